@@ -1,0 +1,162 @@
+"""One completion over all its attempts: which to try, how long to wait, what to deliver.
+
+Between the two faces and the exchange; no I/O, and the clock and the dice are handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ritellm.errors import Timeout
+from ritellm.exchange import Exchange
+from ritellm.retry import RetryPolicy
+from ritellm.timing import Timing
+from ritellm.types import Chunk, Completion, Endpoint, Request, Timeouts
+
+OnInterrupt = Literal["raise", "restart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of whom, and how stubbornly."""
+
+    request: Request
+    endpoint: Endpoint
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_interrupt: OnInterrupt = "raise"
+
+
+class Call:
+    """The state of one completion: its current attempt, its deadline, its timing."""
+
+    def __init__(self, plan: Plan, now: float) -> None:
+        self.plan = plan
+        self.timing = Timing(now)
+        self.attempts = 0
+        self.exchange: Exchange | None = None
+        self._delivered = False  # chunks of any attempt have reached the caller
+        self._patient_since = now
+
+    def start(self, endpoint: Endpoint, now: float) -> Exchange:
+        """Return the next attempt, at `endpoint`."""
+        self.attempts += 1
+        self._patient_since = now
+        self.timing.restart()
+        self.exchange = Exchange(self.plan.request, endpoint, self.attempts)
+        return self.exchange
+
+    def receive_data(self, data: bytes, now: float) -> list[Chunk]:
+        """Return the chunks that `data` completes."""
+        return self._arrived(self.current.receive_data(data), now)
+
+    def receive_eof(self, now: float) -> list[Chunk]:
+        """Return the chunks that the end of the body completes."""
+        return self._arrived(self.current.receive_eof(), now)
+
+    def waiting(self, now: float) -> None:
+        """Note that the caller is back for more: what it took itself is nobody's delay."""
+        self._patient_since = now
+
+    @property
+    def current(self) -> Exchange:
+        """The attempt under way."""
+        assert self.exchange is not None, "start() comes first"
+        return self.exchange
+
+    @property
+    def deadline(self) -> tuple[float, str] | None:
+        """When patience ends, on the clock handed in, and the name of the timeout; or None."""
+        limits = self.plan.timeouts
+        begun = self.timing.last_chunk is not None
+        candidates = [
+            (self._patient_since, limits.inter_chunk, "inter_chunk")
+            if begun
+            else (self._patient_since, limits.first_chunk, "first_chunk"),
+            (self.timing.started, limits.total, "total"),
+        ]
+        ends = [(since + limit, name) for since, limit, name in candidates if limit is not None]
+        return min(ends, default=None)
+
+    def timed_out(self, name: str) -> Timeout:
+        """Return the error for the timeout called `name`."""
+        seconds = getattr(self.plan.timeouts, name)
+        final = name == "total"
+        return Timeout(
+            f"no progress: the {name} timeout of {seconds:g} s ran out",
+            code=f"{name}_timeout",
+            retryable=not final,
+        )
+
+    def retry_delay(self, now: float, jitter: float) -> float:
+        """Return the seconds to wait before the next attempt; raises the error if it is final."""
+        exchange = self.current
+        error = exchange.error
+        assert error is not None, "only a failed attempt is retried"
+        delay = self.plan.retry.delay(self.attempts, error, jitter)
+        streamed = self._delivered and self.plan.request.stream
+        interrupted = streamed and self.plan.on_interrupt == "raise"
+        if delay is None or interrupted or self._ends_within(now + delay):
+            self.timing.ended = now
+            exchange.attach_partial()
+            raise error
+        return delay
+
+    def finish(self, now: float) -> None:
+        """Note that the answer is whole."""
+        self.timing.ended = now
+
+    def completion(self) -> Completion:
+        """Return the completion so far, of the newest attempt."""
+        return self.current.completion()
+
+    def _ends_within(self, then: float) -> bool:
+        total = self.plan.timeouts.total
+        return total is not None and then >= self.timing.started + total
+
+    def _arrived(self, chunks: list[Chunk], now: float) -> list[Chunk]:
+        if chunks:
+            self.timing.chunks(now)
+            self._delivered = True
+            if self.timing.first_content is None and any(map(_has_content, chunks)):
+                self.timing.first_content = now
+        return chunks
+
+
+_CONTENT = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")
+
+
+def _has_content(chunk: Chunk) -> bool:
+    """Return whether `chunk` brings anything of the answer, not only its head or its end."""
+    return any(
+        (choice.get("delta") or {}).get(name)
+        for choice in chunk.get("choices") or ()
+        for name in _CONTENT
+    )
+
+
+class StreamFacts:
+    """What both faces' streams tell about themselves."""
+
+    _call: Call
+
+    @property
+    def completion(self) -> Completion:
+        """The answer so far; whole once the stream has ended without an error."""
+        return self._call.completion()
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The tokens as the provider counted them, or None if it has not."""
+        return self._call.current.sum.usage
+
+    @property
+    def timing(self) -> Timing:
+        """When the chunks came: `ttft`, `inter_chunk`, `total`, in seconds."""
+        return self._call.timing
+
+    @property
+    def attempts(self) -> int:
+        """How often the provider was asked."""
+        return self._call.attempts

@@ -1,0 +1,389 @@
+"""A completion is the sum of its chunks: the monoid behind everything here.
+
+`ChunkSum` is the sum of neighbouring chunks, in order: it has an empty element, and merging is
+associative, because it only collects values in lists and decides at the end what they mean.
+`SequencedSum` adds `(attempt, seq)` and so bears any order and any repetition. Pure.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ritellm.types import Chunk, Completion
+
+Values = list[Any]
+
+
+class ChunkSum:
+    """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
+
+    __slots__ = ("_choices", "_top", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._top: dict[str, Any] = {}
+        self._choices: dict[int, _ChoiceSum] = {}
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
+        """Add the next chunk."""
+        self.count += 1
+        top = self._top
+        for key, value in chunk.items():
+            if key == "choices":
+                for choice in value or ():
+                    self._choice(choice.get("index") or 0).add(choice)
+            elif value is not None and value != "" and (key not in _FIRST or not top.get(key)):
+                top[key] = value
+
+    def merge(self, later: ChunkSum) -> None:
+        """Add all that `later` holds behind all that this sum holds."""
+        self.count += later.count
+        for key, value in later._top.items():
+            if key not in _FIRST or not self._top.get(key):
+                self._top[key] = value
+        for index, choice in later._choices.items():
+            self._choice(index).merge(choice)
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The tokens as the provider counted them last, or None if it has not said."""
+        return self._top.get("usage")
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended, or None while it has not."""
+        return self._choices[min(self._choices)].finish_reason if self._choices else None
+
+    @property
+    def finish_reasons(self) -> list[str | None]:
+        """Why each choice seen so far ended, by index."""
+        return [self._choices[index].finish_reason for index in sorted(self._choices)]
+
+    def completion(self) -> Completion:
+        """Return the sum in OpenAI's `chat.completion` shape.
+
+        Nothing is invented: a finish_reason or a usage that never came is None, and
+        `usage_source` says whether the provider counted ("provider") or nobody did ("missing").
+        """
+        head = {"id": None, "object": "chat.completion", "created": None, "model": None}
+        usage = self.usage
+        return Completion(
+            {**head, **{k: v for k, v in self._top.items() if k not in _DROPPED}},
+            object="chat.completion",
+            choices=[self._choices[index].completed(index) for index in sorted(self._choices)],
+            usage=usage,
+            usage_source="provider" if usage is not None else "missing",
+        )
+
+    def _choice(self, index: int) -> _ChoiceSum:
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _ChoiceSum()
+        return choice
+
+
+# Of these the first that is not empty counts: Azure opens with a chunk where they are blank. A
+# later model does count: a router names the real one only once it has chosen.
+_FIRST = frozenset({"id", "created", "object"})
+# `obfuscation` is padding against eavesdroppers who measure lengths.
+_DROPPED = frozenset({"obfuscation", "choices"})
+
+
+class _ChoiceSum:
+    """Everything that came for one choice: field by field, in order, not yet interpreted."""
+
+    __slots__ = ("delta", "fields")
+
+    def __init__(self) -> None:
+        self.delta: dict[str, Values] = {}
+        self.fields: dict[str, Values] = {}
+
+    def add(self, choice: Mapping[str, Any]) -> None:
+        for key, value in choice.items():
+            if value is None:
+                continue
+            if key == "delta":
+                for name, part in value.items():
+                    if part is not None:
+                        _collect(self.delta, name, part)
+            elif key != "index":
+                _collect(self.fields, key, value)
+
+    def merge(self, later: _ChoiceSum) -> None:
+        for mine, theirs in ((self.delta, later.delta), (self.fields, later.fields)):
+            for key, values in theirs.items():
+                mine.setdefault(key, []).extend(values)
+
+    @property
+    def finish_reason(self) -> str | None:
+        reasons = self.fields.get("finish_reason")
+        return reasons[-1] if reasons else None
+
+    def completed(self, index: int) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        for name, values in self.delta.items():
+            message[name] = _DELTA_SUMS.get(name, _sum_unknown)(values)
+        fields = {k: _FIELD_SUMS.get(k, _last)(v) for k, v in self.fields.items()}
+        head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
+        return {**head, **fields}
+
+
+def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
+    values = lists.get(key)
+    if values is None:
+        lists[key] = [value]
+    else:
+        values.append(value)
+
+
+def _join(values: Values) -> Any:
+    """Return text joined; content parts (a list) are extended instead."""
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    return _extend([value if isinstance(value, list) else [value] for value in values])
+
+
+def _last(values: Values) -> Any:
+    return values[-1]
+
+
+def _extend(values: Values) -> list[Any]:
+    return [item for value in values for item in value]
+
+
+def _first(values: Values) -> Any:
+    return next((value for value in values if value), values[0])
+
+
+def _sum_unknown(values: Values) -> Any:
+    """Return the sum of a field that we do not know: by its type, losing nothing."""
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    if all(isinstance(value, list) for value in values):
+        return _extend(values)
+    if all(isinstance(value, dict) for value in values):
+        return {key: item for value in values for key, item in value.items()}
+    return values[-1]
+
+
+def _sum_logprobs(values: Values) -> dict[str, Any]:
+    summed: dict[str, Any] = {"content": None, "refusal": None}
+    for value in values:
+        for key, items in value.items():
+            if isinstance(items, list) and isinstance(summed.get(key), list):
+                summed[key] = summed[key] + items
+            elif items is not None:
+                summed[key] = items
+    return summed
+
+
+def _sum_function_call(values: Values) -> dict[str, Any]:
+    return {
+        "name": _first([value.get("name") or "" for value in values]),
+        "arguments": "".join(value.get("arguments") or "" for value in values),
+    }
+
+
+def _sum_audio(values: Values) -> dict[str, Any]:
+    """Return the audio with its data and its transcript joined."""
+    summed = {k: v for value in values for k, v in value.items() if v is not None}
+    for key, join in (("data", _join_base64), ("transcript", "".join)):
+        if key in summed:
+            summed[key] = join([value[key] for value in values if value.get(key)])
+    return summed
+
+
+def _join_base64(pieces: Sequence[str]) -> str:
+    """Return pieces of base64, each of which may end in padding of its own, as one."""
+    return b64encode(b"".join(b64decode(piece) for piece in pieces)).decode()
+
+
+def _sum_tool_calls(values: Values) -> list[dict[str, Any]]:
+    """Return whole calls from fragments.
+
+    The same index continues a call if the fragment brings no id or the same id; another id under
+    the same index is another call (some servers number every call 0). A fragment without index
+    (Mistral) goes by its id, else it continues the newest call.
+    """
+    calls: list[_ToolCall] = []
+    for fragment in _extend(values):
+        call = _find_call(calls, fragment.get("index"), fragment.get("id"))
+        if call is None:
+            call = _ToolCall(fragment.get("index"))
+            calls.append(call)
+        call.add(fragment)
+    return [call.whole() for call in calls]
+
+
+def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) -> _ToolCall | None:
+    for call in reversed(calls):
+        if index is not None and call.index is not None and index != call.index:
+            continue
+        if not id or not call.id or id == call.id:
+            return call
+    return None
+
+
+class _ToolCall:
+    """One tool call, its arguments still in pieces."""
+
+    __slots__ = ("_fields", "_pieces", "id", "index")
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self._fields: dict[str, dict[str, Any]] = {"": {}}
+        self._pieces: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, fragment: Mapping[str, Any]) -> None:
+        self.id = self.id or fragment.get("id") or ""
+        if self.index is None:
+            self.index = fragment.get("index")
+        for key, value in fragment.items():
+            if isinstance(value, dict) and key in ("function", "custom"):
+                self._fields.setdefault(key, {})
+                for name, part in value.items():
+                    self._part(key, name, part)
+            elif key != "index" and value:
+                self._fields[""][key] = value
+
+    def _part(self, key: str, name: str, part: Any) -> None:
+        if name in ("arguments", "input") and part is not None:
+            # Older TGI sends the arguments as an object, whole.
+            text = part if isinstance(part, str) else orjson.dumps(part).decode()
+            self._pieces.setdefault((key, name), []).append(text)
+        elif part:
+            self._fields[key][name] = part
+
+    def whole(self) -> dict[str, Any]:
+        call = {"id": self.id or None, "type": "function", **self._fields[""]}
+        for key, fields in self._fields.items():
+            if key:
+                call[key] = dict(fields)
+                if key == "function":
+                    call[key].setdefault("name", None)
+                    call[key]["arguments"] = ""
+        for (key, name), pieces in self._pieces.items():
+            call[key][name] = "".join(pieces)
+        return call
+
+
+def _sum_thinking_blocks(values: Values) -> list[dict[str, Any]]:
+    """Return whole blocks: pieces of one `index` (or of neighbours) are joined, all are kept.
+
+    A signature closes a block; text that follows starts the next one.
+    """
+    blocks: list[dict[str, Any]] = []
+    for piece in _extend(values):
+        if not blocks or not _continues(blocks[-1], piece):
+            blocks.append(dict(piece))
+            continue
+        block = blocks[-1]
+        for key, value in piece.items():
+            if key == "thinking" and value:
+                block[key] = (block.get(key) or "") + value
+            elif value is not None:
+                block[key] = value
+    return [{k: v for k, v in block.items() if k != "index"} for block in blocks]
+
+
+def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    if block.get("type") != piece.get("type") or piece.get("type") == "redacted_thinking":
+        return False
+    if "index" in piece or "index" in block:
+        return bool(piece.get("index") == block.get("index"))
+    return not block.get("signature")
+
+
+_DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
+    "role": _first,
+    "content": _join,
+    "refusal": _join,
+    "reasoning_content": _join,
+    "tool_calls": _sum_tool_calls,
+    "function_call": _sum_function_call,
+    "audio": _sum_audio,
+    "thinking_blocks": _sum_thinking_blocks,
+}
+
+_FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
+    "logprobs": _sum_logprobs,
+    "content_filter_results": _sum_unknown,
+}
+
+
+class SequencedSum:
+    """The sum of chunks that carry `(attempt, seq)`: in any order, any number of times.
+
+    Chunks are kept as JSON until the sum is asked for, so that it can travel.
+    """
+
+    __slots__ = ("_attempts",)
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, dict[int, bytes | str]] = {}
+
+    def add(self, attempt: int, seq: int, chunk: bytes | str) -> None:
+        """Add a chunk's JSON; the same place again changes nothing."""
+        self._attempts.setdefault(attempt, {}).setdefault(seq, chunk)
+
+    def merge(self, other: SequencedSum) -> None:
+        """Add everything that `other` holds."""
+        for attempt, chunks in other._attempts.items():
+            mine = self._attempts.setdefault(attempt, {})
+            for seq, chunk in chunks.items():
+                mine.setdefault(seq, chunk)
+
+    @property
+    def attempts(self) -> list[int]:
+        """The attempts seen, the newest first."""
+        return sorted(self._attempts, reverse=True)
+
+    def length(self, attempt: int) -> int:
+        """Return how many chunks of `attempt` there are without a gap, from 0."""
+        chunks = self._attempts.get(attempt, {})
+        return next(seq for seq in range(len(chunks) + 1) if seq not in chunks)
+
+    def sum(self, attempt: int) -> ChunkSum:
+        """Return the sum of `attempt`, up to the first gap."""
+        chunks = self._attempts.get(attempt, {})
+        total = ChunkSum()
+        for seq in range(self.length(attempt)):
+            total.add(orjson.loads(chunks[seq]))
+        return total
+
+
+def stream_chunk_builder(
+    chunks: Iterable[Mapping[str, Any]], messages: Any = None, **_: Any
+) -> Completion | None:
+    """Return the completion that `chunks` add up to, or None if there are none.
+
+    Takes chunks of a stream, or plain dicts, in the order they came. Where a stream was restarted,
+    its newest attempt counts. `messages` and litellm's other arguments are accepted and not used:
+    nothing is estimated.
+    """
+    sums: dict[int, ChunkSum] = {}
+    for chunk in chunks:
+        attempt = chunk.attempt if isinstance(chunk, Chunk) else 1
+        sums.setdefault(attempt, ChunkSum()).add(chunk)
+    return sums[max(sums)].completion() if sums else None
+
+
+def completion_to_chunk(completion: Mapping[str, Any]) -> Chunk:
+    """Return a whole completion as the one chunk that sums to it."""
+    choices = []
+    for choice in completion.get("choices") or ():
+        fields = {key: value for key, value in choice.items() if key != "message"}
+        message = dict(choice.get("message") or {})
+        if message.get("tool_calls"):
+            message["tool_calls"] = [
+                {"index": index, **call} for index, call in enumerate(message["tool_calls"])
+            ]
+        choices.append({**fields, "delta": message})
+    dropped = ("choices", "usage_source")
+    rest = {key: value for key, value in completion.items() if key not in dropped}
+    return Chunk({**rest, "object": "chat.completion.chunk", "choices": choices})

@@ -1,0 +1,155 @@
+"""The synchronous face: httpx moves the bytes, the call decides."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Generator, Iterator
+from typing import Any, Literal, overload
+
+import httpx
+
+from ritellm.call import Call, StreamFacts
+from ritellm.client_httpx import (
+    DRAIN_BYTES,
+    FAILURES,
+    ReadDeadline,
+    as_ritellm_error,
+    build_request,
+    new_transport,
+)
+from ritellm.exchange import Exchange
+from ritellm.prepare import plan
+from ritellm.providers import locate
+from ritellm.types import Chunk, Completion
+
+
+class Client:
+    """Asks language models; keeps its connections for the next call. Safe to share by threads.
+
+    `defaults` are arguments of `completion` that hold for every call, such as `api_key`,
+    `base_url` or `timeout`. `transport` replaces the network, for tests.
+    """
+
+    def __init__(self, *, transport: httpx.BaseTransport | None = None, **defaults: Any) -> None:
+        self._defaults = defaults
+        self._http = httpx.Client(transport=transport or new_transport())
+
+    @overload
+    def completion(
+        self, model: str, messages: Any, *, stream: Literal[True], **arguments: Any
+    ) -> Stream: ...
+
+    @overload
+    def completion(
+        self, model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+    ) -> Completion: ...
+
+    @overload
+    def completion(
+        self, model: str, messages: Any, *, stream: bool, **arguments: Any
+    ) -> Completion | Stream: ...
+
+    def completion(
+        self, model: str, messages: Any, *, stream: bool = False, **arguments: Any
+    ) -> Completion | Stream:
+        """Return the whole answer, or an open stream of its chunks if `stream`.
+
+        `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
+        those of `ritellm.prepare.plan`. Raises a RitellmError.
+        """
+        arguments = {**self._defaults, **arguments}
+        call = Call(plan(model, messages, os.environ, stream=stream, **arguments), time.monotonic())
+        opened = Stream(self._http, call)
+        return opened if stream else opened.read()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Stream(StreamFacts, Iterator[Chunk]):
+    """The chunks of one answer as they come. Leaving it early closes the connection."""
+
+    def __init__(self, http: httpx.Client, call: Call) -> None:
+        self._http = http
+        self._call = call
+        self._batches = self._attempts()
+        self._chunks = iter(next(self._batches))  # opens; a refusal is raised here
+
+    def __next__(self) -> Chunk:
+        while True:
+            for chunk in self._chunks:
+                return chunk
+            self._chunks = iter(next(self._batches))
+
+    def read(self) -> Completion:
+        """Return the whole answer, once it is there."""
+        for _ in self:
+            pass
+        return self.completion
+
+    def close(self) -> None:
+        """Stop here: the provider sees the connection go."""
+        self._batches.close()
+        self._chunks = iter(())
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _attempts(self) -> Generator[list[Chunk], None, None]:
+        call = self._call
+        while True:
+            endpoint = locate(call.plan.endpoint, call.plan.request.model)
+            exchange = call.start(endpoint, time.monotonic())
+            yield from self._attempt(exchange)
+            if exchange.error is None:
+                call.finish(time.monotonic())
+                return
+            time.sleep(call.retry_delay(time.monotonic(), random.random()))
+
+    def _attempt(self, exchange: Exchange) -> Generator[list[Chunk], None, None]:
+        call, deadline = self._call, ReadDeadline(self._call)
+        try:
+            request = build_request(self._http, exchange.http_request(), deadline, call)
+            response = self._http.send(request, stream=True)
+        except FAILURES as error:
+            exchange.receive_failure(as_ritellm_error(error, call))
+            return
+        try:
+            exchange.receive_response(response.status_code, response.headers)
+            if response.is_success:
+                yield []  # open: `Stream()` returns
+            body = response.iter_bytes()
+            for data in body:
+                if chunks := call.receive_data(data, time.monotonic()):
+                    yield chunks
+                    call.waiting(time.monotonic())
+                if exchange.error or exchange.done:
+                    break
+            yield call.receive_eof(time.monotonic())
+            deadline.drain()
+            _drain(body)
+        except FAILURES as error:
+            exchange.receive_failure(as_ritellm_error(error, call))
+        finally:
+            response.close()
+
+
+def _drain(body: Iterator[bytes]) -> None:
+    """Read what is left behind the terminator, within bounds: the connection can be used again."""
+    left = DRAIN_BYTES
+    for data in body:
+        left -= len(data)
+        if left < 0:
+            return

@@ -1,0 +1,185 @@
+"""The asynchronous face: httpx moves the bytes, the call decides. asyncio only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, Literal, cast, overload
+
+import httpx
+
+from ritellm.call import Call, StreamFacts
+from ritellm.client_httpx import (
+    DRAIN_BYTES,
+    DRAIN_SECONDS,
+    FAILURES,
+    as_ritellm_error,
+    build_request,
+    new_async_transport,
+)
+from ritellm.exchange import Exchange
+from ritellm.prepare import plan
+from ritellm.providers import locate
+from ritellm.types import Chunk, Completion, Endpoint
+from ritellm.watchdog import Watchdog
+
+
+class AsyncClient:
+    """Asks language models from one event loop; keeps its connections for the next call.
+
+    `defaults` are arguments of `completion` that hold for every call, such as `api_key`,
+    `base_url` or `timeout`. `transport` replaces the network, for tests.
+    """
+
+    def __init__(
+        self, *, transport: httpx.AsyncBaseTransport | None = None, **defaults: Any
+    ) -> None:
+        self._defaults = defaults
+        self._http = httpx.AsyncClient(transport=transport or new_async_transport())
+
+    @overload
+    async def completion(
+        self, model: str, messages: Any, *, stream: Literal[True], **arguments: Any
+    ) -> AsyncStream: ...
+
+    @overload
+    async def completion(
+        self, model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+    ) -> Completion: ...
+
+    @overload
+    async def completion(
+        self, model: str, messages: Any, *, stream: bool, **arguments: Any
+    ) -> Completion | AsyncStream: ...
+
+    async def completion(
+        self, model: str, messages: Any, *, stream: bool = False, **arguments: Any
+    ) -> Completion | AsyncStream:
+        """Return the whole answer, or an open stream of its chunks if `stream`.
+
+        `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
+        those of `ritellm.prepare.plan`. Raises a RitellmError.
+        """
+        arguments = {**self._defaults, **arguments}
+        now = asyncio.get_running_loop().time()
+        call = Call(plan(model, messages, os.environ, stream=stream, **arguments), now)
+        opened = await AsyncStream(self._http, call).open()
+        return opened if stream else await opened.read()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
+    """The chunks of one answer as they come. Leaving it early closes the connection."""
+
+    def __init__(self, http: httpx.AsyncClient, call: Call) -> None:
+        self._http = http
+        self._call = call
+        self._now = asyncio.get_running_loop().time
+        self._batches = self._attempts()
+        self._chunks = iter(list[Chunk]())
+
+    async def open(self) -> AsyncStream:
+        """Return this stream once the provider has accepted the request; a refusal is raised."""
+        self._chunks = iter(await self._batches.__anext__())
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while True:
+            for chunk in self._chunks:
+                return chunk
+            self._chunks = iter(await self._batches.__anext__())
+
+    async def read(self) -> Completion:
+        """Return the whole answer, once it is there."""
+        async for _ in self:
+            pass
+        return self.completion
+
+    async def aclose(self) -> None:
+        """Stop here: the provider sees the connection go."""
+        await self._batches.aclose()
+        self._chunks = iter(())
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _attempts(self) -> AsyncGenerator[list[Chunk], None]:
+        call = self._call
+        while True:
+            exchange = call.start(await _locate(call), self._now())
+            async with aclosing(self._attempt(exchange)) as attempt:
+                async for chunks in attempt:
+                    yield chunks
+            if exchange.error is None:
+                call.finish(self._now())
+                return
+            await asyncio.sleep(call.retry_delay(self._now(), random.random()))
+
+    async def _attempt(self, exchange: Exchange) -> AsyncGenerator[list[Chunk], None]:
+        call, watchdog = self._call, Watchdog(self._call)
+        response = None
+        try:
+            watchdog.watch()
+            request = build_request(self._http, exchange.http_request(), None, call)
+            response = await self._http.send(request, stream=True)
+            exchange.receive_response(response.status_code, response.headers)
+            if response.is_success:
+                yield []  # open: `open()` returns
+                watchdog.watch()
+            async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as body:
+                async for data in body:
+                    if chunks := call.receive_data(data, self._now()):
+                        watchdog.rest()
+                        yield chunks
+                        call.waiting(self._now())
+                        watchdog.watch()
+                    if exchange.error or exchange.done:
+                        break
+                watchdog.rest()
+                yield call.receive_eof(self._now())
+                watchdog.drain(DRAIN_SECONDS)
+                await _drain(body)
+        except FAILURES as error:
+            exchange.receive_failure(as_ritellm_error(error, call))
+        except asyncio.CancelledError:
+            if watchdog.fired is None:
+                raise
+            watchdog.uncancel()
+            if watchdog.fired != "drain":
+                exchange.receive_failure(call.timed_out(watchdog.fired))
+        finally:
+            watchdog.stop()
+            if response is not None:
+                await response.aclose()
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read what is left behind the terminator, within bounds: the connection can be used again."""
+    left = DRAIN_BYTES
+    async for data in body:
+        left -= len(data)
+        if left < 0:
+            return
+
+
+async def _locate(call: Call) -> Endpoint:
+    """Return where to ask; a server that must be started first starts beside the event loop."""
+    endpoint, model = call.plan.endpoint, call.plan.request.model
+    if endpoint.base_url:
+        return endpoint
+    return await asyncio.to_thread(locate, endpoint, model)

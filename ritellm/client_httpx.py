@@ -1,0 +1,152 @@
+"""What both faces need of httpx: errors by our names, transports, and a read timeout that moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+from ritellm.call import Call
+from ritellm.errors import APIConnectionError, RitellmError, Timeout
+from ritellm.types import HttpRequest
+
+# After the terminator: how long to wait for the end of the body, so that the connection can be used
+# again, and how much to read. A server may hold the socket open for ever.
+DRAIN_SECONDS = 0.1
+DRAIN_BYTES = 16 * 1024
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+
+
+def build_request(
+    http: httpx.Client | httpx.AsyncClient, ask: HttpRequest, read: float | None, call: Call
+) -> httpx.Request:
+    """Return httpx's request for `ask`; the answer comes uncompressed: no proxy buffers it."""
+    connect = call.plan.timeouts.connect
+    timeouts = {"connect": connect, "read": read, "write": connect, "pool": None}
+    headers = {"accept-encoding": "identity", "user-agent": "ritellm", **ask.headers}
+    return http.build_request(
+        ask.method, ask.url, headers=headers, content=ask.content, extensions={"timeout": timeouts}
+    )
+
+
+def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
+    """Return our error for httpx's. The address is named, never the request: it holds the key."""
+    if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
+        return call.timed_out("connect")
+    if isinstance(error, httpx.WriteTimeout):
+        return Timeout("the request could not be sent in time", code="write_timeout")
+    if isinstance(error, httpx.ReadTimeout):
+        name = call.deadline[1] if call.deadline else "first_chunk"
+        return call.timed_out(name)
+    where = call.plan.endpoint.base_url or "the local model server"
+    if isinstance(error, httpx.ConnectError):
+        return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
+    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+        return APIConnectionError(f"not an address: {where}: {error}", retryable=False)
+    return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
+
+
+# What httpx raises when the network fails; InvalidURL is outside its tree.
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+
+
+class ReadDeadline(float):
+    """A read timeout that knows what progress is.
+
+    httpx takes one number per request and starts it anew with every byte, comments included. This
+    number is handed down by httpx unchanged, and `_Connection` asks it what remains. To any other
+    transport it is a plain number of seconds.
+    """
+
+    def __new__(cls, call: Call) -> ReadDeadline:
+        limits = call.plan.timeouts
+        known = [x for x in (limits.first_chunk, limits.inter_chunk) if x is not None]
+        return super().__new__(cls, max(known, default=86_400.0))
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._drain_ends: float | None = None
+
+    def drain(self) -> None:
+        """From now on wait for the end of the body only."""
+        self._drain_ends = time.monotonic() + DRAIN_SECONDS
+
+    def remaining(self) -> float | None:
+        """Return the seconds that are left, or None for ever."""
+        ends = self._drain_ends
+        if ends is None:
+            deadline = self._call.deadline
+            if deadline is None:
+                return None
+            ends = deadline[0]
+        return ends - time.monotonic()
+
+
+def new_transport() -> httpx.HTTPTransport:
+    """Return a transport whose connections honour ReadDeadline."""
+    transport = httpx.HTTPTransport(limits=_LIMITS)
+    pool: Any = getattr(transport, "_pool", None)
+    # httpx offers no way to hand in a network backend, httpcore does. Without it (a later httpx)
+    # the timeout is a plain number again: pings would count as progress.
+    if hasattr(pool, "_network_backend"):
+        pool._network_backend = _Backend(pool._network_backend)
+    return transport
+
+
+def new_async_transport() -> httpx.AsyncHTTPTransport:
+    """Return a transport without limits of its own; the faces keep the deadlines."""
+    return httpx.AsyncHTTPTransport(limits=_LIMITS)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend) -> None:
+        self._inner = inner
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _Connection(stream)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        return _Connection(self._inner.connect_unix_socket(path, timeout, socket_options))
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Connection(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if isinstance(timeout, ReadDeadline):
+            timeout = timeout.remaining()
+            if timeout is not None and timeout <= 0:
+                raise httpcore.ReadTimeout("no progress")
+        return self._inner.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Connection(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)

@@ -1,0 +1,253 @@
+"""What can go wrong, by litellm's names, and whether asking again can help.
+
+    RitellmError
+      UnknownProviderError, UnsupportedParamsError, InvalidRequestError  nothing was sent (400)
+      APIError                                  the provider said no, or could not be understood
+        BadRequestError 400
+          ContextWindowExceededError, ContentPolicyViolationError
+        AuthenticationError 401    PermissionDeniedError 403    NotFoundError 404
+        UnprocessableEntityError 422
+        RateLimitError 429 *       (`insufficient_quota` is final)
+        InternalServerError 500 *  BadGatewayError 502 *  ServiceUnavailableError 503, 529 *
+        APIResponseValidationError the answer is not in the dialect: an HTML page, broken JSON
+        APIConnectionError *       no connection, or it broke
+          StreamTruncatedError *   the bytes ended before the answer did
+        Timeout 408 *
+    (* retryable)
+
+Classified by status and by the provider's `code` and `type`, never by its prose.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ritellm.types import Completion
+
+
+class RitellmError(Exception):
+    """The root. `partial` is the completion so far, when a stream broke in the middle."""
+
+    status_code: int | None = None
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status_code: int | None = None,
+        code: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        partial: Completion | None = None,
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.provider = provider
+        self.model = model
+        self.code = code
+        self.retry_after = retry_after
+        self.partial = partial
+        self.attempts = attempts
+        if status_code is not None:
+            self.status_code = status_code
+        if retryable is not None:
+            self.retryable = retryable
+
+    @property
+    def llm_provider(self) -> str | None:
+        """litellm's name for `provider`."""
+        return self.provider
+
+    def __str__(self) -> str:
+        where = "/".join(part for part in (self.provider, self.model) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.__dict__)
+
+
+def _rebuild(cls: type[RitellmError], message: str, state: dict[str, Any]) -> RitellmError:
+    error = cls(message)
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidRequestError(RitellmError):
+    """The call is wrong; nothing was sent."""
+
+    status_code = 400
+
+
+class UnknownProviderError(InvalidRequestError):
+    """The model's prefix names no provider that we know."""
+
+
+class UnsupportedParamsError(InvalidRequestError):
+    """The dialect cannot express a parameter; `drop_params=True` leaves it out."""
+
+
+class APIError(RitellmError):
+    """The provider answered with an error, or with something that is no answer."""
+
+    status_code = 500
+
+
+class BadRequestError(APIError):
+    """400: the provider rejects the request; asking again will not help."""
+
+    status_code = 400
+
+
+class ContextWindowExceededError(BadRequestError):
+    """The messages do not fit into the model's context window."""
+
+
+class ContentPolicyViolationError(BadRequestError):
+    """The provider refuses the content."""
+
+
+class AuthenticationError(APIError):
+    """401: the key is missing or wrong."""
+
+    status_code = 401
+
+
+class PermissionDeniedError(APIError):
+    """403: the key may not do this."""
+
+    status_code = 403
+
+
+class NotFoundError(APIError):
+    """404: no such model or address."""
+
+    status_code = 404
+
+
+class UnprocessableEntityError(APIError):
+    """422: understood, and not possible."""
+
+    status_code = 422
+
+
+class RateLimitError(APIError):
+    """429: slow down; `retry_after` says for how long, if the provider said."""
+
+    status_code = 429
+    retryable = True
+
+
+class InternalServerError(APIError):
+    """500: the provider's fault."""
+
+    status_code = 500
+    retryable = True
+
+
+class BadGatewayError(APIError):
+    """502: something between us and the provider."""
+
+    status_code = 502
+    retryable = True
+
+
+class ServiceUnavailableError(APIError):
+    """503 or 529: overloaded or down."""
+
+    status_code = 503
+    retryable = True
+
+
+class APIResponseValidationError(APIError):
+    """The answer is not in the dialect: an HTML page, broken JSON, an unknown frame."""
+
+    status_code = 502
+
+
+class APIConnectionError(APIError):
+    """No connection, or it broke."""
+
+    retryable = True
+
+
+class StreamTruncatedError(APIConnectionError):
+    """The bytes ended before the answer did; `partial` is what had come."""
+
+
+class Timeout(APIError):
+    """408: one of the four timeouts ran out; the message says which."""
+
+    status_code = 408
+    retryable = True
+
+
+_BY_STATUS: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: Timeout,
+    413: BadRequestError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    500: InternalServerError,
+    502: BadGatewayError,
+    503: ServiceUnavailableError,
+    504: Timeout,
+    529: ServiceUnavailableError,
+}
+
+# Providers' codes and types that say more than the status does, or that come without one.
+_BY_CODE: dict[str, type[APIError]] = {
+    "context_length_exceeded": ContextWindowExceededError,
+    "exceed_context_size_error": ContextWindowExceededError,
+    "content_policy_violation": ContentPolicyViolationError,
+    "content_filter": ContentPolicyViolationError,
+    "ResponsibleAIPolicyViolation": ContentPolicyViolationError,
+    "insufficient_quota": RateLimitError,
+    "billing_hard_limit_reached": RateLimitError,
+    "rate_limit_exceeded": RateLimitError,
+    "rate_limit_error": RateLimitError,
+    "invalid_api_key": AuthenticationError,
+    "authentication_error": AuthenticationError,
+    "permission_error": PermissionDeniedError,
+    "model_not_found": NotFoundError,
+    "not_found_error": NotFoundError,
+    "invalid_request_error": BadRequestError,
+    "overloaded_error": ServiceUnavailableError,
+    "server_error": InternalServerError,
+    "api_error": InternalServerError,
+    "timeout_error": Timeout,
+}
+
+_FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+def error_class(status: int | None, *codes: str | None) -> type[APIError]:
+    """Return the class for a status and for the provider's words, the most specific first.
+
+    A code narrows a status but does not overrule it: a 401 stays an AuthenticationError.
+    """
+    by_status = _class_by_status(status)
+    for code in codes:
+        named = _BY_CODE.get(code or "")
+        if named and (by_status is None or issubclass(named, by_status)):
+            return named
+    return by_status or APIError
+
+
+def is_final(*codes: str | None) -> bool:
+    """Return whether the provider's words say that waiting will not help."""
+    return any(code in _FINAL_CODES for code in codes)
+
+
+def _class_by_status(status: int | None) -> type[APIError] | None:
+    if status is None:
+        return None
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return InternalServerError if status >= 500 else BadRequestError if status >= 400 else None

@@ -1,0 +1,212 @@
+"""One attempt at one completion as a state machine: bytes in, chunks out. No I/O and no clock.
+
+The face hands in what the network brings: `receive_response`, `receive_data`, then `receive_eof` or
+`receive_failure`. An answer is complete when its dialect has closed it, or when every choice has a
+finish_reason; whatever ends earlier is an error, which waits in `error` for the face to raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from ritellm import wire as wires
+from ritellm.chunks import ChunkSum, completion_to_chunk
+from ritellm.errors import APIResponseValidationError, RitellmError, StreamTruncatedError
+from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.wire.base import Wire
+
+# An error page longer than this tells nobody more.
+_ERROR_BYTES = 64 * 1024
+
+
+class Exchange:
+    """What is sent, and what comes back."""
+
+    def __init__(self, request: Request, endpoint: Endpoint, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self.error: RitellmError | None = None
+        self.sum = ChunkSum()
+        self._request = request
+        self._endpoint = endpoint
+        self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
+        self._body: _Body | None = None
+
+    def http_request(self) -> HttpRequest:
+        """Return the bytes to send."""
+        request = self._wire.build_request(self._request, self._endpoint)
+        return self._endpoint.signer(request) if self._endpoint.signer else request
+
+    def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the status and the headers (lower-case names) of the answer."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not 200 <= status < 300:
+            self._body = _ErrorBody(self._wire, status, headers)
+        elif kind in ("text/html", "application/xhtml+xml"):
+            self._body = _ErrorBody(self._wire, None, headers)
+        elif kind == "application/json":
+            self._body = _WholeBody(self._wire)
+        else:
+            self._body = _StreamBody(self._wire, self._request)
+
+    def receive_data(self, data: bytes) -> list[Chunk]:
+        """Return the chunks that `data` completes. Look at `error` afterwards."""
+        assert self._body is not None, "receive_response comes first"
+        chunks: list[Chunk] = []
+        if self.error is None:
+            try:
+                self._body.feed(data, chunks)
+            except RitellmError as error:
+                self._fail(error)
+            self._number(chunks)
+        return chunks
+
+    def receive_eof(self) -> list[Chunk]:
+        """Return the chunks that the end of the body completes. Look at `error` afterwards."""
+        chunks: list[Chunk] = []
+        if self.error is None and self._body is not None:
+            try:
+                self._body.end(chunks)
+            except RitellmError as error:
+                self._fail(error)
+            self._number(chunks)
+        if self.error is None and not self.complete:
+            self._fail(self._truncated())
+        return chunks
+
+    def receive_failure(self, error: RitellmError) -> None:
+        """Take a broken connection or a timeout: an error, unless the answer was whole already."""
+        if self.error is None and not self.complete:
+            self._fail(error)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole: a fact about what has come, not about the connection."""
+        if self.error is not None or self.sum.count == 0:
+            return False
+        return self.done or self._all_finished()
+
+    @property
+    def done(self) -> bool:
+        """Whether the dialect's terminator has come: nothing more is to be waited for."""
+        return self._body is not None and self._body.done
+
+    def completion(self) -> Completion:
+        """Return the completion so far."""
+        return self.sum.completion()
+
+    def _all_finished(self) -> bool:
+        reasons = self.sum.finish_reasons
+        expected = max(1, int(self._request.params.get("n") or 1))
+        return len(reasons) >= expected and None not in reasons
+
+    def _number(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            chunk.place(self.attempt, self.sum.count)
+            self.sum.add(chunk)
+
+    def _truncated(self) -> StreamTruncatedError:
+        if self.sum.count == 0:
+            return StreamTruncatedError("the answer ended before its first chunk")
+        return StreamTruncatedError(
+            f"the stream ended after {self.sum.count} chunks, before the provider closed it"
+        )
+
+    def _fail(self, error: RitellmError) -> None:
+        error.provider = self._endpoint.provider.name
+        error.model = self._request.model
+        error.message = self._endpoint.scrub(error.message)
+        error.args = (error.message,)
+        error.attempts = self.attempt
+        self.error = error
+
+    def attach_partial(self) -> None:
+        """Let `error` carry the completion so far, once it is certain to be raised."""
+        if self.error is not None and self.sum.count:
+            self.error.partial = self.sum.completion()
+
+
+class _Body(Protocol):
+    """How the bytes behind one kind of response are read."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None: ...
+
+    def end(self, into: list[Chunk]) -> None: ...
+
+
+class _StreamBody:
+    """Events, one after the other."""
+
+    def __init__(self, wire: Wire, request: Request) -> None:
+        self._framing = wire.new_framing()
+        self._decoder = wire.new_decoder(request)
+
+    @property
+    def done(self) -> bool:
+        return self._decoder.done
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        decode = self._decoder.decode
+        for event in self._framing.feed(data):
+            decode(event, into)
+
+    def end(self, into: list[Chunk]) -> None:
+        for event in self._framing.eof():
+            try:
+                self._decoder.decode(event, into)
+            except APIResponseValidationError:
+                return  # half an event: the cut is what matters, not what it left of the JSON
+
+
+class _WholeBody:
+    """A JSON object: the whole answer, or an error under a 200."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._pieces: list[bytes] = []
+        self.done = False
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        self._pieces.append(data)
+
+    def end(self, into: list[Chunk]) -> None:
+        completion = self._wire.decode_completion(_parse(b"".join(self._pieces)))
+        into.append(completion_to_chunk(completion))
+        self.done = True
+
+
+class _ErrorBody:
+    """The text of a refusal; without a status it is a page where an answer should be."""
+
+    def __init__(self, wire: Wire, status: int | None, headers: Mapping[str, str]) -> None:
+        self._wire = wire
+        self._status = status
+        self._headers = headers
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.done = False
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        if self._size < _ERROR_BYTES:
+            self._pieces.append(data)
+            self._size += len(data)
+
+    def end(self, into: list[Chunk]) -> None:
+        body = b"".join(self._pieces)
+        if self._status is None:
+            raise APIResponseValidationError(f"an HTML page instead of an answer: {body[:200]!r}")
+        raise self._wire.decode_error(self._status, body, self._headers)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not body.strip():
+            raise StreamTruncatedError("the answer is empty") from None
+        raise StreamTruncatedError(f"the answer is half a JSON document ({error})") from None

@@ -1,0 +1,174 @@
+"""The values that travel: what is asked, where it goes, and what comes back.
+
+Imports nothing of ours and does nothing; every other module speaks in these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# OpenAI's field names. Reading one that a provider left out gives None, as litellm's
+# users expect (`chunk.choices[0].delta.content`); any other unknown name is an error.
+_OPTIONAL = frozenset(
+    "annotations arguments audio cached_tokens choices citations code completion_tokens"
+    " completion_tokens_details content created custom data delta error expires_at"
+    " finish_reason function function_call id images index logprobs message model name object"
+    " param prompt_tokens prompt_tokens_details provider_specific_fields reasoning"
+    " reasoning_content reasoning_details reasoning_tokens refusal role service_tier"
+    " system_fingerprint text thinking_blocks tool_calls top_logprobs total_tokens transcript"
+    " type usage usage_source".split()
+)
+
+
+class Fields(dict[str, Any]):
+    """A JSON object that can also be read by attribute, at any depth.
+
+    Nothing is built until an attribute is read: then the value is wrapped in place, so that
+    `x.choices[0].delta` and `x["choices"][0]["delta"]` are the same object.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = self[name]
+        except KeyError:
+            if name in _OPTIONAL:
+                return None
+            raise AttributeError(f"no field {name!r}; there are {', '.join(self)}") from None
+        if type(value) is dict:
+            value = self[name] = Fields(value)
+        elif type(value) is list:
+            value[:] = [Fields(item) if type(item) is dict else item for item in value]
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+class Chunk(Fields):
+    """One step of a streamed completion, in OpenAI's `chat.completion.chunk` shape.
+
+    `attempt` (from 1) and `seq` (from 0 within the attempt) say where it belongs; they are not
+    part of the JSON. A chunk that no stream delivered has attempt 1 and no seq.
+    """
+
+    __slots__ = ("attempt", "seq")
+
+    attempt: int
+    seq: int | None
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        _set_attempt(self, 1)
+        _set_seq(self, None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Chunk.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            self[name] = value
+
+    def place(self, attempt: int, seq: int) -> Chunk:
+        """Return this chunk, marked as number `seq` of `attempt`."""
+        _set_attempt(self, attempt)
+        _set_seq(self, seq)
+        return self
+
+
+# The slot descriptors themselves: `Chunk.__setattr__` would cost a name check per chunk.
+_set_attempt = Chunk.attempt.__set__  # type: ignore[attr-defined]
+_set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
+
+
+class Completion(Fields):
+    """A whole answer, in OpenAI's `chat.completion` shape."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who serves: a name, an address, the variable its key is read from, and a dialect.
+
+    `launcher` names a function ("package.module:function") that starts the provider on this
+    machine and returns an object with `base_url` and `api_key`.
+    """
+
+    name: str
+    wire: str
+    base_url: str | None = None
+    key_env: str | None = None
+    key_optional: bool = False
+    launcher: str | None = None
+    default_params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A provider at an address, with the key that opens it.
+
+    `wire` names the dialect spoken there for this model; `options` are the provider's own settings
+    (a region, a project, an API version); `signer` signs the finished request where a header with
+    the key is not enough (AWS).
+    """
+
+    provider: Provider
+    base_url: str
+    key: str | None = field(default=None, repr=False)
+    wire: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    signer: Callable[[HttpRequest], HttpRequest] | None = field(default=None, repr=False)
+
+    def scrub(self, text: str) -> str:
+        """Return `text` without the key, for messages that leave this process."""
+        return text.replace(self.key, "[key]") if self.key else text
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked, by OpenAI's names; `params` holds only what the caller set."""
+
+    model: str
+    messages: Sequence[Mapping[str, Any]]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    drop_params: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """The bytes of one request; `headers` may hold the key, so it is kept out of repr."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Four limits in seconds; None means no limit.
+
+    `connect` to reach the provider, `first_chunk` from sending to the first chunk (or to the
+    whole answer when not streaming), `inter_chunk` between chunks (comments and pings are no
+    progress), `total` for everything, retries included.
+    """
+
+    connect: float | None = 10.0
+    first_chunk: float | None = 300.0
+    inter_chunk: float | None = 120.0
+    total: float | None = None
+
+    @classmethod
+    def of(cls, value: Timeouts | float | None) -> Timeouts:
+        """Return `value` as timeouts; a plain number sets all but `total`."""
+        if value is None:
+            return cls()
+        if isinstance(value, Timeouts):
+            return value
+        return cls(connect=value, first_chunk=value, inter_chunk=value)

@@ -1,0 +1,71 @@
+"""Ends the wait for a stream when its patience is over: one timer per stream, none per chunk."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from ritellm.call import Call
+
+
+class Watchdog:
+    """Cancels the task that waits for `call` once `call.deadline` has passed.
+
+    Only a task that waits is cancelled: between `rest()` and `watch()` the caller is at work.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._drain_ends: float | None = None
+        self.fired: str | None = None
+
+    def watch(self) -> None:
+        """Watch over the wait that the current task begins."""
+        self._task = asyncio.current_task()
+        if self._timer is None:
+            self._check()
+
+    def rest(self) -> None:
+        """Look away: the wait is over."""
+        self._task = None
+
+    def stop(self) -> None:
+        """Never look again."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def drain(self, seconds: float) -> None:
+        """From now on wait for the end of the body only, and no longer than `seconds`."""
+        self._drain_ends = self._loop.time() + seconds
+        self.stop()
+        self.watch()
+
+    def uncancel(self) -> None:
+        """Take back the cancellation that `fired` stands for."""
+        task = asyncio.current_task()
+        if sys.version_info >= (3, 11) and task is not None:
+            task.uncancel()
+
+    def _ends(self) -> tuple[float, str] | None:
+        if self._drain_ends is not None:
+            return self._drain_ends, "drain"
+        return self._call.deadline
+
+    def _check(self) -> None:
+        """Fire if it is time; else look again when it may be."""
+        ends = self._ends()
+        if ends is None:
+            return
+        when, name = ends
+        if when > self._loop.time():
+            self._timer = self._loop.call_at(when, self._check)
+            return
+        self._timer = None
+        if self._task is not None:
+            self.fired = name
+            self._task.cancel()

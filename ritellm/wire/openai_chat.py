@@ -1,0 +1,202 @@
+"""OpenAI's chat completions, and what the many servers that follow them make of it.
+
+https://platform.openai.com/docs/api-reference/chat. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.errors import (
+    APIError,
+    APIResponseValidationError,
+    InternalServerError,
+    error_class,
+    is_final,
+)
+from ritellm.retry import retry_after
+from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.wire.base import Event
+from ritellm.wire.sse import SSE
+
+PATH = "/chat/completions"
+
+# A finish_reason that says the answer is no answer: vLLM aborts with a [DONE] behind it, Mistral
+# and OpenRouter end with "error".
+_BROKEN = frozenset({"abort", "error"})
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": request.messages,
+        **request.params,
+    }
+    if request.stream:
+        body["stream"] = True
+        # Usage comes only when asked for; a caller's own stream_options are kept.
+        body["stream_options"] = {"include_usage": True, **(body.get("stream_options") or {})}
+    else:
+        body.pop("stream_options", None)
+    body.update(request.extra_body)
+    headers = {
+        "content-type": "application/json",
+        "accept": "text/event-stream" if request.stream else "application/json",
+    }
+    if endpoint.key:
+        headers["authorization"] = f"Bearer {endpoint.key}"
+    headers.update(request.extra_headers)
+    return HttpRequest(address(endpoint.base_url), headers, orjson.dumps(body))
+
+
+def address(base_url: str) -> str:
+    """Return where to send: `base_url` is the API's root, or already the whole address."""
+    base = base_url.rstrip("/")
+    return base if base.endswith(PATH) else base + PATH
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> OpenAIChatDecoder:
+    """Return a decoder for one streamed answer."""
+    return OpenAIChatDecoder()
+
+
+class OpenAIChatDecoder:
+    """Turns the events of one stream into chunks; they nearly are chunks already."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk in `event`; raises the error that the provider put there."""
+        kind, data = event
+        if data == b"[DONE]":
+            self.done = True
+            return
+        payload = parse_json(data)
+        if not isinstance(payload, dict):
+            raise APIResponseValidationError(f"not a chunk: {data[:200]!r}")
+        if kind == "error" or payload.get("error"):
+            if payload.get("usage"):  # OpenRouter counts what it charges for, error or not
+                into.append(Chunk(choices=[], usage=payload["usage"]))
+            raise stream_error(payload)
+        for choice in payload.get("choices") or ():
+            _normalise(choice, "delta")
+        into.append(Chunk(payload))
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed."""
+    if not isinstance(body, dict):
+        raise APIResponseValidationError("the answer is not a JSON object")
+    if body.get("error"):
+        raise stream_error(body)
+    if not isinstance(body.get("choices"), list):
+        raise APIResponseValidationError(f"an answer without choices; it has {', '.join(body)}")
+    for choice in body["choices"]:
+        _normalise(choice, "message")
+    source = "provider" if body.get("usage") else "missing"
+    return Completion({**body, "object": "chat.completion", "usage_source": source})
+
+
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+    """Return the error that an answer with `status` stands for."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        payload = {}
+    error = _error_object(payload)
+    code, kind = _word(error.get("code")), _word(error.get("type"))
+    final = is_final(code, kind)
+    return error_class(status, code, kind)(
+        _message(error) or f"HTTP {status}: {excerpt(body) or 'no text'}",
+        status_code=status,
+        code=code or kind,
+        retryable=False if final else None,
+        retry_after=retry_after(headers),
+    )
+
+
+def stream_error(payload: Mapping[str, Any]) -> APIError:
+    """Return the error inside an answer that began with a 200."""
+    error = _error_object(payload)
+    code, kind = _word(error.get("code")), _word(error.get("type"))
+    status = next(
+        (v for v in map(error.get, ("status_code", "code", "status")) if _is_status(v)), None
+    )
+    cls = error_class(status, code, kind)
+    if cls is APIError:
+        cls = InternalServerError  # the provider broke off and did not say why
+    return cls(
+        _message(error) or "the provider broke off without a message",
+        status_code=status,
+        code=code or kind,
+        retryable=False if is_final(code, kind) else None,
+    )
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the JSON in `data`; bytes that are no UTF-8 are replaced rather than fatal."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return orjson.loads(data.decode("utf-8", "replace"))
+        except orjson.JSONDecodeError as error:
+            raise APIResponseValidationError(f"broken JSON ({error}): {data[:200]!r}") from None
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body that is not JSON, on one line."""
+    return " ".join(body[:300].decode("utf-8", "replace").split())
+
+
+def _normalise(choice: dict[str, Any], part: str) -> None:
+    """Give reasoning its one name, and refuse an answer that says it is broken."""
+    delta = choice.get(part)
+    if delta is None:
+        choice[part] = {}
+    elif isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
+        # Groq, OpenRouter, and vLLM since January 2026.
+        delta["reasoning_content"] = delta.pop("reasoning")
+    reason = choice.get("finish_reason")
+    if reason in _BROKEN:
+        raise _broken(choice, reason)
+
+
+def _broken(choice: Mapping[str, Any], reason: str) -> APIError:
+    error = choice.get("error")
+    if isinstance(error, dict):
+        return stream_error({"error": error})
+    return InternalServerError(f"the provider ended the answer with finish_reason {reason!r}")
+
+
+def _error_object(payload: Any) -> dict[str, Any]:
+    """Return the object that describes an error, wherever the server put it."""
+    error = payload.get("error", payload) if isinstance(payload, dict) else {}
+    if isinstance(error, str):  # TGI, Ollama: {"error": "text", "error_type": "..."}
+        return {"message": error, "type": payload.get("error_type")}
+    return error if isinstance(error, dict) else {}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    message = error.get("message") or error.get("detail") or ""
+    return message if isinstance(message, str) else orjson.dumps(message).decode()
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and 400 <= value < 600
