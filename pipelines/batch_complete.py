@@ -1,0 +1,175 @@
+"""Batch-complete a dataset: files of prompts become a folder of completions.
+
+    python -m pipelines.batch_complete --input 'prompts/*.jsonl' --output out/
+
+Rows are JSON objects with `prompt` or `messages`. Every row comes out once, as a completion in
+completions-*.jsonl or as a dead letter in failed-*.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines import options as cli
+from pipelines.progress import ProgressLine
+from pipelines.reading import ReadPrompts
+from pipelines.report import WriteReport
+from pipelines.summary import read_report, summary
+from pipelines.writing import WriteLines
+from transforms import CompletePrompts
+
+DEFAULT_MODEL = "local/gemma-3-270m"
+
+
+def parser() -> cli.Parser:
+    """Return the command line."""
+    made = cli.Parser(
+        prog="python -m pipelines.batch_complete",
+        description="Files of prompts become a folder of completions: one outcome for every row.",
+        epilog="All options of Apache Beam pass through, for example --runner DataflowRunner"
+        " --project P --region R --temp_location gs://B/tmp. Without --runner the job runs here.",
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--input",
+        required=True,
+        metavar="PATTERN",
+        help="JSON lines with 'prompt' or 'messages', and an optional 'id'; any Beam filesystem,"
+        " globs, gzip",
+    )
+    made.add_argument(
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="gets completions-*.jsonl, failed-*.jsonl and report.json",
+    )
+    _add_model_options(made)
+    made.add_argument(
+        "--emit_deltas", action="store_true", help="also write every streamed delta: deltas-*.jsonl"
+    )
+    return made
+
+
+def _add_model_options(made: cli.Parser) -> None:
+    model = made.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="PROVIDER/MODEL",
+        help="who answers, for example openai/gpt-4o-mini (default: %(default)s, on this machine)",
+    )
+    model.add_argument(
+        "--base_url", metavar="URL", help="the API's root, if not the provider's own"
+    )
+    model.add_argument(
+        "--api_key_env",
+        metavar="NAME",
+        help="the environment variable that holds the key (default: the provider's usual one)",
+    )
+    model.add_argument(
+        "--max_in_flight",
+        type=_positive,
+        metavar="N",
+        help="prompts under way at once in each process (default: 64; the local model: 4)",
+    )
+    model.add_argument("--max_tokens", type=_positive, metavar="N", help="the longest answer")
+    model.add_argument("--temperature", type=float, metavar="T")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
+    """Put the job together on `p`; `spread` shuffles the rows over many workers."""
+    read = p | "ReadPrompts" >> ReadPrompts(ours.input, spread)
+    done = read.prompts | "CompletePrompts" >> CompletePrompts(
+        ours.model,
+        emit_deltas=ours.emit_deltas,
+        max_in_flight=ours.max_in_flight,
+        api_key_env=ours.api_key_env,
+        base_url=ours.base_url,
+        **model_params(ours),
+    )
+    done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
+    read.dead_letters | "WriteFailedRows" >> WriteLines(ours.output, "failed-rows")
+    done.dead_letters | "WriteFailedCalls" >> WriteLines(ours.output, "failed-calls")
+    if ours.emit_deltas:
+        done.deltas | "WriteDeltas" >> WriteLines(ours.output, "deltas")
+    outcomes = {
+        "Completions": done.completions,
+        "FailedRows": read.dead_letters,
+        "FailedCalls": done.dead_letters,
+    }
+    facts = {"model": ours.model, "input": ours.input, "params": model_params(ours)}
+    path = FileSystems.join(ours.output, "report.json")
+    outcomes | "WriteReport" >> WriteReport(path, facts)
+
+
+def model_params(ours: argparse.Namespace) -> dict[str, Any]:
+    """Return the chat parameters that were given on the command line."""
+    given = {"max_tokens": ours.max_tokens, "temperature": ours.temperature}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
+    ours, beam_options = cli.parse(parser(), argv)
+    here = cli.runs_here(beam_options)
+    cli.check_model(
+        ours.model,
+        here=here,
+        api_key_env=ours.api_key_env,
+        base_url=ours.base_url,
+        **model_params(ours),
+    )
+    cli.check_input(ours.input)
+    cli.check_output(ours.output)
+    launched = cli.is_launched_here(ours.model)
+    ours.max_in_flight = ours.max_in_flight or (4 if launched else 64)
+    if here and launched:
+        cli.start_model(ours.model)
+    started = time.time()
+    p = beam.Pipeline(options=beam_options)
+    build(p, ours, spread=not cli.shares_process(beam_options))
+    if not here:
+        p.run().wait_until_finish()
+        return 0
+    with ProgressLine(cli.count_rows(ours.input)):
+        p.run().wait_until_finish()
+    cli.remove_older(ours.output, started)
+    report = read_report(ours.output)
+    print(summary(ours.output, report))
+    return 1 if report["failed"] and not report["completed"] else 0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job and exit."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
+    # It warns of each output that stays empty: no failed rows is no news.
+    logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+    try:
+        status = run(sys.argv[1:] if argv is None else argv)
+    except cli.UsageError as error:
+        print(f"batch_complete: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("\nbatch_complete: stopped; no output was written", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # the runner's threads would finish their bundles first
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

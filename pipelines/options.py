@@ -1,0 +1,174 @@
+"""Command lines: ours, Beam's, and what is wrong with them, said before anything is sent."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from ritellm.errors import RitellmError
+from ritellm.prepare import plan
+from ritellm.providers import locate, split_model
+from ritellm.types import Endpoint
+
+# These run the whole job inside the process that starts it.
+LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be done; the message is one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line, and where help is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `message` as a UsageError."""
+        raise UsageError(f"{message} (see --help)")
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
+    """Return our options and Beam's; raises UsageError for a flag that neither knows."""
+    ours, others = parser.parse_known_args(list(argv))
+    _refuse_unknown(parser, others)
+    options = PipelineOptions(others)
+    given = options.get_all_options(drop_default=True)
+    if "runner" not in given:
+        # Never plain DirectRunner: it looks for a runner to download first.
+        options = PipelineOptions([*others, "--runner=FnApiRunner"])
+    return ours, options
+
+
+def runs_here(options: PipelineOptions) -> bool:
+    """Return whether the job runs in this process."""
+    runner = options.get_all_options()["runner"] or "FnApiRunner"
+    return str(runner).rpartition(".")[2].lower() in LOCAL_RUNNERS
+
+
+def shares_process(options: PipelineOptions) -> bool:
+    """Return whether all workers of the job are threads of this process."""
+    mode = options.get_all_options().get("direct_running_mode")
+    return runs_here(options) and mode != "multi_processing"
+
+
+def check_input(pattern: str) -> None:
+    """Raise UsageError unless `pattern` matches a file that can be opened."""
+    try:
+        found = FileSystems.match([pattern], limits=[1])[0].metadata_list
+        if found:
+            FileSystems.open(found[0].path).close()
+            return
+    except Exception as error:
+        raise UsageError(f"cannot read --input {pattern}: {_reason(error)}") from None
+    raise UsageError(f"--input {pattern} matches no file")
+
+
+def check_output(folder: str) -> None:
+    """Make the output folder; raise UsageError if nothing can be written there."""
+    probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")
+    try:
+        if not FileSystems.exists(folder):
+            FileSystems.mkdirs(folder)
+        FileSystems.create(probe).close()
+        FileSystems.delete([probe])
+    except Exception as error:
+        raise UsageError(f"cannot write to --output {folder}: {_reason(error)}") from None
+
+
+def check_model(model: str, *, here: bool, api_key_env: str | None, **arguments: Any) -> None:
+    """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
+
+    A worker elsewhere has keys of its own; `here` says that this process will ask.
+    """
+    key = os.environ.get(api_key_env) if api_key_env else None
+    if here and api_key_env and not key:
+        raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
+    if not here:
+        key = key or "the worker's"
+    question = [{"role": "user", "content": "?"}]
+    try:
+        plan(model, question, os.environ, api_key=key, **arguments)
+    except RitellmError as error:
+        raise UsageError(error.message) from None
+
+
+def is_launched_here(model: str) -> bool:
+    """Return whether `model` runs on the worker's own machine."""
+    return split_model(model)[0].launcher is not None
+
+
+def start_model(model: str) -> None:
+    """Start the model server of this machine, or find it; keep it while this process lives."""
+    provider, name = split_model(model)
+    print(f"Starting {model} on this machine ...", file=sys.stderr, flush=True)
+    try:
+        locate(Endpoint(provider, ""), name)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
+def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
+    """Return the number of lines in local, uncompressed files; None if that costs too much."""
+    found = FileSystems.match([pattern])[0].metadata_list
+    paths = [file.path for file in found]
+    if sum(file.size_in_bytes for file in found) > most_bytes or not all(map(_is_plain, paths)):
+        return None
+    return sum(_count_lines(path) for path in paths)
+
+
+def remove_older(folder: str, started: float) -> None:
+    """Delete the outputs of earlier runs in `folder`: this run has replaced them all."""
+    for name in ("completions", "failed", "deltas"):
+        pattern = FileSystems.join(folder, f"{name}-*.jsonl")
+        for file in FileSystems.match([pattern])[0].metadata_list:
+            if (file.last_updated_in_seconds or started) < started:
+                FileSystems.delete([file.path])
+
+
+def _is_plain(path: str) -> bool:
+    return os.path.isfile(path) and not path.endswith((".gz", ".bz2", ".zst", ".zip", ".xz"))
+
+
+def _count_lines(path: str) -> int:
+    lines, last = 0, b"\n"
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            lines += block.count(b"\n")
+            last = block[-1:]
+    return lines + (last != b"\n")
+
+
+def _refuse_unknown(parser: argparse.ArgumentParser, others: Sequence[str]) -> None:
+    beam = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in _all_subclasses(PipelineOptions):
+        options._add_argparse_args(beam)
+    try:
+        _, unknown = beam.parse_known_args(list(others))
+    except SystemExit:
+        raise UsageError("Beam does not accept these options, see above") from None
+    if not unknown:
+        return
+    flag = unknown[0].partition("=")[0]
+    known = [*parser._option_string_actions, *beam._option_string_actions]
+    near = difflib.get_close_matches(flag, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"unknown flag {flag}{hint} (see --help)")
+
+
+def _all_subclasses(cls: type) -> list[Any]:
+    subclasses: list[Any] = cls.__subclasses__()
+    return [found for sub in subclasses for found in (sub, *_all_subclasses(sub))]
+
+
+def _reason(error: Exception) -> str:
+    """Return the heart of a Beam filesystem error, on one line."""
+    details = getattr(error, "exception_details", None)
+    if isinstance(details, dict) and details:
+        error = next(iter(details.values()))
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,155 @@
+"""What a job amounts to: counts, tokens and times of all rows, as a monoid; printed and kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import orjson
+from apache_beam.io.filesystems import FileSystems
+
+from ritellm.timing import Quantiles
+from transforms.elements import Completion, DeadLetter
+
+
+class Totals:
+    """The sum over some rows."""
+
+    def __init__(self) -> None:
+        self.completed = 0
+        self.failed = 0
+        self.attempts = 0
+        self.tokens: Counter[str] = Counter()
+        self.finish_reasons: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.ttft = Quantiles()
+        self.seconds = Quantiles()
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+
+    def add(self, row: Completion | DeadLetter) -> None:
+        """Count one outcome."""
+        self.attempts += row.attempts
+        if isinstance(row, DeadLetter):
+            self.failed += 1
+            self.errors[row.error_type] += 1
+            return
+        self.completed += 1
+        self.finish_reasons[str(row.finish_reason)] += 1
+        for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"):
+            self.tokens[name] += getattr(row, name) or 0
+        self._time(row)
+
+    def _time(self, row: Completion) -> None:
+        if row.ttft is not None:
+            self.ttft.add(row.ttft)
+        if row.seconds is not None and row.ended_at is not None:
+            self.seconds.add(row.seconds)
+            self._span(row.ended_at - row.seconds, row.ended_at)
+
+    def _span(self, start: float | None, end: float | None) -> None:
+        if start is not None and end is not None:
+            self.started_at = min(start, self.started_at or start)
+            self.ended_at = max(end, self.ended_at or end)
+
+    def merge(self, other: Totals) -> None:
+        """Count all that `other` has counted."""
+        self.completed += other.completed
+        self.failed += other.failed
+        self.attempts += other.attempts
+        for mine, theirs in (
+            (self.tokens, other.tokens),
+            (self.finish_reasons, other.finish_reasons),
+            (self.errors, other.errors),
+        ):
+            mine.update(theirs)
+        self.ttft.merge([other.ttft])
+        self.seconds.merge([other.seconds])
+        self._span(other.started_at, other.ended_at)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON would have it; times in seconds, None where nothing ran."""
+        span = (self.ended_at or 0) - (self.started_at or 0)
+        tokens = self.tokens["completion_tokens"]
+        return {
+            "rows": self.completed + self.failed,
+            "completed": self.completed,
+            "failed": self.failed,
+            "attempts": self.attempts,
+            "finish_reasons": dict(self.finish_reasons.most_common()),
+            "errors": dict(self.errors.most_common()),
+            "tokens": dict(self.tokens),
+            "ttft": {"p50": self.ttft.at(0.5), "p95": self.ttft.at(0.95)},
+            "seconds_per_row": {"p50": self.seconds.at(0.5), "p95": self.seconds.at(0.95)},
+            "tokens_per_second": tokens / span if span > 0 else None,
+            "rows_per_second": self.completed / span if span > 0 else None,
+            "seconds": span if span > 0 else None,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+        }
+
+
+class SumTotals(beam.CombineFn):  # type: ignore[misc]
+    """`Completion` and `DeadLetter` -> `Totals`."""
+
+    def create_accumulator(self) -> Totals:
+        """Return the empty sum."""
+        return Totals()
+
+    def add_input(self, totals: Totals, row: Completion | DeadLetter) -> Totals:
+        """Count one outcome."""
+        totals.add(row)
+        return totals
+
+    def merge_accumulators(self, accumulators: Iterable[Totals]) -> Totals:
+        """Add sums up."""
+        total = Totals()
+        for accumulator in accumulators:
+            total.merge(accumulator)
+        return total
+
+    def extract_output(self, totals: Totals) -> Totals:
+        """Return the sum itself: it is summed once more."""
+        return totals
+
+
+class WriteReport(beam.PTransform):  # type: ignore[misc]
+    """Write the sum over all outcomes to `path`; `facts` (the model, the flags) are put first.
+
+    Each kind of outcome is summed on its own: flattening them first would hold all rows in memory.
+    """
+
+    def __init__(self, path: str, facts: dict[str, Any]) -> None:
+        super().__init__()
+        self._path = path
+        self._facts = facts
+
+    def expand(self, outcomes: dict[str, Any]) -> Any:
+        """Sum up and write."""
+        sums = [
+            rows | f"Sum{name}" >> beam.CombineGlobally(SumTotals())
+            for name, rows in outcomes.items()
+        ]
+        return (
+            sums[0].pipeline
+            | "Once" >> beam.Create([None])
+            | "Write"
+            >> beam.ParDo(
+                _WriteFn(self._path, self._facts), *[beam.pvalue.AsSingleton(s) for s in sums]
+            )
+        )
+
+
+class _WriteFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, path: str, facts: dict[str, Any]) -> None:
+        self._path = path
+        self._facts = facts
+
+    def process(self, _: None, *sums: Totals) -> Iterator[str]:
+        total = SumTotals().merge_accumulators(sums)
+        report = {**self._facts, **total.as_dict()}
+        with FileSystems.create(self._path, mime_type="application/json") as file:
+            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+        yield self._path

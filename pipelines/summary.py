@@ -1,0 +1,106 @@
+"""What a user sees when the job is over: a few answers, the totals, and where the files lie."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+from apache_beam.io.filesystems import FileSystems
+
+from pipelines.progress import duration
+
+
+def summary(folder: str, report: Mapping[str, Any], width: int | None = None) -> str:
+    """Return the text that ends a job."""
+    width = width or shutil.get_terminal_size().columns
+    lines = [*_answers(folder, max(40, min(width, 140))), *_totals(report), *_files(folder, report)]
+    return "\n".join(lines)
+
+
+def read_report(folder: str) -> dict[str, Any]:
+    """Return the job's report.json."""
+    with FileSystems.open(FileSystems.join(folder, "report.json")) as file:
+        report: dict[str, Any] = orjson.loads(file.read())
+    return report
+
+
+def _answers(folder: str, width: int, count: int = 8) -> Iterator[str]:
+    rows = list(islice(_rows(folder, "completions"), count))
+    if not rows:
+        return
+    left = max(16, min(width // 2, max(len(_question(row)) for row in rows)))
+    right = max(16, width - left - 3)
+    yield ""
+    yield f"{'prompt':<{left}}   answer"
+    yield f"{'─' * left}   {'─' * right}"
+    for row in rows:
+        answer = " ".join((row.get("text") or "").split()) or f"({row.get('finish_reason')})"
+        yield f"{_cut(_question(row), left):<{left}}   {_cut(answer, right)}"
+    yield ""
+
+
+def _totals(report: Mapping[str, Any]) -> Iterator[str]:
+    tokens = report["tokens"]
+    completed, failed = report["completed"], report["failed"]
+    yield f"{_plural(report['rows'], 'row')}: {completed:,} completed, {failed:,} failed"
+    for name, count in list(report["errors"].items())[:5]:
+        yield f"    {count:,} x {name}"
+    if not report["completed"]:
+        return
+    ttft = report["ttft"]
+    seconds, rate = report["seconds"], report["tokens_per_second"]
+    yield (
+        f"tokens: {tokens.get('prompt_tokens', 0):,} in, {tokens.get('completion_tokens', 0):,} out"
+        + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
+    )
+    if ttft["p50"] is not None:
+        yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
+
+
+def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("completions", "failed", "deltas"):
+        files = _paths(folder, name)
+        if files:
+            yield f"{name + ':':<13}{files[0] if len(files) == 1 else _glob(folder, name)}"
+    yield f"{'report:':<13}{FileSystems.join(folder, 'report.json')}"
+
+
+def _rows(folder: str, name: str) -> Iterator[dict[str, Any]]:
+    for path in _paths(folder, name):
+        with FileSystems.open(path) as file:
+            while line := file.readline():
+                yield orjson.loads(line)
+
+
+def _paths(folder: str, name: str) -> list[str]:
+    matched = FileSystems.match([_glob(folder, name)])[0].metadata_list
+    return sorted(found.path for found in matched)
+
+
+def _glob(folder: str, name: str) -> str:
+    return FileSystems.join(folder, f"{name}-*.jsonl")
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    """Return what was asked, on one line."""
+    source = row.get("input") or {}
+    prompt = source.get("prompt")
+    if not isinstance(prompt, str):
+        messages = source.get("messages") or (source.get("body") or {}).get("messages") or [{}]
+        prompt = messages[-1].get("content")
+    return " ".join(str(prompt if isinstance(prompt, str) else row.get("id")).split())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _msec(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"

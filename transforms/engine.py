@@ -1,0 +1,207 @@
+"""Many answers at once from one bundle thread: an event loop beside it, and a window of work.
+
+Knows nothing of Beam, of HTTP, or of what an answer is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import threading
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+class AsyncCloseable(Protocol):
+    """A client as the engine knows it."""
+
+    async def close(self) -> None:
+        """Give back what is held."""
+
+
+class Engine:
+    """One event loop in a thread of its own, the client that lives on it, and the cap.
+
+    One per process, shared by all bundle threads (hold it by `apache_beam.utils.shared.Shared`).
+    """
+
+    def __init__(self, new_client: Callable[[], AsyncCloseable], max_in_flight: int) -> None:
+        self.loop = _new_loop()
+        self._thread = threading.Thread(
+            target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
+        )
+        self._thread.start()
+        self.client = self.run(_make(new_client))
+        self.free = asyncio.Semaphore(max_in_flight)
+        self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.client)
+
+    def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
+        """Run `coroutine` on the loop and return its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def close(self) -> None:
+        """Stop the loop; happens by itself when the last holder is gone."""
+        self._finalizer()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop where it is installed (extra `fast`), else asyncio's own."""
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
+    return loop
+
+
+async def _make(new_client: Callable[[], AsyncCloseable]) -> AsyncCloseable:
+    return new_client()
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _stop(
+    loop: asyncio.AbstractEventLoop, thread: threading.Thread, client: AsyncCloseable
+) -> None:
+    if loop.is_closed():
+        return
+    asyncio.run_coroutine_threadsafe(_shut_down(client), loop)
+    if thread is not threading.current_thread():
+        thread.join(timeout=10)
+
+
+async def _shut_down(client: AsyncCloseable) -> None:
+    """Cancel what still runs, close the client, then let the loop end."""
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        await client.close()
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
+    finally:
+        loop.stop()
+
+
+@dataclass(slots=True)
+class _Done(Generic[Key]):
+    """Says that the work under `key` is over; `error` is what nobody expected."""
+
+    error: BaseException | None
+
+
+class Outbox(Generic[Item]):
+    """Hands items from the loop to one bundle thread in lots, and holds back when it is full."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._loop = loop
+        self._limit = limit
+        self._items: deque[Item] = deque()
+        self._filled = threading.Condition()
+        self._space = asyncio.Event()
+
+    async def put(self, items: Iterable[Item]) -> None:
+        """Hand over `items`; waits while the bundle thread is behind. Called on the loop."""
+        while len(self._items) >= self._limit:
+            self._space.clear()
+            await self._space.wait()
+        self.put_now(items)
+
+    def put_now(self, items: Iterable[Item]) -> None:
+        """Hand over `items` without waiting."""
+        with self._filled:
+            self._items.extend(items)
+            self._filled.notify()
+
+    def take(self, wait: bool) -> list[Item]:
+        """Return all items there are; if there are none, wait for some if `wait`."""
+        with self._filled:
+            while wait and not self._items:
+                self._filled.wait()
+            items = list(self._items)
+            self._items.clear()
+        if len(items) >= self._limit:
+            self._loop.call_soon_threadsafe(self._space.set)
+        return items
+
+
+Put = Callable[[Iterable[Item]], Awaitable[None]]
+
+
+class Window(Generic[Key, Item]):
+    """The work that one bundle has in flight.
+
+    `submit` starts work under a key; what it puts comes out of `take` as (key, item), in order for
+    each piece of work, until nothing is `in_flight`.
+    """
+
+    def __init__(self, engine: Engine, limit: int = 4096) -> None:
+        self._engine = engine
+        self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(engine.loop, limit)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.in_flight = 0
+
+    def submit(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
+        """Start `work(put)` on the loop, as soon as the process has room for it."""
+        self.in_flight += 1
+        self._engine.loop.call_soon_threadsafe(self._start, key, work)
+
+    def take(self, wait: bool) -> list[tuple[Key, Item]]:
+        """Return what has come; if nothing has, wait for something if `wait`.
+
+        Raises what work raised: work is expected to put its failures, not to raise them.
+        """
+        items: list[tuple[Key, Item]] = []
+        for key, item in self._outbox.take(wait):
+            if not isinstance(item, _Done):
+                items.append((key, item))
+                continue
+            self.in_flight -= 1
+            if item.error is not None:
+                raise item.error
+        return items
+
+    def cancel(self) -> None:
+        """Give up everything in flight; returns once it has stopped."""
+        if self.in_flight and not self._engine.loop.is_closed():
+            self._engine.run(self._cancel_all())
+        self._outbox.take(wait=False)
+        self.in_flight = 0
+
+    def _start(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
+        task = self._engine.loop.create_task(self._work(key, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
+        async def put(items: Iterable[Item]) -> None:
+            await self._outbox.put([(key, item) for item in items])
+
+        error: BaseException | None = None
+        try:
+            async with self._engine.free:
+                await work(put)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as unexpected:  # carried to the bundle thread, and raised there
+            error = unexpected
+        self._outbox.put_now([(key, _Done(error))])
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
