@@ -127,6 +127,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
+    p = cli.new_pipeline(beam_options)
     cli.check_model(
         ours.model,
         here=here,
@@ -141,7 +142,6 @@ def run(argv: Sequence[str]) -> int:
     if here and launched:
         cli.start_model(ours.model)
     started = time.time()
-    p = beam.Pipeline(options=beam_options)
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
         p.run().wait_until_finish()

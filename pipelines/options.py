@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -55,6 +56,14 @@ def shares_process(options: PipelineOptions) -> bool:
     """Return whether all workers of the job are threads of this process."""
     mode = options.get_all_options().get("direct_running_mode")
     return runs_here(options) and mode != "multi_processing"
+
+
+def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """Return an empty pipeline; raises UsageError for a runner that is not to be had."""
+    try:
+        return beam.Pipeline(options=options)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"--runner: {_reason(error)}") from None
 
 
 def check_input(pattern: str) -> None:

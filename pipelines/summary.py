@@ -87,7 +87,7 @@ def _glob(folder: str, name: str) -> str:
 def _question(row: Mapping[str, Any]) -> str:
     """Return what was asked, on one line."""
     source = row.get("input") or {}
-    prompt = source.get("prompt")
+    prompt: Any = source.get("prompt")
     if not isinstance(prompt, str):
         messages = source.get("messages") or (source.get("body") or {}).get("messages") or [{}]
         prompt = messages[-1].get("content")

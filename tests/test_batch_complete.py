@@ -1,0 +1,298 @@
+"""The program as its user sees it: argv in; files, words and an exit status out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import orjson
+import pytest
+from fake_server import api_error, chat_events, stream
+
+from pipelines.batch_complete import main
+from pipelines.progress import ProgressLine, duration
+from transforms.meter import Tally
+
+
+@pytest.fixture
+def job(fake_server, tmp_path, capsys):
+    """Run the program on lines of input; returns its outcome."""
+    return Job(fake_server, tmp_path, capsys)
+
+
+class Job:
+    def __init__(self, server, folder, capsys):
+        self.server, self.folder, self.capsys = server, folder, capsys
+        self.out = folder / "out"
+
+    def write(self, *lines, name="in.jsonl"):
+        text = "\n".join(x if isinstance(x, str) else orjson.dumps(x).decode() for x in lines)
+        (self.folder / name).write_text(text + "\n", encoding="utf-8")
+        return self
+
+    def run(self, *flags, input="in.jsonl"):
+        argv = ["--input", str(self.folder / input), "--output", str(self.out)]
+        argv += ["--model", "openai/m", "--base_url", self.server.base_url, *flags]
+        return self.call(argv)
+
+    def call(self, argv):
+        with pytest.raises(SystemExit) as exited:
+            main(argv)
+        self.printed = self.capsys.readouterr()
+        return exited.value.code
+
+    def rows(self, name):
+        files = sorted(self.out.glob(f"{name}-*.jsonl"))
+        lines = [line for file in files for line in file.read_bytes().splitlines()]
+        return {row["id"]: row for row in map(orjson.loads, lines)}
+
+    @property
+    def report(self):
+        return orjson.loads((self.out / "report.json").read_bytes())
+
+
+def test_every_row_has_one_outcome_that_carries_its_input(job):
+    job.write({"id": "a", "prompt": "one two", "topic": "x"}, {"prompt": "three"})
+    assert job.run() == 0
+    rows = job.rows("completions")
+    assert rows.keys() == {"a", "in.jsonl:2"}
+    assert rows["a"]["text"] == "one two"
+    assert rows["a"]["input"] == {"id": "a", "prompt": "one two", "topic": "x"}
+    assert rows["a"]["finish_reason"] == "stop"
+    assert rows["a"]["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
+    assert rows["a"]["attempts"] == 1
+    assert rows["a"]["timing"]["ttft"] > 0
+    assert rows["a"]["completion"]["choices"][0]["message"]["content"] == "one two"
+    assert not job.rows("failed")
+
+
+def test_bad_rows_are_dead_letters_and_the_job_goes_on(job):
+    job.write({"id": "a", "prompt": "x"}, "nonsense", {"id": "b"}, {"id": "a", "prompt": "again"})
+    assert job.run() == 0
+    failed = job.rows("failed")
+    path = job.folder / "in.jsonl"
+    assert failed["in.jsonl:2"]["message"].startswith(f"{path}, line 2: not JSON")
+    assert failed["in.jsonl:2"]["input"] == "nonsense"
+    assert failed["b"]["message"].startswith(f"{path}, line 3: no 'prompt'")
+    assert failed["a"]["error_type"] == "DuplicateIdError"
+    assert failed["a"]["message"] == f"{path}, line 4: the id 'a' stands in an earlier row"
+    assert job.rows("completions")["a"]["text"] == "x"
+    assert len(job.server.requests) == 1
+
+
+def test_a_refused_row_says_all_that_is_known(job):
+    job.server.enqueue(api_error(422, "bad", "odd_code", "Cannot."))
+    job.write({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"})
+    assert job.run("--max_in_flight", "1") == 0
+    assert job.rows("failed")["a"] == {
+        "id": "a",
+        "error_type": "UnprocessableEntityError",
+        "message": "openai/m: Cannot.",
+        "status_code": 422,
+        "retryable": False,
+        "attempts": 1,
+        "partial_text": "",
+        "input": {"id": "a", "prompt": "x"},
+    }
+
+
+def test_failed_rows_can_be_asked_again(job):
+    job.server.enqueue(api_error(400))
+    job.write({"id": "a", "prompt": "second try", "topic": "x"})
+    assert job.run() == 1
+    again = Job(job.server, job.folder, job.capsys)
+    again.out = job.folder / "again"
+    assert again.run(input="out/failed-*.jsonl") == 0
+    assert again.rows("completions")["a"]["text"] == "second try"
+    assert again.rows("completions")["a"]["input"]["topic"] == "x"
+
+
+def test_the_report_adds_up(job):
+    job.write({"prompt": "one two"}, {"prompt": "three"}, "nonsense")
+    job.run()
+    report = job.report
+    assert (report["rows"], report["completed"], report["failed"]) == (3, 2, 1)
+    assert report["errors"] == {"RowError": 1}
+    assert report["finish_reasons"] == {"stop": 2}
+    assert report["tokens"]["completion_tokens"] == 3
+    assert report["attempts"] == 2
+    assert report["model"] == "openai/m"
+    assert report["ttft"]["p95"] >= report["ttft"]["p50"] > 0
+
+
+def test_deltas_are_written_when_asked_for(job):
+    job.write({"id": "a", "prompt": "one two"})
+    job.run("--emit_deltas")
+    lines = [
+        orjson.loads(line)
+        for file in job.out.glob("deltas-*.jsonl")
+        for line in file.read_bytes().splitlines()
+    ]
+    assert "".join(line["text"] for line in lines) == "one two"
+    assert [line["seq"] for line in lines] == list(range(len(lines)))
+    assert [line["final"] for line in lines] == [False] * (len(lines) - 1) + [True]
+
+
+def test_parameters_reach_the_provider(job, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-1")
+    job.write({"prompt": "x"})
+    job.run("--max_tokens", "9", "--temperature", "0", "--api_key_env", "MY_KEY")
+    request = job.server.requests[0]
+    assert request.json["max_tokens"] == 9
+    assert request.json["temperature"] == 0
+    assert request.headers["authorization"] == "Bearer sk-1"
+
+
+def test_globs_gzip_boms_and_odd_line_ends_are_read(job):
+    (job.folder / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt":"with bom"}\r\n\r\n')
+    (job.folder / "b.jsonl.gz").write_bytes(gzip.compress(b'{"prompt":"zipped"}'))
+    line = '{"id":"sep","prompt":"a\u2028b"}\n'
+    (job.folder / "sub").mkdir()
+    (job.folder / "sub" / "a.jsonl").write_bytes(line.encode())
+    job.run(input="**.jsonl*")
+    texts = {id: row["input"]["prompt"] for id, row in job.rows("completions").items()}
+    assert texts == {"a.jsonl:1": "with bom", "b.jsonl.gz:1": "zipped", "sep": "a\u2028b"}
+
+
+def test_an_empty_file_is_an_empty_job(job):
+    (job.folder / "in.jsonl").write_bytes(b"")
+    assert job.run() == 0
+    assert job.report["rows"] == 0
+    assert "0 rows" in job.printed.out
+
+
+def test_a_second_run_replaces_the_first(job):
+    job.write({"id": "a", "prompt": "x"}, "nonsense")
+    job.run("--emit_deltas")
+    job.write({"id": "b", "prompt": "y"})
+    job.run()
+    assert job.rows("completions").keys() == {"b"}
+    assert not job.rows("failed")
+    assert not job.rows("deltas")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--direct_num_workers=4", "--direct_running_mode=multi_threading"],
+        ["--direct_runner_bundle_repeat=2"],
+    ],
+    ids=["four threads", "bundles repeated"],
+)
+def test_duplicates_are_found_however_the_runner_works(job, flags):
+    for name in "ab":
+        job.write({"id": "same", "prompt": name}, {"id": name, "prompt": "x"}, name=f"{name}.jsonl")
+    assert job.run(*flags, input="*.jsonl") == 0
+    assert job.rows("completions").keys() == {"same", "a", "b"}
+    assert job.rows("failed").keys() == {"same"}
+    assert job.report["rows"] == 4
+
+
+def test_it_prints_answers_totals_and_files(job):
+    job.write(*({"prompt": f"question {i}"} for i in range(3)), "nonsense")
+    job.run()
+    out = job.printed.out
+    assert "question 1" in out
+    assert "4 rows: 3 completed, 1 failed" in out
+    assert "1 x RowError" in out
+    assert "tokens: 6 in, 6 out" in out
+    assert "time to first token:" in out
+    for name in ("completions-00000-of-00001.jsonl", "failed-rows-", "report.json"):
+        assert str(job.out / name) in out
+
+
+def test_nothing_but_failures_is_a_failed_job(job):
+    job.server.script = lambda request: api_error(400)
+    job.write({"prompt": "x"})
+    assert job.run() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--input": "{folder}/none*.jsonl"}, "matches no file"),
+        ({"--input": None}, "--input"),
+        ({"--output": "{folder}/in.jsonl/out"}, "cannot write to --output"),
+        ({"--model": "opnai/m"}, "did you mean openai/m?"),
+        ({"--model": "m"}, "write PROVIDER/m"),
+        ({"--model": "openai/m", "--base_url": None}, "OPENAI_API_KEY"),
+        ({"--base_url": "localhost:80"}, "must start with http"),
+        ({"--api_key_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE"),
+        ({"--modle": "x"}, "did you mean --model?"),
+        ({"--max_tokens": "many"}, "'many' is not a positive whole number"),
+        ({"--max_in_flight": "0"}, "'0' is not a positive whole number"),
+        ({"--temperature": "hot"}, "--temperature"),
+        ({"--runner": "NoRunner"}, "--runner"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else " ".join(value),
+)
+def test_what_cannot_be_done_is_one_line_and_status_2_before_anything_is_sent(
+    job, change, words, monkeypatch
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    job.write({"prompt": "x"})
+    given = {
+        "--input": str(job.folder / "in.jsonl"),
+        "--output": str(job.out),
+        "--model": "openai/m",
+        "--base_url": job.server.base_url,
+        **change,
+    }
+    argv = [x for flag, v in given.items() if v for x in (flag, v.format(folder=job.folder))]
+    assert job.call(argv) == 2
+    assert words in job.printed.err
+    assert len(job.printed.err.strip().splitlines()) == 1
+    assert job.server.requests == []
+
+
+def test_help_names_every_flag_and_how_to_run_elsewhere(capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(["--help"])
+    assert exited.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("--input", "--output", "--model", "--api_key_env", "--emit_deltas", "Dataflow"):
+        assert word in out
+
+
+def test_the_key_is_in_nothing_that_is_written_or_printed(job, monkeypatch, caplog):
+    monkeypatch.setenv("MY_KEY", "sk-planted")
+    job.server.script = lambda request: (
+        api_error(401, message="Incorrect API key provided: sk-planted")
+        if b"bad" in request.body
+        else stream(*chat_events("fine"))
+    )
+    job.write({"prompt": "x"}, {"prompt": "bad"})
+    job.run("--api_key_env", "MY_KEY", "--emit_deltas")
+    written = b"".join(file.read_bytes() for file in job.out.rglob("*") if file.is_file())
+    assert b"Incorrect API key provided: [key]" in written
+    assert b"sk-planted" not in written
+    assert "sk-planted" not in job.printed.out + job.printed.err + caplog.text
+
+
+# --- The progress line --------------------------------------------------------------------------
+
+
+def test_the_progress_line_says_how_far_the_job_is():
+    tally, times = Tally(), iter([0.0, 10.0])
+    line = ProgressLine(100, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600)
+    with line:
+        tally.completions, tally.dead_letters, tally.completion_tokens = 24, 1, 500
+        assert line.text() == (
+            "█████░░░░░░░░░░░░░░░ 25 of 100 rows, 1 failed · 500 tokens · 50 tokens/s · 30 s left"
+        )
+
+
+def test_the_progress_line_does_without_a_total():
+    tally, times = Tally(), iter([0.0, 2.0])
+    with ProgressLine(
+        None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600
+    ) as line:
+        tally.completions, tally.completion_tokens = 3, 8
+        assert line.text() == "3 rows · 8 tokens · 4 tokens/s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (185, "3:05"), (7800, "2:10:00")]
+)
+def test_durations_read_as_a_person_says_them(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,152 @@
+"""The window: work on a loop beside the bundle thread, handed over in lots, held back when full."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from transforms.engine import Engine, Window
+
+
+class _Client:
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def engine():
+    made = Engine(_Client, max_in_flight=2)
+    yield made
+    made.close()
+
+
+def drain(window):
+    items = []
+    while window.in_flight:
+        items += window.take(wait=True)
+    return items
+
+
+def settle(engine):
+    """Let everything that can run on the loop run."""
+
+    async def turns():
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    engine.run(turns())
+
+
+def test_items_come_back_under_their_key_and_in_their_order(engine):
+    window = Window(engine)
+
+    def work(name):
+        async def go(put):
+            for number in range(3):
+                await put([f"{name}{number}"])
+
+        return go
+
+    for name in "abc":
+        window.submit(name, work(name))
+    items = drain(window)
+    for name in "abc":
+        assert [item for key, item in items if key == name] == [f"{name}{n}" for n in range(3)]
+
+
+def test_no_more_work_runs_at_once_than_the_process_allows(engine):
+    running = most = 0
+
+    async def work(put):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    windows = [Window(engine), Window(engine)]
+    for window in windows:
+        for key in range(5):
+            window.submit(key, work)
+    for window in windows:
+        drain(window)
+    assert most == 2
+
+
+def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
+    window = Window(engine, limit=3)
+    put_so_far = 0
+
+    async def work(put):
+        nonlocal put_so_far
+        for number in range(100):
+            await put([number])
+            put_so_far += 1
+
+    window.submit("k", work)
+    settle(engine)
+    assert put_so_far == 3
+    assert [item for _, item in drain(window)] == list(range(100))
+
+
+def test_what_work_raises_is_raised_where_items_are_taken(engine):
+    window = Window(engine)
+
+    async def work(put):
+        raise ZeroDivisionError("unexpected")
+
+    window.submit("k", work)
+    with pytest.raises(ZeroDivisionError, match="unexpected"):
+        drain(window)
+
+
+def test_cancel_stops_the_work_before_it_returns(engine):
+    window = Window(engine)
+    stopped = threading.Event()
+
+    async def work(put):
+        try:
+            await put(["started"])
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    window.submit("k", work)
+    assert window.take(wait=True) == [("k", "started")]
+    window.cancel()
+    assert stopped.is_set()
+    assert window.in_flight == 0
+
+
+def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
+    window = Window(engine, limit=1)
+
+    async def work(put):
+        while True:
+            await put([0])
+
+    for key in range(5):
+        window.submit(key, work)
+    settle(engine)
+    window.cancel()
+    settle(engine)
+    assert window.take(wait=False) == []
+
+
+def test_closing_the_engine_closes_the_client_and_ends_the_thread():
+    engine = Engine(_Client, max_in_flight=1)
+    client, loop = engine.client, engine.loop
+    engine.close()
+    assert client.closed
+    assert loop.is_closed()
+
+
+def test_the_engine_ends_when_its_last_holder_is_gone():
+    engine = Engine(_Client, max_in_flight=1)
+    client = engine.client
+    del engine
+    assert client.closed
