@@ -127,7 +127,6 @@ def run(argv: Sequence[str]) -> int:
     """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
-    p = cli.new_pipeline(beam_options)
     cli.check_model(
         ours.model,
         here=here,
@@ -137,6 +136,7 @@ def run(argv: Sequence[str]) -> int:
     )
     cli.check_input(ours.input)
     cli.check_output(ours.output)
+    p = cli.new_pipeline(beam_options)
     launched = cli.is_launched_here(ours.model)
     ours.max_in_flight = ours.max_in_flight or (4 if launched else 64)
     if here and launched:

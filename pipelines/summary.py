@@ -91,7 +91,8 @@ def _question(row: Mapping[str, Any]) -> str:
     if not isinstance(prompt, str):
         messages = source.get("messages") or (source.get("body") or {}).get("messages") or [{}]
         prompt = messages[-1].get("content")
-    return " ".join(str(prompt if isinstance(prompt, str) else row.get("id")).split())
+    question: str = prompt if isinstance(prompt, str) else str(row.get("id"))
+    return " ".join(question.split())
 
 
 def _cut(text: str, width: int) -> str:
