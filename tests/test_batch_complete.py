@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import orjson
 import pytest
-from fake_server import api_error, chat_events, stream
+from fake_server import Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
 from transforms.meter import Tally
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -296,3 +302,34 @@ def test_the_progress_line_does_without_a_total():
 )
 def test_durations_read_as_a_person_says_them(seconds, text):
     assert duration(seconds) == text
+
+
+# --- Being stopped ------------------------------------------------------------------------------
+
+
+def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
+    """A process of its own: the signal must reach the real main thread."""
+    job.server.script = lambda request: stream(*chat_events("x")[:2], Stall())
+    job.write({"prompt": "x"}, {"prompt": "y"})
+    command = [sys.executable, "-m", "pipelines.batch_complete"]
+    command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    command += ["--model", "openai/m", "--base_url", job.server.base_url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        job.server.wait_until(lambda: job.server.open_streams == 2, timeout=30)
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=30)
+    assert program.returncode == 130
+    assert err.strip() == f"batch_complete: stopped; nothing was written to {job.out}"
+    job.server.wait_until(lambda: job.server.open_streams == 0)
+    assert list(job.out.iterdir()) == []
+
+
+def test_a_job_that_breaks_says_why_in_its_last_line(job, monkeypatch):
+    def break_(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pipelines.writing.to_json", break_)
+    job.write({"prompt": "x"})
+    assert job.run() == 1
+    last = job.printed.err.strip().splitlines()[-1]
+    assert last == "batch_complete: the job failed: OSError: [Errno 28] No space left on device"

@@ -6,8 +6,6 @@ Knows nothing of Beam, of HTTP, or of what an answer is.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import threading
 import weakref
 from collections import deque
@@ -33,7 +31,7 @@ class Engine:
     """
 
     def __init__(self, new_client: Callable[[], AsyncCloseable], max_in_flight: int) -> None:
-        self.loop = _new_loop()
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
         )
@@ -49,14 +47,6 @@ class Engine:
     def close(self) -> None:
         """Stop the loop; happens by itself when the last holder is gone."""
         self._finalizer()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's event loop where it is installed (extra `fast`), else asyncio's own."""
-    if importlib.util.find_spec("uvloop") is None:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
-    return loop
 
 
 async def _make(new_client: Callable[[], AsyncCloseable]) -> AsyncCloseable:

@@ -1,0 +1,76 @@
+"""The whole job, against the time that its model server needs at best.
+
+    python benchmarks/batch.py --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
+
+The ideal is rows / max_in_flight rounds of one answer each. Start-up (imports, building and
+starting the job) is what the same command takes for an empty file; it is measured in the same run,
+and subtracted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import servers
+
+
+def measure(rows: int, chunks: int, gap_ms: float, max_in_flight: int) -> dict[str, Any]:
+    """Return wall and ideal seconds, CPU per row, and peak memory of the job."""
+    options = {"chunks": chunks, "gap_ms": gap_ms}
+    with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
+        empty = _run(Path(folder) / "empty", 0, server, max_in_flight)
+        full = _run(Path(folder) / "full", rows, server, max_in_flight)
+        served = server.stats()
+    ideal = math.ceil(rows / max_in_flight) * chunks * gap_ms / 1000
+    wall = full["wall"] - empty["wall"]
+    return {
+        "rows": rows,
+        "max_in_flight": max_in_flight,
+        "ideal_seconds": ideal,
+        "start_up_seconds": empty["wall"],
+        "wall_seconds": wall,
+        "ratio": wall / ideal,
+        "cpu_msec_per_row": (full["cpu"] - empty["cpu"]) / rows * 1000,
+        "peak_mb": full["peak_mb"],
+        "most_streams_open": served["max_open"],
+        "server_cpu_seconds": served["cpu_seconds"],
+    }
+
+
+def _run(folder: Path, rows: int, server: servers.Running, max_in_flight: int) -> dict[str, float]:
+    folder.mkdir()
+    lines = "".join(json.dumps({"prompt": f"Say something, {i}."}) + "\n" for i in range(rows))
+    (folder / "in.jsonl").write_text(lines)
+    command = [
+        *(sys.executable, "-m", "pipelines.batch_complete", "--input", str(folder / "in.jsonl")),
+        *("--output", str(folder / "out"), "--model", "openai/gpt-4o-mini"),
+        *("--base_url", server.base_url, "--max_in_flight", str(max_in_flight)),
+    ]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = json.loads((folder / "out" / "report.json").read_text())
+    if report["completed"] != rows:
+        raise RuntimeError(f"{report['completed']} of {rows} rows completed: {report['errors']}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall": wall, "cpu": cpu, "peak_mb": after.ru_maxrss / 1024}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--chunks", type=int, default=50)
+    parser.add_argument("--gap_ms", type=float, default=20)
+    parser.add_argument("--max_in_flight", type=int, default=500)
+    figures = measure(**vars(parser.parse_args()))
+    print({name: round(value, 2) for name, value in figures.items()}, f"cores={os.cpu_count()}")

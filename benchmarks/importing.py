@@ -1,0 +1,36 @@
+"""What `import ritellm` costs, above an interpreter that imports nothing.
+
+python benchmarks/importing.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+
+def measure(runs: int = 15) -> dict[str, float]:
+    """Return the median milliseconds of the import itself, and of importing the client's parts."""
+    return {
+        "import ritellm": _msec("import ritellm", runs),
+        "from ritellm import completion": _msec("from ritellm import completion", runs),
+    }
+
+
+def _msec(statement: str, runs: int) -> float:
+    timed = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", timed]
+    subprocess.run(command, check=True, capture_output=True)  # compiles what is not compiled yet
+    times = []
+    for _ in range(runs):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        times.append(float(done.stdout) * 1000)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    for statement, msec in measure().items():
+        print(f"{statement}: {msec:.1f} ms")

@@ -1,0 +1,67 @@
+"""Measure everything that the README quotes, and write it down.
+
+    make bench
+
+Writes benchmarks/results.md, and the table between the marks in README.md.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+
+import batch
+import client
+import importing
+
+ROOT = Path(__file__).parent.parent
+MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def table() -> str:
+    """Return the figures as a Markdown table."""
+    rows = []
+    for statement, msec in importing.measure().items():
+        rows.append((f"`{statement}`", f"{msec:.0f} ms", "`benchmarks/importing.py`"))
+    for case, figures in client.measure().items():
+        cost = f"{figures['ratio']:.1f}x a bare reader's CPU"
+        detail = f"{figures['usec_per_chunk']:.0f} us against {figures['floor_usec_per_chunk']:.0f}"
+        rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
+    job = batch.measure(rows=2000, chunks=50, gap_ms=20, max_in_flight=500)
+    rows.append(
+        (
+            "2,000 rows of 50 chunks at 20 ms, 500 in flight",
+            f"{job['ratio']:.2f}x the ideal {job['ideal_seconds']:.0f} s,"
+            f" {job['cpu_msec_per_row']:.1f} ms CPU a row, {job['peak_mb']:.0f} MB at most",
+            "`benchmarks/batch.py`",
+        )
+    )
+    lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]
+    return "\n".join(["| what | measured | by |", "|---|---|---|", *lines]) + "\n"
+
+
+def machine() -> str:
+    """Return what it was measured on."""
+    versions = [
+        f"{name} {importlib.metadata.version(name)}" for name in ("apache-beam", "httpx", "orjson")
+    ]
+    python = f"Python {platform.python_version()}"
+    today = datetime.date.today().isoformat()
+    return f"{os.cpu_count()} cores, {python}, {', '.join(versions)}, {today}. Ratios matter."
+
+
+def main() -> None:
+    """Measure and write."""
+    found = f"{table()}\nMeasured on loopback: {machine()}\n"
+    (ROOT / "benchmarks" / "results.md").write_text(f"# Results\n\n{found}")
+    readme = ROOT / "README.md"
+    readme.write_text(MARKS.sub(lambda m: m[1] + found + m[2], readme.read_text()))
+    print(found)
+
+
+if __name__ == "__main__":
+    main()

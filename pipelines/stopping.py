@@ -1,0 +1,95 @@
+"""How a program ends: on Ctrl-C, on a failure, and at once if it is asked twice."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+from pipelines.options import UsageError
+
+INTERRUPTED = 130
+
+
+class Interrupt:
+    """Turns the first Ctrl-C (or SIGTERM) into a KeyboardInterrupt, and the second into the end.
+
+    Beam's local runner works in the main thread and wraps what it is interrupted by in errors of
+    its own, with long traces: `asked` tells what it really was, and the traces are kept quiet.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._heard)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(self._is_news)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        for handler in logging.getLogger().handlers:
+            handler.removeFilter(self._is_news)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        return not self.asked
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            os._exit(INTERRUPTED)
+        self.asked = True
+        raise KeyboardInterrupt
+
+
+def run_program(name: str, run: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
+    """Exit with what `run` returns; every other end is one last line and a status of its own.
+
+    2 for what cannot work, 1 for a job that failed, 130 for an interrupt (`after_interrupt` tidies
+    up and says what is left).
+    """
+    _set_up_logging()
+    with Interrupt() as interrupt:
+        try:
+            status = run()
+        except UsageError as error:
+            status = _last_words(f"{name}: {error}", 2)
+        except (Exception, KeyboardInterrupt) as error:
+            if interrupt.asked or isinstance(error, KeyboardInterrupt):
+                status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
+            else:
+                status = _last_words(f"{name}: the job failed: {_heart(error)}", 1)
+    sys.exit(status)
+
+
+def _set_up_logging() -> None:
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:  # Beam sets one up while it is imported
+            handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    # It warns of each output that stays empty: no failed rows is no news.
+    logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+
+
+def _last_words(line: str, status: int) -> int:
+    print(line, file=sys.stderr, flush=True)
+    return status
+
+
+def _heart(error: BaseException) -> str:
+    """Return what went wrong first, without Beam's account of where."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text, wrapped, _ = str(error).partition(" [while running")
+    if wrapped and type(error) is RuntimeError:
+        return text  # an error that Beam could not make anew: its name is in the text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,100 @@
+"""aiohttp under httpx, for the asynchronous face: the extra `fast`.
+
+httpx's own transport parses HTTP in Python, and its pool looks at every connection for every
+request; aiohttp does neither. Kept here rather than taken from a package because errors must keep
+their kind: a connection that breaks is no timeout.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import aiohttp
+import httpx
+
+_KEEPALIVE_SECONDS = 30.0
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Moves the bytes with aiohttp. Timeouts are the face's, but for connecting."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the response once its headers are here."""
+        timeouts = request.extensions.get("timeout", {})
+        with _as_httpx_errors():
+            response = await self._open().request(
+                request.method,
+                str(request.url),
+                headers=request.headers,
+                data=request.content,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
+            )
+        return httpx.Response(
+            response.status, headers=response.raw_headers, stream=_Body(response), request=request
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Return the session; it belongs to the loop that first asks for it."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,  # the cap on streams is the caller's; aiohttp's own would be 100
+                    keepalive_timeout=_KEEPALIVE_SECONDS,
+                    ssl=_ssl_context(),
+                ),
+                auto_decompress=False,  # httpx does that
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Content-Type"),
+                trust_env=True,
+            )
+        return self._session
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = self._response.content.readany
+        with _as_httpx_errors():
+            while data := await read():
+                yield data
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+@contextmanager
+def _as_httpx_errors() -> Iterator[None]:
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise httpx.ConnectTimeout(str(error)) from error
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+        raise httpx.UnsupportedProtocol(str(error)) from error
+    except aiohttp.ClientConnectorError as error:
+        raise httpx.ConnectError(str(error)) from error
+    except aiohttp.ServerTimeoutError as error:
+        raise httpx.ReadTimeout(str(error)) from error
+    except aiohttp.ClientError as error:
+        raise httpx.RemoteProtocolError(str(error) or type(error).__name__) from error
+
+
+def _ssl_context() -> ssl.SSLContext:
+    """Return the context that httpx would use, so that both transports trust the same."""
+    return httpx.create_ssl_context()
