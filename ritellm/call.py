@@ -53,11 +53,18 @@ class Call:
 
     def receive_eof(self, now: float) -> list[Chunk]:
         """Return the chunks that the end of the body completes."""
-        return self._arrived(self.current.receive_eof(), now)
+        chunks = self._arrived(self.current.receive_eof(), now)
+        if self.current.error is None:
+            self.timing.ended = now
+        return chunks
 
     def waiting(self, now: float) -> None:
         """Note that the caller is back for more: what it took itself is nobody's delay."""
         self._patient_since = now
+
+    def excuse(self, seconds: float) -> None:
+        """Note that the caller was away for so long before the first chunk: no delay either."""
+        self._patient_since += seconds
 
     @property
     def current(self) -> Exchange:
@@ -104,8 +111,9 @@ class Call:
         return delay
 
     def finish(self, now: float) -> None:
-        """Note that the answer is whole."""
-        self.timing.ended = now
+        """Note that the answer is whole; what was read behind it took no time of it."""
+        if self.timing.ended is None:
+            self.timing.ended = now
 
     def completion(self) -> Completion:
         """Return the completion so far, of the newest attempt."""
@@ -155,6 +163,11 @@ class StreamFacts:
     def timing(self) -> Timing:
         """When the chunks came: `ttft`, `inter_chunk`, `total`, in seconds."""
         return self._call.timing
+
+    @property
+    def length(self) -> int:
+        """How many chunks the newest attempt has brought: the next one's `seq`."""
+        return self._call.current.sum.count
 
     @property
     def attempts(self) -> int:

@@ -33,10 +33,12 @@ class ChunkSum:
         self.count += 1
         top = self._top
         for key, value in chunk.items():
+            if value is None or value == "":
+                continue
             if key == "choices":
-                for choice in value or ():
+                for choice in value:
                     self._choice(choice.get("index") or 0).add(choice)
-            elif value is not None and value != "" and (key not in _FIRST or not top.get(key)):
+            elif key not in _FIRST or not top.get(key):
                 top[key] = value
 
     def merge(self, later: ChunkSum) -> None:
@@ -104,14 +106,12 @@ class _ChoiceSum:
 
     def add(self, choice: Mapping[str, Any]) -> None:
         for key, value in choice.items():
-            if value is None:
+            if value is None or key == "index":
                 continue
             if key == "delta":
-                for name, part in value.items():
-                    if part is not None:
-                        _collect(self.delta, name, part)
-            elif key != "index":
-                _collect(self.fields, key, value)
+                _collect(self.delta, value)
+            else:
+                _collect(self.fields, {key: value})
 
     def merge(self, later: _ChoiceSum) -> None:
         for mine, theirs in ((self.delta, later.delta), (self.fields, later.fields)):
@@ -126,18 +126,27 @@ class _ChoiceSum:
     def completed(self, index: int) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": None}
         for name, values in self.delta.items():
-            message[name] = _DELTA_SUMS.get(name, _sum_unknown)(values)
-        fields = {k: _FIELD_SUMS.get(k, _last)(v) for k, v in self.fields.items()}
+            message[name] = _sum_as(_DELTA_SUMS.get(name, _sum_unknown), values)
+        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
         return {**head, **fields}
 
 
-def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
-    values = lists.get(key)
-    if values is None:
-        lists[key] = [value]
-    else:
-        values.append(value)
+def _collect(lists: dict[str, Values], fields: Mapping[str, Any]) -> None:
+    for key, value in fields.items():
+        if value is not None:
+            try:
+                lists[key].append(value)
+            except KeyError:
+                lists[key] = [value]
+
+
+def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
+    """Return the sum of a field; one that is not what its name says is kept, as an unknown one."""
+    try:
+        return summed(values)
+    except (AttributeError, TypeError, ValueError):
+        return _sum_unknown(values)
 
 
 def _join(values: Values) -> Any:
@@ -174,10 +183,11 @@ def _sum_logprobs(values: Values) -> dict[str, Any]:
     summed: dict[str, Any] = {"content": None, "refusal": None}
     for value in values:
         for key, items in value.items():
-            if isinstance(items, list) and isinstance(summed.get(key), list):
-                summed[key] = summed[key] + items
+            known = summed.get(key)
+            if isinstance(items, list) and isinstance(known, list):
+                known.extend(items)
             elif items is not None:
-                summed[key] = items
+                summed[key] = list(items) if isinstance(items, list) else items
     return summed
 
 
@@ -248,7 +258,7 @@ class _ToolCall:
                 self._fields.setdefault(key, {})
                 for name, part in value.items():
                     self._part(key, name, part)
-            elif key != "index" and value:
+            elif key != "index" and value is not None and value != "":
                 self._fields[""][key] = value
 
     def _part(self, key: str, name: str, part: Any) -> None:
@@ -256,7 +266,7 @@ class _ToolCall:
             # Older TGI sends the arguments as an object, whole.
             text = part if isinstance(part, str) else orjson.dumps(part).decode()
             self._pieces.setdefault((key, name), []).append(text)
-        elif part:
+        elif part is not None and part != "":
             self._fields[key][name] = part
 
     def whole(self) -> dict[str, Any]:
@@ -278,17 +288,21 @@ def _sum_thinking_blocks(values: Values) -> list[dict[str, Any]]:
     A signature closes a block; text that follows starts the next one.
     """
     blocks: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
     for piece in _extend(values):
         if not blocks or not _continues(blocks[-1], piece):
-            blocks.append(dict(piece))
-            continue
-        block = blocks[-1]
+            blocks.append({})
+            texts.append([])
         for key, value in piece.items():
-            if key == "thinking" and value:
-                block[key] = (block.get(key) or "") + value
-            elif value is not None:
-                block[key] = value
-    return [{k: v for k, v in block.items() if k != "index"} for block in blocks]
+            if key == "thinking":
+                texts[-1].append(value or "")
+            elif value or key not in blocks[-1]:
+                blocks[-1][key] = value
+    for block, text in zip(blocks, texts, strict=True):
+        block.pop("index", None)
+        if text:
+            block["thinking"] = "".join(text)
+    return blocks
 
 
 def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
@@ -313,6 +327,7 @@ _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
 _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
     "logprobs": _sum_logprobs,
     "content_filter_results": _sum_unknown,
+    "token_ids": _sum_unknown,
 }
 
 
@@ -379,10 +394,11 @@ def completion_to_chunk(completion: Mapping[str, Any]) -> Chunk:
     for choice in completion.get("choices") or ():
         fields = {key: value for key, value in choice.items() if key != "message"}
         message = dict(choice.get("message") or {})
-        if message.get("tool_calls"):
-            message["tool_calls"] = [
-                {"index": index, **call} for index, call in enumerate(message["tool_calls"])
-            ]
+        for name in ("tool_calls", "thinking_blocks"):
+            if message.get(name):
+                message[name] = [
+                    {"index": index, **item} for index, item in enumerate(message[name])
+                ]
         choices.append({**fields, "delta": message})
     dropped = ("choices", "usage_source")
     rest = {key: value for key, value in completion.items() if key not in dropped}

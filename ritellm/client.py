@@ -17,7 +17,7 @@ from ritellm.client_httpx import (
     ReadDeadline,
     as_ritellm_error,
     build_request,
-    new_transport,
+    new_client,
 )
 from ritellm.exchange import Exchange
 from ritellm.prepare import plan
@@ -34,7 +34,7 @@ class Client:
 
     def __init__(self, *, transport: httpx.BaseTransport | None = None, **defaults: Any) -> None:
         self._defaults = defaults
-        self._http = httpx.Client(transport=transport or new_transport())
+        self._http = new_client(transport)
 
     @overload
     def completion(
@@ -79,9 +79,8 @@ class Stream(StreamFacts, Iterator[Chunk]):
     """The chunks of one answer as they come. Leaving it early closes the connection."""
 
     def __init__(self, http: httpx.Client, call: Call) -> None:
-        self._http = http
         self._call = call
-        self._batches = self._attempts()
+        self._batches = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
         self._chunks = iter(next(self._batches))  # opens; a refusal is raised here
 
     def __next__(self) -> Chunk:
@@ -107,43 +106,49 @@ class Stream(StreamFacts, Iterator[Chunk]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _attempts(self) -> Generator[list[Chunk], None, None]:
-        call = self._call
-        while True:
-            endpoint = locate(call.plan.endpoint, call.plan.request.model)
-            exchange = call.start(endpoint, time.monotonic())
-            yield from self._attempt(exchange)
-            if exchange.error is None:
-                call.finish(time.monotonic())
-                return
-            time.sleep(call.retry_delay(time.monotonic(), random.random()))
 
-    def _attempt(self, exchange: Exchange) -> Generator[list[Chunk], None, None]:
-        call, deadline = self._call, ReadDeadline(self._call)
-        try:
-            request = build_request(self._http, exchange.http_request(), deadline, call)
-            response = self._http.send(request, stream=True)
-        except FAILURES as error:
-            exchange.receive_failure(as_ritellm_error(error, call))
+def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, None]:
+    while True:
+        endpoint = locate(call.plan.endpoint, call.plan.request.model)
+        exchange = call.start(endpoint, time.monotonic())
+        yield from _attempt(http, call, exchange)
+        if exchange.error is None:
+            call.finish(time.monotonic())
             return
-        try:
-            exchange.receive_response(response.status_code, response.headers)
-            if response.is_success:
-                yield []  # open: `Stream()` returns
-            body = response.iter_bytes()
-            for data in body:
-                if chunks := call.receive_data(data, time.monotonic()):
-                    yield chunks
-                    call.waiting(time.monotonic())
-                if exchange.error or exchange.done:
-                    break
-            yield call.receive_eof(time.monotonic())
-            deadline.drain()
-            _drain(body)
-        except FAILURES as error:
-            exchange.receive_failure(as_ritellm_error(error, call))
-        finally:
-            response.close()
+        time.sleep(call.retry_delay(time.monotonic(), random.random()))
+
+
+def _attempt(
+    http: httpx.Client, call: Call, exchange: Exchange
+) -> Generator[list[Chunk], None, None]:
+    deadline = ReadDeadline(call)
+    try:
+        request = build_request(http, exchange.http_request(), deadline, call)
+        response = http.send(request, stream=True)
+    except FAILURES as error:
+        exchange.receive_failure(as_ritellm_error(error, call))
+        return
+    try:
+        exchange.receive_response(response.status_code, response.headers)
+        if response.is_success:
+            opened = time.monotonic()
+            yield []  # `Stream()` returns
+            call.excuse(time.monotonic() - opened)
+        body = response.iter_bytes()
+        for data in body:
+            if chunks := call.receive_data(data, time.monotonic()):
+                yield chunks
+                call.waiting(time.monotonic())
+            if exchange.error or exchange.done:
+                break
+        if chunks := call.receive_eof(time.monotonic()):
+            yield chunks
+        deadline.drain()
+        _drain(body)
+    except FAILURES as error:
+        exchange.receive_failure(as_ritellm_error(error, call))
+    finally:
+        response.close()
 
 
 def _drain(body: Iterator[bytes]) -> None:

@@ -66,10 +66,16 @@ class _Body(httpx.AsyncByteStream):
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        read = self._response.content.readany
+        content = self._response.content
         with _as_httpx_errors():
-            while data := await read():
-                yield data
+            try:
+                while data := await content.readany():
+                    yield data
+            except aiohttp.ClientError:
+                # aiohttp forgets what had arrived before the connection broke; it was paid for.
+                if rest := b"".join(getattr(content, "_buffer", ())):
+                    yield rest[getattr(content, "_buffer_offset", 0) :]
+                raise
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""

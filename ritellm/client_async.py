@@ -18,7 +18,7 @@ from ritellm.client_httpx import (
     FAILURES,
     as_ritellm_error,
     build_request,
-    new_async_transport,
+    new_async_client,
 )
 from ritellm.exchange import Exchange
 from ritellm.prepare import plan
@@ -38,7 +38,7 @@ class AsyncClient:
         self, *, transport: httpx.AsyncBaseTransport | None = None, **defaults: Any
     ) -> None:
         self._defaults = defaults
-        self._http = httpx.AsyncClient(transport=transport or new_async_transport())
+        self._http = new_async_client(transport)
 
     @overload
     async def completion(
@@ -84,10 +84,8 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     """The chunks of one answer as they come. Leaving it early closes the connection."""
 
     def __init__(self, http: httpx.AsyncClient, call: Call) -> None:
-        self._http = http
         self._call = call
-        self._now = asyncio.get_running_loop().time
-        self._batches = self._attempts()
+        self._batches = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
         self._chunks = iter(list[Chunk]())
 
     async def open(self) -> AsyncStream:
@@ -100,6 +98,13 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
             for chunk in self._chunks:
                 return chunk
             self._chunks = iter(await self._batches.__anext__())
+
+    async def batches(self) -> AsyncIterator[list[Chunk]]:
+        """Yield the chunks as they came off the network: those of one read together."""
+        yield list(self._chunks)
+        async for chunks in self._batches:
+            if chunks:
+                yield chunks
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
@@ -118,54 +123,62 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _attempts(self) -> AsyncGenerator[list[Chunk], None]:
-        call = self._call
-        while True:
-            exchange = call.start(await _locate(call), self._now())
-            async with aclosing(self._attempt(exchange)) as attempt:
-                async for chunks in attempt:
-                    yield chunks
-            if exchange.error is None:
-                call.finish(self._now())
-                return
-            await asyncio.sleep(call.retry_delay(self._now(), random.random()))
 
-    async def _attempt(self, exchange: Exchange) -> AsyncGenerator[list[Chunk], None]:
-        call, watchdog = self._call, Watchdog(self._call)
-        response = None
-        try:
+async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[Chunk], None]:
+    now = asyncio.get_running_loop().time
+    while True:
+        exchange = call.start(await _locate(call), now())
+        async with aclosing(_attempt(http, call, exchange)) as attempt:
+            async for chunks in attempt:
+                yield chunks
+        if exchange.error is None:
+            call.finish(now())
+            return
+        await asyncio.sleep(call.retry_delay(now(), random.random()))
+
+
+async def _attempt(
+    http: httpx.AsyncClient, call: Call, exchange: Exchange
+) -> AsyncGenerator[list[Chunk], None]:
+    now = asyncio.get_running_loop().time
+    watchdog = Watchdog(call)
+    response = None
+    try:
+        watchdog.watch()
+        request = build_request(http, exchange.http_request(), None, call)
+        response = await http.send(request, stream=True)
+        exchange.receive_response(response.status_code, response.headers)
+        if response.is_success:
+            watchdog.rest()
+            opened = now()
+            yield []  # `open()` returns
+            call.excuse(now() - opened)
             watchdog.watch()
-            request = build_request(self._http, exchange.http_request(), None, call)
-            response = await self._http.send(request, stream=True)
-            exchange.receive_response(response.status_code, response.headers)
-            if response.is_success:
-                yield []  # open: `open()` returns
-                watchdog.watch()
-            async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as body:
-                async for data in body:
-                    if chunks := call.receive_data(data, self._now()):
-                        watchdog.rest()
-                        yield chunks
-                        call.waiting(self._now())
-                        watchdog.watch()
-                    if exchange.error or exchange.done:
-                        break
-                watchdog.rest()
-                yield call.receive_eof(self._now())
-                watchdog.drain(DRAIN_SECONDS)
-                await _drain(body)
-        except FAILURES as error:
-            exchange.receive_failure(as_ritellm_error(error, call))
-        except asyncio.CancelledError:
-            if watchdog.fired is None:
-                raise
-            watchdog.uncancel()
-            if watchdog.fired != "drain":
-                exchange.receive_failure(call.timed_out(watchdog.fired))
-        finally:
-            watchdog.stop()
-            if response is not None:
-                await response.aclose()
+        async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as body:
+            async for data in body:
+                if chunks := call.receive_data(data, now()):
+                    watchdog.rest()
+                    yield chunks
+                    call.waiting(now())
+                    watchdog.watch()
+                if exchange.error or exchange.done:
+                    break
+            watchdog.rest()
+            if chunks := call.receive_eof(now()):
+                yield chunks
+            watchdog.drain(DRAIN_SECONDS)
+            await _drain(body)
+    except FAILURES as error:
+        exchange.receive_failure(as_ritellm_error(error, call))
+    except asyncio.CancelledError:
+        if watchdog.fired is None or watchdog.uncancel():
+            raise
+        if watchdog.fired != "drain":
+            exchange.receive_failure(call.timed_out(watchdog.fired))
+    finally:
+        watchdog.stop()
+        if response is not None:
+            await response.aclose()
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -86,20 +87,28 @@ class ReadDeadline(float):
         return ends - time.monotonic()
 
 
-def new_transport() -> httpx.HTTPTransport:
-    """Return a transport whose connections honour ReadDeadline."""
-    transport = httpx.HTTPTransport(limits=_LIMITS)
-    pool: Any = getattr(transport, "_pool", None)
-    # httpx offers no way to hand in a network backend, httpcore does. Without it (a later httpx)
-    # the timeout is a plain number again: pings would count as progress.
-    if hasattr(pool, "_network_backend"):
-        pool._network_backend = _Backend(pool._network_backend)
-    return transport
+def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
+    """Return a client whose connections honour ReadDeadline, or one on the caller's `transport`."""
+    if transport is not None:
+        return httpx.Client(transport=transport)
+    client = httpx.Client(limits=_LIMITS)
+    # httpx offers no way to hand in a network backend, httpcore does. Without these names (a later
+    # httpx) the timeout is a plain number again: pings would count as progress.
+    proxies = getattr(client, "_mounts", {}).values()
+    for own in (getattr(client, "_transport", None), *proxies):
+        pool: Any = getattr(own, "_pool", None)
+        if hasattr(pool, "_network_backend"):
+            pool._network_backend = _Backend(pool._network_backend)
+    return client
 
 
-def new_async_transport() -> httpx.AsyncHTTPTransport:
-    """Return a transport without limits of its own; the faces keep the deadlines."""
-    return httpx.AsyncHTTPTransport(limits=_LIMITS)
+def new_async_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """Return a client on the fastest transport there is, or on the caller's; deadlines are ours."""
+    if transport is None and importlib.util.find_spec("aiohttp") is not None:
+        from ritellm.client_aiohttp import AiohttpTransport
+
+        transport = AiohttpTransport()
+    return httpx.AsyncClient(transport=transport, limits=_LIMITS)
 
 
 class _Backend(httpcore.NetworkBackend):

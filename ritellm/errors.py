@@ -6,7 +6,7 @@
         BadRequestError 400
           ContextWindowExceededError, ContentPolicyViolationError
         AuthenticationError 401    PermissionDeniedError 403    NotFoundError 404
-        UnprocessableEntityError 422
+        ConflictError 409 *        UnprocessableEntityError 422
         RateLimitError 429 *       (`insufficient_quota` is final)
         InternalServerError 500 *  BadGatewayError 502 *  ServiceUnavailableError 503, 529 *
         APIResponseValidationError the answer is not in the dialect: an HTML page, broken JSON
@@ -128,6 +128,13 @@ class NotFoundError(APIError):
     status_code = 404
 
 
+class ConflictError(APIError):
+    """409: something else was going on; OpenAI's own client asks again."""
+
+    status_code = 409
+    retryable = True
+
+
 class UnprocessableEntityError(APIError):
     """422: understood, and not possible."""
 
@@ -191,8 +198,10 @@ _BY_STATUS: dict[int, type[APIError]] = {
     403: PermissionDeniedError,
     404: NotFoundError,
     408: Timeout,
+    409: ConflictError,
     413: BadRequestError,
     422: UnprocessableEntityError,
+    424: InternalServerError,  # Bedrock and TGI: the model behind the service broke down
     429: RateLimitError,
     500: InternalServerError,
     502: BadGatewayError,
@@ -219,12 +228,48 @@ _BY_CODE: dict[str, type[APIError]] = {
     "not_found_error": NotFoundError,
     "invalid_request_error": BadRequestError,
     "overloaded_error": ServiceUnavailableError,
+    "overloaded": ServiceUnavailableError,  # this and the next: Hugging Face's TGI
+    "validation": UnprocessableEntityError,
     "server_error": InternalServerError,
     "api_error": InternalServerError,
     "timeout_error": Timeout,
+    # Anthropic's, beside those that it shares with OpenAI.
+    "billing_error": BadRequestError,
+    "request_too_large": BadRequestError,
+    "contract_spend_limit_reached": RateLimitError,
+    "enforced_spend_limit_reached": RateLimitError,
+    # Google's: https://cloud.google.com/apis/design/errors#error_codes
+    "API_KEY_INVALID": AuthenticationError,
+    "INVALID_ARGUMENT": BadRequestError,
+    "FAILED_PRECONDITION": BadRequestError,
+    "OUT_OF_RANGE": BadRequestError,
+    "UNAUTHENTICATED": AuthenticationError,
+    "PERMISSION_DENIED": PermissionDeniedError,
+    "NOT_FOUND": NotFoundError,
+    "RESOURCE_EXHAUSTED": RateLimitError,
+    "INTERNAL": InternalServerError,
+    "UNKNOWN": InternalServerError,
+    "UNAVAILABLE": ServiceUnavailableError,
+    "DEADLINE_EXCEEDED": Timeout,
+    # The Responses API's words for what went wrong inside an answer.
+    "invalid_prompt": BadRequestError,
+    "bio_policy": ContentPolicyViolationError,
+    "misalignment_policy_violation": ContentPolicyViolationError,
+    "image_content_policy_violation": ContentPolicyViolationError,
+    "vector_store_timeout": Timeout,
+    **dict.fromkeys(
+        "invalid_image invalid_image_format invalid_base64_image invalid_image_url"
+        " image_too_large image_too_small image_parse_error invalid_image_mode"
+        " image_file_too_large unsupported_image_media_type empty_image_file"
+        " failed_to_download_image image_file_not_found data_residency_mismatch".split(),
+        BadRequestError,
+    ),
 }
 
-_FINAL_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_FINAL_CODES = frozenset(
+    "insufficient_quota billing_hard_limit_reached contract_spend_limit_reached"
+    " enforced_spend_limit_reached".split()
+)
 
 
 def error_class(status: int | None, *codes: str | None) -> type[APIError]:

@@ -7,15 +7,29 @@ finish_reason; whatever ends earlier is an error, which waits in `error` for the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
 from ritellm import wire as wires
 from ritellm.chunks import ChunkSum, completion_to_chunk
-from ritellm.errors import APIResponseValidationError, RitellmError, StreamTruncatedError
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.errors import (
+    APIResponseValidationError,
+    InvalidRequestError,
+    RitellmError,
+    StreamTruncatedError,
+)
+from ritellm.types import (
+    Chunk,
+    Completion,
+    Endpoint,
+    HttpRequest,
+    Request,
+    set_attempt,
+    set_seq,
+)
 from ritellm.wire.base import Wire
 
 # An error page longer than this tells nobody more.
@@ -36,7 +50,10 @@ class Exchange:
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
-        request = self._wire.build_request(self._request, self._endpoint)
+        try:
+            request = self._wire.build_request(self._request, self._endpoint)
+        except orjson.JSONEncodeError as error:
+            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
         return self._endpoint.signer(request) if self._endpoint.signer else request
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
@@ -54,24 +71,11 @@ class Exchange:
     def receive_data(self, data: bytes) -> list[Chunk]:
         """Return the chunks that `data` completes. Look at `error` afterwards."""
         assert self._body is not None, "receive_response comes first"
-        chunks: list[Chunk] = []
-        if self.error is None:
-            try:
-                self._body.feed(data, chunks)
-            except RitellmError as error:
-                self._fail(error)
-            self._number(chunks)
-        return chunks
+        return self._chunks(partial(self._body.feed, data))
 
     def receive_eof(self) -> list[Chunk]:
         """Return the chunks that the end of the body completes. Look at `error` afterwards."""
-        chunks: list[Chunk] = []
-        if self.error is None and self._body is not None:
-            try:
-                self._body.end(chunks)
-            except RitellmError as error:
-                self._fail(error)
-            self._number(chunks)
+        chunks = self._chunks(self._body.end) if self._body is not None else []
         if self.error is None and not self.complete:
             self._fail(self._truncated())
         return chunks
@@ -84,9 +88,12 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether the answer is whole: a fact about what has come, not about the connection."""
-        if self.error is not None or self.sum.count == 0:
+        reasons = self.sum.finish_reasons
+        if self.error is not None or not reasons:
             return False
-        return self.done or self._all_finished()
+        asked = self._request.params.get("n")
+        expected = asked if isinstance(asked, int) else 1
+        return self.done or (len(reasons) >= expected and None not in reasons)
 
     @property
     def done(self) -> bool:
@@ -97,19 +104,30 @@ class Exchange:
         """Return the completion so far."""
         return self.sum.completion()
 
-    def _all_finished(self) -> bool:
-        reasons = self.sum.finish_reasons
-        expected = max(1, int(self._request.params.get("n") or 1))
-        return len(reasons) >= expected and None not in reasons
-
-    def _number(self, chunks: list[Chunk]) -> None:
+    def _chunks(self, step: Callable[[list[Chunk]], None]) -> list[Chunk]:
+        """Return the chunks that `step` appends, numbered; what it raises becomes `error`."""
+        chunks: list[Chunk] = []
+        if self.error is not None:
+            return chunks
+        try:
+            step(chunks)
+        except RitellmError as error:
+            self._fail(error)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # A decoder takes the shape of the JSON for granted: checking it all costs each chunk.
+            self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
+        total, attempt = self.sum, self.attempt
         for chunk in chunks:
-            chunk.place(self.attempt, self.sum.count)
-            self.sum.add(chunk)
+            set_attempt(chunk, attempt)
+            set_seq(chunk, total.count)
+            total.add(chunk)
+        return chunks
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:
             return StreamTruncatedError("the answer ended before its first chunk")
+        if self.done:
+            return StreamTruncatedError("the answer is empty: the provider closed it at once")
         return StreamTruncatedError(
             f"the stream ended after {self.sum.count} chunks, before the provider closed it"
         )
@@ -151,12 +169,16 @@ class _StreamBody:
         return self._decoder.done
 
     def feed(self, data: bytes, into: list[Chunk]) -> None:
-        decode = self._decoder.decode
+        decoder = self._decoder
         for event in self._framing.feed(data):
-            decode(event, into)
+            if decoder.done:
+                return  # what follows the terminator is not part of the answer
+            decoder.decode(event, into)
 
     def end(self, into: list[Chunk]) -> None:
         for event in self._framing.eof():
+            if self.done:
+                return
             try:
                 self._decoder.decode(event, into)
             except APIResponseValidationError:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm.attachments import attach
 from ritellm.call import OnInterrupt, Plan
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
-from ritellm.providers import resolve, split_model
+from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.retry import RetryPolicy
-from ritellm.types import Request, Timeouts
+from ritellm.types import Endpoint, Request, Timeouts
 
 # OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
 CHAT_PARAMS = frozenset(
@@ -26,6 +27,17 @@ COMMON_PARAMS = frozenset(
     "top_k min_p top_a typical_p repetition_penalty length_penalty ignore_eos min_tokens"
     " stop_token_ids thinking chat_template_kwargs".split()
 )
+# litellm's own bookkeeping: it changes neither what is sent nor what comes back.
+IGNORED = frozenset(
+    "base_model caching input_cost_per_token litellm_call_id logger_fn model_info"
+    " output_cost_per_token verbose".split()
+)
+# What decides where a request goes, who pays, and what is read for it. Whoever takes arguments from
+# data (a row of a file) must refuse these: a row could have our key sent to an address of its own.
+CALLER_ONLY = OPTIONS | frozenset(
+    "api_base api_key base_url extra_headers local_files max_retries num_retries retry"
+    " timeout".split()
+)
 
 
 def plan(
@@ -37,36 +49,72 @@ def plan(
     base_url: str | None = None,
     api_base: str | None = None,
     api_key: str | None = None,
+    custom_llm_provider: str | None = None,
+    deployment_id: str | None = None,
     timeout: Timeouts | float | None = None,
     num_retries: int | None = None,
     max_retries: int | None = None,
     retry: RetryPolicy | None = None,
     on_interrupt: OnInterrupt = "raise",
     drop_params: bool = False,
+    local_files: bool = False,
     extra_body: Mapping[str, Any] | None = None,
     extra_headers: Mapping[str, str] | None = None,
     additional_params: str | None = None,
     **params: Any,
 ) -> Plan:
-    """Return the plan for one completion; raises InvalidRequestError and says what to change."""
-    provider, name = split_model(model)
+    """Return the plan for one completion; raises InvalidRequestError and says what to change.
+
+    `params` are OpenAI's chat parameters by their names, and options of the provider such as
+    `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
+    messages name by a path are read and sent.
+    """
+    provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
+    wire, name = route(provider, name)
+    options = {name: value for name, value in params.items() if name in OPTIONS}
     request = Request(
         model=name,
-        messages=_messages(messages),
-        params={**provider.default_params, **_params(params, drop_params)},
+        messages=attach(_messages(messages), local_files),
+        params=_params(params, drop_params),
         stream=bool(stream),
         extra_body={**_json_object(additional_params), **(extra_body or {})},
-        extra_headers=extra_headers or {},
         drop_params=drop_params,
     )
-    endpoint = resolve(provider, environ, base_url=base_url or api_base, api_key=api_key)
-    policy = retry or RetryPolicy()
-    retries = num_retries if num_retries is not None else max_retries
-    if retries is not None:
-        policy = replace(policy, num_retries=retries)
+    endpoint = resolve(
+        provider,
+        environ,
+        wire=wire,
+        base_url=base_url or api_base,
+        api_key=api_key,
+        options=options,
+    )
+    headers = {**_headers(endpoint), **(extra_headers or {})}
     if on_interrupt not in ("raise", "restart"):
         raise InvalidRequestError(f"on_interrupt is 'raise' or 'restart', not {on_interrupt!r}")
+    retries = num_retries if num_retries is not None else max_retries
+    policy = _policy(retry, retries)
+    request = replace(request, extra_headers=headers)
     return Plan(request, endpoint, Timeouts.of(timeout), policy, on_interrupt)
+
+
+def _named(model: str, provider: str | None, deployment: str | None) -> str:
+    """Return the model with its provider in front, from litellm's two other ways to say it."""
+    if deployment:
+        return f"azure/{deployment}"
+    if provider and isinstance(model, str) and not model.startswith(f"{provider}/"):
+        return f"{provider}/{model}"
+    return model
+
+
+def _policy(retry: RetryPolicy | None, retries: int | None) -> RetryPolicy:
+    policy = retry or RetryPolicy()
+    return policy if retries is None else replace(policy, num_retries=retries)
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    """Return the headers that say what the provider's options are."""
+    names = endpoint.provider.headers
+    return {header: endpoint.options[o] for header, o in names.items() if o in endpoint.options}
 
 
 def _messages(messages: Any) -> list[Mapping[str, Any]]:
@@ -86,10 +134,11 @@ def _messages(messages: Any) -> list[Mapping[str, Any]]:
 
 def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
     known = CHAT_PARAMS | COMMON_PARAMS
-    given = {name: value for name, value in params.items() if value is not None}
+    left = OPTIONS | IGNORED
+    given = {k: v for k, v in params.items() if v is not None and k not in left}
     unknown = sorted(given.keys() - known)
     if unknown and not drop_params:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
+        near = difflib.get_close_matches(unknown[0], known | OPTIONS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UnsupportedParamsError(
             f"unknown parameter {unknown[0]!r}{hint}: put what only this provider knows into"

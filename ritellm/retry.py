@@ -12,7 +12,7 @@ from ritellm.errors import RitellmError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter; a provider's `Retry-After` counts as a floor.
+    """Exponential backoff with jitter; a provider's `Retry-After` counts as a floor.
 
     `num_retries` is the number of attempts after the first; delays are in seconds. A provider
     that asks for more patience than `longest_wait` is believed, and not waited for.
@@ -30,7 +30,7 @@ class RetryPolicy:
         """
         if not error.retryable or attempt > self.num_retries:
             return None
-        backoff = min(self.longest_delay, self.first_delay * 2.0 ** (attempt - 1))
+        backoff = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 64))
         wait = backoff * (0.5 + jitter / 2)
         if error.retry_after is None:
             return wait

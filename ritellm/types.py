@@ -60,10 +60,11 @@ class Chunk(Fields):
     attempt: int
     seq: int | None
 
-    def __init__(self, *args: Any, **fields: Any) -> None:
-        super().__init__(*args, **fields)
-        _set_attempt(self, 1)
-        _set_seq(self, None)
+    def __getattr__(self, name: str) -> Any:
+        # An `__init__` that set them would double the price of a chunk.
+        if name == "attempt":
+            return 1
+        return None if name == "seq" else super().__getattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in Chunk.__slots__:
@@ -73,14 +74,14 @@ class Chunk(Fields):
 
     def place(self, attempt: int, seq: int) -> Chunk:
         """Return this chunk, marked as number `seq` of `attempt`."""
-        _set_attempt(self, attempt)
-        _set_seq(self, seq)
+        set_attempt(self, attempt)
+        set_seq(self, seq)
         return self
 
 
 # The slot descriptors themselves: `Chunk.__setattr__` would cost a name check per chunk.
-_set_attempt = Chunk.attempt.__set__  # type: ignore[attr-defined]
-_set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
+set_attempt = Chunk.attempt.__set__  # type: ignore[attr-defined]
+set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
 
 
 class Completion(Fields):
@@ -90,20 +91,49 @@ class Completion(Fields):
 
 
 @dataclass(frozen=True, slots=True)
+class Quirks:
+    """Where a server departs from OpenAI's chat dialect; read by that dialect.
+
+    `stream_options` is sent with every stream, beside `include_usage`; None if the server rejects
+    the field. `renames` holds, per pattern of models, the server's name for a parameter. `lacks`
+    are parameters that its documentation calls unsupported. `takes_back` are the fields of an
+    answer that it wants to see again in the next request; others of that kind are left out.
+    """
+
+    stream_options: Mapping[str, Any] | None = field(default_factory=dict)
+    renames: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lacks: frozenset[str] = frozenset()
+    takes_back: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Who serves: a name, an address, the variable its key is read from, and a dialect.
 
+    Where names of variables stand there may be several, in one string: the first that is set
+    counts. The address is also read from NAME_BASE_URL and NAME_API_BASE, and then from `url_env`;
+    it may hold `{option}`. `options` maps arguments of `completion()` that only this provider
+    understands to variables, `headers` maps headers to options. `routes` maps patterns of model
+    names to the dialect spoken for them; a pattern that ends in a slash is cut off the name.
+
     `launcher` names a function ("package.module:function") that starts the provider on this
-    machine and returns an object with `base_url` and `api_key`.
+    machine and returns an object with `base_url` and `api_key`; `resolver` names one that makes
+    the endpoint where a key and an address are not enough.
     """
 
     name: str
     wire: str
     base_url: str | None = None
-    key_env: str | None = None
+    key_env: str = ""
     key_optional: bool = False
     launcher: str | None = None
-    default_params: Mapping[str, Any] = field(default_factory=dict)
+    url_env: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    routes: Mapping[str, str] = field(default_factory=dict)
+    resolver: str | None = None
+    quirks: Quirks = field(default_factory=Quirks)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +142,8 @@ class Endpoint:
 
     `wire` names the dialect spoken there for this model; `options` are the provider's own settings
     (a region, a project, an API version); `signer` signs the finished request where a header with
-    the key is not enough (AWS).
+    the key is not enough (AWS), with `secrets` that no message may show. `opener` returns this
+    endpoint with an address and a key that has not expired; it may block.
     """
 
     provider: Provider
@@ -121,10 +152,14 @@ class Endpoint:
     wire: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     signer: Callable[[HttpRequest], HttpRequest] | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    opener: Callable[[], Endpoint] | None = field(default=None, repr=False)
 
     def scrub(self, text: str) -> str:
         """Return `text` without the key, for messages that leave this process."""
-        return text.replace(self.key, "[key]") if self.key else text
+        for secret in sorted({self.key or "", *self.secrets} - {""}, key=len, reverse=True):
+            text = text.replace(secret, "[key]")
+        return text
 
 
 @dataclass(frozen=True, slots=True)

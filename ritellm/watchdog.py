@@ -20,13 +20,22 @@ class Watchdog:
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drain_ends: float | None = None
+        self._begun = False
+        self._cancelling = _cancelling()
         self.fired: str | None = None
 
     def watch(self) -> None:
         """Watch over the wait that the current task begins."""
         self._task = asyncio.current_task()
+        begun = self._call.timing.last_chunk is not None
         if self._timer is None:
             self._check()
+        elif begun and not self._begun:
+            # The one moment at which a deadline may move forward: after a first chunk that may
+            # take minutes, the next may have to come in seconds.
+            self._timer.cancel()
+            self._check()
+        self._begun = begun
 
     def rest(self) -> None:
         """Look away: the wait is over."""
@@ -45,11 +54,12 @@ class Watchdog:
         self.stop()
         self.watch()
 
-    def uncancel(self) -> None:
-        """Take back the cancellation that `fired` stands for."""
+    def uncancel(self) -> bool:
+        """Take back the cancellation that `fired` stands for; return whether there is another."""
         task = asyncio.current_task()
         if sys.version_info >= (3, 11) and task is not None:
-            task.uncancel()
+            return task.uncancel() > self._cancelling
+        return False
 
     def _ends(self) -> tuple[float, str] | None:
         if self._drain_ends is not None:
@@ -69,3 +79,9 @@ class Watchdog:
         if self._task is not None:
             self.fired = name
             self._task.cancel()
+
+
+def _cancelling() -> int:
+    """Return how many cancellations the current task has been asked for and not taken back."""
+    task = asyncio.current_task()
+    return task.cancelling() if sys.version_info >= (3, 11) and task is not None else 0

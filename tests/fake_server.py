@@ -500,6 +500,8 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         # So that flushed means "in the kernel": a Reset then loses nothing sent before it.
         transport.set_write_buffer_limits(high=0)
+        # asyncio does this only for sockets that say IPPROTO_TCP; else each answer waits 40 ms.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._number = self._server._connected(self)
         self._task = asyncio.get_running_loop().create_task(self._serve())
 

@@ -2,76 +2,73 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
-from ritellm.errors import AuthenticationError, InvalidRequestError, UnknownProviderError
+from ritellm.errors import InvalidRequestError
+from ritellm.providers.naming import route, split_model
+from ritellm.providers.settings import first_set, resolve_plain, url_variables
 from ritellm.providers.table import PROVIDERS
 from ritellm.types import Endpoint, Provider
 
+__all__ = ["OPTIONS", "PROVIDERS", "locate", "resolve", "route", "split_model"]
 
-def split_model(model: str) -> tuple[Provider, str]:
-    """Return the provider and the provider's own name for `model` ("provider/model")."""
-    if not isinstance(model, str) or not model.strip():
-        raise InvalidRequestError(f"model must be a name like 'openai/gpt-4o-mini', not {model!r}")
-    name, slash, rest = model.partition("/")
-    provider = PROVIDERS.get(name)
-    if provider and rest:
-        return provider, rest
-    raise UnknownProviderError(_unknown(model, name, bool(slash)))
+# The arguments of `completion()` that are a provider's own.
+OPTIONS = frozenset(name for provider in PROVIDERS.values() for name in provider.options)
 
 
 def resolve(
     provider: Provider,
     environ: Mapping[str, str],
     *,
+    wire: str | None = None,
     base_url: str | None = None,
     api_key: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Endpoint:
-    """Return where and with which key to ask `provider`; raises what the user must mend."""
-    address = base_url or provider.base_url or ""
-    if not address and not provider.launcher:
+    """Return where and with which key to ask `provider`; raises what the user must mend.
+
+    What is given counts before `environ`, `environ` before the provider's row. Options of other
+    providers are ignored: a client's defaults may serve several.
+    """
+    address = base_url or first_set(environ, url_variables(provider)) or ""
+    draft = Endpoint(provider, address, api_key or None, wire or provider.wire)
+    finish = _load(provider.resolver) if provider.resolver else resolve_plain
+    endpoint: Endpoint = finish(draft, options or {}, environ)
+    if not endpoint.base_url:
+        if provider.launcher or endpoint.opener:
+            return endpoint
+        variables = " or ".join(url_variables(provider).split())
         raise InvalidRequestError(
-            f"{provider.name} has no fixed address: pass base_url", provider=provider.name
+            f"{provider.name} has no fixed address: pass base_url, or set {variables}",
+            provider=provider.name,
         )
-    if address and not address.startswith(("http://", "https://")):
+    if not endpoint.base_url.startswith(("http://", "https://")):
         raise InvalidRequestError(
-            f"base_url must start with http:// or https://, not {address!r}", provider=provider.name
+            f"base_url must start with http:// or https://, not {endpoint.base_url!r}",
+            provider=provider.name,
         )
-    return Endpoint(provider, address, api_key or _key(provider, environ, bool(base_url)))
+    return endpoint
 
 
 def locate(endpoint: Endpoint, model: str) -> Endpoint:
-    """Return `endpoint` with an address that answers; starts what runs on this machine.
+    """Return `endpoint` with an address and a key that open now; may block.
 
-    May take seconds the first time; returns at once for every provider that is reached by network.
+    Starts what runs on this machine, which takes seconds the first time, and has a key renewed
+    that expires; for every other provider it returns at once.
     """
+    if endpoint.opener:
+        return endpoint.opener()
     launcher = endpoint.provider.launcher
     if endpoint.base_url or not launcher:
         return endpoint
-    module, _, function = launcher.partition(":")
-    server = getattr(import_module(module), function)(model)
+    server = _load(launcher)(model)
     return replace(endpoint, base_url=server.base_url, key=server.api_key)
 
 
-def _key(provider: Provider, environ: Mapping[str, str], own_address: bool) -> str | None:
-    key = environ.get(provider.key_env) if provider.key_env else None
-    if key or provider.key_optional or not provider.key_env or own_address:
-        return key or None
-    raise AuthenticationError(
-        f"no key: set the environment variable {provider.key_env}, or pass api_key",
-        provider=provider.name,
-    )
-
-
-def _unknown(model: str, name: str, has_slash: bool) -> str:
-    known = ", ".join(sorted(PROVIDERS))
-    if not has_slash:
-        return f"model {model!r} names no provider: write PROVIDER/{model}, with one of {known}"
-    if name in PROVIDERS:
-        return f"model {model!r} names a provider but no model: write {name}/MODEL"
-    near = difflib.get_close_matches(name, PROVIDERS, n=1)
-    hint = f"; did you mean {near[0]}/{model.partition('/')[2]}?" if near else ""
-    return f"unknown provider {name!r} in {model!r}{hint} Known: {known}"
+def _load(name: str) -> Any:
+    """Return the function called "package.module:function"."""
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)

@@ -20,6 +20,8 @@ from ritellm.errors import (
 from ritellm.retry import retry_after
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
+from ritellm.wire.openai_request import body_of, split_parts
+from ritellm.wire.request import post
 from ritellm.wire.sse import SSE
 
 PATH = "/chat/completions"
@@ -31,32 +33,15 @@ _BROKEN = frozenset({"abort", "error"})
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that asks `request` of `endpoint`."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": request.messages,
-        **request.params,
-    }
-    if request.stream:
-        body["stream"] = True
-        # Usage comes only when asked for; a caller's own stream_options are kept.
-        body["stream_options"] = {"include_usage": True, **(body.get("stream_options") or {})}
-    else:
-        body.pop("stream_options", None)
-    body.update(request.extra_body)
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if request.stream else "application/json",
-    }
-    if endpoint.key:
-        headers["authorization"] = f"Bearer {endpoint.key}"
-    headers.update(request.extra_headers)
-    return HttpRequest(address(endpoint.base_url), headers, orjson.dumps(body))
+    body = body_of(request, endpoint)
+    return post(address(endpoint.base_url), body, request, endpoint, "text/event-stream")
 
 
 def address(base_url: str) -> str:
     """Return where to send: `base_url` is the API's root, or already the whole address."""
-    base = base_url.rstrip("/")
-    return base if base.endswith(PATH) else base + PATH
+    base, mark, query = base_url.partition("?")
+    base = base.rstrip("/")
+    return (base if base.endswith(PATH) else base + PATH) + mark + query
 
 
 def new_framing() -> SSE:
@@ -86,12 +71,14 @@ class OpenAIChatDecoder:
         payload = parse_json(data)
         if not isinstance(payload, dict):
             raise APIResponseValidationError(f"not a chunk: {data[:200]!r}")
-        if kind == "error" or payload.get("error"):
+        if kind == "error" or payload.get("error") or payload.get("object") == "error":
             if payload.get("usage"):  # OpenRouter counts what it charges for, error or not
                 into.append(Chunk(choices=[], usage=payload["usage"]))
             raise stream_error(payload)
-        for choice in payload.get("choices") or ():
-            _normalise(choice, "delta")
+        choices = payload.get("choices")
+        if choices is not None:
+            for choice in choices:
+                _normalise(choice, "delta")
         into.append(Chunk(payload))
 
 
@@ -99,7 +86,7 @@ def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an answer that was not streamed."""
     if not isinstance(body, dict):
         raise APIResponseValidationError("the answer is not a JSON object")
-    if body.get("error"):
+    if body.get("error") or body.get("object") == "error":
         raise stream_error(body)
     if not isinstance(body.get("choices"), list):
         raise APIResponseValidationError(f"an answer without choices; it has {', '.join(body)}")
@@ -162,13 +149,19 @@ def excerpt(body: bytes) -> str:
 
 
 def _normalise(choice: dict[str, Any], part: str) -> None:
-    """Give reasoning its one name, and refuse an answer that says it is broken."""
+    """Give reasoning and tool calls their one shape; refuse an answer that says it is broken."""
     delta = choice.get(part)
+    if not isinstance(choice.get("index") or 0, int):
+        raise APIResponseValidationError(f"not the index of a choice: {choice['index']!r}")
     if delta is None:
-        choice[part] = {}
-    elif isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
+        delta = choice[part] = {}
+    if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
         # Groq, OpenRouter, and vLLM since January 2026.
         delta["reasoning_content"] = delta.pop("reasoning")
+    if isinstance(delta.get("content"), list):
+        split_parts(delta)
+    if isinstance(delta.get("tool_calls"), dict):  # older TGI: one call, not a list of them
+        delta["tool_calls"] = [delta["tool_calls"]]
     reason = choice.get("finish_reason")
     if reason in _BROKEN:
         raise _broken(choice, reason)

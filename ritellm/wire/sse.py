@@ -28,6 +28,8 @@ class SSE:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes."""
+        if not data:
+            return []
         if self._rest:
             data = self._rest + data
         if self._bom_pending:
@@ -36,10 +38,10 @@ class SSE:
                 return []
             self._bom_pending = False
             data = data.removeprefix(_BOM)
-        if self._skip_lf and data:
+        if self._skip_lf:
             self._skip_lf = False
             data = data.removeprefix(b"\n")
-        if b"\r" in data:
+        if self._inside or b"\r" in data:
             return self._feed_any_newline(data)
         return self._feed_lf(data)
 
@@ -57,7 +59,7 @@ class SSE:
         events: list[Event] = []
         *blocks, self._rest = data.split(b"\n\n")
         for block in blocks:
-            if block.startswith(_DATA) and b"\n" not in block and not self._inside:
+            if block.startswith(_DATA) and b"\n" not in block:
                 if len(block) > 6:
                     events.append(("", block[6:]))
                 continue

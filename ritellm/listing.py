@@ -1,0 +1,127 @@
+"""The providers as tables: for the terminal, and for docs/providers.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+from ritellm.prepare import CHAT_PARAMS
+from ritellm.providers import PROVIDERS
+from ritellm.providers.capabilities import CAPABILITIES
+from ritellm.providers.settings import url_variables
+from ritellm.types import Provider
+
+# A column of the table and the parameter that makes it true.
+_FEATURES = {
+    "tools": "tools",
+    "reasoning": "reasoning_effort",
+    "structured output": "response_format",
+    "logprobs": "logprobs",
+    "n > 1": "n",
+}
+
+_HEAD = """\
+# Providers
+
+<!-- Made by `python -m ritellm providers --markdown > docs/providers.md`; a test compares. -->
+
+A model is `provider/model`. Its provider's row says where it is asked, in which dialect, and which
+variable holds the key (the first that is set counts). An argument comes before a variable:
+`api_key=` for the key, `base_url=` (or `api_base=`) for the address, which is also read from
+`NAME_BASE_URL` and `NAME_API_BASE`, for example `OPENAI_BASE_URL`. An address may be the API's root
+or the whole address. The prefix may be left out where the name is unmistakable: `gpt-4o`,
+`claude-sonnet-4-5`, `gemini-2.5-flash`.
+"""
+_SUPPORT = """\
+## What is supported
+
+Every provider answers streamed and whole. *yes*: said in the provider's own dialect. *sent*: sent
+as OpenAI has it; what comes of it is up to the model that is served there. *no*: an error before
+anything is sent, or left out with `drop_params=True`.
+
+Usage: *asked for* by the client in every stream, so nobody has to; or it *comes unasked*; or it is
+*not asked for*, because the server refuses the question (what it sends anyway is passed on).
+"""
+_OPTIONS = """\
+## Options
+
+Arguments of `completion()` that only one provider understands, and the variables that stand in for
+them. For all: `local_files=True` reads the images and files that messages name by a local path.
+"""
+
+
+def as_text() -> str:
+    """Return the table for a terminal: provider, dialect, address, and the key's variables."""
+    rows = [("PROVIDER", "DIALECT", "BASE URL", "KEY"), *map(_where, PROVIDERS.values())]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[3]])
+        for row in rows
+    )
+
+
+def as_markdown() -> str:
+    """Return docs/providers.md."""
+    rows = PROVIDERS.values()
+    where = [[name, wire, _code(url), key] for name, wire, url, key in map(_where, rows)]
+    features = ("images", "files", *_FEATURES, "usage in a stream")
+    parts = [
+        _HEAD,
+        *_table(("provider", "dialect", "base URL", "key"), where),
+        "",
+        *(f"- `{row.name}`: {row.note}." for row in rows if row.note),
+        "",
+        _SUPPORT,
+        *_table(("provider", "dialect", *features), [s for row in rows for s in _support(row)]),
+        "",
+        _OPTIONS,
+        *_table(("provider", "option", "variables"), [o for row in rows for o in _options(row)]),
+    ]
+    return "\n".join(parts)
+
+
+def _where(provider: Provider) -> tuple[str, str, str, str]:
+    url = provider.base_url or ("started here" if provider.launcher else "yours")
+    keys = " or ".join(provider.key_env.split()) or "none"
+    return (
+        provider.name,
+        provider.wire,
+        url.replace("{", "<").replace("}", ">"),
+        f"{keys} (optional)" if provider.key_optional else keys,
+    )
+
+
+def _support(provider: Provider) -> Iterator[list[str]]:
+    """Yield a row for each dialect that is spoken there."""
+    yield [f"`{provider.name}/`", *_cells(provider, provider.wire)]
+    for pattern, wire in provider.routes.items():
+        if wire != provider.wire:
+            yield [f"`{provider.name}/{pattern}`", *_cells(provider, wire)]
+
+
+def _cells(provider: Provider, wire: str) -> list[str]:
+    can = CAPABILITIES[wire]
+    known = CHAT_PARAMS
+    if can.params_in:
+        known = import_module(f"ritellm.wire.{can.params_in}").PARAMS
+    known = known - provider.quirks.lacks
+    spoken = [can.images, can.files, *(param in known for param in _FEATURES.values())]
+    yes = "yes" if provider.name == can.owner else "sent"
+    usage = can.usage if provider.quirks.stream_options is not None else "not asked for"
+    return [wire, *(yes if said else "no" for said in spoken), usage]
+
+
+def _options(provider: Provider) -> Iterator[list[str]]:
+    if provider.url_env:
+        yield [provider.name, "`base_url`", " or ".join(url_variables(provider).split())]
+    for name, variables in provider.options.items():
+        yield [provider.name, f"`{name}`", " or ".join(variables.split()) or name.upper()]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _code(url: str) -> str:
+    return f"`{url}`" if "://" in url else url

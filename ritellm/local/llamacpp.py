@@ -1,0 +1,156 @@
+"""Gemma 3 270M in llama.cpp, which brings its own OpenAI-compatible HTTP server.
+
+This is the base model: it continues texts and was never taught to chat. The template makes a chat
+into the kind of text that a short, correct answer continues.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
+
+import xllamacpp
+
+from ritellm.local import PACKAGES
+from ritellm.local.state import locked
+
+# Without examples the base model repeats the question or never stops. These four were the best of
+# nine sets, tried on 121 questions; each of the server's slots reads them once and keeps them.
+_EXAMPLES = """\
+Question: What is the capital of Portugal?
+Answer:
+Lisbon
+
+Question: Who wrote Hamlet?
+Answer:
+William Shakespeare
+
+Question: Translate to Italian: good night
+Answer:
+Buona notte
+
+Question: What is a glacier?
+Answer:
+A large mass of ice that moves slowly over land.
+
+"""
+
+# The answer begins on a line of its own because a first token after a space carries that space.
+# What the system says is put before every question: the model heeds nothing that is further away.
+_TURNS = """\
+{%- set system = namespace(text='') -%}
+{%- for message in messages -%}
+{%- if message.role in ['system', 'developer'] -%}
+{%- set system.text = system.text + (message.content or '') + ' ' -%}
+{%- elif message.role == 'assistant' -%}
+{{- (message.content or '') + '\\n\\n' -}}
+{%- else -%}
+{{- 'Question: ' + system.text + (message.content or '') + '\\nAnswer:\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+"""
+
+CHAT_TEMPLATE = "{{- '" + _EXAMPLES.replace("\n", "\\n") + "' -}}\n" + _TURNS
+
+# What a request gets that does not say otherwise.
+STOP = ["\n\n", "\nQuestion:"]
+MAX_TOKENS = 64
+
+_HEALTH_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaServer:
+    """llama.cpp's HTTP server, on a loopback port of its own choice; it stops when collected."""
+
+    base_url: str
+    api_key: str
+    process: xllamacpp.Server
+
+
+def start(model: str) -> LlamaServer:
+    """Return a server that has loaded `model` and answers requests that bear its key."""
+    api_key = secrets.token_urlsafe(24)
+    server = xllamacpp.Server(_params(model, model_file(PACKAGES[model]), api_key))
+    _wait_until_healthy(server.listening_address)
+    return LlamaServer(f"{server.listening_address}/v1", api_key, server)
+
+
+def _params(model: str, path: Path, api_key: str) -> xllamacpp.CommonParams:
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {model}
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [api_key]
+    params.ui = False
+    params.endpoint_slots = False
+    params.n_parallel = 4
+    params.n_ctx = 8192
+    params.cache_ram_mib = 0  # by default llama.cpp keeps up to 8 GiB of prompts it has seen
+    params.use_jinja = True
+    params.chat_template = CHAT_TEMPLATE
+    params.sampling.temp = 0.0
+    params.n_predict = MAX_TOKENS
+    params.antiprompt = STOP
+    params.verbosity = 2  # warnings
+    return params
+
+
+def model_file(package: str) -> Path:
+    """Return the path of the weights, put together in the user's cache if they were not yet.
+
+    A file under its own name is whole: it is checked against its hash under another name first.
+    """
+    weights = import_module(package)
+    path = _cache_dir() / str(weights.MODEL_NAME)
+    if not _is_whole(path, weights):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with locked(path.with_suffix(".lock")):
+            if not _is_whole(path, weights):
+                weights.assemble(part, overwrite=True)
+                part.replace(path)
+    return path
+
+
+def _cache_dir() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "ritellm"
+
+
+def _is_whole(path: Path, weights: ModuleType) -> bool:
+    """Return whether the file has the size of its parts; its hash was checked when it was made."""
+    size = sum(part.stat().st_size for part in weights.chunk_paths())
+    return path.is_file() and path.stat().st_size == size
+
+
+def _wait_until_healthy(address: str) -> None:
+    deadline = time.monotonic() + _HEALTH_SECONDS
+    for status in _health(address):
+        if status == 200:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"llama.cpp is not healthy after {_HEALTH_SECONDS:.0f} s: {status}")
+        time.sleep(0.02)
+
+
+def _health(address: str) -> Iterator[int | str]:
+    """Yield the status of /health each time it is asked for, or why there is none."""
+    while True:
+        connection = HTTPConnection(urlsplit(address).netloc, timeout=_HEALTH_SECONDS)
+        try:
+            connection.request("GET", "/health")
+            yield connection.getresponse().status
+        except OSError as error:
+            yield str(error)
+        finally:
+            connection.close()

@@ -1,0 +1,142 @@
+"""Vertex AI: where a project's models are, and the token of Google credentials, kept fresh.
+
+Fetching a token is blocking I/O, by `google-auth`: it is done in `Endpoint.opener`, before an
+attempt, and only when the last token has expired.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from ritellm.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    InvalidRequestError,
+    RitellmError,
+)
+from ritellm.providers.settings import first_set, option
+from ritellm.types import Endpoint
+
+SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+
+_lock = threading.Lock()
+_loaded: dict[str, tuple[Any, str | None]] = {}
+
+
+def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
+    """Return the endpoint: complete with a token that was given, else with an opener.
+
+    `vertex_credentials` are a service account's JSON, a path to it, or an object of google-auth's;
+    without them google-auth finds the application default credentials, and with them the project.
+    """
+    provider = draft.provider
+    project = option(provider, "vertex_project", given, environ)
+    location = option(provider, "vertex_location", given, environ) or "global"
+    source = option(provider, "vertex_credentials", given, environ)
+    key = draft.key or (None if source else first_set(environ, provider.key_env))
+    if key:
+        return _located(draft, key, project, location)
+    # The address waits too: it may need the credentials' project.
+    return replace(draft, base_url="", opener=_opener(draft, source, project, location))
+
+
+def _opener(
+    draft: Endpoint, source: Any, project: str | None, location: str
+) -> Callable[[], Endpoint]:
+    def opened() -> Endpoint:
+        with _lock:
+            credentials, own_project = _credentials(source)
+            token = _token(credentials)
+        return _located(draft, token, project or own_project, location)
+
+    return opened
+
+
+def _located(draft: Endpoint, key: str, project: str | None, location: str) -> Endpoint:
+    values = {"vertex_location": location, **({"vertex_project": project} if project else {})}
+    address = draft.base_url or _address(project, location)
+    if draft.wire == "openai_chat" and not draft.base_url:
+        address += "/endpoints/openapi"
+    return replace(draft, base_url=address, key=key, options=values)
+
+
+def _address(project: str | None, location: str) -> str:
+    if not project:
+        raise InvalidRequestError(
+            "vertex_ai needs vertex_project: pass it, or set VERTEXAI_PROJECT"
+            " or GOOGLE_CLOUD_PROJECT",
+            provider="vertex_ai",
+        )
+    if location == "global":
+        host = "aiplatform.googleapis.com"
+    elif location in ("us", "eu"):  # several regions under one name
+        host = f"aiplatform.{location}.rep.googleapis.com"
+    else:
+        host = f"{location}-aiplatform.googleapis.com"
+    return f"https://{host}/v1/projects/{project}/locations/{location}"
+
+
+def _credentials(source: Any) -> tuple[Any, str | None]:
+    """Return credentials and the project they come with, if they know it."""
+    if source is not None and not isinstance(source, (str, Mapping)):
+        return source, getattr(source, "project_id", None)
+    name = source if isinstance(source, str) else json.dumps(source, default=dict, sort_keys=True)
+    if name not in _loaded:
+        _loaded[name] = _load(source)
+    return _loaded[name]
+
+
+def _load(source: str | Mapping[str, Any] | None) -> tuple[Any, str | None]:
+    auth = _google("google.auth")
+    try:
+        if isinstance(source, str) and source.lstrip().startswith("{"):
+            source = json.loads(source)
+        if source is None:
+            found = auth.default(scopes=SCOPES)
+        elif isinstance(source, str):
+            found = auth.load_credentials_from_file(source, scopes=SCOPES)
+        else:
+            found = auth.load_credentials_from_dict(source, scopes=SCOPES)
+    except (auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
+        raise _refused(error) from None
+    credentials, project = found
+    return credentials, project or getattr(credentials, "project_id", None)
+
+
+def _token(credentials: Any) -> str:
+    if not credentials.valid:
+        transport = _google("google.auth.transport.requests")
+        exceptions = _google("google.auth.exceptions")
+        try:
+            credentials.refresh(transport.Request())
+        except exceptions.TransportError as error:
+            raise APIConnectionError(
+                f"Google's token server cannot be reached: {error}", provider="vertex_ai"
+            ) from None
+        except exceptions.GoogleAuthError as error:
+            raise _refused(error) from None
+    return str(credentials.token)
+
+
+def _google(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise InvalidRequestError(
+            "Google credentials need google-auth: pip install 'ritellm-beam[gcp]', or pass a"
+            " token as api_key",
+            provider="vertex_ai",
+        ) from None
+
+
+def _refused(error: Exception) -> RitellmError:
+    return AuthenticationError(
+        f"no Google credentials: {error}; run `gcloud auth application-default login`, or pass"
+        " vertex_credentials",
+        provider="vertex_ai",
+    )

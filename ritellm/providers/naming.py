@@ -1,0 +1,96 @@
+"""Which provider a model's name means; where it means none, what the caller may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from fnmatch import fnmatchcase
+
+from ritellm.errors import InvalidRequestError, UnknownProviderError
+from ritellm.providers.table import PROVIDERS
+from ritellm.types import Provider
+
+# Names that only one provider gives to its models. Open models (gpt-oss, llama, a `name:tag` of
+# Ollama's) are served by many, so they need a prefix.
+_UNMISTAKABLE = {
+    "openai": r"gpt-(?!oss)|chatgpt-|codex-|o[1-9](-|$)|ft:(gpt|o[1-9])",
+    "anthropic": r"claude-",
+    "gemini": r"gemini-",
+    "cohere": r"command-|c4ai-",
+    "mistral": r"(open-)?(mistral|mixtral|ministral|codestral|magistral|devstral|pixtral)-",
+    "deepseek": r"deepseek-",
+    "xai": r"grok-",
+    "moonshot": r"kimi-|moonshot-",
+    "zai": r"glm-",
+}
+# What litellm calls a provider that we call otherwise.
+_SYNONYMS = {"cohere_chat": "cohere", "ollama_chat": "ollama", "vertex_ai_beta": "vertex_ai"}
+# What people call one: suggested, not taken.
+_NICKNAMES = {
+    "aws": "bedrock",
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "claude": "anthropic",
+    "fireworks": "fireworks_ai",
+    "google": "gemini",
+    "grok": "xai",
+    "hf": "huggingface",
+    "kimi": "moonshot",
+    "llama_cpp": "llamacpp",
+    "lmstudio": "lm_studio",
+    "nvidia": "nvidia_nim",
+    "text-completion-openai": "openai",
+    "together": "together_ai",
+    "vertex": "vertex_ai",
+    "vllm": "hosted_vllm",
+    "z-ai": "zai",
+    "zhipu": "zai",
+}
+
+
+def split_model(model: str) -> tuple[Provider, str]:
+    """Return the provider and the provider's own name for `model` ("provider/model").
+
+    The prefix may be left out where the name is unmistakable. Whatever follows the first slash
+    belongs to the model's name.
+    """
+    if not isinstance(model, str) or not model.strip():
+        raise InvalidRequestError(f"model must be a name like 'openai/gpt-4o-mini', not {model!r}")
+    name, slash, rest = model.partition("/")
+    provider = PROVIDERS.get(_SYNONYMS.get(name, name))
+    if provider and rest:
+        return provider, rest
+    if not slash and (owner := _owner(model)):
+        return PROVIDERS[owner], model
+    raise UnknownProviderError(_unknown(model, name, bool(slash)))
+
+
+def route(provider: Provider, model: str) -> tuple[str, str]:
+    """Return the dialect that `provider` speaks for `model`, and the name it knows it by."""
+    for pattern, wire in provider.routes.items():
+        if pattern.endswith("/") and model.startswith(pattern):
+            return wire, model.removeprefix(pattern)
+        if fnmatchcase(model, pattern):
+            return wire, model
+    return provider.wire, model
+
+
+def _owner(model: str) -> str | None:
+    if ":" in model and not model.startswith("ft:"):
+        return None
+    return next((name for name, word in _UNMISTAKABLE.items() if re.match(word, model)), None)
+
+
+def _unknown(model: str, name: str, has_slash: bool) -> str:
+    known = ", ".join(sorted(PROVIDERS))
+    if name in PROVIDERS:
+        return f"model {model!r} names a provider but no model: write {name}/MODEL"
+    if not has_slash:
+        return f"model {model!r} names no provider: write PROVIDER/{model}, with one of {known}"
+    near = [_NICKNAMES[name]] if name in _NICKNAMES else difflib.get_close_matches(name, PROVIDERS)
+    rest = model.partition("/")[2]
+    meant = f"; did you mean {near[0]}/{rest}?" if near and rest else ";"
+    return (
+        f"unknown provider {name!r} in {model!r}{meant} the provider comes first, as in"
+        f" openrouter/{model}; known are {known}"
+    )

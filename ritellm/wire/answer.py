@@ -1,0 +1,47 @@
+"""Chunks in OpenAI's shape, for dialects that do not send them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ritellm.chunks import ChunkSum
+from ritellm.errors import APIResponseValidationError
+from ritellm.types import Chunk, Completion
+from ritellm.wire.openai_chat import parse_json
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def chunk(
+    delta: Mapping[str, Any] | None, head: Mapping[str, Any] = _NOTHING, **choice: Any
+) -> Chunk:
+    """Return a chunk that adds `delta` to the only choice; without one it has no choices.
+
+    `head` is what stands beside the choices (id, model, usage), `choice` what stands beside the
+    delta (finish_reason, logprobs).
+    """
+    choices = [] if delta is None else [{"index": 0, "delta": delta, **choice}]
+    return Chunk({**head, "object": "chat.completion.chunk", "choices": choices})
+
+
+def total(chunks: Iterable[Mapping[str, Any]]) -> Completion:
+    """Return the completion that `chunks` add up to: an unstreamed answer is decoded by the same
+    code as a streamed one, and so cannot differ from it."""
+    summed = ChunkSum()
+    for each in chunks:
+        summed.add(each)
+    return summed.completion()
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that an event holds."""
+    payload = parse_json(data)
+    if not isinstance(payload, dict):
+        raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")
+    return payload
+
+
+def url_citation(citation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return OpenAI's annotation for a citation of a web page."""
+    return {"type": "url_citation", "url_citation": dict(citation)}

@@ -1,0 +1,197 @@
+"""Anthropic's Messages: https://platform.claude.com/docs/en/api/messages. No I/O and no clock.
+
+`anthropic_request` says what is asked, `anthropic_blocks` what the blocks of an answer mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ritellm.errors import APIError, APIResponseValidationError
+from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.wire.answer import chunk, json_object, total
+from ritellm.wire.anthropic_blocks import Answer, Delta, open_block
+from ritellm.wire.anthropic_content import FIELDS, LAYOUT
+from ritellm.wire.anthropic_request import body_of
+from ritellm.wire.base import Event
+from ritellm.wire.failure import event_error, status_error
+from ritellm.wire.layout import is_plain
+from ritellm.wire.request import address, post, present
+from ritellm.wire.sse import SSE
+
+PATH = "/v1/messages"
+# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
+# sends the header: https://platform.claude.com/docs/en/api/versioning
+VERSION = "2023-06-01"
+STREAM = "text/event-stream"
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+# For these our word says as much as Anthropic's does.
+_SAID = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
+_MESSAGE = frozenset("id type role model content usage".split())
+_STOP = frozenset("stop_reason stop_sequence stop_details".split())
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    body = {"model": request.model, **body_of(request)}
+    headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(address(endpoint.base_url, PATH), body, request, keyless, STREAM)
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> AnthropicDecoder:
+    """Return a decoder for one streamed answer."""
+    return AnthropicDecoder()
+
+
+class AnthropicDecoder:
+    """Turns the events of one stream into chunks.
+
+    What is progress and has no word in OpenAI's shape, such as a tool that runs at Anthropic's,
+    brings an empty chunk, so that nobody takes it for silence.
+    """
+
+    __slots__ = ("_answer", "_blocks", "_head", "_usage", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._head: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._answer = Answer()
+        self._blocks: dict[int, Any] = {}
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk of `event`; raises the error that the provider put there."""
+        kind, data = event
+        payload = json_object(data)
+        name = payload.get("type")
+        if kind == "error" or name == "error" or payload.get("error"):
+            raise event_error(payload)
+        if name == "content_block_delta":
+            self._continue(payload.get("index") or 0, payload.get("delta") or {}, into)
+        elif name == "content_block_start":
+            self._open(payload.get("index") or 0, payload.get("content_block") or {}, into)
+        elif name == "content_block_stop":
+            self._close(payload.get("index") or 0, into)
+        elif name == "message_start":
+            self._start(payload.get("message") or {}, into)
+        elif name == "message_delta":
+            self._finish(payload, into)
+        elif name == "message_stop":
+            self.done = True
+
+    def message(self, body: Mapping[str, Any], into: list[Chunk]) -> None:
+        """Append the chunks of a message that came whole."""
+        stop = {key: body.get(key) for key in _STOP}
+        self._start({key: value for key, value in body.items() if key not in _STOP}, into)
+        for index, block in enumerate(body["content"]):
+            self._open(index, block, into)
+            self._close(index, into)
+        self._finish({"delta": stop}, into)
+        self.done = True
+
+    def _start(self, message: Mapping[str, Any], into: list[Chunk]) -> None:
+        self._head = {"id": message.get("id"), "model": message.get("model")}
+        delta: Delta = {"role": "assistant"}
+        if kept := _kept(message, _MESSAGE | _STOP):
+            delta["provider_specific_fields"] = kept
+        self._add(delta, into, **self._count(message.get("usage")))
+
+    def _open(self, index: int, block: Mapping[str, Any], into: list[Chunk]) -> None:
+        self._blocks[index] = opened = open_block(block, index, self._answer)
+        self._add(opened.open(), into)
+
+    def _continue(self, index: int, delta: Mapping[str, Any], into: list[Chunk]) -> None:
+        block = self._blocks.get(index)
+        if block is None:  # a server that follows Anthropic, but not to the letter
+            self._blocks[index] = block = open_block({"type": "text"}, index, self._answer)
+        self._add(block.delta(delta), into)
+
+    def _close(self, index: int, into: list[Chunk]) -> None:
+        block = self._blocks.pop(index, None)
+        if block is not None:
+            self._add(block.close(), into)
+
+    def _finish(self, payload: Mapping[str, Any], into: list[Chunk]) -> None:
+        delta = payload.get("delta") or {}
+        reason = delta.get("stop_reason")
+        kept = {**_kept(payload, {"type", "delta", "usage"}), **_kept(delta, {"stop_reason"})}
+        if reason and reason not in _SAID:
+            kept["stop_reason"] = reason
+        if reason and not is_plain(self._answer.layout, FIELDS):
+            kept[LAYOUT] = self._answer.layout
+        added: Delta = {"provider_specific_fields": kept} if kept else {}
+        ours = _FINISH_REASONS.get(reason or "", reason)
+        self._add(added, into, ours, **self._count(payload.get("usage")))
+
+    def _add(
+        self, delta: Delta | None, into: list[Chunk], finish_reason: str | None = None, **head: Any
+    ) -> None:
+        if delta is not None:
+            into.append(chunk(delta, {**self._head, **head}, finish_reason=finish_reason))
+
+    def _count(self, usage: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the tokens so far: later counts replace earlier ones, field by field."""
+        self._usage.update(_kept(usage or {}, ()))
+        return {"usage": _usage(self._usage)} if self._usage else {}
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed."""
+    if not isinstance(body, dict):
+        raise APIResponseValidationError("the answer is not a JSON object")
+    if body.get("type") == "error" or body.get("error"):
+        raise event_error(body)
+    if not isinstance(body.get("content"), list):
+        raise APIResponseValidationError(f"a message without content; it has {', '.join(body)}")
+    chunks: list[Chunk] = []
+    AnthropicDecoder().message(body, chunks)
+    return total(chunks)
+
+
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+    """Return the error that an answer with `status` stands for."""
+    return status_error(status, body, headers)
+
+
+def _kept(fields: Mapping[str, Any], known: Any) -> dict[str, Any]:
+    """Return the fields that are not `known`, as they came, without the empty ones."""
+    return {k: v for k, v in fields.items() if v is not None and k not in known}
+
+
+def _usage(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokens by OpenAI's names; Anthropic counts what was cached apart."""
+    read = raw.get("cache_read_input_tokens")
+    written = raw.get("cache_creation_input_tokens")
+    prompt = (raw.get("input_tokens") or 0) + (read or 0) + (written or 0)
+    answer = raw.get("output_tokens") or 0
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": prompt + answer,
+    }
+    if read is not None or written is not None:
+        usage["prompt_tokens_details"] = {
+            "cached_tokens": read or 0,
+            "cache_creation_tokens": written or 0,
+        }
+    thoughts = (raw.get("output_tokens_details") or {}).get("thinking_tokens")
+    if thoughts is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": thoughts}
+    return {**usage, **_kept(raw, {"input_tokens", "output_tokens"})}

@@ -1,0 +1,148 @@
+"""What messages hold, as Anthropic's content blocks."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ritellm.errors import InvalidRequestError
+from ritellm.wire.content import arguments_of, parts_of, split_data_url
+from ritellm.wire.layout import Item, extras, in_order, unpack
+
+# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart, in the
+# order in which Claude itself mostly brings them.
+LAYOUT = "anthropic_blocks"
+FIELDS = ("thinking_blocks", "content", "tool_calls")
+
+# Blocks that are Anthropic's own words already.
+_NATIVE = frozenset("image document search_result container_upload tool_reference".split())
+_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+Block = dict[str, Any]
+
+
+def blocks(parts: Iterable[Mapping[str, Any]]) -> list[Block]:
+    """Return the blocks that say what `parts` say."""
+    return [block for part in parts if (block := _block(part))]
+
+
+def assistant_blocks(message: Mapping[str, Any]) -> list[Block]:
+    """Return the blocks of an answer that goes back: as they came, if the message still tells."""
+    layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
+    pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
+    return [block for item, value in pairs if (block := _answered(item, value))]
+
+
+def tool_result(message: Mapping[str, Any]) -> Block:
+    """Return the result that a tool message brings."""
+    call = message.get("tool_call_id")
+    if not call:
+        raise InvalidRequestError("a tool message needs the tool_call_id of the call it answers")
+    result: Block = {"type": "tool_result", "tool_use_id": _id(call)}
+    content = blocks(parts_of(message.get("content")))
+    if content:
+        result["content"] = content
+    if message.get("is_error"):
+        result["is_error"] = True
+    return result
+
+
+def _answered(item: Item, value: Any) -> Block | None:
+    field = item.get("from")
+    if field is None:
+        return dict(item)
+    if field == "thinking_blocks":
+        # Without its signature Anthropic refuses a thought, whoever had it.
+        signed = value.get("signature") or value.get("type") == "redacted_thinking"
+        return {key: part for key, part in value.items() if key != "index"} if signed else None
+    if field == "tool_calls":
+        return _tool_use(value)
+    part = {"type": "text", "text": value} if isinstance(value, str) else value
+    block = _block(part)
+    return {**block, **extras(item)} if block else None
+
+
+def _tool_use(call: Mapping[str, Any]) -> Block:
+    function = call.get("function")
+    if not function:
+        raise InvalidRequestError("a tool call needs a function: Anthropic has no custom tools")
+    kept = call.get("provider_specific_fields") or {}
+    return {
+        "type": "tool_use",
+        "id": _id(call.get("id") or ""),
+        "name": function.get("name"),
+        "input": arguments_of(call),
+        **{key: kept[key] for key in ("caller", "toolset_name") if key in kept},
+    }
+
+
+def _id(call: str) -> str:
+    """Return another provider's id as one that Anthropic takes; its own stay as they are."""
+    return _NOT_IN_AN_ID.sub("_", call)
+
+
+def _block(part: Mapping[str, Any]) -> Block | None:
+    kind = part.get("type")
+    if kind in _NATIVE:
+        return dict(part)
+    if kind not in _BLOCKS:
+        raise InvalidRequestError(f"Anthropic takes no part of type {kind!r}")
+    block = _BLOCKS[kind](part)
+    if block and part.get("cache_control"):
+        block["cache_control"] = part["cache_control"]
+    return block
+
+
+def _text(part: Mapping[str, Any]) -> Block | None:
+    """Return a text block, or None for white space alone: Anthropic refuses what it had sent."""
+    text = part.get("text") or part.get("refusal") or ""
+    return {"type": "text", "text": text} if text.strip() else None
+
+
+def _image(part: Mapping[str, Any]) -> Block:
+    image = part.get("image_url") or {}
+    url = image if isinstance(image, str) else image.get("url") or ""
+    data = split_data_url(url)
+    if data:
+        return {"type": "image", "source": _base64(*data)}
+    return {"type": "image", "source": {"type": "url", "url": url}}
+
+
+def _file(part: Mapping[str, Any]) -> Block:
+    file = part.get("file") or {}
+    title = {"title": file["filename"]} if file.get("filename") else {}
+    source = file.get("file_data") or ""
+    data = split_data_url(source)
+    if data and data[0].startswith("image/"):
+        return {"type": "image", "source": _base64(*data)}
+    if data:
+        return {"type": "document", "source": _document(*data), **title}
+    if source:
+        return {"type": "document", "source": {"type": "url", "url": source}, **title}
+    if not file.get("file_id"):
+        raise InvalidRequestError("a file part needs file_data (a data: URL) or a file_id")
+    return {"type": "document", "source": {"type": "file", "file_id": file["file_id"]}, **title}
+
+
+def _document(media_type: str, data: str) -> Block:
+    if media_type.startswith("text/"):
+        text = b64decode(data).decode("utf-8", "replace")
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    return _base64(media_type, data)
+
+
+def _base64(media_type: str, data: str) -> Block:
+    known = "image/jpeg" if media_type == "image/jpg" else media_type
+    return {"type": "base64", "media_type": known, "data": data}
+
+
+_BLOCKS: dict[Any, Callable[[Mapping[str, Any]], Block | None]] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "refusal": _text,
+    "image_url": _image,
+    "file": _file,
+}

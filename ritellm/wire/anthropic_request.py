@@ -1,0 +1,233 @@
+"""What is asked, in Anthropic's words: https://platform.claude.com/docs/en/api/messages/create.
+
+The body only; where it goes and with which key is `anthropic`'s and `vertex_anthropic`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.types import Request
+from ritellm.wire.anthropic_content import assistant_blocks, blocks, tool_result
+from ritellm.wire.content import parts_of
+from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
+
+DIALECT = "Anthropic"
+
+PARAMS = frozenset(
+    "max_completion_tokens max_tokens metadata parallel_tool_calls reasoning_effort"
+    " response_format safety_identifier service_tier stop temperature thinking tool_choice tools"
+    " top_k top_p user web_search_options".split()
+)
+
+# Anthropic demands a limit. Models from Claude 4.6 on count their thinking against it, which they
+# do unasked, and take far more; the older ones take no more than this or little more.
+DEFAULT_MAX_TOKENS = 8_192
+ADAPTIVE_MAX_TOKENS = 32_000
+
+# Tokens to think with, for models that want a number.
+_BUDGETS = {
+    "minimal": 1_024,
+    "low": 2_048,
+    "medium": 8_192,
+    "high": 16_384,
+    "xhigh": 32_000,
+    "max": 32_000,
+}
+_SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
+_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2})(?!\d))?")
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the JSON that asks `request`, without the model; raises UnsupportedParamsError."""
+    params = supported_params(request, PARAMS, DIALECT)
+    system, messages = _turns(request.messages)
+    thinking = params.get("thinking") or _thinking(params, request.model)
+    body = present(
+        max_tokens=_limit(params, thinking, request.model),
+        system=system or None,
+        messages=messages,
+        thinking=thinking,
+        temperature=params.get("temperature"),
+        top_p=params.get("top_p"),
+        top_k=params.get("top_k"),
+        stop_sequences=stop_list(params),
+        tools=_tools(params, request) or None,
+        tool_choice=_tool_choice(params, request),
+        output_config=_output_config(params, request) or None,
+        metadata=_metadata(params, request),
+        service_tier=_service_tier(params, request),
+    )
+    return {**body, "stream": True} if request.stream else body
+
+
+def adaptive(model: str) -> bool:
+    """Return whether `model` decides itself how much to think (Claude 4.6 and later).
+
+    The older ones want a budget, and so do the other makers' models that speak this dialect.
+    """
+    version = _VERSION.search(model)
+    if version is None:
+        return "claude" in model
+    return (int(version[1]), int(version[2] or 0)) >= (4, 6)
+
+
+def _turns(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Return the system prompt and the turns: neighbours of one role are one turn.
+
+    System prompts are gathered wherever they stand: not every model takes one between two turns.
+    """
+    system: list[Any] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        role, content = _turn(message)
+        if role == "system":
+            system += content
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += content
+        elif content or role == "user":
+            turns.append({"role": role, "content": content})
+    return system, turns
+
+
+def _turn(message: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    role = message.get("role")
+    if role in ("system", "developer"):
+        return "system", _marked(message, blocks(parts_of(message.get("content"))))
+    if role == "user":
+        return "user", _marked(message, blocks(parts_of(message.get("content"))))
+    if role == "assistant":
+        return "assistant", _marked(message, assistant_blocks(message))
+    if role == "tool":
+        return "user", _marked(message, [tool_result(message)])
+    raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
+
+
+def _marked(message: Mapping[str, Any], content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put a cache_control that stands on the message on its last block."""
+    if content and message.get("cache_control"):
+        content[-1] = {**content[-1], "cache_control": message["cache_control"]}
+    return content
+
+
+def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    effort = params.get("reasoning_effort")
+    if effort is None:
+        return None
+    if effort == "none":
+        return {"type": "disabled"}
+    if adaptive(model):
+        # Since Claude 4.7 the thoughts stay away unless one asks for them.
+        return {"type": "adaptive", "display": "summarized"}
+    if effort not in _BUDGETS:
+        raise InvalidRequestError(
+            f"reasoning_effort is one of none, {', '.join(_BUDGETS)}, not {effort!r}"
+        )
+    # Anthropic counts the thoughts within max_tokens: at most half of it, for an answer to fit.
+    half = int(max_tokens(params) or 2 * _BUDGETS[effort]) // 2
+    return {"type": "enabled", "budget_tokens": max(1_024, min(_BUDGETS[effort], half))}
+
+
+def _limit(params: Mapping[str, Any], thinking: Mapping[str, Any] | None, model: str) -> Any:
+    """Return max_tokens; a default leaves room for the answer behind the thinking."""
+    given = max_tokens(params)
+    if given is not None:
+        return given
+    if adaptive(model):
+        return ADAPTIVE_MAX_TOKENS
+    return DEFAULT_MAX_TOKENS + int((thinking or {}).get("budget_tokens") or 0)
+
+
+def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    effort = params.get("reasoning_effort")
+    if effort not in (None, "none") and adaptive(request.model):
+        config["effort"] = "low" if effort == "minimal" else effort
+    wanted = json_schema(params)
+    if wanted is not None:
+        config["format"] = {"type": "json_schema", "schema": wanted.get("schema") or {}}
+    elif (params.get("response_format") or {}).get("type") == "json_object":
+        _refuse(
+            request, "response_format json_object", "describe the object with json_schema instead"
+        )
+    return config
+
+
+def _tools(params: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:
+    tools = [_tool(tool) for tool in params.get("tools") or ()]
+    search = params.get("web_search_options")
+    if search is not None:
+        tools.append(_web_search(search, request))
+    return tools
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if "function" not in tool:
+        if "custom" in tool:
+            raise InvalidRequestError(f"{DIALECT} has no custom tools, only functions")
+        return dict(tool)  # one of Anthropic's own: web_search_20250305, bash_20250124, ...
+    function = tool["function"]
+    return present(
+        name=function.get("name"),
+        description=function.get("description"),
+        input_schema=function.get("parameters") or {"type": "object", "properties": {}},
+        strict=function.get("strict"),
+        cache_control=tool.get("cache_control") or function.get("cache_control"),
+    )
+
+
+def _web_search(options: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    if options.get("search_context_size") not in (None, "medium"):
+        _refuse(request, "search_context_size", "leave it out")
+    place = options.get("user_location") or {}
+    near = {"type": "approximate", **(place.get("approximate") or {})} if place else None
+    return present(type="web_search_20250305", name="web_search", user_location=near)
+
+
+def _tool_choice(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+    asked = params.get("tool_choice")
+    serial = params.get("parallel_tool_calls") is False and bool(params.get("tools"))
+    if not serial and (asked is None or (asked in ("auto", "none") and not params.get("tools"))):
+        return None
+    choice = _choice(asked, request)
+    if serial and choice["type"] != "none":
+        choice["disable_parallel_tool_use"] = True
+    return choice
+
+
+def _choice(asked: Any, request: Request) -> dict[str, Any]:
+    words = {None: "auto", "auto": "auto", "required": "any", "none": "none"}
+    if asked is None or isinstance(asked, str):
+        if asked not in words:
+            raise InvalidRequestError(f"tool_choice is auto, none or required, not {asked!r}")
+        return {"type": words[asked]}
+    if asked.get("type") == "function":
+        return {"type": "tool", "name": (asked.get("function") or {}).get("name")}
+    if asked.get("type") == "allowed_tools":
+        _refuse(request, "tool_choice allowed_tools", "pass only these tools")
+        return {"type": "auto"}
+    return dict(asked)  # Anthropic's own shape
+
+
+def _metadata(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+    user = params.get("safety_identifier") or params.get("user")
+    given = params.get("metadata") or {}
+    if given.keys() - {"user_id"}:
+        _refuse(request, "metadata but user_id", "leave the other fields out")
+    user = user or given.get("user_id")
+    return {"user_id": user} if user else None
+
+
+def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
+    tier = params.get("service_tier")
+    if tier is not None and tier not in _SERVICE_TIERS:
+        _refuse(request, f"service_tier {tier!r}", "use auto or default")
+    return _SERVICE_TIERS.get(tier or "")
+
+
+def _refuse(request: Request, what: str, advice: str) -> None:
+    if not request.drop_params:
+        raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")

@@ -1,0 +1,20 @@
+"""OpenAI's Responses as Azure serves them. No I/O and no clock."""
+
+from __future__ import annotations
+
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire import openai_responses
+from ritellm.wire.azure_chat import address, as_azure
+from ritellm.wire.openai_responses import (
+    decode_completion,
+    decode_error,
+    new_decoder,
+    new_framing,
+)
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`; the model is a deployment's name."""
+    return as_azure(openai_responses, request, endpoint, address(endpoint, openai_responses.PATH))

@@ -1,0 +1,174 @@
+"""Amazon Bedrock's Converse and ConverseStream: what is asked. The answer is in `bedrock_events`.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html. The key is a
+bearer token; requests under AWS credentials are signed by the endpoint's signer. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from ritellm.errors import InvalidRequestError
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.anthropic_request import body_of as anthropic_body
+from ritellm.wire.bedrock_blocks import cache_point, conversation, has_tool_blocks
+from ritellm.wire.bedrock_errors import decode_error
+from ritellm.wire.bedrock_events import BedrockDecoder, decode_completion
+from ritellm.wire.eventstream import EventStream
+from ritellm.wire.request import (
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    refuse,
+    stop_list,
+    supported_params,
+)
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+DIALECT = "Bedrock's Converse API"
+STREAM = "application/vnd.amazon.eventstream"
+
+PARAMS = frozenset(
+    "max_completion_tokens max_tokens metadata reasoning_effort response_format service_tier stop"
+    " temperature thinking tool_choice tools top_k top_p".split()
+)
+_EFFORTS = {"minimal": "low"}
+_NOVA = "amazon.nova"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    params = supported_params(request, PARAMS, DIALECT)
+    system, messages = conversation(request.messages)
+    inference = present(
+        maxTokens=max_tokens(params),
+        temperature=params.get("temperature"),
+        topP=params.get("top_p"),
+        stopSequences=stop_list(params),
+    )
+    tier = params.get("service_tier")
+    body = present(
+        messages=messages,
+        system=system or None,
+        inferenceConfig=inference or None,
+        toolConfig=_tool_config(params, messages, request),
+        outputConfig=_output_config(params, request) or None,
+        additionalModelRequestFields=_model_fields(params, request.model) or None,
+        requestMetadata=params.get("metadata"),
+        serviceTier={"type": tier} if tier not in (None, "auto") else None,
+    )
+    return post(address(endpoint.base_url, request), body, request, endpoint, STREAM)
+
+
+def address(base_url: str, request: Request) -> str:
+    """Return where to send; the model's id is one segment of the path, whatever is in it."""
+    base = base_url.rstrip("/")
+    if base.endswith(("/converse", "/converse-stream")):
+        return base
+    verb = "converse-stream" if request.stream else "converse"
+    return f"{base}/model/{quote(request.model, safe='')}/{verb}"
+
+
+def new_framing() -> EventStream:
+    """Return the framing of a streamed answer: Amazon's event stream."""
+    return EventStream()
+
+
+def new_decoder(request: Request) -> BedrockDecoder:
+    """Return a decoder for one streamed answer."""
+    return BedrockDecoder()
+
+
+def _tool_config(
+    params: Mapping[str, Any], messages: list[dict[str, Any]], request: Request
+) -> dict[str, Any] | None:
+    tools = [block for tool in params.get("tools") or () for block in _tool(tool)]
+    choice = params.get("tool_choice")
+    if choice == "none":
+        # Bedrock wants the tools described if the messages hold calls, and may then call them.
+        if has_tool_blocks(messages):
+            refuse(request, DIALECT, "tool_choice 'none' once tools have been called")
+        else:
+            tools = []
+    if not tools:
+        return None
+    return present(tools=tools, toolChoice=_tool_choice(choice, request))
+
+
+def _tool(tool: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a tool's specification, and its cache point; Bedrock's own words pass as they are."""
+    if "type" not in tool:
+        return [dict(tool)]
+    function = tool.get("function")
+    if not function:
+        raise InvalidRequestError(f"{DIALECT} has no tools of type {tool.get('type')!r}")
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    specification = present(
+        name=function.get("name"),
+        description=function.get("description") or None,
+        inputSchema={"json": schema},
+        strict=function.get("strict"),
+    )
+    cache = tool.get("cache_control") or function.get("cache_control")
+    return [{"toolSpec": specification}, *cache_point(cache)]
+
+
+def _tool_choice(choice: Any, request: Request) -> dict[str, Any] | None:
+    if choice in (None, "none"):
+        return None
+    if choice in ("auto", "required"):
+        return {"auto" if choice == "auto" else "any": {}}
+    if isinstance(choice, Mapping) and "function" in choice:
+        return {"tool": {"name": choice["function"].get("name")}}
+    if isinstance(choice, Mapping) and "type" not in choice:
+        return dict(choice)
+    refuse(request, DIALECT, f"tool_choice {choice!r}")
+    return None
+
+
+def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    schema = json_schema(params)
+    if schema is not None:
+        text = orjson.dumps(schema.get("schema") or {}).decode()
+        named = present(schema=text, name=schema.get("name"), description=schema.get("description"))
+        config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": named}}
+    elif (params.get("response_format") or {}).get("type") not in (None, "text"):
+        refuse(request, DIALECT, "response_format json_object (json_schema it has)")
+    _, effort = _reasoning(params.get("reasoning_effort"), request.model)
+    return {**config, **present(effort=effort)}
+
+
+def _model_fields(params: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return what Converse has no field for and the model itself may know."""
+    fields, _ = _reasoning(params.get("reasoning_effort"), model)
+    if params.get("thinking") is not None:
+        fields["thinking"] = params["thinking"]
+    top_k = params.get("top_k")
+    if top_k is not None and _NOVA in model:
+        fields["inferenceConfig"] = {"topK": top_k}
+    elif top_k is not None:
+        fields["top_k"] = top_k
+    return fields
+
+
+def _reasoning(effort: Any, model: str) -> tuple[dict[str, Any], Any]:
+    """Return (the model's own fields, Converse's `effort`): every family wants it elsewhere."""
+    if effort is None:
+        return {}, None
+    if "claude" in model:
+        asked = anthropic_body(Request(model, (), {"reasoning_effort": effort}))
+        config = asked.get("output_config") or {}
+        return present(thinking=asked.get("thinking")), config.get("effort")
+    if _NOVA in model:
+        on = present(type="enabled", maxReasoningEffort=_EFFORTS.get(effort, effort))
+        return {"reasoningConfig": {"type": "disabled"} if effort == "none" else on}, None
+    if "gpt-oss" in model:
+        return {"reasoning_effort": effort}, None
+    return {}, None if effort == "none" else _EFFORTS.get(effort, effort)

@@ -1,0 +1,180 @@
+"""What messages hold, as the content blocks of Bedrock's Converse API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ritellm.errors import InvalidRequestError
+from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
+from ritellm.wire.layout import in_order, unpack
+from ritellm.wire.request import present
+
+Block = dict[str, Any]
+
+# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart.
+LAYOUT = "bedrock_blocks"
+FIELDS = ("thinking_blocks", "content", "tool_calls")
+
+_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.:-]")
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+|(?<= ) +")
+_MEDIA = {
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}
+
+
+def conversation(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
+    """Return (system, messages). Neighbours of one role are one turn: Bedrock wants them to
+    alternate, and the results of tools belong to the user."""
+    system: list[Block] = []
+    turns: list[Block] = []
+    for message in messages:
+        role, blocks = _turn(message)
+        blocks += cache_point(message.get("cache_control"))
+        if role == "system":
+            system += blocks
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    return system, turns
+
+
+def has_tool_blocks(turns: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a tool has been called, or answered, in `turns`."""
+    return any("toolUse" in block or "toolResult" in block for t in turns for block in t["content"])
+
+
+def cache_point(control: Mapping[str, Any] | None) -> list[Block]:
+    """Return the block that marks what stands before it for the cache, if `control` asks so."""
+    if not control:
+        return []
+    return [{"cachePoint": present(type="default", ttl=control.get("ttl"))}]
+
+
+def _turn(message: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    role, content = message.get("role"), message.get("content")
+    if role in ("system", "developer"):
+        return "system", _blocks(parts_of(content))
+    if role == "user":
+        return "user", _blocks(parts_of(content))
+    if role == "assistant":
+        return "assistant", _assistant(message)
+    if role == "tool":
+        return "user", [_tool_result(message)]
+    raise InvalidRequestError(f"Bedrock has no role {role!r}")
+
+
+def _blocks(parts: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return blocks for parts. Blank text is left out: Bedrock refuses it."""
+    blocks: list[Block] = []
+    for part in parts:
+        if "type" not in part:  # a block in Bedrock's own words: cachePoint, guardContent, video
+            blocks.append(dict(part))
+            continue
+        block = _block(part)
+        if block:
+            blocks += [block, *cache_point(part.get("cache_control"))]
+    return blocks
+
+
+def _block(part: Mapping[str, Any]) -> Block | None:
+    kind = part.get("type")
+    if kind == "image_url":
+        return _image(part)
+    if kind == "file":
+        return _document(part.get("file") or {})
+    if kind == "input_audio":
+        audio = part.get("input_audio") or {}
+        return {"audio": {"format": audio.get("format"), "source": {"bytes": audio.get("data")}}}
+    text = part.get("refusal") if kind == "refusal" else text_of([part])
+    return {"text": text} if text and not text.isspace() else None
+
+
+def _image(part: Mapping[str, Any]) -> Block:
+    image = part.get("image_url") or {}
+    url = image if isinstance(image, str) else image.get("url") or ""
+    media_type, source = _source(url, "image")
+    return {"image": {"format": media_type.rpartition("/")[2].lower(), "source": source}}
+
+
+def _document(file: Mapping[str, Any]) -> Block:
+    media_type, source = _source(file.get("file_data") or "", "file")
+    name = file.get("filename") or "document"
+    kind = _MEDIA.get(media_type) or media_type.rpartition("/")[2]
+    # The name may hold little more than letters, not even the dot of its suffix.
+    plain = _NOT_IN_A_NAME.sub("-", name.rpartition(".")[0] or name)[:200]
+    return {"document": {"format": kind, "name": plain, "source": source}}
+
+
+def _source(url: str, what: str) -> tuple[str, Block]:
+    """Return (media type, source) of a data URL or of an object in S3."""
+    if url.startswith("s3://"):
+        return url.rpartition(".")[2].replace("jpg", "jpeg"), {"s3Location": {"uri": url}}
+    data = split_data_url(url)
+    if data is None:
+        raise InvalidRequestError(
+            f"Bedrock fetches nothing from the web: pass the {what} {url[:80]!r} as a data: URL"
+            " (base64) or as s3://"
+        )
+    return data[0], {"bytes": data[1]}
+
+
+def _tool_result(message: Mapping[str, Any]) -> Block:
+    call_id = message.get("tool_call_id")
+    if not call_id:
+        raise InvalidRequestError("a tool message needs the tool_call_id of the call it answers")
+    content = _blocks(parts_of(message.get("content")))
+    status = "error" if message.get("is_error") else None
+    return {"toolResult": present(toolUseId=_id(call_id), content=content, status=status)}
+
+
+def _assistant(message: Mapping[str, Any]) -> list[Block]:
+    """Return the blocks of an answer that goes back: as they came, if the message still tells."""
+    layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
+    blocks: list[Block] = []
+    for item, value in unpack(layout, message, FIELDS) or in_order(message, FIELDS):
+        field = item.get("from")
+        if field is None:
+            blocks.append(item)
+        elif field == "thinking_blocks":
+            blocks += _thought(value)
+        elif field == "tool_calls":
+            blocks.append(_tool_use(value))
+        elif field == "images":
+            blocks.append(_image(value))
+        else:
+            said = {"type": "text", "text": value} if isinstance(value, str) else value
+            blocks += _blocks([said])
+    if not blocks and message.get("refusal"):
+        return _blocks([{"type": "text", "text": message["refusal"]}])
+    return blocks
+
+
+def _thought(block: Mapping[str, Any]) -> list[Block]:
+    """Return a thinking block, unless it is unsigned: nobody wants those back."""
+    if block.get("type") == "redacted_thinking":
+        return [{"reasoningContent": {"redactedContent": block.get("data")}}]
+    if not block.get("signature"):
+        return []
+    text = {"text": block.get("thinking") or "", "signature": block["signature"]}
+    return [{"reasoningContent": {"reasoningText": text}}]
+
+
+def _tool_use(call: Mapping[str, Any]) -> Block:
+    function = call.get("function")
+    if not function:
+        raise InvalidRequestError("a tool call needs a function: Bedrock has no custom tools")
+    name, given = function.get("name"), arguments_of(call)
+    return {"toolUse": {"toolUseId": _id(call.get("id") or ""), "name": name, "input": given}}
+
+
+def _id(call: str) -> str:
+    """Return another provider's id as one that Bedrock takes; its own stay as they are."""
+    return _NOT_IN_AN_ID.sub("_", call)[:64]

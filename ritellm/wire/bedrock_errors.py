@@ -1,0 +1,54 @@
+"""What Bedrock's exceptions mean, before an answer and inside one. By name, never by prose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.errors import APIError, InternalServerError, error_class
+from ritellm.retry import retry_after
+from ritellm.wire.openai_chat import excerpt
+
+# Inside a 200 there is no status; these are the ones the service's own description gives.
+_STATUS = {
+    "accessDeniedException": 403,
+    "internalServerException": 500,
+    "modelErrorException": 424,
+    "modelNotReadyException": 429,
+    "modelStreamErrorException": 424,
+    "modelTimeoutException": 408,
+    "resourceNotFoundException": 404,
+    "serviceQuotaExceededException": 400,
+    "serviceUnavailableException": 503,
+    "throttlingException": 429,
+    "validationException": 400,
+}
+
+
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+    """Return the error that an answer with `status` stands for."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        payload = None
+    fields = payload if isinstance(payload, dict) else {}
+    # "ThrottlingException:http://internal.amazon.com/coral/..." in the header, or a "__type".
+    word = headers.get("x-amzn-errortype") or fields.get("__type") or ""
+    code = str(word).partition(":")[0].rpartition("#")[2] or None
+    message = fields.get("message") or fields.get("Message")
+    return error_class(status, code)(
+        str(message) if message else f"HTTP {status}: {excerpt(body) or 'no text'}",
+        status_code=status,
+        code=code,
+        retry_after=retry_after(headers),
+    )
+
+
+def exception_error(code: str, payload: Mapping[str, Any]) -> APIError:
+    """Return the error for an exception inside a stream."""
+    status = _STATUS.get(code[:1].lower() + code[1:])
+    cls = error_class(status, code) if status else InternalServerError
+    text = payload.get("message") or payload.get("originalMessage") or "the provider broke off"
+    return cls(f"{code}: {text}", status_code=status, code=code)

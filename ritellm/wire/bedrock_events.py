@@ -1,0 +1,290 @@
+"""What Bedrock's Converse API answers, as chunks.
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html.
+No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
+from ritellm.types import Chunk, Completion
+from ritellm.wire.answer import chunk, json_object, total, url_citation
+from ritellm.wire.base import Event
+from ritellm.wire.bedrock_blocks import FIELDS, LAYOUT
+from ritellm.wire.bedrock_errors import exception_error
+from ritellm.wire.layout import is_plain
+from ritellm.wire.request import present
+
+Payload = Mapping[str, Any]
+
+# An unknown reason passes as it is: never a false "stop".
+_FINISH_REASONS: dict[Any, str] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter",
+}
+_BROKEN = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+_EXCEPTION = "exception:"
+
+# What a whole answer, and the event at a stream's end, tell beside what has a place in a chunk.
+_PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
+
+
+class BedrockDecoder:
+    """Turns the events of one stream into chunks. Usage comes behind the end, in `metadata`."""
+
+    __slots__ = ("_calls", "_images", "_kept", "_layout", "_unanswered", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._layout: dict[int, dict[str, Any]] = {}  # contentBlockIndex: what the block is
+        self._kept: dict[int, list[Payload]] = {}  # blocks that chat has no place for, in pieces
+        self._images: dict[int, list[Payload]] = {}
+        self._calls: dict[int, int] = {}  # contentBlockIndex: the tool call's index
+        self._unanswered: APIError | None = None
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk of `event`; raises the error that it carries."""
+        kind, data = event
+        if kind.startswith(_EXCEPTION):
+            raise exception_error(kind.removeprefix(_EXCEPTION), json_object(data or b"{}"))
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            handler(self, json_object(data), into)
+
+    def message_start(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append the role."""
+        into.append(chunk({"role": payload.get("role") or "assistant"}))
+
+    def block_start(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append the head of a tool call; keep the head of what has no place in chat."""
+        index, start = payload.get("contentBlockIndex", 0), payload.get("start") or {}
+        call = start.get("toolUse")
+        if "image" in start:
+            self._image(index, start["image"])
+        elif call and not call.get("type"):
+            self._layout[index] = {"from": "tool_calls"}
+            position = self._calls.setdefault(index, len(self._calls))
+            function = {"name": call.get("name"), "arguments": ""}
+            head = {"index": position, "id": call.get("toolUseId"), "type": "function"}
+            into.append(chunk({"tool_calls": [{**head, "function": function}]}))
+        elif start:
+            self._keep(index, start, into)
+
+    def block_delta(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append a piece of a block. Text comes without a start."""
+        index, delta = payload.get("contentBlockIndex", 0), payload.get("delta") or {}
+        if index in self._kept:
+            self._keep(index, delta, into)
+        elif "text" in delta:
+            self._text(index, delta["text"], into)
+        elif "reasoningContent" in delta:
+            self._thought(index, delta["reasoningContent"], into)
+        elif "toolUse" in delta:
+            self._arguments(index, delta["toolUse"].get("input") or "", into)
+        elif "image" in delta:
+            self._image(index, delta["image"])
+        elif "citation" in delta:
+            into.append(chunk({"annotations": [_annotation(delta["citation"])]}))
+        else:
+            self._keep(index, delta, into)
+
+    def block_stop(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append an image, now whole, or the arguments of a call that needed none."""
+        index = payload.get("contentBlockIndex", 0)
+        if index in self._images:
+            into.append(chunk({"images": [_image_url(self._images.pop(index))]}))
+        elif index in self._calls and "pieces" not in self._layout[index]:
+            self._arguments(index, "{}", into)
+
+    def message_stop(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append the finish reason; of a broken answer the error waits for the usage."""
+        reason = payload.get("stopReason")
+        if reason in _BROKEN:
+            self._unanswered = InternalServerError(f"the model ended with {reason}", code=reason)
+            return
+        layout = [self._place(index) for index in sorted(self._layout)]
+        plain = is_plain(layout, FIELDS)
+        delta = {} if plain else {"provider_specific_fields": {LAYOUT: layout}}
+        finish_reason = _FINISH_REASONS.get(reason, reason)
+        into.append(chunk(delta, _rest(payload), finish_reason=finish_reason))
+
+    def metadata(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append usage, the last there is; raises what the end left unsaid."""
+        tier = (payload.get("serviceTier") or {}).get("type")
+        head = present(usage=_usage(payload.get("usage")), service_tier=tier)
+        into.append(chunk(None, {**_rest(payload), **head}))
+        if self._unanswered:
+            raise self._unanswered
+        self.done = True
+
+    def _text(self, index: int, text: str, into: list[Chunk]) -> None:
+        if text:
+            place = self._layout.setdefault(index, {"from": "content", "length": 0})
+            place["length"] = place.get("length", 0) + len(text)
+            into.append(chunk({"content": text}))
+
+    def _thought(self, index: int, piece: Payload, into: list[Chunk]) -> None:
+        self._layout.setdefault(index, {"from": "thinking_blocks"})
+        if "redactedContent" in piece:
+            data = piece["redactedContent"]
+            block = {"type": "redacted_thinking", "data": data, "index": index}
+            into.append(chunk({"thinking_blocks": [block]}))
+            return
+        text = piece.get("text") or ""
+        said = present(thinking=text, signature=piece.get("signature"))
+        delta: dict[str, Any] = {"thinking_blocks": [{"type": "thinking", **said, "index": index}]}
+        if text:
+            delta["reasoning_content"] = text
+        into.append(chunk(delta))
+
+    def _arguments(self, index: int, text: str, into: list[Chunk]) -> None:
+        position = self._calls.setdefault(index, len(self._calls))
+        self._layout.setdefault(index, {"from": "tool_calls"})["pieces"] = True
+        call = {"index": position, "function": {"arguments": text}}
+        into.append(chunk({"tool_calls": [call]}))
+
+    def _image(self, index: int, piece: Payload) -> None:
+        self._layout[index] = {"from": "images"}
+        self._images.setdefault(index, []).append(piece)
+
+    def _keep(self, index: int, piece: Payload, into: list[Chunk]) -> None:
+        self._layout.setdefault(index, {})
+        self._kept.setdefault(index, []).append(piece)
+        into.append(chunk({}))  # a tool at work at Amazon's is not to be taken for silence
+
+    def _place(self, index: int) -> dict[str, Any]:
+        """Return a block's place in the layout, or the block itself if it is kept whole."""
+        if index in self._kept:
+            return _whole(self._kept[index])
+        return {key: value for key, value in self._layout[index].items() if key != "pieces"}
+
+
+def _whole(pieces: list[Payload]) -> dict[str, Any]:
+    """Return the block that `pieces` (its start, then its deltas) make up."""
+    (kind, start), *_ = pieces[0].items()
+    block = dict(start) if isinstance(start, Mapping) else {}
+    text: list[str] = []
+    for piece in pieces if not block else pieces[1:]:
+        more = piece.get(kind)
+        if isinstance(more, list):  # what a tool answered
+            block.setdefault("content", []).extend(more)
+        elif isinstance(more, Mapping) and kind == "toolUse" and isinstance(more.get("input"), str):
+            text.append(more["input"])
+        elif isinstance(more, Mapping):
+            block.update(more)
+    if kind == "toolUse" and "input" not in block:
+        block["input"] = _json("".join(text) or "{}")
+    return {kind: block}
+
+
+def _json(text: str) -> Any:
+    """Return the JSON in `text`, or the text itself if the end of the answer cut it off."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed."""
+    message = (body.get("output") or {}).get("message") if isinstance(body, dict) else None
+    if not isinstance(message, dict):
+        raise APIResponseValidationError("an answer without a message")
+    decoder = BedrockDecoder()
+    chunks: list[Chunk] = []
+    decoder.message_start(message, chunks)
+    for index, block in enumerate(message.get("content") or ()):
+        for handler, payload in _as_events(block):
+            handler(decoder, {"contentBlockIndex": index, **payload}, chunks)
+    decoder.message_stop({"stopReason": body.get("stopReason")}, chunks)
+    decoder.metadata(body, chunks)
+    return total(chunks)
+
+
+def _as_events(block: Payload) -> Iterator[tuple[_Handler, Payload]]:
+    """Yield the events that would have streamed `block`."""
+    delta, start, stop = map(_HANDLERS.__getitem__, _BLOCK_EVENTS)
+    if "reasoningContent" in block:
+        thought = block["reasoningContent"]
+        yield delta, {"delta": {"reasoningContent": thought.get("reasoningText") or thought}}
+    elif "citationsContent" in block:
+        cited = block["citationsContent"]
+        for part in cited.get("content") or ():
+            yield delta, {"delta": part}
+        for citation in cited.get("citations") or ():
+            yield delta, {"delta": {"citation": citation}}
+    elif "toolUse" in block and not block["toolUse"].get("type"):
+        yield start, {"start": block}
+        given = orjson.dumps(block["toolUse"].get("input") or {}).decode()
+        yield delta, {"delta": {"toolUse": {"input": given}}}
+        yield stop, {}
+    elif "text" in block:
+        yield delta, {"delta": block}
+    else:
+        yield start, {"start": block}
+        yield stop, {}
+
+
+def _image_url(pieces: list[Payload]) -> dict[str, Any]:
+    """Return an image that came in pieces, each in base64 of its own, as a data URL."""
+    kind = next((piece["format"] for piece in pieces if piece.get("format")), "png")
+    data = [(piece.get("source") or {}).get("bytes") or "" for piece in pieces]
+    whole = b64encode(b"".join(map(b64decode, data))).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{whole}"}}
+
+
+def _annotation(citation: Payload) -> dict[str, Any]:
+    """Return a citation in chat's shape if it is of a web page, else as it came."""
+    web = (citation.get("location") or {}).get("web") or {}
+    if not web.get("url"):
+        return {"type": "citation", **citation}
+    return url_citation({"url": web["url"], "title": citation.get("title") or ""})
+
+
+def _rest(payload: Payload) -> dict[str, Any]:
+    return {key: value for key, value in payload.items() if key not in _PLACED}
+
+
+def _usage(usage: Any) -> dict[str, Any] | None:
+    """Return usage by OpenAI's names; Bedrock counts what was cached apart."""
+    if not isinstance(usage, Mapping):
+        return None
+    read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
+    prompt = (usage.get("inputTokens") or 0) + (read or 0) + (written or 0)
+    completion = usage.get("outputTokens") or 0
+    counted: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": usage.get("totalTokens", prompt + completion),
+    }
+    if read is not None or written is not None:
+        details = {"cached_tokens": read or 0, "cache_creation_tokens": written or 0}
+        counted["prompt_tokens_details"] = details
+    named = ("inputTokens", "outputTokens", "totalTokens")
+    return {**counted, **{key: value for key, value in usage.items() if key not in named}}
+
+
+_Handler = Callable[[BedrockDecoder, Payload, list[Chunk]], None]
+_BLOCK_EVENTS = ("contentBlockDelta", "contentBlockStart", "contentBlockStop")
+
+# An event that these do not name brings nothing that we could pass on.
+_HANDLERS: dict[str, _Handler] = {
+    "messageStart": BedrockDecoder.message_start,
+    "contentBlockStart": BedrockDecoder.block_start,
+    "contentBlockDelta": BedrockDecoder.block_delta,
+    "contentBlockStop": BedrockDecoder.block_stop,
+    "messageStop": BedrockDecoder.message_stop,
+    "metadata": BedrockDecoder.metadata,
+}

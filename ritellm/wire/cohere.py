@@ -1,0 +1,170 @@
+"""Cohere's v2 chat: what is asked. What comes back is in `cohere_events`.
+
+https://docs.cohere.com/reference/chat. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ritellm.errors import InvalidRequestError
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.cohere_events import CohereDecoder, decode_completion
+from ritellm.wire.content import parts_of, text_of
+from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.request import (
+    address,
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    refuse,
+    stop_list,
+    supported_params,
+)
+from ritellm.wire.sse import SSE
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+PATH = "/v2/chat"
+DIALECT = "Cohere"
+
+_NAMES = {
+    "frequency_penalty": "frequency_penalty",
+    "logprobs": "logprobs",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "temperature": "temperature",
+    "top_k": "k",
+    "top_p": "p",
+}
+PARAMS = frozenset(_NAMES) | frozenset(
+    "max_completion_tokens max_tokens reasoning_effort response_format stop thinking tool_choice"
+    " tools".split()
+)
+_TOOL_CHOICES = {"auto": None, "required": "REQUIRED", "none": "NONE"}
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    params = supported_params(request, PARAMS, DIALECT)
+    tools = params.get("tools") or ()
+    body = present(
+        model=request.model,
+        messages=[_message(message) for message in request.messages],
+        stream=request.stream,
+        **{_NAMES[name]: value for name, value in params.items() if name in _NAMES},
+        max_tokens=max_tokens(params),
+        stop_sequences=stop_list(params),
+        tools=[_tool(tool) for tool in tools] or None,
+        strict_tools=_strict(tools),
+        tool_choice=_tool_choice(params.get("tool_choice"), request),
+        response_format=_response_format(params),
+        thinking=_thinking(params),
+    )
+    return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> CohereDecoder:
+    """Return a decoder for one streamed answer."""
+    return CohereDecoder()
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    role, content = message.get("role"), message.get("content")
+    if role in ("system", "developer"):
+        return {"role": "system", "content": text_of(content)}
+    if role == "user":
+        return {"role": role, "content": _content(content, ("text", "image_url"))}
+    if role == "tool":
+        call_id = message.get("tool_call_id")
+        said = _content(content, ("text", "document"))
+        return {"role": role, "tool_call_id": call_id, "content": said}
+    if role == "assistant":
+        return _assistant(message)
+    raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
+
+
+def _content(content: Any, kinds: Sequence[str]) -> Any:
+    if isinstance(content, str):
+        return content
+    parts = parts_of(content)
+    for kind in (part.get("type") for part in parts):
+        if kind not in kinds:
+            allowed = " and ".join(kinds)
+            raise InvalidRequestError(f"{DIALECT} takes {allowed} parts here, not {kind!r}")
+    return parts
+
+
+def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer that goes back: its plan, thinking and citations with it."""
+    thinking = message.get("reasoning_content")
+    parts = [{"type": "thinking", "thinking": thinking}] if thinking else []
+    text = text_of(message.get("content")) or message.get("refusal")
+    if text:
+        parts.append({"type": "text", "text": text})
+    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    return present(
+        role="assistant",
+        content=parts or None,
+        tool_plan=message.get("tool_plan") or None,
+        tool_calls=calls or None,
+        citations=message.get("citations") or None,
+    )
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not function:
+        raise InvalidRequestError(f"a tool call needs a function: {DIALECT} has no custom tools")
+    called = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
+    return {"id": call.get("id"), "type": "function", "function": called}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool.get("function")
+    if not function:
+        raise InvalidRequestError(f"{DIALECT} has no tools of type {tool.get('type')!r}")
+    described = present(
+        name=function.get("name"),
+        description=function.get("description"),
+        parameters=function.get("parameters") or {"type": "object", "properties": {}},
+    )
+    return {"type": "function", "function": described}
+
+
+def _strict(tools: Iterable[Mapping[str, Any]]) -> bool | None:
+    """Return whether the tools' schemas bind: here for all of them or for none."""
+    return any((tool.get("function") or {}).get("strict") for tool in tools) or None
+
+
+def _tool_choice(choice: Any, request: Request) -> str | None:
+    if choice is None or isinstance(choice, str):
+        if choice is not None and choice not in _TOOL_CHOICES:
+            raise InvalidRequestError(f"tool_choice is auto, none or required, not {choice!r}")
+        return _TOOL_CHOICES.get(choice or "auto")
+    refuse(request, DIALECT, "tool_choice of one named tool")
+    return None
+
+
+def _response_format(params: Mapping[str, Any]) -> Any:
+    schema = json_schema(params)
+    if schema is None:
+        return params.get("response_format")
+    return {"type": "json_object", "json_schema": schema.get("schema") or {}}
+
+
+def _thinking(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return whether to think; there are no degrees of it, only a `token_budget`."""
+    asked = params.get("thinking")
+    if asked is not None:
+        budget = asked.get("token_budget", asked.get("budget_tokens"))
+        return present(type=asked.get("type"), token_budget=budget)
+    effort = params.get("reasoning_effort")
+    return {"type": "disabled" if effort == "none" else "enabled"} if effort else None

@@ -1,0 +1,176 @@
+"""What Cohere's v2 chat answers, as chunks.
+
+https://docs.cohere.com/v2/docs/streaming. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ritellm.errors import APIError, APIResponseValidationError, InternalServerError, Timeout
+from ritellm.types import Chunk, Completion
+from ritellm.wire.answer import chunk, json_object, total, url_citation
+from ritellm.wire.base import Event
+from ritellm.wire.openai_chat import stream_error
+from ritellm.wire.request import present
+
+Payload = Mapping[str, Any]
+
+# An unknown reason passes as it is: never a false "stop".
+_FINISH_REASONS: dict[Any, str] = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_calls",
+}
+_BROKEN: dict[Any, type[APIError]] = {"ERROR": InternalServerError, "TIMEOUT": Timeout}
+
+
+class CohereDecoder:
+    """Turns the events of one stream into chunks."""
+
+    __slots__ = ("_head", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._head: dict[str, Any] = {}
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk of `event`; raises the error that it carries."""
+        kind, data = event
+        if data == b"[DONE]":  # comes after message-end, which has said it all
+            return
+        payload = json_object(data)
+        kind = payload.get("type") or kind
+        if kind == "error" or payload.get("error") or (not kind and "message" in payload):
+            raise stream_error(payload)
+        delta = payload.get("delta") or {}
+        if kind == "message-start":
+            self._head = present(id=payload.get("id"))
+            role = (delta.get("message") or {}).get("role") or "assistant"
+            into.append(chunk({"role": role}, self._head))
+        elif kind == "message-end":
+            self.end(delta, into)
+            self.done = True
+        else:
+            self._message(delta.get("message") or {}, payload, into)
+
+    def _message(self, message: Payload, payload: Payload, into: list[Chunk]) -> None:
+        """Append what one event adds to the message."""
+        added: dict[str, Any] = {}
+        content = message.get("content") or {}
+        for name, ours in (("thinking", "reasoning_content"), ("text", "content")):
+            if content.get(name):
+                added[ours] = content[name]
+        if message.get("tool_plan"):
+            added["tool_plan"] = message["tool_plan"]
+        if message.get("tool_calls"):
+            added["tool_calls"] = [{"index": payload.get("index", 0), **message["tool_calls"]}]
+        if message.get("citations"):
+            added.update(_cited([message["citations"]]))
+        logprobs = payload.get("logprobs")
+        choice = {"logprobs": _logprobs([logprobs])} if logprobs else {}
+        if added or choice:
+            into.append(chunk(added, self._head, **choice))
+
+    def end(self, delta: Payload, into: list[Chunk]) -> None:
+        """Append the finish reason and usage; raises if the provider broke off."""
+        reason = delta.get("finish_reason")
+        head = {**self._head, **present(usage=_usage(delta.get("usage")))}
+        if reason in _BROKEN:
+            if "usage" in head:
+                into.append(chunk(None, head))
+            message = delta.get("error") or f"the provider ended the answer with {reason}"
+            raise _BROKEN[reason](str(message), code=reason)
+        finish_reason = _FINISH_REASONS.get(reason, reason)
+        into.append(chunk({}, head, finish_reason=finish_reason))
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed."""
+    if not isinstance(body, dict) or not isinstance(body.get("message"), dict):
+        if isinstance(body, dict) and (body.get("error") or body.get("message")):
+            raise stream_error(body)
+        raise APIResponseValidationError("an answer without a message")
+    message = body["message"]
+    head = present(id=body.get("id"))
+    delta: dict[str, Any] = {"role": message.get("role") or "assistant"}
+    parts = message.get("content") or ()
+    for name, ours in (("thinking", "reasoning_content"), ("text", "content")):
+        if text := "".join(part.get(name) or "" for part in parts):
+            delta[ours] = text
+    if message.get("tool_plan"):
+        delta["tool_plan"] = message["tool_plan"]
+    if calls := message.get("tool_calls"):
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    delta.update(_cited(message.get("citations") or ()))
+    logprobs = body.get("logprobs")
+    choice = {"logprobs": _logprobs(logprobs)} if logprobs else {}
+    chunks = [chunk(delta, head, **choice)]
+    decoder = CohereDecoder()
+    decoder.end(body, chunks)
+    return total(chunks)
+
+
+def _cited(citations: Any) -> dict[str, Any]:
+    """Return citations twice: as they came, to be sent back, and as OpenAI's annotations."""
+    if not citations:
+        return {}
+    notes = [note for citation in citations for note in _annotations(citation)]
+    return {"citations": list(citations), **({"annotations": notes} if notes else {})}
+
+
+def _annotations(citation: Payload) -> list[dict[str, Any]]:
+    """Return an annotation for each web page behind `citation`.
+
+    A place in the thinking or in the tool plan is no place in the content, and is left out.
+    """
+    if citation.get("type") not in (None, "TEXT_CONTENT"):
+        return []
+    place = present(start_index=citation.get("start"), end_index=citation.get("end"))
+    pages = [
+        found
+        for source in citation.get("sources") or ()
+        for found in (source.get("document"), source.get("tool_output"))
+        if isinstance(found, Mapping) and found.get("url")
+    ]
+    return [
+        url_citation({**place, "url": page["url"], "title": page.get("title") or ""})
+        for page in pages
+    ]
+
+
+def _logprobs(items: Any) -> dict[str, Any]:
+    """Return logprobs by OpenAI's names; several tokens that came as one text count as one."""
+    content = [
+        {
+            "token": item.get("text") or "",
+            "logprob": sum(item.get("logprobs") or ()),
+            "bytes": None,
+            "top_logprobs": [],
+            "token_ids": item.get("token_ids"),
+        }
+        for item in items
+    ]
+    return {"content": content}
+
+
+def _usage(usage: Any) -> dict[str, Any] | None:
+    """Return usage by OpenAI's names. What is billed is another measure, and stays beside it."""
+    if not isinstance(usage, Mapping):
+        return None
+    tokens = usage.get("tokens") or {}
+    prompt, completion = map(_count, (tokens.get("input_tokens"), tokens.get("output_tokens")))
+    cached = _count(usage.get("cached_tokens"))
+    counted = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": None}
+    if prompt is not None and completion is not None:
+        counted["total_tokens"] = prompt + completion
+    details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
+    rest = {key: value for key, value in usage.items() if key not in ("tokens", "cached_tokens")}
+    return {**counted, **details, **rest}
+
+
+def _count(number: Any) -> int | None:
+    """Return a count of tokens as what it is: Cohere's schema makes it a float."""
+    return int(number) if isinstance(number, (int, float)) else None

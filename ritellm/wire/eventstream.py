@@ -1,0 +1,142 @@
+"""`application/vnd.amazon.eventstream`: bytes in, events out. No I/O and no clock.
+
+https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html#streaming-event-stream
+A frame is: total length, length of the headers, CRC of these eight bytes; headers; payload; CRC of
+all before it. Numbers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from uuid import UUID
+from zlib import crc32
+
+import orjson
+
+from ritellm.errors import APIResponseValidationError
+from ritellm.wire.base import Event
+
+Header = bool | int | bytes | str | UUID
+
+_PRELUDE = 12
+_CRC = 4
+# What the format allows: 24 MiB of payload, 128 KiB of headers.
+_LONGEST = 24 * 1024 * 1024 + 128 * 1024 + _PRELUDE + _CRC
+# Types of header values: true and false carry no bytes, bytes and text carry their own length.
+_FIXED = {2: ">b", 3: ">h", 4: ">i", 5: ">q", 8: ">q"}
+_SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+
+
+class EventStream:
+    """Frames a byte stream into events, wherever the bytes are cut.
+
+    An event's type is its `:event-type`; an exception's is "exception:" and its `:exception-type`.
+    After a damaged frame nothing can be trusted: the frames before it are handed out, then every
+    call raises.
+    """
+
+    __slots__ = ("_damage", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._damage: APIResponseValidationError | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes; raises if a checksum does not match."""
+        if self._damage:
+            raise self._damage
+        events: list[Event] = []
+        self._rest += data
+        try:
+            self._take(events)
+        except APIResponseValidationError as error:
+            if not events:
+                raise
+            self._damage = error  # the same events, however the bytes are cut
+        return events
+
+    def eof(self) -> list[Event]:
+        """Return nothing: half a frame holds no event. Raises what `feed` held back."""
+        return self.feed(b"") if self._damage else []
+
+    def _take(self, events: list[Event]) -> None:
+        data, start = self._rest, 0
+        try:
+            while len(data) - start >= _PRELUDE:
+                length = _frame_length(data, start)
+                if len(data) - start < length:
+                    break
+                events.append(_event(data[start : start + length]))
+                start += length
+        finally:
+            self._rest = data[start:]
+
+
+def _frame_length(data: bytes, start: int) -> int:
+    """Return the length of the frame that begins at `start`, once its prelude is proved."""
+    length, headers, checksum = struct.unpack_from(">III", data, start)
+    if crc32(data[start : start + 8]) != checksum:
+        raise APIResponseValidationError("the prelude of a frame does not match its checksum")
+    if not _PRELUDE + headers + _CRC <= length <= _LONGEST:
+        raise APIResponseValidationError(f"a frame of {length} bytes with {headers} of headers")
+    return int(length)
+
+
+def _event(frame: bytes) -> Event:
+    (checksum,) = struct.unpack_from(">I", frame, len(frame) - _CRC)
+    if crc32(frame[:-_CRC]) != checksum:
+        raise APIResponseValidationError("a frame does not match its checksum")
+    end = _PRELUDE + struct.unpack_from(">I", frame, 4)[0]
+    headers = parse_headers(frame[_PRELUDE:end])
+    payload = frame[end:-_CRC]
+    kind = _text(headers, ":message-type")
+    if kind == "exception":
+        return f"exception:{_text(headers, ':exception-type')}", payload
+    if kind == "error":  # has no payload: its text is a header
+        message = orjson.dumps({"message": _text(headers, ":error-message")})
+        return f"exception:{_text(headers, ':error-code')}", message
+    return _text(headers, ":event-type"), payload
+
+
+def _text(headers: Mapping[str, Header], name: str) -> str:
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=64)  # a stream repeats a handful of them, once per chunk
+def parse_headers(data: bytes) -> Mapping[str, Header]:
+    """Return a frame's headers; raises if they do not fill their space exactly."""
+    headers: dict[str, Header] = {}
+    position = 0
+    try:
+        while position < len(data):
+            size = data[position]
+            name = data[position + 1 : position + 1 + size].decode()
+            position += 1 + size
+            headers[name], position = _value(data[position], data, position + 1)
+    except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
+        raise APIResponseValidationError(f"the headers of a frame are broken: {error}") from None
+    return headers
+
+
+def _value(kind: int, data: bytes, position: int) -> tuple[Header, int]:
+    """Return the header value at `position`, and where the next header begins."""
+    if kind in (0, 1):
+        return kind == 0, position
+    size = _SIZES.get(kind)
+    if size is None:
+        if kind not in (6, 7):
+            raise ValueError(f"no header type {kind}")
+        (size,) = struct.unpack_from(">H", data, position)
+        position += 2
+    raw = data[position : position + size]
+    if len(raw) < size:
+        raise ValueError("a value is cut off")
+    end = position + size
+    if kind in _FIXED:
+        return int(struct.unpack_from(_FIXED[kind], raw)[0]), end
+    if kind == 9:
+        return UUID(bytes=raw), end
+    return (raw.decode() if kind == 7 else raw), end

@@ -1,0 +1,182 @@
+"""Gemini's generateContent: https://ai.google.dev/api/generate-content. No I/O and no clock.
+
+`gemini_request` says what is asked, `gemini_parts` what the parts of an answer mean. A stream has
+no terminator: it is whole when every candidate has said why it finished, or the prompt is blocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from ritellm.errors import APIError, APIResponseValidationError, BadRequestError
+from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.wire.answer import total
+from ritellm.wire.base import Event
+from ritellm.wire.failure import event_error, status_error
+from ritellm.wire.gemini_parts import IN_VAIN, MALFORMED, Candidate, Choice
+from ritellm.wire.gemini_request import body_of
+from ritellm.wire.google import GoogleSSE, address
+from ritellm.wire.openai_chat import parse_json
+from ritellm.wire.request import post, present
+
+STREAM = "text/event-stream"
+
+_TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    named = request.model.startswith(("models/", "tunedModels/"))
+    path = request.model if named else f"models/{request.model}"
+    url = address(endpoint.base_url, path, verb(request))
+    headers = present(**{"x-goog-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(url, body_of(request), request, keyless, STREAM)
+
+
+def verb(request: Request) -> str:
+    """Return how the method is called that answers `request`."""
+    return "streamGenerateContent" if request.stream else "generateContent"
+
+
+def new_framing() -> GoogleSSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return GoogleSSE()
+
+
+def new_decoder(request: Request) -> GeminiDecoder:
+    """Return a decoder for one streamed answer."""
+    return GeminiDecoder()
+
+
+class GeminiDecoder:
+    """Turns the events of one stream into chunks; each is a small answer of its own."""
+
+    __slots__ = ("_candidates", "_head", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._head: dict[str, Any] = {}
+        self._candidates: dict[int, Candidate] = {}
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk of `event`; raises the error that the provider put there."""
+        self.add(parse_json(event[1]), into)
+
+    def add(self, payload: Any, into: list[Chunk]) -> None:
+        """Append the chunk that `payload` brings."""
+        if isinstance(payload, list) and len(payload) == 1:
+            payload = payload[0]
+        if not isinstance(payload, dict):
+            raise APIResponseValidationError(f"not an answer of Gemini's: {payload!r:.200}")
+        if payload.get("error"):
+            raise event_error(payload)
+        if self._head.get("id") is None:
+            self._head = _head(payload)  # the same with every event
+        candidates = payload.get("candidates") or ()
+        choices = [self._choice(place, each) for place, each in enumerate(candidates)]
+        feedback = payload.get("promptFeedback")
+        if not self._candidates and (feedback or {}).get("blockReason"):
+            choices = [_blocked(feedback)]
+            self.done = True
+        fields = _kept(payload)
+        if "usageMetadata" in payload:
+            fields["usage"] = usage(payload["usageMetadata"] or {})
+        into.append(Chunk({**self._head, **fields, "choices": choices}))
+        for candidate in candidates:
+            _refuse_broken(candidate)
+
+    def _choice(self, place: int, candidate: Mapping[str, Any]) -> Choice:
+        index = candidate.get("index", place)
+        if index not in self._candidates:
+            self._candidates[index] = Candidate(index, self._head.get("id"))
+        return self._candidates[index].choice(candidate)
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed.
+
+    Takes a list too: that is how a stream comes where `alt=sse` got lost.
+    """
+    chunks: list[Chunk] = []
+    decoder = GeminiDecoder()
+    for payload in body if isinstance(body, list) else [body]:
+        decoder.add(payload, chunks)
+    completion = total(chunks)
+    if not completion["choices"]:
+        found = ", ".join(body) if isinstance(body, dict) else "nothing"
+        raise APIResponseValidationError(f"an answer without candidates; it has {found}")
+    return completion
+
+
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+    """Return the error that an answer with `status` stands for."""
+    return status_error(status, body, headers)
+
+
+def usage(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokens by OpenAI's names; Gemini counts thoughts and tools' results apart.
+
+    A count that is missing is zero: Google's JSON leaves zeros out.
+    """
+    thoughts = raw.get("thoughtsTokenCount")
+    cached = raw.get("cachedContentTokenCount")
+    prompt = (raw.get("promptTokenCount") or 0) + (raw.get("toolUsePromptTokenCount") or 0)
+    answer = (raw.get("candidatesTokenCount") or 0) + (thoughts or 0)
+    counted: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": answer,
+        "total_tokens": raw.get("totalTokenCount") or prompt + answer,
+    }
+    if cached is not None:
+        counted["prompt_tokens_details"] = {"cached_tokens": cached}
+    if thoughts is not None:
+        counted["completion_tokens_details"] = {"reasoning_tokens": thoughts}
+    known = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
+    said = (*known, "thoughtsTokenCount", "cachedContentTokenCount")
+    return {**counted, **{k: v for k, v in raw.items() if k not in said}}
+
+
+def _head(payload: Mapping[str, Any]) -> dict[str, Any]:
+    head = {
+        "id": payload.get("responseId"),
+        "object": "chat.completion.chunk",
+        "created": _seconds(payload.get("createTime")),
+        "model": payload.get("modelVersion"),
+    }
+    return {key: value for key, value in head.items() if value is not None}
+
+
+def _seconds(time: str | None) -> int | None:
+    """Return a time like "2026-10-01T12:00:00.123456Z" (Vertex says it) as OpenAI does."""
+    try:
+        begun = datetime.fromisoformat(time[:19]) if time else None
+    except ValueError:
+        return None  # not worth an answer that is paid for
+    return int(begun.replace(tzinfo=timezone.utc).timestamp()) if begun else None
+
+
+def _kept(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in payload.items() if v is not None and k not in _TOP}
+
+
+def _blocked(feedback: Any) -> Choice:
+    """Return the answer to a prompt that Gemini does not answer: whole, and empty."""
+    delta = {"role": "assistant", "provider_specific_fields": {"promptFeedback": feedback}}
+    return {"index": 0, "delta": delta, "finish_reason": "content_filter"}
+
+
+def _refuse_broken(candidate: Mapping[str, Any]) -> None:
+    """Raise if `candidate` ended in a way that is neither an answer nor a refusal."""
+    reason = candidate.get("finishReason")
+    if reason not in MALFORMED and reason not in IN_VAIN:
+        return
+    said = candidate.get("finishMessage")
+    message = f"Gemini broke off with finishReason {reason}" + (f": {said}" if said else "")
+    if reason in MALFORMED:
+        raise APIResponseValidationError(message, code=reason, retryable=True)
+    raise BadRequestError(message, code=reason)

@@ -1,0 +1,199 @@
+"""What messages hold, as Gemini's contents and parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.errors import InvalidRequestError
+from ritellm.wire.content import arguments_of, parts_of, split_data_url
+from ritellm.wire.layout import Item, extras, in_order, unpack
+
+# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart, in the
+# order in which Gemini itself mostly brings them.
+LAYOUT = "gemini_parts"
+FIELDS = ("reasoning_content", "content", "images", "tool_calls")
+
+# Ids that we had to invent; Gemini is not told of them.
+INVENTED = "call_"
+
+# What a call carries that Gemini did not sign, for models that check: an answer of another
+# provider's, say. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+UNSIGNED = "skip_thought_signature_validator"
+
+_MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+}
+
+Part = dict[str, Any]
+
+
+def contents_of(
+    messages: Iterable[Mapping[str, Any]], signs: bool
+) -> tuple[list[Part], list[dict[str, Any]]]:
+    """Return the system prompt's parts and the turns; the results of one round are one turn.
+
+    `signs` says whether the model insists on signed calls.
+    """
+    system: list[Part] = []
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}  # a result goes back under the name of its call
+    results: list[Part] | None = None
+    for message in messages:
+        role = message.get("role")
+        if role == "tool":
+            if results is None:
+                results = []
+                contents.append({"role": "user", "parts": results})
+            results.append(_function_response(message, names))
+            continue
+        results = None
+        if role in ("system", "developer"):
+            system += _parts(message.get("content"))
+        elif role == "user":
+            contents.append({"role": "user", "parts": _parts(message.get("content"))})
+        elif role == "assistant":
+            names.update(_names(message))
+            if parts := _answer(message, signs):
+                contents.append({"role": "model", "parts": parts})
+        else:
+            raise InvalidRequestError(f"Gemini has no role {role!r}")
+    return system, contents
+
+
+def _names(message: Mapping[str, Any]) -> dict[str, str]:
+    calls = message.get("tool_calls") or ()
+    return {str(call.get("id")): str((call.get("function") or {}).get("name")) for call in calls}
+
+
+def _answer(message: Mapping[str, Any], signs: bool) -> list[Part]:
+    """Return the parts of an answer that goes back: as they came, if the message still tells."""
+    layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
+    pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
+    parts = [part for item, value in pairs if (part := _answered(item, value))]
+    calls = [part for part in parts if "functionCall" in part]
+    if signs and calls and not any("thoughtSignature" in part for part in calls):
+        calls[0]["thoughtSignature"] = UNSIGNED
+    return parts
+
+
+def _answered(item: Item, value: Any) -> Part | None:
+    field = item.get("from")
+    if field is None:
+        return dict(item)
+    if field == "tool_calls":
+        return _function_call(value)
+    if field == "reasoning_content":
+        return {"text": value, "thought": True, **extras(item)}
+    part = {"type": "text", "text": value} if isinstance(value, str) else value
+    said = _part(part)
+    return {**said, **extras(item)} if said.get("text") != "" or extras(item) else None
+
+
+def _function_call(call: Mapping[str, Any]) -> Part:
+    function = call.get("function")
+    if not function:
+        raise InvalidRequestError("a tool call needs a function: Gemini has no custom tools")
+    body = {"name": function.get("name"), "args": arguments_of(call)}
+    kept = call.get("provider_specific_fields") or {}
+    signature = kept.get("thought_signature")
+    part: Part = {"functionCall": {**_given_id(call.get("id")), **body}}
+    return {**part, "thoughtSignature": signature} if signature else part
+
+
+def _given_id(call: str | None) -> dict[str, str]:
+    return {"id": call} if call and not call.startswith(INVENTED) else {}
+
+
+def _function_response(message: Mapping[str, Any], names: Mapping[str, str]) -> Part:
+    call = message.get("tool_call_id")
+    name = names.get(str(call)) or message.get("name")
+    if not name:
+        raise InvalidRequestError(f"a tool message answers {call!r}, which no assistant has called")
+    parts = _parts(message.get("content"))
+    text = "".join(part["text"] for part in parts if "text" in part)
+    media = [part for part in parts if "text" not in part]
+    response = {**_given_id(call), "name": name, "response": _response(text)}
+    return {"functionResponse": {**response, "parts": media} if media else response}
+
+
+def _response(text: str) -> Any:
+    """Return a result as the object that Gemini wants: JSON as it is, any other text in one."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    return value if isinstance(value, dict) else {"output": text}
+
+
+def _parts(content: Any) -> list[Part]:
+    return [_part(part) for part in parts_of(content)]
+
+
+def _part(part: Mapping[str, Any]) -> Part:
+    kind = part.get("type")
+    if kind is None:
+        return dict(part)  # Gemini's own shape
+    if kind not in _PARTS:
+        raise InvalidRequestError(f"Gemini takes no part of type {kind!r}")
+    return _PARTS[kind](part)
+
+
+def _text(part: Mapping[str, Any]) -> Part:
+    return {"text": part.get("text") or part.get("refusal") or ""}
+
+
+def _url(part: Mapping[str, Any]) -> Part:
+    """Return an image or a video: `image_url` or `video_url`, as a text or as an object."""
+    media = part.get(str(part.get("type"))) or {}
+    if isinstance(media, str):
+        return _media(media, None)
+    return _media(media.get("url") or "", media.get("format"))
+
+
+def _file(part: Mapping[str, Any]) -> Part:
+    file = part.get("file") or {}
+    source = file.get("file_data") or file.get("file_id")
+    if not source:
+        raise InvalidRequestError("a file part needs file_data (a data: URL) or a file_id")
+    return _media(source, file.get("format"))
+
+
+def _audio(part: Mapping[str, Any]) -> Part:
+    audio = part.get("input_audio") or {}
+    return {"inlineData": {"mimeType": f"audio/{audio.get('format')}", "data": audio.get("data")}}
+
+
+def _media(url: str, media_type: str | None) -> Part:
+    data = split_data_url(url)
+    if data:
+        return {"inlineData": {"mimeType": media_type or data[0], "data": data[1]}}
+    ending = url.partition("?")[0].rpartition(".")[2].lower()
+    known = media_type or _MEDIA_TYPES.get(ending)
+    return {"fileData": {"mimeType": known, "fileUri": url} if known else {"fileUri": url}}
+
+
+_PARTS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "refusal": _text,
+    "image_url": _url,
+    "video_url": _url,
+    "file": _file,
+    "input_audio": _audio,
+}

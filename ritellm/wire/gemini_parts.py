@@ -1,0 +1,249 @@
+"""What the parts of a candidate of Gemini's are in OpenAI's choice."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.wire.answer import url_citation
+from ritellm.wire.gemini_args import PartialArgs
+from ritellm.wire.gemini_content import FIELDS, INVENTED, LAYOUT
+from ritellm.wire.layout import Item, is_plain
+
+Choice = dict[str, Any]
+Part = Mapping[str, Any]
+
+_FINISH_REASONS = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(
+    "SAFETY RECITATION BLOCKLIST PROHIBITED_CONTENT SPII MODEL_ARMOR IMAGE_SAFETY"
+    " IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION ESCALATION".split(),
+    "content_filter",
+)
+# These are no finish reasons: the decoder raises, and the answer stays unfinished. What is
+# malformed was sampled, so asking again can help; the others would end the same way.
+MALFORMED = frozenset("MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL MALFORMED_RESPONSE".split())
+IN_VAIN = frozenset("TOO_MANY_TOOL_CALLS MISSING_THOUGHT_SIGNATURE".split())
+_CANDIDATE = frozenset("content finishReason index logprobsResult".split())
+_TEXT = frozenset({"text", "thought"})
+
+
+class Candidate:
+    """One of the alternatives, chunk by chunk."""
+
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_cited",
+        "_finished",
+        "_grounding",
+        "_index",
+        "_layout",
+        "_open",
+        "_response",
+        "_texts",
+    )
+
+    def __init__(self, index: int, response: str | None) -> None:
+        self._index = index
+        self._response = response
+        self._begun = False
+        self._calls = 0
+        self._open: PartialArgs | None = None  # the call whose arguments are still coming
+        self._layout: list[Item] = []
+        self._texts: list[str] = []
+        self._cited: set[tuple[Any, ...]] = set()
+        self._grounding: Mapping[str, Any] = {}
+        self._finished = False
+
+    def choice(self, candidate: Mapping[str, Any]) -> Choice:
+        """Return what `candidate` adds."""
+        delta: dict[str, Any] = {} if self._begun else {"role": "assistant"}
+        self._begun = True
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            self._part(part, delta)
+        reason = candidate.get("finishReason")
+        if reason and self._open:
+            self._close(delta)
+        kept = {k: v for k, v in candidate.items() if k not in _CANDIDATE and v is not None}
+        self._grounding = candidate.get("groundingMetadata") or self._grounding
+        self._finished = self._finished or bool(reason)
+        if self._finished:
+            kept.update(self._ending(reason, delta))
+        if "citationMetadata" in candidate:
+            self._cite(candidate["citationMetadata"] or {}, delta)
+        if kept:
+            delta["provider_specific_fields"] = kept
+        choice = {"index": self._index, "delta": delta, "finish_reason": self._reason(reason)}
+        logprobs = candidate.get("logprobsResult")
+        return {**choice, "logprobs": _logprobs(logprobs)} if logprobs else choice
+
+    def _reason(self, reason: str | None) -> str | None:
+        if reason in MALFORMED or reason in IN_VAIN:
+            return None
+        if reason == "STOP" and self._calls:
+            return "tool_calls"
+        return _FINISH_REASONS.get(reason or "", reason)
+
+    def _ending(self, reason: str | None, delta: dict[str, Any]) -> dict[str, Any]:
+        """Return what can be said only once all parts are there."""
+        kept: dict[str, Any] = {}
+        if reason and reason not in ("STOP", "MAX_TOKENS"):
+            kept["finishReason"] = reason
+        if not is_plain(self._layout, FIELDS):
+            kept[LAYOUT] = self._layout
+        if self._grounding:
+            _extend(delta, "annotations", _grounded(self._grounding, "".join(self._texts)))
+            self._grounding = {}
+        return kept
+
+    def _part(self, part: Part, delta: dict[str, Any]) -> None:
+        if isinstance(part.get("text"), str):
+            self._text(part, delta)
+        elif "functionCall" in part:
+            self._call(part, delta)
+        elif part:
+            self._other(part, delta)
+
+    def _other(self, part: Part, delta: dict[str, Any]) -> None:
+        blob = part.get("inlineData") or {}
+        kind = str(blob.get("mimeType")).partition("/")[0]
+        if kind == "image" and not part.get("thought"):
+            url = f"data:{blob['mimeType']};base64,{blob.get('data') or ''}"
+            image = {"type": "image_url", "image_url": {"url": url}}
+            _extend(delta, "images", [image])
+            extra = {k: v for k, v in part.items() if k != "inlineData"}
+            self._layout.append({"from": "images", **extra})
+        elif kind == "audio":
+            _speak(blob, delta)
+        else:
+            self._layout.append(dict(part))
+
+    def _text(self, part: Part, delta: dict[str, Any]) -> None:
+        text = part["text"]
+        field = "reasoning_content" if part.get("thought") else "content"
+        extra = {}
+        if len(part) > 1:
+            extra = {k: v for k, v in part.items() if k not in _TEXT and v is not None}
+        if text:
+            delta[field] = delta.get(field, "") + text
+            if field == "content":
+                self._texts.append(text)
+        last = self._layout[-1] if self._layout else {}
+        if text and not extra and last.keys() == {"from", "length"} and last["from"] == field:
+            last["length"] += len(text)  # a stream cuts one part into many
+        elif text or extra:
+            self._layout.append({"from": field, "length": len(text), **extra})
+
+    def _call(self, part: Part, delta: dict[str, Any]) -> None:
+        call = part["functionCall"] or {}
+        if self._open and call.get("name"):
+            self._close(delta)
+        goes_on = bool(call.get("willContinue"))
+        if self._open is None:
+            args = call.get("args") or {}
+            pending = goes_on or "partialArgs" in call
+            self._begin(part, "" if pending else orjson.dumps(args).decode(), delta)
+            if not pending:
+                return
+            self._open = PartialArgs(args)
+        self._open.add(call.get("partialArgs") or ())
+        if not goes_on:
+            self._close(delta)
+
+    def _begin(self, part: Part, arguments: str, delta: dict[str, Any]) -> None:
+        call = part["functionCall"] or {}
+        fragment = {
+            "index": self._calls,
+            "id": call.get("id") or self._invented_id(),
+            "type": "function",
+            "function": {"name": call.get("name"), "arguments": arguments},
+        }
+        known = ("functionCall", "thoughtSignature")
+        kept = {k: v for k, v in part.items() if v is not None and k not in known}
+        if part.get("thoughtSignature"):
+            kept["thought_signature"] = part["thoughtSignature"]
+        if kept:
+            fragment["provider_specific_fields"] = kept
+        _extend(delta, "tool_calls", [fragment])
+        self._layout.append({"from": "tool_calls"})
+        self._calls += 1
+
+    def _close(self, delta: dict[str, Any]) -> None:
+        """Say the arguments that came piece by piece, now that they are whole."""
+        assert self._open is not None
+        arguments = orjson.dumps(self._open.value).decode()
+        fragment = {"index": self._calls - 1, "function": {"arguments": arguments}}
+        _extend(delta, "tool_calls", [fragment])
+        self._open = None
+
+    def _invented_id(self) -> str:
+        """Return an id for a call that has none: the same each time, and no other call's."""
+        place = (self._response, self._index or None, self._calls)
+        return INVENTED + "_".join(str(part) for part in place if part is not None)
+
+    def _cite(self, metadata: Mapping[str, Any], delta: dict[str, Any]) -> None:
+        """Add the sources that Gemini found itself quoting, each of them once."""
+        for source in metadata.get("citations") or metadata.get("citationSources") or ():
+            begin, end, url = (source.get(k) for k in ("startIndex", "endIndex", "uri"))
+            if url and (begin, end, url) not in self._cited:
+                self._cited.add((begin, end, url))
+                place = {"start_index": begin or 0, "end_index": end}
+                note = url_citation({"url": url, "title": source.get("title"), **place})
+                _extend(delta, "annotations", [note])
+
+
+def _extend(delta: dict[str, Any], field: str, items: list[Any]) -> None:
+    if items:
+        delta.setdefault(field, []).extend(items)
+
+
+def _speak(blob: Mapping[str, Any], delta: dict[str, Any]) -> None:
+    """Add to the speech; it is not for the way back, for no model that speaks takes it again."""
+    pieces = [(delta.get("audio") or {}).get("data") or "", blob.get("data") or ""]
+    data = b64encode(b"".join(map(b64decode, pieces))).decode()
+    delta["audio"] = {"data": data, "mime_type": blob.get("mimeType")}
+
+
+def _grounded(metadata: Mapping[str, Any], content: str) -> list[dict[str, Any]]:
+    """Return the web pages that Gemini names as grounds, with what each of them supports."""
+    pages = [chunk.get("web") or {} for chunk in metadata.get("groundingChunks") or ()]
+    notes = []
+    for support in metadata.get("groundingSupports") or ():
+        place = _place(support.get("segment") or {}, content)
+        for number in support.get("groundingChunkIndices") or ():
+            page = pages[number] if 0 <= number < len(pages) else {}
+            if page.get("uri"):
+                found = {"url": page["uri"], "title": page.get("title"), **place}
+                notes.append(url_citation(found))
+    return notes
+
+
+def _place(segment: Mapping[str, Any], content: str) -> dict[str, int]:
+    """Return where a segment lies, in characters; Gemini counts bytes, and not always from 0."""
+    text = segment.get("text") or ""
+    data = content.encode()
+    begin, end = segment.get("startIndex") or 0, segment.get("endIndex") or 0
+    if data[begin:end] == text.encode():
+        start = len(data[:begin].decode("utf-8", "ignore"))
+    else:
+        start = content.find(text)
+    if not text or start < 0:
+        return {}
+    return {"start_index": start, "end_index": start + len(text)}
+
+
+def _logprobs(result: Mapping[str, Any]) -> dict[str, Any]:
+    tops = result.get("topCandidates") or ()
+    content = []
+    for place, chosen in enumerate(result.get("chosenCandidates") or ()):
+        others = tops[place].get("candidates") or () if place < len(tops) else ()
+        content.append({**_logprob(chosen), "top_logprobs": [_logprob(each) for each in others]})
+    return {"content": content, "refusal": None}
+
+
+def _logprob(token: Mapping[str, Any]) -> dict[str, Any]:
+    # Google leaves out a zero, which is the logarithm of certainty.
+    logprob = token.get("logProbability", 0.0)
+    return {"token": token.get("token", ""), "logprob": logprob, "bytes": None}

@@ -1,0 +1,176 @@
+"""What is asked, in Gemini's words: https://ai.google.dev/api/generate-content.
+
+The body only; where it goes and with which key is `gemini`'s and `vertex_gemini`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.types import Request
+from ritellm.wire.gemini_content import contents_of
+from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
+
+DIALECT = "Gemini"
+
+PARAMS = frozenset(
+    "audio frequency_penalty logprobs max_completion_tokens max_tokens modalities n"
+    " presence_penalty reasoning_effort response_format seed service_tier stop temperature"
+    " thinking tool_choice tools top_k top_logprobs top_p web_search_options".split()
+)
+
+# Google's own reading of OpenAI's word, for the models that want a number (before Gemini 3).
+# https://ai.google.dev/gemini-api/docs/openai#thinking
+_BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576}
+_SERVICE_TIERS = {"default": "standard", "standard": "standard", "flex": "flex"}
+_SERVICE_TIERS["priority"] = "priority"
+_VERSION = re.compile(r"gemini-(\d+)")
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the JSON that asks `request`; raises UnsupportedParamsError."""
+    params = supported_params(request, PARAMS, DIALECT)
+    system, contents = contents_of(request.messages, signs=thinks_in_levels(request.model))
+    return present(
+        systemInstruction={"parts": system} if system else None,
+        contents=contents,
+        tools=_tools(params, request) or None,
+        toolConfig=_tool_config(params),
+        generationConfig=_generation_config(params, request) or None,
+        serviceTier=_service_tier(params, request),
+    )
+
+
+def thinks_in_levels(model: str) -> bool:
+    """Return whether `model` takes a thinkingLevel (Gemini 3 and later) rather than a budget."""
+    version = _VERSION.search(model)
+    return version is None or int(version[1]) >= 3
+
+
+def _generation_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    return present(
+        temperature=params.get("temperature"),
+        topP=params.get("top_p"),
+        topK=params.get("top_k"),
+        maxOutputTokens=max_tokens(params),
+        candidateCount=params.get("n"),
+        seed=params.get("seed"),
+        stopSequences=stop_list(params),
+        presencePenalty=params.get("presence_penalty"),
+        frequencyPenalty=params.get("frequency_penalty"),
+        responseLogprobs=params.get("logprobs") or None,
+        logprobs=params.get("top_logprobs") or None,
+        thinkingConfig=_thinking_config(params, request),
+        responseModalities=_modalities(params),
+        speechConfig=_speech_config(params),
+        **_response_format(params),
+    )
+
+
+def _response_format(params: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = json_schema(params)
+    if wanted is not None:
+        schema = present(responseJsonSchema=wanted.get("schema"))
+        return {"responseMimeType": "application/json", **schema}
+    if (params.get("response_format") or {}).get("type") == "json_object":
+        return {"responseMimeType": "application/json"}
+    return {}
+
+
+def _thinking_config(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+    """Return how much to think, with the thoughts to be shown; `thinking` may be Anthropic's."""
+    thinking = params.get("thinking")
+    if thinking is not None and "type" not in thinking:
+        return dict(thinking)  # Gemini's own shape
+    if thinking is not None:
+        words = {"disabled": 0, "adaptive": -1}
+        budget = words.get(thinking["type"], thinking.get("budget_tokens"))
+        return present(thinkingBudget=budget, includeThoughts=budget != 0)
+    effort = params.get("reasoning_effort")
+    if effort is None:
+        return None
+    if not thinks_in_levels(request.model):
+        if effort not in _BUDGETS:
+            raise InvalidRequestError(
+                f"reasoning_effort is one of {', '.join(_BUDGETS)}, not {effort!r}"
+            )
+        return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
+    if effort == "none":
+        _refuse(request, "reasoning_effort none for this model", "use minimal")
+        return None
+    return {"thinkingLevel": str(effort).upper(), "includeThoughts": True}
+
+
+def _modalities(params: Mapping[str, Any]) -> list[str] | None:
+    asked = params.get("modalities")
+    return [str(kind).upper() for kind in asked] if asked else None
+
+
+def _speech_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the voice of OpenAI's `audio`; the format is Gemini's own choice."""
+    voice = (params.get("audio") or {}).get("voice")
+    return {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}} if voice else None
+
+
+def _tools(params: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:
+    functions: list[dict[str, Any]] = []
+    tools: list[dict[str, Any]] = []
+    for tool in params.get("tools") or ():
+        if "function" in tool:
+            functions.append(_declaration(tool["function"]))
+        elif "type" in tool:
+            raise InvalidRequestError(f"{DIALECT} has no tools of type {tool['type']!r}")
+        else:
+            tools.append(dict(tool))  # one of Gemini's own: {"googleSearch": {}}
+    search = params.get("web_search_options")
+    if search is not None:
+        if search.get("user_location") or search.get("search_context_size", "medium") != "medium":
+            _refuse(request, "options for web search", "pass {}")
+        tools.append({"googleSearch": {}})
+    return [{"functionDeclarations": functions}, *tools] if functions else tools
+
+
+def _declaration(function: Mapping[str, Any]) -> dict[str, Any]:
+    return present(
+        name=function.get("name"),
+        description=function.get("description"),
+        parametersJsonSchema=function.get("parameters"),
+    )
+
+
+def _tool_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    asked = params.get("tool_choice")
+    if asked is None:
+        return None
+    if isinstance(asked, str):
+        modes = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+        if asked not in modes:
+            raise InvalidRequestError(f"tool_choice is auto, none or required, not {asked!r}")
+        return _calling(modes[asked])
+    if asked.get("type") == "function":
+        return _calling("ANY", [asked])
+    if asked.get("type") == "allowed_tools":
+        allowed = asked.get("allowed_tools") or {}
+        mode = "ANY" if allowed.get("mode") == "required" else "VALIDATED"
+        return _calling(mode, allowed.get("tools") or ())
+    return dict(asked)  # Gemini's own shape
+
+
+def _calling(mode: str, tools: Any = ()) -> dict[str, Any]:
+    names = [(tool.get("function") or {}).get("name") for tool in tools]
+    return {"functionCallingConfig": present(mode=mode, allowedFunctionNames=names or None)}
+
+
+def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
+    tier = params.get("service_tier")
+    if tier not in (None, "auto", *_SERVICE_TIERS):
+        _refuse(request, f"service_tier {tier!r}", f"use one of {', '.join(_SERVICE_TIERS)}")
+    return _SERVICE_TIERS.get(tier or "")
+
+
+def _refuse(request: Request, what: str, advice: str) -> None:
+    if not request.drop_params:
+        raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")

@@ -1,0 +1,164 @@
+"""Ollama's own chat: JSON lines over https://docs.ollama.com/api/chat. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ritellm.errors import InvalidRequestError
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
+from ritellm.wire.jsonl import JSONLines
+from ritellm.wire.ollama_lines import OllamaDecoder, decode_completion
+from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.request import (
+    address,
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    refuse,
+    stop_list,
+    supported_params,
+)
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+PATH = "/api/chat"
+DIALECT = "Ollama"
+
+_OPTIONS = {
+    "frequency_penalty": "frequency_penalty",
+    "min_p": "min_p",
+    "presence_penalty": "presence_penalty",
+    "repetition_penalty": "repeat_penalty",
+    "seed": "seed",
+    "temperature": "temperature",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "typical_p": "typical_p",
+}
+PARAMS = frozenset(_OPTIONS) | frozenset(
+    "logprobs max_completion_tokens max_tokens reasoning_effort response_format stop thinking"
+    " tool_choice tools top_logprobs".split()
+)
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    params = supported_params(request, PARAMS, DIALECT)
+    options = present(
+        **{ours: params.get(name) for name, ours in _OPTIONS.items()},
+        num_predict=max_tokens(params),
+        stop=stop_list(params),
+    )
+    body = present(
+        model=request.model,
+        messages=_messages(request.messages),
+        stream=request.stream,
+        options=options or None,
+        tools=_tools(params, request) or None,
+        format=_format(params),
+        think=_think(params),
+        logprobs=params.get("logprobs"),
+        top_logprobs=params.get("top_logprobs"),
+    )
+    url = address(endpoint.base_url, PATH)
+    return post(url, body, request, endpoint, "application/x-ndjson")
+
+
+def new_framing() -> JSONLines:
+    """Return the framing of a streamed answer: JSON lines."""
+    return JSONLines()
+
+
+def new_decoder(request: Request) -> OllamaDecoder:
+    """Return a decoder for one streamed answer."""
+    return OllamaDecoder()
+
+
+def _messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    names: dict[Any, Any] = {}  # tool_call_id: the tool's name, which is what Ollama goes by
+    said = []
+    for message in messages:
+        role = message.get("role")
+        if role == "assistant":
+            for call in message.get("tool_calls") or ():
+                names[call.get("id")] = (call.get("function") or {}).get("name")
+            said.append(_assistant(message))
+        elif role == "tool":
+            call_id = message.get("tool_call_id")
+            name = names.get(call_id) or message.get("name")
+            content = text_of(message.get("content"))
+            told = present(role=role, tool_name=name, tool_call_id=call_id, content=content)
+            said.append(told)
+        elif role in ("system", "developer"):
+            said.append({"role": "system", "content": text_of(message.get("content"))})
+        elif role == "user":
+            said.append(_user(message))
+        else:
+            raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
+    return said
+
+
+def _user(message: Mapping[str, Any]) -> dict[str, Any]:
+    parts = parts_of(message.get("content"))
+    images = [_image(part) for part in parts if part.get("type") == "image_url"]
+    text = text_of([part for part in parts if part.get("type") != "image_url"])
+    return present(role="user", content=text, images=images or None)
+
+
+def _image(part: Mapping[str, Any]) -> str:
+    image = part.get("image_url") or {}
+    url = image if isinstance(image, str) else image.get("url") or ""
+    data = split_data_url(url)
+    if data is None:
+        raise InvalidRequestError(
+            f"{DIALECT} fetches no images: pass {url[:80]!r} as a data: URL (base64)"
+        )
+    return data[1]
+
+
+def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
+    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    return present(
+        role="assistant",
+        content=text_of(message.get("content")) or message.get("refusal") or "",
+        thinking=message.get("reasoning_content") or None,
+        tool_calls=calls or None,
+    )
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    name = (call.get("function") or {}).get("name")
+    return present(id=call.get("id"), function={"name": name, "arguments": arguments_of(call)})
+
+
+def _tools(params: Mapping[str, Any], request: Request) -> list[Any]:
+    choice = params.get("tool_choice", "auto")
+    if choice == "none":
+        return []
+    if choice != "auto":
+        refuse(request, DIALECT, f"tool_choice {choice!r}")
+    return list(params.get("tools") or ())
+
+
+def _format(params: Mapping[str, Any]) -> Any:
+    schema = json_schema(params)
+    if schema is not None:
+        return schema.get("schema") or {}
+    kind = (params.get("response_format") or {}).get("type")
+    return "json" if kind == "json_object" else None
+
+
+def _think(params: Mapping[str, Any]) -> Any:
+    """Return whether, or how hard, to think."""
+    asked = params.get("thinking")
+    if asked is not None:
+        return asked.get("type") != "disabled" if isinstance(asked, Mapping) else asked
+    effort = params.get("reasoning_effort")
+    return _EFFORTS.get(effort, effort)
+
+
+# Ollama's words are low, medium, high; another one (a model's own) passes as it is.
+_EFFORTS: dict[Any, Any] = {"none": False, "minimal": "low", "xhigh": "high"}

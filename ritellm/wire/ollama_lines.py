@@ -1,0 +1,119 @@
+"""What Ollama's chat answers, as chunks: every line is nearly one already.
+
+https://docs.ollama.com/api/chat. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ritellm.errors import APIResponseValidationError
+from ritellm.types import Chunk, Completion
+from ritellm.wire.answer import chunk, json_object, total
+from ritellm.wire.base import Event
+from ritellm.wire.openai_chat import stream_error
+
+# Of a line these have a place in a chunk; the rest (durations, remote_host) stays as it is.
+_PLACED = frozenset(
+    "model created_at message done done_reason prompt_eval_count eval_count logprobs".split()
+)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)$")
+
+
+class OllamaDecoder:
+    """Turns the lines of one stream into chunks."""
+
+    __slots__ = ("_calls", "_head", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._head: dict[str, Any] | None = None
+        self._calls = 0
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunk of a line; raises the error that it carries."""
+        line = json_object(event[1])
+        if line.get("error"):
+            raise stream_error(line)
+        if self._head is None:
+            self._head = _head(line)
+        head = {**self._head, **{k: v for k, v in line.items() if k not in _PLACED}}
+        choice: dict[str, Any] = {}
+        if line.get("logprobs"):
+            choice["logprobs"] = {"content": line["logprobs"]}
+        delta = self._delta(line.get("message") or {})
+        if line.get("done"):
+            self.done = True
+            choice["finish_reason"] = self._finish_reason(line.get("done_reason"))
+            if usage := _usage(line):
+                head["usage"] = usage
+        into.append(chunk(delta, head, **choice))
+
+    def _delta(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        delta = {key: value for key, value in message.items() if value}
+        if "thinking" in delta:
+            delta["reasoning_content"] = delta.pop("thinking")
+        if "tool_calls" in delta:
+            delta["tool_calls"] = [self._call(call) for call in delta["tool_calls"]]
+        return delta
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a whole call. Older versions give no id, and its result needs one to refer to:
+        then it is the call's number."""
+        index, self._calls = self._calls, self._calls + 1
+        function = call.get("function") or {}
+        arguments = orjson.dumps(function.get("arguments") or {}).decode()
+        return {
+            "index": index,
+            "id": call.get("id") or f"call_{index}",
+            "type": "function",
+            "function": {"name": function.get("name"), "arguments": arguments},
+        }
+
+    def _finish_reason(self, reason: str | None) -> str | None:
+        """Return OpenAI's word: Ollama says "stop" also when it calls a tool. Its other words
+        ("length", "load") pass as they are."""
+        return "tool_calls" if self._calls and reason in (None, "stop") else reason
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed: a lonely line."""
+    if not isinstance(body, dict) or not (body.get("error") or "message" in body):
+        raise APIResponseValidationError("an answer without a message")
+    chunks: list[Chunk] = []
+    OllamaDecoder().decode(("", orjson.dumps(body)), chunks)
+    return total(chunks)
+
+
+def _head(line: Mapping[str, Any]) -> dict[str, Any]:
+    head = {"model": line["model"]} if line.get("model") else {}
+    created = _seconds(line.get("created_at"))
+    return head if created is None else {**head, "created": created}
+
+
+def _seconds(text: Any) -> int | None:
+    """Return the Unix time of an RFC 3339 time, which may count nanoseconds."""
+    found = _TIME.match(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    zone = "+00:00" if found[2] == "Z" else found[2]
+    return int(datetime.fromisoformat(found[1] + zone).timestamp())
+
+
+def _usage(line: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return usage by OpenAI's names. Ollama leaves out a count of zero; a line without either
+    count has counted nothing."""
+    if "prompt_eval_count" not in line and "eval_count" not in line:
+        return None
+    prompt, completion = line.get("prompt_eval_count") or 0, line.get("eval_count") or 0
+    total_tokens = prompt + completion
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total_tokens,
+    }

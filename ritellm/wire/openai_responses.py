@@ -1,0 +1,130 @@
+"""OpenAI's Responses: what is asked. What comes back is in `responses_events`.
+
+https://platform.openai.com/docs/api-reference/responses. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.request import address, json_schema, max_tokens, post, present, supported_params
+from ritellm.wire.responses_events import ResponsesDecoder, decode_completion
+from ritellm.wire.responses_items import input_items
+from ritellm.wire.sse import SSE
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+PATH = "/responses"
+
+_SAME_NAME = frozenset(
+    "metadata parallel_tool_calls prompt_cache_key safety_identifier service_tier store"
+    " temperature top_logprobs top_p user".split()
+)
+PARAMS = _SAME_NAME | frozenset(
+    "logprobs max_completion_tokens max_tokens reasoning_effort response_format stream_options"
+    " tool_choice tools verbosity web_search_options".split()
+)
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    params = supported_params(request, PARAMS, "OpenAI's Responses API")
+    stored = request.extra_body.get("store", params.get("store")) is not False
+    instructions, items = input_items(request.messages, stored)
+    body = present(
+        model=request.model,
+        instructions=instructions,
+        input=items,
+        **{name: value for name, value in params.items() if name in _SAME_NAME},
+        max_output_tokens=max_tokens(params),
+        reasoning=_reasoning(params.get("reasoning_effort")),
+        text=_text(params),
+        tools=_tools(params),
+        tool_choice=_tool_choice(params.get("tool_choice")),
+        include=_include(params, stored),
+        stream=True if request.stream else None,
+        stream_options=_stream_options(params, endpoint) if request.stream else None,
+    )
+    return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> ResponsesDecoder:
+    """Return a decoder for one streamed answer."""
+    return ResponsesDecoder()
+
+
+def _reasoning(effort: Any) -> Any:
+    """Return the `reasoning` object; whoever wants a summary too gives one instead of a word."""
+    return {"effort": effort} if isinstance(effort, str) else effort
+
+
+def _text(params: Mapping[str, Any]) -> dict[str, Any] | None:
+    schema = json_schema(params)
+    shape = {"type": "json_schema", **schema} if schema is not None else None
+    text = present(format=shape or params.get("response_format"), verbosity=params.get("verbosity"))
+    return text or None
+
+
+def _include(params: Mapping[str, Any], stored: bool) -> list[str] | None:
+    """Return what would not come unasked; what is not stored must travel with the conversation."""
+    include = [] if stored else ["reasoning.encrypted_content"]
+    if params.get("logprobs"):
+        include.append("message.output_text.logprobs")
+    return include or None
+
+
+def _stream_options(params: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any] | None:
+    """Return what to send: the provider's own wishes at its own address, then the caller's."""
+    provider = endpoint.provider
+    own = provider.quirks.stream_options if endpoint.base_url == provider.base_url else None
+    options = {**(own or {}), **(params.get("stream_options") or {})}
+    options.pop("include_usage", None)  # it comes without asking
+    return options or None
+
+
+def _tools(params: Mapping[str, Any]) -> list[Any] | None:
+    tools = [_tool(tool) for tool in params.get("tools") or ()]
+    search = params.get("web_search_options")
+    if search is not None:
+        where = search.get("user_location") or {}
+        place = {"type": "approximate", **(where.get("approximate") or {})} if where else None
+        size = search.get("search_context_size")
+        found = present(type="web_search", search_context_size=size, user_location=place)
+        tools.append(found)
+    return tools or None
+
+
+def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a tool in the flat shape; the provider's own tools (web_search) pass as they are."""
+    kind = tool.get("type")
+    if kind == "function" and "function" in tool:
+        function = tool["function"]
+        # Here functions are strict unless told otherwise; in chat it is the other way round.
+        return {"type": "function", "parameters": None, "strict": False, **function}
+    if kind == "custom" and "custom" in tool:
+        custom = dict(tool["custom"])
+        shape = custom.get("format") or {}
+        if "grammar" in shape:
+            custom["format"] = {"type": "grammar", **shape["grammar"]}
+        return {"type": "custom", **custom}
+    return tool
+
+
+def _tool_choice(choice: Any) -> Any:
+    if not isinstance(choice, Mapping):
+        return choice
+    kind = choice.get("type")
+    inner = choice.get(kind or "")
+    if not isinstance(inner, Mapping):
+        return choice
+    if kind == "allowed_tools":
+        return {"type": kind, **inner, "tools": [_tool_choice(t) for t in inner.get("tools", ())]}
+    return {"type": kind, **inner}

@@ -1,0 +1,108 @@
+"""What requests have in common, for dialects whose parameters are not OpenAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from ritellm.errors import UnsupportedParamsError
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.content import check_params
+
+# A parameter at OpenAI's default asks for nothing, so a dialect without it can leave it out.
+_DEFAULTS: Mapping[str, Any] = {
+    "frequency_penalty": 0,
+    "logit_bias": {},
+    "logprobs": False,
+    "modalities": ["text"],
+    "n": 1,
+    "parallel_tool_calls": True,
+    "presence_penalty": 0,
+    "response_format": {"type": "text"},
+    "service_tier": "auto",
+    "store": False,
+    "tool_choice": "auto",
+    "top_logprobs": 0,
+}
+
+
+def supported_params(request: Request, supported: Iterable[str], dialect: str) -> dict[str, Any]:
+    """Return the parameters to express; raises UnsupportedParamsError as `check_params` does.
+
+    `stream_options` is accepted everywhere: these dialects send usage without being asked.
+    """
+    known = frozenset(supported)
+    params = {
+        name: value
+        for name, value in request.params.items()
+        if name in known or (name != "stream_options" and _DEFAULTS.get(name, ...) != value)
+    }
+    return check_params(replace(request, params=params), known, dialect)
+
+
+def refuse(request: Request, dialect: str, what: str) -> None:
+    """Raise UnsupportedParamsError for a value that `dialect` lacks, unless `drop_params`."""
+    if not request.drop_params:
+        raise UnsupportedParamsError(
+            f"{dialect} has no {what}: leave it out, or pass drop_params=True"
+        )
+
+
+def max_tokens(params: Mapping[str, Any]) -> Any:
+    """Return the limit on the answer's length under either of its two names, or None."""
+    return params.get("max_completion_tokens", params.get("max_tokens"))
+
+
+def stop_list(params: Mapping[str, Any]) -> list[str] | None:
+    """Return the stop sequences as a list, or None."""
+    stop = params.get("stop")
+    return [stop] if isinstance(stop, str) else list(stop) if stop else None
+
+
+def json_schema(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return OpenAI's `json_schema` object (name, schema, strict) if one is asked for."""
+    asked = params.get("response_format") or {}
+    return asked.get("json_schema") or {} if asked.get("type") == "json_schema" else None
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """Return `fields` without those that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def address(base_url: str, path: str) -> str:
+    """Return `base_url` followed by as much of `path` as it does not end in already."""
+    base, mark, query = base_url.partition("?")
+    base = base.rstrip("/")
+    head = path
+    while head and not base.endswith(head):
+        head = head.rpartition("/")[0]
+    return base + path[len(head) :] + mark + query
+
+
+def post(
+    url: str, body: Mapping[str, Any], request: Request, endpoint: Endpoint, accept: str
+) -> HttpRequest:
+    """Return the POST of `body`, with the caller's own fields and headers laid over it."""
+    headers = {
+        "content-type": "application/json",
+        "accept": accept if request.stream else "application/json",
+    }
+    if endpoint.key:
+        headers["authorization"] = f"Bearer {endpoint.key}"
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    return HttpRequest(url, headers, orjson.dumps(overlay(body, request.extra_body)))
+
+
+def overlay(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `body` with `extra` over it: objects are merged, anything else is replaced."""
+    merged = dict(body)
+    for name, value in extra.items():
+        mine = merged.get(name)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            value = overlay(mine, value)
+        merged[name] = value
+    return merged

@@ -1,0 +1,277 @@
+"""What OpenAI's Responses API answers, as chunks.
+
+https://platform.openai.com/docs/api-reference/responses-streaming. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ritellm.errors import APIError, APIResponseValidationError
+from ritellm.types import Chunk, Completion
+from ritellm.wire.answer import chunk, json_object, total
+from ritellm.wire.base import Event
+from ritellm.wire.openai_chat import stream_error
+from ritellm.wire.request import present
+from ritellm.wire.responses_items import CALLS, LAYOUT, annotation, image_of, layout_of
+
+Payload = Mapping[str, Any]
+
+# `incomplete_details.reason`; whatever else it may say one day passes as it is.
+_FINISH_REASONS = {"max_output_tokens": "length"}
+
+# Of the response's own fields these say something of the answer; the rest repeats the request.
+_TOP_FIELDS = ("service_tier", "incomplete_details", "metadata", "moderation", "tool_usage")
+
+
+class ResponsesDecoder:
+    """Turns the events of one stream into chunks.
+
+    Chunks carry the event's `sequence_number`, where a background response can be taken up again.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_head",
+        "_items",
+        "_named",
+        "_notes",
+        "_reasoning",
+        "_streamed",
+        "done",
+    )
+
+    def __init__(self) -> None:
+        self.done = False
+        self._head: dict[str, Any] = {}
+        self._items: dict[int, Payload] = {}  # whole items, by output_index
+        self._streamed: set[int] = set()  # items of which deltas have come
+        self._calls: dict[int, int] = {}  # output_index: the tool call's index
+        self._named: set[int] = set()  # output_index of the calls whose name and id have come
+        self._notes: dict[int, int] = {}  # output_index: how many annotations have come
+        self._reasoning: tuple[Any, ...] | None = None  # the part that spoke last
+
+    def decode(self, event: Event, into: list[Chunk]) -> None:
+        """Append the chunks of `event`; raises the error that it carries."""
+        kind, data = event
+        if data == b"[DONE]":  # not OpenAI's; the answer ended, or did not, before it
+            return
+        payload = json_object(data)
+        kind = payload.get("type") or kind
+        if kind == "error" or payload.get("error"):
+            raise stream_error(payload)
+        start = len(into)
+        try:
+            _HANDLERS.get(kind, _other)(self, payload, into)
+        finally:
+            if "sequence_number" in payload:
+                for each in into[start:]:
+                    each["sequence_number"] = payload["sequence_number"]
+
+    def opened(self, payload: Payload, into: list[Chunk]) -> None:
+        """Take the response's head, once."""
+        if not self._head:
+            self._set_head(payload.get("response") or {})
+            into.append(chunk({"role": "assistant"}, self._head))
+
+    def text(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append a piece of text, with its logprobs."""
+        self._streamed.add(payload.get("output_index", 0))
+        logprobs = payload.get("logprobs")
+        choice = {"logprobs": {"content": logprobs}} if logprobs else {}
+        into.append(chunk({"content": payload.get("delta")}, self._head, **choice))
+
+    def refusal(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append a piece of a refusal."""
+        self._streamed.add(payload.get("output_index", 0))
+        into.append(chunk({"refusal": payload.get("delta")}, self._head))
+
+    def reasoning(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append a piece of reasoning, or of its summary; parts stand apart by a blank line."""
+        index = payload.get("output_index", 0)
+        self._streamed.add(index)
+        part = (index, payload.get("summary_index"), payload.get("content_index"))
+        gap = "\n\n" if self._reasoning not in (None, part) else ""
+        self._reasoning = part
+        into.append(chunk({"reasoning_content": gap + (payload.get("delta") or "")}, self._head))
+
+    def annotation(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append an annotation."""
+        index = payload.get("output_index", 0)
+        self._notes[index] = self._notes.get(index, 0) + 1
+        note = annotation(payload.get("annotation") or {})
+        into.append(chunk({"annotations": [note]}, self._head))
+
+    def item_added(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append the head of a tool call; of other items only that they have begun."""
+        item = payload.get("item") or {}
+        if item.get("type") in CALLS:
+            self._call(payload.get("output_index", 0), item, None, into)
+        else:
+            self.progress(into)
+
+    def progress(self, into: list[Chunk]) -> None:
+        """Append an empty chunk: what works, unseen, is not to be taken for silence."""
+        into.append(chunk({}, self._head))
+
+    def arguments(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append a piece of a tool call's arguments."""
+        index = payload.get("output_index", 0)
+        self._streamed.add(index)
+        custom = payload.get("type") == "response.custom_tool_call_input.delta"
+        item = {"type": "custom_tool_call" if custom else "function_call"}
+        self._call(index, item, payload.get("delta") or "", into)
+
+    def item_done(self, payload: Payload, into: list[Chunk]) -> None:
+        """Keep a whole item, and append what no delta has brought of it."""
+        item, index = payload.get("item") or {}, payload.get("output_index", 0)
+        self._items[index] = item
+        missing = index not in self._streamed
+        kind = item.get("type")
+        if kind == "message":
+            self._message_done(item, index, missing, into)
+        elif kind == "reasoning" and missing:
+            for name, number in (("summary", "summary_index"), ("content", "content_index")):
+                for position, part in enumerate(item.get(name) or ()):
+                    place = {"output_index": index, number: position}
+                    self.reasoning({**place, "delta": part.get("text")}, into)
+        elif kind in CALLS and (missing or index not in self._named):
+            whole = item.get("arguments" if kind == "function_call" else "input") or ""
+            self._call(index, item, whole if missing else None, into)
+        elif image := image_of(item):
+            into.append(chunk({"images": [image]}, self._head))
+
+    def _message_done(self, item: Payload, index: int, missing: bool, into: list[Chunk]) -> None:
+        notes: list[Any] = []
+        for part in item.get("content") or ():
+            if missing and part.get("text"):
+                delta = {"output_index": index, "delta": part["text"]}
+                self.text({**delta, "logprobs": part.get("logprobs")}, into)
+            elif missing and part.get("refusal"):
+                self.refusal({"output_index": index, "delta": part["refusal"]}, into)
+            notes.extend(part.get("annotations") or ())
+        for note in notes[self._notes.get(index, 0) :]:
+            self.annotation({"output_index": index, "annotation": note}, into)
+
+    def _call(self, index: int, item: Payload, text: str | None, into: list[Chunk]) -> None:
+        function = item["type"] == "function_call"
+        inner = present(name=item.get("name"), **{"arguments" if function else "input": text})
+        call = present(id=item.get("call_id"))
+        if call:
+            self._named.add(index)
+            call["type"] = "function" if function else "custom"
+        position = self._calls.setdefault(index, len(self._calls))
+        call = {"index": position, **call, "function" if function else "custom": inner}
+        into.append(chunk({"tool_calls": [call]}, self._head))
+
+    def closed(self, payload: Payload, into: list[Chunk]) -> None:
+        """Append the finish reason and usage; raises if the response has failed."""
+        self.finish(payload.get("response") or {}, into)
+        self.done = True
+
+    def finish(self, response: Payload, into: list[Chunk]) -> None:
+        """Append what `response` says of the whole answer; raises if it is none."""
+        if not self._head:
+            self._set_head(response)
+        head = {**self._head, **{k: response[k] for k in _TOP_FIELDS if response.get(k)}}
+        head.update(present(usage=_usage(response.get("usage"))))
+        if error := _failure(response):
+            if head.get("usage"):
+                into.append(chunk(None, head))
+            raise error
+        items = response.get("output") or [self._items[index] for index in sorted(self._items)]
+        layout = layout_of(items)
+        delta = {"provider_specific_fields": {LAYOUT: layout}} if layout else {}
+        called = bool(self._calls) or any(item.get("type") in CALLS for item in items)
+        into.append(chunk(delta, head, finish_reason=_finish_reason(response, called)))
+
+    def _set_head(self, response: Payload) -> None:
+        created = response.get("created_at")
+        self._head = present(
+            id=response.get("id"),
+            created=int(created) if isinstance(created, (int, float)) else None,
+            model=response.get("model"),
+        )
+
+
+def decode_completion(body: Any) -> Completion:
+    """Return the completion in the JSON of an answer that was not streamed."""
+    if not isinstance(body, dict):
+        raise APIResponseValidationError("the answer is not a JSON object")
+    if body.get("error") and not body.get("status"):
+        raise stream_error(body)
+    if not isinstance(body.get("output"), list):
+        raise APIResponseValidationError(f"an answer without output; it has {', '.join(body)}")
+    decoder = ResponsesDecoder()
+    chunks: list[Chunk] = []
+    decoder.opened({"response": body}, chunks)
+    for index, item in enumerate(body["output"]):
+        decoder.item_done({"output_index": index, "item": item}, chunks)
+    decoder.finish(body, chunks)
+    return total(chunks)
+
+
+def _finish_reason(response: Payload, called: bool) -> str:
+    """Return OpenAI's chat word for how the response ended; an unknown one passes as it is."""
+    status = response.get("status") or "completed"
+    if status == "completed":
+        return "tool_calls" if called else "stop"
+    reason = (response.get("incomplete_details") or {}).get("reason") or status
+    return _FINISH_REASONS.get(reason, str(reason))
+
+
+def _failure(response: Payload) -> APIError | None:
+    """Return the error that a response stands for, if it is no answer."""
+    status = response.get("status")
+    if status == "failed":
+        return stream_error({"error": response.get("error") or {}})
+    if status == "cancelled":
+        return APIError("the response was cancelled", code="cancelled")
+    if status in ("queued", "in_progress"):
+        where = f"GET /responses/{response.get('id')} tells when it is ready"
+        return APIResponseValidationError(f"the response is {status}, not an answer yet: {where}")
+    return None
+
+
+def _usage(usage: Any) -> dict[str, Any] | None:
+    """Return usage by chat's names; what has no other name keeps its own."""
+    if not isinstance(usage, Mapping):
+        return None
+    return {_USAGE.get(name) or name: value for name, value in usage.items()}
+
+
+_USAGE = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
+
+_Handler = Callable[[ResponsesDecoder, Payload, list[Chunk]], None]
+
+
+def _other(decoder: ResponsesDecoder, payload: Payload, into: list[Chunk]) -> None:
+    """Take an event that repeats what others bring, or tells of progress (a search, a program)."""
+    if not str(payload.get("type")).endswith((".added", ".done", ".completed")):
+        decoder.progress(into)
+
+
+_HANDLERS: dict[str, _Handler] = {
+    "response.created": ResponsesDecoder.opened,
+    "response.queued": ResponsesDecoder.opened,
+    "response.in_progress": ResponsesDecoder.opened,
+    "response.output_item.added": ResponsesDecoder.item_added,
+    "response.output_text.delta": ResponsesDecoder.text,
+    "response.output_text.annotation.added": ResponsesDecoder.annotation,
+    "response.refusal.delta": ResponsesDecoder.refusal,
+    "response.reasoning_summary_text.delta": ResponsesDecoder.reasoning,
+    "response.reasoning_text.delta": ResponsesDecoder.reasoning,
+    "response.function_call_arguments.delta": ResponsesDecoder.arguments,
+    "response.custom_tool_call_input.delta": ResponsesDecoder.arguments,
+    "response.output_item.done": ResponsesDecoder.item_done,
+    "response.completed": ResponsesDecoder.closed,
+    "response.incomplete": ResponsesDecoder.closed,
+    "response.failed": ResponsesDecoder.closed,
+    "response.cancelled": ResponsesDecoder.closed,
+}

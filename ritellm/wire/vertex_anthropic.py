@@ -1,0 +1,31 @@
+"""Claude on Vertex AI: Anthropic's dialect at Google's address, with Google's credentials.
+
+https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai. The model stands in the
+address, the version of the API in the body.
+"""
+
+from __future__ import annotations
+
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.anthropic import (
+    STREAM,
+    decode_completion,
+    decode_error,
+    new_decoder,
+    new_framing,
+)
+from ritellm.wire.anthropic_request import body_of
+from ritellm.wire.google import address
+from ritellm.wire.request import post
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+VERSION = "vertex-2023-10-16"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    verb = "streamRawPredict" if request.stream else "rawPredict"
+    url = address(endpoint.base_url, f"publishers/anthropic/models/{request.model}", verb)
+    body = {"anthropic_version": VERSION, **body_of(request)}
+    return post(url, body, request, endpoint, STREAM)

@@ -1,0 +1,29 @@
+"""Gemini on Vertex AI: the same dialect at another address, with Google's credentials.
+
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
+"""
+
+from __future__ import annotations
+
+from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.wire.gemini import (
+    STREAM,
+    decode_completion,
+    decode_error,
+    new_decoder,
+    new_framing,
+    verb,
+)
+from ritellm.wire.gemini_request import body_of
+from ritellm.wire.google import address
+from ritellm.wire.request import post
+
+__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request`; a model with a slash is a path of its own."""
+    model = request.model
+    path = model if "/" in model else f"publishers/google/models/{model}"
+    url = address(endpoint.base_url, path, verb(request))
+    return post(url, body_of(request), request, endpoint, STREAM)

@@ -1,0 +1,1044 @@
+"""Both faces over loopback: what a caller may rely on, whatever the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import os
+import pickle
+import socket
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
+import httpx
+import pytest
+from fake_server import (
+    SPRINKLES,
+    Close,
+    End,
+    Head,
+    Pause,
+    Reply,
+    Reset,
+    Send,
+    Stall,
+    ToolCall,
+    Wait,
+    api_error,
+    chat_events,
+    chat_json,
+    chat_stream,
+    error_event,
+    html_page,
+    raw,
+    sse,
+    sse_error,
+    stream,
+)
+
+import ritellm
+from ritellm.chunks import stream_chunk_builder
+from ritellm.client import Client, Stream
+from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.errors import (
+    APIConnectionError,
+    APIResponseValidationError,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    RateLimitError,
+    RitellmError,
+    ServiceUnavailableError,
+    StreamTruncatedError,
+    Timeout,
+)
+from ritellm.retry import RetryPolicy
+from ritellm.types import Chunk, Completion, Timeouts
+
+MODEL = "openai/fake-model"
+MESSAGES = [{"role": "user", "content": "one two three"}]
+KEY = "sk-proj-0123456789abcdef"
+AT_ONCE = RetryPolicy(first_delay=0.0)
+
+# The two faces, as one
+
+
+class Sync:
+    """The synchronous face."""
+
+    def __init__(self, **defaults):
+        self.client = Client(**defaults)
+
+    def ask(self, **arguments):
+        return self.client.completion(MODEL, MESSAGES, **arguments)
+
+    def stream(self, **arguments):
+        return self.client.completion(MODEL, MESSAGES, stream=True, **arguments)
+
+    def settle(self):
+        """Let what was begun in the background happen; here there is none."""
+
+    def pause(self, seconds):
+        time.sleep(seconds)
+
+    def close(self):
+        self.client.close()
+
+
+class Async:
+    """The asynchronous face, one step of its event loop at a time, on httpx's own transport."""
+
+    def __init__(self, **defaults):
+        self.loop = asyncio.new_event_loop()
+        self.client = AsyncClient(**{"transport": httpx.AsyncHTTPTransport()} | defaults)
+
+    def run(self, awaitable):
+        return self.loop.run_until_complete(awaitable)
+
+    def ask(self, **arguments):
+        return self.run(self.client.completion(MODEL, MESSAGES, **arguments))
+
+    def stream(self, **arguments):
+        opening = self.client.completion(MODEL, MESSAGES, stream=True, **arguments)
+        return Stepped(self.loop, self.run(opening))
+
+    def settle(self):
+        for _ in range(5):
+            self.run(asyncio.sleep(0))
+
+    def pause(self, seconds):
+        self.run(asyncio.sleep(seconds))
+
+    def close(self):
+        self.run(self.client.close())
+        self.run(self.loop.shutdown_asyncgens())
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+
+class AsyncFast(Async):
+    """The asynchronous face on what it takes by itself: aiohttp, if that is installed."""
+
+    def __init__(self, **defaults):
+        super().__init__(**{"transport": None} | defaults)
+
+
+class Stepped:
+    """An asynchronous stream that looks like a synchronous one."""
+
+    def __init__(self, loop, opened):
+        self._loop, self._stream = loop, opened
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return self._loop.run_until_complete(self._stream.__anext__())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def __enter__(self):
+        self._loop.run_until_complete(self._stream.__aenter__())
+        return self
+
+    def __exit__(self, *error):
+        self._loop.run_until_complete(self._stream.__aexit__(*error))
+
+    def read(self):
+        return self._loop.run_until_complete(self._stream.read())
+
+    def close(self):
+        self._loop.run_until_complete(self._stream.aclose())
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+FACES = {"sync": Sync, "async": Async}
+if find_spec("aiohttp"):
+    FACES["async-fast"] = AsyncFast
+BOTH = pytest.mark.parametrize("make_face", FACES.values(), ids=FACES)
+
+
+@pytest.fixture(params=FACES.values(), ids=FACES)
+def face(request, fake_server):
+    """One of the faces, which asks the fake server and does not wait between attempts."""
+    made = request.param(base_url=fake_server.base_url, api_key=KEY, retry=AT_ONCE)
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def closing(made):
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def content(completion):
+    return completion["choices"][0]["message"]["content"]
+
+
+def text(chunks):
+    return content(stream_chunk_builder(chunks))
+
+
+def connections(server):
+    return [request.connection for request in server.requests]
+
+
+# The answer
+
+
+def test_a_whole_answer(face, fake_server):
+    completion = face.ask(temperature=0, max_tokens=7)
+    assert type(completion) is Completion
+    assert completion.choices[0].message.content == "one two three"
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.usage.total_tokens == 6
+    assert completion.usage_source == "provider"
+    [request] = fake_server.requests
+    assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+    assert request.json == {
+        "model": "fake-model",
+        "messages": MESSAGES,
+        "temperature": 0,
+        "max_tokens": 7,
+    }
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["accept-encoding"] == "identity"
+
+
+def test_a_stream_of_chunks(face, fake_server):
+    opened = face.stream()
+    chunks = list(opened)
+    assert all(type(chunk) is Chunk for chunk in chunks)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "one two three"
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert [(chunk.attempt, chunk.seq) for chunk in chunks] == [(1, n) for n in range(len(chunks))]
+    assert opened.completion == stream_chunk_builder(chunks)
+    assert opened.usage == chunks[-1].usage == {"prompt_tokens": 3, "completion_tokens": 3,
+                                                "total_tokens": 6}  # fmt: skip
+    assert opened.attempts == 1
+    assert fake_server.requests[0].json["stream"] is True
+    assert next(opened, "over") == "over"
+
+
+def test_a_stream_knows_its_times(face):
+    opened = face.stream()
+    assert (opened.timing.ttft, opened.timing.total) == (None, None)
+    list(opened)
+    timing = opened.timing
+    assert timing.started <= timing.first_chunk <= timing.first_content <= timing.last_chunk
+    assert 0 < timing.ttft <= timing.total
+    assert set(timing.as_dict()) == {"ttft", "inter_chunk", "total"}
+
+
+def test_a_head_without_content_is_not_the_first_token(face, fake_server):
+    events, go = chat_events("one"), threading.Event()
+    fake_server.enqueue(stream(events[0], Wait(go), *events[1:]))
+    opened = face.stream()
+    next(opened)
+    assert opened.timing.first_chunk is not None
+    assert opened.timing.ttft is None
+    go.set()
+    next(opened)
+    assert opened.timing.ttft is not None
+    opened.close()
+
+
+def test_chunks_are_delivered_as_they_come(face, fake_server):
+    events = chat_events("one two")
+    gates = [threading.Event() for _ in events[:5]]
+    steps = [step for event, gate in zip(events, gates, strict=False) for step in (event, Wait(gate))]
+    fake_server.enqueue(stream(*steps, *events[5:]))
+    opened = face.stream()
+    for gate in gates:
+        chunk = next(opened)
+        assert chunk.seq == gates.index(gate)
+        gate.set()
+    assert next(opened, None) is None
+    assert content(opened.completion) == "one two"
+
+
+def test_a_stream_can_be_read_at_once(face):
+    with face.stream() as opened:
+        assert content(opened.read()) == "one two three"
+
+
+def test_a_stream_is_open_before_its_first_chunk(face, fake_server):
+    go = threading.Event()
+    fake_server.enqueue(stream(Head(), Wait(go), *chat_events("one")))
+    opened = face.stream()
+    assert opened.attempts == 1
+    assert opened.completion["choices"] == []
+    go.set()
+    assert content(opened.read()) == "one"
+
+
+REPLIES = {
+    "a byte at a time": chat_stream("é\N{GRINNING FACE} one").but(pieces_of=1),
+    "gzip": chat_stream("é\N{GRINNING FACE} one").but(encoding="gzip"),
+    "gzip, a byte at a time": chat_stream("é\N{GRINNING FACE} one").but(
+        encoding="gzip", pieces_of=1
+    ),
+    "CRLF and comments": chat_stream("é\N{GRINNING FACE} one", newline="\r\n", sprinkle=SPRINKLES),
+    "lone CR": chat_stream("é\N{GRINNING FACE} one", newline="\r"),
+    "content-length": chat_stream("é\N{GRINNING FACE} one").but(framing="length"),
+    "ended by closing": chat_stream("é\N{GRINNING FACE} one").but(framing="close"),
+    "JSON, not streamed": chat_json("é\N{GRINNING FACE} one"),
+    "JSON, gzip": chat_json("é\N{GRINNING FACE} one").but(encoding="gzip", framing="chunked"),
+    "without a terminator": chat_stream("é\N{GRINNING FACE} one", done=False),
+    "without a finish reason": chat_stream("é\N{GRINNING FACE} one", finish_reason=None),
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+def test_the_answer_is_the_same_however_it_is_sent(face, fake_server, reply, streamed):
+    fake_server.enqueue(reply)
+    completion = face.stream().read() if streamed else face.ask()
+    assert content(completion) == "é\N{GRINNING FACE} one"
+    assert completion.usage.completion_tokens == 2
+    assert len(fake_server.requests) == 1
+
+
+def test_tool_calls_choices_and_reasoning_arrive_whole(face, fake_server):
+    calls = [ToolCall("a", "f", '{"x": 1}'), ToolCall("b", "g", "[]")]
+    options = {"tool_calls": calls, "reasoning": "hmm", "choices": 2}
+    fake_server.enqueue(chat_stream("", **options), chat_json("", **options))
+    for completion in (face.stream(n=2).read(), face.ask(n=2)):
+        for choice in completion.choices:
+            assert choice.message.reasoning_content == "hmm"
+            assert [call.id for call in choice.message.tool_calls] == ["a", "b"]
+            assert choice.message.tool_calls[0].function.arguments == '{"x": 1}'
+            assert choice.finish_reason == "tool_calls"
+        assert len(completion.choices) == 2
+
+
+# Connections
+
+
+def test_a_connection_is_used_again(face, fake_server):
+    for _ in range(3):
+        face.stream().read()
+        face.ask()
+    assert connections(fake_server) == [1] * 6
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+def test_a_refusal_does_not_cost_its_connection(face, fake_server, status):
+    fake_server.enqueue(*[api_error(status, headers={"retry-after": "0"}) for _ in range(20)])
+    for _ in range(20):
+        with pytest.raises(RitellmError):
+            face.stream(num_retries=0)
+    assert content(face.ask()) == "one two three"
+    assert connections(fake_server) == [1] * 21
+
+
+def test_an_error_inside_a_stream_does_not_cost_the_connection(face, fake_server):
+    fake_server.enqueue(sse_error(after=chat_events("one two")[:3], done=True))
+    with pytest.raises(InternalServerError):
+        face.stream().read()
+    face.ask()
+    assert connections(fake_server) == [1, 1]
+
+
+def test_a_server_that_holds_the_socket_open_is_not_waited_for(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one"), Stall()))
+    assert content(face.stream().read()) == "one"
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
+    face.ask()
+    assert connections(fake_server) == [1, 2]
+
+
+def test_a_server_that_goes_on_behind_the_terminator_is_not_read_to_its_end(face, fake_server):
+    endless = [b": ping\n\n" * 1000] * 2000
+    fake_server.enqueue(stream(*chat_events("one"), *endless))
+    assert content(face.stream().read()) == "one"
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
+
+
+LEAVING = {
+    "close": lambda opened: opened.close(),
+    "close twice": lambda opened: (opened.close(), opened.close()),
+    "with": lambda opened: opened.__exit__(None, None, None),
+}
+
+
+@pytest.mark.parametrize("leave", LEAVING.values(), ids=LEAVING)
+@pytest.mark.parametrize("taken", [0, 1, 2])
+def test_leaving_early_closes_the_connection(face, fake_server, leave, taken):
+    fake_server.enqueue(stream(*chat_events("one two")[:3], Stall()))
+    opened = face.stream()
+    for _ in range(taken):
+        next(opened)
+    leave(opened)
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
+    assert next(opened, "over") == "over"
+    assert content(face.ask()) == "one two three"
+
+
+def test_a_stream_that_is_dropped_is_closed_before_the_garbage_collector_comes(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:3], Stall()))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in face.stream():
+            break
+        face.settle()
+        fake_server.wait_until(lambda: fake_server.cancelled == 1)
+    finally:
+        gc.enable()
+
+
+def test_an_exception_of_the_caller_closes_the_connection(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:3], Stall()))
+    with pytest.raises(KeyError), face.stream() as opened:
+        next(opened)
+        raise KeyError
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
+
+
+def test_many_streams_at_once_do_not_wait_for_one_another(face, fake_server):
+    go = threading.Event()
+    events = chat_events("one two")
+    fake_server.script = lambda request: stream(events[0], Wait(go), *events[1:])
+    opened = [face.stream() for _ in range(30)]
+    assert fake_server.open_streams == 30
+    go.set()
+    assert {content(one.read()) for one in opened} == {"one two"}
+
+
+@BOTH
+def test_closing_the_client_closes_its_connections(make_face, fake_server):
+    made = make_face(base_url=fake_server.base_url, api_key=KEY)
+    made.ask()
+    made.close()
+    made = make_face(base_url=fake_server.base_url, api_key=KEY)
+    made.ask()
+    made.close()
+    assert connections(fake_server) == [1, 2]
+
+
+# What breaks
+
+
+def unused_address():
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        return f"http://127.0.0.1:{tcp.getsockname()[1]}/v1"
+
+
+@BOTH
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_refused_connection_names_the_address(make_face, streamed):
+    address = unused_address()
+    with closing(make_face(base_url=address, api_key=KEY, retry=AT_ONCE)) as made:
+        with pytest.raises(APIConnectionError, match="cannot connect to") as caught:
+            made.ask(stream=streamed)
+    error = caught.value
+    assert address in str(error)
+    assert error.retryable
+    assert error.attempts == 3
+    assert error.partial is None
+    assert (error.provider, error.model) == ("openai", "fake-model")
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(
+    ("cut", "framing", "cls"),
+    [
+        (Reset(), "chunked", APIConnectionError),
+        (Reset(), "length", APIConnectionError),
+        (Reset(), "close", APIConnectionError),
+        (Close(), "chunked", APIConnectionError),
+        (Close(), "length", APIConnectionError),
+        (Close(), "close", StreamTruncatedError),  # a clean end, as far as HTTP can tell
+        (End(), "chunked", StreamTruncatedError),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_stream_that_is_cut_is_an_error_with_what_came(
+    face, fake_server, cut, framing, cls, count, streamed
+):
+    events = chat_events("one two")
+    rest = events[count:] if framing == "length" else []  # never sent, but announced
+    fake_server.script = lambda request: stream(*events[:count], cut, *rest, framing=framing)
+    got = []
+    with pytest.raises(cls) as caught:
+        if streamed:
+            got.extend(face.stream())
+        else:
+            face.ask()
+    error = caught.value
+    # aiohttp takes a reset of a body that ends with its connection for that end.
+    assert type(error) is cls or framing == "close"
+    assert error.retryable
+    assert content(error.partial) == ("", "one two")[count == 3]
+    # Delivered chunks are not asked for again; where none was, the whole is asked again.
+    assert len(fake_server.requests) == error.attempts == (1 if streamed else 3)
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.open_streams == 0)
+
+
+@pytest.mark.parametrize("cut", [Reset(), Close()])
+@pytest.mark.parametrize("count", [4, 5, 6])  # the finish, the usage, the terminator
+def test_a_cut_behind_the_answer_is_no_error(face, fake_server, cut, count):
+    fake_server.enqueue(stream(*chat_events("one two")[:count], cut))
+    completion = face.stream().read()
+    assert content(completion) == "one two"
+    assert (completion.usage is None) is (count == 4)
+    assert content(face.ask()) == "one two three"
+
+
+def test_chunks_before_a_cut_are_delivered_before_its_error(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:3], Reset()))
+    opened = face.stream()
+    assert text([next(opened) for _ in range(3)]) == "one two"
+    with pytest.raises(APIConnectionError) as caught:
+        next(opened)
+    assert content(caught.value.partial) == content(opened.completion) == "one two"
+    assert next(opened, "over") == "over"
+
+
+BROKEN = {
+    "HTML": (html_page(), APIResponseValidationError),
+    "broken JSON": (stream(b"data: {broken\n\n"), APIResponseValidationError),
+    "an error event": (stream(error_event("invalid_request_error")), BadRequestError),
+    "an error in JSON": (api_error(200, "invalid_request_error"), BadRequestError),
+    "broken gzip": (
+        raw(b"no gzip", "text/event-stream", headers={"content-encoding": "gzip"}),
+        APIConnectionError,
+    ),
+    "no HTTP": (None, APIConnectionError),
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("reply", "cls"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_answer_is_an_error(face, fake_server, reply, cls, streamed):
+    base_url = fake_server.base_url
+    if reply is None:
+        ear = socket.create_server(("127.0.0.1", 0))
+
+        def babble():
+            tcp, _ = ear.accept()
+            with tcp:
+                tcp.recv(1)
+                tcp.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        base_url = f"http://127.0.0.1:{ear.getsockname()[1]}/v1"
+    else:
+        fake_server.enqueue(reply)
+    with pytest.raises(cls) as caught:
+        opened = face.ask(base_url=base_url, num_retries=0, stream=streamed)
+        if streamed:
+            Stepped(face.loop, opened).read() if isinstance(face, Async) else opened.read()
+    assert type(caught.value) is cls
+    assert caught.value.partial is None
+    if reply is None:
+        thread.join()
+        ear.close()
+
+
+def test_a_refusal_of_a_stream_is_raised_where_it_is_opened(face, fake_server):
+    fake_server.enqueue(api_error(401, code="invalid_api_key", message=f"bad key {KEY}"))
+    with pytest.raises(AuthenticationError) as caught:
+        face.stream()
+    error = caught.value
+    assert str(error) == "openai/fake-model: bad key [key]"
+    assert (error.status_code, error.code, error.attempts) == (401, "invalid_api_key", 1)
+    assert pickle.loads(pickle.dumps(error)).message == error.message
+    assert KEY not in "".join(traceback.format_exception(error))
+
+
+def test_the_http_library_does_not_show_through(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:3], Reset()))
+    with pytest.raises(APIConnectionError) as caught:
+        face.stream().read()
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+# Timeouts
+
+SHORT = 0.1
+FOREVER = 3600.0
+PINGS = [step for _ in range(100) for step in (Send(b": ping\n\n"), Pause(0.01))]
+
+
+def limits(**given):
+    everything = {"connect": FOREVER, "first_chunk": FOREVER, "inter_chunk": FOREVER}
+    return Timeouts(**(everything | given))
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("first_chunk", [Stall()]),
+        ("first_chunk", [Head(), Stall()]),
+        ("first_chunk", PINGS),  # pings are no progress
+        ("first_chunk", [Send(b"data: {"), Stall()]),
+        ("inter_chunk", [*map(Send, chat_events("one two")[:3]), Stall()]),
+        ("inter_chunk", [*map(Send, chat_events("one two")[:3]), *PINGS]),
+        ("total", [*map(Send, chat_events("one two")[:3]), Stall()]),
+        ("total", [*map(Send, chat_events("one two")[:3]), *PINGS]),
+    ],
+)
+def test_a_stream_without_progress_times_out(face, fake_server, name, steps, streamed):
+    tail = chat_events("late", usage=False)
+    fake_server.script = lambda request: stream(*steps, *tail)
+    with pytest.raises(Timeout) as caught:
+        if streamed:
+            face.stream(timeout=limits(**{name: SHORT}), num_retries=0).read()
+        else:
+            face.ask(timeout=limits(**{name: SHORT}), num_retries=0)
+    error = caught.value
+    assert f"the {name} timeout of 0.1 s" in error.message
+    assert error.code == f"{name}_timeout"
+    assert error.status_code == 408
+    assert error.retryable is (name != "total")
+    began = name != "first_chunk"
+    assert (error.partial is not None) is began
+    face.settle()
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
+
+
+def test_pings_are_no_timeout_while_chunks_come(face, fake_server):
+    events = chat_events([str(n) for n in range(30)])
+    steps = [step for event in events for step in (Send(b": ping\n\n"), Pause(0.01), Send(event))]
+    fake_server.enqueue(stream(*steps))
+    completion = face.stream(timeout=limits(first_chunk=0.2, inter_chunk=0.2)).read()
+    assert content(completion) == "".join(map(str, range(30)))
+
+
+def test_the_total_holds_though_chunks_keep_coming(face, fake_server):
+    events = chat_events([str(n) for n in range(100)])
+    fake_server.enqueue(stream(*[step for event in events for step in (Send(event), Pause(0.01))]))
+    with pytest.raises(Timeout, match="total") as caught:
+        face.stream(timeout=limits(total=SHORT)).read()
+    assert content(caught.value.partial).startswith("0")
+    assert len(fake_server.requests) == 1
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_slow_caller_is_not_the_providers_delay(face, fake_server, taken):
+    events, go = chat_events("one two"), threading.Event()
+    fake_server.enqueue(stream(Head(), *events[:taken], Wait(go), *events[taken:]))
+    opened = face.stream(timeout=limits(first_chunk=SHORT, inter_chunk=SHORT), num_retries=0)
+    chunks = [next(opened) for _ in range(taken)]
+    face.pause(1.5 * SHORT)
+    go.set()
+    assert text([*chunks, *opened]) == "one two"
+
+
+def test_a_caller_that_is_at_work_is_left_alone(fake_server):
+    """The watchdog cancels a wait for the provider, never what the caller does in between."""
+    events, go = chat_events("one two"), threading.Event()
+    fake_server.enqueue(stream(Head(), Wait(go), *events))
+
+    async def main():
+        async with AsyncClient(base_url=fake_server.base_url, api_key=KEY) as client:
+            short = limits(first_chunk=0.05, inter_chunk=0.05)
+            opened = await client.completion(MODEL, MESSAGES, stream=True, timeout=short)
+            await asyncio.sleep(0.1)
+            go.set()
+            chunks = []
+            async for chunk in opened:
+                chunks.append(chunk)
+                if len(chunks) == 1:
+                    await asyncio.sleep(0.1)
+            return text(chunks)
+
+    assert asyncio.run(main()) == "one two"
+
+
+def test_a_timeout_before_the_first_chunk_is_retried(face, fake_server):
+    fake_server.enqueue(stream(Head(), *PINGS))
+    opened = face.stream(timeout=limits(first_chunk=SHORT))
+    assert content(opened.read()) == "one two three"
+    assert opened.attempts == 2
+
+
+def test_a_whole_answer_has_the_time_of_a_first_chunk(face, fake_server):
+    body = chat_json("late").steps[0].data
+    late = chat_json("late").but(steps=[Send(body[:50]), Stall()], framing="chunked")
+    fake_server.enqueue(late)
+    with pytest.raises(Timeout, match="first_chunk"):
+        face.ask(timeout=limits(first_chunk=SHORT), num_retries=0)
+
+
+RAISED = {
+    httpx.ConnectTimeout: (Timeout, "the connect timeout of 7 s"),
+    httpx.PoolTimeout: (Timeout, "the connect timeout of 7 s"),
+    httpx.WriteTimeout: (Timeout, "could not be sent"),
+    httpx.ReadTimeout: (Timeout, "the first_chunk timeout"),
+    httpx.ConnectError: (APIConnectionError, "cannot connect to http://127.0.0.1"),
+    httpx.ReadError: (APIConnectionError, "broke"),
+    httpx.WriteError: (APIConnectionError, "broke"),
+    httpx.RemoteProtocolError: (APIConnectionError, "broke"),
+    httpx.ProxyError: (APIConnectionError, "broke"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("raised", "expected"), RAISED.items(), ids=lambda x: getattr(x, "__name__", ""))
+def test_every_failure_of_the_network_has_our_name(make_face, raised, expected):
+    seen = []
+
+    def fail(request):
+        seen.append(request.extensions["timeout"])
+        raise raised("")
+
+    cls, says = expected
+    made = make_face(
+        transport=httpx.MockTransport(fail), base_url="http://127.0.0.1/v1", api_key=KEY,
+        retry=AT_ONCE, timeout=Timeouts(connect=7),
+    )  # fmt: skip
+    with closing(made), pytest.raises(cls, match=says) as caught:
+        made.ask()
+    assert type(caught.value) is cls
+    assert len(seen) == caught.value.attempts == 3
+    assert {limit["connect"] for limit in seen} == {7}
+
+
+@BOTH
+@pytest.mark.parametrize("address", ["http://", "http:///v1", "https://[::1", "http://127.0.0.1:x/"])
+def test_what_is_no_address_is_not_asked_again(make_face, address):
+    with closing(make_face(base_url=address, api_key=KEY, retry=AT_ONCE)) as made:
+        with pytest.raises(RitellmError, match="address") as caught:
+            made.ask()
+    assert not caught.value.retryable
+
+
+# Retries
+
+OK = chat_stream("fine")
+AGAIN = {
+    "429, retry-after 0": api_error(429, headers={"retry-after": "0"}),
+    "429, retry-after-ms": api_error(429, headers={"retry-after-ms": "1"}),
+    "408": api_error(408),
+    "409": api_error(409),
+    "500": api_error(500),
+    "502, HTML": html_page(502),
+    "503": api_error(503),
+    "529": api_error(529, "overloaded_error"),
+    "reset before the head": Reply(steps=[Reset()]),
+    "closed before the head": Reply(steps=[Close()]),
+    "reset after the head": stream(Head(), Reset()),
+    "an empty stream": stream(),
+    "nothing but [DONE]": stream(sse("[DONE]")),
+    "an error event first": sse_error("overloaded_error"),
+    "half a first event": stream(chat_events("one")[0][:50], Reset()),
+    "an empty JSON body": raw(b"", "application/json"),
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize("failure", AGAIN.values(), ids=AGAIN)
+def test_what_passes_is_tried_again_before_the_first_chunk(face, fake_server, failure, streamed):
+    fake_server.enqueue(failure, failure, OK)
+    completion = face.stream().read() if streamed else face.ask()
+    assert content(completion) == "fine"
+    assert len(fake_server.requests) == 3
+    assert len({request.body for request in fake_server.requests}) == 1
+
+
+FINAL = {
+    "400": (api_error(400), BadRequestError),
+    "401": (api_error(401), AuthenticationError),
+    "404": (api_error(404), ritellm.NotFoundError),
+    "422": (api_error(422), ritellm.UnprocessableEntityError),
+    "no money": (api_error(429, "insufficient_quota", "insufficient_quota"), RateLimitError),
+    "wait till tomorrow": (api_error(429, headers={"retry-after": "86400"}), RateLimitError),
+    "a bad request in a stream": (sse_error("invalid_request_error"), BadRequestError),
+    "HTML": (html_page(), APIResponseValidationError),
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("failure", "cls"), FINAL.values(), ids=FINAL)
+def test_what_will_not_pass_is_raised_at_once(face, fake_server, failure, cls, streamed):
+    fake_server.enqueue(failure)
+    with pytest.raises(cls) as caught:
+        if streamed:
+            face.stream().read()
+        else:
+            face.ask()
+    assert type(caught.value) is cls
+    assert len(fake_server.requests) == caught.value.attempts == 1
+
+
+@pytest.mark.parametrize("arguments", [{"num_retries": 0}, {"num_retries": 3}, {"max_retries": 1}])
+def test_the_number_of_retries_is_the_callers(face, fake_server, arguments):
+    [retries] = arguments.values()
+    fake_server.script = lambda request: api_error(503, message=f"no. {len(fake_server.requests)}")
+    with pytest.raises(ServiceUnavailableError) as caught:
+        face.ask(**arguments)
+    assert len(fake_server.requests) == caught.value.attempts == retries + 1
+    assert caught.value.message == f"no. {retries + 1}"  # the last word
+
+
+def test_an_attempt_is_told_from_the_next(face, fake_server):
+    fake_server.enqueue(api_error(500), OK)
+    opened = face.stream()
+    chunks = list(opened)
+    assert opened.attempts == 2
+    assert [(chunk.attempt, chunk.seq) for chunk in chunks] == [(2, n) for n in range(len(chunks))]
+
+
+def test_a_delay_that_would_end_after_the_total_is_not_waited(face, fake_server):
+    fake_server.enqueue(api_error(429, headers={"retry-after": "60"}))
+    with pytest.raises(RateLimitError) as caught:
+        face.ask(timeout=limits(total=30))
+    assert caught.value.retry_after == 60
+    assert len(fake_server.requests) == 1
+
+
+@pytest.mark.parametrize("cut", [Reset(), End(), Send(error_event())])
+def test_after_the_first_chunk_nothing_is_asked_again_by_itself(face, fake_server, cut):
+    fake_server.enqueue(stream(*chat_events("one two")[:1], cut))
+    opened = face.stream()
+    with pytest.raises(RitellmError):
+        list(opened)
+    assert opened.attempts == len(fake_server.requests) == 1
+
+
+def test_restart_delivers_the_new_attempt_from_its_beginning(face, fake_server):
+    events = chat_events("one two")
+    fake_server.enqueue(stream(*events[:3], Reset()), stream(*events[:2], error_event()), OK)
+    opened = face.stream(on_interrupt="restart")
+    chunks = list(opened)
+    places = [(chunk.attempt, chunk.seq) for chunk in chunks]
+    assert places[:5] == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+    assert places[5:] == [(3, n) for n in range(len(places) - 5)]
+    assert text(chunks) == content(opened.completion) == "fine"
+    assert opened.attempts == 3
+
+
+def test_restarts_are_counted_as_retries(face, fake_server):
+    said = iter(["one two", "three four", "five six"])
+    fake_server.script = lambda request: stream(*chat_events(next(said))[:3], Reset())
+    got = []
+    with pytest.raises(APIConnectionError) as caught:
+        got.extend(face.stream(on_interrupt="restart"))
+    assert len(fake_server.requests) == 3
+    assert content(caught.value.partial) == text(got) == "five six"
+
+
+def test_a_final_error_is_not_restarted(face, fake_server):
+    fake_server.enqueue(sse_error("invalid_request_error", after=chat_events("one two")[:3]))
+    with pytest.raises(BadRequestError):
+        list(face.stream(on_interrupt="restart"))
+    assert len(fake_server.requests) == 1
+
+
+def test_a_refused_connection_is_tried_again(monkeypatch):
+    for make_face in (Sync, Async):
+        answers = iter([httpx.ConnectError("refused"), None])
+
+        def answer(request, answers=answers):
+            if error := next(answers):
+                raise error
+            return httpx.Response(
+                200, stream=httpx.ByteStream(b"".join(chat_events("fine"))),
+                headers={"content-type": "text/event-stream"},
+            )  # fmt: skip
+
+        made = make_face(
+            transport=httpx.MockTransport(answer), base_url="http://x/v1", api_key=KEY, retry=AT_ONCE
+        )
+        with closing(made):
+            assert content(made.ask()) == "fine"
+        assert next(answers, "over") == "over"
+
+
+# Only asynchronous
+
+
+def run_async(server, work):
+    async def main():
+        async with AsyncClient(base_url=server.base_url, api_key=KEY, retry=AT_ONCE) as client:
+            return await work(client)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("steps", [[Stall()], [Head(), Stall()], [*map(Send, chat_events()[:2]), Stall()]])
+def test_a_task_that_is_cancelled_leaves_its_stream(fake_server, steps):
+    fake_server.enqueue(stream(*steps))
+
+    async def work(client):
+        async def read():
+            opened = await client.completion(MODEL, MESSAGES, stream=True)
+            return await opened.read()
+
+        task = asyncio.create_task(read())
+        await fake_server.await_until(lambda: fake_server.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await fake_server.await_until(lambda: fake_server.cancelled == 1)
+
+    run_async(fake_server, work)
+    assert len(fake_server.requests) == 1
+
+
+def test_a_timeout_of_the_callers_own_is_the_callers(fake_server):
+    fake_server.enqueue(stream(*chat_events()[:2], Stall()))
+
+    async def work(client):
+        opened = await client.completion(MODEL, MESSAGES, stream=True)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(opened.read(), 0.05)
+        assert not asyncio.current_task().cancelled()
+        return await client.completion(MODEL, MESSAGES)
+
+    assert content(run_async(fake_server, work)) == "one two three"
+
+
+def test_after_our_timeout_the_task_goes_on(fake_server):
+    fake_server.enqueue(stream(*chat_events()[:2], Stall()))
+
+    async def work(client):
+        opened = await client.completion(MODEL, MESSAGES, stream=True, timeout=0.05)
+        with pytest.raises(Timeout):
+            await opened.read()
+        await asyncio.sleep(0)
+        async with contextlib.AsyncExitStack():
+            answer = await asyncio.wait_for(client.completion(MODEL, MESSAGES), 5)
+        cancelling = getattr(asyncio.current_task(), "cancelling", lambda: 0)
+        return answer, cancelling()
+
+    answer, cancelling = run_async(fake_server, work)
+    assert content(answer) == "one two three"
+    assert cancelling == 0
+
+
+def test_many_tasks_share_a_client(fake_server):
+    async def work(client):
+        def ask(word):
+            return client.completion(MODEL, [{"role": "user", "content": word}])
+
+        words = [f"word-{n}" for n in range(100)]
+        return words, [content(answer) for answer in await asyncio.gather(*map(ask, words))]
+
+    words, answers = run_async(fake_server, work)
+    assert answers == words
+
+
+# The functions, and what they share
+
+
+@pytest.fixture
+def arguments(fake_server):
+    return {"base_url": fake_server.base_url, "api_key": KEY, "retry": AT_ONCE}
+
+
+def test_completion_shares_its_connections(fake_server, arguments):
+    assert content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
+    with ritellm.completion(MODEL, MESSAGES, stream=True, **arguments) as opened:
+        assert text(opened) == "one two three"
+    assert connections(fake_server) == [1, 1]
+
+
+def test_threads_share_a_client(fake_server, arguments):
+    def ask(number):
+        said = f"word-{number}"
+        answer = ritellm.completion(MODEL, [{"role": "user", "content": said}], **arguments)
+        return content(answer) == said
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(80)))
+    assert fake_server.connections <= 8
+
+
+def test_acompletion_works_in_one_event_loop_after_the_other(fake_server, arguments):
+    async def twice():
+        answer = await ritellm.acompletion(MODEL, MESSAGES, **arguments)
+        opened = await ritellm.acompletion(MODEL, MESSAGES, stream=True, **arguments)
+        return content(answer), text([chunk async for chunk in opened])
+
+    for _ in range(2):
+        assert asyncio.run(twice()) == ("one two three", "one two three")
+    gc.collect()  # a connection that was left open would warn now
+    assert connections(fake_server) == [1, 1, 2, 2]
+
+
+def test_acompletion_in_many_tasks_at_once_makes_one_client(fake_server, arguments):
+    async def ask_ten():
+        return await asyncio.gather(
+            *[ritellm.acompletion(MODEL, MESSAGES, **arguments) for _ in range(10)]
+        )
+
+    assert [content(answer) for answer in asyncio.run(ask_ten())] == ["one two three"] * 10
+    gc.collect()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_makes_connections_of_its_own(fake_server, arguments):
+    assert content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            same = content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
+            again = asyncio.run(ritellm.acompletion(MODEL, MESSAGES, **arguments))
+            status = 0 if same and content(again) == "one two three" else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
+    assert connections(fake_server) == [1, 2, 3, 1]
+
+
+# The two faces are one
+
+# What the other face has no need of: a constructor cannot wait, and `batches` is for the event loop
+# that reads many streams.
+ONLY_ASYNC = {"open", "batches"}
+
+
+def public(cls):
+    return {name for name in dir(cls) if not name.startswith("_")}
+
+
+def test_the_two_faces_have_the_same_methods():
+    assert public(Client) == public(AsyncClient)
+    renamed = {{"aclose": "close"}.get(name, name) for name in public(AsyncStream)}
+    assert renamed - ONLY_ASYNC == public(Stream)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Client.completion, AsyncClient.completion),
+        (ritellm.completion, ritellm.acompletion),
+        (Client.close, AsyncClient.close),
+        (Stream.read, AsyncStream.read),
+        (Stream.close, AsyncStream.aclose),
+    ],
+)
+def test_the_two_faces_take_the_same_arguments(one, other):
+    def taken(function):
+        return [
+            (name, parameter.kind, parameter.default)
+            for name, parameter in inspect.signature(function).parameters.items()
+        ]
+
+    assert taken(one) == taken(other)

@@ -1,0 +1,116 @@
+"""When to ask again, and how long to wait first, as tables: no clock, no dice, no waiting."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ritellm.errors import APIConnectionError, BadRequestError, RateLimitError
+from ritellm.retry import RetryPolicy, retry_after
+
+BUSY = RateLimitError("busy")
+
+
+def asks(seconds):
+    return RateLimitError("busy", retry_after=seconds)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "jitter", "expected"),
+    [
+        (1, 0.0, 0.25),
+        (1, 0.5, 0.375),
+        (2, 0.0, 0.5),
+        (3, 0.0, 1.0),
+        (6, 0.0, 8.0),
+        (7, 0.0, 10.0),  # half of the longest delay
+        (9, 0.0, 10.0),
+        (9, 0.5, 15.0),
+        (2000, 0.5, 15.0),
+    ],
+)
+def test_the_delay_doubles_up_to_the_longest_and_is_spread(attempt, jitter, expected):
+    policy = RetryPolicy(num_retries=10_000)
+    assert policy.delay(attempt, BUSY, jitter) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("num_retries", "attempt", "again"),
+    [(2, 1, True), (2, 2, True), (2, 3, False), (0, 1, False), (1, 1, True), (1, 2, False)],
+)
+def test_the_number_of_retries_does_not_count_the_first_attempt(num_retries, attempt, again):
+    delay = RetryPolicy(num_retries=num_retries).delay(attempt, BUSY, 0.5)
+    assert (delay is not None) is again
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (BUSY, True),
+        (APIConnectionError("gone"), True),
+        (BadRequestError("no"), False),
+        (RateLimitError("no money", retryable=False), False),
+        (BadRequestError("but again", retryable=True), True),
+    ],
+)
+def test_the_error_knows_if_asking_again_can_help(error, again):
+    assert (RetryPolicy().delay(1, error, 0.5) is not None) is again
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "jitter", "expected"),
+    [
+        (RetryPolicy(), 7.0, 0.0, 7.025),  # never earlier, and not all at once
+        (RetryPolicy(), 7.0, 0.5, 7.0375),
+        (RetryPolicy(), 0.0, 0.0, 0.025),
+        (RetryPolicy(), 120.0, 0.0, 120.025),
+        (RetryPolicy(), 120.1, 0.0, None),  # believed, and not waited for
+        (RetryPolicy(), float("inf"), 0.0, None),
+        (RetryPolicy(longest_wait=3.0), 4.0, 0.0, None),
+        (RetryPolicy(longest_delay=1.0), 60.0, 0.0, 60.025),  # a floor, not a ceiling
+    ],
+)
+def test_what_the_provider_asks_for_is_a_floor(policy, asked, jitter, expected):
+    delay = policy.delay(1, asks(asked), jitter)
+    assert delay == (None if expected is None else pytest.approx(expected))
+
+
+@given(
+    attempt=st.integers(1, 60),
+    jitter=st.floats(0, 1, exclude_max=True),
+    asked=st.none() | st.floats(0, 120),
+)
+def test_no_delay_is_negative_or_earlier_than_asked_or_endless(attempt, jitter, asked):
+    delay = RetryPolicy(num_retries=60).delay(attempt, asks(asked), jitter)
+    assert (asked or 0.0) <= delay <= (asked or 0.0) + 20.0
+
+
+DATE = "Sun, 22 Nov 2026 20:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": " 2 "}, 2.0),
+        ({"retry-after": "-1"}, 0.0),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),  # the finer one
+        ({"retry-after-ms": "x", "retry-after": "1"}, 1.0),
+        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": DATE}, 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 19:59:00 GMT", "date": DATE}, 0.0),
+        ({"retry-after": "Sunday, 22-Nov-26 20:01:00 GMT", "date": DATE}, 60.0),  # RFC 850
+        ({"retry-after": "Sun Nov 22 20:01:00 2026", "date": DATE}, 60.0),  # asctime: no zone
+        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT"}, None),  # against which clock?
+        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": "now"}, None),
+        ({"date": DATE}, None),
+    ],
+)
+def test_retry_after_is_read_in_seconds_milliseconds_and_as_a_date(headers, expected):
+    assert retry_after(headers) == expected

@@ -1,0 +1,155 @@
+"""What a chunk and a completion are to those who hold one: dicts that can be read by attribute."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import orjson
+import pytest
+
+from ritellm.types import Chunk, Completion, Endpoint, Fields, HttpRequest, Provider, Timeouts
+
+KEY = "sk-abcdefghijklmnop"
+
+
+def json() -> dict:
+    return {
+        "id": "c1",
+        "choices": [
+            {
+                "index": 0,
+                "delta": {
+                    "content": "hi",
+                    "tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}],
+                },
+            }
+        ],
+        "usage": {"prompt_tokens_details": {"cached_tokens": 7}},
+        "x_new": {"deep": [{"er": 1}]},
+    }
+
+
+def test_an_attribute_and_an_item_are_the_same_object_at_any_depth():
+    chunk = Chunk(json())
+    assert chunk.choices[0].delta is chunk["choices"][0]["delta"]
+    call = chunk.choices[0].delta.tool_calls[0]
+    assert call.function.name == "f"
+    assert call is chunk["choices"][0]["delta"]["tool_calls"][0]
+    assert chunk.usage.prompt_tokens_details.cached_tokens == 7
+    assert chunk.x_new.deep[0].er == 1
+    assert chunk == json()
+
+
+def test_reading_by_attribute_changes_nothing():
+    chunk = Chunk(json())
+    assert chunk.choices[0].delta.tool_calls[0].function.arguments == "{}"
+    assert chunk == json()
+    assert orjson.dumps(chunk) == orjson.dumps(json())
+
+
+def test_a_known_field_that_is_missing_reads_as_none():
+    chunk = Chunk(choices=[{"index": 0, "delta": {}}])
+    assert chunk.usage is None
+    assert chunk.choices[0].finish_reason is None
+    assert chunk.choices[0].delta.content is None
+    assert chunk.choices[0].delta.tool_calls is None
+    assert "usage" not in chunk
+
+
+def test_an_unknown_field_is_an_error_that_names_the_known_ones():
+    with pytest.raises(AttributeError, match=r"no field 'contnet'; there are id, choices, usage"):
+        _ = Chunk(json()).contnet
+    assert not hasattr(Chunk(json()), "__array__")
+    assert not hasattr(Fields(), "model_dump")
+
+
+def test_an_attribute_can_be_set_at_any_depth():
+    chunk = Chunk(json())
+    chunk.choices[0].delta.content = "new"
+    chunk.id = "c2"
+    chunk.choices.append({"index": 1, "delta": {"content": "later"}})
+    assert chunk["choices"][0]["delta"]["content"] == "new"
+    assert chunk["id"] == "c2"
+    assert chunk.choices[1].delta.content == "later"
+
+
+def test_a_chunk_knows_its_place_and_keeps_it_out_of_the_json():
+    chunk = Chunk(json())
+    assert (chunk.attempt, chunk.seq) == (1, None)
+    assert chunk.place(2, 5) is chunk
+    assert (chunk.attempt, chunk.seq) == (2, 5)
+    chunk.attempt, chunk.seq = 3, 6
+    assert (chunk.attempt, chunk.seq) == (3, 6)
+    assert chunk == json()
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": lambda value, protocol=protocol: pickle.loads(
+            pickle.dumps(value, protocol)
+        )
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copies_are_equal_and_of_the_same_type(copied):
+    chunk = Chunk(json()).place(2, 5)
+    assert chunk.choices[0].delta.content == "hi"  # some of it wrapped, some not
+    twin = copied(chunk)
+    assert type(twin) is Chunk
+    assert twin is not chunk
+    assert twin == json()
+    assert (twin.attempt, twin.seq) == (2, 5)
+    completion = copied(Completion(choices=[{"message": {"content": "hi"}}]))
+    assert type(completion) is Completion
+    assert completion.choices[0].message.content == "hi"
+
+
+def test_a_deep_copy_shares_nothing():
+    chunk = Chunk(json())
+    twin = copy.deepcopy(chunk)
+    twin.choices[0].delta.content = "changed"
+    assert chunk == json()
+
+
+def test_it_becomes_json_as_a_dict_does():
+    chunk = Chunk(json()).place(2, 5)
+    assert chunk.choices[0].delta.content == "hi"
+    assert orjson.loads(orjson.dumps(chunk)) == json()
+
+
+def test_the_key_is_in_no_repr():
+    endpoint = Endpoint(Provider("openai", "openai_chat"), "https://x/v1", KEY)
+    request = HttpRequest("https://x/v1", {"authorization": f"Bearer {KEY}"}, KEY.encode())
+    assert KEY not in repr(endpoint) + str(endpoint) + repr(request) + str(request)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "scrubbed"),
+    [
+        (KEY, f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: [key]."),
+        (KEY, "nothing to hide", "nothing to hide"),
+        (None, "no key at all", "no key at all"),
+        ("", "an empty key", "an empty key"),
+    ],
+)
+def test_the_key_is_scrubbed_from_messages(key, text, scrubbed):
+    assert Endpoint(Provider("p", "w"), "https://x", key).scrub(text) == scrubbed
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, Timeouts()),
+        (2.5, Timeouts(connect=2.5, first_chunk=2.5, inter_chunk=2.5, total=None)),
+        (3, Timeouts(connect=3, first_chunk=3, inter_chunk=3, total=None)),
+        (Timeouts(total=9), Timeouts(total=9)),
+    ],
+)
+def test_a_plain_number_sets_all_timeouts_but_the_total(given, expected):
+    assert Timeouts.of(given) == expected
