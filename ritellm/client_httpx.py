@@ -43,7 +43,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, httpx.ReadTimeout):
         name = call.deadline[1] if call.deadline else "first_chunk"
         return call.timed_out(name)
-    where = call.plan.endpoint.base_url or "the local model server"
+    where = call.current.endpoint.base_url
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):

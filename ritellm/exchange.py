@@ -44,17 +44,17 @@ class Exchange:
         self.error: RitellmError | None = None
         self.sum = ChunkSum()
         self._request = request
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: _Body | None = None
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
         try:
-            request = self._wire.build_request(self._request, self._endpoint)
+            request = self._wire.build_request(self._request, self.endpoint)
         except orjson.JSONEncodeError as error:
             raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
-        return self._endpoint.signer(request) if self._endpoint.signer else request
+        return self.endpoint.signer(request) if self.endpoint.signer else request
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the status and the headers (lower-case names) of the answer."""
@@ -133,9 +133,9 @@ class Exchange:
         )
 
     def _fail(self, error: RitellmError) -> None:
-        error.provider = self._endpoint.provider.name
+        error.provider = self.endpoint.provider.name
         error.model = self._request.model
-        error.message = self._endpoint.scrub(error.message)
+        error.message = self.endpoint.scrub(error.message)
         error.args = (error.message,)
         error.attempts = self.attempt
         self.error = error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm import arguments
 from ritellm.attachments import attach
 from ritellm.call import OnInterrupt, Plan
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
@@ -77,24 +78,28 @@ def plan(
         messages=attach(_messages(messages), local_files),
         params=_params(params, drop_params),
         stream=bool(stream),
-        extra_body={**_json_object(additional_params), **(extra_body or {})},
+        extra_body={**_json_object(additional_params), **arguments.body(extra_body)},
         drop_params=drop_params,
     )
     endpoint = resolve(
         provider,
         environ,
         wire=wire,
-        base_url=base_url or api_base,
+        base_url=arguments.address(base_url or api_base),
         api_key=api_key,
         options=options,
     )
-    headers = {**_headers(endpoint), **(extra_headers or {})}
+    headers = {**_headers(endpoint), **arguments.headers(extra_headers)}
     if on_interrupt not in ("raise", "restart"):
         raise InvalidRequestError(f"on_interrupt is 'raise' or 'restart', not {on_interrupt!r}")
     retries = num_retries if num_retries is not None else max_retries
-    policy = _policy(retry, retries)
-    request = replace(request, extra_headers=headers)
-    return Plan(request, endpoint, Timeouts.of(timeout), policy, on_interrupt)
+    return Plan(
+        replace(request, extra_headers=headers),
+        arguments.with_clean_key(endpoint),
+        arguments.timeouts(timeout),
+        arguments.policy(retry, retries),
+        on_interrupt,
+    )
 
 
 def _named(model: str, provider: str | None, deployment: str | None) -> str:
@@ -104,11 +109,6 @@ def _named(model: str, provider: str | None, deployment: str | None) -> str:
     if provider and isinstance(model, str) and not model.startswith(f"{provider}/"):
         return f"{provider}/{model}"
     return model
-
-
-def _policy(retry: RetryPolicy | None, retries: int | None) -> RetryPolicy:
-    policy = retry or RetryPolicy()
-    return policy if retries is None else replace(policy, num_retries=retries)
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:

@@ -83,5 +83,7 @@ class Watchdog:
 
 def _cancelling() -> int:
     """Return how many cancellations the current task has been asked for and not taken back."""
+    if sys.version_info < (3, 11):
+        return 0
     task = asyncio.current_task()
-    return task.cancelling() if sys.version_info >= (3, 11) and task is not None else 0
+    return task.cancelling() if task is not None else 0

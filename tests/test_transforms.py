@@ -155,6 +155,31 @@ def test_a_request_that_is_no_request_is_a_dead_letter_and_nothing_is_sent(fake_
     assert fake_server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"base_url": "http://127.0.0.1:9/evil"}, "base_url"),
+        ({"api_key": "x"}, "api_key"),
+        ({"extra_headers": {"x": "y"}}, "extra_headers"),
+        ({"local_files": True}, "local_files"),
+        ({"model": "groq/m"}, "'groq'"),
+    ],
+)
+def test_a_row_cannot_send_our_key_elsewhere(fake_server, body, words, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with pipeline() as p:
+        done = prompts(p, prompt("a", **body)) | asked(fake_server)
+        told = done.dead_letters | beam.Map(lambda d: (d.error_type, words in d.message))
+        assert_that(told, equal_to([("InvalidRequestError", True)]))
+    assert fake_server.requests == []
+
+
+def test_a_row_may_choose_another_model_of_the_provider(fake_server):
+    with pipeline() as p:
+        prompts(p, prompt("a", model="openai/other")) | asked(fake_server)
+    assert fake_server.requests[0].json["model"] == "other"
+
+
 def test_a_prompts_own_parameters_go_before_the_transforms(fake_server):
     rows = [prompt("a", temperature=0.5), prompt("b")]
     with pipeline() as p:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.prepare import CALLER_ONLY
+from ritellm.providers import split_model
 from ritellm.types import Chunk
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
@@ -44,7 +46,8 @@ class Ask:
 
     async def _open(self, client: AsyncClient, prompt: Prompt) -> AsyncStream:
         body = request_of(prompt)
-        model, messages = body.pop("model", None) or self.model, body.pop("messages", None)
+        model = same_provider(body.pop("model", None) or self.model, self.model)
+        messages = body.pop("messages", None)
         body.pop("stream", None)
         arguments = {"on_interrupt": "restart", **self.params, **body}
         return await client.completion(model, messages, stream=True, **arguments)
@@ -69,7 +72,20 @@ def request_of(prompt: Prompt) -> dict[str, Any]:
         raise InvalidRequestError(f"the request is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise InvalidRequestError("the request is not a JSON object")
+    if refused := sorted(body.keys() & CALLER_ONLY):
+        # Rows are foreign data: one could have our key sent to an address of its own.
+        raise InvalidRequestError(f"a row may not set {', '.join(refused)}: only the job may")
     return body
+
+
+def same_provider(wanted: str, ours: str) -> str:
+    """Return the model that a row wants, if the provider is the job's: the key is the job's too."""
+    theirs, mine = split_model(wanted)[0].name, split_model(ours)[0].name
+    if theirs != mine:
+        raise InvalidRequestError(
+            f"a row may not choose provider {theirs!r}: the job's is {mine!r}"
+        )
+    return wanted
 
 
 def to_delta(id: str, chunk: Chunk) -> Delta:

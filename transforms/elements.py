@@ -13,8 +13,9 @@ import apache_beam as beam
 class Prompt(NamedTuple):
     """One question. `request` is the JSON of an OpenAI chat body (`messages` and parameters).
 
-    A `model` in the body overrides the transform's. `input` is handed through to the outcome:
-    the JSON of the row that the prompt came from.
+    A `model` in the body overrides the transform's, within the same provider. What decides where
+    a request goes and with which key (`base_url`, `api_key`, ...) is refused there. `input` is
+    handed through to the outcome: the JSON of the row that the prompt came from.
     """
 
     id: str

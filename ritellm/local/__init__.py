@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import socket
 from dataclasses import dataclass, field
-from functools import cache
 
 __all__ = [
     "LocalServer",
@@ -76,7 +75,6 @@ def _check_platform() -> None:
         )
 
 
-@cache  # of the good news only: an exception is not kept
 def _check_extra(package: str) -> None:
     missing = [name for name in ("xllamacpp", package) if importlib.util.find_spec(name) is None]
     if missing:

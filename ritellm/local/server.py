@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Protocol
 
 
@@ -29,14 +30,17 @@ def serve(listener: socket.socket, start_model: Callable[[], Model], grace: floa
         try:
             model = start_model()
         except Exception as error:
-            _Leases(listener, {"error": f"{type(error).__name__}: {error}"}).accept_waiting()
+            with closing(
+                _Leases(listener, {"error": f"{type(error).__name__}: {error}"})
+            ) as leases:
+                leases.accept_waiting()
             raise
-        address: dict[str, str | int] = {
-            "base_url": model.base_url,
-            "api_key": model.api_key,
-            "pid": os.getpid(),
-        }
-        _Leases(listener, address).wait_until_none_for(grace)
+        with closing(_Leases(listener, _address(model))) as leases:
+            leases.wait_until_none_for(grace)
+
+
+def _address(model: Model) -> dict[str, str | int]:
+    return {"base_url": model.base_url, "api_key": model.api_key, "pid": os.getpid()}
 
 
 class _Leases:
@@ -61,6 +65,11 @@ class _Leases:
                         selector.unregister(key.fileobj)
                         key.fileobj.close()
                         self._open.discard(key.fileobj)
+
+    def close(self) -> None:
+        """Hang up on whoever still is there."""
+        for lease in self._open:
+            lease.close()
 
     def accept_waiting(self) -> list[socket.socket]:
         """Greet all who wait in the queue, and return those that are still there."""

@@ -20,6 +20,8 @@ from ritellm.types import Endpoint, HttpRequest
 
 SERVICE = "bedrock"
 
+_FIELDS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+
 
 def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
     """Return the endpoint, with a key or with a signer; raises if there is neither."""
@@ -79,7 +81,7 @@ def _given(given: Mapping[str, Any], environ: Mapping[str, str]) -> AwsCredentia
 
 
 def _from_environ(environ: Mapping[str, str]) -> AwsCredentials | None:
-    return _pair({name.lower(): value for name, value in environ.items()})
+    return _pair({name: environ.get(name.upper(), "") for name in _FIELDS})
 
 
 def _from_file(profile: str, environ: Mapping[str, str]) -> AwsCredentials | None:

@@ -1,0 +1,88 @@
+"""What the arguments of `completion()` must be, so that no mistake is found half-way. Pure.
+
+A value is shown in a message only where it can hold no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, replace
+from typing import Any
+
+from ritellm.errors import AuthenticationError, InvalidRequestError
+from ritellm.retry import RetryPolicy
+from ritellm.types import Endpoint, Timeouts
+
+
+def timeouts(value: Any) -> Timeouts:
+    """Return `value`, a number or Timeouts or None, as timeouts."""
+    wanted = "timeout must be a number of seconds above 0, or Timeouts"
+    if not isinstance(value, (int, float, Timeouts, type(None))):
+        raise InvalidRequestError(f"{wanted}, not {value!r:.80}")
+    limits = Timeouts.of(value)
+    for limit in astuple(limits):
+        if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
+            raise InvalidRequestError(f"{wanted} of such numbers or None, not {limit!r:.80}")
+    return limits
+
+
+def policy(retry: Any, num_retries: Any) -> RetryPolicy:
+    """Return the policy `retry`, or the default one, with `num_retries` if that is given."""
+    if not isinstance(retry, (RetryPolicy, type(None))):
+        raise InvalidRequestError(f"retry must be a RetryPolicy, not {retry!r:.80}")
+    chosen = retry or RetryPolicy()
+    if num_retries is None:
+        return chosen
+    if not isinstance(num_retries, int) or num_retries < 0:
+        raise InvalidRequestError(
+            f"num_retries must be a whole number from 0, not {num_retries!r:.80}"
+        )
+    return replace(chosen, num_retries=num_retries)
+
+
+def body(value: Any) -> Mapping[str, Any]:
+    """Return `extra_body`, or an empty one."""
+    if not isinstance(value, (Mapping, type(None))):
+        raise InvalidRequestError(f"extra_body must be a dict, not {type(value).__name__}")
+    return value or {}
+
+
+def headers(value: Any) -> Mapping[str, str]:
+    """Return `extra_headers`, or none."""
+    if not isinstance(value, (Mapping, type(None))):
+        raise InvalidRequestError(f"extra_headers must be a dict, not {type(value).__name__}")
+    for name, text in (value or {}).items():
+        if not _fits_a_header(name) or not _fits_a_header(text):
+            raise InvalidRequestError(
+                f"extra_headers: the name and the value of {name!r:.80} must be text in ASCII,"
+                " without line breaks"
+            )
+    return value or {}
+
+
+def address(value: Any) -> str | None:
+    """Return `base_url` without the blanks around it, or None."""
+    if not isinstance(value, (str, type(None))):
+        raise InvalidRequestError(f"base_url must be text, not {type(value).__name__}")
+    return value.strip() if value else None
+
+
+def with_clean_key(endpoint: Endpoint) -> Endpoint:
+    """Return `endpoint` without blanks around its key, as a file or a shell may leave them.
+
+    Raises AuthenticationError for a key that no header can carry: the HTTP library would show it.
+    """
+    key: Any = endpoint.key
+    if key is None:
+        return endpoint
+    if not isinstance(key, str) or not _fits_a_header(key.strip()):
+        raise AuthenticationError(
+            "the key must be text in ASCII, without line breaks: look at api_key, or at the"
+            " environment variable",
+            provider=endpoint.provider.name,
+        )
+    return replace(endpoint, key=key.strip() or None)
+
+
+def _fits_a_header(text: Any) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()

@@ -1,0 +1,196 @@
+"""How fast a provider may be asked, learnt from its answers. Pure: times are handed in.
+
+One `Pace` for each (address, key, model). It bounds how many requests are under way (additive
+increase, multiplicative decrease), when the next may start, and how many requests and tokens a
+minute. A request that the provider throttled is not the request's fault: it waits and goes again,
+until the breaker says that waiting is pointless.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the caller allows: requests under way, requests and tokens a minute.
+
+    `give_up_after` is the breaker: so many seconds of nothing but throttling end it.
+    """
+
+    max_in_flight: int = 64
+    rpm: float | None = None
+    tpm: float | None = None
+    give_up_after: float = 600.0
+
+
+class Pace:
+    """The state of one provider's patience."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self.limits = limits
+        self.in_flight = 0
+        self.throttled = 0  # answers that said "slow down"
+        self._most = float(limits.max_in_flight)
+        self._not_before = now  # nobody starts earlier than this
+        self._probing = False  # after a pause one request goes first
+        self._probe_out = False
+        self._cut_at = now - 1.0  # the last decrease: requests from before it say nothing new
+        self._rate: float | None = (
+            None  # requests a second, learnt where nobody says when to return
+        )
+        self._next_slot = now
+        self._starts: deque[float] = deque(maxlen=4096)  # of accepted requests
+        self._requests = _Bucket(limits.rpm, now)
+        self._tokens = _Bucket(limits.tpm, now)
+        self._bad_since: float | None = None
+
+    @property
+    def allowed(self) -> int:
+        """How many requests may be under way now."""
+        return max(1, int(self._most))
+
+    def wait(self, now: float, tokens: float = 0.0) -> float | None:
+        """Return the seconds until a request of `tokens` may start: 0 for now.
+
+        None where only the end of a request under way can make room.
+        """
+        if self.in_flight >= self.allowed or self._probe_out:
+            return None
+        slot = self._next_slot if self._rate else now
+        ready = max(
+            self._not_before, slot, self._requests.ready(1, now), self._tokens.ready(tokens, now)
+        )
+        return max(0.0, ready - now)
+
+    def start(self, now: float, tokens: float = 0.0) -> None:
+        """Note that a request starts; `tokens` are reserved for it."""
+        self.in_flight += 1
+        self._requests.take(1, now)
+        self._tokens.take(tokens, now)
+        self._probe_out = self._probing
+        if self._rate:
+            self._next_slot = max(self._next_slot, now) + 1 / self._rate
+
+    def accepted(self, started: float, now: float, headers: Mapping[str, str]) -> None:
+        """Note that the provider took a request that started at `started`."""
+        self._bad_since = None
+        self._starts.append(started)
+        if self._probing:
+            self._probing = self._probe_out = False
+        if started >= self._cut_at:
+            self._most = min(float(self.limits.max_in_flight), self._most + 1 / self._most)
+            if self._rate:
+                self._rate += self._rate * 0.1 / max(1.0, self._rate)
+        self._heed(headers, now)
+
+    def refused(self, started: float, now: float, retry_after: float | None) -> None:
+        """Note that the provider said "slow down" to a request that started at `started`."""
+        self.throttled += 1
+        self._probe_out = False
+        if self._bad_since is None:
+            self._bad_since = now
+        if started >= self._cut_at:
+            self._cut_at = now
+            self._most = max(1.0, min(self._most, float(self.in_flight)) * 0.7)
+            if retry_after is None:
+                self._learn_rate(now)
+        if retry_after is not None:
+            self._not_before = max(self._not_before, now + retry_after)
+            self._probing = True
+        else:
+            self._not_before = max(self._not_before, now + 0.05)
+
+    def end(self, now: float, reserved: float = 0.0, used: float | None = None) -> None:
+        """Note that a request is over; it used `used` tokens of the `reserved` ones."""
+        self.in_flight -= 1
+        if used is not None:
+            self._tokens.take(used - reserved, now)
+
+    def abandoned(self) -> None:
+        """Note that the request that went first brought no answer either way."""
+        self._probe_out = False
+
+    def hopeless(self, now: float) -> float | None:
+        """Return for how long there has been nothing but throttling, if it is too long."""
+        if self._bad_since is None or now - self._bad_since < self.limits.give_up_after:
+            return None
+        return now - self._bad_since
+
+    def _learn_rate(self, now: float) -> None:
+        """Take the rate at which requests got through just now, then less each time."""
+        if self._rate is None:
+            lately = [start for start in self._starts if start > now - 1.0]
+            span = max(0.2, min(1.0, now - lately[0])) if lately else 1.0
+            self._rate = max(1.0, len(lately) / span * 0.7)
+        else:
+            self._rate = max(0.5, self._rate * 0.8)
+        self._next_slot = now + 1 / self._rate
+
+    def _heed(self, headers: Mapping[str, str], now: float) -> None:
+        """Stretch what is left of the provider's budget over the time until it is new."""
+        for kind in ("requests", "tokens"):
+            left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+            reset = duration(headers.get(f"x-ratelimit-reset-{kind}"))
+            if left is None or reset is None:
+                continue
+            if left <= 0:
+                self._not_before = max(self._not_before, now + reset)
+            elif kind == "requests" and left < self.allowed:
+                self._not_before = max(self._not_before, now + reset / (left + 1))
+
+
+class _Bucket:
+    """So many a minute, a tenth of them at once at most."""
+
+    __slots__ = ("_full", "_level", "_per_second", "_since")
+
+    def __init__(self, per_minute: float | None, now: float) -> None:
+        self._per_second = per_minute / 60 if per_minute else 0.0
+        self._full = max(1.0, (per_minute or 0.0) / 10)
+        self._level = self._full
+        self._since = now
+
+    def ready(self, amount: float, now: float) -> float:
+        """Return when `amount` may be taken; more than the bucket holds waits for a full one."""
+        if not self._per_second:
+            return now
+        self._fill(now)
+        missing = min(amount, self._full) - self._level
+        return now + max(0.0, missing) / self._per_second
+
+    def take(self, amount: float, now: float) -> None:
+        """Take `amount`; what is not there yet is owed."""
+        if self._per_second:
+            self._fill(now)
+            self._level = min(self._full, self._level - amount)
+
+    def _fill(self, now: float) -> None:
+        self._level = min(self._full, self._level + (now - self._since) * self._per_second)
+        self._since = now
+
+
+def duration(text: str | None) -> float | None:
+    """Return the seconds in `1s`, `6m0s`, `120ms` or a plain number, as rate headers have them."""
+    if not text:
+        return None
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        return None
+    hours, minutes, whole, millis = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + whole + millis / 1000
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
