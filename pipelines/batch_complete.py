@@ -24,7 +24,7 @@ from pipelines.report import WriteReport
 from pipelines.stopping import run_program
 from pipelines.summary import read_report, summary
 from pipelines.writing import WriteLines
-from transforms import CompletePrompts
+from transforms import CompletePrompts, hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"
 
@@ -80,6 +80,22 @@ def _add_model_options(made: cli.Parser) -> None:
         metavar="N",
         help="prompts under way at once in each process (default: 64; the local model: 4)",
     )
+    model.add_argument("--rpm", type=_positive, metavar="N", help="requests a minute, each process")
+    model.add_argument("--tpm", type=_positive, metavar="N", help="tokens a minute, each process")
+    model.add_argument(
+        "--give_up_after",
+        type=_positive,
+        default=600,
+        metavar="SECONDS",
+        help="nothing but throttling for so long ends the waiting (default: %(default)s)",
+    )
+    model.add_argument(
+        "--hedge_after",
+        type=_hedge,
+        metavar="SECONDS|PERCENTILE",
+        help="ask a second time for an answer that is later than this, for example 20 or p95; the"
+        " first to answer counts (5 %% extra requests at most)",
+    )
     model.add_argument("--max_tokens", type=_positive, metavar="N", help="the longest answer")
     model.add_argument("--temperature", type=float, metavar="T")
 
@@ -90,6 +106,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _hedge(text: str) -> str:
+    try:
+        hedging.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds nor like p95") from None
+    return text
+
+
 def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     """Put the job together on `p`; `spread` shuffles the rows over many workers."""
     read = p | "ReadPrompts" >> ReadPrompts(ours.input, spread)
@@ -97,6 +121,10 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         ours.model,
         emit_deltas=ours.emit_deltas,
         max_in_flight=ours.max_in_flight,
+        rpm=ours.rpm,
+        tpm=ours.tpm,
+        give_up_after=ours.give_up_after,
+        hedge_after=ours.hedge_after,
         api_key_env=ours.api_key_env,
         base_url=ours.base_url,
         **model_params(ours),

@@ -6,13 +6,16 @@ Between the two faces and the exchange; no I/O, and the clock and the dice are h
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ritellm.errors import Timeout
+from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.exchange import Exchange
-from ritellm.retry import RetryPolicy
+from ritellm.retry import RetryPolicy, is_throttle
 from ritellm.timing import Timing
 from ritellm.types import Chunk, Completion, Endpoint, Request, Timeouts
+
+if TYPE_CHECKING:
+    from ritellm.gate import Gate
 
 OnInterrupt = Literal["raise", "restart"]
 
@@ -26,6 +29,7 @@ class Plan:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     on_interrupt: OnInterrupt = "raise"
+    gate: Gate | None = None
 
 
 class Call:
@@ -36,6 +40,7 @@ class Call:
         self.timing = Timing(now)
         self.attempts = 0
         self.exchange: Exchange | None = None
+        self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = now
 
@@ -101,7 +106,7 @@ class Call:
         exchange = self.current
         error = exchange.error
         assert error is not None, "only a failed attempt is retried"
-        delay = self.plan.retry.delay(self.attempts, error, jitter)
+        delay = self._delay(error, now, jitter)
         streamed = self._delivered and self.plan.request.stream
         interrupted = streamed and self.plan.on_interrupt == "raise"
         if delay is None or interrupted or self._ends_within(now + delay):
@@ -109,6 +114,23 @@ class Call:
             exchange.attach_partial()
             raise error
         return delay
+
+    def _delay(self, error: RitellmError, now: float, jitter: float) -> float | None:
+        """Return the delay; behind a gate, throttled attempts cost time but no retries."""
+        gate, retry = self.plan.gate, self.plan.retry
+        if gate is None or not is_throttle(error):
+            return retry.delay(self.attempts - self._throttled, error, jitter)
+        self._throttled += 1
+        if now - self.timing.started > gate.limits.give_up_after:
+            return None
+        if isinstance(error, RateLimitError) or error.retry_after is not None:
+            return 0.0  # the gate knows when
+        return retry.backoff(self._throttled, jitter)
+
+    def excuse_wait(self, seconds: float) -> None:
+        """Note that the first attempt had to wait its turn: no time of the provider's."""
+        if self.attempts == 0:
+            self.timing.started += seconds
 
     def finish(self, now: float) -> None:
         """Note that the answer is whole; what was read behind it took no time of it."""

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal, cast, overload
 
 import httpx
@@ -20,7 +21,9 @@ from ritellm.client_httpx import (
     build_request,
     new_async_client,
 )
+from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
+from ritellm.gate import Gate, Passage
 from ritellm.prepare import plan
 from ritellm.providers import locate
 from ritellm.types import Chunk, Completion, Endpoint
@@ -31,13 +34,21 @@ class AsyncClient:
     """Asks language models from one event loop; keeps its connections for the next call.
 
     `defaults` are arguments of `completion` that hold for every call, such as `api_key`,
-    `base_url` or `timeout`. `transport` replaces the network, for tests.
+    `base_url` or `timeout`. Every attempt waits for its turn at the `gate`, if there is one.
+    `transport` replaces the network, for tests.
     """
 
+    gate: Gate | None
+
     def __init__(
-        self, *, transport: httpx.AsyncBaseTransport | None = None, **defaults: Any
+        self,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        gate: Gate | None = None,
+        **defaults: Any,
     ) -> None:
         self._defaults = defaults
+        self.gate = gate
         self._http = new_async_client(transport)
 
     @overload
@@ -65,7 +76,8 @@ class AsyncClient:
         """
         arguments = {**self._defaults, **arguments}
         now = asyncio.get_running_loop().time()
-        call = Call(plan(model, messages, os.environ, stream=stream, **arguments), now)
+        asked = plan(model, messages, os.environ, stream=stream, **arguments)
+        call = Call(replace(asked, gate=self.gate), now)
         opened = await AsyncStream(self._http, call).open()
         return opened if stream else await opened.read()
 
@@ -101,7 +113,8 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     async def batches(self) -> AsyncIterator[list[Chunk]]:
         """Yield the chunks as they came off the network: those of one read together."""
-        yield list(self._chunks)
+        if first := list(self._chunks):
+            yield first
         async for chunks in self._batches:
             if chunks:
                 yield chunks
@@ -127,10 +140,16 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
     while True:
-        exchange = call.start(await _locate(call), now())
-        async with aclosing(_attempt(http, call, exchange)) as attempt:
-            async for chunks in attempt:
-                yield chunks
+        endpoint = await _locate(call)
+        passage = await _admitted(call, endpoint)
+        exchange = call.start(endpoint, now())
+        try:
+            async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
+                async for chunks in attempt:
+                    yield chunks
+        finally:
+            if passage is not None:
+                passage.over(exchange.error, exchange.sum.usage)
         if exchange.error is None:
             call.finish(now())
             return
@@ -138,7 +157,7 @@ async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[
 
 
 async def _attempt(
-    http: httpx.AsyncClient, call: Call, exchange: Exchange
+    http: httpx.AsyncClient, call: Call, exchange: Exchange, passage: Passage | None
 ) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
     watchdog = Watchdog(call)
@@ -150,6 +169,8 @@ async def _attempt(
         exchange.receive_response(response.status_code, response.headers)
         if response.is_success:
             watchdog.rest()
+            if passage is not None:
+                passage.answered(response.headers)
             opened = now()
             yield []  # `open()` returns
             call.excuse(now() - opened)
@@ -179,6 +200,22 @@ async def _attempt(
         watchdog.stop()
         if response is not None:
             await response.aclose()
+
+
+async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
+    """Return leave to send, once it is this attempt's turn; there is no line without a gate."""
+    if call.plan.gate is None:
+        return None
+    now = asyncio.get_running_loop().time
+    arrived = now()
+    request = call.plan.request
+    try:
+        passage = await call.plan.gate.lane(endpoint, request.model).enter(request)
+    except RitellmError as error:
+        error.attempts = call.attempts
+        raise
+    call.excuse_wait(now() - arrived)
+    return passage
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

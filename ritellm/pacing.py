@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# Seconds without throttling after which there is room for more than what is needed.
+_CALM_AFTER = 5.0
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -40,10 +42,10 @@ class Pace:
         self._not_before = now  # nobody starts earlier than this
         self._probing = False  # after a pause one request goes first
         self._probe_out = False
-        self._cut_at = now - 1.0  # the last decrease: requests from before it say nothing new
-        self._rate: float | None = (
-            None  # requests a second, learnt where nobody says when to return
-        )
+        self._cut_at = (
+            now - _CALM_AFTER - 1
+        )  # the last decrease: requests from before it say nothing new
+        self._rate: float | None = None  # requests a second, where no header says when to return
         self._next_slot = now
         self._starts: deque[float] = deque(maxlen=4096)  # of accepted requests
         self._requests = _Bucket(limits.rpm, now)
@@ -54,6 +56,10 @@ class Pace:
     def allowed(self) -> int:
         """How many requests may be under way now."""
         return max(1, int(self._most))
+
+    def calm(self, now: float) -> bool:
+        """Return whether the provider has had no reason to complain lately."""
+        return not self._probing and now - self._cut_at > _CALM_AFTER
 
     def wait(self, now: float, tokens: float = 0.0) -> float | None:
         """Return the seconds until a request of `tokens` may start: 0 for now.
@@ -92,19 +98,24 @@ class Pace:
     def refused(self, started: float, now: float, retry_after: float | None) -> None:
         """Note that the provider said "slow down" to a request that started at `started`."""
         self.throttled += 1
-        self._probe_out = False
         if self._bad_since is None:
             self._bad_since = now
-        if started >= self._cut_at:
-            self._cut_at = now
-            self._most = max(1.0, min(self._most, float(self.in_flight)) * 0.7)
-            if retry_after is None:
-                self._learn_rate(now)
+        first = started >= self._cut_at
+        self.overloaded(started, now)
+        if first and retry_after is None:
+            self._learn_rate(now)
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
             self._probing = True
         else:
             self._not_before = max(self._not_before, now + 0.05)
+
+    def overloaded(self, started: float, now: float) -> None:
+        """Note that a request that started at `started` ran into a timeout: fewer at once."""
+        self._probe_out = False
+        if started >= self._cut_at:
+            self._cut_at = now
+            self._most = max(1.0, min(self._most, float(self.in_flight)) * 0.7)
 
     def end(self, now: float, reserved: float = 0.0, used: float | None = None) -> None:
         """Note that a request is over; it used `used` tokens of the `reserved` ones."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 
-from ritellm.errors import RitellmError
+from ritellm.errors import RateLimitError, RitellmError, ServiceUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,23 @@ class RetryPolicy:
         """
         if not error.retryable or attempt > self.num_retries:
             return None
-        backoff = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 64))
-        wait = backoff * (0.5 + jitter / 2)
+        wait = self.backoff(attempt, jitter)
         if error.retry_after is None:
             return wait
         if error.retry_after > self.longest_wait:
             return None
         # Never earlier than asked, and not all at the same moment.
         return error.retry_after + wait * 0.1
+
+    def backoff(self, attempt: int, jitter: float) -> float:
+        """Return the exponential delay after failed `attempt`, half of it left to chance."""
+        longest = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 64))
+        return longest * (0.5 + jitter / 2)
+
+
+def is_throttle(error: RitellmError) -> bool:
+    """Return whether `error` says "not now" rather than "not this"."""
+    return error.retryable and isinstance(error, (RateLimitError, ServiceUnavailableError))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -17,9 +17,14 @@ class _Client:
         self.closed = True
 
 
+class _Means:
+    def __init__(self):
+        self.client = _Client()
+
+
 @pytest.fixture
 def engine():
-    made = Engine(_Client, max_in_flight=2)
+    made = Engine(_Means, max_in_flight=2)
     yield made
     made.close()
 
@@ -138,15 +143,15 @@ def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
 
 
 def test_closing_the_engine_closes_the_client_and_ends_the_thread():
-    engine = Engine(_Client, max_in_flight=1)
-    client, loop = engine.client, engine.loop
+    engine = Engine(_Means, max_in_flight=1)
+    client, loop = engine.means.client, engine.loop
     engine.close()
     assert client.closed
     assert loop.is_closed()
 
 
 def test_the_engine_ends_when_its_last_holder_is_gone():
-    engine = Engine(_Client, max_in_flight=1)
-    client = engine.client
+    engine = Engine(_Means, max_in_flight=1)
+    client = engine.means.client
     del engine
     assert client.closed

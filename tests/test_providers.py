@@ -31,7 +31,7 @@ from ritellm.providers import google as google_provider
 from ritellm.providers.aws import new_signer
 from ritellm.providers.capabilities import CAPABILITIES
 from ritellm.sigv4 import AwsCredentials
-from ritellm.types import Provider
+from ritellm.types import Provider, Request
 
 ROOT = Path(__file__).parent.parent
 HI = [{"role": "user", "content": "hi"}]
@@ -397,6 +397,20 @@ def test_a_model_that_is_no_name_is_an_error(model):
         split_model(model)
 
 
+def launch(model):
+    """Start nothing; the rows of providers that run on this machine name such a function."""
+    return SimpleNamespace(base_url=f"http://127.0.0.1:9/{model}/v1", api_key="of this run")
+
+
+def test_what_runs_on_this_machine_is_started_when_it_is_asked():
+    endpoint = plan("local/gemma-3-270m", HI, {"LOCAL_BASE_URL": "http://not-meant"}).endpoint
+    assert endpoint.base_url == ""
+    here = Provider("here", "openai_chat", launcher=f"{__name__}:launch")
+    opened = locate(replace(endpoint, provider=here), "m")
+    assert (opened.base_url, opened.key) == ("http://127.0.0.1:9/m/v1", "of this run")
+    assert locate(opened, "m") is opened
+
+
 # Azure: both ways, and each form of an address
 @pytest.mark.parametrize(
     ("base_url", "version", "path"),
@@ -455,6 +469,16 @@ def test_azure_takes_a_token_of_entra():
     assert given.headers["authorization"] == "Bearer given"
     assert "api-key" not in given.headers
     assert asked("azure/dep", environ, azure_ad_token="e", api_key="x").headers["api-key"] == "x"
+
+
+def test_azure_without_a_key_is_asked_by_nobody():
+    with pytest.raises(AuthenticationError, match="AZURE_API_KEY"):
+        asked("azure/dep", base_url=AZURE)
+    with pytest.raises(InvalidRequestError, match="azure_ad_token must be text"):
+        asked("azure/dep", base_url=AZURE, azure_ad_token=object())
+    keyless = replace(plan("azure/dep", HI, {}, base_url=AZURE, api_key="k").endpoint, key=None)
+    request = wires.load("azure_chat").build_request(Request("dep", HI), keyless)
+    assert not {"api-key", "authorization"} & request.headers.keys()
 
 
 def test_a_header_of_the_callers_replaces_azures_key():
@@ -822,6 +846,7 @@ def test_an_answer_can_be_sent_back_to_a_server_with_a_schema(model, kept):
 PARTS = [
     {"type": "thinking", "thinking": [{"type": "text", "text": "Let "}, {"text": "me see"}]},
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "."}]},
+    {"type": "thinking", "thinking": ".."},
     {"type": "text", "text": "Yes"},
     {"type": "reference", "reference_ids": [1]},
     "odd",
@@ -835,7 +860,7 @@ def test_content_in_parts_becomes_text_and_reasoning_and_loses_nothing():
     assert message == {
         "role": "assistant",
         "content": "Yes",
-        "reasoning_content": "Let me see.",
+        "reasoning_content": "Let me see...",
         "content_parts": [{"type": "reference", "reference_ids": [1]}, "odd"],
     }
     thinking = {"choices": [{"index": 0, "delta": {"content": PARTS[:1]}}]}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -15,41 +16,98 @@ from ritellm.providers import split_model
 from ritellm.types import Chunk
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
+from transforms.hedging import Hedge, hedged
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
+    from ritellm.gate import Gate
 
 Outcome = Delta | Completion | DeadLetter
+
+# One answer in a thousand must not be lost to a provider that fails one attempt in ten.
+_DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a process asks with: shared by all that it asks."""
+
+    client: AsyncClient
+    gate: Gate | None = None
+    hedge: Hedge | None = None
+
+
+class Begun(NamedTuple):
+    """An answer under way: its first chunks, and where the others come from."""
+
+    stream: AsyncStream
+    first: list[Chunk]
+    rest: AsyncIterator[list[Chunk]]
+
+
+async def _give_up(begun: Begun) -> None:
+    await begun.stream.aclose()
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Asks prompts of a model; `params` are arguments of `ritellm.completion` for every prompt."""
+    """Asks prompts of a model; `params` are arguments of `ritellm.completion` for every prompt.
+
+    `rate_limiter` is Beam's, for a limit that holds across workers; it may block.
+    """
 
     model: str
     params: Mapping[str, Any] = field(default_factory=dict)
     deltas: bool = True
     completions: bool = False
+    rate_limiter: Any = None
 
-    async def __call__(self, client: AsyncClient, prompt: Prompt, put: Put[Outcome]) -> None:
+    async def __call__(self, means: Means, prompt: Prompt, put: Put[Outcome]) -> None:
         """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
-        stream: AsyncStream | None = None
         try:
-            stream = await self._open(client, prompt)
-            async with stream:
-                async for chunks in stream.batches():
-                    if self.deltas:
+            begun = await self._begin_in_time(means, prompt)
+            async with begun.stream as stream:
+                if self.deltas:
+                    await put([to_delta(prompt.id, chunk) for chunk in begun.first])
+                    async for chunks in begun.rest:
                         await put([to_delta(prompt.id, chunk) for chunk in chunks])
             await put(self._ending(prompt, stream))
         except RitellmError as error:
             await put([to_dead_letter(prompt, error)])
+
+    async def _begin_in_time(self, means: Means, prompt: Prompt) -> Begun:
+        """Return the answer once it is under way; a late one may be asked for a second time."""
+        if means.hedge is None:
+            return await self._begin(means.client, prompt)
+        return await hedged(
+            means.hedge,
+            lambda: means.gate is None or means.gate.calm,
+            lambda: self._begin(means.client, prompt),
+            _give_up,
+        )
+
+    async def _begin(self, client: AsyncClient, prompt: Prompt) -> Begun:
+        """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
+        if self.rate_limiter is not None:
+            await asyncio.to_thread(self.rate_limiter.allow)
+        stream = await self._open(client, prompt)
+        try:
+            batches = stream.batches()
+            first = await batches.__anext__()
+            if not self.deltas:
+                async for _ in batches:
+                    pass
+            return Begun(stream, first, batches)
+        except BaseException:
+            await stream.aclose()
+            raise
 
     async def _open(self, client: AsyncClient, prompt: Prompt) -> AsyncStream:
         body = request_of(prompt)
         model = same_provider(body.pop("model", None) or self.model, self.model)
         messages = body.pop("messages", None)
         body.pop("stream", None)
-        arguments = {"on_interrupt": "restart", **self.params, **body}
+        arguments = {**_DEFAULTS, **self.params, **body}
         return await client.completion(model, messages, stream=True, **arguments)
 
     def _ending(self, prompt: Prompt, stream: AsyncStream) -> Iterable[Outcome]:

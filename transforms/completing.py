@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.asking import Ask, Outcome
-from transforms.clients import NewClient
+from ritellm.pacing import Limits
+from transforms import hedging
+from transforms.asking import Ask, Means, Outcome
+from transforms.clients import NewClient, NewMeans
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Engine, Window
 from transforms.meter import Meter
@@ -28,85 +31,96 @@ DELTAS = "deltas"
 Place = tuple[Any, tuple[Any, ...]]
 
 
-class StreamCompletions(beam.PTransform):  # type: ignore[misc]
-    """`Prompt -> Delta`: each delta is an element at once, fused consumers see it live.
-
-    Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model"; `max_in_flight` caps
-    the open streams of one process. `params` are arguments of `ritellm.completion` that hold for
-    every prompt (a prompt's own go first), never a key: name its variable in `api_key_env`.
-    """
+class _Asking(beam.PTransform):  # type: ignore[misc]
+    """What the two transforms have in common: whom to ask, how fast, and with which key."""
 
     def __init__(
         self,
         model: str,
         *,
         max_in_flight: int = 64,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        give_up_after: float = 600.0,
+        hedge_after: float | str | None = None,
+        rate_limiter: Any = None,
         api_key_env: str | None = None,
         base_url: str | None = None,
         new_client: Callable[[], Any] | None = None,
         **params: Any,
     ) -> None:
         super().__init__()
-        self._ask = Ask(model, _without_keys(params), deltas=True)
-        self._new_client = new_client or NewClient(api_key_env, base_url)
-        self._max_in_flight = max_in_flight
+        self._ask = Ask(model, _without_keys(params), rate_limiter=rate_limiter)
+        hedging.parse(hedge_after)
+        self._new_means = NewMeans(
+            new_client or NewClient(api_key_env, base_url),
+            Limits(max_in_flight, rpm, tpm, give_up_after),
+            hedge_after,
+        )
+
+    def _asked(self, prompts: Any, ask: Ask, main: str, element: type, *tags: str) -> Any:
+        fn = _AskFn(ask, self._new_means, main)
+        return prompts | "Ask" >> beam.ParDo(fn).with_outputs(*tags, main=main).with_output_types(
+            element
+        )
+
+
+class StreamCompletions(_Asking):
+    """`Prompt -> Delta`: each delta is an element at once, fused consumers see it live.
+
+    Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model".
+
+    Args:
+        max_in_flight: the most open streams of one process; fewer while the provider throttles.
+        rpm, tpm: requests and tokens a minute, for each process.
+        give_up_after: seconds of nothing but throttling after which prompts become dead letters.
+        hedge_after: seconds, or a percentile such as "p95", after which a late answer is asked for
+            a second time (5 % extra requests at most, none while the provider throttles).
+        rate_limiter: Beam's RateLimiter, for a limit that holds across workers.
+        api_key_env: the *name* of the variable that holds the key, read on the worker.
+        params: arguments of `ritellm.completion` for every prompt (a prompt's own go first).
+    """
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Fan out."""
-        ask = _AskFn(self._ask, self._new_client, self._max_in_flight)
-        return prompts | "Ask" >> beam.ParDo(ask).with_outputs(
-            DEAD_LETTERS, main=DELTAS
-        ).with_output_types(Delta)
+        ask = replace(self._ask, deltas=True)
+        return self._asked(prompts, ask, DELTAS, Delta, DEAD_LETTERS)
 
 
-class CompletePrompts(beam.PTransform):  # type: ignore[misc]
+class CompletePrompts(_Asking):
     """`Prompt -> Completion`: streamed and put together in place; no delta crosses a shuffle.
 
     Returns outputs `.completions` and `.dead_letters`, and with `emit_deltas` also `.deltas`, live.
     The arguments are those of `StreamCompletions`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        emit_deltas: bool = False,
-        max_in_flight: int = 64,
-        api_key_env: str | None = None,
-        base_url: str | None = None,
-        new_client: Callable[[], Any] | None = None,
-        **params: Any,
-    ) -> None:
-        super().__init__()
-        self._ask = Ask(model, _without_keys(params), deltas=emit_deltas, completions=True)
-        self._new_client = new_client or NewClient(api_key_env, base_url)
-        self._max_in_flight = max_in_flight
+    def __init__(self, model: str, *, emit_deltas: bool = False, **arguments: Any) -> None:
+        super().__init__(model, **arguments)
+        self._emit_deltas = emit_deltas
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Ask and put together."""
-        ask = _AskFn(self._ask, self._new_client, self._max_in_flight)
-        tags = [DEAD_LETTERS, DELTAS] if self._ask.deltas else [DEAD_LETTERS]
-        return prompts | "Ask" >> beam.ParDo(ask).with_outputs(
-            *tags, main=COMPLETIONS
-        ).with_output_types(Completion)
+        ask = replace(self._ask, deltas=self._emit_deltas, completions=True)
+        tags = [DEAD_LETTERS, DELTAS] if self._emit_deltas else [DEAD_LETTERS]
+        return self._asked(prompts, ask, COMPLETIONS, Completion, *tags)
 
 
 class _AskFn(beam.DoFn):  # type: ignore[misc]
     """Keeps a window of prompts in flight while the bundle goes on."""
 
-    def __init__(self, ask: Ask, new_client: Callable[[], Any], max_in_flight: int) -> None:
+    def __init__(self, ask: Ask, new_means: NewMeans, main: str) -> None:
         self._ask = ask
-        self._new_client = new_client
-        self._max_in_flight = max_in_flight
+        self._new_means = new_means
         self._shared = Shared()
-        self._main = COMPLETIONS if ask.completions else DELTAS
+        self._main = main
         self._window: Window[Place, Outcome] | None = None
 
     def setup(self) -> None:
         """Join this process's engine, or start it."""
-        make = functools.partial(Engine, self._new_client, self._max_in_flight)
-        self._engine: Engine = self._shared.acquire(make)
-        self._meter = Meter(self._ask.model)
+        limits = self._new_means.limits
+        make = functools.partial(Engine, self._new_means, limits.max_in_flight)
+        self._engine: Engine[Means] = self._shared.acquire(make)
+        self._meter = Meter(self._engine.means)
 
     def start_bundle(self) -> None:
         """Begin with an empty window; what an earlier, failed bundle left is given up."""
@@ -121,10 +135,10 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
     ) -> Iterator[Any]:
         """Start `prompt`; hand on what has come of it and of those before it."""
         flying = self._flying()
-        ask, client = self._ask, cast(Any, self._engine.client)
-        flying.submit((timestamp, (window,)), lambda put: ask(client, prompt, put))
+        ask, means = self._ask, self._engine.means
+        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put))
         yield from self._handed_on(wait=False)
-        while flying.in_flight >= self._max_in_flight:
+        while flying.in_flight >= self._new_means.limits.max_in_flight:
             yield from self._handed_on(wait=True)
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -148,6 +162,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
                 tag = _TAGS[type(outcome)]
                 value = outcome if tag == self._main else beam.pvalue.TaggedOutput(tag, outcome)
                 yield _placed(value, timestamp, windows)
+            self._meter.signal_throttling()
         except BaseException:
             self._give_up()
             raise

@@ -17,28 +17,32 @@ Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 
-class AsyncCloseable(Protocol):
-    """A client as the engine knows it."""
+class Means(Protocol):
+    """What work is done with, as the engine knows it."""
 
-    async def close(self) -> None:
-        """Give back what is held."""
+    @property
+    def client(self) -> Any:
+        """Has a coroutine `close()`, which gives back what is held."""
 
 
-class Engine:
-    """One event loop in a thread of its own, the client that lives on it, and the cap.
+AnyMeans = TypeVar("AnyMeans", bound=Means)
+
+
+class Engine(Generic[AnyMeans]):
+    """One event loop in a thread of its own, what lives on it, and the cap.
 
     One per process, shared by all bundle threads (hold it by `apache_beam.utils.shared.Shared`).
     """
 
-    def __init__(self, new_client: Callable[[], AsyncCloseable], max_in_flight: int) -> None:
+    def __init__(self, new_means: Callable[[], AnyMeans], max_in_flight: int) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
         )
         self._thread.start()
-        self.client = self.run(_make(new_client))
+        self.means = self.run(_make(new_means))
         self.free = asyncio.Semaphore(max_in_flight)
-        self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.client)
+        self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.means)
 
     def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
         """Run `coroutine` on the loop and return its result."""
@@ -49,8 +53,8 @@ class Engine:
         self._finalizer()
 
 
-async def _make(new_client: Callable[[], AsyncCloseable]) -> AsyncCloseable:
-    return new_client()
+async def _make(new_means: Callable[[], AnyMeans]) -> AnyMeans:
+    return new_means()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -61,17 +65,15 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, client: AsyncCloseable
-) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, means: Means) -> None:
     if loop.is_closed():
         return
-    asyncio.run_coroutine_threadsafe(_shut_down(client), loop)
+    asyncio.run_coroutine_threadsafe(_shut_down(means), loop)
     if thread is not threading.current_thread():
         thread.join(timeout=10)
 
 
-async def _shut_down(client: AsyncCloseable) -> None:
+async def _shut_down(means: Means) -> None:
     """Cancel what still runs, close the client, then let the loop end."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -79,7 +81,7 @@ async def _shut_down(client: AsyncCloseable) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     try:
-        await client.close()
+        await means.client.close()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
     finally:
@@ -138,7 +140,7 @@ class Window(Generic[Key, Item]):
     each piece of work, until nothing is `in_flight`.
     """
 
-    def __init__(self, engine: Engine, limit: int = 4096) -> None:
+    def __init__(self, engine: Engine[Any], limit: int = 4096) -> None:
         self._engine = engine
         self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(engine.loop, limit)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
+from transforms.asking import Means
 from transforms.elements import Completion, DeadLetter, Delta
 
 NAMESPACE = "ritellm"
@@ -31,7 +33,10 @@ TALLY = Tally()
 class Meter:
     """Counts the outcomes of one DoFn."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._told = 0.0
+        self._signaler = ThrottlingSignaler(NAMESPACE)
         self._deltas = Metrics.counter(NAMESPACE, "deltas")
         self._completions = Metrics.counter(NAMESPACE, "completions")
         self._dead_letters = Metrics.counter(NAMESPACE, "dead_letters")
@@ -51,6 +56,16 @@ class Meter:
             self._attempts.inc(outcome.attempts)
             with TALLY.lock:
                 TALLY.dead_letters += 1
+
+    def signal_throttling(self) -> None:
+        """Tell the runner of the whole seconds that prompts have waited for the provider."""
+        gate = self._means.gate
+        if gate is None:
+            return
+        seconds = int(gate.waited - self._told)
+        if seconds > 0:
+            self._told += seconds
+            self._signaler.signal_throttled(seconds)
 
     def _completion(self, outcome: Completion) -> None:
         tokens = outcome.completion_tokens or 0

@@ -33,8 +33,9 @@ def main() -> None:
 
 
 def _start(model: str) -> Model:
-    # Loading holds the GIL, so this watchdog is not Python's: nobody could stop a load that hangs.
-    faulthandler.dump_traceback_later(START_SECONDS, exit=True)
+    # A load that hangs would stay for ever: it holds the GIL, so only a thread of C can end it,
+    # and does so once the clients have given up.
+    faulthandler.dump_traceback_later(START_SECONDS + 10, exit=True)
     # Read when llama.cpp is loaded. Its threads then yield the core instead of spinning, which
     # costs a sixth of the speed on an idle machine; spinning beside one busy process costs 90 %.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -8,6 +8,7 @@ import selectors
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Protocol
 
 
@@ -30,9 +31,8 @@ def serve(listener: socket.socket, start_model: Callable[[], Model], grace: floa
         try:
             model = start_model()
         except Exception as error:
-            with closing(
-                _Leases(listener, {"error": f"{type(error).__name__}: {error}"})
-            ) as leases:
+            reason = f"{type(error).__name__}: {error}"
+            with closing(_Leases(listener, {"error": reason})) as leases:
                 leases.accept_waiting()
             raise
         with closing(_Leases(listener, _address(model))) as leases:
@@ -51,34 +51,22 @@ class _Leases:
         self._listener = listener
         self._greeting = json.dumps(greeting).encode() + b"\n"
         self._open: set[socket.socket] = set()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(listener, selectors.EVENT_READ, self.accept_waiting)
 
     def wait_until_none_for(self, grace: float) -> None:
         """Return once nobody has held a lease for `grace` seconds."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
-            while events := selector.select(timeout=None if self._open else grace):
-                for key, _ in events:
-                    if key.fileobj is self._listener:
-                        for lease in self.accept_waiting():
-                            selector.register(lease, selectors.EVENT_READ)
-                    elif isinstance(key.fileobj, socket.socket) and _has_hung_up(key.fileobj):
-                        selector.unregister(key.fileobj)
-                        key.fileobj.close()
-                        self._open.discard(key.fileobj)
+        while ready := self._selector.select(timeout=None if self._open else grace):
+            for key, _ in ready:
+                key.data()
 
-    def close(self) -> None:
-        """Hang up on whoever still is there."""
-        for lease in self._open:
-            lease.close()
-
-    def accept_waiting(self) -> list[socket.socket]:
-        """Greet all who wait in the queue, and return those that are still there."""
-        accepted: list[socket.socket] = []
+    def accept_waiting(self) -> None:
+        """Greet all who wait in the listener's queue."""
         while True:
             try:
                 lease, _ = self._listener.accept()
             except BlockingIOError:
-                return accepted
+                return
             lease.setblocking(False)
             try:
                 lease.sendall(self._greeting)
@@ -86,11 +74,21 @@ class _Leases:
                 lease.close()
             else:
                 self._open.add(lease)
-                accepted.append(lease)
+                end_if_over = partial(self._end_if_over, lease)
+                self._selector.register(lease, selectors.EVENT_READ, end_if_over)
 
+    def _end_if_over(self, lease: socket.socket) -> None:
+        try:
+            over = lease.recv(4096) == b""
+        except OSError:
+            over = True
+        if over:
+            self._selector.unregister(lease)
+            self._open.remove(lease)
+            lease.close()
 
-def _has_hung_up(lease: socket.socket) -> bool:
-    try:
-        return not lease.recv(4096)
-    except OSError:
-        return True
+    def close(self) -> None:
+        """Hang up on whoever still is there."""
+        self._selector.close()
+        for lease in self._open:
+            lease.close()
