@@ -58,10 +58,29 @@ class ProgressLine:
         tokens = self._tally.completion_tokens - self._tokens_before
         rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
         failed = f", {self._tally.dead_letters:,} failed" if self._tally.dead_letters else ""
-        parts = [rows + failed, f"{tokens:,} tokens", f"{tokens / seconds:,.0f} tokens/s"]
+        rate = tokens / seconds
+        parts = [
+            rows + failed,
+            f"{tokens:,} tokens",
+            f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s",
+        ]
+        parts += self._state()
         if self._total and 0 < done < self._total:
             parts.append(f"{duration(seconds / done * (self._total - done))} left")
         return _bar(done, self._total) + " · ".join(parts)
+
+    def _state(self) -> list[str]:
+        """Return what is under way, and what keeps it from going faster."""
+        gates = list(self._tally.gates)
+        in_flight = sum(gate.in_flight for gate in gates)
+        throttled = sum(gate.throttled for gate in gates)
+        allowed = sum(gate.allowed for gate in gates)
+        state = [f"{in_flight:,} in flight"] if in_flight else []
+        if self._tally.retries:
+            state.append(f"{self._tally.retries:,} retries")
+        if throttled:
+            state.append(f"throttled {throttled:,} times, {allowed:,} allowed")
+        return state
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ritellm.api import acompletion, completion
+    from ritellm.api import acompletion, batch_completion, completion
     from ritellm.chunks import stream_chunk_builder
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# As with litellm, these may be set on the module; an argument of a call comes first.
+drop_params: bool = False
+num_retries: int | None = None
+request_timeout: float | None = None
+
 _HOMES = {
     "acompletion": "api",
+    "batch_completion": "api",
     "completion": "api",
     "stream_chunk_builder": "chunks",
     "Client": "client",
@@ -32,6 +38,13 @@ _HOMES = {
     "Timeouts": "types",
 }
 
+# What litellm calls them.
+_ALIASES = {
+    "CustomStreamWrapper": "Stream",
+    "ModelResponse": "Completion",
+    "ModelResponseStream": "Chunk",
+}
+
 __all__ = [
     "AsyncClient",
     "AsyncStream",
@@ -42,6 +55,7 @@ __all__ = [
     "Stream",
     "Timeouts",
     "acompletion",
+    "batch_completion",
     "completion",
     "stream_chunk_builder",
 ]
@@ -49,8 +63,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use; errors are found here too, as in litellm."""
-    if name in _HOMES:
-        value = getattr(import_module(f"ritellm.{_HOMES[name]}"), name)
+    name_here = _ALIASES.get(name, name)
+    if name_here in _HOMES:
+        value = getattr(import_module(f"ritellm.{_HOMES[name_here]}"), name_here)
+    elif name == "exceptions":
+        value = import_module("ritellm.exceptions")
     elif name[:1].isupper() and hasattr(import_module("ritellm.errors"), name):
         value = getattr(import_module("ritellm.errors"), name)
     else:

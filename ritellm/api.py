@@ -6,9 +6,11 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, overload
 
+import ritellm
 from ritellm.client import Client, Stream
 from ritellm.client_async import AsyncClient, AsyncStream
 from ritellm.types import Completion
@@ -44,7 +46,9 @@ def completion(
     `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and those
     of `ritellm.prepare.plan`. Connections are kept for the next call. Raises a RitellmError.
     """
-    return _shared_client().completion(model, messages, stream=stream, **arguments)
+    return _shared_client().completion(
+        model, messages, stream=stream, **{**_module_settings(), **arguments}
+    )
 
 
 @overload
@@ -70,7 +74,37 @@ async def acompletion(
 ) -> Completion | AsyncStream:
     """Return the whole answer, or an open stream of its chunks if `stream`; see `completion`."""
     client = await _shared_async_client()
-    return await client.completion(model, messages, stream=stream, **arguments)
+    return await client.completion(
+        model, messages, stream=stream, **{**_module_settings(), **arguments}
+    )
+
+
+def batch_completion(
+    model: str, messages: Sequence[Any], *, max_workers: int = 100, **arguments: Any
+) -> list[Any]:
+    """Return the answer to each list of messages, in order; where there is none, its error.
+
+    As many as `max_workers` are asked at a time. With `stream` each answer is an open stream.
+    """
+
+    def ask(each: Any) -> Any:
+        try:
+            return completion(model, each, **arguments)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers) as threads:
+        return list(threads.map(ask, messages))
+
+
+def _module_settings() -> dict[str, Any]:
+    """Return what was set as `ritellm.drop_params = True`, the way litellm is set up."""
+    given = {
+        "drop_params": ritellm.drop_params or None,
+        "num_retries": ritellm.num_retries,
+        "timeout": ritellm.request_timeout,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _shared_client() -> Client:
@@ -97,6 +131,8 @@ async def _keep(client: AsyncClient) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        # The client refers to its loop, so the loop's own death would never take it out.
+        _keepers.pop(asyncio.get_running_loop(), None)
         await client.close()
 
 

@@ -5,19 +5,20 @@ Between the two faces and the exchange; no I/O, and the clock and the dice are h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ritellm import continuing
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.exchange import Exchange
 from ritellm.retry import RetryPolicy, is_throttle
 from ritellm.timing import Timing
-from ritellm.types import Chunk, Completion, Endpoint, Request, Timeouts
+from ritellm.types import Chunk, Completion, Endpoint, Request, Take, Timeouts
 
 if TYPE_CHECKING:
     from ritellm.gate import Gate
 
-OnInterrupt = Literal["raise", "restart"]
+OnInterrupt = Literal["raise", "restart", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Plan:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     on_interrupt: OnInterrupt = "raise"
     gate: Gate | None = None
+    fallbacks: tuple[Plan, ...] = ()
+    record: str | None = None
 
 
 class Call:
@@ -38,18 +41,27 @@ class Call:
     def __init__(self, plan: Plan, now: float) -> None:
         self.plan = plan
         self.timing = Timing(now)
+        self.tag = ""  # names this call in a recording
         self.attempts = 0
+        self._tries = 0  # attempts of the plan under way: a fallback starts anew
         self.exchange: Exchange | None = None
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
+        self._broken: Exchange | None = None  # the next attempt goes on with its answer
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = now
 
     def start(self, endpoint: Endpoint, now: float) -> Exchange:
         """Return the next attempt, at `endpoint`."""
         self.attempts += 1
+        self._tries += 1
         self._patient_since = now
         self.timing.restart()
-        self.exchange = Exchange(self.plan.request, endpoint, self.attempts)
+        request, before = self.plan.request, self._broken
+        self._broken = None
+        if before is not None:
+            self.exchange = continuing.go_on(before, request, endpoint, self.attempts)
+        else:
+            self.exchange = Exchange(request, endpoint, self.attempts)
         return self.exchange
 
     def receive_data(self, data: bytes, now: float) -> list[Chunk]:
@@ -102,26 +114,57 @@ class Call:
         )
 
     def retry_delay(self, now: float, jitter: float) -> float:
-        """Return the seconds to wait before the next attempt; raises the error if it is final."""
+        """Return the seconds to wait before the next attempt; raises the error if it is final.
+
+        The next attempt may be the next plan's: look at `plan` again.
+        """
         exchange = self.current
         error = exchange.error
         assert error is not None, "only a failed attempt is retried"
         delay = self._delay(error, now, jitter)
-        streamed = self._delivered and self.plan.request.stream
-        interrupted = streamed and self.plan.on_interrupt == "raise"
-        if delay is None or interrupted or self._ends_within(now + delay):
+        fallback = delay is None and bool(self.plan.fallbacks)
+        if fallback:
+            delay = 0.0
+        following = self.plan.fallbacks[0] if fallback else self.plan
+        begun = self._delivered and self.plan.request.stream
+        final = delay is None or (begun and not self._may_go_on(following))
+        if delay is None or final or self._ends_within(now + delay):
             self.timing.ended = now
             exchange.attach_partial()
             raise error
+        if fallback:
+            self._fall_back()
+        if begun and self.plan.on_interrupt == "continue":
+            self._broken = exchange
         return delay
+
+    def _may_go_on(self, following: Plan) -> bool:
+        """Return whether an answer that the caller has seen the beginning of may go on."""
+        if following.on_interrupt == "continue":
+            return continuing.can_go_on(self.current, following.endpoint)
+        return following.on_interrupt == "restart"
+
+    def _fall_back(self) -> None:
+        """Go on with the next plan, under the same gate."""
+        following, *rest = self.plan.fallbacks
+        self.plan = replace(following, fallbacks=tuple(rest), gate=self.plan.gate)
+        self._tries = self._throttled = 0
+
+    def take(self) -> Take | None:
+        """Return what to play instead of asking, if this attempt has a tape."""
+        tape = self.current.endpoint.tape
+        return tape.take(self._tries) if tape else None
 
     def _delay(self, error: RitellmError, now: float, jitter: float) -> float | None:
         """Return the delay; behind a gate, throttled attempts cost time but no retries."""
-        gate, retry = self.plan.gate, self.plan.retry
+        gate, retry, tape = self.plan.gate, self.plan.retry, self.current.endpoint.tape
+        if tape is not None:
+            return tape.delay(self._tries)
         if gate is None or not is_throttle(error):
-            return retry.delay(self.attempts - self._throttled, error, jitter)
+            return retry.delay(self._tries - self._throttled, error, jitter)
         self._throttled += 1
-        if now - self.timing.started > gate.limits.give_up_after:
+        if (waited := now - self.timing.started) > gate.limits.give_up_after:
+            error.message += f" (gave up after {waited:.0f} s of throttling)"
             return None
         if isinstance(error, RateLimitError) or error.retry_after is not None:
             return 0.0  # the gate knows when
@@ -190,6 +233,16 @@ class StreamFacts:
     def length(self) -> int:
         """How many chunks the newest attempt has brought: the next one's `seq`."""
         return self._call.current.sum.count
+
+    @property
+    def model(self) -> str:
+        """Who is asked, "provider/model": a fallback, if it came to that."""
+        return f"{self._call.current.endpoint.provider.name}/{self._call.plan.request.model}"
+
+    @property
+    def attempt(self) -> int:
+        """What the newest chunks carry: an answer that goes on keeps its attempt."""
+        return self._call.current.attempt
 
     @property
     def attempts(self) -> int:

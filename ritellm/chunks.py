@@ -21,34 +21,37 @@ Values = list[Any]
 class ChunkSum:
     """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
 
-    __slots__ = ("_choices", "_top", "count")
+    __slots__ = ("_choices", "_head", "_top", "count")
 
     def __init__(self) -> None:
         self.count = 0
         self._top: dict[str, Any] = {}
+        self._head: dict[str, Any] | None = None  # the last chunk but for its choices
         self._choices: dict[int, _ChoiceSum] = {}
 
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Add the next chunk."""
         self.count += 1
-        top = self._top
-        for key, value in chunk.items():
-            if value is None or value == "":
-                continue
-            if key == "choices":
-                for choice in value:
-                    self._choice(choice.get("index") or 0).add(choice)
-            elif key not in _FIRST or not top.get(key):
-                top[key] = value
+        head = {**chunk}
+        for choice in head.pop("choices", None) or ():
+            self._choice(choice.get("index") or 0).add(choice)
+        if head != self._head:  # nearly always the same for a whole answer
+            self._head = head
+            self._note(head)
 
     def merge(self, later: ChunkSum) -> None:
         """Add all that `later` holds behind all that this sum holds."""
         self.count += later.count
-        for key, value in later._top.items():
-            if key not in _FIRST or not self._top.get(key):
-                self._top[key] = value
+        self._note(later._top)
+        self._head = None
         for index, choice in later._choices.items():
             self._choice(index).merge(choice)
+
+    def _note(self, head: Mapping[str, Any]) -> None:
+        top = self._top
+        for key, value in head.items():
+            if value is not None and value != "" and (key not in _FIRST or not top.get(key)):
+                top[key] = value
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -69,7 +72,8 @@ class ChunkSum:
         """Return the sum in OpenAI's `chat.completion` shape.
 
         Nothing is invented: a finish_reason or a usage that never came is None, and
-        `usage_source` says whether the provider counted ("provider") or nobody did ("missing").
+        `usage_source` says whether the provider counted ("provider"), nobody did ("missing"), or
+        requests broke off before the provider had counted them to their end ("partial").
         """
         head = {"id": None, "object": "chat.completion", "created": None, "model": None}
         usage = self.usage
@@ -78,7 +82,7 @@ class ChunkSum:
             object="chat.completion",
             choices=[self._choices[index].completed(index) for index in sorted(self._choices)],
             usage=usage,
-            usage_source="provider" if usage is not None else "missing",
+            usage_source=_source(usage),
         )
 
     def _choice(self, index: int) -> _ChoiceSum:
@@ -86,6 +90,13 @@ class ChunkSum:
         if choice is None:
             choice = self._choices[index] = _ChoiceSum()
         return choice
+
+
+def _source(usage: Any) -> str:
+    if usage is None:
+        return "missing"
+    broken = isinstance(usage, Mapping) and usage.get("interrupted_requests")
+    return "partial" if broken else "provider"
 
 
 # Of these the first that is not empty counts: Azure opens with a chunk where they are blank. A
@@ -108,10 +119,12 @@ class _ChoiceSum:
         for key, value in choice.items():
             if value is None or key == "index":
                 continue
-            if key == "delta":
-                _collect(self.delta, value)
-            else:
-                _collect(self.fields, {key: value})
+            if key != "delta":
+                _collect(self.fields, key, value)
+                continue
+            for name, part in value.items():
+                if part is not None:
+                    _collect(self.delta, name, part)
 
     def merge(self, later: _ChoiceSum) -> None:
         for mine, theirs in ((self.delta, later.delta), (self.fields, later.fields)):
@@ -132,13 +145,11 @@ class _ChoiceSum:
         return {**head, **fields}
 
 
-def _collect(lists: dict[str, Values], fields: Mapping[str, Any]) -> None:
-    for key, value in fields.items():
-        if value is not None:
-            try:
-                lists[key].append(value)
-            except KeyError:
-                lists[key] = [value]
+def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
+    try:
+        lists[key].append(value)
+    except KeyError:
+        lists[key] = [value]
 
 
 def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:

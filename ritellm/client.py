@@ -16,9 +16,9 @@ from ritellm.client_httpx import (
     FAILURES,
     ReadDeadline,
     as_ritellm_error,
-    build_request,
     new_client,
 )
+from ritellm.client_wire import send
 from ritellm.exchange import Exchange
 from ritellm.prepare import plan
 from ritellm.providers import locate
@@ -123,8 +123,7 @@ def _attempt(
 ) -> Generator[list[Chunk], None, None]:
     deadline = ReadDeadline(call)
     try:
-        request = build_request(http, exchange.http_request(), deadline, call)
-        response = http.send(request, stream=True)
+        response = send(http, call, deadline)
     except FAILURES as error:
         exchange.receive_failure(as_ritellm_error(error, call))
         return

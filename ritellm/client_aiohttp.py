@@ -22,6 +22,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._trusted: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response once its headers are here."""
@@ -33,6 +34,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers,
                 data=request.content,
                 allow_redirects=False,
+                ssl=self._trust() if request.url.scheme == "https" else True,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
             )
         return httpx.Response(
@@ -51,7 +53,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 connector=aiohttp.TCPConnector(
                     limit=0,  # the cap on streams is the caller's; aiohttp's own would be 100
                     keepalive_timeout=_KEEPALIVE_SECONDS,
-                    ssl=_ssl_context(),
                 ),
                 auto_decompress=False,  # httpx does that
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -59,6 +60,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 trust_env=True,
             )
         return self._session
+
+    def _trust(self) -> ssl.SSLContext:
+        """Return the context that httpx would use, so that both transports trust the same."""
+        if self._trusted is None:  # loading the certificates takes 25 ms
+            self._trusted = httpx.create_ssl_context()
+        return self._trusted
 
 
 class _Body(httpx.AsyncByteStream):
@@ -99,8 +106,3 @@ def _as_httpx_errors() -> Iterator[None]:
         raise httpx.ReadTimeout(str(error)) from error
     except aiohttp.ClientError as error:
         raise httpx.RemoteProtocolError(str(error) or type(error).__name__) from error
-
-
-def _ssl_context() -> ssl.SSLContext:
-    """Return the context that httpx would use, so that both transports trust the same."""
-    return httpx.create_ssl_context()

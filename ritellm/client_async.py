@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import httpx
 
@@ -18,9 +18,10 @@ from ritellm.client_httpx import (
     DRAIN_SECONDS,
     FAILURES,
     as_ritellm_error,
-    build_request,
+    body_of,
     new_async_client,
 )
+from ritellm.client_wire import asend
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
 from ritellm.gate import Gate, Passage
@@ -164,8 +165,7 @@ async def _attempt(
     response = None
     try:
         watchdog.watch()
-        request = build_request(http, exchange.http_request(), None, call)
-        response = await http.send(request, stream=True)
+        response = await asend(http, call)
         exchange.receive_response(response.status_code, response.headers)
         if response.is_success:
             watchdog.rest()
@@ -175,7 +175,7 @@ async def _attempt(
             yield []  # `open()` returns
             call.excuse(now() - opened)
             watchdog.watch()
-        async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_bytes())) as body:
+        async with aclosing(body_of(response)) as body:
             async for data in body:
                 if chunks := call.receive_data(data, now()):
                     watchdog.rest()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -36,6 +36,8 @@ def build_request(
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     """Return our error for httpx's. The address is named, never the request: it holds the key."""
+    if isinstance(error, Played):
+        return error.error
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
         return call.timed_out("connect")
     if isinstance(error, httpx.WriteTimeout):
@@ -53,6 +55,24 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
 
 # What httpx raises when the network fails; InvalidURL is outside its tree.
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+
+
+class Played(httpx.TransportError):
+    """The failure at the end of a recording; `error` is what it was."""
+
+    def __init__(self, error: RitellmError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def body_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Return the pieces of a body as they come off the network, decompressed if need be.
+
+    httpx's own iterators are four generators deep; a body that is as it was sent needs none.
+    """
+    if "content-encoding" in response.headers:
+        return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
+    return cast(AsyncGenerator[bytes, None], aiter(cast(AsyncIterable[bytes], response.stream)))
 
 
 class ReadDeadline(float):

@@ -82,14 +82,6 @@ class InvalidRequestError(RitellmError):
     status_code = 400
 
 
-class UnknownProviderError(InvalidRequestError):
-    """The model's prefix names no provider that we know."""
-
-
-class UnsupportedParamsError(InvalidRequestError):
-    """The dialect cannot express a parameter; `drop_params=True` leaves it out."""
-
-
 class APIError(RitellmError):
     """The provider answered with an error, or with something that is no answer."""
 
@@ -100,6 +92,15 @@ class BadRequestError(APIError):
     """400: the provider rejects the request; asking again will not help."""
 
     status_code = 400
+
+
+# litellm's users catch these two as a BadRequestError.
+class UnknownProviderError(InvalidRequestError, BadRequestError):
+    """The model's prefix names no provider that we know."""
+
+
+class UnsupportedParamsError(InvalidRequestError, BadRequestError):
+    """The dialect cannot express a parameter; `drop_params=True` leaves it out."""
 
 
 class ContextWindowExceededError(BadRequestError):
@@ -296,3 +297,8 @@ def _class_by_status(status: int | None) -> type[APIError] | None:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return InternalServerError if status >= 500 else BadRequestError if status >= 400 else None
+
+
+# litellm's other names for the same.
+OpenAIError = RitellmError
+LiteLLMUnknownProvider = UnknownProviderError

@@ -26,11 +26,24 @@ from ritellm.types import (
     Completion,
     Endpoint,
     HttpRequest,
+    NoChoices,
     Request,
     set_attempt,
     set_seq,
 )
-from ritellm.wire.base import Wire
+from ritellm.wire.base import Decoder, Wire
+
+
+class TakenUp(Protocol):
+    """What goes on in this exchange: an answer that broke off in the one before."""
+
+    sum: ChunkSum
+    decoder: Decoder | None  # the same goes on, where the same answer does
+    listen: Callable[[Request, Endpoint], HttpRequest] | None
+
+    def join(self, chunks: list[Chunk]) -> list[Chunk]:
+        """Return `chunks` as they follow on what was there."""
+
 
 # An error page longer than this tells nobody more.
 _ERROR_BYTES = 64 * 1024
@@ -39,19 +52,32 @@ _ERROR_BYTES = 64 * 1024
 class Exchange:
     """What is sent, and what comes back."""
 
-    def __init__(self, request: Request, endpoint: Endpoint, attempt: int = 1) -> None:
+    def __init__(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        attempt: int = 1,
+        *,
+        asked: int | None = None,
+        taken_up: TakenUp | None = None,
+    ) -> None:
         self.attempt = attempt
         self.error: RitellmError | None = None
-        self.sum = ChunkSum()
-        self._request = request
+        self.sum = taken_up.sum if taken_up else ChunkSum()
         self.endpoint = endpoint
+        self._asked = asked or attempt  # how often, this time included
+        self._request = request
+        self._taken_up = taken_up
+        self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: _Body | None = None
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
         try:
-            request = self._wire.build_request(self._request, self.endpoint)
+            listen = self._taken_up.listen if self._taken_up else None
+            build = listen or self._wire.build_request
+            request = build(self._request, self.endpoint)
         except orjson.JSONEncodeError as error:
             raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
         return self.endpoint.signer(request) if self.endpoint.signer else request
@@ -63,10 +89,11 @@ class Exchange:
             self._body = _ErrorBody(self._wire, status, headers)
         elif kind in ("text/html", "application/xhtml+xml"):
             self._body = _ErrorBody(self._wire, None, headers)
-        elif kind == "application/json":
+        elif kind == "application/json" and self.decoder is None:
             self._body = _WholeBody(self._wire)
         else:
-            self._body = _StreamBody(self._wire, self._request)
+            self.decoder = self.decoder or self._wire.new_decoder(self._request)
+            self._body = _StreamBody(self._wire, self.decoder)
 
     def receive_data(self, data: bytes) -> list[Chunk]:
         """Return the chunks that `data` completes. Look at `error` afterwards."""
@@ -116,8 +143,12 @@ class Exchange:
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             # A decoder takes the shape of the JSON for granted: checking it all costs each chunk.
             self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
+        if self._taken_up:
+            chunks = self._taken_up.join(chunks)
         total, attempt = self.sum, self.attempt
         for chunk in chunks:
+            if not chunk.get("choices"):
+                chunk["choices"] = NoChoices()
             set_attempt(chunk, attempt)
             set_seq(chunk, total.count)
             total.add(chunk)
@@ -137,7 +168,7 @@ class Exchange:
         error.model = self._request.model
         error.message = self.endpoint.scrub(error.message)
         error.args = (error.message,)
-        error.attempts = self.attempt
+        error.attempts = self._asked
         self.error = error
 
     def attach_partial(self) -> None:
@@ -160,9 +191,9 @@ class _Body(Protocol):
 class _StreamBody:
     """Events, one after the other."""
 
-    def __init__(self, wire: Wire, request: Request) -> None:
+    def __init__(self, wire: Wire, decoder: Decoder) -> None:
         self._framing = wire.new_framing()
-        self._decoder = wire.new_decoder(request)
+        self._decoder = decoder
 
     @property
     def done(self) -> bool:

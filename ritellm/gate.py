@@ -47,6 +47,11 @@ class Gate:
         return sum(lane.waited for lane in self._lanes.values())
 
     @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return sum(lane.pace.in_flight for lane in self._lanes.values())
+
+    @property
     def calm(self) -> bool:
         """Whether no provider has said "slow down" lately."""
         return all(lane.pace.calm(lane.now()) for lane in self._lanes.values())
@@ -65,7 +70,7 @@ class Lane:
     def __init__(self, limits: Limits, provider: str, model: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._provider, self._model = provider, model
-        self._line: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._line: deque[tuple[asyncio.Future[float], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.pace = Pace(limits, self._loop.time())
         self.waited = 0.0
@@ -74,18 +79,17 @@ class Lane:
         """Return once `request` may be sent; raises RateLimitError when that is hopeless."""
         tokens = estimated_tokens(request) if self.pace.limits.tpm else 0.0
         arrived = self._loop.time()
-        turn: asyncio.Future[None] = self._loop.create_future()
+        turn: asyncio.Future[float] = self._loop.create_future()
         self._line.append((turn, tokens))
         self._admit()
         try:
-            await turn
+            started = await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave(tokens, None)
             raise
-        now = self._loop.time()
-        self.waited += now - arrived
-        return Passage(self, now, tokens)
+        self.waited += started - arrived
+        return Passage(self, started, tokens)
 
     def now(self) -> float:
         """The loop's time, which the pace counts in."""
@@ -115,7 +119,7 @@ class Lane:
                 return
             self._line.popleft()
             self.pace.start(now, tokens)
-            turn.set_result(None)
+            turn.set_result(now)
 
     def _given_up(self, seconds: float) -> RateLimitError:
         return RateLimitError(
@@ -158,7 +162,7 @@ class Passage:
         elif isinstance(error, Timeout):
             pace.overloaded(self._started, now)
         elif not self._answered:
-            pace.abandoned()
+            pace.abandoned(self._started)
         used = (usage or {}).get("total_tokens")
         self._lane.leave(self._reserved, used if used is not None else None)
 

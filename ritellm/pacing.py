@@ -13,6 +13,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# How much more is allowed with each accepted request, up to this share of what was before a cut.
+_RECOVERY = 0.5
+_KNOWN_GOOD = 0.9
 # Seconds without throttling after which there is room for more than what is needed.
 _CALM_AFTER = 5.0
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -41,7 +44,8 @@ class Pace:
         self._most = float(limits.max_in_flight)
         self._not_before = now  # nobody starts earlier than this
         self._probing = False  # after a pause one request goes first
-        self._probe_out = False
+        self._known_good = 0.0  # up to here the way back is quick
+        self._probe: float | None = None  # when the one that goes first has started
         self._cut_at = (
             now - _CALM_AFTER - 1
         )  # the last decrease: requests from before it say nothing new
@@ -66,7 +70,7 @@ class Pace:
 
         None where only the end of a request under way can make room.
         """
-        if self.in_flight >= self.allowed or self._probe_out:
+        if self.in_flight >= self.allowed or self._probe is not None:
             return None
         slot = self._next_slot if self._rate else now
         ready = max(
@@ -79,7 +83,8 @@ class Pace:
         self.in_flight += 1
         self._requests.take(1, now)
         self._tokens.take(tokens, now)
-        self._probe_out = self._probing
+        if self._probing:
+            self._probe = now
         if self._rate:
             self._next_slot = max(self._next_slot, now) + 1 / self._rate
 
@@ -87,10 +92,11 @@ class Pace:
         """Note that the provider took a request that started at `started`."""
         self._bad_since = None
         self._starts.append(started)
-        if self._probing:
-            self._probing = self._probe_out = False
+        if self._back(started):
+            self._probing = False
         if started >= self._cut_at:
-            self._most = min(float(self.limits.max_in_flight), self._most + 1 / self._most)
+            step = _RECOVERY if self._most < self._known_good else 1 / self._most
+            self._most = min(float(self.limits.max_in_flight), self._most + step)
             if self._rate:
                 self._rate += self._rate * 0.1 / max(1.0, self._rate)
         self._heed(headers, now)
@@ -100,9 +106,8 @@ class Pace:
         self.throttled += 1
         if self._bad_since is None:
             self._bad_since = now
-        first = started >= self._cut_at
-        self.overloaded(started, now)
-        if first and retry_after is None:
+        # One that went first says that it is too early, not that there are too many.
+        if not self._back(started) and self._cut(started, now) and retry_after is None:
             self._learn_rate(now)
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
@@ -112,10 +117,8 @@ class Pace:
 
     def overloaded(self, started: float, now: float) -> None:
         """Note that a request that started at `started` ran into a timeout: fewer at once."""
-        self._probe_out = False
-        if started >= self._cut_at:
-            self._cut_at = now
-            self._most = max(1.0, min(self._most, float(self.in_flight)) * 0.7)
+        self._back(started)
+        self._cut(started, now)
 
     def end(self, now: float, reserved: float = 0.0, used: float | None = None) -> None:
         """Note that a request is over; it used `used` tokens of the `reserved` ones."""
@@ -123,15 +126,31 @@ class Pace:
         if used is not None:
             self._tokens.take(used - reserved, now)
 
-    def abandoned(self) -> None:
-        """Note that the request that went first brought no answer either way."""
-        self._probe_out = False
+    def abandoned(self, started: float) -> None:
+        """Note that a request that started at `started` brought no answer either way."""
+        self._back(started)
 
     def hopeless(self, now: float) -> float | None:
         """Return for how long there has been nothing but throttling, if it is too long."""
         if self._bad_since is None or now - self._bad_since < self.limits.give_up_after:
             return None
         return now - self._bad_since
+
+    def _back(self, started: float) -> bool:
+        """Return whether the request that started at `started` went first; it no longer does."""
+        if started != self._probe:
+            return False
+        self._probe = None
+        return True
+
+    def _cut(self, started: float, now: float) -> bool:
+        """Allow fewer at once, but once only for all that were under way together."""
+        if started < self._cut_at:
+            return False
+        self._cut_at = now
+        self._known_good = self._most * _KNOWN_GOOD
+        self._most = max(1.0, min(self._most, float(self.in_flight)) * 0.7)
+        return True
 
     def _learn_rate(self, now: float) -> None:
         """Take the rate at which requests got through just now, then less each time."""

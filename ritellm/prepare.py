@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from os import PathLike
+from typing import Any, get_args
 
-from ritellm import arguments
+from ritellm import arguments, continuing, replaying
 from ritellm.attachments import attach
 from ritellm.call import OnInterrupt, Plan
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.mocking import mocked
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.retry import RetryPolicy
 from ritellm.types import Endpoint, Request, Timeouts
@@ -30,18 +32,45 @@ COMMON_PARAMS = frozenset(
 )
 # litellm's own bookkeeping: it changes neither what is sent nor what comes back.
 IGNORED = frozenset(
-    "base_model caching input_cost_per_token litellm_call_id logger_fn model_info"
-    " output_cost_per_token verbose".split()
+    "base_model caching input_cost_per_token litellm_call_id litellm_metadata litellm_session_id"
+    " litellm_trace_id logger_fn model_info output_cost_per_token verbose".split()
 )
 # What decides where a request goes, who pays, and what is read for it. Whoever takes arguments from
 # data (a row of a file) must refuse these: a row could have our key sent to an address of its own.
 CALLER_ONLY = OPTIONS | frozenset(
-    "api_base api_key base_url extra_headers local_files max_retries num_retries retry"
-    " timeout".split()
+    "api_base api_key base_url extra_headers fallbacks local_files max_retries mock_response"
+    " num_retries record replay_timing retry timeout".split()
 )
 
 
+# litellm's arguments that are not taken in silence, and what to say instead.
+_INSTEAD = {
+    "context_window_fallback_dict": "pass fallbacks=[the larger model]",
+    "stream_timeout": "pass timeout=Timeouts(inter_chunk=..., first_chunk=...)",
+    "mock_timeout": "pass mock_response=ritellm.Timeout",
+    "mock_tool_calls": "pass mock_response=[chunks]",
+}
+
+
 def plan(
+    model: str,
+    messages: Any,
+    environ: Mapping[str, str],
+    *,
+    fallbacks: Sequence[str | Mapping[str, Any]] | None = None,
+    **arguments: Any,
+) -> Plan:
+    """Return the plan for one completion; raises InvalidRequestError and says what to change.
+
+    `fallbacks` are the models to ask when this one is exhausted: names, or dicts with a `model`
+    and arguments of its own. The other `arguments` are those of `plan_one`.
+    """
+    legs = [(model, arguments), *_legs(model, fallbacks, arguments)]
+    first, *rest = (plan_one(name, messages, environ, **given) for name, given in legs)
+    return replace(first, fallbacks=tuple(rest))
+
+
+def plan_one(
     model: str,
     messages: Any,
     environ: Mapping[str, str],
@@ -62,36 +91,50 @@ def plan(
     extra_body: Mapping[str, Any] | None = None,
     extra_headers: Mapping[str, str] | None = None,
     additional_params: str | None = None,
+    mock_response: Any = None,
+    record: str | PathLike[str] | None = None,
+    replay_timing: bool = False,
     **params: Any,
 ) -> Plan:
-    """Return the plan for one completion; raises InvalidRequestError and says what to change.
+    """Return the plan for asking one model; raises InvalidRequestError and says what to change.
 
     `params` are OpenAI's chat parameters by their names, and options of the provider such as
     `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
-    messages name by a path are read and sent.
+    messages name by a path are read and sent. `record` is a file that what goes over the wire is
+    written to, without keys; the model `replay/PATH` plays it, in its own time with
+    `replay_timing`.
     """
-    provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
-    wire, name = route(provider, name)
-    options = {name: value for name, value in params.items() if name in OPTIONS}
+    streamed = bool(stream)
+    if isinstance(model, str) and model.startswith(replaying.PREFIX):
+        name, endpoint = replaying.load(model, replay_timing)
+    else:
+        provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
+        wire, name = route(provider, name)
+        if mock_response is not None:
+            endpoint = mocked(provider, name, mock_response, streamed)
+        else:
+            endpoint = resolve(
+                provider,
+                environ,
+                wire=wire,
+                base_url=arguments.address(base_url or api_base),
+                api_key=api_key,
+                options={name: value for name, value in params.items() if name in OPTIONS},
+            )
     request = Request(
         model=name,
         messages=attach(_messages(messages), local_files),
         params=_params(params, drop_params),
-        stream=bool(stream),
+        stream=streamed,
         extra_body={**_json_object(additional_params), **arguments.body(extra_body)},
         drop_params=drop_params,
     )
-    endpoint = resolve(
-        provider,
-        environ,
-        wire=wire,
-        base_url=arguments.address(base_url or api_base),
-        api_key=api_key,
-        options=options,
-    )
     headers = {**_headers(endpoint), **arguments.headers(extra_headers)}
-    if on_interrupt not in ("raise", "restart"):
-        raise InvalidRequestError(f"on_interrupt is 'raise' or 'restart', not {on_interrupt!r}")
+    if on_interrupt not in get_args(OnInterrupt):
+        words = "'raise', 'continue' or 'restart'"
+        raise InvalidRequestError(f"on_interrupt is {words}, not {on_interrupt!r}")
+    if on_interrupt == "continue" and request.stream and endpoint.tape is None:
+        request = continuing.prepared(request, endpoint)
     retries = num_retries if num_retries is not None else max_retries
     return Plan(
         replace(request, extra_headers=headers),
@@ -99,7 +142,45 @@ def plan(
         arguments.timeouts(timeout),
         arguments.policy(retry, retries),
         on_interrupt,
+        record=str(record) if record else None,
     )
+
+
+# What belongs to one provider and must not reach another: keys, addresses, what only it knows.
+_ONE_PROVIDERS = OPTIONS | frozenset(
+    "additional_params api_base api_key base_url custom_llm_provider deployment_id extra_body"
+    " extra_headers".split()
+)
+
+
+def _legs(model: str, fallbacks: Any, given: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the model and the arguments of each fallback.
+
+    To a model of the same provider all arguments go; another one gets no key and no address that
+    were not meant for it.
+    """
+    if not isinstance(fallbacks, (list, tuple, type(None))):
+        raise InvalidRequestError(
+            f"fallbacks must be a list of models, not {type(fallbacks).__name__}"
+        )
+    legs = []
+    for fallback in fallbacks or ():
+        own = dict(fallback) if isinstance(fallback, Mapping) else {"model": fallback}
+        name = own.pop("model", model)
+        inherited = given if _same_provider(name, model, given) else _portable(given)
+        legs.append((name, {**inherited, **own}))
+    return legs
+
+
+def _same_provider(name: str, model: str, given: Mapping[str, Any]) -> bool:
+    owner = _named(model, given.get("custom_llm_provider"), given.get("deployment_id"))
+    if any(isinstance(each, str) and each.startswith(replaying.PREFIX) for each in (name, owner)):
+        return False
+    return split_model(name)[0] is split_model(owner)[0]
+
+
+def _portable(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in _ONE_PROVIDERS}
 
 
 def _named(model: str, provider: str | None, deployment: str | None) -> str:
@@ -136,6 +217,8 @@ def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
     known = CHAT_PARAMS | COMMON_PARAMS
     left = OPTIONS | IGNORED
     given = {k: v for k, v in params.items() if v is not None and k not in left}
+    for name in given.keys() & _INSTEAD.keys():
+        raise UnsupportedParamsError(f"{name} is not known here: {_INSTEAD[name]}")
     unknown = sorted(given.keys() - known)
     if unknown and not drop_params:
         near = difflib.get_close_matches(unknown[0], known | OPTIONS, n=1)

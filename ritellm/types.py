@@ -5,6 +5,8 @@ Imports nothing of ours and does nothing; every other module speaks in these.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +48,46 @@ class Fields(dict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
+
+    # What litellm's users, and pydantic's before them, call on a result.
+
+    def model_dump(self, *, exclude_none: bool = False, mode: str = "python") -> dict[str, Any]:
+        """Return a copy in plain dicts and lists; `mode` is accepted, for both are the same."""
+        dumped: dict[str, Any] = _plain(self, exclude_none)
+        return dumped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a copy in plain dicts and lists."""
+        return self.model_dump()
+
+    def json(self) -> dict[str, Any]:
+        """Return a copy in plain dicts and lists, which is what litellm calls json."""
+        return self.model_dump()
+
+    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
+        """Return the JSON."""
+        return json.dumps(_plain(self, exclude_none), indent=indent, ensure_ascii=False)
+
+
+def _plain(value: Any, exclude_none: bool) -> Any:
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if not (exclude_none and v is None)}
+        return {key: _plain(item, exclude_none) for key, item in kept.items()}
+    return [_plain(item, exclude_none) for item in value] if isinstance(value, list) else value
+
+
+class NoChoices(list[Any]):
+    """The choices of a chunk that has none: empty, but the first can be read.
+
+    OpenAI's usage comes in such a chunk, and everybody writes `chunk.choices[0].delta.content`.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 0:
+            return Fields(index=0, delta=Fields(), finish_reason=None)
+        return super().__getitem__(index)
 
 
 class Chunk(Fields):
@@ -91,6 +133,25 @@ class Completion(Fields):
 
 
 @dataclass(frozen=True, slots=True)
+class Prefill:
+    """How a server is given the beginning of its answer, to go on from there.
+
+    `message` is laid over that last message, `body` over the body; `path` leads to where it is
+    allowed. With `echoes` the answer repeats the beginning, with `strips` the beginning may not end
+    in a blank. `models` are the patterns of those that can, `unless` the parameters that rule it
+    out.
+    """
+
+    message: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+    path: str = ""
+    echoes: bool = False
+    strips: bool = False
+    models: Sequence[str] = ("*",)
+    unless: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Quirks:
     """Where a server departs from OpenAI's chat dialect; read by that dialect.
 
@@ -98,12 +159,16 @@ class Quirks:
     the field. `renames` holds, per pattern of models, the server's name for a parameter. `lacks`
     are parameters that its documentation calls unsupported. `takes_back` are the fields of an
     answer that it wants to see again in the next request; others of that kind are left out.
+    `prefill` says how an answer that broke off can go on; with `background` the Responses API keeps
+    answering and can be listened to again.
     """
 
     stream_options: Mapping[str, Any] | None = field(default_factory=dict)
     renames: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
     takes_back: frozenset[str] = frozenset()
+    prefill: Prefill | None = None
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +202,52 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class Take:
+    """One attempt as it went over the wire: times are seconds since the request was sent.
+
+    `status` is None where no response came. `error` is how the network ended it; None where the
+    body came to its end.
+    """
+
+    status: int | None = 200
+    headers: Sequence[tuple[str, str]] = ()
+    data: Sequence[tuple[float, bytes]] = ()
+    error: Exception | None = None
+    answered: float = 0.0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """What is played instead of asking anybody: one take per attempt; in its own time if `timed`.
+
+    `delays` are the pauses between the takes.
+    """
+
+    takes: Sequence[Take]
+    timed: bool = False
+    delays: Sequence[float] = ()
+
+    def take(self, attempt: int) -> Take:
+        """Return what the `attempt` (from 1) gets."""
+        return self.takes[min(attempt, len(self.takes)) - 1]
+
+    def delay(self, attempt: int) -> float | None:
+        """Return the seconds to wait after failed `attempt`, or None if it was the last."""
+        if attempt >= len(self.takes):
+            return None
+        return self.delays[attempt - 1] if self.timed and attempt <= len(self.delays) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A provider at an address, with the key that opens it.
 
     `wire` names the dialect spoken there for this model; `options` are the provider's own settings
     (a region, a project, an API version); `signer` signs the finished request where a header with
     the key is not enough (AWS), with `secrets` that no message may show. `opener` returns this
-    endpoint with an address and a key that has not expired; it may block.
+    endpoint with an address and a key that has not expired; it may block. With a `tape` nobody is
+    asked.
     """
 
     provider: Provider
@@ -154,11 +258,14 @@ class Endpoint:
     signer: Callable[[HttpRequest], HttpRequest] | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     opener: Callable[[], Endpoint] | None = field(default=None, repr=False)
+    tape: Tape | None = field(default=None, repr=False)
 
     def scrub(self, text: str) -> str:
         """Return `text` without the key, for messages that leave this process."""
         for secret in sorted({self.key or "", *self.secrets} - {""}, key=len, reverse=True):
-            text = text.replace(secret, "[key]")
+            # A short one is a placeholder ("x", "EMPTY"): inside a word it is no key.
+            whole = r"(?<!\w){}(?!\w)" if len(secret) < 8 else "{}"
+            text = re.sub(whole.format(re.escape(secret)), "[key]", text)
         return text
 
 

@@ -294,7 +294,19 @@ def test_the_progress_line_does_without_a_total():
         None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600
     ) as line:
         tally.completions, tally.completion_tokens = 3, 8
-        assert line.text() == "3 rows · 8 tokens · 4 tokens/s"
+        assert line.text() == "3 rows · 8 tokens · 4.0 tokens/s"
+
+
+def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():
+    class Busy:
+        in_flight, throttled, allowed = 12, 3, 20
+
+    tally, times = Tally(retries=2), iter([0.0, 2.0])
+    busy = Busy()
+    tally.gates.add(busy)
+    line = ProgressLine(None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600)
+    with line:
+        assert line.text().endswith("12 in flight · 2 retries · throttled 3 times, 20 allowed")
 
 
 @pytest.mark.parametrize(

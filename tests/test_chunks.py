@@ -366,6 +366,14 @@ TOOL_CALLS = {
          call(arguments="]")],
         [("a", "f", "{}"), ("b", "g", "[]")],
     ),
+    "an index that some fragments lack": (
+        [call(0, "a", "f", "{"), call(arguments='"x"'), call(0, arguments=":1}")],
+        [("a", "f", '{"x":1}')],
+    ),
+    "an index that comes late": (
+        [call(None, "a", "f", "{"), call(0, arguments="}"), call(1, "b", "g", "[]")],
+        [("a", "f", "{}"), ("b", "g", "[]")],
+    ),
     "Kimi: id and name again on every fragment": (
         [call(0, "a", "f", "{"), call(0, "a", "f", '"x"'), call(0, "a", "f", ":1}")],
         [("a", "f", '{"x":1}')],
@@ -559,6 +567,9 @@ def test_the_reasons_of_all_choices_are_known_as_they_come():
     assert (summed.finish_reason, summed.finish_reasons) == (None, [None, "length"])
     summed.add(chunk({}, index=0, finish="stop"))
     assert (summed.finish_reason, summed.finish_reasons) == ("stop", ["stop", "length"])
+    summed.add(chunk({}, index=0, finish="content_filter"))  # the last word
+    assert summed.finish_reason == "content_filter"
+    assert summed.completion().choices[0].finish_reason == "content_filter"
 
 
 # Chunks with a place

@@ -9,11 +9,13 @@ import inspect
 import os
 import pickle
 import socket
+import sys
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import certifi
 import httpx
@@ -44,6 +46,7 @@ from fake_server import (
 )
 
 import ritellm
+from ritellm import api
 from ritellm.call import Call
 from ritellm.chunks import stream_chunk_builder
 from ritellm.client import Client, Stream
@@ -63,6 +66,7 @@ from ritellm.errors import (
 from ritellm.prepare import plan
 from ritellm.retry import RetryPolicy
 from ritellm.types import Chunk, Completion, Timeouts
+from ritellm.watchdog import Watchdog
 
 MODEL = "openai/fake-model"
 MESSAGES = [{"role": "user", "content": "one two three"}]
@@ -374,7 +378,7 @@ def test_an_error_inside_a_stream_does_not_cost_the_connection(face, fake_server
 
 
 def test_a_server_that_holds_the_socket_open_is_not_waited_for(face, fake_server):
-    fake_server.enqueue(stream(*chat_events("one"), Stall()))
+    fake_server.enqueue(stream(*chat_events("one"), Pause(5)))
     assert content(face.stream().read()) == "one"
     face.settle()
     fake_server.wait_until(lambda: fake_server.cancelled == 1)
@@ -594,6 +598,8 @@ def test_the_http_library_does_not_show_through(face, fake_server):
 
 SHORT = 0.1
 FOREVER = 3600.0
+# Longer than anybody waits; but a test that waits for it in vain comes to an end, and fails.
+LONG = Pause(5)
 PINGS = [step for _ in range(100) for step in (Send(b": ping\n\n"), Pause(0.01))]
 
 
@@ -606,13 +612,13 @@ def limits(**given):
 @pytest.mark.parametrize(
     ("name", "steps"),
     [
-        ("first_chunk", [Stall()]),
-        ("first_chunk", [Head(), Stall()]),
+        ("first_chunk", [LONG]),
+        ("first_chunk", [Head(), LONG]),
         ("first_chunk", PINGS),  # pings are no progress
-        ("first_chunk", [Send(b"data: {"), Stall()]),
-        ("inter_chunk", [*map(Send, chat_events("one two")[:3]), Stall()]),
+        ("first_chunk", [Send(b"data: {"), LONG]),
+        ("inter_chunk", [*map(Send, chat_events("one two")[:3]), LONG]),
         ("inter_chunk", [*map(Send, chat_events("one two")[:3]), *PINGS]),
-        ("total", [*map(Send, chat_events("one two")[:3]), Stall()]),
+        ("total", [*map(Send, chat_events("one two")[:3]), LONG]),
         ("total", [*map(Send, chat_events("one two")[:3]), *PINGS]),
     ],
 )
@@ -689,7 +695,7 @@ def test_a_timeout_before_the_first_chunk_is_retried(face, fake_server):
 
 def test_a_whole_answer_has_the_time_of_a_first_chunk(face, fake_server):
     body = chat_json("late").steps[0].data
-    late = chat_json("late").but(steps=[Send(body[:50]), Stall()], framing="chunked")
+    late = chat_json("late").but(steps=[Send(body[:50]), LONG], framing="chunked")
     fake_server.enqueue(late)
     with pytest.raises(Timeout, match="first_chunk"):
         face.ask(timeout=limits(first_chunk=SHORT), num_retries=0)
@@ -815,10 +821,10 @@ def test_an_attempt_is_told_from_the_next(face, fake_server):
 
 
 def test_a_delay_that_would_end_after_the_total_is_not_waited(face, fake_server):
-    fake_server.enqueue(api_error(429, headers={"retry-after": "60"}))
+    fake_server.enqueue(api_error(429, headers={"retry-after": "3"}))
     with pytest.raises(RateLimitError) as caught:
-        face.ask(timeout=limits(total=30))
-    assert caught.value.retry_after == 60
+        face.ask(timeout=limits(total=2.5))
+    assert caught.value.retry_after == 3
     assert len(fake_server.requests) == 1
 
 
@@ -1029,7 +1035,7 @@ def test_a_task_that_is_cancelled_leaves_its_stream(fake_server, steps):
 
 
 def test_a_timeout_of_the_callers_own_is_the_callers(fake_server):
-    fake_server.enqueue(stream(*chat_events()[:2], Stall()))
+    fake_server.enqueue(stream(*chat_events()[:2], LONG))
 
     async def work(client):
         opened = await client.completion(MODEL, MESSAGES, stream=True)
@@ -1042,7 +1048,7 @@ def test_a_timeout_of_the_callers_own_is_the_callers(fake_server):
 
 
 def test_after_our_timeout_the_task_goes_on(fake_server):
-    fake_server.enqueue(stream(*chat_events()[:2], Stall()))
+    fake_server.enqueue(stream(*chat_events()[:2], LONG))
 
     async def work(client):
         short = limits(inter_chunk=0.05)
@@ -1056,6 +1062,53 @@ def test_after_our_timeout_the_task_goes_on(fake_server):
     answer, cancelling = run_async(fake_server, work)
     assert content(answer) == "one two three"
     assert cancelling == 0
+
+
+def waits_until(when):
+    """Return what a watchdog needs to know of a call: it waits for its first chunk."""
+    return SimpleNamespace(deadline=(when, "first_chunk"), timing=SimpleNamespace(last_chunk=None))
+
+
+async def watched(when):
+    """Wait under a watchdog; return which timeout it saw, and if there was another cancellation."""
+    watchdog = Watchdog(waits_until(when))
+    watchdog.watch()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return watchdog.fired, watchdog.uncancel()
+    finally:
+        watchdog.stop()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before 3.11 nobody can tell")
+@pytest.mark.parametrize("also", [False, True])
+def test_a_cancellation_at_the_moment_of_a_timeout_is_not_lost(also):
+    async def main():
+        loop = asyncio.get_running_loop()
+        when = loop.time() + 0.01
+        task = asyncio.create_task(watched(when))
+        await asyncio.sleep(0)
+        if also:
+            loop.call_at(when, task.cancel)
+        return await task
+
+    assert asyncio.run(main()) == ("first_chunk", also)
+
+
+def test_a_cancellation_that_the_caller_swallowed_before_is_none_of_ours():
+    async def main():
+        async def stubborn():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return await watched(asyncio.get_running_loop().time())
+
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) == ("first_chunk", False)
 
 
 def test_many_tasks_share_a_client(fake_server):
@@ -1104,7 +1157,8 @@ def test_acompletion_works_in_one_event_loop_after_the_other(fake_server, argume
 
     for _ in range(2):
         assert asyncio.run(twice()) == ("one two three", "one two three")
-    gc.collect()  # a connection that was left open would warn now
+        assert not api._keepers
+        gc.collect()  # a connection that was left open would warn now
     assert connections(fake_server) == [1, 1, 2, 2]
 
 

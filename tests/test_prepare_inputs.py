@@ -11,7 +11,7 @@ import pytest
 
 from ritellm import wire as wires
 from ritellm.errors import InvalidRequestError, UnknownProviderError, UnsupportedParamsError
-from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, plan
+from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, plan, plan_one
 
 HI = [{"role": "user", "content": "hi"}]
 KEYS = {"OPENAI_API_KEY": "k", "AZURE_API_KEY": "k", "AZURE_API_BASE": "https://r.openai.azure.com"}
@@ -163,7 +163,8 @@ def test_the_provider_can_be_an_argument_of_its_own():
 
 
 def test_every_argument_is_the_callers_alone_or_may_come_from_data():
-    named = set(inspect.signature(plan).parameters) - {"environ", "params"}
+    named = {name for each in (plan, plan_one) for name in inspect.signature(each).parameters}
+    named -= {"arguments", "environ", "params"}
     from_data = "model messages stream custom_llm_provider deployment_id on_interrupt drop_params"
     from_data += " extra_body additional_params"
     assert named - CALLER_ONLY == set(from_data.split())

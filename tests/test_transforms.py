@@ -290,6 +290,10 @@ def test_the_outcomes_are_counted_as_beam_metrics(fake_server):
     assert counted["completions"] == 1
     assert counted["dead_letters"] == 1
     assert counted["attempts"] == 2
+    assert counted["completions:fake-model"] == 1
+    assert counted["dead_letters:BadRequestError"] == 1
+    assert counted["finish_reason:stop"] == 1
+    assert counted["completion_tokens"] == 2
     assert counted["deltas"] == len(chat_events("a b")) - 1 + 1  # not [DONE], but the final one
 
 

@@ -61,7 +61,7 @@ def test_an_unknown_field_is_an_error_that_names_the_known_ones():
     with pytest.raises(AttributeError, match=r"no field 'contnet'; there are id, choices, usage"):
         _ = Chunk(json()).contnet
     assert not hasattr(Chunk(json()), "__array__")
-    assert not hasattr(Fields(), "model_dump")
+    assert not hasattr(Fields(), "never_heard_of")
 
 
 def test_an_attribute_can_be_set_at_any_depth():
@@ -133,7 +133,11 @@ def test_the_key_is_in_no_repr():
     ("key", "text", "scrubbed"),
     [
         (KEY, f"Incorrect API key provided: {KEY}.", "Incorrect API key provided: [key]."),
+        (KEY, f"?key={KEY}&x", "?key=[key]&x"),
+        (KEY, f"{KEY}{KEY}x", "[key][key]x"),
         (KEY, "nothing to hide", "nothing to hide"),
+        ("k", "Token limit, k?", "Token limit, [key]?"),  # a placeholder is a part of many words
+        ("(.*)", "a regex (.*) is text", "a regex [key] is text"),
         (None, "no key at all", "no key at all"),
         ("", "an empty key", "an empty key"),
     ],

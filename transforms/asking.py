@@ -161,7 +161,7 @@ def to_delta(id: str, chunk: Chunk) -> Delta:
 
 def final_delta(prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any]) -> Delta:
     """Return the delta that closes a whole attempt."""
-    seq, attempt = stream.length, stream.attempts
+    seq, attempt = stream.length, stream.attempt
     chunk = '{"object":"chat.completion.chunk","choices":[]}'
     closing = orjson.dumps(outcome).decode()
     return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)

@@ -16,6 +16,8 @@ Answer = TypeVar("Answer")
 
 # A percentile means something once so many answers have been timed.
 _ENOUGH = 20
+# Where nobody can say yet what is late, or nothing may be spent, so many seconds pass.
+_LOOK_AGAIN = 0.25
 # An answer is late when it takes that much longer than the percentile.
 _LATE = 1.5
 
@@ -87,8 +89,7 @@ async def hedged(
     asked: list[asyncio.Future[Answer]] = [asyncio.ensure_future(ask())]
     first: asyncio.Future[Answer] | None = None
     try:
-        done, _ = await asyncio.wait(asked, timeout=hedge.delay())
-        if not done and calm() and hedge.spend():
+        if await _is_late(asked[0], hedge, calm):
             asked.append(asyncio.ensure_future(ask()))
         first = await _first(asked)
         hedge.took(loop.time() - started)
@@ -97,12 +98,28 @@ async def hedged(
         await _leave([one for one in asked if one is not first], give_up)
 
 
+async def _is_late(asked: asyncio.Future[Answer], hedge: Hedge, calm: Callable[[], bool]) -> bool:
+    """Return True once `asked` is late and may be asked again, False if it answers before."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    while True:
+        delay = hedge.delay()
+        left = _LOOK_AGAIN if delay is None else started + delay - loop.time()
+        if delay is not None and left <= 0:
+            if calm() and hedge.spend():
+                return True
+            left = _LOOK_AGAIN  # there may be room later
+        done, _ = await asyncio.wait([asked], timeout=left)
+        if done:
+            return False
+
+
 async def _first(asked: list[asyncio.Future[Answer]]) -> asyncio.Future[Answer]:
     """Return the first that succeeds, or the last that fails."""
     waiting = set(asked)
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in done:
+        for one in sorted(done, key=lambda one: one.exception() is not None):
             if one.exception() is None or not waiting:
                 return one
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from weakref import WeakSet
 
 from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
+from ritellm.gate import Gate
 from transforms.asking import Means
 from transforms.elements import Completion, DeadLetter, Delta
 
@@ -24,6 +28,8 @@ class Tally:
     completions: int = 0
     dead_letters: int = 0
     completion_tokens: int = 0
+    retries: int = 0
+    gates: WeakSet[Gate] = field(default_factory=WeakSet, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
@@ -37,44 +43,71 @@ class Meter:
         self._means = means
         self._told = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
-        self._deltas = Metrics.counter(NAMESPACE, "deltas")
-        self._completions = Metrics.counter(NAMESPACE, "completions")
-        self._dead_letters = Metrics.counter(NAMESPACE, "dead_letters")
-        self._prompt_tokens = Metrics.counter(NAMESPACE, "prompt_tokens")
-        self._completion_tokens = Metrics.counter(NAMESPACE, "completion_tokens")
-        self._attempts = Metrics.counter(NAMESPACE, "attempts")
-        self._ttft = Metrics.distribution(NAMESPACE, "ttft_msec")
+        if means.gate is not None:
+            TALLY.gates.add(means.gate)
 
     def count(self, outcome: Delta | Completion | DeadLetter) -> None:
         """Count `outcome`."""
         if isinstance(outcome, Delta):
-            self._deltas.inc()
-        elif isinstance(outcome, Completion):
+            _counter("deltas").inc()
+            return
+        _counter("attempts").inc(outcome.attempts)
+        retries = max(0, outcome.attempts - 1)
+        _counter("retries").inc(retries)
+        with TALLY.lock:
+            TALLY.retries += retries
+        if isinstance(outcome, Completion):
             self._completion(outcome)
         else:
-            self._dead_letters.inc()
-            self._attempts.inc(outcome.attempts)
-            with TALLY.lock:
-                TALLY.dead_letters += 1
+            self._dead_letter(outcome)
 
     def signal_throttling(self) -> None:
         """Tell the runner of the whole seconds that prompts have waited for the provider."""
         gate = self._means.gate
         if gate is None:
             return
+        _gauge("in_flight").set(gate.in_flight)
         seconds = int(gate.waited - self._told)
         if seconds > 0:
             self._told += seconds
             self._signaler.signal_throttled(seconds)
 
-    def _completion(self, outcome: Completion) -> None:
-        tokens = outcome.completion_tokens or 0
-        self._completions.inc()
-        self._attempts.inc(outcome.attempts)
-        self._prompt_tokens.inc(outcome.prompt_tokens or 0)
-        self._completion_tokens.inc(tokens)
-        if outcome.ttft is not None:
-            self._ttft.update(int(outcome.ttft * 1000))
+    def _completion(self, row: Completion) -> None:
+        for suffix in ("", f":{row.model}"):
+            _counter(f"completions{suffix}").inc()
+            _counter(f"prompt_tokens{suffix}").inc(row.prompt_tokens or 0)
+            _counter(f"completion_tokens{suffix}").inc(row.completion_tokens or 0)
+        _counter("cached_tokens").inc(row.cached_tokens or 0)
+        _counter("reasoning_tokens").inc(row.reasoning_tokens or 0)
+        _counter(f"finish_reason:{row.finish_reason}").inc()
+        for name, seconds in (
+            ("ttft_msec", row.ttft),
+            ("inter_chunk_p95_msec", row.inter_chunk_p95),
+            ("duration_msec", row.seconds),
+        ):
+            if seconds is not None:
+                _distribution(name).update(round(seconds * 1000))
         with TALLY.lock:
             TALLY.completions += 1
-            TALLY.completion_tokens += tokens
+            TALLY.completion_tokens += row.completion_tokens or 0
+
+    def _dead_letter(self, letter: DeadLetter) -> None:
+        for suffix in ("", f":{letter.error_type}"):
+            _counter(f"dead_letters{suffix}").inc()
+        with TALLY.lock:
+            TALLY.dead_letters += 1
+
+
+@cache
+def _counter(name: str) -> Any:
+    return Metrics.counter(NAMESPACE, name)
+
+
+@cache
+def _distribution(name: str) -> Any:
+    return Metrics.distribution(NAMESPACE, name)
+
+
+@cache
+def _gauge(name: str) -> Any:
+    return Metrics.gauge(NAMESPACE, name)

@@ -6,7 +6,7 @@ variable that holds the key; everything else is an exception that a line of comm
 
 from __future__ import annotations
 
-from ritellm.types import Provider, Quirks
+from ritellm.types import Prefill, Provider, Quirks
 
 _CHAT = "openai_chat"
 
@@ -17,6 +17,20 @@ _REASONING = {
 }
 _MAX_TOKENS_ONLY = {"*": {"max_completion_tokens": "max_tokens"}}
 _REASONING_CONTENT = frozenset({"reasoning_content"})
+
+# https://platform.claude.com/docs/en/build-with-claude/working-with-messages: not from Claude 4.6
+# on, and not with thinking.
+_CLAUDE_PREFILL = Prefill(
+    strips=True,
+    models=(
+        "claude-[23]*",
+        "claude-*-4",
+        "claude-*-4-[0-5]",
+        "claude-*-4-[0-5]-*",
+        "claude-*-4-20*",
+    ),
+    unless=frozenset({"reasoning_effort", "thinking"}),
+)
 
 _ROWS = (
     Provider(
@@ -31,7 +45,7 @@ _ROWS = (
         headers={"openai-organization": "organization", "openai-project": "project"},
         routes={"responses/": "openai_responses"},
         # Padding against eavesdroppers who measure lengths: 7 % of the bytes.
-        quirks=Quirks({"include_obfuscation": False}, _REASONING),
+        quirks=Quirks({"include_obfuscation": False}, _REASONING, background=True),
         note="with base_url: any server that speaks OpenAI's chat dialect",
     ),
     Provider(
@@ -46,11 +60,17 @@ _ROWS = (
         },
         routes={"responses/": "azure_responses"},
         resolver="ritellm.providers.azure:resolve",
-        quirks=Quirks(renames=_REASONING),
+        quirks=Quirks(renames=_REASONING, background=True),
         note="base_url is https://RESOURCE.openai.azure.com, the model a deployment; a dated"
         " api_version means the older addresses",
     ),
-    Provider("anthropic", "anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    Provider(
+        "anthropic",
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        "ANTHROPIC_API_KEY",
+        quirks=Quirks(prefill=_CLAUDE_PREFILL),
+    ),
     Provider(
         "gemini",
         "gemini",
@@ -101,6 +121,7 @@ _ROWS = (
             None,
             {"*": {"max_completion_tokens": "max_tokens", "seed": "random_seed"}},
             lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "user"}),
+            prefill=Prefill({"prefix": True}, echoes=True),
         ),
     ),
     Provider("cohere", "cohere", "https://api.cohere.com/v2", "COHERE_API_KEY CO_API_KEY"),
@@ -118,7 +139,12 @@ _ROWS = (
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
         # Its thinking goes on after a tool's answer only if it sees what it thought before.
-        quirks=Quirks(renames=_MAX_TOKENS_ONLY, takes_back=_REASONING_CONTENT),
+        quirks=Quirks(
+            renames=_MAX_TOKENS_ONLY,
+            takes_back=_REASONING_CONTENT,
+            # https://api-docs.deepseek.com/guides/chat_prefix_completion
+            prefill=Prefill({"prefix": True}, path="/beta"),
+        ),
     ),
     Provider("xai", _CHAT, "https://api.x.ai/v1", "XAI_API_KEY"),
     Provider(
@@ -171,7 +197,10 @@ _ROWS = (
         "http://127.0.0.1:8000/v1",
         "HOSTED_VLLM_API_KEY VLLM_API_KEY",
         key_optional=True,
-        quirks=Quirks(takes_back=_REASONING_CONTENT),
+        quirks=Quirks(
+            takes_back=_REASONING_CONTENT,
+            prefill=Prefill(body={"continue_final_message": True, "add_generation_prompt": False}),
+        ),
     ),
     Provider(
         "llamacpp",

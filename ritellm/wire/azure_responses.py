@@ -12,9 +12,21 @@ from ritellm.wire.openai_responses import (
     new_framing,
 )
 
-__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+__all__ = [
+    "build_request",
+    "decode_completion",
+    "decode_error",
+    "new_decoder",
+    "new_framing",
+    "resume_request",
+]
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that asks `request` of `endpoint`; the model is a deployment's name."""
     return as_azure(openai_responses, request, endpoint, address(endpoint, openai_responses.PATH))
+
+
+def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
+    """Return the GET that listens again to background response `id`, from behind event `after`."""
+    return openai_responses.listen_again(build_request(request, endpoint), id, after)

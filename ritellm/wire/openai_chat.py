@@ -78,7 +78,8 @@ class OpenAIChatDecoder:
         choices = payload.get("choices")
         if choices is not None:
             for choice in choices:
-                _normalise(choice, "delta")
+                if not _is_plain_text(choice):
+                    _normalise(choice, "delta")
         into.append(Chunk(payload))
 
 
@@ -146,6 +147,18 @@ def parse_json(data: bytes) -> Any:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body that is not JSON, on one line."""
     return " ".join(body[:300].decode("utf-8", "replace").split())
+
+
+def _is_plain_text(choice: dict[str, Any]) -> bool:
+    """Return whether `choice` brings text and nothing else, as nearly all of them do."""
+    delta = choice.get("delta")
+    return (
+        type(delta) is dict
+        and len(delta) == 1
+        and type(delta.get("content")) is str
+        and choice.get("finish_reason") is None
+        and type(choice.get("index")) is int
+    )
 
 
 def _normalise(choice: dict[str, Any], part: str) -> None:

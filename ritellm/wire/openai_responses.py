@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from ritellm.types import Endpoint, HttpRequest, Request
 from ritellm.wire.openai_chat import decode_error
@@ -15,7 +16,14 @@ from ritellm.wire.responses_events import ResponsesDecoder, decode_completion
 from ritellm.wire.responses_items import input_items
 from ritellm.wire.sse import SSE
 
-__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
+__all__ = [
+    "build_request",
+    "decode_completion",
+    "decode_error",
+    "new_decoder",
+    "new_framing",
+    "resume_request",
+]
 
 PATH = "/responses"
 
@@ -49,6 +57,20 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         stream_options=_stream_options(params, endpoint) if request.stream else None,
     )
     return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
+
+
+def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
+    """Return the GET that listens again to background response `id`, from behind event `after`."""
+    sent = build_request(request, endpoint)
+    return listen_again(sent, id, after)
+
+
+def listen_again(sent: HttpRequest, id: str, after: int) -> HttpRequest:
+    """Return the GET that goes on listening to what `sent` has asked."""
+    base, _, query = sent.url.partition("?")
+    query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)
+    headers = {k: v for k, v in sent.headers.items() if k != "content-type"}
+    return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", headers, b"", "GET")
 
 
 def new_framing() -> SSE:

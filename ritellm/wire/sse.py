@@ -11,6 +11,7 @@ from ritellm.wire.base import Event
 
 _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
+_BETWEEN = b"\n\ndata: "
 
 
 class SSE:
@@ -55,17 +56,21 @@ class SSE:
         return events
 
     def _feed_lf(self, data: bytes) -> list[Event]:
-        """Split at blank lines; nearly all events are then a single `data: ` line."""
+        """Return the events before the last blank line; the rest waits for its own."""
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            self._rest = data
+            return []
+        self._rest = data[end + 2 :]
+        if data.startswith(_DATA):
+            # Nearly all streams are nothing but single `data: ` lines: one split finds them all,
+            # if there are no other newlines than those between them.
+            payloads = data[len(_DATA) : end].split(_BETWEEN)
+            if data.count(b"\n", 0, end) == 2 * len(payloads) - 2:
+                return [("", payload) for payload in payloads if payload]
         events: list[Event] = []
-        *blocks, self._rest = data.split(b"\n\n")
-        for block in blocks:
-            if block.startswith(_DATA) and b"\n" not in block:
-                if len(block) > 6:
-                    events.append(("", block[6:]))
-                continue
-            for line in block.split(b"\n"):
-                self._line(line, events)
-            self._line(b"", events)
+        for line in data[: end + 1].split(b"\n"):
+            self._line(line, events)
         return events
 
     def _feed_any_newline(self, data: bytes) -> list[Event]:

@@ -1,0 +1,156 @@
+"""Writes what goes over the wire of an attempt to a file; `recording` says in what form.
+
+One write per line at the end of the file: several calls, and several processes, can share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import orjson
+
+from ritellm import recording
+from ritellm.call import Call
+from ritellm.client_httpx import FAILURES, as_ritellm_error
+from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.types import HttpRequest
+
+
+class Recorder:
+    """The recording of one attempt."""
+
+    def __init__(self, path: str, call: Call, ask: HttpRequest) -> None:
+        call.tag = call.tag or uuid4().hex[:12]
+        self._call, self._exchange, self._number = call, call.current, call.attempts
+        self._scrub = recording.scrubber(call.current.endpoint, call.plan.request)
+        self._inflate: Any = None
+        self._started = time.monotonic()
+        try:
+            # It holds what was asked and answered: nobody else's business.
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        except OSError as error:
+            message = f"cannot record to {path}: {error.strerror or error}"
+            raise InvalidRequestError(message) from None
+        line = recording.request_line(self._exchange, call.plan.request, ask, self._scrub)
+        self._write({**line, "at": round(_now() - call.timing.started, 6)})
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note it if no response comes."""
+        try:
+            yield
+        except BaseException as error:
+            self.end("error", self._failure(error))
+            raise
+
+    def heard(self, response: httpx.Response) -> httpx.Response:
+        """Return `response`, whose body is recorded as it is read."""
+        headers = response.headers
+        if headers.get("content-encoding") == "gzip":
+            # Packed, a key could not be found in it.
+            self._inflate = zlib.decompressobj(wbits=31)
+        kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
+        self._write(recording.response_line(response.status_code, kept, self._scrub))
+        response.stream = _Tee(cast(_Stream, response.stream), self)
+        return response
+
+    def data(self, data: bytes) -> None:
+        """Record a piece of the body."""
+        if self._inflate is not None:
+            data = self._inflate.decompress(data)
+        if data := self._scrub.feed(data):
+            self._write(recording.data_line(data))
+
+    def end(self, how: str, error: RitellmError | None = None) -> None:
+        """Record how it ended, once."""
+        if self._file is None:
+            return
+        if held := self._scrub.end():
+            self._write(recording.data_line(held))
+        self._write(recording.end_line(how, error, self._scrub))
+        os.close(self._file)
+        self._file = None
+
+    def closed(self, broken: bool) -> None:
+        """Record that the body is read no further: it broke, or we left."""
+        error = self._exchange.error if broken else None
+        self.end("error" if error else "closed", error)
+
+    def _failure(self, error: BaseException) -> RitellmError | None:
+        """Return our error for what was raised instead of a response."""
+        if isinstance(error, FAILURES):
+            return as_ritellm_error(error, self._call)
+        deadline = self._call.deadline
+        if deadline is not None and deadline[0] <= _now() + _EARLY:
+            return self._call.timed_out(deadline[1])
+        return None
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file is not None:
+            offset = round(time.monotonic() - self._started, 6)
+            named = {"call": self._call.tag, "attempt": self._number, "offset": offset, **line}
+            os.write(self._file, orjson.dumps(named) + b"\n")
+
+
+_ENCODING = "content-encoding"
+# A timer may fire so many seconds before its time.
+_EARLY = 0.05
+
+
+def _now() -> float:
+    """Return the time on the clock that the call goes by."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()
+
+
+class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """What either face reads from."""
+
+
+class _Tee(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, inner: _Stream, recorder: Recorder) -> None:
+        self._inner = inner
+        self._recorder = recorder
+        self._broken = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._watched():
+            for data in self._inner:
+                self._recorder.data(data)
+                yield data
+        self._recorder.end("end")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with self._watched():
+            async for data in self._inner:
+                self._recorder.data(data)
+                yield data
+        self._recorder.end("end")
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._broken = True
+            raise
+
+    def close(self) -> None:
+        self._recorder.closed(self._broken)
+        self._inner.close()
+
+    async def aclose(self) -> None:
+        self._recorder.closed(self._broken)
+        await self._inner.aclose()

@@ -1,0 +1,107 @@
+"""How an attempt gets its response, for both faces: over the network, or off a tape.
+
+What goes over the network is recorded if the caller wishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+
+from ritellm.call import Call
+from ritellm.client_httpx import Played, build_request
+from ritellm.client_record import Recorder
+from ritellm.errors import RitellmError
+from ritellm.types import Take
+
+
+def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
+    """Return the response to the attempt under way; its body is still to be read."""
+    if take := call.take():
+        player = _Player(take, _is_timed(call))
+        player.wait_until(take.answered)
+        return player.response()
+    ask = call.current.http_request()
+    request = build_request(http, ask, read, call)
+    if call.plan.record is None:
+        return http.send(request, stream=True)
+    recorder = Recorder(call.plan.record, call, ask)
+    with recorder.watched():
+        return recorder.heard(http.send(request, stream=True))
+
+
+async def asend(http: httpx.AsyncClient, call: Call) -> httpx.Response:
+    """Return the response to the attempt under way; its body is still to be read."""
+    if take := call.take():
+        player = _Player(take, _is_timed(call))
+        await player.await_until(take.answered)
+        return player.response()
+    ask = call.current.http_request()
+    request = build_request(http, ask, None, call)
+    if call.plan.record is None:
+        return await http.send(request, stream=True)
+    recorder = Recorder(call.plan.record, call, ask)
+    with recorder.watched():
+        return recorder.heard(await http.send(request, stream=True))
+
+
+def _is_timed(call: Call) -> bool:
+    tape = call.current.endpoint.tape
+    return tape is not None and tape.timed
+
+
+# A length, an encoding of the transfer: they tell of a connection that is not there.
+_OF_THE_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding"})
+
+
+class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a response, off a take."""
+
+    def __init__(self, take: Take, timed: bool) -> None:
+        self._take = take
+        self._started = time.monotonic() if timed else None
+
+    def response(self) -> httpx.Response:
+        """Return the response; raises what the network raised instead of one."""
+        take = self._take
+        if take.status is None:
+            self._raise()
+        headers = [pair for pair in take.headers if pair[0].lower() not in _OF_THE_CONNECTION]
+        return httpx.Response(take.status or 0, headers=headers, stream=self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for offset, data in self._take.data:
+            self.wait_until(offset)
+            yield data
+        self.wait_until(self._take.ended)
+        self._raise()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for offset, data in self._take.data:
+            await self.await_until(offset)
+            yield data
+        await self.await_until(self._take.ended)
+        self._raise()
+
+    def wait_until(self, offset: float) -> None:
+        """Wait until it is `offset` seconds since the request, if time is played too."""
+        if (left := self._left(offset)) > 0:
+            time.sleep(left)
+
+    async def await_until(self, offset: float) -> None:
+        """Wait until it is `offset` seconds since the request, if time is played too."""
+        if (left := self._left(offset)) > 0:
+            await asyncio.sleep(left)
+
+    def _left(self, offset: float) -> float:
+        return self._started + offset - time.monotonic() if self._started is not None else 0.0
+
+    def _raise(self) -> None:
+        error = self._take.error
+        if isinstance(error, RitellmError):
+            raise Played(error)
+        if error is not None:
+            raise error

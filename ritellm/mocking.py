@@ -1,0 +1,99 @@
+"""`mock_response=`: an answer that nobody is asked for, as the bytes a provider would send. Pure.
+
+It goes through the same decoder as any other, so that what a test sees is what a caller gets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from ritellm import errors
+from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.types import Endpoint, Provider, Take, Tape
+
+# litellm's, for every mock.
+USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+_NAMED_ERROR = re.compile(r"(?:lite|rite)llm\.(\w+)")
+
+
+def mocked(provider: Provider, model: str, response: Any, stream: bool) -> Endpoint:
+    """Return the endpoint that answers with `response`.
+
+    That is a text, a list of texts or of chunks, a whole completion, an exception (or its class),
+    or the name of one of ours, as in "litellm.RateLimitError".
+    """
+    error = _error(response, provider.name, model)
+    take = Take(None, error=error) if error else _answer(model, response, stream)
+    return Endpoint(provider, "mock:", wire="openai_chat", tape=Tape([take]))
+
+
+def _error(response: Any, provider: str, model: str) -> Exception | None:
+    if isinstance(response, Exception):
+        return response
+    named = _NAMED_ERROR.fullmatch(response) if isinstance(response, str) else None
+    cls = getattr(errors, named[1], None) if named else response
+    if not (isinstance(cls, type) and issubclass(cls, Exception)):
+        return None
+    text = "this is a mock"
+    if not issubclass(cls, RitellmError):
+        return cls(text)
+    return cls(text, provider=provider, model=model)
+
+
+def _answer(model: str, response: Any, stream: bool) -> Take:
+    kind = "text/event-stream" if stream else "application/json"
+    data = _events(model, response) if stream else [_whole(model, response)]
+    return Take(200, [("content-type", kind)], [(0.0, each) for each in data])
+
+
+def _events(model: str, response: Any) -> list[bytes]:
+    """Return the events of a streamed answer, each as the network would bring it."""
+    chunks = list(_chunks(model, response))
+    return [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+
+
+def _chunks(model: str, response: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(response, list) and response and isinstance(response[0], Mapping):
+        return response
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in _pieces(response)]
+    head = {"id": "chatcmpl-mock", "object": "chat.completion.chunk", "created": 0, "model": model}
+    chunks = [{**head, "choices": [_choice(delta=delta)]} for delta in deltas]
+    finish = {**head, "choices": [_choice(delta={}, finish_reason="stop")]}
+    return [*chunks, finish, {**head, "choices": [], "usage": USAGE}]
+
+
+def _whole(model: str, response: Any) -> bytes:
+    if isinstance(response, Mapping):
+        return orjson.dumps(response)
+    if isinstance(response, list) and response and isinstance(response[0], Mapping):
+        from ritellm.chunks import stream_chunk_builder
+
+        return orjson.dumps(stream_chunk_builder(response))
+    message = {"role": "assistant", "content": "".join(_pieces(response))}
+    head = {"id": "chatcmpl-mock", "object": "chat.completion", "created": 0, "model": model}
+    choice = _choice(message=message, finish_reason="stop")
+    return orjson.dumps({**head, "choices": [choice], "usage": USAGE})
+
+
+def _choice(finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"index": 0, **fields, "finish_reason": finish_reason}
+
+
+def _pieces(response: Any) -> list[str]:
+    """Return the text of a mock, cut as a stream would bring it."""
+    if isinstance(response, str):
+        return re.findall(r"\S+\s*|\s+", response)
+    if isinstance(response, list) and all(isinstance(each, str) for each in response):
+        return response
+    if isinstance(response, Mapping):
+        message = ((response.get("choices") or [{}])[0]).get("message") or {}
+        return _pieces(message.get("content") or "")
+    raise InvalidRequestError(
+        "mock_response must be a text, a list of texts or chunks, a completion, or an exception,"
+        f" not {type(response).__name__}"
+    )

@@ -1,0 +1,204 @@
+"""The wire of a call as JSON lines, without its keys; and the tape that such lines make. Pure.
+
+Each attempt is a line of kind "request", one of "response" if one came, one of "data" for each
+piece of the body, and one of "end". Times are seconds: `at` since the first attempt was sent,
+`offset` since this one was.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import orjson
+
+from ritellm import errors
+from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.exchange import Exchange
+from ritellm.types import Endpoint, HttpRequest, Request, Take, Tape
+
+REMOVED = "[removed]"
+# Whatever is not known to be harmless is removed.
+_HEADERS = frozenset(
+    "accept accept-encoding anthropic-beta anthropic-version content-type user-agent".split()
+)
+_QUERY = frozenset({"alt", "api-version", "starting_after", "stream"})
+# What an answer may say of who asked.
+_NOT_RECORDED = frozenset(
+    "anthropic-organization-id openai-organization openai-project set-cookie".split()
+)
+# A shorter key is a placeholder ("x", "EMPTY"), and its letters are in any text.
+_SHORTEST_KEY = 8
+
+
+class Scrubber:
+    """Takes secrets out of bytes, also where the bytes are cut in the middle of one."""
+
+    def __init__(self, secrets: Iterable[bytes]) -> None:
+        self._secrets = sorted(set(secrets), key=len, reverse=True)
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what can be shown by now."""
+        data = self.clean(self._held + data)
+        keep = max((_overlap(data, secret) for secret in self._secrets), default=0)
+        self._held = data[len(data) - keep :]
+        return data[: len(data) - keep]
+
+    def end(self) -> bytes:
+        """Return what was held back."""
+        held, self._held = self._held, b""
+        return held
+
+    def clean(self, data: bytes) -> bytes:
+        """Return `data` without secrets."""
+        for secret in self._secrets:
+            data = data.replace(secret, REMOVED.encode())
+        return data
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets."""
+        return self.clean(text.encode()).decode()
+
+
+def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
+    """Return what takes the keys of `endpoint` and the caller's own headers out."""
+    words = [endpoint.key or "", *endpoint.secrets]
+    for value in request.extra_headers.values():
+        words += [value, *value.split()]
+    long = [word for word in words if len(word) >= _SHORTEST_KEY]
+    return Scrubber(form.encode() for word in long for form in (word, quote(word, safe="")))
+
+
+def request_line(
+    exchange: Exchange, request: Request, sent: HttpRequest, scrub: Scrubber
+) -> dict[str, Any]:
+    """Return the line that says what was asked, of whom, in which dialect."""
+    endpoint = exchange.endpoint
+    return {
+        "kind": "request",
+        "version": 1,
+        "provider": endpoint.provider.name,
+        "model": scrub.text(request.model),
+        "wire": endpoint.wire or endpoint.provider.wire,
+        "base_url": _address(endpoint.base_url, scrub),
+        "method": sent.method,
+        "url": _address(sent.url, scrub),
+        "headers": {k: _header(k, v, scrub) for k, v in sent.headers.items()},
+        "body": scrub.text(sent.content.decode("utf-8", "replace")),
+    }
+
+
+def response_line(
+    status: int, headers: Iterable[tuple[str, str]], scrub: Scrubber
+) -> dict[str, Any]:
+    """Return the line of a response's head."""
+    kept = [(k, scrub.text(v)) for k, v in headers if k.lower() not in _NOT_RECORDED]
+    return {"kind": "response", "status": status, "headers": kept}
+
+
+def data_line(data: bytes) -> dict[str, Any]:
+    """Return the line of a piece of the body: as text if it is some."""
+    try:
+        return {"kind": "data", "text": data.decode()}
+    except UnicodeDecodeError:
+        return {"kind": "data", "base64": b64encode(data).decode()}
+
+
+def end_line(how: str, error: RitellmError | None, scrub: Scrubber) -> dict[str, Any]:
+    """Return the line that says how it ended: the body's "end", "closed" by us, or an "error"."""
+    line: dict[str, Any] = {"kind": "end", "how": how}
+    if error is not None:
+        line["error"] = {
+            "type": type(error).__name__,
+            "message": scrub.text(error.message),
+            **{name: getattr(error, name) for name in _ERROR_FIELDS},
+        }
+    return line
+
+
+_ERROR_FIELDS = ("code", "status_code", "retryable", "retry_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One call of a recording: who was asked, and what came."""
+
+    provider: str
+    model: str
+    wire: str
+    base_url: str
+    tape: Tape
+
+
+def recorded(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> Recorded:
+    """Return call `number` (from 1) of a recording; raises InvalidRequestError."""
+    calls: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for line in filter(bytes.strip, lines):
+        try:
+            entry = orjson.loads(line)
+            calls.setdefault(entry["call"], {}).setdefault(entry["attempt"], []).append(entry)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise InvalidRequestError(f"not a line of a recording: {line[:80]!r}") from None
+    if not 1 <= number <= len(calls):
+        raise InvalidRequestError(f"there is no call {number}: the recording has {len(calls)}")
+    attempts = list(list(calls.values())[number - 1].values())
+    first = attempts[0][0]
+    takes = [_take(entries) for entries in attempts]
+    tape = Tape(takes, timed, _delays(attempts, takes))
+    return Recorded(first["provider"], first["model"], first["wire"], first["base_url"], tape)
+
+
+def _take(entries: Sequence[Mapping[str, Any]]) -> Take:
+    by_kind = {entry["kind"]: entry for entry in entries}
+    head, end = by_kind.get("response", {}), by_kind.get("end", {})
+    data = [(entry["offset"], _data(entry)) for entry in entries if entry["kind"] == "data"]
+    return Take(
+        status=head.get("status"),
+        headers=[(name, value) for name, value in head.get("headers", ())],
+        data=data,
+        error=_error(end.get("error"), answered=bool(head)),
+        answered=head.get("offset", end.get("offset", 0.0)),
+        ended=end.get("offset", 0.0),
+    )
+
+
+def _delays(attempts: Sequence[Sequence[Mapping[str, Any]]], takes: Sequence[Take]) -> list[float]:
+    starts = [entries[0].get("at", 0.0) for entries in attempts]
+    ends = [start + take.ended for start, take in zip(starts, takes, strict=True)]
+    return [max(0.0, start - end) for start, end in zip(starts[1:], ends, strict=False)]
+
+
+def _data(entry: Mapping[str, Any]) -> bytes:
+    return entry["text"].encode() if "text" in entry else b64decode(entry["base64"])
+
+
+def _error(fields: Mapping[str, Any] | None, answered: bool) -> RitellmError | None:
+    if fields is None:
+        # Cut short itself: a process that was killed.
+        return None if answered else errors.APIConnectionError("the recording ends here")
+    cls: type[RitellmError] = getattr(errors, fields["type"], errors.APIError)
+    known: Any = {name: fields.get(name) for name in _ERROR_FIELDS}
+    return cls(fields["message"], **known)
+
+
+def _header(name: str, value: str, scrub: Scrubber) -> str:
+    return scrub.text(value) if name.lower() in _HEADERS else REMOVED
+
+
+def _address(url: str, scrub: Scrubber) -> str:
+    """Return `url` without a password, and without what its query may hide."""
+    parts = urlsplit(url)
+    query = [(k, v if k in _QUERY else REMOVED) for k, v in parse_qsl(parts.query, True)]
+    host = parts.netloc.rpartition("@")[2]
+    clean = (parts.scheme, host, parts.path, urlencode(query, safe="[]"), "")
+    return scrub.text(urlunsplit(clean))
+
+
+def _overlap(data: bytes, secret: bytes) -> int:
+    """Return how many of the last bytes of `data` may be the beginning of `secret`."""
+    longest = min(len(data), len(secret) - 1)
+    return next((n for n in range(longest, 0, -1) if data.endswith(secret[:n])), 0)

@@ -1,0 +1,26 @@
+"""`replay/PATH`: a recording instead of a provider. `PATH#2` is its second call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ritellm.errors import InvalidRequestError
+from ritellm.providers import PROVIDERS
+from ritellm.recording import recorded
+from ritellm.types import Endpoint, Provider
+
+PREFIX = "replay/"
+
+
+def load(model: str, timed: bool) -> tuple[str, Endpoint]:
+    """Return the recorded model and the endpoint that plays it; raises InvalidRequestError."""
+    path, mark, number = model.removeprefix(PREFIX).rpartition("#")
+    if not mark or not number.isdigit():
+        path, number = model.removeprefix(PREFIX), "1"
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except OSError as error:
+        raise InvalidRequestError(f"cannot replay {path}: {error.strerror or error}") from None
+    call = recorded(lines, int(number), timed)
+    provider = PROVIDERS.get(call.provider) or Provider(call.provider, call.wire)
+    return call.model, Endpoint(provider, call.base_url, wire=call.wire, tape=call.tape)

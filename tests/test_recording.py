@@ -1,0 +1,328 @@
+"""What went over the wire is on record, without keys, and plays again as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+
+import httpx
+import pytest
+from fake_server import (
+    Reset,
+    Stall,
+    api_error,
+    chat_events,
+    chat_json,
+    chat_stream,
+    html_page,
+    sse_error,
+    stream,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ritellm
+from ritellm import RetryPolicy, RitellmError, Timeouts
+from ritellm.prepare import CALLER_ONLY
+from ritellm.recording import REMOVED, Scrubber
+from transforms.asking import same_provider
+
+KEY = "sk-planted-0123456789abcdef"
+MESSAGES = [{"role": "user", "content": "Hello"}]
+AT_ONCE = RetryPolicy(num_retries=2, first_delay=0.0)
+
+
+class Sync:
+    """The synchronous face."""
+
+    def ask(self, model, **arguments):
+        with ritellm.Client() as client:
+            return outcome_of(client.completion, model, **arguments)
+
+
+class Async:
+    """The asynchronous face, on httpx's own transport."""
+
+    fast = False
+
+    def ask(self, model, **arguments):
+        return asyncio.run(self._ask(model, **arguments))
+
+    async def _ask(self, model, **arguments):
+        transport = None if self.fast else httpx.AsyncHTTPTransport()
+        async with ritellm.AsyncClient(transport=transport) as client:
+            chunks = []
+            try:
+                asked = await client.completion(model, MESSAGES, **arguments)
+                if not arguments.get("stream"):
+                    return asked
+                async for chunk in asked:
+                    chunks.append(chunk)
+            except RitellmError as error:
+                return *chunks, facts(error)
+            return *chunks, asked.attempts, asked.completion
+
+
+class AsyncFast(Async):
+    """The asynchronous face on aiohttp, if that is installed."""
+
+    fast = True
+
+
+def outcome_of(completion, model, **arguments):
+    """Return all that the caller gets: chunks, and what the end was."""
+    chunks = []
+    try:
+        asked = completion(model, MESSAGES, **arguments)
+        if not arguments.get("stream"):
+            return asked
+        for chunk in asked:
+            chunks.append(chunk)  # not extend(): what came before an error counts
+    except RitellmError as error:
+        return *chunks, facts(error)
+    return *chunks, asked.attempts, asked.completion
+
+
+def facts(error):
+    names = "message provider model status_code code retryable retry_after attempts partial".split()
+    return type(error).__name__, {name: getattr(error, name) for name in names}
+
+
+@pytest.fixture(params=[Sync, Async, AsyncFast], ids=lambda face: face.__name__)
+def face(request):
+    return request.param()
+
+
+def at(server, **arguments):
+    return {"base_url": server.base_url, "api_key": KEY, "retry": AT_ONCE, "stream": True} | (
+        arguments
+    )
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+DOWN = api_error(503)
+ANSWERS = {
+    "a stream": [chat_stream("Hello there")],
+    "a stream in bytes": [stream(*chat_events("H\N{SLIGHTLY SMILING FACE}"), pieces_of=3)],
+    "a stream in gzip": [stream(*chat_events("Hello there"), encoding="gzip")],
+    "an answer that is not streamed": [chat_json("Hello")],
+    "a refusal": [api_error(401, code="invalid_api_key")],
+    "refusals": [DOWN, DOWN, DOWN],
+    "two refusals and an answer": [DOWN, DOWN, chat_stream("Hello")],
+    "a web page": [html_page()],
+    "an error event": [sse_error("overloaded", after=chat_events("Hi", finish_reason=None)[:2])],
+    "a stream cut off": [stream(*chat_events("Hi there", done=False, finish_reason=None))],
+    "a reset": [stream(*chat_events("Hi there")[:2], Reset())],
+    "a reset at once, then an answer": [stream(Reset()), chat_stream("Hello")],
+}
+
+
+@pytest.mark.parametrize("replies", ANSWERS.values(), ids=ANSWERS)
+def test_what_was_recorded_comes_again(replies, face, fake_server, tmp_path):
+    fake_server.enqueue(*replies)
+    path = tmp_path / "wire.jsonl"
+    first = face.ask("openai/m", record=path, **at(fake_server))
+    asked = len(fake_server.requests)
+    again = face.ask(f"replay/{path}", stream=True)
+    assert again == first
+    assert len(fake_server.requests) == asked
+
+
+def test_a_whole_answer_comes_again(face, fake_server, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    first = face.ask("openai/m", record=path, **at(fake_server, stream=False))
+    assert face.ask(f"replay/{path}") == first
+
+
+def test_no_connection_comes_again(face, tmp_path, fake_server):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = tmp_path / "wire.jsonl"
+    arguments = at(fake_server, base_url=f"http://127.0.0.1:{port}/v1")
+    first = face.ask("openai/m", record=path, **arguments)
+    assert first[0][0] == "APIConnectionError"
+    assert face.ask(f"replay/{path}", stream=True) == first
+    assert [line["kind"] for line in lines(path)] == ["request", "end"] * 3
+
+
+@pytest.mark.parametrize("begun", [[], chat_events("Hi there")[:2]], ids=["silence", "a stall"])
+def test_a_timeout_comes_again_and_nobody_waits(begun, face, fake_server, tmp_path):
+    fake_server.enqueue(stream(*begun, Stall()))
+    path = tmp_path / "wire.jsonl"
+    limits = Timeouts(first_chunk=0.1, inter_chunk=0.1)
+    arguments = at(fake_server, timeout=limits, num_retries=0)
+    first = face.ask("openai/m", record=path, **arguments)
+    assert first[-1][0] == "Timeout"
+    assert face.ask(f"replay/{path}", stream=True) == first
+
+
+def test_an_answer_that_went_on_comes_again(face, fake_server, tmp_path):
+    fake_server.enqueue(stream(*chat_events(["He", "llo"])[:1], Reset()), chat_stream(["llo"]))
+    path = tmp_path / "wire.jsonl"
+    arguments = at(fake_server, on_interrupt="continue")
+    first = face.ask("hosted_vllm/m", record=path, **arguments)
+    assert first[-1].choices[0].message.content == "Hello"
+    assert face.ask(f"replay/{path}", stream=True, on_interrupt="continue") == first
+
+
+def test_time_is_played_if_wished(face, fake_server, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    face.ask("openai/m", record=path, **at(fake_server))
+    entries = lines(path)
+    for entry in entries:
+        entry["offset"] = {"request": 0.0, "response": 0.1}.get(entry["kind"], 0.2)
+    path.write_bytes(b"\n".join(json.dumps(entry).encode() for entry in entries))
+
+    def ttft(**arguments):
+        with ritellm.Client() as client:
+            opened = client.completion(f"replay/{path}", MESSAGES, stream=True, **arguments)
+            list(opened)
+            return opened.timing.ttft
+
+    assert ttft(replay_timing=True) >= 0.2
+    assert ttft() < 0.1
+
+
+def test_the_bytes_are_those_of_the_wire(fake_server, tmp_path):
+    events = chat_events("Hello there")
+    fake_server.enqueue(stream(*events))
+    path = tmp_path / "wire.jsonl"
+    Sync().ask("openai/m", record=path, **at(fake_server))
+    pieces = [line["text"] for line in lines(path) if line["kind"] == "data"]
+    assert "".join(pieces).encode() == b"".join(events)
+    head = next(line for line in lines(path) if line["kind"] == "response")
+    assert head["status"] == 200
+    assert ["content-type", "text/event-stream; charset=utf-8"] in head["headers"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_holds_many_calls(fake_server, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    with ritellm.Client(record=path, **at(fake_server, stream=False)) as client:
+        for text in ("one", "two"):
+            client.completion("openai/m", [{"role": "user", "content": text}])
+    for number, text in ((1, "one"), (2, "two")):
+        answer = ritellm.completion(f"replay/{path}#{number}", MESSAGES)
+        assert answer.choices[0].message.content == text
+    with pytest.raises(ritellm.InvalidRequestError, match="there is no call 3"):
+        ritellm.completion(f"replay/{path}#3", MESSAGES)
+
+
+def test_a_stream_that_was_left_ends_there(fake_server, tmp_path):
+    fake_server.enqueue(stream(*chat_events("Hello there")[:2], Stall()))
+    path = tmp_path / "wire.jsonl"
+    with ritellm.Client() as client:
+        opened = client.completion("openai/m", MESSAGES, record=path, **at(fake_server))
+        next(opened)
+        opened.close()
+    assert lines(path)[-1]["how"] == "closed"
+    with pytest.raises(ritellm.StreamTruncatedError):
+        list(ritellm.completion(f"replay/{path}", MESSAGES, stream=True))
+
+
+# Keys
+
+LEAKS = {
+    "the key": {"api_key": KEY},
+    "a header": {"api_key": "other-key", "extra_headers": {"Authorization": f"Bearer {KEY}"}},
+    "a header of one's own": {"api_key": "other-key", "extra_headers": {"X-Gateway": KEY}},
+    "a header that is shown": {"api_key": KEY, "extra_headers": {"User-Agent": f"app {KEY}"}},
+    "the body": {"api_key": KEY, "extra_body": {"note": f"<{KEY}>"}},
+    "the address": {"api_key": "other-key"},
+}
+
+
+def echoing(request):
+    """Answer with every header that came, as a careless server does, cut in many pieces."""
+    told = " ".join([*request.headers.values(), *request.query.values()])
+    return stream(*chat_events(["You said: ", told]), pieces_of=[1, 5, 2])
+
+
+def refusing(request):
+    told = " ".join([*request.headers.values(), *request.query.values()])
+    return api_error(401, message=f"Wrong key: {told}", headers={"x-echo": told})
+
+
+@pytest.mark.parametrize("script", [echoing, refusing])
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_planted_key_is_nowhere_in_the_file(name, encoding, script, face, fake_server, tmp_path):
+    fake_server.script = lambda request: script(request).but(encoding=encoding)
+    path = tmp_path / "wire.jsonl"
+    arguments = at(fake_server, **LEAKS[name])
+    if name == "the address":
+        host = fake_server.base_url.removeprefix("http://")
+        arguments["base_url"] = f"http://me:{KEY}@{host}/chat/completions?key={KEY}"
+    face.ask("openai/m", record=path, **arguments)
+    text = path.read_text()
+    assert fake_server.requests
+    assert text
+    for part in (KEY, KEY[3:], "planted"):
+        assert part not in text
+
+
+def test_the_headers_that_open_doors_are_named_and_not_shown(fake_server, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    Sync().ask("anthropic/claude", record=path, **at(fake_server))
+    headers = lines(path)[0]["headers"]
+    assert headers["x-api-key"] == REMOVED
+    assert headers["anthropic-version"] == "2023-06-01"
+
+
+@given(st.lists(st.binary(max_size=6), max_size=12), st.integers(0, 30))
+def test_a_secret_is_found_wherever_the_bytes_are_cut(noise, step):
+    secret = b"abcabcad"
+    whole = secret.join(noise)
+    scrub = Scrubber([secret])
+    size = step or 1
+    shown = b"".join(scrub.feed(whole[n : n + size]) for n in range(0, len(whole), size))
+    shown += scrub.end()
+    assert secret not in shown
+    if secret not in whole:
+        assert shown == whole
+
+
+# Mistakes
+
+BAD = {
+    "no such file": (None, "cannot replay"),
+    "not JSON": (b"hello\n", "not a line of a recording"),
+    "another JSON": (b'{"a": 1}\n', "not a line of a recording"),
+    "empty": (b"", "there is no call 1"),
+}
+
+
+@pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
+def test_what_is_no_recording_is_said(data, says, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ritellm.InvalidRequestError, match=says):
+        ritellm.completion(f"replay/{path}", MESSAGES)
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_sent(fake_server, tmp_path):
+    with pytest.raises(ritellm.InvalidRequestError, match="cannot record to"):
+        ritellm.completion("openai/m", MESSAGES, record=tmp_path / "no" / "f", **at(fake_server))
+    assert not fake_server.requests
+
+
+def test_a_fallback_can_be_a_recording(fake_server, tmp_path):
+    path = tmp_path / "wire.jsonl"
+    Sync().ask("openai/m", record=path, **at(fake_server))
+    fake_server.enqueue(*[DOWN] * 3)
+    opened = ritellm.completion(
+        "openai/m", MESSAGES, fallbacks=[f"replay/{path}"], **at(fake_server)
+    )
+    assert list(opened)
+
+
+def test_a_row_of_data_may_neither_record_nor_replay():
+    assert {"record", "replay_timing", "fallbacks", "mock_response"} <= CALLER_ONLY
+    with pytest.raises(ritellm.UnknownProviderError):
+        same_provider("replay//etc/passwd", "openai/m")

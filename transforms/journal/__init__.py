@@ -1,0 +1,23 @@
+"""Paid once: finished completions kept under their question, on disk, in Redis or in a folder."""
+
+from transforms.journal.base import (
+    Journal,
+    JournalError,
+    JournalInUse,
+    JournalUnavailable,
+    Spent,
+)
+from transforms.journal.keys import JournalKey, request_hash
+from transforms.journal.open import NewJournal, open_journal
+
+__all__ = [
+    "Journal",
+    "JournalError",
+    "JournalInUse",
+    "JournalKey",
+    "JournalUnavailable",
+    "NewJournal",
+    "Spent",
+    "open_journal",
+    "request_hash",
+]

@@ -1,0 +1,83 @@
+"""Records from any thread, written in groups by a thread of their own: one fsync serves many."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+
+from transforms.journal.base import JournalUnavailable, Record, Write
+
+_Waiting = tuple[Record, "Future[None]"]
+
+
+class GroupCommit:
+    """Calls `write` with the records that came while it wrote the ones before.
+
+    A group has at most `most` records; it waits up to `linger` seconds to grow, where writing is
+    dear. `write` returns when its records are durable, or raises: then all its futures fail.
+    """
+
+    def __init__(self, write: Write, *, most: int = 1000, linger: float = 0.0) -> None:
+        self._write = write
+        self._most = most
+        self._linger = linger
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ritellm-journal", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record) -> Future[None]:
+        """Return a future that is done once `record` is durable."""
+        future: Future[None] = Future()
+        future.set_running_or_notify_cancel()  # an awaiting task that is cancelled takes none back
+        with self._changed:
+            if self._closed:
+                future.set_exception(JournalUnavailable("the journal is closed"))
+                return future
+            self._waiting.append((record, future))
+            if len(self._waiting) in (1, self._most):
+                self._changed.notify()
+        return future
+
+    def close(self) -> None:
+        """Write what is waiting; returns when it is durable."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            error = self._failure([record for record, _ in group])
+            for _, future in group:
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+    def _next_group(self) -> list[_Waiting]:
+        """Return the next group; an empty one means that all is written and closed."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            self._wait_for_more()
+            size = min(self._most, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(size)]
+
+    def _wait_for_more(self) -> None:
+        until = time.monotonic() + self._linger
+        while not self._closed and len(self._waiting) < self._most:
+            if (left := until - time.monotonic()) <= 0:
+                return
+            self._changed.wait(left)
+
+    def _failure(self, records: list[Record]) -> BaseException | None:
+        try:
+            self._write(records)
+        except BaseException as error:  # carried to whoever waits for these records
+            return error
+        return None

@@ -1,0 +1,125 @@
+"""Which journal `--journal` means, and how a worker opens it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import weakref
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from transforms.journal.base import Journal, JournalError
+from transforms.journal.tolerant import TolerantJournal
+
+# Inherited by everything that this process launches: its workers share a journal, others may not.
+_THIS_RUN = uuid4().hex
+_REDIS = ("redis://", "rediss://", "unix://")
+
+
+def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN) -> Journal | None:
+    """Return the journal that `spec` names for the job that writes to `output`, or None for `none`.
+
+    `auto` is `OUTPUT/journal.sqlite` for local output and the folder `OUTPUT/journal` for any
+    other; else `sqlite:PATH`, `redis://...` or a folder. One that is not `required` lets the job go
+    on while it is unavailable. Raises JournalError: `spec` makes no sense, or another run has it.
+    """
+    name = resolved(spec, output)
+    if name == "none":
+        return None
+    if name.startswith("sqlite:"):
+        journal = _sqlite(name.removeprefix("sqlite:"), run)
+    elif name.startswith(_REDIS):
+        journal = _redis(name, output, required)
+    else:
+        journal = _folder(name)
+    return journal if required else TolerantJournal(journal)
+
+
+def resolved(spec: str, output: str) -> str:
+    """Return `spec` without `auto` and with absolute paths; raises JournalError for nonsense."""
+    if spec == "none" or spec.startswith(_REDIS):
+        return spec
+    if spec == "auto":
+        local, folder = _is_local(output), _place(output)
+        return f"sqlite:{folder}/journal.sqlite" if local else f"{folder}/journal"
+    if spec.startswith("sqlite:"):
+        return "sqlite:" + _local_file(spec.removeprefix("sqlite:"))
+    if "/" in spec or os.path.isdir(spec):
+        return _place(spec)
+    raise JournalError(
+        f"{spec!r} is no journal: auto, none, sqlite:PATH, redis://HOST/DB, or a folder"
+        " (./NAME for one that is not there yet)"
+    )
+
+
+def _local_file(path: str) -> str:
+    if not path or not _is_local(path):
+        raise JournalError("sqlite: needs the path of a file on this machine, sqlite:PATH")
+    return _place(path)
+
+
+def _sqlite(path: str, run: str) -> Journal:
+    from transforms.journal.sqlite import SqliteJournal
+
+    return SqliteJournal(path, run)
+
+
+def _redis(url: str, output: str, required: bool) -> Journal:
+    from transforms.journal.redis import IMPATIENT, PATIENT, RedisJournal
+
+    # The same command finds its answers again; another output is another job.
+    prefix = "ritellm:" + hashlib.blake2b(_place(output).encode(), digest_size=8).hexdigest()
+    journal = RedisJournal(url, prefix, tries=PATIENT if required else IMPATIENT)
+    if required:
+        journal.check()
+    return journal
+
+
+def _folder(folder: str) -> Journal:
+    from transforms.journal.folder import FolderJournal
+
+    return FolderJournal(folder)
+
+
+def _place(path: str) -> str:
+    """Return `path` as it means the same everywhere."""
+    path = path.removeprefix("file://")
+    return os.path.abspath(path) if _is_local(path) else path.rstrip("/")
+
+
+def _is_local(path: str) -> bool:
+    return "://" not in path or path.startswith("file://")
+
+
+_opened: weakref.WeakValueDictionary[NewJournal, Journal] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class NewJournal:
+    """Opens the journal where it is called; pickled into a job, it brings its run along.
+
+    All calls in one process get the same journal, which is closed when nobody holds it any more:
+    keep it while you need it, and do not close it yourself. Relative paths mean the folder where
+    the job was launched.
+    """
+
+    spec: str = field(repr=False)  # an address may hold a password
+    output: str
+    required: bool = False
+    run: str = field(default=_THIS_RUN, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spec", resolved(self.spec, self.output))
+        object.__setattr__(self, "output", _place(self.output))
+
+    def __call__(self) -> Journal | None:
+        """Return this process's journal, or None for `none`; raises JournalError."""
+        with _opening:
+            journal = _opened.get(self)
+            if journal is None:
+                journal = open_journal(self.spec, self.output, required=self.required, run=self.run)
+                if journal is not None:
+                    _opened[self] = journal
+            return journal

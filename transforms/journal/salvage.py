@@ -1,0 +1,156 @@
+"""What can still be read of a damaged SQLite file, page by page, whatever became of its trees.
+
+SQLite itself gives up where a tree is broken; the rows behind the break are still there. This reads
+leaf pages by https://www.sqlite.org/fileformat.html and nothing else. Every row proves itself: its
+value carries a checksum.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, BinaryIO
+
+from transforms.journal.base import Record, Spent, unpack
+from transforms.journal.keys import JournalKey
+from transforms.journal.table import PAGE_SIZE
+
+_LEAF, _LEAF_HEADER = 0x0D, 8
+_WAL_HEADER, _FRAME_HEADER = 32, 24
+_INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
+
+
+def salvage(path: str) -> Iterator[Record]:
+    """Yield every completion that can be read in the database at `path` and in its WAL."""
+    with _Pages(path) as pages:
+        for page in pages:
+            if len(page) > _LEAF_HEADER and page[0] == _LEAF:
+                yield from _completions(pages, page)
+
+
+class _Pages:
+    """The newest image of each page."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115
+        self._wal = open(f"{path}-wal", "rb") if os.path.exists(f"{path}-wal") else None  # noqa: SIM115
+        self._newer = _frames(self._wal) if self._wal else {}
+        self._whole = -(-os.fstat(self._file.fileno()).st_size // PAGE_SIZE)
+
+    def __len__(self) -> int:
+        return self._whole + len(self._newer)
+
+    def __iter__(self) -> Iterator[bytes]:
+        grown = sorted(number for number in self._newer if number > self._whole)
+        return map(self.read, chain(range(1, self._whole + 1), grown))
+
+    def __enter__(self) -> _Pages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._wal:
+            self._wal.close()
+
+    def read(self, number: int) -> bytes:
+        """Return page `number`, counted from 1; it may be short, or empty."""
+        if number < 1:
+            return b""
+        if self._wal and number in self._newer:
+            self._wal.seek(self._newer[number])
+            return self._wal.read(PAGE_SIZE)
+        self._file.seek((number - 1) * PAGE_SIZE)
+        return self._file.read(PAGE_SIZE)
+
+
+def _frames(wal: BinaryIO) -> dict[int, int]:
+    """Return where in the WAL the last image of each page begins.
+
+    Frames whose salt is not the header's were left by an earlier use of the file.
+    """
+    salt = wal.read(_WAL_HEADER)[16:24]
+    found: dict[int, int] = {}
+    while len(header := wal.read(_FRAME_HEADER)) == _FRAME_HEADER:
+        if header[8:16] == salt:
+            found[int.from_bytes(header[:4], "big")] = wal.tell()
+        wal.seek(PAGE_SIZE, os.SEEK_CUR)
+    return found
+
+
+def _completions(pages: _Pages, page: bytes) -> Iterator[Record]:
+    (cells,) = struct.unpack_from(">H", page, 3)
+    for position in range(min(cells, PAGE_SIZE // 4)):
+        try:
+            (start,) = struct.unpack_from(">H", page, _LEAF_HEADER + 2 * position)
+            yield _completion(_columns(_payload(pages, page, start)))
+        except (ValueError, IndexError, struct.error):
+            continue  # damaged, or a row of another table
+
+
+def _completion(columns: list[Any]) -> Record:
+    request, id, tokens, usd, value = columns
+    if not (isinstance(request, bytes) and len(request) == 16 and isinstance(value, bytes)):
+        raise ValueError("no completion")
+    unpack(value)
+    return Record(JournalKey(str(id), request.hex()), value, Spent(int(tokens), float(usd)))
+
+
+def _payload(pages: _Pages, page: bytes, start: int) -> bytes:
+    """Return the payload of a leaf's cell, its overflow pages included."""
+    size, start = _varint(page, start)
+    _, start = _varint(page, start)  # the row's number
+    local = _local(size)
+    payload = bytearray(page[start : start + local])
+    following = page[start + local : start + local + 4]
+    if size > len(pages) * PAGE_SIZE:
+        raise ValueError("larger than the file")
+    while len(payload) < size:
+        overflow = pages.read(int.from_bytes(following, "big"))
+        if len(overflow) < PAGE_SIZE:
+            raise ValueError("cut off")
+        following = overflow[:4]
+        payload += overflow[4 : 4 + size - len(payload)]
+    return bytes(payload)
+
+
+def _local(size: int) -> int:
+    """Return how much of a payload is on the leaf itself."""
+    if size <= PAGE_SIZE - 35:
+        return size
+    least = (PAGE_SIZE - 12) * 32 // 255 - 23
+    most = least + (size - least) % (PAGE_SIZE - 4)
+    return most if most <= PAGE_SIZE - 35 else least
+
+
+def _columns(payload: bytes) -> list[Any]:
+    end, at = _varint(payload, 0)
+    columns, start = [], end
+    while at < end:
+        kind, at = _varint(payload, at)
+        value, start = _value(payload, start, kind)
+        columns.append(value)
+    return columns
+
+
+def _value(payload: bytes, start: int, kind: int) -> tuple[Any, int]:
+    size = _INTEGER_BYTES.get(kind, 8 if kind == 7 else (kind - 12) // 2)
+    data = payload[start : start + size]
+    if size < 0 or len(data) < size:
+        raise ValueError("cut off")
+    if kind >= 12:
+        return (data.decode() if kind % 2 else data), start + size
+    if kind == 7:
+        return struct.unpack(">d", data)[0], start + size
+    return (1 if kind == 9 else int.from_bytes(data, "big", signed=True)), start + size
+
+
+def _varint(data: bytes, start: int) -> tuple[int, int]:
+    """Return the number that begins at `start`, and where it ends."""
+    number = 0
+    for position in range(start, start + 8):
+        number = number << 7 | data[position] & 0x7F
+        if data[position] < 0x80:
+            return number, position + 1
+    return number << 8 | data[start + 8], start + 9

@@ -1,0 +1,133 @@
+"""The journal beside local output: one SQLite file for one run at a time.
+
+What is acknowledged survives `kill -9` and, where the disk keeps what it promises, a power cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+
+from transforms.journal.base import (
+    NOTHING,
+    JournalUnavailable,
+    Record,
+    Spent,
+    Write,
+    pack,
+    unpack,
+)
+from transforms.journal.committing import GroupCommit
+from transforms.journal.keys import JournalKey
+from transforms.journal.locking import RunLock
+from transforms.journal.mending import is_passing, mend
+from transforms.journal.table import Table
+
+_log = logging.getLogger("transforms.journal")
+
+
+class SqliteJournal:
+    """Completions in the file `path`, shared by the processes of one `run`.
+
+    A damaged file is mended first. Raises JournalInUse if another run has it, JournalUnavailable if
+    it cannot be opened or written.
+    """
+
+    def __init__(self, path: str, run: str) -> None:
+        self._path = path
+        self._damage_seen = False
+        _make_folder(path)
+        lock = RunLock(f"{path}.lock", run)
+        try:
+            with _explained(path):
+                if lock.is_first:
+                    mend(path)
+                lock.share()
+                self._table = Table(path)
+        except BaseException:
+            lock.release()
+            raise
+        self._commit = GroupCommit(_writing(path, self._table))
+        self._close = weakref.finalize(self, _close, self._commit, self._table, lock)
+
+    def lookup(self, key: JournalKey) -> bytes | None:
+        """Return what was recorded under `key`, or None."""
+        return self._read(lambda: self._table.get(key))
+
+    def lookup_equal(self, request: str) -> bytes | None:
+        """Return what was recorded for an equal request, or None."""
+        return self._read(lambda: self._table.get_equal(request))
+
+    def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
+        """Keep `value`; the future is done once it is on the disk."""
+        return self._commit.put(Record(key, value, spent))
+
+    def spend(self, spent: Spent) -> Future[None]:
+        """Add to what was spent."""
+        return self._commit.put(Record(None, b"", spent))
+
+    def spent(self) -> Spent:
+        """Return what all runs have spent."""
+        with _explained(self._path):
+            return self._table.spent()
+
+    def close(self) -> None:
+        """Write what is waiting, and let other runs in."""
+        self._close()
+
+    def _read(self, read: Callable[[], bytes | None]) -> bytes | None:
+        try:
+            with _explained(self._path):
+                stored = read()
+            return None if stored is None else unpack(stored)
+        except (_Damaged, ValueError) as error:
+            if not self._damage_seen:
+                _log.warning("damaged entries of %s are asked again: %s", self._path, error)
+            self._damage_seen = True
+            return None
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    except OSError as error:
+        raise JournalUnavailable(f"no place for the journal {path}: {error.strerror}") from error
+
+
+def _writing(path: str, table: Table) -> Write:
+    def write(records: list[Record]) -> None:
+        packed = [replace(record, value=pack(record.value)) for record in records]
+        with _explained(path):
+            table.put(packed)
+
+    return write
+
+
+class _Damaged(JournalUnavailable):
+    """The file is not what it was; opening it again mends it."""
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn what SQLite says into JournalUnavailable, with a remedy."""
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise JournalUnavailable(f"the journal {path} is closed") from None
+    except sqlite3.Error as error:
+        if not is_passing(error):
+            raise _Damaged(f"{path} is damaged ({error}): the next run mends it") from error
+        hint = ": its disk is full" if "full" in str(error) else ""
+        raise JournalUnavailable(f"the journal {path} cannot be used{hint} ({error})") from error
+
+
+def _close(commit: GroupCommit, table: Table, lock: RunLock) -> None:
+    commit.close()
+    table.close()
+    lock.release()

@@ -1,0 +1,122 @@
+"""Completions in one SQLite file: the disk journal itself, and the index of the folder journal."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+
+from transforms.journal.base import Record, Spent
+from transforms.journal.keys import JournalKey
+
+PAGE_SIZE = 4096
+_SCHEMA = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS completions (
+    request BLOB NOT NULL, id TEXT NOT NULL, tokens INTEGER, usd REAL, value BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS by_request ON completions (request, id);
+CREATE TABLE IF NOT EXISTS spent (tokens INTEGER NOT NULL, usd REAL NOT NULL);
+INSERT INTO spent SELECT 0, 0.0 WHERE NOT EXISTS (SELECT * FROM spent);
+COMMIT;
+"""
+_OURS = {"completions", "by_request", "spent"}
+_INSERT = "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?)"
+_SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
+
+
+class Table:
+    """Rows as they are stored; raises sqlite3.Error.
+
+    Readers and the writer have a connection each: a commit that waits for the disk keeps no lookup
+    waiting. Without a path the table is private and gone when it is closed.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._writer = _connect(path)
+        self._writing = threading.Lock()
+        if path:
+            # FULL: what was acknowledged survives a power cut, too; NORMAL survives a kill only.
+            _set_up(self._writer, journal_mode="WAL", synchronous="FULL")
+            self._reader, self._reading = _connect(path), threading.Lock()
+        else:
+            _set_up(self._writer, journal_mode="OFF", synchronous="OFF")
+            self._reader, self._reading = self._writer, self._writing
+
+    def put(self, records: Iterable[Record]) -> None:
+        """Store `records` and what they cost, all or nothing."""
+        records = list(records)
+        rows = [_row(record.key, record) for record in records if record.key is not None]
+        spent = sum((record.spent for record in records), Spent())
+        with self._writing, _transaction(self._writer):
+            self._writer.executemany(_INSERT, rows)
+            self._writer.execute(_SPEND, (spent.tokens, spent.usd))
+
+    def get(self, key: JournalKey) -> bytes | None:
+        """Return the value under `key`."""
+        query = "SELECT value FROM completions WHERE request = ? AND id = ?"
+        return self._first(query, bytes.fromhex(key.request), key.id)
+
+    def get_equal(self, request: str) -> bytes | None:
+        """Return a value for `request` under any id."""
+        query = "SELECT value FROM completions WHERE request = ? LIMIT 1"
+        return self._first(query, bytes.fromhex(request))
+
+    def spent(self) -> Spent:
+        """Return the total."""
+        with self._reading:
+            return Spent(*self._reader.execute("SELECT tokens, usd FROM spent").fetchone())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+        self._writer.close()
+
+    def _first(self, query: str, *values: bytes | str) -> bytes | None:
+        with self._reading:
+            row = self._reader.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+
+def is_sound(path: str) -> bool:
+    """Return whether the file at `path` is a whole database; writes nothing of its own to it.
+
+    Looks at the order of all pages, 1.3 s for a million rows. Raises sqlite3.Error for other
+    trouble than damage, and ValueError for a database that is somebody else's.
+    """
+    with closing(_connect(path)) as db:
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    if found == "ok" and names and not names >= _OURS:
+        raise ValueError("not ours")
+    return bool(found == "ok")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # The locks of Table do what check_same_thread would; 60 s outwait the run's other processes.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+
+
+def _set_up(connection: sqlite3.Connection, journal_mode: str, synchronous: str) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.executescript(_SCHEMA)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _row(key: JournalKey, record: Record) -> tuple[bytes, str, int, float, bytes]:
+    spent = record.spent
+    return bytes.fromhex(key.request), key.id, spent.tokens, spent.usd, record.value

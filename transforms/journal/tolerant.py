@@ -1,0 +1,108 @@
+"""A journal that a job can do without; the log says when it had to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from transforms.journal.base import NOTHING, Journal, JournalUnavailable, Spent
+from transforms.journal.keys import JournalKey
+
+_log = logging.getLogger("transforms.journal")
+_Answer = TypeVar("_Answer")
+_PAUSE = 10.0
+
+
+class TolerantJournal:
+    """`journal` while it is there, and nothing while it is not; the log says from when to when.
+
+    After a failure it is left alone for some seconds: a dead server must not slow every row down.
+    `missed` counts the calls that went without it.
+    """
+
+    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._again_at: float | None = None  # None while all is well
+        self.missed = 0
+
+    def lookup(self, key: JournalKey) -> bytes | None:
+        """Return what was recorded under `key`; None also while nobody can tell."""
+        return self._try(lambda: self._journal.lookup(key), None)
+
+    def lookup_equal(self, request: str) -> bytes | None:
+        """Return what was recorded for an equal request; None also while nobody can tell."""
+        return self._try(lambda: self._journal.lookup_equal(request), None)
+
+    def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
+        """Keep `value` if that can be; the future never fails."""
+        return self._put(lambda: self._journal.record(key, value, spent))
+
+    def spend(self, spent: Spent) -> Future[None]:
+        """Add to what was spent if that can be; the future never fails."""
+        return self._put(lambda: self._journal.spend(spent))
+
+    def spent(self) -> Spent:
+        """Return what was spent as far as anybody can tell."""
+        return self._try(self._journal.spent, NOTHING)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    def _try(self, call: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+        if self._is_pausing():
+            return otherwise
+        try:
+            answer = call()
+        except JournalUnavailable as error:
+            self._failed(error)
+            return otherwise
+        self._succeeded()
+        return answer
+
+    def _put(self, put: Callable[[], Future[None]]) -> Future[None]:
+        kept: Future[None] = Future()
+        kept.set_running_or_notify_cancel()
+        if self._is_pausing():
+            kept.set_result(None)
+        else:
+            put().add_done_callback(lambda done: self._settle(done, kept))
+        return kept
+
+    def _settle(self, done: Future[None], kept: Future[None]) -> None:
+        error = done.exception()
+        if error is not None and not isinstance(error, JournalUnavailable):
+            kept.set_exception(error)
+            return
+        if error is None:
+            self._succeeded()
+        else:
+            self._failed(error)
+        kept.set_result(None)
+
+    def _is_pausing(self) -> bool:
+        with self._lock:
+            pausing = self._again_at is not None and self._clock() < self._again_at
+            self.missed += pausing
+        return pausing
+
+    def _failed(self, error: JournalUnavailable) -> None:
+        with self._lock:
+            news = self._again_at is None
+            self._again_at = self._clock() + _PAUSE
+            self.missed += 1
+        if news:
+            _log.warning("going on without the journal, answers may be paid for again: %s", error)
+
+    def _succeeded(self) -> None:
+        if self._again_at is None:
+            return
+        with self._lock:
+            self._again_at = None
+        _log.warning("the journal is back; %d calls went without it", self.missed)

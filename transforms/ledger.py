@@ -1,0 +1,287 @@
+"""What a job may spend: reserved before a request is sent, settled once the answer is counted.
+
+A request that does not fit waits while others are under way: most cost less than was reserved for
+them. It is refused when nothing is left that could make room. What is under way is never cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+import orjson
+
+from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.prices import AS_OF, PRICES, Price, cost
+from transforms.journal.base import NOTHING, Journal, Spent
+
+# Reserved for an answer whose length the request does not limit; a longer one can overshoot.
+_ANSWER_TOKENS = 4096
+# UTF-8 bytes a token: 4 in English, 3 in Chinese; a reservation had better be too large.
+_BYTES_PER_TOKEN = 3
+_IMAGE_TOKENS = 1500
+_LOOK_AGAIN = 1.0
+_Answer = TypeVar("_Answer")
+
+
+class BudgetExceeded(RitellmError):
+    """The job has spent what it may; the same command goes on with a higher cap."""
+
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that all runs of a job may spend; None is no limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+    def allow(self, spent: Spent) -> bool:
+        """Return whether `spent` is within both."""
+        if self.tokens is not None and spent.tokens > self.tokens:
+            return False
+        return self.usd is None or spent.usd <= self.usd + 1e-9  # sums of floats are not exact
+
+    def __str__(self) -> str:
+        usd = [] if self.usd is None else [f"${self.usd:g}"]
+        tokens = [] if self.tokens is None else [f"{self.tokens:,} tokens"]
+        return " or ".join(usd + tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room for one request, until it is settled or released."""
+
+    model: str
+    held: Spent
+    name: str = field(default_factory=lambda: uuid4().hex)
+
+
+class Accounts(Protocol):
+    """Where the sums are kept: in this process, or in Redis for all of them."""
+
+    is_remote: bool
+
+    def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
+        """Hold what is reserved and return True if the caps allow it.
+
+        None says that what others hold may still make room, False that nothing will.
+        """
+
+    def settle(self, reservation: Reservation, spent: Spent) -> None:
+        """Hold it no longer, and add what was spent."""
+
+    def spent(self) -> Spent:
+        """Return what was spent so far."""
+
+
+class LocalAccounts:
+    """The sums of this process, beginning with what earlier runs have spent."""
+
+    is_remote = False
+
+    def __init__(self, spent: Spent = NOTHING) -> None:
+        self._lock = threading.Lock()
+        self._spent = spent
+        self._promised = NOTHING
+        self._held: set[str] = set()
+
+    def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
+        """Hold what is reserved and return True if the caps allow it, else None or False."""
+        with self._lock:
+            if not caps.allow(self._spent + self._promised + reservation.held):
+                return None if self._held else False
+            self._held.add(reservation.name)
+            self._promised += reservation.held
+            return True
+
+    def settle(self, reservation: Reservation, spent: Spent) -> None:
+        """Hold it no longer, and add what was spent."""
+        with self._lock:
+            self._spent += spent
+            if reservation.name in self._held:
+                self._held.remove(reservation.name)
+                self._promised -= reservation.held
+
+    def spent(self) -> Spent:
+        """Return what was spent so far."""
+        return self._spent
+
+
+class Ledger:
+    """The budget of one process; its methods may be called from any thread.
+
+    Under a cap on dollars a model without a price raises InvalidRequestError: `check` the job's
+    before it starts.
+    """
+
+    def __init__(
+        self, caps: Caps, accounts: Accounts | None = None, prices: Mapping[str, Price] = PRICES
+    ) -> None:
+        self._caps = caps
+        self._accounts = accounts or LocalAccounts()
+        self._prices = prices
+        self._waiting: set[Callable[[], Any]] = set()
+
+    def check(self, model: str) -> None:
+        """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
+        self._estimate(model, 1, 1)
+
+    def reserve(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Reservation | None:
+        """Return room for a request, or None if there is none at the moment."""
+        reservation = Reservation(model, self._estimate(model, prompt_tokens, max_tokens))
+        return reservation if self._accounts.hold(reservation, self._caps) else None
+
+    async def admit(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Reservation:
+        """Return room for a request as soon as there is; raises BudgetExceeded if none will be."""
+        reservation = Reservation(model, self._estimate(model, prompt_tokens, max_tokens))
+        room, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(room.set)
+
+        self._waiting.add(wake)
+        try:
+            while not (held := await self._off_loop(self._accounts.hold, reservation, self._caps)):
+                if held is False:
+                    raise self._refusal(reservation)
+                await _set_within(room, _LOOK_AGAIN)
+                room.clear()
+        finally:
+            self._waiting.discard(wake)
+        return reservation
+
+    def settle(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
+        """Return what the answer cost, for the journal, and make room of what it did not.
+
+        What nobody counted costs what was reserved for it.
+        """
+        spent = self._cost_of(reservation, usage)
+        self._accounts.settle(reservation, spent)
+        self._wake()
+        return spent
+
+    async def settled(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
+        """Do what `settle` does, off the event loop where that takes a server."""
+        return await self._off_loop(self.settle, reservation, usage)
+
+    def release(self, reservation: Reservation) -> None:
+        """Make room again for a request that was not billed."""
+        self._accounts.settle(reservation, NOTHING)
+        self._wake()
+
+    def spent(self) -> Spent:
+        """Return what was spent so far, by earlier runs too."""
+        return self._accounts.spent()
+
+    def _refusal(self, reservation: Reservation) -> BudgetExceeded:
+        return BudgetExceeded(
+            f"not sent: the job may spend {self._caps}, {self.spent()} is spent, and this request"
+            f" may take {reservation.held} (max_tokens limits that)"
+        )
+
+    def _cost_of(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
+        if usage is None:
+            return reservation.held
+        counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
+        usd = cost(reservation.model, usage, self._prices)
+        tokens = usage.get("total_tokens") or counted or reservation.held.tokens
+        return Spent(tokens, reservation.held.usd if usd is None else usd)
+
+    def _estimate(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Spent:
+        answer = _ANSWER_TOKENS if max_tokens is None else max_tokens
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": answer}
+        usd = cost(model, usage, self._prices)
+        if usd is None and self._caps.usd is not None:
+            raise InvalidRequestError(
+                f"a cap in USD needs the price of {model!r}, which our table of {AS_OF} does not"
+                " have: give it in a file of prices, or cap the tokens"
+            )
+        return Spent(prompt_tokens + answer, usd or 0.0)
+
+    async def _off_loop(self, call: Callable[..., _Answer], *args: Any) -> _Answer:
+        if self._accounts.is_remote:
+            return await asyncio.to_thread(call, *args)
+        return call(*args)
+
+    def _wake(self) -> None:
+        for wake in tuple(self._waiting):
+            wake()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return
+
+
+def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
+    """Return the tokens to reserve for the prompt of a chat body, and for its answer if limited.
+
+    Rather too many than too few: nobody but the provider can count.
+    """
+    asked = {name: request[name] for name in ("messages", "tools", "functions") if name in request}
+    bytes_of_text, images = _measure(asked)
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    answers = request.get("n") or 1
+    prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
+    return prompt, None if limit is None else limit * answers
+
+
+def _measure(value: Any) -> tuple[int, int]:
+    """Return the bytes of text in `value`, and the number of files that are in it as data."""
+    files = 0
+
+    def without_files(part: Any) -> Any:
+        nonlocal files
+        if isinstance(part, dict):
+            return {name: without_files(inner) for name, inner in part.items()}
+        if isinstance(part, list):
+            return [without_files(inner) for inner in part]
+        if isinstance(part, str) and part.startswith("data:"):
+            files += 1
+            return ""
+        return part
+
+    return len(orjson.dumps(without_files(value))), files
+
+
+_opened: weakref.WeakValueDictionary[NewLedger, Ledger] = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class NewLedger:
+    """Makes the ledger of a process; all calls in one process get the same.
+
+    `redis` is the address of the server that keeps the sums for all workers, `name` tells the jobs
+    on it apart; without it each process has the whole budget for itself. `prices` travel along.
+    """
+
+    caps: Caps
+    redis: str | None = field(default=None, repr=False)
+    name: str = ""
+    prices: Mapping[str, Price] = field(default_factory=lambda: dict(PRICES), compare=False)
+
+    def __call__(self, journal: Journal | None) -> Ledger:
+        """Return this process's ledger; it begins with what the journal says was spent."""
+        with _opening:
+            ledger = _opened.get(self)
+            if ledger is None:
+                ledger = Ledger(self.caps, self._accounts(journal), self.prices)
+                _opened[self] = ledger
+            return ledger
+
+    def _accounts(self, journal: Journal | None) -> Accounts:
+        if self.redis is None:
+            return LocalAccounts(NOTHING if journal is None else journal.spent())
+        from transforms.ledger_redis import RedisAccounts
+
+        return RedisAccounts(self.redis, self.name)

@@ -1,0 +1,94 @@
+"""One budget for all workers: the sums in Redis, each step atomic.
+
+Needs Redis to be there: a budget that nobody keeps is none.
+"""
+
+from __future__ import annotations
+
+from transforms.journal.base import Spent
+from transforms.journal.redis import PATIENT, connect, explained, shown
+from transforms.ledger import Caps, Reservation
+
+# Who died with a reservation gives it back after so long. A request that takes longer still counts
+# what it cost, it only holds no room any more.
+LEASE_SECONDS = 1800
+
+# KEYS: sums, leases. A lease is named "tokens usd unique"; its score is when it runs out.
+_FORGET = """
+local now = tonumber(redis.call('TIME')[1])
+for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+  local tokens, usd = string.match(lease, '^(%S+) (%S+) ')
+  redis.call('ZREM', KEYS[2], lease)
+  redis.call('HINCRBY', KEYS[1], 'held_tokens', '-' .. tokens)
+  redis.call('HINCRBYFLOAT', KEYS[1], 'held_usd', '-' .. usd)
+end
+local function sum(name) return tonumber(redis.call('HGET', KEYS[1], name) or '0') end
+"""
+# ARGV: the lease, its tokens, its usd, the caps ("" is none), seconds.
+_HOLD = (
+    _FORGET
+    + """
+if redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 1 end  -- asked before; our answer was lost
+local tokens = sum('spent_tokens') + sum('held_tokens') + tonumber(ARGV[2])
+local usd = sum('spent_usd') + sum('held_usd') + tonumber(ARGV[3])
+if (ARGV[4] ~= '' and tokens > tonumber(ARGV[4]))
+    or (ARGV[5] ~= '' and usd > tonumber(ARGV[5]) + 1e-9) then
+  return redis.call('ZCARD', KEYS[2]) > 0 and 0 or -1
+end
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[6]), ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'held_tokens', ARGV[2])
+redis.call('HINCRBYFLOAT', KEYS[1], 'held_usd', ARGV[3])
+return 1
+"""
+)
+# ARGV: the lease, its tokens and usd, the tokens and usd that were spent.
+_SETTLE = """
+if redis.call('ZREM', KEYS[2], ARGV[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], 'held_tokens', '-' .. ARGV[2])
+  redis.call('HINCRBYFLOAT', KEYS[1], 'held_usd', '-' .. ARGV[3])
+end
+redis.call('HINCRBY', KEYS[1], 'spent_tokens', ARGV[4])
+redis.call('HINCRBYFLOAT', KEYS[1], 'spent_usd', ARGV[5])
+"""
+
+
+class RedisAccounts:
+    """The sums of the job called `name`; raises JournalUnavailable while Redis is not there."""
+
+    is_remote = True
+
+    def __init__(self, url: str, name: str, *, lease_seconds: int = LEASE_SECONDS) -> None:
+        self._redis, prefix = connect(url, f"ritellm:{name}", PATIENT)
+        self._server = shown(url)
+        self._keys = [f"{prefix}:budget", f"{prefix}:leases"]
+        self._hold = self._redis.register_script(_HOLD)
+        self._settle = self._redis.register_script(_SETTLE)
+        self._lease_seconds = lease_seconds
+
+    def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
+        """Hold what is reserved and return True if the caps allow it, else None or False."""
+        limits = ["" if cap is None else repr(cap) for cap in (caps.tokens, caps.usd)]
+        args = [*self._lease(reservation), *limits, self._lease_seconds]
+        with explained(self._server):
+            held = self._hold(keys=self._keys, args=args)
+        return {1: True, 0: None, -1: False}[held]
+
+    def settle(self, reservation: Reservation, spent: Spent) -> None:
+        """Hold it no longer, and add what was spent."""
+        args = [*self._lease(reservation), spent.tokens, _decimal(spent.usd)]
+        with explained(self._server):
+            self._settle(keys=self._keys, args=args)
+
+    def spent(self) -> Spent:
+        """Return what was spent so far, by all workers and all runs."""
+        with explained(self._server):
+            tokens, usd = self._redis.hmget(self._keys[0], "spent_tokens", "spent_usd")
+        return Spent(int(tokens or 0), float(usd or 0))
+
+    def _lease(self, reservation: Reservation) -> tuple[str, int, str]:
+        tokens, usd = reservation.held.tokens, _decimal(reservation.held.usd)
+        return f"{tokens} {usd} {reservation.name}", tokens, usd
+
+
+def _decimal(usd: float) -> str:
+    return f"{usd:.12f}"
