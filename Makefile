@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit bench format clean
+.PHONY: help demo test lint types unit test-sdk bench format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make test    lint, types and tests"
+	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and all output"
@@ -38,6 +39,11 @@ types: $(VENV)/ready
 unit: $(VENV)/ready
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet
+
+test-sdk: $(VENV)/ready
+	@echo "Installing the providers' own clients, to check against them ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,sdk]'
+	@$(BIN)/python -m pytest --quiet tests/sdk
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py

@@ -14,6 +14,8 @@ EXTRAS = {
     # A transport in C for the asynchronous face; used when it is there.
     "fast": ["aiohttp>=3.10,<4"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    # The providers' own clients: an independent check that both read the same bytes alike.
+    "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "test": [
         "pytest>=8",
         "hypothesis>=6.100",

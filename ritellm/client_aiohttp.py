@@ -106,3 +106,5 @@ def _as_httpx_errors() -> Iterator[None]:
         raise httpx.ReadTimeout(str(error)) from error
     except aiohttp.ClientError as error:
         raise httpx.RemoteProtocolError(str(error) or type(error).__name__) from error
+    except ValueError as error:  # a password in the address beside a key
+        raise httpx.UnsupportedProtocol(str(error)) from error

@@ -45,12 +45,19 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, httpx.ReadTimeout):
         name = call.deadline[1] if call.deadline else "first_chunk"
         return call.timed_out(name)
-    where = call.current.endpoint.base_url
+    where = _without_secrets(call.current.endpoint.base_url)
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return APIConnectionError(f"not an address: {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address without its password and its query."""
+    scheme, mark, rest = url.partition("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme + mark + host.rpartition("@")[2] + slash + path
 
 
 # What httpx raises when the network fails; InvalidURL is outside its tree.

@@ -39,7 +39,9 @@ class Recorder:
         except OSError as error:
             message = f"cannot record to {path}: {error.strerror or error}"
             raise InvalidRequestError(message) from None
-        line = recording.request_line(self._exchange, call.plan.request, ask, self._scrub)
+        line = recording.request_line(
+            self._exchange, call.plan.request, ask, call.plan.on_interrupt, self._scrub
+        )
         self._write({**line, "at": round(_now() - call.timing.started, 6)})
 
     @contextmanager

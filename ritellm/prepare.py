@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from ritellm import arguments, continuing, replaying
 from ritellm.attachments import attach
@@ -85,14 +84,14 @@ def plan_one(
     num_retries: int | None = None,
     max_retries: int | None = None,
     retry: RetryPolicy | None = None,
-    on_interrupt: OnInterrupt = "raise",
+    on_interrupt: str = "raise",
     drop_params: bool = False,
     local_files: bool = False,
     extra_body: Mapping[str, Any] | None = None,
     extra_headers: Mapping[str, str] | None = None,
     additional_params: str | None = None,
     mock_response: Any = None,
-    record: str | PathLike[str] | None = None,
+    record: object = None,
     replay_timing: bool = False,
     **params: Any,
 ) -> Plan:
@@ -106,7 +105,8 @@ def plan_one(
     """
     streamed = bool(stream)
     if isinstance(model, str) and model.startswith(replaying.PREFIX):
-        name, endpoint = replaying.load(model, replay_timing)
+        name, endpoint, recorded = replaying.load(model, replay_timing)
+        on_interrupt = recorded if on_interrupt == "raise" else on_interrupt
     else:
         provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
         wire, name = route(provider, name)
@@ -141,7 +141,7 @@ def plan_one(
         arguments.with_clean_key(endpoint),
         arguments.timeouts(timeout),
         arguments.policy(retry, retries),
-        on_interrupt,
+        cast(OnInterrupt, on_interrupt),
         record=str(record) if record else None,
     )
 

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import orjson
 
@@ -66,7 +66,7 @@ class Scrubber:
 
 def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
     """Return what takes the keys of `endpoint` and the caller's own headers out."""
-    words = [endpoint.key or "", *endpoint.secrets]
+    words = [endpoint.key or "", *endpoint.secrets, *_in_address(endpoint.base_url)]
     for value in request.extra_headers.values():
         words += [value, *value.split()]
     long = [word for word in words if len(word) >= _SHORTEST_KEY]
@@ -74,7 +74,7 @@ def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
 
 
 def request_line(
-    exchange: Exchange, request: Request, sent: HttpRequest, scrub: Scrubber
+    exchange: Exchange, request: Request, sent: HttpRequest, on_interrupt: str, scrub: Scrubber
 ) -> dict[str, Any]:
     """Return the line that says what was asked, of whom, in which dialect."""
     endpoint = exchange.endpoint
@@ -85,6 +85,7 @@ def request_line(
         "model": scrub.text(request.model),
         "wire": endpoint.wire or endpoint.provider.wire,
         "base_url": _address(endpoint.base_url, scrub),
+        "on_interrupt": on_interrupt,
         "method": sent.method,
         "url": _address(sent.url, scrub),
         "headers": {k: _header(k, v, scrub) for k, v in sent.headers.items()},
@@ -131,6 +132,7 @@ class Recorded:
     model: str
     wire: str
     base_url: str
+    on_interrupt: str
     tape: Tape
 
 
@@ -149,7 +151,14 @@ def recorded(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> Re
     first = attempts[0][0]
     takes = [_take(entries) for entries in attempts]
     tape = Tape(takes, timed, _delays(attempts, takes))
-    return Recorded(first["provider"], first["model"], first["wire"], first["base_url"], tape)
+    return Recorded(
+        provider=first["provider"],
+        model=first["model"],
+        wire=first["wire"],
+        base_url=first["base_url"],
+        on_interrupt=first["on_interrupt"],
+        tape=tape,
+    )
 
 
 def _take(entries: Sequence[Mapping[str, Any]]) -> Take:
@@ -196,6 +205,16 @@ def _address(url: str, scrub: Scrubber) -> str:
     host = parts.netloc.rpartition("@")[2]
     clean = (parts.scheme, host, parts.path, urlencode(query, safe="[]"), "")
     return scrub.text(urlunsplit(clean))
+
+
+def _in_address(url: str) -> list[str]:
+    """Return what an address may hide: a password, as it is and as it is sent, and a key."""
+    parts = urlsplit(url)
+    words = [value for name, value in parse_qsl(parts.query) if name not in _QUERY]
+    if parts.password:
+        pair = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
+        words += [parts.password, unquote(parts.password), b64encode(pair.encode()).decode()]
+    return words
 
 
 def _overlap(data: bytes, secret: bytes) -> int:

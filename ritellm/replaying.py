@@ -12,8 +12,11 @@ from ritellm.types import Endpoint, Provider
 PREFIX = "replay/"
 
 
-def load(model: str, timed: bool) -> tuple[str, Endpoint]:
-    """Return the recorded model and the endpoint that plays it; raises InvalidRequestError."""
+def load(model: str, timed: bool) -> tuple[str, Endpoint, str]:
+    """Return the recorded model, the endpoint that plays it, and what to do if it breaks off.
+
+    Raises InvalidRequestError.
+    """
     path, mark, number = model.removeprefix(PREFIX).rpartition("#")
     if not mark or not number.isdigit():
         path, number = model.removeprefix(PREFIX), "1"
@@ -23,4 +26,5 @@ def load(model: str, timed: bool) -> tuple[str, Endpoint]:
         raise InvalidRequestError(f"cannot replay {path}: {error.strerror or error}") from None
     call = recorded(lines, int(number), timed)
     provider = PROVIDERS.get(call.provider) or Provider(call.provider, call.wire)
-    return call.model, Endpoint(provider, call.base_url, wire=call.wire, tape=call.tape)
+    endpoint = Endpoint(provider, call.base_url, wire=call.wire, tape=call.tape)
+    return call.model, endpoint, call.on_interrupt

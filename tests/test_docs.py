@@ -18,7 +18,8 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize("code", BLOCKS)
-def test_each_python_block_runs(code, fake_server, monkeypatch, capsys):
+def test_each_python_block_runs(code, fake_server, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", fake_server.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
     exec(compile(code, "block", "exec"), {"__name__": "__main__"})

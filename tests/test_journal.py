@@ -287,12 +287,15 @@ def test_two_runs_at_once_are_safe_where_they_are_not_refused(kind, places):
 
 # Files that are damaged: SQLite
 
-ROWS = [
-    (key(f"row-{n}"), value(f"{random.Random(n).randbytes(300 * (n % 5)).hex()}"))
-    for n in range(200)
-]
+
+def noise(number, size):
+    """Return a value of its own for each number; it cannot be packed well."""
+    return value(f"{number} " + random.Random(number).randbytes(size).hex())
+
+
+ROWS = [(key(f"row-{n}"), noise(n, 300 * (n % 5))) for n in range(200)]
 # Some values fill several pages; those that do not lie in one piece, where a test can find them.
-ROWS += [(key(f"large-{n}"), value(random.Random(-n).randbytes(9000).hex())) for n in range(3)]
+ROWS += [(key(f"large-{n}"), noise(n, 9000)) for n in range(3)]
 
 
 @functools.cache

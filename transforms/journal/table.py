@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -85,6 +86,8 @@ def is_sound(path: str) -> bool:
     Looks at the order of all pages, 1.3 s for a million rows. Raises sqlite3.Error for other
     trouble than damage, and ValueError for a database that is somebody else's.
     """
+    if 0 < os.path.getsize(path) < PAGE_SIZE:
+        return False  # SQLite takes the shortest pieces for a new file
     with closing(_connect(path)) as db:
         (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}

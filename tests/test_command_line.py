@@ -1,0 +1,164 @@
+"""`python -m ritellm`: the answer on stdout, the rest on stderr, and a status that says why."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_server import Stall, api_error, chat_events, html_page, stream
+
+from ritellm import errors
+from ritellm.__main__ import main
+from ritellm.terminal import exit_status
+
+ROOT = Path(__file__).parent.parent
+KEY = "sk-planted-0123456789abcdef"
+MODEL = ["--model", "openai/m"]
+
+
+@pytest.fixture
+def run(fake_server, monkeypatch, capsys):
+    """Run the command line against the fake server; returns status, stdout and stderr."""
+    monkeypatch.setenv("OPENAI_BASE_URL", fake_server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def running(*argv, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            status = main(argv)
+        except SystemExit as leaving:
+            status = leaving.code
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return running
+
+
+def test_the_answer_goes_to_stdout(run, fake_server):
+    assert run("Hello there", *MODEL) == (0, "Hello there\n", "")
+    assert fake_server.requests[0].json["stream"] is True
+
+
+@pytest.mark.parametrize("prompt", [[], ["-"]])
+def test_the_prompt_may_come_from_stdin(run, prompt):
+    assert run(*prompt, *MODEL, stdin="Hello")[:2] == (0, "Hello\n")
+
+
+def test_the_system_prompt_comes_first(run, fake_server):
+    run("Hello", *MODEL, "--system", "Be brief")
+    roles = [(each["role"], each["content"]) for each in fake_server.requests[0].json["messages"]]
+    assert roles == [("system", "Be brief"), ("user", "Hello")]
+
+
+def test_the_model_may_come_from_the_environment(run, fake_server, monkeypatch):
+    monkeypatch.setenv("RITELLM_MODEL", "openai/mine")
+    assert run("Hello")[0] == 0
+    assert fake_server.requests[0].json["model"] == "mine"
+
+
+def test_an_answer_need_not_be_streamed(run, fake_server):
+    assert run("Hello", *MODEL, "--no-stream") == (0, "Hello\n", "")
+    assert "stream" not in fake_server.requests[0].json
+
+
+def test_json_is_a_chunk_per_line_or_the_whole_completion(run):
+    chunks = [json.loads(line) for line in run("Hello", *MODEL, "--json")[1].splitlines()]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    whole = json.loads(run("Hello", *MODEL, "--json", "--no-stream")[1])
+    assert whole["object"] == "chat.completion"
+
+
+def test_a_recording_plays_again(run, fake_server, tmp_path):
+    path = str(tmp_path / "wire.jsonl")
+    first = run("Hello there", *MODEL, "--record", path)
+    assert run("replay", path) == first
+    assert json.loads(run("replay", path, "--json", "--timing")[1].splitlines()[0])["choices"]
+    assert len(fake_server.requests) == 1
+    assert KEY not in Path(path).read_text()
+
+
+REFUSALS = {
+    "a wrong key": ([api_error(401)], 3),
+    "no permission": ([api_error(403)], 3),
+    "no such model": ([api_error(404)], 4),
+    "a bad request": ([api_error(400)], 4),
+    "an empty account": ([api_error(429, code="insufficient_quota")], 5),
+    "a web page": ([html_page()], 1),
+    "a cut": ([stream(*chat_events("Hi", done=False, finish_reason=None))], 7),
+}
+
+
+@pytest.mark.parametrize(("replies", "expected"), REFUSALS.values(), ids=REFUSALS)
+def test_the_status_says_why(run, fake_server, replies, expected):
+    fake_server.enqueue(*replies)
+    status, _, said = run("Hello", *MODEL)
+    assert status == expected
+    assert said.startswith("ritellm: openai/m: ")
+    assert KEY not in said
+
+
+WRONG = {
+    "an unknown provider": (["Hello", "--model", "acme/m"], "unknown provider"),
+    "no such recording": (["replay", "/nowhere"], "cannot replay"),
+    "an unknown option": (["Hello", "--loud"], "unrecognized arguments: --loud"),
+}
+
+
+@pytest.mark.parametrize(("argv", "says"), WRONG.values(), ids=WRONG)
+def test_a_call_that_cannot_work_is_status_2(run, fake_server, argv, says):
+    status, out, said = run(*argv)
+    assert (status, out) == (2, "")
+    assert says in said
+    assert not fake_server.requests
+
+
+def test_what_came_before_an_error_is_shown_and_counted(run, fake_server):
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    events = chat_events("Hi there", done=False, finish_reason=None, usage=usage)
+    fake_server.enqueue(stream(*events))
+    status, out, said = run("Hello", *MODEL)
+    assert (status, out) == (7, "Hi there\n")
+    assert "paid so far: prompt_tokens 3, completion_tokens 1, total_tokens 4" in said
+
+
+def test_the_documents_table_is_the_codes():
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    for status, names in re.findall(r"^\| (\d) \| (.+) \|$", page, re.MULTILINE):
+        for name in re.findall(r"`(\w+Error|Timeout)`", names):
+            assert exit_status(getattr(errors, name)("x")) == int(status)
+    assert exit_status(errors.APIError("x")) == 1
+
+
+def test_without_a_word_it_says_what_it_can(run):
+    status, out, _ = run()
+    assert status == 0
+    assert "replay" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
+    fake_server.enqueue(stream(*chat_events("Hello there")[:3], Stall()))
+    environ = {
+        **os.environ,
+        "OPENAI_BASE_URL": fake_server.base_url,
+        "OPENAI_API_KEY": KEY,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+    }
+    command = [sys.executable, "-m", "ritellm", "Hello", *MODEL]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.read(5) == "Hello"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert re.search(r"paid so far: the provider had not counted yet \(\d chunks", said)
+    assert "Traceback" not in said
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
