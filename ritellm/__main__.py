@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _asking().print_help()
         return 0
     parser = _PARSERS.get(words[0], _asking)()
+    near = difflib.get_close_matches(words[0], _PARSERS, 1, 0.8) if len(words) == 1 else []
+    if near and near[0] != words[0]:
+        parser.error(f"did you mean {near[0]}? To ask it, add --model")
     args = parser.parse_args(words[1:] if words[0] in _PARSERS else words)
     status: int = args.run(args)
     return status

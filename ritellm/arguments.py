@@ -11,7 +11,7 @@ from typing import Any
 
 from ritellm.errors import AuthenticationError, InvalidRequestError
 from ritellm.retry import RetryPolicy
-from ritellm.types import Endpoint, Timeouts
+from ritellm.types import Buffer, Endpoint, Timeouts
 
 
 def timeouts(value: Any) -> Timeouts:
@@ -24,6 +24,15 @@ def timeouts(value: Any) -> Timeouts:
         if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
             raise InvalidRequestError(f"{wanted} of such numbers or None, not {limit!r:.80}")
     return limits
+
+
+def buffer(msec: Any, chunks: Any) -> Buffer:
+    """Return how chunks are put together: by milliseconds, by number, or not at all."""
+    if not isinstance(msec, (int, float, type(None))) or (msec or 0) < 0:
+        raise InvalidRequestError(f"buffer_msec must be a number from 0 up, not {msec!r:.80}")
+    if not isinstance(chunks, (int, type(None))) or (chunks or 0) < 0:
+        raise InvalidRequestError(f"buffer_chunks must be a whole number, not {chunks!r:.80}")
+    return Buffer((msec or 0) / 1000, chunks or 0)
 
 
 def policy(retry: Any, num_retries: Any) -> RetryPolicy:

@@ -5,6 +5,7 @@ Between the two faces and the exchange; no I/O, and the clock and the dice are h
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,17 +44,20 @@ class Call:
         self.timing = Timing(now)
         self.tag = ""  # names this call in a recording
         self.attempts = 0
+        self.why: RitellmError | None = None  # the newest attempt is not the first
         self._tries = 0  # attempts of the plan under way: a fallback starts anew
         self.exchange: Exchange | None = None
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = now
+        self._delivered_at = -math.inf
 
     def start(self, endpoint: Endpoint, now: float) -> Exchange:
         """Return the next attempt, at `endpoint`."""
         self.attempts += 1
         self._tries += 1
+        self.timing.retries = self.attempts - 1
         self._patient_since = now
         self.timing.restart()
         request, before = self.plan.request, self._broken
@@ -66,7 +70,11 @@ class Call:
 
     def receive_data(self, data: bytes, now: float) -> list[Chunk]:
         """Return the chunks that `data` completes."""
-        return self._arrived(self.current.receive_data(data), now)
+        self.timing.bytes += len(data)
+        pause = self.plan.request.buffer.seconds
+        # A little less: a sleep may end early by the clock's grain.
+        hold = pause > 0.0 and now - self._delivered_at < pause * 0.9
+        return self._arrived(self.current.receive_data(data, hold=hold), now)
 
     def receive_eof(self, now: float) -> list[Chunk]:
         """Return the chunks that the end of the body completes."""
@@ -132,6 +140,7 @@ class Call:
             self.timing.ended = now
             exchange.attach_partial()
             raise error
+        self.why = error
         if fallback:
             self._fall_back()
         if begun and self.plan.on_interrupt == "continue":
@@ -190,6 +199,7 @@ class Call:
 
     def _arrived(self, chunks: list[Chunk], now: float) -> list[Chunk]:
         if chunks:
+            self._delivered_at = now
             self.timing.chunks(now)
             self._delivered = True
             if self.timing.first_content is None and any(map(_has_content, chunks)):

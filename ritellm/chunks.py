@@ -85,6 +85,11 @@ class ChunkSum:
             usage_source=_source(usage),
         )
 
+    def chunk(self) -> Chunk:
+        """Return the sum as one chunk: added to others it counts for all that it is made of."""
+        choices = [self._choices[index].piece(index) for index in sorted(self._choices)]
+        return Chunk({**self._top, "choices": choices})
+
     def _choice(self, index: int) -> _ChoiceSum:
         choice = self._choices.get(index)
         if choice is None:
@@ -136,10 +141,18 @@ class _ChoiceSum:
         reasons = self.fields.get("finish_reason")
         return reasons[-1] if reasons else None
 
+    def piece(self, index: int) -> dict[str, Any]:
+        delta = {
+            name: _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
+            for name, values in self.delta.items()
+        }
+        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
+        return {"index": index, "delta": delta, "finish_reason": None, **fields}
+
     def completed(self, index: int) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": None}
         for name, values in self.delta.items():
-            message[name] = _sum_as(_DELTA_SUMS.get(name, _sum_unknown), values)
+            message[name] = _sum_as(_sum_of(name), values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
         return {**head, **fields}
@@ -324,6 +337,14 @@ def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
     return not block.get("signature")
 
 
+# These say how their pieces belong together; merged, they are still pieces.
+_FRAGMENTED = frozenset({"tool_calls", "thinking_blocks"})
+
+
+def _sum_of(name: str) -> Callable[[Values], Any]:
+    return _DELTA_SUMS.get(name, _sum_unknown)
+
+
 _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
     "role": _first,
     "content": _join,
@@ -381,6 +402,16 @@ class SequencedSum:
         for seq in range(self.length(attempt)):
             total.add(orjson.loads(chunks[seq]))
         return total
+
+
+def merge_chunks(chunks: Sequence[Chunk]) -> Chunk:
+    """Return neighbouring chunks as one that sums to the same."""
+    if len(chunks) == 1:
+        return chunks[0]
+    total = ChunkSum()
+    for chunk in chunks:
+        total.add(chunk)
+    return total.chunk()
 
 
 def stream_chunk_builder(

@@ -20,6 +20,7 @@ from ritellm.client_httpx import (
 )
 from ritellm.client_wire import send
 from ritellm.exchange import Exchange
+from ritellm.observing import observed
 from ritellm.prepare import plan
 from ritellm.providers import locate
 from ritellm.types import Chunk, Completion
@@ -108,14 +109,15 @@ class Stream(StreamFacts, Iterator[Chunk]):
 
 
 def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, None]:
-    while True:
-        endpoint = locate(call.plan.endpoint, call.plan.request.model)
-        exchange = call.start(endpoint, time.monotonic())
-        yield from _attempt(http, call, exchange)
-        if exchange.error is None:
-            call.finish(time.monotonic())
-            return
-        time.sleep(call.retry_delay(time.monotonic(), random.random()))
+    with observed(call):
+        while True:
+            endpoint = locate(call.plan.endpoint, call.plan.request.model)
+            exchange = call.start(endpoint, time.monotonic())
+            yield from _attempt(http, call, exchange)
+            if exchange.error is None:
+                call.finish(time.monotonic())
+                return
+            time.sleep(call.retry_delay(time.monotonic(), random.random()))
 
 
 def _attempt(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import aiohttp
 import httpx
@@ -27,6 +28,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response once its headers are here."""
         timeouts = request.extensions.get("timeout", {})
+        gather = request.extensions.get("gather", False)
+        noted = {"reused": False}
         with _as_httpx_errors():
             response = await self._open().request(
                 request.method,
@@ -34,11 +37,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers,
                 data=request.content,
                 allow_redirects=False,
+                trace_request_ctx=noted,
                 ssl=self._trust() if request.url.scheme == "https" else True,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.get("connect")),
             )
         return httpx.Response(
-            response.status, headers=response.raw_headers, stream=_Body(response), request=request
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response, gather),
+            extensions={"gathers": gather, "ritellm.reused": noted["reused"]},
+            request=request,
         )
 
     async def aclose(self) -> None:
@@ -58,6 +66,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Content-Type"),
                 trust_env=True,
+                trace_configs=[_noting()],
             )
         return self._session
 
@@ -69,20 +78,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, gather: bool) -> None:
         self._response = response
+        self._gather = gather
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._response.content
         with _as_httpx_errors():
             try:
                 while data := await content.readany():
+                    self._let_read(False)
                     yield data
+                    self._let_read(True)
             except aiohttp.ClientError:
                 # aiohttp forgets what had arrived before the connection broke; it was paid for.
                 if rest := b"".join(getattr(content, "_buffer", ())):
                     yield rest[getattr(content, "_buffer_offset", 0) :]
                 raise
+
+    def _let_read(self, on: bool) -> None:
+        """Leave what comes to the kernel while the reader is away, or take it again."""
+        connection = self._response.connection if self._gather else None
+        if connection is not None and connection.transport is not None:
+            if on:
+                connection.transport.resume_reading()
+            else:
+                connection.transport.pause_reading()
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
@@ -90,6 +111,17 @@ class _Body(httpx.AsyncByteStream):
             self._response.release()
         else:
             self._response.close()
+
+
+def _noting() -> aiohttp.TraceConfig:
+    """Return what notes, for each request, whether its connection was there already."""
+
+    async def note(session: aiohttp.ClientSession, context: Any, params: Any) -> None:
+        context.trace_request_ctx["reused"] = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from ritellm.client_wire import asend
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
 from ritellm.gate import Gate, Passage
+from ritellm.observing import observed
 from ritellm.prepare import plan
 from ritellm.providers import locate
 from ritellm.types import Chunk, Completion, Endpoint
@@ -140,21 +141,22 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
 async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
-    while True:
-        endpoint = await _locate(call)
-        passage = await _admitted(call, endpoint)
-        exchange = call.start(endpoint, now())
-        try:
-            async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
-                async for chunks in attempt:
-                    yield chunks
-        finally:
-            if passage is not None:
-                passage.over(exchange.error, exchange.sum.usage)
-        if exchange.error is None:
-            call.finish(now())
-            return
-        await asyncio.sleep(call.retry_delay(now(), random.random()))
+    with observed(call):
+        while True:
+            endpoint = await _locate(call)
+            passage = await _admitted(call, endpoint)
+            exchange = call.start(endpoint, now())
+            try:
+                async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
+                    async for chunks in attempt:
+                        yield chunks
+            finally:
+                if passage is not None:
+                    passage.over(exchange.error, exchange.sum.usage)
+            if exchange.error is None:
+                call.finish(now())
+                return
+            await asyncio.sleep(call.retry_delay(now(), random.random()))
 
 
 async def _attempt(
@@ -175,11 +177,14 @@ async def _attempt(
             yield []  # `open()` returns
             call.excuse(now() - opened)
             watchdog.watch()
+        pause = call.plan.request.buffer.seconds if response.extensions.get("gathers") else 0
         async with aclosing(body_of(response)) as body:
             async for data in body:
                 if chunks := call.receive_data(data, now()):
                     watchdog.rest()
                     yield chunks
+                    if pause and not (exchange.error or exchange.done):
+                        await asyncio.sleep(pause)  # what comes meanwhile is one chunk
                     call.waiting(now())
                     watchdog.watch()
                 if exchange.error or exchange.done:

@@ -29,8 +29,10 @@ def build_request(
     connect = call.plan.timeouts.connect
     timeouts = {"connect": connect, "read": read, "write": connect, "pool": None}
     headers = {"accept-encoding": "identity", "user-agent": "ritellm", **ask.headers}
+    # A transport that can lets the kernel gather what comes while nobody reads.
+    extensions = {"timeout": timeouts, "gather": call.plan.request.buffer.seconds > 0}
     return http.build_request(
-        ask.method, ask.url, headers=headers, content=ask.content, extensions={"timeout": timeouts}
+        ask.method, ask.url, headers=headers, content=ask.content, extensions=extensions
     )
 
 

@@ -8,44 +8,78 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakSet
 
 import httpx
 
+from ritellm import observing
 from ritellm.call import Call
 from ritellm.client_httpx import Played, build_request
 from ritellm.client_record import Recorder
 from ritellm.errors import RitellmError
-from ritellm.types import Take
+from ritellm.types import HttpRequest, Take
 
 
 def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
     """Return the response to the attempt under way; its body is still to be read."""
+    observing.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         player.wait_until(take.answered)
         return player.response()
     ask = call.current.http_request()
     request = build_request(http, ask, read, call)
-    if call.plan.record is None:
-        return http.send(request, stream=True)
-    recorder = Recorder(call.plan.record, call, ask)
-    with recorder.watched():
-        return recorder.heard(http.send(request, stream=True))
+    with _recording(call, ask) as recorder:
+        return _heard(call, recorder, http.send(request, stream=True))
 
 
 async def asend(http: httpx.AsyncClient, call: Call) -> httpx.Response:
     """Return the response to the attempt under way; its body is still to be read."""
+    observing.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         await player.await_until(take.answered)
         return player.response()
     ask = call.current.http_request()
     request = build_request(http, ask, None, call)
+    with _recording(call, ask) as recorder:
+        return _heard(call, recorder, await http.send(request, stream=True))
+
+
+@contextmanager
+def _recording(call: Call, ask: HttpRequest) -> Iterator[Recorder | None]:
+    """Record the attempt, if that is wished."""
     if call.plan.record is None:
-        return await http.send(request, stream=True)
+        yield None
+        return
     recorder = Recorder(call.plan.record, call, ask)
     with recorder.watched():
-        return recorder.heard(await http.send(request, stream=True))
+        yield recorder
+
+
+def _heard(call: Call, recorder: Recorder | None, response: httpx.Response) -> httpx.Response:
+    """Return `response`, noted."""
+    call.timing.connection_reused = _is_reused(response)
+    observing.answered(call, response.status_code, response.headers)
+    return recorder.heard(response) if recorder else response
+
+
+_used: WeakSet[Any] = WeakSet()
+
+
+def _is_reused(response: httpx.Response) -> bool | None:
+    """Return whether an earlier response came over the same connection; None where none is told."""
+    told = response.extensions
+    if "ritellm.reused" in told:
+        return bool(told["ritellm.reused"])
+    connection = told.get("network_stream")
+    if connection is None:
+        return None
+    reused = connection in _used
+    _used.add(connection)
+    return reused
 
 
 def _is_timed(call: Call) -> bool:

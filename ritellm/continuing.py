@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from ritellm import wire as wires
-from ritellm.chunks import ChunkSum
 from ritellm.errors import InvalidRequestError
 from ritellm.exchange import Exchange
 from ritellm.types import Chunk, Endpoint, HttpRequest, Prefill, Request
@@ -65,7 +64,7 @@ def go_on(before: Exchange, request: Request, endpoint: Endpoint, asked: int) ->
     echo = text if prefill.echoes else text[len(begun) :]
     if begun:
         request, endpoint = _asked_to_go_on(request, endpoint, prefill, begun)
-    joint = _Joint(before.sum, echo if begun else "")
+    joint = _Joint(before, echo if begun else "")
     return Exchange(request, endpoint, before.attempt, asked=asked, taken_up=joint)
 
 
@@ -104,11 +103,12 @@ def _asked_to_go_on(
 class _Joint:
     """A second answer that follows on a first: no text twice, and both are counted."""
 
-    def __init__(self, sum: ChunkSum, echo: str) -> None:
-        self.sum = sum
+    def __init__(self, before: Exchange, echo: str) -> None:
+        self.sum = before.sum
+        self.undelivered = before.undelivered
         self.decoder: Decoder | None = None
         self.listen: Callable[[Request, Endpoint], HttpRequest] | None = None
-        self._spent = sum.usage if isinstance(sum.usage, Mapping) else {}
+        self._spent = self.sum.usage if isinstance(self.sum.usage, Mapping) else {}
         self._echo = echo
         self._held = ""
 
@@ -149,6 +149,7 @@ class _Listened:
         self, before: Exchange, listen: Callable[[Request, Endpoint], HttpRequest] | None
     ) -> None:
         self.sum = before.sum
+        self.undelivered = before.undelivered
         self.decoder = before.decoder
         self.listen = listen
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from ritellm import wire as wires
-from ritellm.chunks import ChunkSum, completion_to_chunk
+from ritellm.chunks import ChunkSum, completion_to_chunk, merge_chunks
 from ritellm.errors import (
     APIResponseValidationError,
     InvalidRequestError,
@@ -22,6 +22,7 @@ from ritellm.errors import (
     StreamTruncatedError,
 )
 from ritellm.types import (
+    Buffer,
     Chunk,
     Completion,
     Endpoint,
@@ -38,6 +39,7 @@ class TakenUp(Protocol):
     """What goes on in this exchange: an answer that broke off in the one before."""
 
     sum: ChunkSum
+    undelivered: list[Chunk]  # in the sum already
     decoder: Decoder | None  # the same goes on, where the same answer does
     listen: Callable[[Request, Endpoint], HttpRequest] | None
 
@@ -45,6 +47,7 @@ class TakenUp(Protocol):
         """Return `chunks` as they follow on what was there."""
 
 
+_UNBUFFERED = Buffer()
 # An error page longer than this tells nobody more.
 _ERROR_BYTES = 64 * 1024
 
@@ -71,6 +74,8 @@ class Exchange:
         self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: _Body | None = None
+        self._held: list[Chunk] = []  # too few yet to be delivered as one
+        self.undelivered = taken_up.undelivered if taken_up else []
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
@@ -95,20 +100,26 @@ class Exchange:
             self.decoder = self.decoder or self._wire.new_decoder(self._request)
             self._body = _StreamBody(self._wire, self.decoder)
 
-    def receive_data(self, data: bytes) -> list[Chunk]:
-        """Return the chunks that `data` completes. Look at `error` afterwards."""
+    def receive_data(self, data: bytes, *, hold: bool = False) -> list[Chunk]:
+        """Return the chunks that `data` completes. Look at `error` afterwards.
+
+        With `hold` they are kept, to be put together with those that follow.
+        """
         assert self._body is not None, "receive_response comes first"
-        return self._chunks(partial(self._body.feed, data))
+        return self._chunks(partial(self._body.feed, data), last=False, hold=hold)
 
     def receive_eof(self) -> list[Chunk]:
         """Return the chunks that the end of the body completes. Look at `error` afterwards."""
-        chunks = self._chunks(self._body.end) if self._body is not None else []
+        chunks = self._chunks(self._body.end, last=True) if self._body is not None else []
         if self.error is None and not self.complete:
             self._fail(self._truncated())
         return chunks
 
     def receive_failure(self, error: RitellmError) -> None:
         """Take a broken connection or a timeout: an error, unless the answer was whole already."""
+        held, self._held = self._held, []
+        # Not delivered, but part of what had come: whoever takes this up delivers it.
+        self.undelivered += self._numbered(held)
         if self.error is None and not self.complete:
             self._fail(error)
 
@@ -131,7 +142,9 @@ class Exchange:
         """Return the completion so far."""
         return self.sum.completion()
 
-    def _chunks(self, step: Callable[[list[Chunk]], None]) -> list[Chunk]:
+    def _chunks(
+        self, step: Callable[[list[Chunk]], None], *, last: bool, hold: bool = False
+    ) -> list[Chunk]:
         """Return the chunks that `step` appends, numbered; what it raises becomes `error`."""
         chunks: list[Chunk] = []
         if self.error is not None:
@@ -145,6 +158,23 @@ class Exchange:
             self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
         if self._taken_up:
             chunks = self._taken_up.join(chunks)
+        if self._request.buffer != _UNBUFFERED:
+            last = last or self.done or self.error is not None
+            chunks = self._merged(chunks, hold and not last, last)
+        before, self.undelivered = self.undelivered, []
+        return [*before, *self._numbered(chunks)]
+
+    def _merged(self, chunks: list[Chunk], hold: bool, last: bool) -> list[Chunk]:
+        """Return `chunks` put together as the caller wants them; what is too few yet is held."""
+        held, buffer = [*self._held, *chunks], self._request.buffer
+        size = buffer.chunks or len(held) or 1
+        ready = len(held)
+        if hold or not (last or buffer.seconds):
+            ready = ready // size * size if buffer.chunks else 0
+        self._held = held[ready:]
+        return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
+
+    def _numbered(self, chunks: list[Chunk]) -> list[Chunk]:
         total, attempt = self.sum, self.attempt
         for chunk in chunks:
             if not chunk.get("choices"):

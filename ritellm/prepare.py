@@ -37,8 +37,8 @@ IGNORED = frozenset(
 # What decides where a request goes, who pays, and what is read for it. Whoever takes arguments from
 # data (a row of a file) must refuse these: a row could have our key sent to an address of its own.
 CALLER_ONLY = OPTIONS | frozenset(
-    "api_base api_key base_url extra_headers fallbacks local_files max_retries mock_response"
-    " num_retries record replay_timing retry timeout".split()
+    "api_base api_key base_url buffer_chunks buffer_msec extra_headers fallbacks local_files"
+    " max_retries mock_response num_retries record replay_timing retry timeout".split()
 )
 
 
@@ -93,6 +93,8 @@ def plan_one(
     mock_response: Any = None,
     record: object = None,
     replay_timing: bool = False,
+    buffer_msec: float | None = None,
+    buffer_chunks: int | None = None,
     **params: Any,
 ) -> Plan:
     """Return the plan for asking one model; raises InvalidRequestError and says what to change.
@@ -101,7 +103,7 @@ def plan_one(
     `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
     messages name by a path are read and sent. `record` is a file that what goes over the wire is
     written to, without keys; the model `replay/PATH` plays it, in its own time with
-    `replay_timing`.
+    `replay_timing`. `buffer_msec` and `buffer_chunks` merge neighbouring chunks of a stream.
     """
     streamed = bool(stream)
     if isinstance(model, str) and model.startswith(replaying.PREFIX):
@@ -128,6 +130,7 @@ def plan_one(
         stream=streamed,
         extra_body={**_json_object(additional_params), **arguments.body(extra_body)},
         drop_params=drop_params,
+        buffer=arguments.buffer(buffer_msec, buffer_chunks),
     )
     headers = {**_headers(endpoint), **arguments.headers(extra_headers)}
     if on_interrupt not in get_args(OnInterrupt):

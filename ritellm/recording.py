@@ -149,6 +149,8 @@ def recorded(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> Re
         raise InvalidRequestError(f"there is no call {number}: the recording has {len(calls)}")
     attempts = list(list(calls.values())[number - 1].values())
     first = attempts[0][0]
+    if not {"provider", "model", "wire", "base_url", "on_interrupt"} <= first.keys():
+        raise InvalidRequestError("not a recording: a call without its request")
     takes = [_take(entries) for entries in attempts]
     tape = Tape(takes, timed, _delays(attempts, takes))
     return Recorded(

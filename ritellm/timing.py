@@ -15,7 +15,17 @@ class Timing:
     reasoning, refusal or a tool call), retries included.
     """
 
-    __slots__ = ("_gaps", "ended", "first_chunk", "first_content", "last_chunk", "started")
+    __slots__ = (
+        "_gaps",
+        "bytes",
+        "connection_reused",
+        "ended",
+        "first_chunk",
+        "first_content",
+        "last_chunk",
+        "retries",
+        "started",
+    )
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -23,6 +33,9 @@ class Timing:
         self.first_content: float | None = None
         self.last_chunk: float | None = None
         self.ended: float | None = None
+        self.bytes = 0  # of all bodies, retries included
+        self.retries = 0
+        self.connection_reused: bool | None = None  # of the newest attempt; None: unknown
         self._gaps = array("d")
 
     def chunks(self, now: float) -> None:

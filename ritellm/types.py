@@ -270,6 +270,18 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Buffer:
+    """How chunks are put together before the caller sees them: by time, by number, or by both.
+
+    With `seconds` the stream is read no more often than that, and what has come meanwhile is one
+    chunk; with `chunks` so many are one chunk.
+    """
+
+    seconds: float = 0.0
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What is asked, by OpenAI's names; `params` holds only what the caller set."""
 
@@ -280,6 +292,7 @@ class Request:
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     drop_params: bool = False
+    buffer: Buffer = Buffer()
 
 
 @dataclass(frozen=True, slots=True)

@@ -452,7 +452,7 @@ DELTAS = some_of(
     function_call=some_of(name=st.just("f"), arguments=TEXTS),
     thinking_blocks=st.lists(THINKING, max_size=2),
     audio=some_of(data=st.binary(max_size=4).map(lambda b: b64encode(b).decode()), id=TEXTS),
-    x_new=TEXTS | st.integers(0, 1) | st.lists(st.integers(), max_size=2) | some_of(a=TEXTS),
+    x_new=TEXTS | st.integers(0, 1) | st.lists(st.integers(-9, 9), max_size=2) | some_of(a=TEXTS),
 )
 CHOICES = st.fixed_dictionaries(
     {"index": st.integers(0, 2)},

@@ -294,6 +294,7 @@ BAD = {
     "no such file": (None, "cannot replay"),
     "not JSON": (b"hello\n", "not a line of a recording"),
     "another JSON": (b'{"a": 1}\n', "not a line of a recording"),
+    "no request": (b'{"call": "a", "attempt": 1, "kind": "end"}\n', "without its request"),
     "empty": (b"", "there is no call 1"),
 }
 

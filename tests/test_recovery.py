@@ -182,6 +182,14 @@ def test_wherever_it_breaks_off_the_text_is_whole(server, after, fake_server):
     assert opened.attempts == len(fake_server.requests) == 2
 
 
+@pytest.mark.parametrize(("server", "after"), list(cases()))
+def test_merged_chunks_have_no_seam_either(server, after, fake_server):
+    fake_server.script = server.answer
+    fake_server.enqueue(server.first(after))
+    opened = ritellm.completion(**asked(server, fake_server, buffer_chunks=3))
+    check(list(opened), opened.completion)
+
+
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
 def test_the_asynchronous_face_goes_on_as_well(server, fake_server):
     fake_server.script = server.answer

@@ -27,6 +27,10 @@ Outcome = Delta | Completion | DeadLetter
 # One answer in a thousand must not be lost to a provider that fails one attempt in ten.
 _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 
+# Where nobody watches the deltas, a stream is read now and then: a wake-up each, not a wake-up
+# for every chunk.
+_UNWATCHED: Mapping[str, Any] = {"buffer_msec": 50}
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -107,7 +111,8 @@ class Ask:
         model = same_provider(body.pop("model", None) or self.model, self.model)
         messages = body.pop("messages", None)
         body.pop("stream", None)
-        arguments = {**_DEFAULTS, **self.params, **body}
+        pace = {} if self.deltas else _UNWATCHED
+        arguments = {**_DEFAULTS, **pace, **self.params, **body}
         return await client.completion(model, messages, stream=True, **arguments)
 
     def _ending(self, prompt: Prompt, stream: AsyncStream) -> Iterable[Outcome]:

@@ -229,10 +229,15 @@ def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
     """
     asked = {name: request[name] for name in ("messages", "tools", "functions") if name in request}
     bytes_of_text, images = _measure(asked)
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
-    answers = request.get("n") or 1
     prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
-    return prompt, None if limit is None else limit * answers
+    limit = _count(request, "max_completion_tokens") or _count(request, "max_tokens")
+    return prompt, None if limit is None else limit * (_count(request, "n") or 1)
+
+
+def _count(request: Mapping[str, Any], name: str) -> int | None:
+    """Return a number above 0, or None for anything else: the provider will say what is wrong."""
+    value = request.get(name)
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _measure(value: Any) -> tuple[int, int]:

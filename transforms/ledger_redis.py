@@ -57,8 +57,10 @@ class RedisAccounts:
 
     is_remote = True
 
-    def __init__(self, url: str, name: str, *, lease_seconds: int = LEASE_SECONDS) -> None:
-        self._redis, prefix = connect(url, f"ritellm:{name}", PATIENT)
+    def __init__(
+        self, url: str, name: str, *, lease_seconds: int = LEASE_SECONDS, tries: int = PATIENT
+    ) -> None:
+        self._redis, prefix = connect(url, f"ritellm:{name}", tries)
         self._server = shown(url)
         self._keys = [f"{prefix}:budget", f"{prefix}:leases"]
         self._hold = self._redis.register_script(_HOLD)

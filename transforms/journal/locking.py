@@ -22,12 +22,14 @@ class RunLock:
     """Taken by the first process of `run`, shared with its other processes, refused to other runs.
 
     The kernel frees it when its holder ends, however it ends: no lock is ever stale. `is_first`
-    says that nobody else has it; `share` lets the run's other processes in.
+    says that nobody else has it; `share` lets the run's other processes in. `left` is the note that
+    the last process of an earlier run has left; one that was killed leaves none.
     """
 
     def __init__(self, path: str, run: str) -> None:
         self._path = path
         self._run = run
+        self.left: Any = None
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             self.is_first = self._take()
@@ -47,31 +49,40 @@ class RunLock:
                 " --journal"
             )
 
-    def release(self) -> None:
-        """Let go."""
-        os.close(self._file)
+    def release(self, note: Any = None) -> None:
+        """Let go; if nobody of the run is left, leave a note for the next one."""
+        try:
+            if note is not None and self._is_alone():
+                self._write({"left": note})
+        finally:
+            os.close(self._file)
 
     def _take(self) -> bool:
+        if not self._is_alone():
+            return False
+        self.left = self._holder().get("left")
+        self._write({"run": self._run, "pid": os.getpid(), "host": socket.gethostname()})
+        return True
+
+    def _is_alone(self) -> bool:
         if fcntl is None:
             return True
         try:
             _flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        self._sign()
         return True
 
-    def _sign(self) -> None:
-        holder = {"run": self._run, "pid": os.getpid(), "host": socket.gethostname()}
+    def _write(self, content: Any) -> None:
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(holder).encode(), 0)
+        os.pwrite(self._file, json.dumps(content).encode(), 0)
 
     def _holder(self) -> dict[str, Any]:
         try:
-            holder: dict[str, Any] = json.loads(os.pread(self._file, 4096, 0))
-        except ValueError:  # its disk was full
+            holder = json.loads(os.pread(self._file, 4096, 0))
+        except ValueError:  # new, or written to a full disk
             return {}
-        return holder
+        return holder if isinstance(holder, dict) else {}
 
 
 def _flock(file: int, how: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -26,7 +27,7 @@ from transforms.journal.base import (
 from transforms.journal.committing import GroupCommit
 from transforms.journal.keys import JournalKey
 from transforms.journal.locking import RunLock
-from transforms.journal.mending import is_passing, mend
+from transforms.journal.mending import is_passing, mend, stamp
 from transforms.journal.table import Table
 
 _log = logging.getLogger("transforms.journal")
@@ -41,20 +42,21 @@ class SqliteJournal:
 
     def __init__(self, path: str, run: str) -> None:
         self._path = path
-        self._damage_seen = False
+        self._damage = threading.Event()
         _make_folder(path)
         lock = RunLock(f"{path}.lock", run)
         try:
             with _explained(path):
                 if lock.is_first:
-                    mend(path)
+                    mend(path, lock.left)
                 lock.share()
                 self._table = Table(path)
         except BaseException:
             lock.release()
             raise
-        self._commit = GroupCommit(_writing(path, self._table))
-        self._close = weakref.finalize(self, _close, self._commit, self._table, lock)
+        self._commit = GroupCommit(_writing(path, self._table, self._damage))
+        held = (path, self._commit, self._table, lock, self._damage)
+        self._close = weakref.finalize(self, _close, *held)
 
     def lookup(self, key: JournalKey) -> bytes | None:
         """Return what was recorded under `key`, or None."""
@@ -87,9 +89,9 @@ class SqliteJournal:
                 stored = read()
             return None if stored is None else unpack(stored)
         except (_Damaged, ValueError) as error:
-            if not self._damage_seen:
+            if not self._damage.is_set():
                 _log.warning("damaged entries of %s are asked again: %s", self._path, error)
-            self._damage_seen = True
+            self._damage.set()
             return None
 
 
@@ -100,11 +102,15 @@ def _make_folder(path: str) -> None:
         raise JournalUnavailable(f"no place for the journal {path}: {error.strerror}") from error
 
 
-def _writing(path: str, table: Table) -> Write:
+def _writing(path: str, table: Table, damage: threading.Event) -> Write:
     def write(records: list[Record]) -> None:
         packed = [replace(record, value=pack(record.value)) for record in records]
-        with _explained(path):
-            table.put(packed)
+        try:
+            with _explained(path):
+                table.put(packed)
+        except _Damaged:
+            damage.set()
+            raise
 
     return write
 
@@ -127,7 +133,9 @@ def _explained(path: str) -> Iterator[None]:
         raise JournalUnavailable(f"the journal {path} cannot be used{hint} ({error})") from error
 
 
-def _close(commit: GroupCommit, table: Table, lock: RunLock) -> None:
+def _close(
+    path: str, commit: GroupCommit, table: Table, lock: RunLock, damage: threading.Event
+) -> None:
     commit.close()
     table.close()
-    lock.release()
+    lock.release(None if damage.is_set() else stamp(path))

@@ -1,0 +1,185 @@
+"""What the journal costs: a row, a lookup, an opening, and the memory of a million rows.
+
+python benchmarks/journal.py [ROWS]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from transforms.journal import JournalKey, Spent, request_hash  # noqa: E402
+from transforms.journal.folder import FolderJournal  # noqa: E402
+from transforms.journal.redis import RedisJournal  # noqa: E402
+from transforms.journal.sqlite import SqliteJournal  # noqa: E402
+
+ANSWER_WORDS = 100
+IN_FLIGHT = 2000
+LOOKUPS = 20_000
+
+
+def key(number: int) -> JournalKey:
+    """Return the key of one row; the question is a row of its own, hashed as in a job."""
+    question = {"messages": [{"role": "user", "content": f"What is the meaning of {number}?"}]}
+    return JournalKey(f"in.jsonl:{number}", request_hash("openai/m", None, {}, question))
+
+
+def values(count: int = 2000) -> list[bytes]:
+    """Return completions of about 1 kB, as a provider sends them."""
+    dice = random.Random(1)
+    words = ["".join(dice.choices("etaoinshrdlu", k=dice.randint(2, 9))) for _ in range(3000)]
+    usage = {"prompt_tokens": 50, "completion_tokens": 130, "total_tokens": 180}
+    timing = {"ttft": 0.31, "total": 1.98, "inter_chunk": {"p50": 0.012, "p95": 0.034}}
+    made = []
+    for _ in range(count):
+        message = {"role": "assistant", "content": " ".join(dice.choices(words, k=ANSWER_WORDS))}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        completion = {
+            "id": f"chatcmpl-{dice.getrandbits(96):x}",
+            "object": "chat.completion",
+            "created": 1760000000,
+            "model": "gpt-4o-mini-2024-07-18",
+            "choices": [choice],
+            "usage": usage,
+        }
+        made.append(orjson.dumps({"completion": completion, "attempts": 1, "timing": timing}))
+    return made
+
+
+def record(journal: Any, rows: int) -> float:
+    """Record `rows` with so many in flight, and return the seconds of wall time a row."""
+    answers, waiting = values(), []
+    keys = [key(number) for number in range(rows)] if rows <= 100_000 else None
+    started = time.perf_counter()
+    for number in range(rows):
+        at = keys[number] if keys else key(number)
+        waiting.append(journal.record(at, answers[number % len(answers)], Spent(180, 0.0001)))
+        if len(waiting) == IN_FLIGHT:
+            for future in waiting:
+                future.result()
+            waiting.clear()
+    for future in waiting:
+        future.result()
+    return (time.perf_counter() - started) / rows
+
+
+def look_up(journal: Any, rows: int) -> tuple[float, float]:
+    """Return the median seconds of a lookup that finds, and of one that does not."""
+    dice = random.Random(2)
+
+    def median(numbers: list[int]) -> float:
+        keys, times = [key(number) for number in numbers], []
+        for at in keys:
+            started = time.perf_counter()
+            journal.lookup(at)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    found = median([dice.randrange(rows) for _ in range(LOOKUPS)])
+    return found, median([rows + dice.randrange(rows) for _ in range(LOOKUPS)])
+
+
+def opened(open_journal: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the seconds to open, and the journal."""
+    started = time.perf_counter()
+    journal = open_journal()
+    return time.perf_counter() - started, journal
+
+
+def rss_mb() -> float:
+    """Return the resident memory of this process, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+@contextlib.contextmanager
+def redis_server(folder: str) -> Iterator[str]:
+    """Run a Redis server that appends to a file each second, as it does by default."""
+    where = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--dir", folder]
+    command = ["redis-server", *where, "--appendonly", "yes", "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "Ready to accept" not in process.stdout.readline():
+            pass
+        try:
+            yield f"unix://{folder}/redis.sock"
+        finally:
+            process.kill()
+
+
+def measure(kind: str, rows: int) -> dict[str, float]:
+    """Return the figures of one kind of journal."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        url = stack.enter_context(redis_server(folder)) if kind == "redis" else ""
+        openers: dict[str, Callable[[], Any]] = {
+            "sqlite": lambda: SqliteJournal(f"{folder}/journal.sqlite", "a run"),
+            "folder": lambda: FolderJournal(f"{folder}/journal", linger=0.05),
+            "redis": lambda: RedisJournal(url, "job"),
+        }
+        journal = openers[kind]()
+        cpu = time.process_time()
+        figures = {"record_usec": record(journal, rows) * 1e6}
+        figures["record_cpu_usec"] = (time.process_time() - cpu) / rows * 1e6
+        journal.close()
+        figures["disk_bytes_a_row"] = _size(folder) / rows
+        figures["reopen_seconds"], journal = opened(openers[kind])
+        journal.close()
+        if kind == "sqlite":  # as after kill -9: nobody has left a word that it is sound
+            os.remove(f"{folder}/journal.sqlite.lock")
+        before = rss_mb()
+        figures["open_after_kill_seconds"], journal = opened(openers[kind])
+        found, missed = look_up(journal, rows)
+        figures["lookup_usec"], figures["miss_usec"] = found * 1e6, missed * 1e6
+        figures["rss_grown_mb"] = rss_mb() - before
+        journal.close()
+    return figures
+
+
+def _size(folder: str) -> int:
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
+def key_usec(rows: int = 50_000) -> float:
+    """Return the microseconds to make the key of a small request."""
+    started = time.perf_counter()
+    for number in range(rows):
+        key(number)
+    return (time.perf_counter() - started) / rows * 1e6
+
+
+def main(rows: int) -> None:
+    """Measure each kind in a process of its own and print a line for each."""
+    print(
+        f"{rows:,} rows of {statistics.mean(map(len, values())):.0f} bytes, {IN_FLIGHT} in flight"
+    )
+    print(f"making a key: {key_usec():.1f} us")
+    kinds = ["sqlite", "folder", *(["redis"] if shutil.which("redis-server") else [])]
+    for kind in kinds:
+        command = [sys.executable, __file__, str(rows), kind]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        figures = orjson.loads(done.stdout)
+        print(f"{kind:7}", "  ".join(f"{name} {value:,.4g}" for name, value in figures.items()))
+
+
+if __name__ == "__main__":
+    asked = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    if len(sys.argv) > 2:
+        print(orjson.dumps(measure(sys.argv[2], asked)).decode())
+    else:
+        main(asked)

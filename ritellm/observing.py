@@ -1,0 +1,99 @@
+"""What a call tells while it runs: log lines, and OpenTelemetry where its API is installed.
+
+Spans and metrics are those of the GenAI semantic conventions:
+https://opentelemetry.io/docs/specs/semconv/gen-ai/. No key is ever told, and no prompt unless asked
+for: by RITELLM_LOG_PROMPTS in the log, by OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT in a
+span.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ritellm.call import Call
+
+if TYPE_CHECKING:
+    from ritellm.telemetry import Telemetry
+
+log = logging.getLogger("ritellm")
+
+
+@contextmanager
+def observed(call: Call) -> Iterator[None]:
+    """Tell of `call` from its beginning to its end."""
+    telemetry = _telemetry()
+    span = telemetry.start(call) if telemetry else None
+    try:
+        yield
+    except GeneratorExit:
+        _ended(call, "left early")
+        raise
+    except BaseException as error:
+        _ended(call, type(error).__name__)
+        if telemetry:
+            telemetry.fail(span, error)
+        raise
+    else:
+        _ended(call, "done")
+    finally:
+        if telemetry:
+            telemetry.end(span, call)
+
+
+def asking(call: Call) -> None:
+    """Tell that an attempt is about to be sent."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    why = call.why
+    after = f" after {type(why).__name__} (status {why.status_code})" if why else ""
+    log.debug("%s: attempt %d%s", _name(call), call.attempts, after)
+    if os.environ.get("RITELLM_LOG_PROMPTS"):
+        messages = json.dumps(call.plan.request.messages, ensure_ascii=False, default=str)
+        log.debug("%s: %s", _name(call), call.current.endpoint.scrub(messages))
+
+
+def answered(call: Call, status: int, headers: Mapping[str, str]) -> None:
+    """Tell that a response has begun."""
+    if log.isEnabledFor(logging.DEBUG):
+        told = headers.get("x-request-id") or headers.get("request-id")
+        log.debug("%s: status %d%s", _name(call), status, f", request {told}" if told else "")
+
+
+def _ended(call: Call, how: str) -> None:
+    if log.isEnabledFor(logging.DEBUG) and call.exchange is not None:
+        timing = call.timing
+        log.debug(
+            "%s: %s after %d attempts, %d chunks, %d bytes, ttft %s, total %s",
+            _name(call),
+            how,
+            call.attempts,
+            call.exchange.sum.count,
+            timing.bytes,
+            *(f"{t:.3f} s" if t is not None else "none" for t in (timing.ttft, timing.total)),
+        )
+
+
+def _name(call: Call) -> str:
+    return f"{call.plan.endpoint.provider.name}/{call.plan.request.model}"
+
+
+@cache
+def _telemetry() -> Telemetry | None:
+    """Return the way to OpenTelemetry, if its API is installed."""
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
+        return None
+    from ritellm.telemetry import Telemetry
+
+    return Telemetry(_wants_content())
+
+
+def _wants_content() -> bool:
+    name = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+    return os.environ.get(name, "").lower() in ("true", "1", "span_only", "span_and_event")

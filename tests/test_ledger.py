@@ -1,0 +1,267 @@
+"""The budget: never exceeded, spent as far as it goes, and remembered by the next run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis_server import running
+
+from ritellm.errors import InvalidRequestError
+from ritellm.prices import PRICES, Price
+from transforms.journal import JournalKey, JournalUnavailable, Spent, open_journal
+from transforms.ledger import BudgetExceeded, Caps, Ledger, LocalAccounts, NewLedger, estimate
+from transforms.ledger_redis import RedisAccounts
+
+MODEL = "openai/gpt-4o-mini"
+
+
+def usage(prompt, completion):
+    return {"prompt_tokens": prompt, "completion_tokens": completion}
+
+
+@pytest.fixture(scope="module")
+def redis_server():
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["this process", "redis"])
+def new_accounts(request):
+    """Return a function that opens the same accounts again, as another worker does."""
+    if request.param == "this process":
+        local = LocalAccounts()
+        return lambda: local
+    server = request.getfixturevalue("redis_server")
+    name = f"{random.SystemRandom().getrandbits(64)}"
+    return lambda: RedisAccounts(server.url, name)
+
+
+def test_a_request_that_might_exceed_the_cap_is_not_sent(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    assert ledger.reserve(MODEL, 50, 50) is not None
+    assert ledger.reserve(MODEL, 1, 0) is None
+
+
+def test_what_an_answer_did_not_need_is_there_for_the_next(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    first = ledger.reserve(MODEL, 50, 50)
+    assert ledger.settle(first, usage(40, 20)).tokens == 60
+    assert ledger.reserve(MODEL, 20, 21) is None
+    assert ledger.reserve(MODEL, 20, 20) is not None
+    assert ledger.spent().tokens == 60
+
+
+def test_a_request_that_was_not_billed_costs_nothing(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    ledger.release(ledger.reserve(MODEL, 50, 50))
+    assert ledger.spent() == Spent()
+    assert ledger.reserve(MODEL, 50, 50) is not None
+
+
+def test_an_answer_that_nobody_counted_costs_what_was_reserved(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    assert ledger.settle(ledger.reserve(MODEL, 50, 20), None).tokens == 70
+    assert ledger.spent().tokens == 70
+
+
+def test_a_longer_answer_than_was_reserved_counts_in_full(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    ledger.settle(ledger.reserve(MODEL, 50, 20), usage(50, 300))
+    assert ledger.spent().tokens == 350
+    assert ledger.reserve(MODEL, 1, 1) is None
+
+
+def test_dollars_are_capped_by_the_price_of_the_model(new_accounts):
+    ledger = Ledger(Caps(usd=0.75), new_accounts())
+    reservation = ledger.reserve(MODEL, 1_000_000, 1_000_000)
+    assert ledger.reserve(MODEL, 10, 10) is None
+    spent = ledger.settle(reservation, usage(1_000_000, 500_000))
+    assert spent.usd == pytest.approx(0.45)
+    assert ledger.spent().usd == pytest.approx(0.45)
+    assert ledger.reserve(MODEL, 0, 500_000) is not None
+
+
+def test_workers_share_one_budget(new_accounts):
+    one, two = (Ledger(Caps(tokens=100), new_accounts()) for _ in range(2))
+    assert one.reserve(MODEL, 60, 0) is not None
+    assert two.reserve(MODEL, 60, 0) is None
+    assert two.reserve(MODEL, 40, 0) is not None
+
+
+def test_many_threads_never_exceed_the_cap_and_use_it_up(new_accounts):
+    ledger = Ledger(Caps(tokens=1000), new_accounts())
+
+    def work(_):
+        sent = 0
+        while (reservation := ledger.reserve(MODEL, 5, 5)) is not None:
+            ledger.settle(reservation, usage(5, 5))
+            sent += 1
+        return sent
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(work, range(8))) <= 100
+    while (reservation := ledger.reserve(MODEL, 5, 5)) is not None:
+        ledger.settle(reservation, usage(5, 5))
+    assert ledger.spent().tokens == 1000
+
+
+def test_who_waits_is_let_in_when_there_is_room_and_refused_when_none_will_be(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+
+    async def row(name, in_flight):
+        try:
+            reservation = await ledger.admit(MODEL, 10, 30)
+        except BudgetExceeded as error:
+            return str(error)
+        in_flight.append(name)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await ledger.settled(reservation, usage(10, 5))
+        return None
+
+    async def job():
+        sent = []
+        refused = await asyncio.gather(*[row(n, sent) for n in range(10)])
+        return sent, [text for text in refused if text]
+
+    sent, refused = asyncio.run(asyncio.wait_for(job(), 60))
+    # 15 tokens each: after the fifth no reservation of 40 fits.
+    assert len(sent) == 5
+    assert len(refused) == 5
+    assert "may spend 100 tokens" in refused[0]
+    assert "max_tokens limits that" in refused[0]
+    assert ledger.spent().tokens == 75
+
+
+def test_without_room_nor_anything_under_way_nobody_waits(new_accounts):
+    ledger = Ledger(Caps(tokens=10), new_accounts())
+    with pytest.raises(BudgetExceeded) as caught:
+        asyncio.run(ledger.admit(MODEL, 10, 30))
+    assert caught.value.retryable
+
+
+def test_an_answer_of_unlimited_length_gets_a_generous_reservation(new_accounts):
+    assert Ledger(Caps(tokens=4000), new_accounts()).reserve(MODEL, 10, None) is None
+    assert Ledger(Caps(tokens=5000), new_accounts()).reserve(MODEL, 10, None) is not None
+
+
+def test_no_cap_lets_everything_through(new_accounts):
+    ledger = Ledger(Caps(), new_accounts())
+    ledger.settle(ledger.reserve("who/knows", 10**9, 10**9), usage(10**9, 10**9))
+    assert ledger.reserve("who/knows", 10**9, 10**9) is not None
+    assert ledger.spent() == Spent(2 * 10**9)
+
+
+def test_a_cap_in_dollars_needs_a_price_and_says_so_up_front():
+    ledger = Ledger(Caps(usd=5))
+    ledger.check(MODEL)
+    with pytest.raises(
+        InvalidRequestError, match=r"needs the price of 'who/knows'.*file of prices"
+    ):
+        ledger.check("who/knows")
+    with pytest.raises(InvalidRequestError):
+        ledger.reserve("who/knows", 1, 1)
+    Ledger(Caps(usd=5), prices={"who/knows": Price(1, 1)}).check("who/knows")
+    Ledger(Caps(tokens=5)).check("who/knows")
+
+
+def test_a_price_that_cannot_be_told_in_the_end_costs_what_was_reserved():
+    ledger = Ledger(Caps(usd=5))
+    reservation = ledger.reserve(MODEL, 1000, 1000)
+    audio = {**usage(10, 10), "prompt_tokens_details": {"audio_tokens": 5}}
+    assert ledger.settle(reservation, audio) == Spent(20, reservation.held.usd)
+
+
+def test_settling_twice_makes_no_room_twice(new_accounts):
+    ledger = Ledger(Caps(tokens=100), new_accounts())
+    reservation = ledger.reserve(MODEL, 50, 0)
+    ledger.release(reservation)
+    ledger.release(reservation)
+    assert ledger.reserve(MODEL, 100, 0) is not None
+    assert ledger.reserve(MODEL, 1, 0) is None
+
+
+def test_the_same_command_with_a_higher_cap_goes_on(tmp_path):
+    def run(cap):
+        """Send until the cap is reached; return how many were sent."""
+        with contextlib.closing(open_journal("auto", str(tmp_path), required=True)) as journal:
+            ledger = NewLedger(Caps(tokens=cap), name=f"{cap}")(journal)
+            sent = 0
+            while (reservation := ledger.reserve(MODEL, 5, 5)) is not None:
+                spent = ledger.settle(reservation, usage(5, 5))
+                journal.record(JournalKey(f"{cap}-{sent}", "00" * 16), b"{}", spent).result()
+                sent += 1
+            return sent
+
+    assert [run(50), run(50), run(80)] == [5, 0, 3]
+
+
+def test_a_worker_has_one_ledger():
+    new_ledger = NewLedger(Caps(usd=1, tokens=5), name="a job", prices={"who/knows": Price(1, 1)})
+    on_the_worker = pickle.loads(pickle.dumps(new_ledger))
+    ledger = on_the_worker(None)
+    assert ledger is new_ledger(None)
+    ledger.check("who/knows")
+    assert new_ledger.prices != PRICES
+
+
+def test_what_a_dead_worker_had_reserved_comes_back(redis_server):
+    dead = Ledger(Caps(tokens=100), RedisAccounts(redis_server.url, "dead", lease_seconds=0))
+    assert dead.reserve(MODEL, 100, 0) is not None
+    assert Ledger(Caps(tokens=100), RedisAccounts(redis_server.url, "dead")).reserve(MODEL, 100, 0)
+
+
+def test_an_answer_later_than_its_lease_still_counts(redis_server):
+    def accounts(lease_seconds):
+        return RedisAccounts(redis_server.url, "late", lease_seconds=lease_seconds)
+
+    late, other = Ledger(Caps(tokens=100), accounts(0)), Ledger(Caps(tokens=100), accounts(60))
+    reservation = late.reserve(MODEL, 100, 0)
+    assert other.reserve(MODEL, 60, 0) is not None
+    late.settle(reservation, usage(30, 0))
+    assert other.spent().tokens == 30
+    assert other.reserve(MODEL, 11, 0) is None
+    assert other.reserve(MODEL, 10, 0) is not None
+
+
+def test_redis_through_the_factory_keeps_the_sums_of_all_runs(redis_server):
+    for _ in range(2):
+        ledger = NewLedger(Caps(tokens=100), redis=redis_server.url, name="runs")(None)
+        ledger.settle(ledger.reserve(MODEL, 30, 0), usage(30, 0))
+        del ledger
+    assert (
+        NewLedger(Caps(tokens=100), redis=redis_server.url, name="runs")(None).spent().tokens == 60
+    )
+
+
+def test_a_budget_that_nobody_can_keep_is_an_error(tmp_path):
+    pytest.importorskip("redis")
+    accounts = RedisAccounts(f"unix://{tmp_path}/nobody.sock", "job", tries=0)
+    with pytest.raises(JournalUnavailable):
+        Ledger(Caps(tokens=5), accounts).reserve(MODEL, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("request_body", "prompt", "answer"),
+    [
+        ({"messages": []}, 5, None),
+        ({"messages": [{"role": "user", "content": "x" * 300}]}, 115, None),
+        ({"messages": [], "max_tokens": 7}, 5, 7),
+        ({"messages": [], "max_completion_tokens": 8, "n": 3}, 5, 24),
+        ({"messages": [], "max_tokens": "many", "n": []}, 5, None),
+        ({"messages": [], "temperature": 0.5, "metadata": {"long": "x" * 999}}, 5, None),
+    ],
+)
+def test_what_is_reserved_for_a_request(request_body, prompt, answer):
+    assert estimate(request_body) == (prompt, answer)
+
+
+def test_an_image_is_not_counted_by_its_bytes():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
+    prompt, _ = estimate({"messages": [{"role": "user", "content": [image]}]})
+    assert 1500 <= prompt < 1600

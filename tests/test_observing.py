@@ -1,0 +1,230 @@
+"""What a call tells: timings, log lines, spans and metrics; and what it keeps to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import httpx
+import pytest
+from fake_server import api_error, chat_events, chat_stream, stream
+
+import ritellm
+from ritellm import RetryPolicy, observing
+
+KEY = "sk-planted-0123456789abcdef"
+SECRET = "my secret question"
+MESSAGES = [{"role": "user", "content": SECRET}]
+AT_ONCE = RetryPolicy(first_delay=0.0)
+
+
+def at(server, **arguments):
+    known = {"base_url": server.base_url, "api_key": KEY, "retry": AT_ONCE}
+    return {"model": "openai/m", "messages": MESSAGES} | known | arguments
+
+
+# Timings
+
+
+def test_the_timing_knows_bytes_and_retries(fake_server):
+    events = chat_events("Hello")
+    refusal = api_error(503)
+    fake_server.enqueue(refusal, stream(*events))
+    with ritellm.completion(**at(fake_server), stream=True) as opened:
+        list(opened)
+    assert opened.timing.retries == 1
+    assert opened.timing.bytes == sum(map(len, events)) + len(refusal.steps[0].data)
+
+
+def test_the_timing_knows_whether_the_connection_was_there_already(fake_server):
+    with ritellm.Client() as client:
+        opened = [client.completion(**at(fake_server), stream=True) for _ in range(1)]
+        opened[0].read()
+        again = client.completion(**at(fake_server), stream=True)
+        again.read()
+    assert [each.timing.connection_reused for each in (*opened, again)] == [False, True]
+
+
+@pytest.mark.parametrize("transport", [httpx.AsyncHTTPTransport, lambda: None])
+def test_the_asynchronous_face_knows_it_as_well(transport, fake_server):
+    async def reused():
+        async with ritellm.AsyncClient(transport=transport()) as client:
+            for _ in range(3):
+                opened = await client.completion(**at(fake_server), stream=True)
+                await opened.read()
+                yield opened.timing.connection_reused
+
+    async def collect():
+        return [each async for each in reused()]
+
+    assert asyncio.run(collect()) == [False, True, True]
+
+
+def test_of_a_mock_nothing_is_known():
+    opened = ritellm.completion("openai/m", MESSAGES, stream=True, mock_response="Hi")
+    opened.read()
+    assert opened.timing.connection_reused is None
+
+
+# The log
+
+
+def test_each_attempt_is_told_without_key_and_without_prompt(fake_server, caplog):
+    caplog.set_level(logging.DEBUG, "ritellm")
+    fake_server.enqueue(api_error(503, message=f"{KEY} {SECRET}"))
+    ritellm.completion(**at(fake_server))
+    said = [record.getMessage() for record in caplog.records if record.name == "ritellm"]
+    assert said[:4] == [
+        "openai/m: attempt 1",
+        "openai/m: status 503",
+        "openai/m: attempt 2 after ServiceUnavailableError (status 503)",
+        "openai/m: status 200",
+    ]
+    assert said[4].startswith("openai/m: done after 2 attempts, 1 chunks, ")
+    assert KEY not in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_prompts_are_told_when_asked_for_and_keys_never(fake_server, caplog, monkeypatch):
+    monkeypatch.setenv("RITELLM_LOG_PROMPTS", "1")
+    caplog.set_level(logging.DEBUG, "ritellm")
+    messages = [{"role": "user", "content": f"{SECRET} {KEY}"}]
+    ritellm.completion(**at(fake_server, messages=messages))
+    assert SECRET in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_stream_that_is_left_says_so(fake_server, caplog):
+    caplog.set_level(logging.DEBUG, "ritellm")
+    opened = ritellm.completion(**at(fake_server), stream=True)
+    next(opened)
+    opened.close()
+    assert "left early" in caplog.text
+
+
+def test_by_default_nothing_is_told(fake_server, caplog):
+    caplog.set_level(logging.INFO, "ritellm")
+    ritellm.completion(**at(fake_server))
+    assert not [record for record in caplog.records if record.name == "ritellm"]
+
+
+# OpenTelemetry
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Everything that OpenTelemetry is told: returns a function that reads spans and metrics."""
+    export = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    from ritellm import telemetry
+
+    spans, reader = export.InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(), MeterProvider(metric_readers=[reader])
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(telemetry.trace, "get_tracer", tracers.get_tracer)
+    monkeypatch.setattr(telemetry.metrics, "get_meter", meters.get_meter)
+    observing._telemetry.cache_clear()
+
+    def read():
+        data = reader.get_metrics_data()
+        scopes = data.resource_metrics[0].scope_metrics if data else []
+        points = {metric.name: metric.data.data_points for s in scopes for metric in s.metrics}
+        return spans.get_finished_spans(), points
+
+    yield read
+    observing._telemetry.cache_clear()
+    meters.shutdown()
+    tracers.shutdown()
+
+
+def ask(server, asynchronous=False, **arguments):
+    if not asynchronous:
+        asked = ritellm.completion(**at(server, **arguments))
+        return asked.read() if arguments.get("stream") else asked
+
+    async def asking():
+        asked = await ritellm.acompletion(**at(server, **arguments))
+        return await asked.read() if arguments.get("stream") else asked
+
+    return asyncio.run(asking())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_span_says_what_was_asked_and_what_came(asynchronous, told, fake_server):
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    fake_server.enqueue(chat_stream("Hello", usage=usage))
+    ask(fake_server, asynchronous, stream=True, temperature=0.5, max_tokens=9, stop="x")
+    (span,), points = told()
+    assert span.name == "chat m"
+    assert span.kind.name == "CLIENT"
+    assert span.status.status_code.name == "UNSET"
+    assert dict(span.attributes) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.max_tokens": 9,
+        "gen_ai.request.stop_sequences": ("x",),
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.model": "fake-model",
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 1,
+        "ritellm.attempts": 1,
+        "server.address": "127.0.0.1",
+        "server.port": fake_server.port,
+    }
+    tokens = points["gen_ai.client.token.usage"]
+    assert {p.attributes["gen_ai.token.type"]: p.sum for p in tokens} == {"input": 3, "output": 1}
+    assert points["gen_ai.client.operation.duration"][0].count == 1
+    assert points["gen_ai.client.operation.time_to_first_chunk"][0].count == 1
+
+
+def test_an_error_is_named_and_its_words_are_not(told, fake_server):
+    fake_server.enqueue(api_error(401, message=f"{KEY} {SECRET}"))
+    with pytest.raises(ritellm.AuthenticationError):
+        ask(fake_server)
+    (span,), points = told()
+    assert span.attributes["error.type"] == "AuthenticationError"
+    assert span.status.status_code.name == "ERROR"
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert duration.attributes["error.type"] == "AuthenticationError"
+    assert KEY not in span.to_json()
+    assert SECRET not in span.to_json()
+
+
+def test_a_stream_that_is_left_is_no_error(told, fake_server):
+    opened = ritellm.completion(**at(fake_server), stream=True)
+    next(opened)
+    opened.close()
+    (span,), _ = told()
+    assert span.status.status_code.name == "UNSET"
+
+
+def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
+    ask(fake_server)
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    observing._telemetry.cache_clear()
+    ask(fake_server)
+    (silent, telling), _ = told()
+    assert SECRET not in silent.to_json()
+    assert SECRET in telling.attributes["gen_ai.input.messages"]
+    assert SECRET in telling.attributes["gen_ai.output.messages"]  # the fake server echoes
+
+
+def test_without_the_api_there_is_nothing(fake_server, monkeypatch):
+    monkeypatch.setattr(observing, "find_spec", lambda name: None)
+    observing._telemetry.cache_clear()
+    assert ask(fake_server).choices
+    assert observing._telemetry() is None
+    observing._telemetry.cache_clear()
+
+
+def test_importing_costs_no_telemetry():
+    assert "opentelemetry" not in ritellm.__dict__
+    assert "ritellm.telemetry" not in sys.modules or observing._telemetry() is not None

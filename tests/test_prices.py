@@ -1,0 +1,154 @@
+"""What tokens cost: known exactly or not known at all, never a wrong 0."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ritellm.errors import InvalidRequestError
+from ritellm.prices import AS_OF, PRICES, Price, cost, load_prices, price_of
+
+MILLION = 1_000_000
+
+
+def usage(prompt, completion, **more):
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "counted", "usd"),
+    [
+        ("openai/gpt-4o-mini", usage(MILLION, MILLION), 0.15 + 0.60),
+        ("openai/gpt-4o-mini", usage(0, 0), 0),
+        ("openai/gpt-4o-mini", usage(1000, 1), 0.00015 + 0.0000006),
+        # Cached tokens are part of the prompt, and cheaper.
+        ("openai/gpt-4o", usage(1000, 0, prompt_tokens_details={"cached_tokens": 400}),
+         (600 * 2.50 + 400 * 1.25) / MILLION),
+        # Where no price for them is published they cost what others do.
+        ("openai/gpt-5-pro", usage(1000, 0, prompt_tokens_details={"cached_tokens": 400}), 0.015),
+        # Reasoning is part of the completion at most providers ...
+        ("openai/o3", usage(0, 1000, completion_tokens_details={"reasoning_tokens": 900}), 0.008),
+        # ... and beside it at xAI, which the total shows.
+        ("xai/grok-3-mini", {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 311,
+                             "completion_tokens_details": {"reasoning_tokens": 300}},
+         (10 * 0.30 + 301 * 0.50) / MILLION),
+        # What Anthropic writes to its cache costs more than the rest, for an hour most.
+        ("anthropic/claude-sonnet-4-5",
+         usage(10_000, 100, prompt_tokens_details={"cached_tokens": 6000,
+                                                   "cache_creation_tokens": 3000}),
+         (1000 * 3 + 6000 * 0.30 + 3000 * 3.75 + 100 * 15) / MILLION),
+        ("anthropic/claude-haiku-4-5",
+         usage(3000, 0, prompt_tokens_details={"cache_creation_tokens": 3000},
+               cache_creation={"ephemeral_5m_input_tokens": 1000,
+                               "ephemeral_1h_input_tokens": 2000}),
+         (1000 * 1.25 + 2000 * 2) / MILLION),
+        # A long input makes the whole request dearer.
+        ("gemini/gemini-2.5-pro", usage(200_000, 1000), (200_000 * 1.25 + 1000 * 10) / MILLION),
+        ("gemini/gemini-2.5-pro", usage(200_001, 1000), (200_001 * 2.50 + 1000 * 15) / MILLION),
+        ("local/gemma-3-270m", usage(1000, 1000), 0),
+        ("local/gemma-3-270m", None, 0),
+    ],
+)  # fmt: skip
+def test_what_a_completion_costs(model, counted, usd):
+    assert cost(model, counted) == pytest.approx(usd, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("model", "counted"),
+    [
+        ("openai/gpt-9", usage(1, 1)),
+        ("openrouter/openai/gpt-4o-mini", usage(1, 1)),
+        ("nobody/knows", usage(1, 1)),
+        ("mistral/mistral-large-latest", usage(1, 1)),
+        ("openai/gpt-4o-mini", None),
+        ("openai/gpt-4o-mini", {}),
+        ("openai/gpt-4o-mini", {"prompt_tokens": 5}),
+        ("openai/gpt-4o-mini", {"prompt_tokens": None, "completion_tokens": 3}),
+        ("openai/gpt-4o-mini", usage(9, 1, prompt_tokens_details={"audio_tokens": 5})),
+        ("openai/gpt-4o-mini", usage(9, 1, completion_tokens_details={"audio_tokens": 1})),
+        ("gemini/gemini-2.5-flash",
+         usage(9, 1, promptTokensDetails=[{"modality": "AUDIO", "tokenCount": 9}])),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_none_and_not_0(model, counted):
+    assert cost(model, counted) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("openai/gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini"),
+        ("gpt-4o-mini", "openai/gpt-4o-mini"),
+        ("openai/responses/gpt-5", "openai/gpt-5"),
+        ("anthropic/claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4-5"),
+        ("anthropic/claude-3-5-haiku-latest", "anthropic/claude-3-5-haiku"),
+    ],
+)
+def test_a_model_has_one_price_by_all_its_names(name, same):
+    assert price_of(name) == PRICES[same]
+
+
+def test_a_snapshot_with_a_price_of_its_own_keeps_it():
+    assert price_of("openai/gpt-4o-2024-05-13") != price_of("openai/gpt-4o")
+
+
+def test_the_table_is_dated_and_sane():
+    assert AS_OF.startswith("20")
+    for model, price in PRICES.items():
+        assert "/" in model
+        assert 0 < price.input <= price.output, model
+        assert price.cached_input is None or price.cached_input < price.input, model
+        assert (price.long is None) == (price.long_above is None), model
+
+
+def prices_in(folder, content):
+    path = folder / "prices.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_a_file_corrects_the_table_and_adds_to_it(tmp_path):
+    path = prices_in(
+        tmp_path,
+        {
+            "openai/gpt-4o-mini": {"input": 1, "output": 2, "cached_input": 0.5},
+            "hosted_vllm/ours": {"input": 0.1, "output": 0.1},
+            "x/y": {"input": 1, "output": 1, "long_above": 10, "long": {"input": 2, "output": 2}},
+        },
+    )
+    prices = load_prices(path)
+    assert cost("openai/gpt-4o-mini-2024-07-18", usage(MILLION, MILLION), prices) == 3
+    assert cost("hosted_vllm/ours", usage(MILLION, 0), prices) == pytest.approx(0.1)
+    assert cost("x/y", usage(11, 0), prices) == pytest.approx(22 / MILLION)
+    assert prices["openai/gpt-4o"] == PRICES["openai/gpt-4o"]
+    assert PRICES["openai/gpt-4o-mini"] == Price(0.15, 0.60, 0.075)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("no json", "cannot read prices"),
+        ("[]", "a JSON object of models"),
+        ({"m": 3}, "'m'.* needs input and output"),
+        ({"m": {"input": 1}}, "'m'.* needs input and output"),
+        ({"m": {"input": 1, "output": 1, "inptu": 1}}, "knows only"),
+        ({"m": {"input": -1, "output": 1}}, "numbers from 0"),
+        ({"m": {"input": "1", "output": 1}}, "numbers from 0"),
+        ({"m": {"input": 1, "output": 1, "long_above": 5}}, "go together"),
+        ({"m": {"input": 1, "output": 1, "long_above": 5, "long": {}}}, "needs input and output"),
+    ],
+)
+def test_a_wrong_file_is_refused_and_told_why(tmp_path, content, said):
+    with pytest.raises(InvalidRequestError, match=said):
+        load_prices(prices_in(tmp_path, content))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InvalidRequestError, match="cannot read prices"):
+        load_prices(tmp_path / "nothing.json")
