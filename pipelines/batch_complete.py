@@ -9,6 +9,7 @@ completions-*.jsonl or as a dead letter in failed-*.jsonl.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -53,7 +54,27 @@ def parser() -> cli.Parser:
     )
     _add_model_options(made)
     made.add_argument(
-        "--emit_deltas", action="store_true", help="also write every streamed delta: deltas-*.jsonl"
+        "--journal",
+        default="auto",
+        metavar="WHERE",
+        help="keeps each answer as soon as it is whole, so that the same command goes on where it"
+        " was stopped and pays nothing twice: auto (beside the output), none, sqlite:PATH,"
+        " redis://HOST/DB, or a folder",
+    )
+    made.add_argument(
+        "--journal_required",
+        action="store_true",
+        help="stop when the journal cannot be written, rather than go on without it",
+    )
+    # A template's launcher writes --emit_deltas=true: a bare flag would refuse that.
+    made.add_argument(
+        "--emit_deltas",
+        nargs="?",
+        type=_boolean,
+        const=True,
+        default=False,
+        metavar="true|false",
+        help="also write every streamed delta: deltas-*.jsonl",
     )
     return made
 
@@ -69,10 +90,18 @@ def _add_model_options(made: cli.Parser) -> None:
     model.add_argument(
         "--base_url", metavar="URL", help="the API's root, if not the provider's own"
     )
-    model.add_argument(
+    key = model.add_mutually_exclusive_group()
+    key.add_argument(
         "--api_key_env",
         metavar="NAME",
         help="the environment variable that holds the key (default: the provider's usual one)",
+    )
+    key.add_argument(
+        "--api_key_secret",
+        type=_secret_version,
+        metavar="VERSION",
+        help="the version in Google's Secret Manager that holds the key, as"
+        " projects/P/secrets/S/versions/V; the workers read it",
     )
     model.add_argument(
         "--max_in_flight",
@@ -106,6 +135,19 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _secret_version(text: str) -> str:
+    if not re.fullmatch(r"projects/[^/\s]+/secrets/[\w-]+/versions/[\w-]+", text):
+        form = "projects/P/secrets/S/versions/V"
+        raise argparse.ArgumentTypeError(f"write {form}; a key itself is never an argument")
+    return text
+
+
 def _hedge(text: str) -> str:
     try:
         hedging.parse(text)
@@ -125,7 +167,9 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         tpm=ours.tpm,
         give_up_after=ours.give_up_after,
         hedge_after=ours.hedge_after,
+        journal=cli.journal(ours.journal, ours.output, ours.journal_required),
         api_key_env=ours.api_key_env,
+        api_key_secret=ours.api_key_secret,
         base_url=ours.base_url,
         **model_params(ours),
     )
@@ -158,6 +202,7 @@ def run(argv: Sequence[str]) -> int:
         ours.model,
         here=here,
         api_key_env=ours.api_key_env,
+        api_key_secret=ours.api_key_secret,
         base_url=ours.base_url,
         **model_params(ours),
     )
@@ -168,6 +213,8 @@ def run(argv: Sequence[str]) -> int:
     ours.max_in_flight = ours.max_in_flight or (4 if launched else 64)
     if here and launched:
         cli.start_model(ours.model)
+    # Held here, it is opened before anything is sent, and by this run alone.
+    journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
     started = time.time()
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
@@ -175,6 +222,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     with ProgressLine(cli.count_rows(ours.input)):
         p.run().wait_until_finish()
+    del journal
     cli.remove_older(ours.output, started)
     report = read_report(ours.output)
     print(summary(ours.output, report))
@@ -191,7 +239,8 @@ def _tidy_up(argv: Sequence[str]) -> str:
     """Remove the files that the job had begun, and say so."""
     ours, _ = parser().parse_known_args(list(argv))
     cli.remove_unfinished(ours.output)
-    return f"nothing was written to {ours.output}"
+    kept = "" if ours.journal == "none" else "; the same command goes on from the journal"
+    return f"nothing was written to {ours.output}{kept}"
 
 
 if __name__ == "__main__":

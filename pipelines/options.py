@@ -19,6 +19,8 @@ from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
+from transforms.clients import check_secret_manager
+from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
@@ -92,7 +94,14 @@ def check_output(folder: str) -> None:
         raise UsageError(f"cannot write to --output {folder}: {_reason(error)}") from None
 
 
-def check_model(model: str, *, here: bool, api_key_env: str | None, **arguments: Any) -> None:
+def check_model(
+    model: str,
+    *,
+    here: bool,
+    api_key_env: str | None,
+    api_key_secret: str | None = None,
+    **arguments: Any,
+) -> None:
     """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
 
     A worker elsewhere has keys of its own; `here` says that this process will ask.
@@ -100,10 +109,12 @@ def check_model(model: str, *, here: bool, api_key_env: str | None, **arguments:
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
         raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
-    if not here:
+    if not here or api_key_secret:
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
+        if here and api_key_secret:
+            check_secret_manager()
         plan(model, question, os.environ, api_key=key, **arguments)
     except RitellmError as error:
         raise UsageError(error.message) from None
@@ -112,6 +123,25 @@ def check_model(model: str, *, here: bool, api_key_env: str | None, **arguments:
 def is_launched_here(model: str) -> bool:
     """Return whether `model` runs on the worker's own machine."""
     return split_model(model)[0].launcher is not None
+
+
+def journal(spec: str, output: str, required: bool) -> NewJournal | None:
+    """Return what opens the journal on a worker; raises UsageError for a `spec` that is none."""
+    if spec == "none":
+        return None
+    try:
+        return NewJournal(spec, output, required)
+    except JournalError as error:
+        raise UsageError(f"--journal: {error}") from None
+
+
+def open_here(spec: str, output: str, required: bool) -> Journal | None:
+    """Return this process's journal; raises UsageError if it is in use or cannot be had."""
+    new = journal(spec, output, required)
+    try:
+        return new() if new is not None else None
+    except JournalError as error:
+        raise UsageError(f"--journal: {error}") from None
 
 
 def start_model(model: str) -> None:

@@ -20,6 +20,7 @@ class Totals:
     def __init__(self) -> None:
         self.completed = 0
         self.failed = 0
+        self.replayed = 0
         self.attempts = 0
         self.tokens: Counter[str] = Counter()
         self.finish_reasons: Counter[str] = Counter()
@@ -31,13 +32,17 @@ class Totals:
 
     def add(self, row: Completion | DeadLetter) -> None:
         """Count one outcome."""
-        self.attempts += row.attempts
         if isinstance(row, DeadLetter):
+            self.attempts += row.attempts
             self.failed += 1
             self.errors[row.error_type] += 1
             return
         self.completed += 1
         self.finish_reasons[str(row.finish_reason)] += 1
+        if row.replayed:  # an earlier run paid for it, and took its time
+            self.replayed += 1
+            return
+        self.attempts += row.attempts
         for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"):
             self.tokens[name] += getattr(row, name) or 0
         self._time(row)
@@ -58,6 +63,7 @@ class Totals:
         """Count all that `other` has counted."""
         self.completed += other.completed
         self.failed += other.failed
+        self.replayed += other.replayed
         self.attempts += other.attempts
         for mine, theirs in (
             (self.tokens, other.tokens),
@@ -77,6 +83,7 @@ class Totals:
             "rows": self.completed + self.failed,
             "completed": self.completed,
             "failed": self.failed,
+            "replayed": self.replayed,
             "attempts": self.attempts,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),

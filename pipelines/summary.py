@@ -45,10 +45,11 @@ def _answers(folder: str, width: int, count: int = 8) -> Iterator[str]:
 def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     tokens = report["tokens"]
     completed, failed = report["completed"], report["failed"]
-    yield f"{_plural(report['rows'], 'row')}: {completed:,} completed, {failed:,} failed"
+    known = f" ({report['replayed']:,} from the journal)" if report["replayed"] else ""
+    yield f"{_plural(report['rows'], 'row')}: {completed:,} completed{known}, {failed:,} failed"
     for name, count in list(report["errors"].items())[:5]:
         yield f"    {count:,} x {name}"
-    if not report["completed"]:
+    if report["completed"] == report["replayed"]:
         return
     ttft = report["ttft"]
     seconds, rate = report["seconds"], report["tokens_per_second"]

@@ -161,8 +161,10 @@ class Exchange:
         if self._request.buffer != _UNBUFFERED:
             last = last or self.done or self.error is not None
             chunks = self._merged(chunks, hold and not last, last)
-        before, self.undelivered = self.undelivered, []
-        return [*before, *self._numbered(chunks)]
+        numbered = self._numbered(chunks)
+        if self.undelivered:
+            numbered, self.undelivered = [*self.undelivered, *numbered], []
+        return numbered
 
     def _merged(self, chunks: list[Chunk], hold: bool, last: bool) -> list[Chunk]:
         """Return `chunks` put together as the caller wants them; what is too few yet is held."""

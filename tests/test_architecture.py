@@ -23,12 +23,18 @@ ROOMS = [
     {"chunks", "retry", "timing"},
     {"wire"},
     {"exchange", "providers"},
-    {"arguments", "call", "prepare"},
-    {"client", "client_aiohttp", "client_async", "client_httpx", "watchdog"},
-    {"api"},
+    {"arguments", "call", "continuing", "mocking", "prepare", "recording", "replaying"},
+    set(
+        "client client_aiohttp client_async client_httpx client_record client_wire observing"
+        " telemetry watchdog".split()
+    ),
+    {"api", "terminal"},
 ]
 # No I/O, no clock, no dice, no threads.
-PURE = {"arguments", "call", "chunks", "errors", "exchange", "prepare", "retry", "timing", "types"}
+PURE = set(
+    "arguments call chunks continuing errors exchange mocking prepare recording retry timing"
+    " types".split()
+)
 IMPURE_IMPORTS = set(
     "aiohttp asyncio concurrent http httpcore httpx io logging multiprocessing os pathlib queue"
     " random select selectors shutil signal socket ssl subprocess tempfile threading time"

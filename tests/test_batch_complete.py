@@ -316,6 +316,100 @@ def test_durations_read_as_a_person_says_them(seconds, text):
     assert duration(seconds) == text
 
 
+# --- Paid once ----------------------------------------------------------------------------------
+
+JOURNAL_FILES = {"journal.sqlite", "journal.sqlite.lock"}
+
+
+def test_the_same_command_again_asks_nothing(job):
+    job.write({"id": "a", "prompt": "one two"}, {"id": "b", "prompt": "three"})
+    job.run("--emit_deltas")
+    first = job.rows("completions")
+    assert job.run("--emit_deltas") == 0
+    assert len(job.server.requests) == 2
+    assert job.rows("completions") == first
+    assert (job.report["completed"], job.report["replayed"]) == (2, 2)
+    assert "2 completed (2 from the journal)" in job.printed.out
+
+
+def test_an_edited_row_and_a_new_row_are_asked_and_no_other(job):
+    job.write({"id": "a", "prompt": "one"}, {"id": "b", "prompt": "two"})
+    job.run()
+    job.write(
+        {"id": "a", "prompt": "one", "note": "x"}, {"id": "b", "prompt": "2"}, {"prompt": "c"}
+    )
+    job.run()
+    asked = [request.json["messages"][0]["content"] for request in job.server.requests]
+    assert sorted(asked) == ["2", "c", "one", "two"]
+    assert job.rows("completions")["a"]["input"]["note"] == "x"
+    assert job.rows("completions")["b"]["text"] == "2"
+
+
+def test_another_model_or_parameter_is_another_question(job):
+    job.write({"id": "a", "prompt": "one"})
+    job.run("--temperature", "0")
+    job.run("--temperature", "0.5")
+    assert len(job.server.requests) == 2
+
+
+def test_what_failed_is_asked_again(job):
+    job.server.enqueue(api_error(400))
+    job.write({"id": "a", "prompt": "one"})
+    assert job.run() == 1
+    assert job.run() == 0
+    assert job.rows("completions")["a"]["text"] == "one"
+
+
+def test_a_repeated_bundle_pays_nothing_twice(job):
+    job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(20)))
+    job.run("--direct_runner_bundle_repeat=2")
+    assert len(job.server.requests) == 20
+    assert len(job.rows("completions")) == 20
+
+
+def test_without_a_journal_everything_is_asked_again(job):
+    job.write({"id": "a", "prompt": "one"})
+    job.run("--journal", "none")
+    job.run("--journal", "none")
+    assert len(job.server.requests) == 2
+    assert not {file.name for file in job.out.iterdir()} & JOURNAL_FILES
+
+
+def test_a_journal_that_is_none_is_refused_before_anything_is_sent(job):
+    job.write({"id": "a", "prompt": "one"})
+    assert job.run("--journal", "nonsense") == 2
+    assert "--journal" in job.printed.err
+    assert job.server.requests == []
+
+
+def test_kill_9_loses_no_answer_and_pays_for_none_twice(job):
+    """Ten answers, then silence; the job dies, and its successor asks for the others only."""
+    rows, answered = 30, 10
+
+    def script(request):
+        if len(job.server.requests) <= answered:
+            return stream(*chat_events(request.json["messages"][0]["content"]))
+        return stream(*chat_events("x")[:2], Stall())
+
+    job.server.script = script
+    job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
+    command = [sys.executable, "-m", "pipelines.batch_complete", "--max_in_flight", "5"]
+    command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    command += ["--model", "openai/m", "--base_url", job.server.base_url]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
+        # All answers are read once only stalled streams are left.
+        job.server.wait_until(lambda: len(job.server.requests) == answered + 5, timeout=30)
+        job.server.wait_until(lambda: job.server.open_streams == 5, timeout=30)
+        program.kill()
+    in_flight = 5
+    job.server.script = lambda request: stream(*chat_events("later"))
+    before = len(job.server.requests)
+    assert job.run("--max_in_flight", "5") == 0
+    assert len(job.rows("completions")) == rows
+    assert len(job.server.requests) - before <= rows - answered + in_flight
+    assert job.report["replayed"] >= answered - in_flight
+
+
 # --- Being stopped ------------------------------------------------------------------------------
 
 
@@ -331,9 +425,12 @@ def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=30)
     assert program.returncode == 130
-    assert err.strip() == f"batch_complete: stopped; nothing was written to {job.out}"
+    assert err.strip() == (
+        f"batch_complete: stopped; nothing was written to {job.out}; the same command goes on from"
+        " the journal"
+    )
     job.server.wait_until(lambda: job.server.open_streams == 0)
-    assert list(job.out.iterdir()) == []
+    assert {file.name.partition("-")[0] for file in job.out.iterdir()} <= JOURNAL_FILES
 
 
 def test_a_job_that_breaks_says_why_in_its_last_line(job, monkeypatch):

@@ -741,11 +741,24 @@ def test_every_failure_of_the_network_has_our_name(make_face, raised, expected):
 @pytest.mark.parametrize(
     "address", ["http://", "http:///v1", "https://[::1", "http://127.0.0.1:x/"]
 )
-def test_what_is_no_address_is_not_asked_again(make_face, address):
+def test_what_is_no_address_is_not_asked(make_face, address):
     made = make_face(base_url=address, api_key=KEY, retry=AT_ONCE)
-    with closing(made), pytest.raises(RitellmError, match="address") as caught:
+    with closing(made), pytest.raises(RitellmError, match="base_url must") as caught:
         made.ask()
     assert not caught.value.retryable
+
+
+@BOTH
+@pytest.mark.parametrize("raised", [httpx.UnsupportedProtocol, httpx.InvalidURL])
+def test_what_the_http_library_finds_to_be_no_address_is_not_asked_again(make_face, raised):
+    def fail(request):
+        raise raised("no")
+
+    transport = httpx.MockTransport(fail)
+    made = make_face(transport=transport, base_url="http://x/v1", api_key=KEY, retry=AT_ONCE)
+    with closing(made), pytest.raises(APIConnectionError, match="not an address") as caught:
+        made.ask()
+    assert caught.value.attempts == 1
 
 
 # Retries

@@ -169,7 +169,7 @@ def check(chunks, whole):
     assert whole.choices[0].message.content == TEXT
     assert whole.choices[0].finish_reason == "stop"
     places = [(chunk.attempt, chunk.seq) for chunk in chunks]
-    assert places == [(1, seq) for seq in range(len(chunks))]
+    assert places == [(chunks[0].attempt, seq) for seq in range(len(chunks))]
     assert ritellm.stream_chunk_builder(chunks) == whole
 
 
@@ -178,7 +178,9 @@ def test_wherever_it_breaks_off_the_text_is_whole(server, after, fake_server):
     fake_server.script = server.answer
     fake_server.enqueue(server.first(after))
     opened = ritellm.completion(**asked(server, fake_server))
-    check(list(opened), opened.completion)
+    chunks = list(opened)
+    check(chunks, opened.completion)
+    assert chunks[0].attempt == 1
     assert opened.attempts == len(fake_server.requests) == 2
 
 

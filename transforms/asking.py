@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +14,7 @@ from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prepare import CALLER_ONLY
 from ritellm.providers import split_model
 from ritellm.types import Chunk
+from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
@@ -21,6 +22,7 @@ from transforms.hedging import Hedge, hedged
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
     from ritellm.gate import Gate
+    from transforms.journal import Journal
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -39,6 +41,7 @@ class Means:
     client: AsyncClient
     gate: Gate | None = None
     hedge: Hedge | None = None
+    journal: Journal | None = None
 
 
 class Begun(NamedTuple):
@@ -65,6 +68,7 @@ class Ask:
     deltas: bool = True
     completions: bool = False
     rate_limiter: Any = None
+    base_url: str | None = None  # where the client asks: part of what an answer is kept under
 
     async def __call__(self, means: Means, prompt: Prompt, put: Put[Outcome]) -> None:
         """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
@@ -75,7 +79,9 @@ class Ask:
                     await put([to_delta(prompt.id, chunk) for chunk in begun.first])
                     async for chunks in begun.rest:
                         await put([to_delta(prompt.id, chunk) for chunk in chunks])
-            await put(self._ending(prompt, stream))
+            ending = self._ending(prompt, stream)
+            await self._keep(means, prompt, ending[-1])
+            await put(ending if self.completions else ending[:-1])
         except RitellmError as error:
             await put([to_dead_letter(prompt, error)])
 
@@ -115,16 +121,34 @@ class Ask:
         arguments = {**_DEFAULTS, **pace, **self.params, **body}
         return await client.completion(model, messages, stream=True, **arguments)
 
-    def _ending(self, prompt: Prompt, stream: AsyncStream) -> Iterable[Outcome]:
+    async def _keep(self, means: Means, prompt: Prompt, completion: Outcome) -> None:
+        """Return once the journal has `completion` for good: only then may its row go on."""
+        key = paid.key_of(self, prompt) if means.journal is not None else None
+        if key is not None and means.journal is not None and isinstance(completion, Completion):
+            value, spent = paid.to_value(completion), paid.spent_on(completion)
+            await asyncio.wrap_future(means.journal.record(key, value, spent))
+
+    def _ending(self, prompt: Prompt, stream: AsyncStream) -> list[Outcome]:
+        """Return the final delta, if deltas are wanted, and last the completion."""
         outcome = {
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
         }
+        completion = to_completion(prompt.id, stream.completion, outcome, prompt.input)
+        return [final_delta(prompt, stream, outcome), completion] if self.deltas else [completion]
+
+    def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
+        """Yield what the journal has of `prompt`: nothing, or all that asking it had brought."""
+        key = paid.key_of(self, prompt) if means.journal is not None else None
+        value = means.journal.lookup(key) if key is not None and means.journal else None
+        completion = paid.from_value(value, prompt) if value is not None else None
+        if completion is None:
+            return
         if self.deltas:
-            yield final_delta(prompt, stream, outcome)
+            yield from paid.as_deltas(completion)
         if self.completions:
-            yield to_completion(prompt.id, stream.completion, outcome, prompt.input)
+            yield completion
 
 
 def request_of(prompt: Prompt) -> dict[str, Any]:
@@ -196,6 +220,7 @@ def to_completion(
         seconds=timing.get("total"),
         ended_at=outcome.get("ended_at"),
         attempts=outcome.get("attempts") or 1,
+        replayed=bool(outcome.get("replayed")),
         completion=orjson.dumps(completion).decode(),
         input=input,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from ritellm.errors import AuthenticationError
 from ritellm.pacing import Limits
 from transforms.asking import Means
 from transforms.hedging import Hedge
+from transforms.journal import NewJournal
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -22,14 +24,17 @@ class NewClient:
 
     api_key_env: str | None = None
     base_url: str | None = None
+    api_key_secret: str | None = None
 
     def __call__(self) -> AsyncClient:
-        """Return a new client; raises AuthenticationError if the key's variable is not set."""
+        """Return a new client; raises AuthenticationError if its key is not to be had here."""
         from ritellm import AsyncClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
         if self.api_key_env:
             defaults["api_key"] = key_in(self.api_key_env)
+        elif self.api_key_secret:
+            defaults["api_key"] = key_in_secret(self.api_key_secret)
         return AsyncClient(**defaults)
 
 
@@ -40,6 +45,7 @@ class NewMeans:
     new_client: Callable[[], AsyncClient]
     limits: Limits
     hedge_after: float | str | None = None
+    new_journal: NewJournal | None = None
 
     def __call__(self) -> Means:
         """Return new means."""
@@ -48,7 +54,8 @@ class NewMeans:
         client, gate = self.new_client(), Gate(self.limits)
         client.gate = gate
         hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
-        return Means(client, gate, hedge)
+        journal = self.new_journal() if self.new_journal is not None else None
+        return Means(client, gate, hedge, journal)
 
 
 def key_in(variable: str) -> str:
@@ -57,3 +64,31 @@ def key_in(variable: str) -> str:
     if not key:
         raise AuthenticationError(f"no key: the environment variable {variable} is not set here")
     return key
+
+
+def key_in_secret(version: str) -> str:
+    """Return the key in Secret Manager under `version` (projects/P/secrets/S/versions/V).
+
+    Raises AuthenticationError, in one line, if it cannot be read from here.
+    """
+    from apache_beam.utils.secret import GcpSecret
+
+    check_secret_manager()
+    try:
+        key: str = GcpSecret(version).get_str().strip()
+    except (RuntimeError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).partition("with exception ")[2].split())
+        raise AuthenticationError(f"cannot read {version}: {reason or 'not a text'}") from None
+    if not key:
+        raise AuthenticationError(f"{version} is empty")
+    return key
+
+
+def check_secret_manager() -> None:
+    """Raise AuthenticationError unless Google's client of Secret Manager is installed."""
+    try:
+        importlib.import_module("google.cloud.secretmanager")
+    except ImportError:
+        raise AuthenticationError(
+            "a key in Secret Manager needs Google's client: pip install 'apache-beam[gcp]'"
+        ) from None

@@ -21,6 +21,7 @@ from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Engine, Window
+from transforms.journal import NewJournal
 from transforms.meter import Meter
 
 COMPLETIONS = "completions"
@@ -44,18 +45,22 @@ class _Asking(beam.PTransform):  # type: ignore[misc]
         give_up_after: float = 600.0,
         hedge_after: float | str | None = None,
         rate_limiter: Any = None,
+        journal: NewJournal | None = None,
         api_key_env: str | None = None,
+        api_key_secret: str | None = None,
         base_url: str | None = None,
         new_client: Callable[[], Any] | None = None,
         **params: Any,
     ) -> None:
         super().__init__()
-        self._ask = Ask(model, _without_keys(params), rate_limiter=rate_limiter)
+        kept = _without_keys(params)
+        self._ask = Ask(model, kept, rate_limiter=rate_limiter, base_url=base_url)
         hedging.parse(hedge_after)
         self._new_means = NewMeans(
-            new_client or NewClient(api_key_env, base_url),
+            new_client or NewClient(api_key_env, base_url, api_key_secret),
             Limits(max_in_flight, rpm, tpm, give_up_after),
             hedge_after,
+            journal,
         )
 
     def _asked(self, prompts: Any, ask: Ask, main: str, element: type, *tags: str) -> Any:
@@ -76,8 +81,10 @@ class StreamCompletions(_Asking):
         give_up_after: seconds of nothing but throttling after which prompts become dead letters.
         hedge_after: seconds, or a percentile such as "p95", after which a late answer is asked for
             a second time (5 % extra requests at most, none while the provider throttles).
+        journal: keeps finished completions; what it has is not asked again.
         rate_limiter: Beam's RateLimiter, for a limit that holds across workers.
         api_key_env: the *name* of the variable that holds the key, read on the worker.
+        api_key_secret: the name of a version in Google's Secret Manager, read on the worker.
         params: arguments of `ritellm.completion` for every prompt (a prompt's own go first).
     """
 
@@ -136,6 +143,9 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         """Start `prompt`; hand on what has come of it and of those before it."""
         flying = self._flying()
         ask, means = self._ask, self._engine.means
+        if again := list(ask.again(means, prompt)):
+            yield from map(self._tagged, again)
+            return
         flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put))
         yield from self._handed_on(wait=False)
         while flying.in_flight >= self._new_means.limits.max_in_flight:
@@ -158,14 +168,17 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
             for (timestamp, windows), outcome in self._flying().take(wait):
-                self._meter.count(outcome)
-                tag = _TAGS[type(outcome)]
-                value = outcome if tag == self._main else beam.pvalue.TaggedOutput(tag, outcome)
-                yield _placed(value, timestamp, windows)
+                yield _placed(self._tagged(outcome), timestamp, windows)
             self._meter.signal_throttling()
         except BaseException:
             self._give_up()
             raise
+
+    def _tagged(self, outcome: Outcome) -> Any:
+        """Return `outcome`, counted, for the output that it belongs to."""
+        self._meter.count(outcome)
+        tag = _TAGS[type(outcome)]
+        return outcome if tag == self._main else beam.pvalue.TaggedOutput(tag, outcome)
 
     def _give_up(self) -> None:
         if self._window is not None:
@@ -188,6 +201,6 @@ def _without_keys(params: Mapping[str, Any]) -> Mapping[str, Any]:
     if "api_key" in params:
         raise TypeError(
             "a key would be stored in the job: name the environment variable that holds it in"
-            " api_key_env (it is read on the worker)"
+            " api_key_env, or a secret's version in api_key_secret (both are read on the worker)"
         )
     return params

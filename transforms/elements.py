@@ -46,6 +46,7 @@ class Completion(NamedTuple):
     """One whole answer. `completion` is the `chat.completion` as JSON; times are in seconds.
 
     Token counts are the provider's, None where it did not count. `ended_at` is seconds since 1970.
+    `replayed` says that it came from the journal: it was paid for before.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Completion(NamedTuple):
     attempts: int
     completion: str
     input: str | None = None
+    replayed: bool = False
 
 
 class DeadLetter(NamedTuple):

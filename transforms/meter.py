@@ -51,6 +51,11 @@ class Meter:
         if isinstance(outcome, Delta):
             _counter("deltas").inc()
             return
+        if isinstance(outcome, Completion) and outcome.replayed:
+            _counter("replayed").inc()
+            with TALLY.lock:
+                TALLY.completions += 1
+            return
         _counter("attempts").inc(outcome.attempts)
         retries = max(0, outcome.attempts - 1)
         _counter("retries").inc(retries)

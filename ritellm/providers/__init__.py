@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from ritellm.errors import InvalidRequestError
 from ritellm.providers.naming import route, split_model
@@ -45,12 +46,20 @@ def resolve(
             f"{provider.name} has no fixed address: pass base_url, or set {variables}",
             provider=provider.name,
         )
-    if not endpoint.base_url.startswith(("http://", "https://")):
+    if not _is_address(endpoint.base_url):
         raise InvalidRequestError(
-            f"base_url must start with http:// or https://, not {endpoint.base_url!r}",
+            f"base_url must start with http:// or https://, and name a host: {endpoint.base_url!r}",
             provider=provider.name,
         )
     return endpoint
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return url.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that is left open
+        return False
 
 
 def locate(endpoint: Endpoint, model: str) -> Endpoint:
