@@ -335,9 +335,8 @@ def test_the_same_command_again_asks_nothing(job):
 def test_an_edited_row_and_a_new_row_are_asked_and_no_other(job):
     job.write({"id": "a", "prompt": "one"}, {"id": "b", "prompt": "two"})
     job.run()
-    job.write(
-        {"id": "a", "prompt": "one", "note": "x"}, {"id": "b", "prompt": "2"}, {"prompt": "c"}
-    )
+    same = {"id": "a", "prompt": "one", "note": "x"}
+    job.write(same, {"id": "b", "prompt": "2"}, {"prompt": "c"})
     job.run()
     asked = [request.json["messages"][0]["content"] for request in job.server.requests]
     assert sorted(asked) == ["2", "c", "one", "two"]

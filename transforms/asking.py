@@ -22,7 +22,7 @@ from transforms.hedging import Hedge, hedged
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
     from ritellm.gate import Gate
-    from transforms.journal import Journal
+    from transforms.journal import Journal, JournalKey
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -123,10 +123,14 @@ class Ask:
 
     async def _keep(self, means: Means, prompt: Prompt, completion: Outcome) -> None:
         """Return once the journal has `completion` for good: only then may its row go on."""
-        key = paid.key_of(self, prompt) if means.journal is not None else None
-        if key is not None and means.journal is not None and isinstance(completion, Completion):
+        if means.journal is None or not isinstance(completion, Completion):
+            return
+        if (key := self._key(prompt)) is not None:
             value, spent = paid.to_value(completion), paid.spent_on(completion)
             await asyncio.wrap_future(means.journal.record(key, value, spent))
+
+    def _key(self, prompt: Prompt) -> JournalKey | None:
+        return paid.key_of(self.model, self.base_url, self.params, prompt)
 
     def _ending(self, prompt: Prompt, stream: AsyncStream) -> list[Outcome]:
         """Return the final delta, if deltas are wanted, and last the completion."""
@@ -140,8 +144,9 @@ class Ask:
 
     def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
         """Yield what the journal has of `prompt`: nothing, or all that asking it had brought."""
-        key = paid.key_of(self, prompt) if means.journal is not None else None
-        value = means.journal.lookup(key) if key is not None and means.journal else None
+        if means.journal is None or (key := self._key(prompt)) is None:
+            return
+        value = means.journal.lookup(key)
         completion = paid.from_value(value, prompt) if value is not None else None
         if completion is None:
             return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 
@@ -13,16 +13,14 @@ from transforms.elements import Completion, Delta, Prompt
 from transforms.journal.base import Spent
 from transforms.journal.keys import JournalKey, request_hash
 
-if TYPE_CHECKING:
-    from transforms.asking import Ask
 
-
-def key_of(ask: Ask, prompt: Prompt) -> JournalKey | None:
+def key_of(
+    model: str, base_url: str | None, params: Mapping[str, Any], prompt: Prompt
+) -> JournalKey | None:
     """Return where the answer to `prompt` is kept; None for a request that cannot be asked."""
     try:
         body = orjson.loads(prompt.request)
-        hashed = request_hash(ask.model, ask.base_url, ask.params, body)
-        return JournalKey(prompt.id, hashed)
+        return JournalKey(prompt.id, request_hash(model, base_url, params, body))
     except (orjson.JSONDecodeError, InvalidRequestError, TypeError, AttributeError):
         return None
 
