@@ -115,7 +115,7 @@ def redis_server(folder: str) -> Iterator[str]:
     command = ["redis-server", *where, "--appendonly", "yes", "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        while "Ready to accept" not in process.stdout.readline():
+        while "ready to accept" not in process.stdout.readline().lower():
             pass
         try:
             yield f"unix://{folder}/redis.sock"

@@ -17,7 +17,15 @@ from pathlib import Path
 import batch
 import client
 import importing
+import liveness
+import scenarios
 
+SCENARIOS = {
+    "storm": "3 s of nothing but 429",
+    "limit": "a limit of 50 requests/s",
+    "errors": "500 to each tenth attempt",
+    "straggler": "each 50th takes 8 s, hedging on",
+}
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -40,6 +48,23 @@ def table() -> str:
             "`benchmarks/batch.py`",
         )
     )
+    seen = liveness.measure(100)
+    rows.append(
+        (
+            "a delta, from the server's socket to a fused consumer, 100 streams",
+            f"{seen['p50_msec']:.1f} ms p50, {seen['p95_msec']:.1f} ms p95",
+            "`benchmarks/liveness.py`",
+        )
+    )
+    for name, what in SCENARIOS.items():
+        came = scenarios.run(name)
+        rows.append(
+            (
+                f"200 rows, 32 in flight, {what}",
+                f"{came['completed']} of 200 in {came['span']:.1f} s, {came['requests']} requests",
+                "`benchmarks/scenarios.py`",
+            )
+        )
     lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]
     return "\n".join(["| what | measured | by |", "|---|---|---|", *lines]) + "\n"
 

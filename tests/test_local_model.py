@@ -369,3 +369,19 @@ def test_who_waits_for_a_model_that_fails_is_told_why(listener: socket.socket) -
         with pytest.raises(RuntimeError, match="no memory"):
             serve(listener, fail, grace=0.01)
         assert _greeting(lease) == {"error": "RuntimeError: no memory"}
+
+
+def test_the_batch_job_is_answered_by_the_real_model(tmp_path):
+    """README command to files on disk, with nothing in between but what a user has."""
+    rows = '{"id":"a","prompt":"What is the capital of France?"}\n{"prompt":"Who wrote Hamlet?"}\n'
+    (tmp_path / "in.jsonl").write_text(rows)
+    command = [sys.executable, "-m", "pipelines.batch_complete", "--emit_deltas"]
+    command += ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    [file] = (tmp_path / "out").glob("completions-*.jsonl")
+    answers = {row["id"]: row for row in map(json.loads, file.read_text().splitlines())}
+    assert "Paris" in answers["a"]["text"]
+    assert "Shakespeare" in answers["in.jsonl:2"]["text"]
+    assert answers["a"]["usage"]["completion_tokens"] > 0
+    assert "2 rows: 2 completed" in done.stdout
