@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk bench format clean
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make test    lint, types and tests"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
+	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
+	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
+	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
@@ -46,6 +49,25 @@ test-sdk: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,sdk]'
 	@$(BIN)/python -m pytest --quiet tests/sdk
 
+test-packaging: $(VENV)/ready
+	@$(BIN)/python -m pytest --quiet tests/packaging
+
+# An environment of its own: with Google's clients some of Beam behaves otherwise.
+.venv-gcp/ready: setup.py
+	@echo "Making .venv-gcp and installing Beam with Google's clients ..."
+	@$(PYTHON) -m venv .venv-gcp
+	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,test,test-gcp]'
+	@touch $@
+
+test-dataflow: .venv-gcp/ready
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+
+LOCKED := templates/batch_complete/requirements
+lock:
+	@python3.11 -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	@.venv-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra gcp --extra fast --output-file $(LOCKED).txt setup.py $(LOCKED).in
+
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
 
@@ -57,4 +79,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

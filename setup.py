@@ -23,7 +23,10 @@ EXTRAS = {
         "ruff>=0.6",
         "mypy>=1.10",
         "opentelemetry-sdk>=1.30",
+        "setuptools>=77",
     ],
+    # Submission to Dataflow, tested without Google.
+    "test-gcp": ["gcp-storage-emulator>=2026.7"],
 }
 
 setup(

@@ -30,6 +30,22 @@ from transforms import CompletePrompts, hedging
 DEFAULT_MODEL = "local/gemma-3-270m"
 
 
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+# On the command line a bare flag; a template's launcher writes --emit_deltas=true.
+_SWITCH: dict[str, Any] = {
+    "nargs": "?",
+    "type": _boolean,
+    "const": True,
+    "default": False,
+    "metavar": "true|false",
+}
+
+
 def parser() -> cli.Parser:
     """Return the command line."""
     made = cli.Parser(
@@ -63,18 +79,11 @@ def parser() -> cli.Parser:
     )
     made.add_argument(
         "--journal_required",
-        action="store_true",
+        **_SWITCH,
         help="stop when the journal cannot be written, rather than go on without it",
     )
-    # A template's launcher writes --emit_deltas=true: a bare flag would refuse that.
     made.add_argument(
-        "--emit_deltas",
-        nargs="?",
-        type=_boolean,
-        const=True,
-        default=False,
-        metavar="true|false",
-        help="also write every streamed delta: deltas-*.jsonl",
+        "--emit_deltas", **_SWITCH, help="also write every streamed delta: deltas-*.jsonl"
     )
     return made
 
@@ -133,12 +142,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text.lower() == "true"
 
 
 def _secret_version(text: str) -> str:
@@ -236,8 +239,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _tidy_up(argv: Sequence[str]) -> str:
-    """Remove the files that the job had begun, and say so."""
-    ours, _ = parser().parse_known_args(list(argv))
+    """Remove the files that the job had begun, and say so; a job elsewhere goes on."""
+    ours, beam_options = cli.parse(parser(), argv)
+    if not cli.runs_here(beam_options):
+        return "a job that was submitted goes on where it runs"
     cli.remove_unfinished(ours.output)
     kept = "" if ours.journal == "none" else "; the same command goes on from the journal"
     return f"nothing was written to {ours.output}{kept}"

@@ -89,7 +89,7 @@ def _heart(error: BaseException) -> str:
     """Return what went wrong first, without Beam's account of where."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text, wrapped, _ = str(error).partition(" [while running")
+    text, wrapped, _ = " ".join(str(error).split()).partition(" [while running")
     if wrapped and type(error) is RuntimeError:
         return text  # an error that Beam could not make anew: its name is in the text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -322,13 +322,7 @@ def found_in(path):
 
 
 def untouched(start, end):
-    """Return the rows that nothing between `start` and `end` can have to do with.
-
-    Those whose page is elsewhere; none if a page of an index is hit, which may hide any row.
-    """
-    touched = range(start // 4096 * 4096, min(end, len(sound())), 4096)
-    if end < len(sound()) and any(sound()[page] in (0x02, 0x0A) for page in touched):
-        return set()
+    """Return the rows whose page has nothing between `start` and `end`."""
     at = {row: sound().find(pack(answer)) for row, answer in ROWS}
     pages = {row: (place // 4096 * 4096) for row, place in at.items() if place >= 0}
     return {row for row, page in pages.items() if page + 4096 <= start or page >= end}
@@ -452,7 +446,7 @@ def test_mending_that_was_killed_before_its_last_step_is_finished(tmp_path):
     assert len(found_in(path)[0]) == len(ROWS)
 
 
-@pytest.mark.parametrize("content", [b'{"prompt": "hello"}\n' * 500, b"\0" * 10_000])
+@pytest.mark.parametrize("content", [b"{}\n", b'{"prompt": "hello"}\n' * 500, b"\0" * 10_000])
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path, content):
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(content)
@@ -509,6 +503,8 @@ def test_a_place_where_nothing_can_be_written_is_said_so(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(JournalUnavailable, match=r"file/journal\.sqlite"):
         SqliteJournal(str(tmp_path / "file" / "journal.sqlite"), "a run")
+    with pytest.raises(JournalUnavailable, match="Is a directory"):
+        SqliteJournal(str(tmp_path), "a run")
 
 
 # Files that are damaged: a folder

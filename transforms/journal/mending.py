@@ -64,6 +64,8 @@ def is_passing(error: sqlite3.Error) -> bool:
 def _is_sound(path: str) -> bool:
     try:
         return is_sound(path)
+    except UnicodeError:
+        return False  # a damaged name
     except ValueError:
         raise _no_journal(path) from None
     except sqlite3.Error as error:

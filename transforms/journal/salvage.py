@@ -1,8 +1,8 @@
 """What can still be read of a damaged SQLite file, page by page, whatever became of its trees.
 
 SQLite itself gives up where a tree is broken; the rows behind the break are still there. This reads
-leaf pages by https://www.sqlite.org/fileformat.html and nothing else. Every row proves itself: its
-value carries a checksum.
+leaf pages by https://www.sqlite.org/fileformat.html and nothing else. Every row proves itself: it
+carries a checksum of all its columns.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, BinaryIO
 
-from transforms.journal.base import Record, Spent, unpack
+from transforms.journal.base import Record, Spent
 from transforms.journal.keys import JournalKey
-from transforms.journal.table import PAGE_SIZE
+from transforms.journal.table import PAGE_SIZE, is_sealed
 
 _LEAF, _LEAF_HEADER = 0x0D, 8
 _WAL_HEADER, _FRAME_HEADER = 32, 24
@@ -85,16 +85,16 @@ def _completions(pages: _Pages, page: bytes) -> Iterator[Record]:
         try:
             (start,) = struct.unpack_from(">H", page, _LEAF_HEADER + 2 * position)
             yield _completion(_columns(_payload(pages, page, start)))
-        except (ValueError, IndexError, struct.error):
+        except (ValueError, TypeError, ArithmeticError, IndexError, struct.error):
             continue  # damaged, or a row of another table
 
 
 def _completion(columns: list[Any]) -> Record:
-    request, id, tokens, usd, value = columns
-    if not (isinstance(request, bytes) and len(request) == 16 and isinstance(value, bytes)):
-        raise ValueError("no completion")
-    unpack(value)
-    return Record(JournalKey(str(id), request.hex()), value, Spent(int(tokens), float(usd)))
+    request, id, tokens, usd, value, seal = columns
+    usd = float(usd)  # a whole number is stored as one
+    if not is_sealed((request, id, tokens, usd, value, seal)):
+        raise ValueError("no completion, or a damaged one")
+    return Record(JournalKey(id, request.hex()), value, Spent(tokens, usd))
 
 
 def _payload(pages: _Pages, page: bytes, start: int) -> bytes:

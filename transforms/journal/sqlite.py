@@ -43,7 +43,8 @@ class SqliteJournal:
     def __init__(self, path: str, run: str) -> None:
         self._path = path
         self._damage = threading.Event()
-        _make_folder(path)
+        with _explained(path):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         lock = RunLock(f"{path}.lock", run)
         try:
             with _explained(path):
@@ -95,13 +96,6 @@ class SqliteJournal:
             return None
 
 
-def _make_folder(path: str) -> None:
-    try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    except OSError as error:
-        raise JournalUnavailable(f"no place for the journal {path}: {error.strerror}") from error
-
-
 def _writing(path: str, table: Table, damage: threading.Event) -> Write:
     def write(records: list[Record]) -> None:
         packed = [replace(record, value=pack(record.value)) for record in records]
@@ -121,11 +115,13 @@ class _Damaged(JournalUnavailable):
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Turn what SQLite says into JournalUnavailable, with a remedy."""
+    """Turn what SQLite and the system say into JournalUnavailable, with a remedy."""
     try:
         yield
     except sqlite3.ProgrammingError:
         raise JournalUnavailable(f"the journal {path} is closed") from None
+    except OSError as error:
+        raise JournalUnavailable(f"no journal at {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         if not is_passing(error):
             raise _Damaged(f"{path} is damaged ({error}): the next run mends it") from error

@@ -1,0 +1,74 @@
+"""The container spec of a template: the JSON in a bucket that `gcloud ... run` is pointed at.
+
+    python templates/container_spec.py --image REGION-docker.pkg.dev/P/R/batch_complete:1
+
+prints it, and fails if `gcloud` is installed and would make another. It is rendered here because
+`gcloud dataflow flex-template build` drops the fields of streaming from the metadata.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATES = Path(__file__).resolve().parent
+DROPPED_BY_GCLOUD = frozenset(
+    {"streaming", "supportsAtLeastOnce", "supportsExactlyOnce", "defaultStreamingMode"}
+)
+
+
+def container_spec(template: str, image: str) -> dict[str, Any]:
+    """Return the spec of the template in the folder `template`, run from `image`."""
+    metadata = json.loads(_metadata_file(template).read_text(encoding="utf-8"))
+    return {
+        "defaultEnvironment": {},
+        "image": image,
+        "metadata": metadata,
+        "sdkInfo": {"language": "PYTHON"},
+    }
+
+
+def gclouds_spec(template: str, image: str) -> dict[str, Any]:
+    """Return the spec that `gcloud` would upload; needs no network. Raises CalledProcessError."""
+    command = ["gcloud", "dataflow", "flex-template", "build", "gs://nowhere/spec.json"]
+    command += [f"--image={image}", f"--metadata-file={_metadata_file(template)}"]
+    command += ["--sdk-language=PYTHON", "--print-only", "--project=none", "--format=json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    # gcloud prints a document that holds the document.
+    printed = json.loads(done.stdout)
+    spec: dict[str, Any] = json.loads(printed) if isinstance(printed, str) else printed
+    return spec
+
+
+def comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `spec` without the fields that only ours has."""
+    kept = {k: v for k, v in spec["metadata"].items() if k not in DROPPED_BY_GCLOUD}
+    return {**spec, "metadata": kept}
+
+
+def main() -> None:
+    """Print a spec, checked."""
+    parser = argparse.ArgumentParser(description="Print a template's container spec.")
+    parser.add_argument("--image", required=True, help="the image, as it was pushed")
+    parser.add_argument("--template", default="batch_complete", help="the template's folder")
+    ours = parser.parse_args()
+    spec = container_spec(ours.template, ours.image)
+    if shutil.which("gcloud") is None:
+        print("gcloud is not installed: the spec was not checked", file=sys.stderr)
+    elif gclouds_spec(ours.template, ours.image) != comparable(spec):
+        sys.exit("gcloud makes another spec of this metadata.json: look for a misspelled field")
+    print(json.dumps(spec, indent=2))
+
+
+def _metadata_file(template: str) -> Path:
+    return TEMPLATES / template / "metadata.json"
+
+
+if __name__ == "__main__":
+    main()

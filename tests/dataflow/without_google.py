@@ -1,0 +1,63 @@
+"""Runs a program where Google is not: no credentials to look for, and a Secret Manager of one.
+
+    python without_google.py submit PROGRAM ARGUMENT...
+    python without_google.py execute PIPELINE.PB
+
+`submit` runs a program of ours. `execute` does what Dataflow would: it runs a staged pipeline, with
+embedded Python in the place of the worker's image. The secret is in $FAKE_SECRET; without it,
+Secret Manager refuses.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from apache_beam.internal.gcp import auth
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import EmbeddedPythonEnvironment
+from google.cloud import secretmanager
+
+
+class SecretManager:
+    """Has one secret in all its versions, if any."""
+
+    def access_secret_version(self, request: dict[str, str]) -> Any:
+        """Return the version that `request` names."""
+        if "FAKE_SECRET" not in os.environ:
+            raise PermissionError(f"403 Permission denied on {request['name']}")
+        return SimpleNamespace(payload=SimpleNamespace(data=os.environ["FAKE_SECRET"].encode()))
+
+
+def execute(path: str) -> None:
+    """Run the pipeline in the file `path`."""
+    proto = beam_runner_api_pb2.Pipeline.FromString(Path(path).read_bytes())
+    for environment in proto.components.environments.values():
+        environment.CopyFrom(EmbeddedPythonEnvironment.default().to_runner_api(None))
+    FnApiRunner().run_via_runner_api(proto, PipelineOptions([])).wait_until_finish()
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    # Beam looks for credentials for half a minute, `--no_auth` or not: there are none.
+    auth._Credentials._credentials_init = True
+    secretmanager.SecretManagerServiceClient = SecretManager
+    what, program, *arguments = sys.argv[1:]
+    if what == "execute":
+        execute(program)
+        return
+    sys.argv = [program, *arguments]
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
