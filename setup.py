@@ -14,11 +14,14 @@ EXTRAS = {
     # A transport in C for the asynchronous face; used when it is there.
     "fast": ["aiohttp>=3.10,<4"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+    # The journal of a fleet.
+    "redis": ["redis>=5,<8"],
     # The providers' own clients: an independent check that both read the same bytes alike.
     "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "test": [
         "pytest>=8",
+        "redis>=5,<8",
         "hypothesis>=6.100",
         "ruff>=0.6",
         "mypy>=1.10",

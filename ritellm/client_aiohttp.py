@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 import httpx
@@ -65,7 +66,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 auto_decompress=False,  # httpx does that
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Content-Type"),
-                trust_env=True,
+                # Looking for a proxy costs two trips to a thread for every request.
+                trust_env=bool(getproxies()),
                 trace_configs=[_noting()],
             )
         return self._session

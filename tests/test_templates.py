@@ -212,7 +212,7 @@ def test_the_image_holds_no_secret():
 
 def requirements():
     """Return (requirement, its hashes) for each."""
-    joined = REQUIREMENTS.replace("\\\n", " ")
+    joined = re.sub(r"^#.*$", "", REQUIREMENTS, flags=re.MULTILINE).replace("\\\n", " ")
     for line in filter(str.strip, joined.splitlines()):
         requirement, *hashes = line.split()
         yield requirement, hashes

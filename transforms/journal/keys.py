@@ -17,8 +17,8 @@ from ritellm.errors import InvalidRequestError
 from ritellm.prepare import IGNORED
 
 _STUBBORNNESS = frozenset(
-    "buffer_chunks buffer_msec fallbacks max_retries num_retries on_interrupt retry stream timeout"
-    " limits".split()
+    "buffer_chunks buffer_msec fallbacks max_retries num_retries on_interrupt record replay_timing"
+    " retry stream timeout".split()
 )
 _CREDENTIALS = frozenset(
     "api_key aws_access_key_id aws_profile_name aws_secret_access_key aws_session_token"

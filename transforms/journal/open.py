@@ -22,7 +22,8 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 
     `auto` is `OUTPUT/journal.sqlite` for local output and the folder `OUTPUT/journal` for any
     other; else `sqlite:PATH`, `redis://...` or a folder. One that is not `required` lets the job go
-    on while it is unavailable. Raises JournalError: `spec` makes no sense, or another run has it.
+    on when it becomes unavailable. Raises JournalError: `spec` makes no sense, another run has the
+    journal, or there is no place for it.
     """
     name = resolved(spec, output)
     if name == "none":

@@ -90,9 +90,9 @@ def _completions(pages: _Pages, page: bytes) -> Iterator[Record]:
 
 
 def _completion(columns: list[Any]) -> Record:
-    request, id, tokens, usd, value, seal = columns
+    id, request, tokens, usd, value, seal = columns
     usd = float(usd)  # a whole number is stored as one
-    if not is_sealed((request, id, tokens, usd, value, seal)):
+    if not is_sealed((id, request, tokens, usd, value, seal)):
         raise ValueError("no completion, or a damaged one")
     return Record(JournalKey(id, request.hex()), value, Spent(tokens, usd))
 

@@ -59,9 +59,9 @@ class Shards:
             names = [name for name in self._names() if _original(name) not in self._seen]
             for start in range(0, len(names), _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
-                for name, data in zip(some, readers.map(self._bytes, some), strict=True):
-                    if data is not None:
-                        yield self._records(name, data)
+                for name, found in zip(some, readers.map(self._text, some), strict=True):
+                    if found is not None:
+                        yield self._records(name, *found)
                         self._seen.add(_original(name))
 
     def _names(self) -> list[str]:
@@ -70,19 +70,17 @@ class Shards:
         paths = [file.path for matched in found for file in matched.metadata_list]
         return sorted(FileSystems.split(path)[1] for path in paths)
 
-    def _bytes(self, name: str) -> bytes | None:
-        """Return the content of a file, or None if another process has just put it aside."""
+    def _text(self, name: str) -> tuple[bytes, bool] | None:
+        """Return what a file says, and whether that is all; None if it has just been put aside."""
         try:
             with FileSystems.open(self._path(name), compression_type=_AS_IT_IS) as file:
-                data: bytes = file.read()
-            return data
+                return _unzipped(file.read())
         except Exception:
             if FileSystems.exists(self._path(name)):
                 raise
             return None
 
-    def _records(self, name: str, data: bytes) -> list[Record]:
-        text, whole = _unzipped(data)
+    def _records(self, name: str, text: bytes, whole: bool) -> list[Record]:
         lines = text.splitlines()
         found = [record for line in lines if (record := from_line(line)) is not None]
         if not (whole and len(found) == len(lines)) and not name.startswith(_DAMAGED):
@@ -138,14 +136,20 @@ def _zipped(text: bytes) -> bytes:
 
 def _unzipped(data: bytes) -> tuple[bytes, bool]:
     """Return what can be unzipped of `data`, and whether that is all."""
+    try:
+        return zlib.decompress(data, 31), True
+    except zlib.error:
+        return b"".join(_unzipped_pieces(data)), False
+
+
+def _unzipped_pieces(data: bytes) -> Iterator[bytes]:
+    """Yield what comes before the damage: an error takes the rest of its piece with it."""
     unzip = zlib.decompressobj(31)
-    pieces = []
     try:
         for start in range(0, len(data), _PIECE):
-            pieces.append(unzip.decompress(data[start : start + _PIECE]))
+            yield unzip.decompress(data[start : start + _PIECE])
     except zlib.error:
-        return b"".join(pieces), False
-    return b"".join(pieces), unzip.eof
+        return
 
 
 def _original(name: str) -> str:

@@ -7,7 +7,6 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from typing import cast
 
 from transforms.journal.base import Record, Spent
 from transforms.journal.keys import JournalKey
@@ -16,16 +15,19 @@ PAGE_SIZE = 4096
 _SCHEMA = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS completions (
-    request BLOB NOT NULL, id TEXT NOT NULL, tokens INTEGER, usd REAL, value BLOB NOT NULL,
+    id TEXT NOT NULL, request BLOB NOT NULL, tokens INTEGER, usd REAL, value BLOB NOT NULL,
     seal INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS by_request ON completions (request, id);
+CREATE UNIQUE INDEX IF NOT EXISTS by_id ON completions (id, request);
 CREATE TABLE IF NOT EXISTS spent (tokens INTEGER NOT NULL, usd REAL NOT NULL);
 INSERT INTO spent SELECT 0, 0.0 WHERE NOT EXISTS (SELECT * FROM spent);
 COMMIT;
 """
-_Row = tuple[bytes, str, int, float, bytes, int]  # as in the schema
-_OURS = {"completions", "by_request", "spent"}
+# Costs 0.03 ms a row, for hashes come in no order: made when equal requests are first looked for.
+_EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
+_OURS = {"completions", "by_id", "spent"}
+_OPTIONAL = {"by_request"}
+_Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
 _INSERT = "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
 _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 
@@ -40,6 +42,7 @@ class Table:
     def __init__(self, path: str = "") -> None:
         self._writer = _connect(path)
         self._writing = threading.Lock()
+        self._finds_equal = False
         if path:
             # FULL: what was acknowledged survives a power cut, too; NORMAL survives a kill only.
             _set_up(self._writer, journal_mode="WAL", synchronous="FULL")
@@ -59,13 +62,19 @@ class Table:
 
     def get(self, key: JournalKey) -> bytes | None:
         """Return the value under `key`; raises ValueError if it is damaged."""
-        query = "SELECT * FROM completions WHERE request = ? AND id = ?"
-        return self._first(query, bytes.fromhex(key.request), key.id)
+        asked = key.id, bytes.fromhex(key.request)
+        row = self._first("SELECT * FROM completions WHERE id = ? AND request = ?", *asked)
+        return None if row is None else _value(row, asked == row[:2])
 
     def get_equal(self, request: str) -> bytes | None:
         """Return a value for `request` under any id; raises ValueError if it is damaged."""
-        query = "SELECT * FROM completions WHERE request = ? LIMIT 1"
-        return self._first(query, bytes.fromhex(request))
+        if not self._finds_equal:
+            with self._writing:
+                self._writer.execute(_EQUAL)
+            self._finds_equal = True
+        asked = bytes.fromhex(request)
+        row = self._first("SELECT * FROM completions WHERE request = ? LIMIT 1", asked)
+        return None if row is None else _value(row, asked == row[1])
 
     def spent(self) -> Spent:
         """Return the total."""
@@ -77,15 +86,17 @@ class Table:
         self._reader.close()
         self._writer.close()
 
-    def _first(self, query: str, *asked: bytes | str) -> bytes | None:
+    def _first(self, query: str, *asked: bytes | str) -> _Row | None:
         with self._reading:
-            row = self._reader.execute(query, asked).fetchone()
-        if row is None:
-            return None
-        # A damaged index can lead to a sound row that is somebody else's.
-        if row[: len(asked)] != asked or not is_sealed(row):
-            raise ValueError("a row is not what was written")
-        return cast(bytes, row[4])
+            row: _Row | None = self._reader.execute(query, asked).fetchone()
+        return row
+
+
+def _value(row: _Row, is_asked: bool) -> bytes:
+    """Return the value; a damaged index can lead to a sound row that is somebody else's."""
+    if not is_asked or not is_sealed(row):
+        raise ValueError("a row is not what was written")
+    return row[4]
 
 
 def is_sound(path: str) -> bool:
@@ -97,11 +108,12 @@ def is_sound(path: str) -> bool:
     if not _has_sound_header(path):
         return False
     with closing(_connect(path)) as db:
+        db.execute("PRAGMA mmap_size = 0x7fff0000")  # twice as fast
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
     if found == "ok" and names and not names & _OURS:
         raise ValueError("not ours")
-    return bool(found == "ok") and names in (set(), _OURS)
+    return bool(found == "ok") and names - _OPTIONAL in (set(), _OURS)
 
 
 def _has_sound_header(path: str) -> bool:
@@ -147,9 +159,9 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _row(key: JournalKey, record: Record) -> _Row:
     tokens, usd = int(record.spent.tokens), float(record.spent.usd)
-    unsealed = bytes.fromhex(key.request), key.id, tokens, usd, record.value
+    unsealed = key.id, bytes.fromhex(key.request), tokens, usd, record.value
     return (*unsealed, _seal(*unsealed))
 
 
-def _seal(request: bytes, id: str, tokens: int, usd: float, value: bytes) -> int:
+def _seal(id: str, request: bytes, tokens: int, usd: float, value: bytes) -> int:
     return zlib.crc32(value, zlib.crc32(f"{id} {tokens} {usd!r} ".encode() + request))
