@@ -515,11 +515,16 @@ def shard_of(folder):
     return shard
 
 
+def new_folder(folder, most):
+    """Open a journal that closes a file with exactly so many records."""
+    return FolderJournal(folder, linger=3600, quiet=3600, most=most)
+
+
 @functools.cache
 def sound_shard():
     """The name and the bytes of a file that has all ROWS."""
     with tempfile.TemporaryDirectory() as folder:
-        with contextlib.closing(FolderJournal(folder, linger=3600, most=len(ROWS))) as journal:
+        with contextlib.closing(new_folder(folder, most=len(ROWS))) as journal:
             keep(journal, *ROWS, spent=Spent(1))
         (shard,) = Path(folder).iterdir()
         return shard.name, shard.read_bytes()
@@ -576,7 +581,7 @@ def test_what_another_worker_writes_is_seen_within_a_minute(tmp_path):
 
 
 def test_records_that_come_together_share_a_file(tmp_path):
-    with contextlib.closing(FolderJournal(str(tmp_path), linger=3600, most=10)) as journal:
+    with contextlib.closing(new_folder(str(tmp_path), most=10)) as journal:
         keep(journal, *[(key(str(n)), value()) for n in range(10)])
         assert len(list(tmp_path.iterdir())) == 1
 
@@ -767,6 +772,15 @@ def test_records_that_come_while_one_is_written_are_written_together():
     commit.close()
     assert all(future.done() for future in [first, *rest])
     assert gate.groups == [[b"0"], [b"1", b"2", b"3"], [b"4", b"5"]]
+
+
+def test_a_group_waits_for_more_but_not_when_no_more_comes():
+    gate = _Gate()
+    gate.open.set()
+    commit = GroupCommit(gate, linger=3600, quiet=0.01)
+    commit.put(numbered(0)).result(timeout=30)
+    commit.close()
+    assert gate.groups == [[b"0"]]
 
 
 def test_what_goes_wrong_is_said_to_everybody_who_waits_for_it():

@@ -15,14 +15,18 @@ _Waiting = tuple[Record, "Future[None]"]
 class GroupCommit:
     """Calls `write` with the records that came while it wrote the ones before.
 
-    A group has at most `most` records; it waits up to `linger` seconds to grow, where writing is
-    dear. `write` returns when its records are durable, or raises: then all its futures fail.
+    A group has at most `most` records. Where writing is dear it waits up to `linger` seconds to
+    grow, but no longer than `quiet` seconds for the next record: they may all be waiting for it.
+    `write` returns when its records are durable, or raises: then all its futures fail.
     """
 
-    def __init__(self, write: Write, *, most: int = 1000, linger: float = 0.0) -> None:
+    def __init__(
+        self, write: Write, *, most: int = 1000, linger: float = 0.0, quiet: float = 0.25
+    ) -> None:
         self._write = write
         self._most = most
         self._linger = linger
+        self._quiet = quiet
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -71,9 +75,12 @@ class GroupCommit:
     def _wait_for_more(self) -> None:
         until = time.monotonic() + self._linger
         while not self._closed and len(self._waiting) < self._most:
-            if (left := until - time.monotonic()) <= 0:
+            size, left = len(self._waiting), until - time.monotonic()
+            if left <= 0:
                 return
-            self._changed.wait(left)
+            self._changed.wait(min(left, self._quiet))
+            if len(self._waiting) == size:
+                return
 
     def _failure(self, records: list[Record]) -> BaseException | None:
         try:

@@ -24,9 +24,9 @@ _LOOK_AGAIN = 60.0
 class FolderJournal:
     """Completions in `folder`/part-*.jsonl.gz, with a private index on the local disk.
 
-    A file is closed after `most` records or `linger` seconds: `record`'s future takes that long, so
-    give the request's slot back before you wait for it. What other processes write is seen within a
-    minute. Raises JournalUnavailable if the folder cannot be used.
+    A file is closed after `most` records, `linger` seconds, or `quiet` seconds without a record;
+    `record`'s future takes that long. What other processes write is seen within a minute. Raises
+    JournalUnavailable if the folder cannot be used.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class FolderJournal:
         *,
         most: int = 1000,
         linger: float = 2.0,
+        quiet: float = 0.25,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shards = Shards(folder)
@@ -43,7 +44,8 @@ class FolderJournal:
         self._looking = threading.Lock()
         self._next_look = clock()
         self._look_again()
-        self._commit = GroupCommit(_writing(self._shards, self._index), most=most, linger=linger)
+        write = _writing(self._shards, self._index)
+        self._commit = GroupCommit(write, most=most, linger=linger, quiet=quiet)
         self._close = weakref.finalize(self, _close, self._commit, self._index)
 
     def lookup(self, key: JournalKey) -> bytes | None:
