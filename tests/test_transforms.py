@@ -277,6 +277,19 @@ def test_a_key_as_an_argument_is_refused():
         StreamCompletions("openai/m", api_key="sk-very-secret")
 
 
+class _Refusing:
+    def allow(self):
+        return False
+
+
+def test_what_the_rate_limiter_refuses_is_not_asked(fake_server):
+    with pipeline() as p:
+        done = prompts(p, prompt("a")) | asked(fake_server, rate_limiter=_Refusing())
+        told = done.dead_letters | beam.Map(lambda d: (d.error_type, d.retryable))
+        assert_that(told, equal_to([("RateLimitError", True)]))
+    assert fake_server.requests == []
+
+
 def test_the_outcomes_are_counted_as_beam_metrics(fake_server):
     fake_server.script = by_content({"x y": stream(*chat_events("a b")), "bad": api_error(400)})
     p = pipeline()

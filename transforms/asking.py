@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
 from ritellm.prepare import CALLER_ONLY
 from ritellm.providers import split_model
 from ritellm.types import Chunk
@@ -98,8 +98,8 @@ class Ask:
 
     async def _begin(self, client: AsyncClient, prompt: Prompt) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
-        if self.rate_limiter is not None:
-            await asyncio.to_thread(self.rate_limiter.allow)
+        if self.rate_limiter is not None and not await asyncio.to_thread(self.rate_limiter.allow):
+            raise RateLimitError("the job's own rate limiter refused the request")
         stream = await self._open(client, prompt)
         try:
             batches = stream.batches()
