@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import AuthenticationError
@@ -29,13 +30,14 @@ class NewClient:
     def __call__(self) -> AsyncClient:
         """Return a new client; raises AuthenticationError if its key is not to be had here."""
         from ritellm import AsyncClient
+        from transforms.keys import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
-        if self.api_key_env:
-            defaults["api_key"] = key_in(self.api_key_env)
-        elif self.api_key_secret:
-            defaults["api_key"] = key_in_secret(self.api_key_secret)
-        return AsyncClient(**defaults)
+        name = self.api_key_env or self.api_key_secret
+        if name is None:
+            return AsyncClient(**defaults)
+        read = key_in if self.api_key_env else key_in_secret
+        return RenewingClient(Key(partial(read, name)), name, **defaults)
 
 
 @dataclass(frozen=True)
