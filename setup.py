@@ -29,7 +29,15 @@ EXTRAS = {
         "setuptools>=77",
     ],
     # Submission to Dataflow, tested without Google.
-    "test-gcp": ["gcp-storage-emulator>=2026.7"],
+    "test-gcp": [
+        "gcp-storage-emulator>=2026.7",
+        # BigQuery, emulated on DuckDB; its extensions would be downloaded from elsewhere.
+        "bqemulator>=1.4,<2",
+        "duckdb==1.5.5",
+        "duckdb-extensions",
+        "duckdb-extension-avro==1.5.5",
+        "duckdb-extension-spatial==1.5.5",
+    ],
 }
 
 setup(
