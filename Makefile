@@ -60,7 +60,7 @@ test-packaging: $(VENV)/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
 
 LOCKED := templates/batch_complete/requirements
 lock:

@@ -31,6 +31,9 @@ EXTRAS = {
     # Submission to Dataflow, tested without Google.
     "test-gcp": [
         "gcp-storage-emulator>=2026.7",
+        # What the dashboard and the alerts are checked by.
+        "google-cloud-monitoring-dashboards>=2",
+        "promql-parser>=0.5",
         # BigQuery, emulated on DuckDB; its extensions would be downloaded from elsewhere.
         "bqemulator>=1.4,<2",
         "duckdb==1.5.5",

@@ -20,7 +20,7 @@ from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret_manager
+from transforms.clients import check_secret, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
@@ -141,9 +141,10 @@ def check_model(
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
-        if here and api_key_secret:
-            check_secret_manager()
         plan(model, question, os.environ, api_key=key, **arguments)
+        if api_key_secret:
+            check = key_in_secret if here else check_secret
+            check(api_key_secret)
     except RitellmError as error:
         raise UsageError(error.message) from None
 

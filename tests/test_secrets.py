@@ -74,6 +74,22 @@ def test_a_version_that_is_not_there_is_one_sentence(secret_manager):
     assert str(caught.value) == f"cannot read {missing}: 404 Secret Version [{missing}] not found."
 
 
+def test_a_job_that_runs_here_reads_its_key_before_anything_is_asked(
+    secret_manager, fake_server, tmp_path, capsys
+):
+    from pipelines.batch_complete import main
+
+    (tmp_path / "in.jsonl").write_text('{"prompt": "x"}\n')
+    missing = VERSION.replace("3", "4")
+    argv = [f"--input={tmp_path}/in.jsonl", f"--output={tmp_path}/out", "--model=openai/m"]
+    argv += [f"--base_url={fake_server.base_url}", f"--api_key_secret={missing}"]
+    with pytest.raises(SystemExit) as exited:
+        main(argv)
+    assert exited.value.code == 2
+    assert f"cannot read {missing}: 404" in capsys.readouterr().err
+    assert not fake_server.requests
+
+
 def test_an_empty_secret_is_no_key(secret_manager):
     secret_manager.secrets[VERSION] = b"\n"
     with pytest.raises(AuthenticationError, match="is empty"):

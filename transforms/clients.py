@@ -86,6 +86,29 @@ def key_in_secret(version: str) -> str:
     return key
 
 
+def check_secret(version: str) -> None:
+    """Raise AuthenticationError if `version` is known to be of no use to a worker.
+
+    Whoever submits a job need not have access to it, nor may look: then nothing is raised.
+    """
+    check_secret_manager()
+    from google.api_core.exceptions import NotFound
+    from google.cloud import secretmanager
+
+    try:
+        client = secretmanager.SecretManagerServiceClient()
+        found = client.get_secret_version(request={"name": version}, retry=None, timeout=10)
+    except NotFound:
+        raise AuthenticationError(
+            f"there is no {version}: look at its name, or add it, `gcloud secrets versions add`"
+        ) from None
+    except Exception:
+        return  # not from here; a worker that cannot read it says so
+    if found.state.name != "ENABLED":
+        state = found.state.name.lower()
+        raise AuthenticationError(f"{version} is {state}: enable it, or name another version")
+
+
 def check_secret_manager() -> None:
     """Raise AuthenticationError unless Google's client of Secret Manager is installed."""
     try:

@@ -274,8 +274,21 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
         ({"output": "gs://no-such-bucket/out"}, "cannot write to --output gs://no-such-bucket/out"),
         ({"api_key_secret": "sk-a-key"}, "a key itself is never an argument"),
         ({"model": "opnai/m"}, "did you mean openai/m?"),
+        ({"api_key_secret": f"{VERSION}00"}, f"there is no {VERSION}00: look at its name"),
+        ({"api_key_secret": VERSION.replace("/3", "/99")}, "is disabled: enable it, or name"),
+        ({"max_in_flight": "many"}, "'many' is not a positive whole number"),
+        ({"emit_deltas": "perhaps"}, "'perhaps' is neither true nor false"),
     ],
-    ids=["no input", "no bucket", "a key", "no model"],
+    ids=[
+        "no input",
+        "no bucket",
+        "a key",
+        "no model",
+        "no version",
+        "disabled version",
+        "no number",
+        "no boolean",
+    ],
 )
 def test_what_cannot_work_is_one_line_and_no_job(google, changes, words):
     with FakeDataflow() as dataflow:
