@@ -4,8 +4,10 @@ Registered with Beam's RowCoder: smaller and faster than pickle, and open to
 cross-language transforms. Anything nested travels as JSON text.
 """
 
-# No `from __future__ import annotations`: Beam reads these annotations as types.
-from typing import NamedTuple
+# No `from __future__ import annotations`: Beam reads these annotations as types. `str | None` is
+# none of those it knows: it would be a pickled column, which no other language can read.
+# ruff: noqa: UP045
+from typing import NamedTuple, Optional
 
 import apache_beam as beam
 
@@ -20,7 +22,7 @@ class Prompt(NamedTuple):
 
     id: str
     request: str
-    input: str | None = None
+    input: Optional[str] = None
 
 
 class Delta(NamedTuple):
@@ -35,11 +37,11 @@ class Delta(NamedTuple):
     attempt: int
     seq: int
     text: str
-    finish_reason: str | None
+    finish_reason: Optional[str]
     chunk: str
     final: bool = False
-    outcome: str | None = None
-    input: str | None = None
+    outcome: Optional[str] = None
+    input: Optional[str] = None
 
 
 class Completion(NamedTuple):
@@ -51,21 +53,21 @@ class Completion(NamedTuple):
 
     id: str
     text: str
-    finish_reason: str | None
-    model: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    ttft: float | None
-    inter_chunk_p50: float | None
-    inter_chunk_p95: float | None
-    seconds: float | None
-    ended_at: float | None
+    finish_reason: Optional[str]
+    model: Optional[str]
+    prompt_tokens: Optional[int]
+    completion_tokens: Optional[int]
+    total_tokens: Optional[int]
+    cached_tokens: Optional[int]
+    reasoning_tokens: Optional[int]
+    ttft: Optional[float]
+    inter_chunk_p50: Optional[float]
+    inter_chunk_p95: Optional[float]
+    seconds: Optional[float]
+    ended_at: Optional[float]
     attempts: int
     completion: str
-    input: str | None = None
+    input: Optional[str] = None
     replayed: bool = False
 
 
@@ -80,11 +82,11 @@ class DeadLetter(NamedTuple):
     request: str
     error_type: str
     message: str
-    status_code: int | None
+    status_code: Optional[int]
     retryable: bool
     attempts: int
     partial_text: str
-    input: str | None = None
+    input: Optional[str] = None
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
