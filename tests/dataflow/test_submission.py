@@ -212,7 +212,8 @@ def test_the_job_says_what_was_asked_of_dataflow(submitted):
 
 
 def test_a_submission_takes_no_longer_than_a_person_waits(submitted):
-    assert submitted.seconds < 60  # 10 on an idle machine
+    print(f"from the command line to the job: {submitted.seconds:.1f} s")  # shown by -rP
+    assert submitted.seconds < 60
 
 
 def test_the_submitter_needs_no_secret_and_none_is_in_the_job(submitted, google):
