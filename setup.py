@@ -28,6 +28,8 @@ EXTRAS = {
         "opentelemetry-sdk>=1.30",
         "setuptools>=77",
     ],
+    # The picture of benchmarks/scale.py.
+    "bench": ["matplotlib>=3.8"],
     # Submission to Dataflow, tested without Google.
     "test-gcp": [
         "gcp-storage-emulator>=2026.7",

@@ -245,7 +245,7 @@ def test_the_requirements_name_no_registry_and_not_the_other_ritellm():
 def test_the_requirements_have_all_that_setup_asks_for():
     setup = (ROOT / "setup.py").read_text()
     wanted = re.findall(r'"([a-z-]+)(?:\[gcp\])?>=', setup.partition("install_requires")[2])
-    wanted += ["aiohttp", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
+    wanted += ["httptools", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
     pinned = {requirement.partition("==")[0] for requirement, _ in requirements()}
     assert {"apache-beam", "httpx", "orjson"} <= set(wanted)
     assert set(wanted) <= pinned
