@@ -7,6 +7,8 @@ version cannot be updated to it without `--transform_name_mapping`, or not at al
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import apache_beam as beam
 import pytest
@@ -92,3 +94,15 @@ def test_elements_keep_their_columns(element):
         for field in coder.schema.fields
     ]
     assert columns == COLUMNS[element].split()
+
+
+def test_elements_have_the_same_coders_in_every_process():
+    program = (
+        "from apache_beam import coders; from transforms import elements\n"
+        "for name in ('Prompt', 'Delta', 'Completion', 'DeadLetter'):\n"
+        "    coder = coders.registry.get_coder(getattr(elements, name))\n"
+        "    print(coder.to_runner_api(None).spec.payload.hex())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    here = [coders.registry.get_coder(e).to_runner_api(None).spec.payload.hex() for e in COLUMNS]
+    assert done.stdout.split() == here

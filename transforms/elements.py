@@ -8,8 +8,10 @@ cross-language transforms. Anything nested travels as JSON text.
 # none of those it knows: it would be a pickled column, which no other language can read.
 # ruff: noqa: UP045
 from typing import NamedTuple, Optional
+from uuid import NAMESPACE_URL, uuid5
 
 import apache_beam as beam
+from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
 
 
 class Prompt(NamedTuple):
@@ -90,4 +92,8 @@ class DeadLetter(NamedTuple):
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
+    # The same columns are the same schema in every process. Beam would draw an id, and an updated
+    # job would have another coder.
+    _name = f"{_element.__module__}.{_element.__name__} {_element.__annotations__}"
+    setattr(_element, _BEAM_SCHEMA_ID, str(uuid5(NAMESPACE_URL, _name)))
     beam.coders.registry.register_coder(_element, beam.coders.RowCoder)
