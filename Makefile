@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench docs format clean
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench scale docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and all output"
@@ -60,7 +61,7 @@ test-packaging: $(VENV)/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
 
 LOCKED := templates/batch_complete/requirements
 lock:
@@ -70,6 +71,10 @@ lock:
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
+
+scale: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs,bench]'
+	@$(BIN)/python benchmarks/scale.py
 
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -18,6 +18,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines import bigquery
 from pipelines import options as cli
 from pipelines.progress import ProgressLine
 from pipelines.reading import ReadPrompts
@@ -60,13 +61,20 @@ def parser() -> cli.Parser:
         required=True,
         metavar="PATTERN",
         help="JSON lines with 'prompt' or 'messages', and an optional 'id'; any Beam filesystem,"
-        " globs, gzip",
+        " globs, gzip; or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
     made.add_argument(
         "--output",
         required=True,
         metavar="FOLDER",
         help="gets completions-*.jsonl, failed-*.jsonl and report.json",
+    )
+    made.add_argument(
+        "--output_table",
+        type=_table,
+        metavar="PROJECT:DATASET.TABLE",
+        help="a table of BigQuery that gets the completions, in place of completions-*.jsonl and of"
+        " what was in it",
     )
     _add_model_options(made)
     made.add_argument(
@@ -144,6 +152,13 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _table(text: str) -> str:
+    try:
+        return str(bigquery.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _secret_version(text: str) -> str:
     if not re.fullmatch(r"projects/[^/\s]+/secrets/[\w-]+/versions/[\w-]+", text):
         form = "projects/P/secrets/S/versions/V"
@@ -176,7 +191,10 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         base_url=ours.base_url,
         **model_params(ours),
     )
-    done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
+    if ours.output_table:
+        done.completions | "WriteTable" >> bigquery.WriteTable(bigquery.parse(ours.output_table))
+    else:
+        done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
     read.dead_letters | "WriteFailedRows" >> WriteLines(ours.output, "failed-rows")
     done.dead_letters | "WriteFailedCalls" >> WriteLines(ours.output, "failed-calls")
     if ours.emit_deltas:
@@ -187,6 +205,8 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         "FailedCalls": done.dead_letters,
     }
     facts = {"model": ours.model, "input": ours.input, "params": model_params(ours)}
+    if ours.output_table:
+        facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
     outcomes | "WriteReport" >> WriteReport(path, facts)
 
@@ -209,7 +229,9 @@ def run(argv: Sequence[str]) -> int:
         base_url=ours.base_url,
         **model_params(ours),
     )
+    cli.check_temp(beam_options, ours)
     cli.check_input(ours.input)
+    cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
     p = cli.new_pipeline(beam_options)
     launched = cli.is_launched_here(ours.model)
