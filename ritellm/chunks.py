@@ -142,10 +142,9 @@ class _ChoiceSum:
         return reasons[-1] if reasons else None
 
     def piece(self, index: int) -> dict[str, Any]:
-        delta = {
-            name: _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
-            for name, values in self.delta.items()
-        }
+        delta: dict[str, Any] = {"content": None}
+        for name, values in self.delta.items():
+            delta[name] = _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         return {"index": index, "delta": delta, "finish_reason": None, **fields}
 

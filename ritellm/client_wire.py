@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -16,7 +16,7 @@ import httpx
 
 from ritellm import observing
 from ritellm.call import Call
-from ritellm.client_httpx import Played, build_request
+from ritellm.client_httpx import FAILURES, Played, build_request
 from ritellm.client_record import Recorder
 from ritellm.errors import RitellmError
 from ritellm.types import HttpRequest, Take
@@ -46,6 +46,50 @@ async def asend(http: httpx.AsyncClient, call: Call) -> httpx.Response:
     request = build_request(http, ask, None, call)
     with _recording(call, ask) as recorder:
         return _heard(call, recorder, await http.send(request, stream=True))
+
+
+# How long whoever leaves a stream waits at most until the provider has been told.
+_CANCEL_SECONDS = 2.0
+# A client that is closed by then raises a RuntimeError.
+_CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
+
+
+@contextmanager
+def cancelled_if_left(http: httpx.Client, call: Call) -> Iterator[None]:
+    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
+    try:
+        yield
+    except BaseException:
+        if ask := call.cancellation():
+            with suppress(*_CANNOT_CANCEL):
+                http.send(_cancelling(http, ask, call), stream=True).close()
+        raise
+
+
+@asynccontextmanager
+async def acancelled_if_left(http: httpx.AsyncClient, call: Call) -> AsyncIterator[None]:
+    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
+    try:
+        yield
+    except BaseException:
+        if ask := call.cancellation():
+            with suppress(*_CANNOT_CANCEL):
+                sent = http.send(_cancelling(http, ask, call), stream=True)
+                await (await asyncio.wait_for(sent, _cancel_seconds(call))).aclose()
+        raise
+
+
+def _cancelling(
+    http: httpx.Client | httpx.AsyncClient, ask: HttpRequest, call: Call
+) -> httpx.Request:
+    headers = {"user-agent": "ritellm", **ask.headers}
+    return http.build_request(
+        ask.method, ask.url, headers=headers, content=ask.content, timeout=_cancel_seconds(call)
+    )
+
+
+def _cancel_seconds(call: Call) -> float:
+    return min(_CANCEL_SECONDS, call.plan.timeouts.connect or _CANCEL_SECONDS)
 
 
 @contextmanager

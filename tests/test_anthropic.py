@@ -719,10 +719,10 @@ def test_chunks_say_who_speaks_and_only_what_is_new():
     assert {chunk["id"] for chunk in chunks} == {"msg_1"}
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
-        {"role": "assistant"},
+        {"role": "assistant", "content": None},
         {"content": "Hell"},
         {"content": "o"},
-        {},
+        {"content": None},
     ]
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "stop"]
     assert stream_chunk_builder(chunks)["choices"][0]["message"]["content"] == "Hello"

@@ -9,6 +9,7 @@ import inspect
 import os
 import pickle
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -1201,6 +1202,20 @@ def test_a_forked_child_makes_connections_of_its_own(fake_server, arguments):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
     assert connections(fake_server) == [1, 2, 3, 1]
+
+
+def test_at_exit_no_connection_is_left_open(fake_server):
+    code = (
+        "import asyncio, ritellm\n"
+        f"asked = {{'model': 'openai/m', 'messages': [{{'role': 'user', 'content': 'hi'}}]}}\n"
+        f"asked |= {{'base_url': {fake_server.base_url!r}, 'api_key': 'sk-none'}}\n"
+        "print(ritellm.completion(**asked).choices[0].message.content)\n"
+        "left = ritellm.completion(**asked, stream=True)\n"
+        "print(asyncio.run(ritellm.acompletion(**asked)).choices[0].message.content)\n"
+    )
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hi\nhi\n", "")
 
 
 # The two faces are one
