@@ -1,8 +1,8 @@
 """`on_interrupt="continue"`: an answer that broke off goes on, and nobody sees the seam. Pure.
 
-Two ways: the Responses API keeps a background response and can be listened to again (and told to stop); other
-providers are given the text so far as the beginning of their answer. Where a provider documents
-neither, that is said before anything is sent.
+Two ways: the Responses API keeps a background response, which can be listened to again until it is
+cancelled; other providers are given the text so far as the beginning of their answer. Where a
+provider documents neither, that is said before anything is sent.
 """
 
 from __future__ import annotations

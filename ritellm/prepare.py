@@ -107,8 +107,8 @@ def plan_one(
     `params` are OpenAI's chat parameters by their names, and options of the provider such as
     `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
     messages name by a path are read and sent. `metadata` is noted in the log and in spans; it is
-    sent with `store=True` only, as OpenAI has it. `record` is a file that what goes over the wire is
-    written to, without keys; the model `replay/PATH` plays it, in its own time with
+    sent with `store=True` only, as OpenAI has it. `record` is a file that what goes over the wire
+    is written to, without keys; the model `replay/PATH` plays it, in its own time with
     `replay_timing`. `buffer_msec` and `buffer_chunks` merge neighbouring chunks of a stream.
     """
     streamed = bool(stream)

@@ -1204,6 +1204,37 @@ def test_a_forked_child_makes_connections_of_its_own(fake_server, arguments):
     assert connections(fake_server) == [1, 2, 3, 1]
 
 
+@contextlib.contextmanager
+def unanswered():
+    """Yield the port of a listener whose line is full: connecting to it takes for ever."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full line refuses")
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        ({"total": 0.2}, "total"),
+        ({"connect": None, "total": 0.2}, "total"),
+        ({"connect": 0.2}, "connect"),
+    ],
+)
+def test_connecting_ends_with_the_first_limit_in_both_faces(limits, name):
+    with unanswered() as port:
+        asked = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": "k", "num_retries": 0}
+        asked["timeout"] = Timeouts(**limits)
+        with pytest.raises(Timeout, match=f"{name} timeout of 0.2 s"):
+            ritellm.completion(MODEL, MESSAGES, **asked)
+        with pytest.raises(Timeout, match=f"{name} timeout of 0.2 s"):
+            asyncio.run(ritellm.acompletion(MODEL, MESSAGES, **asked))
+
+
 def test_at_exit_no_connection_is_left_open(fake_server):
     code = (
         "import asyncio, ritellm\n"
