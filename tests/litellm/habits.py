@@ -70,3 +70,9 @@ def outcome(habit: Habit, package: Any, server: FakeServer) -> Any:
 def text_of(chunks: Any) -> str:
     """Return the text of a stream, as everybody reads it."""
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+
+
+def ask(litellm: Any, **arguments: Any) -> Any:
+    """Ask `MODEL` once."""
+    given = {"model": MODEL, "messages": MESSAGES, "num_retries": 0, "max_retries": 0}
+    return litellm.completion(**given | arguments)
