@@ -7,7 +7,8 @@ import pickle
 
 import orjson
 import pytest
-from played import asked, body, cuts, message, recordings, sprinkled, sse, streamed, whole
+from played import asked, body, cuts, message, recordings, sprinkled, streamed, whole
+from replay import sse
 
 from ritellm import wire as wires
 from ritellm.chunks import stream_chunk_builder
@@ -809,7 +810,7 @@ def test_an_error_event_inside_a_200(kind, wanted):
     assert type(call.error) is cls
     assert (call.error.status_code, call.error.retryable) == (status, retryable)
     assert call.error.code == kind
-    assert str(call.error) == "p/m: no [key] (request r1)"
+    assert str(call.error) == "test/m: no [key] (request r1)"
     assert call.error.partial["choices"][0]["message"]["content"] == "Hell"
     assert call.error.partial["usage"]["prompt_tokens"] == 15
     assert pickle.loads(pickle.dumps(call.error)).partial == call.error.partial

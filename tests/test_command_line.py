@@ -182,20 +182,25 @@ def test_ctrl_c_before_anything_is_asked_is_no_traceback(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "ritellm: interrupted\n")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes")
-def test_a_reader_that_has_seen_enough_is_no_traceback(fake_server):
-    gone = threading.Event()
-    events = chat_events(["word\n", "word\n"])
-    fake_server.enqueue(stream(*events[:2], Wait(gone), *events[2:]))
+def asking(server):
+    """Return a process of its own that asks "Hello"."""
     environ = {
         **os.environ,
-        "OPENAI_BASE_URL": fake_server.base_url,
+        "OPENAI_BASE_URL": server.base_url,
         "OPENAI_API_KEY": KEY,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
     command = [sys.executable, "-m", "ritellm", "Hello", *MODEL]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
+    return subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_reader_that_has_seen_enough_is_no_traceback(fake_server):
+    gone = threading.Event()
+    events = chat_events(["word\n", "word\n"])
+    fake_server.enqueue(stream(*events[:2], Wait(gone), *events[2:]))
+    with asking(fake_server) as process:
         assert process.stdout.readline() == "word\n"
         process.stdout.close()
         gone.set()
@@ -206,15 +211,7 @@ def test_a_reader_that_has_seen_enough_is_no_traceback(fake_server):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
     fake_server.enqueue(stream(*chat_events("Hello there")[:3], Stall()))
-    environ = {
-        **os.environ,
-        "OPENAI_BASE_URL": fake_server.base_url,
-        "OPENAI_API_KEY": KEY,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
-    }
-    command = [sys.executable, "-m", "ritellm", "Hello", *MODEL]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
+    with asking(fake_server) as process:
         assert process.stdout.read(5) == "Hello"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from dialects import DIALECTS, EVENTS
 from fake_server import raw
-from played import STREAMS
+from replay import STREAMS
 
 from pipelines.batch_complete import main
 from ritellm import AsyncClient, Client
