@@ -66,8 +66,11 @@ def plan(
     `fallbacks` are the models to ask when this one is exhausted: names, or dicts with a `model`
     and arguments of its own. The other `arguments` are those of `plan_one`.
     """
-    legs = [(model, arguments), *_legs(model, fallbacks, arguments)]
-    first, *rest = (plan_one(name, messages, environ, **given) for name, given in legs)
+    first = plan_one(model, messages, environ, **arguments)
+    if not fallbacks:
+        return first
+    legs = _legs(model, fallbacks, arguments)
+    rest = [plan_one(name, messages, environ, **given) for name, given in legs]
     return replace(first, fallbacks=tuple(rest))
 
 

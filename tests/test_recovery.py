@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from fake_server import (
     Close,
@@ -383,22 +384,24 @@ def test_a_background_answer_that_is_left_early_is_cancelled_at_the_provider(fak
     assert cancelling.headers["authorization"] == asking.headers["authorization"]
 
 
+@pytest.mark.parametrize("transport", [httpx.AsyncHTTPTransport, lambda: None])
 @pytest.mark.parametrize("by", ["aclose", "cancel"])
-def test_the_asynchronous_face_cancels_it_too(fake_server, by):
+def test_the_asynchronous_face_cancels_it_too(fake_server, by, transport):
     server = SERVERS["Responses"]
     fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
 
     async def leave():
-        opened = await ritellm.acompletion(**asked(server, fake_server))
-        await opened.__anext__()
-        if by == "aclose":
-            await opened.aclose()
-            return
-        reading = asyncio.ensure_future(opened.read())
-        await asyncio.sleep(0)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
+        async with ritellm.AsyncClient(transport=transport()) as client:
+            opened = await client.completion(**asked(server, fake_server))
+            await opened.__anext__()
+            if by == "aclose":
+                await opened.aclose()
+                return
+            reading = asyncio.ensure_future(opened.read())
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
 
     asyncio.run(leave())
     assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]

@@ -131,6 +131,16 @@ def reasoning_under_one_name(litellm: Any, server: FakeServer) -> Any:
     return "".join(thought or "" for thought in thoughts), text_of(chunks)
 
 
+@same("reasoning", chat_stream("Hi", reasoning=["hm ", "ok ", "so"]), gives=["hm ", "ok ", "so"])
+def reasoning_where_others_expect_content(litellm: Any, server: FakeServer) -> Any:
+    thoughts = []
+    for chunk in ask(litellm, stream=True):
+        delta = chunk["choices"][0]["delta"]
+        if delta["content"] is None and delta.get("reasoning_content"):
+            thoughts.append(delta["reasoning_content"])
+    return thoughts
+
+
 # Reading an answer
 
 
