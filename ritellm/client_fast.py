@@ -17,7 +17,6 @@ import httpx
 
 from ritellm.call import Call
 from ritellm.client_http11 import Connection, Response, Target, keep_alive, request_bytes, target_of
-from ritellm.client_httpx import with_ours
 from ritellm.types import HttpRequest
 
 _KEEPALIVE_SECONDS = 30.0
@@ -39,7 +38,7 @@ class FastHttp:
     async def send(self, ask: HttpRequest, call: Call) -> Response:
         """Return the response once its headers are here; raises httpx's errors."""
         target = target_of(ask.url)
-        request = request_bytes(ask.method, target, with_ours(ask.headers), ask.content)
+        request = request_bytes(ask.method, target, ask.headers, ask.content)
         pool = self._pool()
         connection = pool.take(target)
         if connection is None:

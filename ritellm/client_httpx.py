@@ -22,7 +22,8 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keep
 
 
 # An answer that comes uncompressed is buffered by no proxy.
-OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+_OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+_NONE: Mapping[str, str] = {}
 
 
 def build_request(
@@ -42,10 +43,11 @@ def build_request(
     )
 
 
-def with_ours(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return `headers` with those that every request has, unless the caller has set them."""
+def with_ours(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """Return `headers`, with `more` and what every request has where the caller set nothing."""
     given = {name.lower() for name in headers}
-    return {k: v for k, v in OURS.items() if k not in given} | dict(headers)
+    ours = {k: v for k, v in (*more.items(), *_OURS.items()) if k not in given}
+    return ours | dict(headers)
 
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
