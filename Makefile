@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench scale docs format clean test-litellm
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
 	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
@@ -86,6 +87,14 @@ bench: $(VENV)/ready
 scale: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs,bench]'
 	@$(BIN)/python benchmarks/scale.py
+
+.venv-peers/ready:
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check litellm openai httpx orjson
+	@touch $@
+
+bench-peers: $(VENV)/ready .venv-peers/ready
+	@$(BIN)/python benchmarks/peers.py --python .venv-peers/bin/python
 
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
