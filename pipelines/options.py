@@ -19,7 +19,7 @@ from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret_manager
+from transforms.clients import check_secret_manager, key_in_file
 from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
@@ -67,7 +67,7 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"--runner: {_reason(error)}") from None
+        raise UsageError(f"--runner: {reason(error)}") from None
 
 
 def check_input(pattern: str) -> None:
@@ -78,7 +78,7 @@ def check_input(pattern: str) -> None:
             FileSystems.open(found[0].path).close()
             return
     except Exception as error:
-        raise UsageError(f"cannot read --input {pattern}: {_reason(error)}") from None
+        raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
     raise UsageError(f"--input {pattern} matches no file")
 
 
@@ -91,7 +91,7 @@ def check_output(folder: str) -> None:
         FileSystems.create(probe).close()
         FileSystems.delete([probe])
     except Exception as error:
-        raise UsageError(f"cannot write to --output {folder}: {_reason(error)}") from None
+        raise UsageError(f"cannot write to --output {folder}: {reason(error)}") from None
 
 
 def check_model(
@@ -100,6 +100,7 @@ def check_model(
     here: bool,
     api_key_env: str | None,
     api_key_secret: str | None = None,
+    api_key_file: str | None = None,
     **arguments: Any,
 ) -> None:
     """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
@@ -109,13 +110,15 @@ def check_model(
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
         raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
-    if not here or api_key_secret:
+    if not here or api_key_secret or api_key_file:
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
         if here and api_key_secret:
             check_secret_manager()
-        plan(model, question, os.environ, api_key=key, **arguments)
+        if here and api_key_file:
+            key = key_in_file(api_key_file)
+        plan(model, question, os.environ, stream=True, api_key=key, **arguments)
     except RitellmError as error:
         raise UsageError(error.message) from None
 
@@ -213,7 +216,14 @@ def _all_subclasses(cls: type) -> list[Any]:
     return [found for sub in subclasses for found in (sub, *_all_subclasses(sub))]
 
 
-def _reason(error: Exception) -> str:
+def positive(text: str) -> int:
+    """Return a whole number from 1; raises what argparse wants."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def reason(error: Exception) -> str:
     """Return the heart of a Beam filesystem error, on one line."""
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:

@@ -26,6 +26,11 @@ class Line(NamedTuple):
         """Where a reader finds it."""
         return f"{self.path}, line {self.number}"
 
+    @property
+    def key(self) -> str:
+        """Its place as elements carry it."""
+        return f"{self.path}:{self.number}"
+
 
 class RowError(ValueError):
     """A row that cannot be asked; the message says why."""
@@ -42,7 +47,7 @@ def parse(line: Line) -> Prompt | DeadLetter:
         row = _object(line.text)
         id = _id(row) or id
         row = _failed_row(row)
-        return Prompt(id, orjson.dumps(_request(row)).decode(), _dumps(row))
+        return Prompt(id, orjson.dumps(_request(row)).decode(), _dumps(row), line.key)
     except RowError as error:
         return unusable(id, line, type(error).__name__, str(error))
 
@@ -59,6 +64,7 @@ def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
         attempts=0,
         partial_text="",
         input=line.text if _is_json(line.text) else _dumps(line.text),
+        place=line.key,
     )
 
 
@@ -82,7 +88,7 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row that a line of `failed-*.jsonl` stands for, or `row` itself."""
-    if not {"error_type", "message", "input"} <= row.keys():
+    if not {"error_type", "message", "input"} <= row.keys() or row["error_type"] is None:
         return row
     held = row["input"]
     if not isinstance(held, dict):

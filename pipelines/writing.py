@@ -46,7 +46,10 @@ def completion_row(row: Completion) -> dict[str, Any]:
         "id": row.id,
         "text": row.text,
         "finish_reason": row.finish_reason,
+        "truncated": row.finish_reason == "length",
+        "shared": row.shared,
         "usage": completion.get("usage"),
+        "cost_usd": row.cost_usd,
         "timing": {
             "ttft": row.ttft,
             "inter_chunk_p50": row.inter_chunk_p50,
@@ -55,13 +58,21 @@ def completion_row(row: Completion) -> dict[str, Any]:
             "ended_at": row.ended_at,
         },
         "attempts": row.attempts,
+        "error_type": None,
+        "message": None,
+        "status_code": None,
+        "retryable": None,
         "completion": completion,
         "input": _loads(row.input),
     }
 
 
 def failed_row(letter: DeadLetter) -> dict[str, Any]:
-    """Return a dead letter as it is written; it can be given back as input."""
+    """Return a dead letter as it is written; it can be given back as input.
+
+    What a completion and a dead letter both have, they have under the same names.
+    """
+    untimed = {"ttft": None, "inter_chunk_p50": None, "inter_chunk_p95": None}
     return {
         "id": letter.id,
         "error_type": letter.error_type,
@@ -70,6 +81,9 @@ def failed_row(letter: DeadLetter) -> dict[str, Any]:
         "retryable": letter.retryable,
         "attempts": letter.attempts,
         "partial_text": letter.partial_text,
+        "usage": _loads(letter.usage),
+        "cost_usd": letter.cost_usd,
+        "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
         "input": _loads(letter.input),
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from fake_server import Stall, api_error, chat_events, stream
+from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
@@ -349,6 +349,20 @@ def test_another_model_or_parameter_is_another_question(job):
     job.run("--temperature", "0")
     job.run("--temperature", "0.5")
     assert len(job.server.requests) == 2
+
+
+def test_another_address_in_the_environment_is_another_question(job, fake_server, monkeypatch):
+    """The same model name at another server is another model."""
+    job.write({"id": "a", "prompt": "one"})
+    argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    argv += ["--model", "openai/m"]
+    with FakeServer() as other:
+        for server in (fake_server, other, fake_server):
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            assert job.call(argv) == 0
+        assert (len(fake_server.requests), len(other.requests)) == (1, 1)
+    assert job.run() == 0  # the same address, said on the command line
+    assert len(fake_server.requests) == 1
 
 
 def test_what_failed_is_asked_again(job):

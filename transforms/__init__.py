@@ -4,14 +4,17 @@ from transforms.assembling import AssembleCompletions, StreamChunkBuilder
 from transforms.clients import NewClient
 from transforms.completing import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.ledger import Caps, NewLedger
 
 __all__ = [
     "AssembleCompletions",
+    "Caps",
     "CompletePrompts",
     "Completion",
     "DeadLetter",
     "Delta",
     "NewClient",
+    "NewLedger",
     "Prompt",
     "StreamChunkBuilder",
     "StreamCompletions",

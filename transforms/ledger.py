@@ -176,6 +176,10 @@ class Ledger:
         self._accounts.settle(reservation, NOTHING)
         self._wake()
 
+    async def released(self, reservation: Reservation) -> None:
+        """Do what `release` does, off the event loop where that takes a server."""
+        await self._off_loop(self.release, reservation)
+
     def spent(self) -> Spent:
         """Return what was spent so far, by earlier runs too."""
         return self._accounts.spent()
@@ -201,7 +205,7 @@ class Ledger:
         if usd is None and self._caps.usd is not None:
             raise InvalidRequestError(
                 f"a cap in USD needs the price of {model!r}, which our table of {AS_OF} does not"
-                " have: give it in a file of prices, or cap the tokens"
+                " have: give it in a file (--prices), or cap the tokens (--max_total_tokens)"
             )
         return Spent(prompt_tokens + answer, usd or 0.0)
 
@@ -284,9 +288,16 @@ class NewLedger:
                 _opened[self] = ledger
             return ledger
 
+    def check(self, model: str) -> None:
+        """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
+        Ledger(self.caps, prices=self.prices).check(model)
+
     def _accounts(self, journal: Journal | None) -> Accounts:
         if self.redis is None:
             return LocalAccounts(NOTHING if journal is None else journal.spent())
         from transforms.ledger_redis import RedisAccounts
 
-        return RedisAccounts(self.redis, self.name)
+        accounts = RedisAccounts(self.redis, self.name)
+        if journal is not None:
+            accounts.raise_to(journal.spent())  # runs without a budget have spent, too
+        return accounts
