@@ -25,6 +25,7 @@ from pipelines.limits import (
     failure_limit,
     open_budget,
     prices,
+    too_many_failed,
     warn_of_each_process,
 )
 from pipelines.options import positive
@@ -247,7 +248,7 @@ def model_params(ours: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
+    """Run the job; return the exit status: 0 done, 1 nothing or too little completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
     cli.check_model(
@@ -285,7 +286,8 @@ def run(argv: Sequence[str]) -> int:
     cli.remove_older(ours.output, started)
     report = read_report(ours.output)
     print(summary(ours.output, report))
-    return 1 if report["failed"] and not report["completed"] else 0
+    failed = report["failed"] and not report["completed"]
+    return 1 if too_many_failed(ours, report) or failed else 0
 
 
 def _check_together(ours: argparse.Namespace, here: bool) -> NewJournal | None:

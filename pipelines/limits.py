@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.options import Parser, UsageError, positive, reason
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
-from transforms.failing import LEAST, FailureLimit
+from transforms.failing import LEAST, FailureLimit, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.open import job_name
 from transforms.ledger import Caps, NewLedger
@@ -115,6 +117,21 @@ def warn_of_each_process(new: NewLedger | None) -> None:
             " redis://HOST/DB it holds for all together",
             file=sys.stderr,
         )
+
+
+def too_many_failed(ours: argparse.Namespace, report: Mapping[str, Any]) -> bool:
+    """Return whether a job that is done is beyond --fail_above, and say so; see FailureLimit."""
+    errors = Counter(report["errors"])
+    unasked = errors.pop("BudgetExceeded", 0)
+    rows = report["rows"] - report["replayed"] - report["shared"] - unasked
+    if ours.fail_above is None or errors.total() <= ours.fail_above * rows:
+        return False
+    print(
+        f"batch_complete: {errors.total():,} of {rows:,} rows failed, more than"
+        f" {ours.fail_above:g}: {reasons(errors)}",
+        file=sys.stderr,
+    )
+    return True
 
 
 def failure_limit(ours: argparse.Namespace) -> FailureLimit | None:

@@ -120,7 +120,12 @@ def check_model(
             key = key_in_file(api_key_file)
         plan(model, question, os.environ, stream=True, api_key=key, **arguments)
     except RitellmError as error:
-        raise UsageError(error.message) from None
+        raise UsageError(_in_flags(error.message)) from None
+
+
+def _in_flags(message: str) -> str:
+    """Return what is said to callers of `completion` as users of the program know it."""
+    return message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
 
 
 def is_launched_here(model: str) -> bool:

@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindows
 
-from pipelines.writing import to_json
+from pipelines.writing import to_json, write_whole
 from transforms.elements import Completion, DeadLetter
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, json TEXT)"
@@ -93,11 +93,8 @@ class _SortFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, _: None, count: int) -> Iterator[str]:
         if count:
-            unfinished = f"{self._path}.unfinished"
-            with FileSystems.create(unfinished, mime_type="text/plain") as file:
-                for text in _sorted_lines(self._spool):
-                    file.write(text.encode() + b"\n")
-            _replace(unfinished, self._path)
+            lines = (text.encode() + b"\n" for text in _sorted_lines(self._spool))
+            write_whole(self._path, lines, "text/plain")
             yield self._path
 
 
@@ -105,12 +102,3 @@ def _sorted_lines(spool: str) -> Iterator[str]:
     with closing(sqlite3.connect(spool)) as db:
         for (text,) in db.execute("SELECT json FROM lines ORDER BY path, line"):
             yield text
-
-
-def _replace(unfinished: str, path: str) -> None:
-    if "://" not in path:
-        os.replace(unfinished, path)
-        return
-    if FileSystems.exists(path):  # of an earlier run; elsewhere a rename replaces nothing
-        FileSystems.delete([path])
-    FileSystems.rename([unfinished], [path])

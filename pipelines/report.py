@@ -8,8 +8,8 @@ from typing import Any
 
 import apache_beam as beam
 import orjson
-from apache_beam.io.filesystems import FileSystems
 
+from pipelines.writing import write_whole
 from ritellm.timing import Quantiles
 from transforms.elements import Completion, DeadLetter
 
@@ -172,6 +172,6 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
     def process(self, _: None, *sums: Totals) -> Iterator[str]:
         total = SumTotals().merge_accumulators(sums)
         report = {**self._facts, **total.as_dict()}
-        with FileSystems.create(self._path, mime_type="application/json") as file:
-            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+        text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
+        write_whole(self._path, [text], "application/json")
         yield self._path

@@ -63,7 +63,7 @@ def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
         retryable=False,
         attempts=0,
         partial_text="",
-        input=line.text if _is_json(line.text) else _dumps(line.text),
+        input=_row_in(line.text),
         place=line.key,
     )
 
@@ -88,7 +88,7 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row that a line of `failed-*.jsonl` stands for, or `row` itself."""
-    if not {"error_type", "message", "input"} <= row.keys() or row["error_type"] is None:
+    if not _is_failed(row):
         return row
     held = row["input"]
     if not isinstance(held, dict):
@@ -122,12 +122,19 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "null" if value is None else "a number")
 
 
-def _is_json(text: str) -> bool:
+def _is_failed(row: Any) -> bool:
+    """Return whether `row` is a line of `failed-*.jsonl`."""
+    known = isinstance(row, dict) and {"error_type", "message", "input"} <= row.keys()
+    return known and row["error_type"] is not None
+
+
+def _row_in(text: str) -> str:
+    """Return the JSON of the row that a line stands for, as it first came."""
     try:
-        orjson.loads(text)
+        row = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return False
-    return True
+        return _dumps(text)
+    return _dumps(row["input"]) if _is_failed(row) else text
 
 
 def _dumps(value: Any) -> str:

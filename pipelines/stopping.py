@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pipelines.options import UsageError
+from transforms.failing import TooManyFailures
 
 INTERRUPTED = 130
 
@@ -42,7 +43,8 @@ class Interrupt:
             handler.removeFilter(self._is_news)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
-        return not self.asked
+        cause = record.exc_info[1] if record.exc_info else None
+        return not self.asked and not isinstance(cause, TooManyFailures)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -63,6 +65,8 @@ def run_program(name: str, run: Callable[[], int], after_interrupt: Callable[[],
             status = run()
         except UsageError as error:
             status = _last_words(f"{name}: {error}", 2)
+        except TooManyFailures as error:
+            status = _last_words(f"{name}: stopped early: {_bare(error)}; {after_interrupt()}", 1)
         except (Exception, KeyboardInterrupt) as error:
             if interrupt.asked or isinstance(error, KeyboardInterrupt):
                 status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
@@ -83,6 +87,11 @@ def _set_up_logging() -> None:
 def _last_words(line: str, status: int) -> int:
     print(line, file=sys.stderr, flush=True)
     return status
+
+
+def _bare(error: BaseException) -> str:
+    """Return the message, without Beam's note of where."""
+    return " ".join(str(error).split()).partition(" [while running")[0]
 
 
 def _heart(error: BaseException) -> str:

@@ -67,7 +67,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
         + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
     )
     if cost := report["cost_usd"]:
-        yield f"cost: ${cost:,.4f} by list prices"
+        yield f"cost: ${cost:,.{4 if cost >= 0.01 else 6}f} by list prices"
     elif cost is None:
         yield f"cost: not known, for {report['model']} has no price (--prices)"
     if ttft["p50"] is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +12,20 @@ from apache_beam.io import WriteToText
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.elements import Completion, DeadLetter, Delta
+
+
+def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
+    """Write a file that appears when it is whole, and replaces the one of an earlier run."""
+    unfinished = f"{path}.unfinished"
+    with FileSystems.create(unfinished, mime_type) as file:
+        for piece in pieces:
+            file.write(piece)
+    if "://" not in path:
+        os.replace(unfinished, path)
+        return
+    if FileSystems.exists(path):  # elsewhere a rename replaces nothing
+        FileSystems.delete([path])
+    FileSystems.rename([unfinished], [path])
 
 
 class WriteLines(beam.PTransform):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
@@ -24,37 +25,6 @@ ROOT = Path(__file__).parent.parent
 def job(fake_server, tmp_path, capsys):
     """Run the program on lines of input; returns its outcome."""
     return Job(fake_server, tmp_path, capsys)
-
-
-class Job:
-    def __init__(self, server, folder, capsys):
-        self.server, self.folder, self.capsys = server, folder, capsys
-        self.out = folder / "out"
-
-    def write(self, *lines, name="in.jsonl"):
-        text = "\n".join(x if isinstance(x, str) else orjson.dumps(x).decode() for x in lines)
-        (self.folder / name).write_text(text + "\n", encoding="utf-8")
-        return self
-
-    def run(self, *flags, input="in.jsonl"):
-        argv = ["--input", str(self.folder / input), "--output", str(self.out)]
-        argv += ["--model", "openai/m", "--base_url", self.server.base_url, *flags]
-        return self.call(argv)
-
-    def call(self, argv):
-        with pytest.raises(SystemExit) as exited:
-            main(argv)
-        self.printed = self.capsys.readouterr()
-        return exited.value.code
-
-    def rows(self, name):
-        files = sorted(self.out.glob(f"{name}-*.jsonl"))
-        lines = [line for file in files for line in file.read_bytes().splitlines()]
-        return {row["id"]: row for row in map(orjson.loads, lines)}
-
-    @property
-    def report(self):
-        return orjson.loads((self.out / "report.json").read_bytes())
 
 
 def test_every_row_has_one_outcome_that_carries_its_input(job):
@@ -98,6 +68,9 @@ def test_a_refused_row_says_all_that_is_known(job):
         "retryable": False,
         "attempts": 1,
         "partial_text": "",
+        "usage": None,
+        "cost_usd": None,
+        "timing": job.rows("failed")["a"]["timing"],
         "input": {"id": "a", "prompt": "x"},
     }
 

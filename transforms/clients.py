@@ -85,7 +85,7 @@ def key_in_file(path: str) -> str:
     except UnicodeDecodeError:
         raise AuthenticationError(f"no key: the file {path} holds no text") from None
     except Exception as error:  # Beam's filesystems raise what they like
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise AuthenticationError(f"no key: cannot read {path} here: {reason}") from None
     if not key:
         raise AuthenticationError(f"no key: the file {path} is empty")

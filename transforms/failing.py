@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
@@ -97,10 +98,12 @@ class Counts:
                 )
 
 
-def reasons(errors: Counter[str], examples: dict[str, str], most: int = 3) -> str:
-    """Return the commonest errors in one line, each with its number and an example."""
-    return "; ".join(
-        f"{count:,} x {name} ({_short(examples.get(name, ''))})"
+def reasons(
+    errors: Counter[str], examples: Mapping[str, str] = MappingProxyType({}), most: int = 3
+) -> str:
+    """Return the commonest errors in one line, each with its number, and an example if known."""
+    return ", ".join(
+        f"{count:,} x {name}" + (f" ({_short(examples[name])})" if name in examples else "")
         for name, count in errors.most_common(most)
     )
 
