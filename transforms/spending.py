@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ritellm.errors import RitellmError
+from transforms.estimating import estimate
 from transforms.journal.base import NOTHING, Journal, Spent
-from transforms.ledger import Ledger, Reservation, estimate
+from transforms.ledger import Ledger, Reservation
 
 
 class Bill:
