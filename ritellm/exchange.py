@@ -177,13 +177,14 @@ class Exchange:
         return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
     def _numbered(self, chunks: list[Chunk]) -> list[Chunk]:
-        total, attempt = self.sum, self.attempt
+        attempt, add, seq = self.attempt, self.sum.add, self.sum.count
         for chunk in chunks:
             if not chunk.get("choices"):
                 chunk["choices"] = NoChoices()
             set_attempt(chunk, attempt)
-            set_seq(chunk, total.count)
-            total.add(chunk)
+            set_seq(chunk, seq)
+            seq += 1
+            add(chunk)
         return chunks
 
     def _truncated(self) -> StreamTruncatedError:
