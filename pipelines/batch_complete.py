@@ -265,6 +265,7 @@ def run(argv: Sequence[str]) -> int:
     new_budget = budget(ours, new_journal)
     prices(ours.prices)
     cli.check_input(ours.input)
+    cli.check_apart(ours.input, ours.output)
     cli.check_output(ours.output)
     p = cli.new_pipeline(beam_options)
     launched = cli.is_launched_here(ours.model)

@@ -82,6 +82,23 @@ def check_input(pattern: str) -> None:
     raise UsageError(f"--input {pattern} matches no file")
 
 
+def check_apart(pattern: str, folder: str) -> None:
+    """Raise UsageError if `pattern` matches what a run that writes to `folder` would replace."""
+    for name in ("completions", "failed", "deltas"):
+        outputs = _place(FileSystems.join(folder, f"{name}-"))
+        for file in FileSystems.match([pattern])[0].metadata_list:
+            path = _place(file.path)
+            if path.startswith(outputs) and "/" not in path[len(outputs) :]:
+                raise UsageError(
+                    f"{file.path} is an output of --output {folder}, which this run would replace:"
+                    " take another --output (the first command again asks failed rows again, too)"
+                )
+
+
+def _place(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
 def check_output(folder: str) -> None:
     """Make the output folder; raise UsageError if nothing can be written there."""
     probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")

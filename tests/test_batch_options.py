@@ -69,6 +69,16 @@ def test_rows_that_fail_again_and_again_keep_the_row_that_first_came(job):
     }
 
 
+def test_a_run_does_not_replace_its_own_input(job):
+    job.server.script = lambda r: api_error(400)
+    job.write({"id": "a", "prompt": "x"})
+    job.run()
+    before = sorted(job.out.iterdir())
+    assert job.run(input="out/failed-*.jsonl") == 2
+    assert "which this run would replace: take another --output" in job.printed.err
+    assert sorted(job.out.iterdir()) == before
+
+
 def test_completions_that_are_given_back_as_input_are_no_failed_rows(job):
     job.write({"id": "a", "prompt": "x"})
     job.run()
