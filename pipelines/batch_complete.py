@@ -25,6 +25,7 @@ from pipelines.limits import (
     failure_limit,
     open_budget,
     prices,
+    say_what_is_spent,
     too_many_failed,
     warn_of_each_process,
 )
@@ -272,7 +273,7 @@ def run(argv: Sequence[str]) -> int:
     ours.max_in_flight = ours.max_in_flight or (4 if launched else 64)
     # Held here, it is opened before anything is sent, and by this run alone.
     journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
-    kept = open_budget(new_budget, journal) if here else None
+    ledger = open_budget(new_budget, journal) if here else None
     if here and launched and (journal is None or journal.spent() == Spent()):
         cli.start_model(ours.model)  # else the first row that the journal has not starts it
     started = time.time()
@@ -283,10 +284,10 @@ def run(argv: Sequence[str]) -> int:
         return 0
     with ProgressLine(cli.count_rows(ours.input)):
         p.run().wait_until_finish()
-    del journal, kept
     cli.remove_older(ours.output, started)
     report = read_report(ours.output)
     print(summary(ours.output, report))
+    say_what_is_spent(new_budget, ledger, journal)
     failed = report["failed"] and not report["completed"]
     return 1 if too_many_failed(ours, report) or failed else 0
 

@@ -16,7 +16,7 @@ from ritellm.prices import AS_OF, PRICES, Price, parse_prices
 from transforms.failing import LEAST, FailureLimit, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.open import job_name
-from transforms.ledger import Caps, NewLedger
+from transforms.ledger import Caps, Ledger, NewLedger
 
 
 def add_limits(made: Parser) -> None:
@@ -101,12 +101,22 @@ def budget(ours: argparse.Namespace, journal: NewJournal | None) -> NewLedger | 
     return new
 
 
-def open_budget(new: NewLedger | None, journal: Journal | None) -> object:
+def open_budget(new: NewLedger | None, journal: Journal | None) -> Ledger | None:
     """Return this process's ledger, to be kept; raises UsageError if it cannot be had."""
     try:
         return None if new is None else new(journal)
     except JournalError as error:
         raise UsageError(f"--max_cost_usd, --max_total_tokens: {error}") from None
+
+
+def say_what_is_spent(
+    new: NewLedger | None, ledger: Ledger | None, journal: Journal | None
+) -> None:
+    """Print how much of the budget all runs have used."""
+    if new is not None and ledger is not None:
+        known = [ledger.spent()] + ([journal.spent()] if journal is not None else [])
+        spent = max(known, key=lambda each: each.tokens)  # other processes tell the journal only
+        print(f"{'budget:':<13}{spent} of {new.caps} spent by all runs")
 
 
 def warn_of_each_process(new: NewLedger | None) -> None:

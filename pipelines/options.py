@@ -201,6 +201,8 @@ def remove_unfinished(folder: str) -> None:
     """Delete what a job that was stopped has left half written in a local `folder`."""
     for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
         shutil.rmtree(path, ignore_errors=True)
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.unfinished")):
+        os.remove(path)
 
 
 def _is_plain(path: str) -> bool:

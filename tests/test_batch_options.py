@@ -12,6 +12,7 @@ from batch_job import Job
 from fake_server import Reset, Wait, api_error, chat_events, chat_stream, echo, stream
 from redis_server import running
 
+from pipelines.stopping import run_program
 from transforms import NewClient
 
 MODEL = "openai/gpt-4o-mini"
@@ -264,6 +265,24 @@ def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_goes_o
     assert job.run("--fail_above", "0.2") == 0
     assert len(job.rows("completions")) == 400
     assert job.report["replayed"] + len(job.server.requests) == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("transforms.failing.TooManyFailures", "job: stopped early: 3 of 4 failed; tidied up"),
+        ("OSError", "job: the job failed: OSError: 3 of 4 failed"),
+    ],
+)
+def test_what_beam_tells_of_other_workers_ends_in_the_same_last_line(capsys, name, words):
+    def run():
+        trace = "Traceback (most recent call last):\n  File x, line 3\n"
+        raise RuntimeError(f"{trace}{name}: 3 of 4 failed [while running 'Watch']\n")
+
+    with pytest.raises(SystemExit) as exited:
+        run_program("job", run, lambda: "tidied up")
+    assert exited.value.code == 1
+    assert capsys.readouterr().err == f"{words}\n"
 
 
 def test_a_small_job_beyond_its_share_of_failures_is_written_and_is_no_success(job):

@@ -4,6 +4,7 @@ from transforms.assembling import AssembleCompletions, StreamChunkBuilder
 from transforms.clients import NewClient
 from transforms.completing import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.failing import FailureLimit, StopAbove
 from transforms.ledger import Caps, NewLedger
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "Completion",
     "DeadLetter",
     "Delta",
+    "FailureLimit",
     "NewClient",
     "NewLedger",
     "Prompt",
+    "StopAbove",
     "StreamChunkBuilder",
     "StreamCompletions",
 ]

@@ -56,7 +56,10 @@ def resolve(
 
 def address_in(environ: Mapping[str, str], model: str) -> str | None:
     """Return the address that `environ` names for `model`'s provider, or None for its own."""
-    return first_set(environ, url_variables(split_model(model)[0]))
+    try:
+        return first_set(environ, url_variables(split_model(model)[0]))
+    except InvalidRequestError:  # nobody's model has no address
+        return None
 
 
 def _is_address(url: str) -> bool:
