@@ -78,7 +78,7 @@ class AsyncClient:
         arguments = {**self._defaults, **arguments}
         now = asyncio.get_running_loop().time()
         asked = plan(model, messages, os.environ, stream=stream, **arguments)
-        call = Call(replace(asked, gate=self.gate), now)
+        call = Call(asked if self.gate is None else replace(asked, gate=self.gate), now)
         opened = await AsyncStream(self._http, call).open()
         return opened if stream else await opened.read()
 
@@ -122,7 +122,8 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
-        async for _ in self:
+        self._call.watched = self._call.current.watched = False
+        async for _ in self._batches:
             pass
         return self.completion
 
@@ -191,8 +192,9 @@ async def _attempt(
             watchdog.rest()
             if chunks := call.receive_eof(now()):
                 yield chunks
-            watchdog.drain(DRAIN_SECONDS)
-            await _drain(body)
+            if not body.ended:
+                watchdog.drain(DRAIN_SECONDS)
+                await _drain(body)
     except FAILURES as error:
         exchange.receive_failure(as_ritellm_error(error, call))
     except asyncio.CancelledError:

@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self.on_body = self._pieces.append  # what the parser calls most often: no frame for it
         self._waiting = 0  # bytes that have come since the last `read`
         self._paused = False
-        self._begun = self._ended = False
+        self._begun = self.ended = False
         self._keeps = False  # the server will take another request
         self._error: Exception | None = None
         self.closed = False
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers = Headers()
         self._pieces.clear()
-        self._begun = self._ended = self._keeps = False
+        self._begun = self.ended = self._keeps = False
         self.served += 1
         self.transport.write(request)
         while not self._begun:
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
     async def read(self) -> bytes:
         """Return what has come of the body, as soon as something has; at its end nothing."""
         while not self._pieces:
-            if self._ended:
+            if self.ended:
                 return b""
             self._raise()
             if self._paused:
@@ -152,13 +152,18 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Leave what comes to the kernel until the next `read`."""
-        if not self._paused and not self._ended:
+        if not self._paused and not self.ended:
             self._pause(True)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether the response has been read to its end."""
+        return self.ended and not self._pieces
+
+    @property
     def reusable(self) -> bool:
-        """Whether the response has been read to its end, and another may follow."""
-        return self._keeps and not self._pieces and not self.closed
+        """Whether another request may follow the one that has been answered."""
+        return self._keeps and self.exhausted and not self.closed
 
     def _pause(self, on: bool) -> None:
         self._paused = on
@@ -188,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`; the callbacks below keep what it holds."""
-        if self._parser is None or self._ended:
+        if self._parser is None or self.ended:
             self.transport.abort()  # nobody has asked anything
             return
         try:
@@ -206,8 +211,8 @@ class Connection(asyncio.Protocol):
         self.closed = True
         delimited = "content-length" in self._headers or "transfer-encoding" in self._headers
         if self._begun and not delimited and exc is None:
-            self._ended = True
-        elif not self._ended and self._error is None:
+            self.ended = True
+        elif not self.ended and self._error is None:
             what = str(exc) if exc else "the server closed it" + " half-way" * self._begun
             self._error = httpx.RemoteProtocolError(what)
         self._wake()
@@ -226,7 +231,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Note the end, but for that of an interim response."""
         if self._begun:
-            self._ended = True
+            self.ended = True
             self._keeps = self._parser.should_keep_alive()
         else:
             self._headers = Headers()
@@ -246,6 +251,11 @@ class Body(httpx.AsyncByteStream):
         if self.gathers:
             self._connection.pause()
         return data
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to read."""
+        return self._connection.exhausted
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():

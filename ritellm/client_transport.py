@@ -78,6 +78,8 @@ def _is_fast_installed() -> bool:
 class Reader:
     """The pieces of a body as they come off the network, decompressed if need be."""
 
+    ended = False  # whether there is nothing left to read, as far as is known
+
     def __init__(self, response: AsyncResponse) -> None:
         self._body: AsyncIterator[bytes] = _body_of(response)
 

@@ -74,6 +74,7 @@ class Exchange:
         self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: _Body | None = None
+        self.watched = True  # somebody takes the chunks: else they need not be put together
         self._held: list[Chunk] = []  # too few yet to be delivered as one
         self.undelivered = taken_up.undelivered if taken_up else []
 
@@ -158,7 +159,7 @@ class Exchange:
             self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
         if self._taken_up:
             chunks = self._taken_up.join(chunks)
-        if self._request.buffer != _UNBUFFERED:
+        if self._request.buffer != _UNBUFFERED and self.watched:
             last = last or self.done or self.error is not None
             chunks = self._merged(chunks, hold and not last, last)
         numbered = self._numbered(chunks)
