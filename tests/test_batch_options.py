@@ -62,31 +62,19 @@ def test_rows_that_fail_again_and_again_keep_the_row_that_first_came(job):
     job.run()
     first = job.rows("failed")
     again = Job(job.server, job.folder, job.capsys)
-    for folder in ("again", "once more"):
-        source, again.out = again.out, job.folder / folder
-        again.run(input=f"{source.name}/failed-*.jsonl")
+    again.out = job.folder / "again"
+    again.run(input="out/failed-*.jsonl")
     assert {id: row["input"] for id, row in again.rows("failed").items()} == {
         id: row["input"] for id, row in first.items()
     }
 
 
 def test_a_run_does_not_replace_its_own_input(job):
-    job.server.script = lambda r: api_error(400)
-    job.write({"id": "a", "prompt": "x"})
-    job.run()
-    before = sorted(job.out.iterdir())
+    job.out.mkdir()
+    job.write({"id": "a", "prompt": "x"}, name="out/failed-calls-00000-of-00001.jsonl")
     assert job.run(input="out/failed-*.jsonl") == 2
     assert "which this run would replace: take another --output" in job.printed.err
-    assert sorted(job.out.iterdir()) == before
-
-
-def test_completions_that_are_given_back_as_input_are_no_failed_rows(job):
-    job.write({"id": "a", "prompt": "x"})
-    job.run()
-    again = Job(job.server, job.folder, job.capsys)
-    again.out = job.folder / "again"
-    assert again.run(input="out/completions-*.jsonl") == 1
-    assert "no 'prompt' and no 'messages'" in again.rows("failed")["a"]["message"]
+    assert len(list(job.out.iterdir())) == 1
 
 
 # --- What it costs ------------------------------------------------------------------------------
