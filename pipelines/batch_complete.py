@@ -18,6 +18,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines import bigquery
 from pipelines import options as cli
 from pipelines.limits import (
     add_limits,
@@ -74,13 +75,20 @@ def parser() -> cli.Parser:
         required=True,
         metavar="PATTERN",
         help="JSON lines with 'prompt' or 'messages', and an optional 'id'; any Beam filesystem,"
-        " globs, gzip",
+        " globs, gzip; or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
     made.add_argument(
         "--output",
         required=True,
         metavar="FOLDER",
         help="gets completions-*.jsonl, failed-*.jsonl and report.json",
+    )
+    made.add_argument(
+        "--output_table",
+        type=_table,
+        metavar="PROJECT:DATASET.TABLE",
+        help="a table of BigQuery that gets the completions, in place of completions-*.jsonl and of"
+        " what was in it",
     )
     _add_model_options(made)
     made.add_argument(
@@ -176,6 +184,13 @@ def _add_model_options(made: cli.Parser) -> None:
     model.add_argument("--temperature", type=float, metavar="T")
 
 
+def _table(text: str) -> str:
+    try:
+        return str(bigquery.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _secret_version(text: str) -> str:
     if not re.fullmatch(r"projects/[^/\s]+/secrets/[\w-]+/versions/[\w-]+", text):
         form = "projects/P/secrets/S/versions/V"
@@ -234,10 +249,15 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         }
     write = WriteInOrder if ours.keep_order else WriteLines
     for name, rows in outcomes.items():
-        rows | f"Write{name}" >> write(ours.output, _FILES[name])
+        if name == "Completions" and ours.output_table:
+            rows | "WriteTable" >> bigquery.WriteTable(bigquery.parse(ours.output_table))
+        else:
+            rows | f"Write{name}" >> write(ours.output, _FILES[name])
     if ours.emit_deltas:
         done.deltas | "WriteDeltas" >> WriteLines(ours.output, "deltas")
     facts = {"model": ours.model, "input": ours.input, "params": model_params(ours)}
+    if ours.output_table:
+        facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
     outcomes | "WriteReport" >> WriteReport(path, facts)
 
@@ -265,8 +285,10 @@ def run(argv: Sequence[str]) -> int:
     new_journal = _check_together(ours, here)
     new_budget = budget(ours, new_journal)
     prices(ours.prices)
+    cli.check_temp(beam_options, ours)
     cli.check_input(ours.input)
     cli.check_apart(ours.input, ours.output)
+    cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
     p = cli.new_pipeline(beam_options)
     launched = cli.is_launched_here(ours.model)
@@ -299,6 +321,8 @@ def _check_together(ours: argparse.Namespace, here: bool) -> NewJournal | None:
             "--keep_order puts rows in order on one machine's disk: many workers write many files,"
             " whose rows have ids to sort by"
         )
+    if ours.keep_order and (ours.output_table or ours.input.startswith(bigquery.PREFIX)):
+        raise cli.UsageError("--keep_order is for files: a table has no order")
     if ours.dedupe and ours.journal == "none":
         raise cli.UsageError(
             "--dedupe looks equal requests up in the journal: not with --journal none"

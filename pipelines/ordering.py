@@ -21,9 +21,9 @@ from apache_beam.transforms.window import GlobalWindows
 from pipelines.writing import to_json, write_whole
 from transforms.elements import Completion, DeadLetter
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, json TEXT)"
-_UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS by_place ON lines (path, line)"
-_INSERT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?)"  # a bundle that is repeated replaces
+_SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, id TEXT, json TEXT)"
+_UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS by_place ON lines (path, line, id)"
+_INSERT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)"  # a bundle that is repeated replaces
 
 
 class WriteInOrder(beam.PTransform):  # type: ignore[misc]
@@ -75,7 +75,7 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
         if outcome.place is None:
             raise ValueError(f"row {outcome.id!r} has no place: it was not read by ReadPrompts")
         path, _, line = outcome.place.rpartition(":")
-        self._db.execute(_INSERT, (path, int(line), to_json(outcome)))
+        self._db.execute(_INSERT, (path, int(line), outcome.id, to_json(outcome)))
         self._db.commit()  # other threads put down, too
         self._count += 1
 
@@ -100,5 +100,5 @@ class _SortFn(beam.DoFn):  # type: ignore[misc]
 
 def _sorted_lines(spool: str) -> Iterator[str]:
     with closing(sqlite3.connect(spool)) as db:
-        for (text,) in db.execute("SELECT json FROM lines ORDER BY path, line"):
+        for (text,) in db.execute("SELECT json FROM lines ORDER BY path, line, id"):
             yield text

@@ -14,7 +14,10 @@ _ROW_PARAMS = ("max_tokens", "temperature", "stop", "seed", "top_p", "response_f
 
 
 class Line(NamedTuple):
-    """One line of one file. `name` is the file's, short enough to make an id of."""
+    """One line of one file. `name` is the file's, short enough to make an id of.
+
+    A row of a table has no `number`: it is 0, and `name` is the row's.
+    """
 
     path: str
     name: str
@@ -24,7 +27,12 @@ class Line(NamedTuple):
     @property
     def place(self) -> str:
         """Where a reader finds it."""
-        return f"{self.path}, line {self.number}"
+        return f"{self.path}, " + (f"line {self.number}" if self.number else f"row {self.name}")
+
+    @property
+    def id(self) -> str:
+        """What the row is called if it does not say so itself."""
+        return f"{self.name}:{self.number}" if self.number else self.name
 
     @property
     def key(self) -> str:
@@ -42,7 +50,7 @@ def parse(line: Line) -> Prompt | DeadLetter:
     `id` or `custom_id` names it, else file and line do. A line of `failed-*.jsonl` is asked again
     as the row that it holds.
     """
-    id = f"{line.name}:{line.number}"
+    id = line.id
     try:
         row = _object(line.text)
         id = _id(row) or id

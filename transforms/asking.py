@@ -21,6 +21,7 @@ from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
+from transforms.inbox import Inbox
 from transforms.sharing import Sharing, copy_for
 from transforms.spending import Bill, budgeted
 
@@ -156,11 +157,10 @@ class Ask:
         stream = await self._open(client, prompt)
         try:
             batches = stream.batches()
-            first = await batches.__anext__()
             if not self.deltas:
-                async for _ in batches:
-                    pass
-            return Begun(stream, first, batches)
+                await stream.read()
+                return Begun(stream, [], batches)
+            return Begun(stream, await batches.__anext__(), batches)
         except BaseException:
             await stream.aclose()
             raise
@@ -182,7 +182,8 @@ class Ask:
             return
         if (key := self._key(prompt)) is not None:
             value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
-            await asyncio.wrap_future(means.journal.record(key, value, spent))
+            inbox = Inbox.of(asyncio.get_running_loop())
+            await inbox.result(means.journal.record(key, value, spent))
 
     async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
         """Return the answer that the journal has to an equal request."""
