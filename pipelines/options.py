@@ -20,7 +20,7 @@ from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret, key_in_secret
+from transforms.clients import check_secret, key_in_file, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
@@ -68,7 +68,7 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"--runner: {_reason(error)}") from None
+        raise UsageError(f"--runner: {reason(error)}") from None
 
 
 def check_input(pattern: str) -> None:
@@ -82,7 +82,7 @@ def check_input(pattern: str) -> None:
             FileSystems.open(found[0].path).close()
             return
     except Exception as error:
-        raise UsageError(f"cannot read --input {pattern}: {_reason(error)}") from None
+        raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
     raise UsageError(f"--input {pattern} matches no file")
 
 
@@ -110,6 +110,25 @@ def check_temp(options: PipelineOptions, ours: argparse.Namespace) -> None:
         )
 
 
+def check_apart(pattern: str, folder: str) -> None:
+    """Raise UsageError if `pattern` matches what a run that writes to `folder` would replace."""
+    if pattern.startswith(bigquery.PREFIX):
+        return
+    for name in ("completions", "failed", "deltas"):
+        outputs = _place(FileSystems.join(folder, f"{name}-"))
+        for file in FileSystems.match([pattern])[0].metadata_list:
+            path = _place(file.path)
+            if path.startswith(outputs) and "/" not in path[len(outputs) :]:
+                raise UsageError(
+                    f"{file.path} is an output of --output {folder}, which this run would replace:"
+                    " take another --output (the first command again asks failed rows again, too)"
+                )
+
+
+def _place(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
+
+
 def check_output(folder: str) -> None:
     """Make the output folder; raise UsageError if nothing can be written there."""
     probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")
@@ -119,7 +138,7 @@ def check_output(folder: str) -> None:
         FileSystems.create(probe).close()
         FileSystems.delete([probe])
     except Exception as error:
-        raise UsageError(f"cannot write to --output {folder}: {_reason(error)}") from None
+        raise UsageError(f"cannot write to --output {folder}: {reason(error)}") from None
 
 
 def check_model(
@@ -128,6 +147,7 @@ def check_model(
     here: bool,
     api_key_env: str | None,
     api_key_secret: str | None = None,
+    api_key_file: str | None = None,
     **arguments: Any,
 ) -> None:
     """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
@@ -137,16 +157,23 @@ def check_model(
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
         raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
-    if not here or api_key_secret:
+    if not here or api_key_secret or api_key_file:
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
-        plan(model, question, os.environ, api_key=key, **arguments)
+        if here and api_key_file:
+            key = key_in_file(api_key_file)
+        plan(model, question, os.environ, stream=True, api_key=key, **arguments)
         if api_key_secret:
             check = key_in_secret if here else check_secret
             check(api_key_secret)
     except RitellmError as error:
-        raise UsageError(error.message) from None
+        raise UsageError(_in_flags(error.message)) from None
+
+
+def _in_flags(message: str) -> str:
+    """Return what is said to callers of `completion` as users of the program know it."""
+    return message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
 
 
 def is_launched_here(model: str) -> bool:
@@ -207,6 +234,8 @@ def remove_unfinished(folder: str) -> None:
     """Delete what a job that was stopped has left half written in a local `folder`."""
     for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
         shutil.rmtree(path, ignore_errors=True)
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.unfinished")):
+        os.remove(path)
 
 
 def _is_plain(path: str) -> bool:
@@ -244,7 +273,14 @@ def _all_subclasses(cls: type) -> list[Any]:
     return [found for sub in subclasses for found in (sub, *_all_subclasses(sub))]
 
 
-def _reason(error: Exception) -> str:
+def positive(text: str) -> int:
+    """Return a whole number from 1; raises what argparse wants."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def reason(error: Exception) -> str:
     """Return the heart of a Beam filesystem error, on one line."""
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from fake_server import Stall, api_error, chat_events, stream
+from batch_job import Job
+from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
@@ -24,37 +25,6 @@ ROOT = Path(__file__).parent.parent
 def job(fake_server, tmp_path, capsys):
     """Run the program on lines of input; returns its outcome."""
     return Job(fake_server, tmp_path, capsys)
-
-
-class Job:
-    def __init__(self, server, folder, capsys):
-        self.server, self.folder, self.capsys = server, folder, capsys
-        self.out = folder / "out"
-
-    def write(self, *lines, name="in.jsonl"):
-        text = "\n".join(x if isinstance(x, str) else orjson.dumps(x).decode() for x in lines)
-        (self.folder / name).write_text(text + "\n", encoding="utf-8")
-        return self
-
-    def run(self, *flags, input="in.jsonl"):
-        argv = ["--input", str(self.folder / input), "--output", str(self.out)]
-        argv += ["--model", "openai/m", "--base_url", self.server.base_url, *flags]
-        return self.call(argv)
-
-    def call(self, argv):
-        with pytest.raises(SystemExit) as exited:
-            main(argv)
-        self.printed = self.capsys.readouterr()
-        return exited.value.code
-
-    def rows(self, name):
-        files = sorted(self.out.glob(f"{name}-*.jsonl"))
-        lines = [line for file in files for line in file.read_bytes().splitlines()]
-        return {row["id"]: row for row in map(orjson.loads, lines)}
-
-    @property
-    def report(self):
-        return orjson.loads((self.out / "report.json").read_bytes())
 
 
 def test_every_row_has_one_outcome_that_carries_its_input(job):
@@ -98,6 +68,9 @@ def test_a_refused_row_says_all_that_is_known(job):
         "retryable": False,
         "attempts": 1,
         "partial_text": "",
+        "usage": None,
+        "cost_usd": None,
+        "timing": job.rows("failed")["a"]["timing"],
         "input": {"id": "a", "prompt": "x"},
     }
 
@@ -349,6 +322,20 @@ def test_another_model_or_parameter_is_another_question(job):
     job.run("--temperature", "0")
     job.run("--temperature", "0.5")
     assert len(job.server.requests) == 2
+
+
+def test_another_address_in_the_environment_is_another_question(job, fake_server, monkeypatch):
+    """The same model name at another server is another model."""
+    job.write({"id": "a", "prompt": "one"})
+    argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    argv += ["--model", "openai/m"]
+    with FakeServer() as other:
+        for server in (fake_server, other, fake_server):
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            assert job.call(argv) == 0
+        assert (len(fake_server.requests), len(other.requests)) == (1, 1)
+    assert job.run() == 0  # the same address, said on the command line
+    assert len(fake_server.requests) == 1
 
 
 def test_what_failed_is_asked_again(job):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import batch_complete, bigquery
-from pipelines.options import UsageError
+from pipelines.limits import dollars, share
+from pipelines.options import UsageError, positive
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "templates" / "batch_complete"
@@ -22,7 +23,7 @@ PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters
 OPTIONS = {
     action.option_strings[0].removeprefix("--"): action
     for action in batch_complete.parser()._actions
-    if action.dest != "help"
+    if action.dest not in {"help", "keep_order"}  # that one is refused on Dataflow
 }
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 REQUIREMENTS = (FOLDER / "requirements.txt").read_text()
@@ -78,7 +79,7 @@ def test_types_agree(name):
         assert kind == "ENUM"
         labels = [choice["value"] for choice in PARAMETERS[name]["enumOptions"]]
         assert labels == [str(choice) for choice in option.choices]
-    elif option.type in (int, float, batch_complete._positive):
+    elif option.type in (int, float, positive, dollars, share):
         assert kind == "NUMBER"
     else:
         assert kind == "TEXT" or kind.startswith("GCS_")
@@ -112,6 +113,11 @@ GOOD = {
     "max_tokens": "9",
     "temperature": "0.7",
     "emit_deltas": "true",
+    "api_key_file": "/run/secrets/openai",
+    "max_cost_usd": "2.5",
+    "max_total_tokens": "1000000",
+    "prices": "gs://bucket/prices.json",
+    "fail_above": "0.2",
 }
 BAD = {
     "input": "prompts.jsonl",
@@ -125,6 +131,9 @@ BAD = {
     "max_in_flight": "0",
     "temperature": "hot",
     "emit_deltas": "yes",
+    "max_cost_usd": "0",
+    "max_total_tokens": "1e6",
+    "fail_above": "20",
 }
 
 
@@ -158,7 +167,7 @@ def test_each_parameter_tells_a_person_what_it_is():
     for parameter in METADATA["parameters"]:
         assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini", "completions"))
         assert parameter["label"]
-        assert parameter["groupName"] in {"Data", "Model", "Pace"}
+        assert parameter["groupName"] in {"Data", "Model", "Pace", "Limits"}
 
 
 def test_a_switch_is_still_a_bare_flag_on_the_command_line():

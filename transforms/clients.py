@@ -14,6 +14,7 @@ from ritellm.pacing import Limits
 from transforms.asking import Means
 from transforms.hedging import Hedge
 from transforms.journal import NewJournal
+from transforms.ledger import NewLedger
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -26,6 +27,7 @@ class NewClient:
     api_key_env: str | None = None
     base_url: str | None = None
     api_key_secret: str | None = None
+    api_key_file: str | None = None
 
     def __call__(self) -> AsyncClient:
         """Return a new client; raises AuthenticationError if its key is not to be had here."""
@@ -33,11 +35,14 @@ class NewClient:
         from transforms.keys import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
-        name = self.api_key_env or self.api_key_secret
-        if name is None:
-            return AsyncClient(**defaults)
-        read = key_in if self.api_key_env else key_in_secret
-        return RenewingClient(Key(partial(read, name)), name, **defaults)
+        for name, read in (
+            (self.api_key_env, key_in),
+            (self.api_key_secret, key_in_secret),
+            (self.api_key_file, key_in_file),
+        ):
+            if name is not None:
+                return RenewingClient(Key(partial(read, name)), name, **defaults)
+        return AsyncClient(**defaults)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class NewMeans:
     limits: Limits
     hedge_after: float | str | None = None
     new_journal: NewJournal | None = None
+    new_ledger: NewLedger | None = None
 
     def __call__(self) -> Means:
         """Return new means."""
@@ -57,7 +63,8 @@ class NewMeans:
         client.gate = gate
         hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
         journal = self.new_journal() if self.new_journal is not None else None
-        return Means(client, gate, hedge, journal)
+        ledger = self.new_ledger(journal) if self.new_ledger is not None else None
+        return Means(client, gate, hedge, journal, ledger)
 
 
 def key_in(variable: str) -> str:
@@ -65,6 +72,26 @@ def key_in(variable: str) -> str:
     key = os.environ.get(variable)
     if not key:
         raise AuthenticationError(f"no key: the environment variable {variable} is not set here")
+    return key
+
+
+def key_in_file(path: str) -> str:
+    """Return the key in the file at `path`, on any Beam filesystem, without blanks around it.
+
+    Raises AuthenticationError, in one line, if there is none to be read here.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        with FileSystems.open(path) as file:
+            key: str = file.read().decode().strip()
+    except UnicodeDecodeError:
+        raise AuthenticationError(f"no key: the file {path} holds no text") from None
+    except Exception as error:  # Beam's filesystems raise what they like
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise AuthenticationError(f"no key: cannot read {path} here: {reason}") from None
+    if not key:
+        raise AuthenticationError(f"no key: the file {path} is empty")
     return key
 
 

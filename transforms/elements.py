@@ -19,12 +19,14 @@ class Prompt(NamedTuple):
 
     A `model` in the body overrides the transform's, within the same provider. What decides where
     a request goes and with which key (`base_url`, `api_key`, ...) is refused there. `input` is
-    handed through to the outcome: the JSON of the row that the prompt came from.
+    handed through to the outcome: the JSON of the row that the prompt came from; so is `place`,
+    where that row stands ("FILE:LINE").
     """
 
     id: str
     request: str
     input: Optional[str] = None
+    place: Optional[str] = None
 
 
 class Delta(NamedTuple):
@@ -50,7 +52,9 @@ class Completion(NamedTuple):
     """One whole answer. `completion` is the `chat.completion` as JSON; times are in seconds.
 
     Token counts are the provider's, None where it did not count. `ended_at` is seconds since 1970.
-    `replayed` says that it came from the journal: it was paid for before.
+    `replayed` says that it came from the journal: it was paid for before. `shared` says that an
+    equal request of another row was paid for, and this is its answer. `cost_usd` is what this row
+    was billed by list prices; None where the price or the tokens are not known.
     """
 
     id: str
@@ -71,13 +75,17 @@ class Completion(NamedTuple):
     completion: str
     input: Optional[str] = None
     replayed: bool = False
+    shared: bool = False
+    cost_usd: Optional[float] = None
+    place: Optional[str] = None
 
 
 class DeadLetter(NamedTuple):
     """One prompt that has no answer, and all that is needed to ask again.
 
     `error_type` is the class of the error (ritellm's names), `partial_text` what had come of the
-    answer, `retryable` whether asking again can help.
+    answer, `retryable` whether asking again can help. `usage` is the JSON of what the provider had
+    counted by then, `seconds` how long it was tried until `ended_at` (seconds since 1970).
     """
 
     id: str
@@ -89,6 +97,11 @@ class DeadLetter(NamedTuple):
     attempts: int
     partial_text: str
     input: Optional[str] = None
+    usage: Optional[str] = None
+    cost_usd: Optional[float] = None
+    seconds: Optional[float] = None
+    ended_at: Optional[float] = None
+    place: Optional[str] = None
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
