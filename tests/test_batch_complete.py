@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import orjson
@@ -175,6 +177,17 @@ def test_a_second_run_replaces_the_first(job):
     assert job.rows("completions").keys() == {"b"}
     assert not job.rows("failed")
     assert not job.rows("deltas")
+
+
+def test_what_a_job_that_was_killed_has_begun_is_tidied_away_by_the_next(job):
+    begun = job.out / "beam-temp-completions-1234" / "half.jsonl"
+    begun.parent.mkdir(parents=True)
+    begun.write_text('{"id"')
+    os.utime(begun.parent, (0, 0))
+    job.write({"id": "a", "prompt": "x"})
+    job.run()
+    assert not begun.parent.exists()
+    assert job.rows("completions").keys() == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -381,32 +394,41 @@ def test_a_journal_that_is_none_is_refused_before_anything_is_sent(job):
     assert job.server.requests == []
 
 
-def test_kill_9_loses_no_answer_and_pays_for_none_twice(job):
-    """Ten answers, then silence; the job dies, and its successor asks for the others only."""
-    rows, answered = 30, 10
+@pytest.mark.parametrize(("rows", "in_flight"), [(200, 8), (400, 20)])
+def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
+    """Half of the answers come whole, the next break off before their last event; the job dies."""
 
     def script(request):
-        if len(job.server.requests) <= answered:
-            return stream(*chat_events(request.json["messages"][0]["content"]))
-        return stream(*chat_events("x")[:2], Stall())
+        events = chat_events(f"answer to {asked_of(request)}")
+        dies = len(job.server.requests) > rows // 2
+        return stream(*events[:-1], Stall()) if dies else stream(*events)
 
     job.server.script = script
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
-    command = [sys.executable, "-m", "pipelines.batch_complete", "--max_in_flight", "5"]
+    command = [sys.executable, "-m", "pipelines.batch_complete", "--max_in_flight", str(in_flight)]
     command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
     command += ["--model", "openai/m", "--base_url", job.server.base_url]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
-        # All answers are read once only stalled streams are left.
-        job.server.wait_until(lambda: len(job.server.requests) == answered + 5, timeout=30)
-        job.server.wait_until(lambda: job.server.open_streams == 5, timeout=30)
+        # All answers are read and kept once only those that break off are left.
+        paid = rows // 2 + in_flight
+        job.server.wait_until(lambda: len(job.server.requests) == paid, timeout=30)
+        job.server.wait_until(lambda: job.server.open_streams == in_flight, timeout=30)
         program.kill()
-    in_flight = 5
-    job.server.script = lambda request: stream(*chat_events("later"))
-    before = len(job.server.requests)
-    assert job.run("--max_in_flight", "5") == 0
-    assert len(job.rows("completions")) == rows
-    assert len(job.server.requests) - before <= rows - answered + in_flight
-    assert job.report["replayed"] >= answered - in_flight
+    job.server.script = lambda request: stream(*chat_events(f"answer to {asked_of(request)}"))
+    assert job.run("--max_in_flight", str(in_flight)) == 0
+    asked = Counter(map(asked_of, job.server.requests))
+    assert len(asked) == rows
+    assert asked.total() - rows <= in_flight
+    assert job.report["replayed"] == rows // 2
+    texts = {id: row["text"] for id, row in job.rows("completions").items()}
+    assert texts == {f"{n}": f"answer to question {n}" for n in range(rows)}
+    assert job.run() == 0
+    assert len(job.server.requests) == asked.total()
+    assert job.report["replayed"] == rows
+
+
+def asked_of(request):
+    return request.json["messages"][0]["content"]
 
 
 # --- Being stopped ------------------------------------------------------------------------------

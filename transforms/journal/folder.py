@@ -124,7 +124,8 @@ class _Files:
         self._index.close()
 
     def _add(self, shards: list[Shard]) -> None:
-        self._index.add((shard.number, shard.rows) for shard in shards)
+        if shards:
+            self._index.add((shard.number, shard.rows) for shard in shards)
         with self._lock:
             for shard in shards:
                 self.spent += shard.spent

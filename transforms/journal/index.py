@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
 
 from transforms.journal.lines import ROW
 
@@ -39,12 +42,7 @@ class Index:
 
     def add(self, files: Iterable[tuple[int, bytes]]) -> None:
         """Note the rows of some files; each is a number and rows packed by ROW."""
-        rows = [
-            (hash, number << _BITS | position, request)
-            for number, packed in files
-            for position, (hash, request) in enumerate(ROW.iter_unpack(packed))
-        ]
-        rows.sort()  # in order they are added twice as fast
+        rows = _sorted(list(files))
         with self._lock:
             self._put("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
 
@@ -73,9 +71,22 @@ class Index:
             found = self._db.execute(_FIND.format(column=column), (hash,)).fetchall()
         return [(place >> _BITS, line) for place, line in found]
 
-    def _put(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    def _put(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         self._db.execute("BEGIN")
         try:
             self._db.executemany(statement, rows)
         finally:
             self._db.execute("COMMIT")
+
+
+def _sorted(files: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, int]]:
+    """Return hash, place and request of each row; in this order they are added twice as fast."""
+    packed = np.frombuffer(b"".join(rows for _, rows in files), "<i8").reshape(-1, 2)
+    places = [_places(number, len(rows) // ROW.size) for number, rows in files]
+    columns = packed[:, 0], np.concatenate(places), packed[:, 1]
+    order = np.argsort(packed[:, 0])
+    return zip(*(column[order].tolist() for column in columns), strict=True)
+
+
+def _places(number: int, rows: int) -> Any:
+    return np.arange(rows, dtype=np.int64) + (number << _BITS)

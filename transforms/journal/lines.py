@@ -22,6 +22,8 @@ from transforms.journal.keys import JournalKey
 
 HEAD_BYTES = 1 << 15  # holds the index of a thousand rows
 ROW = struct.Struct("<qq")  # the hash of a row's key, and that of its request
+_BLOCK = struct.Struct("<BHH")
+_TRAILER = struct.Struct("<LL")
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _PIECE = 512
 _VALUE = b',"value":'
@@ -64,22 +66,22 @@ def to_file(records: Sequence[Record]) -> bytes:
     lines = b"".join(map(to_line, records))
     zip = zlib.compressobj(1, zlib.DEFLATED, -15)
     body = zip.compress(lines) + zip.flush()
-    rows, spent = rows_of(records), spent_on(records)
-    # The size has a fixed width, and the block is stored as it is: writing it changes no length.
-    size = len(_GZIP_HEADER) + len(_stored(_index_line(rows, spent, 0))) + len(body) + 8
-    index = _index_line(rows, spent, size)
+    index = _index_line(rows_of(records), spent_on(records), len(body) + _TRAILER.size)
     checksum = zlib.crc32(lines, zlib.crc32(index))
-    trailer = struct.pack("<LL", checksum, (len(index) + len(lines)) & 0xFFFFFFFF)
+    trailer = _TRAILER.pack(checksum, (len(index) + len(lines)) & 0xFFFFFFFF)
     return _GZIP_HEADER + _stored(index) + body + trailer
 
 
 def head_of(begin: bytes) -> Head | None:
     """Return the index in the first HEAD_BYTES of a file; None if there is no sound one."""
     line, newline, _ = b"".join(_unzipped_pieces(begin)).partition(b"\n")
-    if not newline or not _is_sound(line) or b'"size":' not in line[-25:]:
+    if not newline or is_completion(line) or not _is_sound(line):
         return None
     index = orjson.loads(line)["value"]
-    return Head(b64decode(index["rows"]), Spent(index["tokens"], index["usd"]), int(index["size"]))
+    if index is None:  # of an earlier version, which had no index: it only cost something
+        return None
+    size = len(_GZIP_HEADER) + len(_stored(line + newline)) + index["rest"]
+    return Head(b64decode(index["rows"]), Spent(index["tokens"], index["usd"]), size)
 
 
 def lines_of(data: bytes) -> tuple[list[bytes], bool]:
@@ -124,10 +126,10 @@ def _line(head: Mapping[str, object], value: bytes) -> bytes:
     return b'{"crc":%d,%s\n' % (zlib.crc32(rest), rest)
 
 
-def _index_line(rows: bytes, spent: Spent, size: int) -> bytes:
+def _index_line(rows: bytes, spent: Spent, rest: int) -> bytes:
     nothing = {"id": None, "request": None, "tokens": 0, "usd": 0.0}
     facts = {"rows": b64encode(rows).decode(), "tokens": spent.tokens, "usd": spent.usd}
-    return _line(nothing, orjson.dumps({**facts, "size": f"{size:012}"}))
+    return _line(nothing, orjson.dumps({**facts, "rest": rest}))
 
 
 def _is_sound(line: bytes) -> bool:
@@ -135,9 +137,10 @@ def _is_sound(line: bytes) -> bool:
     return head == b'{"crc":%d' % zlib.crc32(rest)
 
 
-def _stored(line: bytes) -> bytes:
-    zip = zlib.compressobj(0, zlib.DEFLATED, -15)
-    return zip.compress(line) + zip.flush(zlib.Z_FULL_FLUSH)
+def _stored(data: bytes) -> bytes:
+    """Return `data` as deflate blocks that keep it as it is (RFC 1951, 3.2.4)."""
+    pieces = (data[start : start + 0xFFFF] for start in range(0, len(data), 0xFFFF))
+    return b"".join(_BLOCK.pack(0, len(piece), len(piece) ^ 0xFFFF) + piece for piece in pieces)
 
 
 def _unzipped_pieces(data: bytes) -> Iterator[bytes]:

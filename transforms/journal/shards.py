@@ -36,6 +36,7 @@ _log = logging.getLogger("transforms.journal")
 
 _AS_IT_IS = CompressionTypes.UNCOMPRESSED  # Beam's own unzipping gives nothing of a damaged file
 _AT_ONCE = 64  # a remote store takes tens of milliseconds to open a file
+_LOT = 128
 _DAMAGED = "damaged-"
 
 
@@ -84,8 +85,8 @@ class Shards:
         """
         with _explained(self._folder), ThreadPoolExecutor(_AT_ONCE) as readers:
             new = [found for found in self._listed() if _original(found[0]) not in self._seen]
-            for start in range(0, len(new), _AT_ONCE):
-                names, sizes = zip(*new[start : start + _AT_ONCE], strict=True)
+            for start in range(0, len(new), _LOT):
+                names, sizes = zip(*new[start : start + _LOT], strict=True)
                 glances = zip(names, readers.map(self._glance, names, sizes), strict=True)
                 yield [self._shard(name, seen) for name, seen in glances if seen is not None]
                 self._seen.update(map(_original, names))
