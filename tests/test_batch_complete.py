@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -177,6 +178,14 @@ def test_a_second_run_replaces_the_first(job):
     assert job.rows("completions").keys() == {"b"}
     assert not job.rows("failed")
     assert not job.rows("deltas")
+
+
+def test_of_equal_ids_the_first_file_by_name_has_it_however_the_disk_lists_them(job):
+    for number in random.Random(1).sample(range(40), 40):
+        name = f"in-{number:02}.jsonl"
+        job.write({"id": "same", "prompt": f"from {number}"}, name=name)
+    job.run(input="in-*.jsonl")
+    assert job.rows("completions")["same"]["text"] == "from 0"
 
 
 def test_what_a_job_that_was_killed_has_begun_is_tidied_away_by_the_next(job):

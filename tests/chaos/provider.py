@@ -35,10 +35,9 @@ _FAULTS: dict[str, float] = {
     "error inside 200": 0.02,
     "HTML page": 0.01,
 }
-# Throttling without a time to wait comes when a run is under way, now and then: a client that is
+# Throttling without a time to wait comes when so many rows of a run were asked: a client that is
 # throttled looks for a slower pace, and one that starts with it does nothing else for a while.
-_THROTTLED = {60: "429", 80: "503"}
-_THROTTLED_AGAIN = 1000
+_THROTTLED = {0.2: "429", 0.3: "503"}
 
 
 class Provider:
@@ -50,6 +49,7 @@ class Provider:
     """
 
     def __init__(self, seed: int, sound: Sequence[str], refused: set[str]) -> None:
+        self._throttled = {round(share * len(sound)): name for share, name in _THROTTLED.items()}
         self.asked: Counter[str] = Counter()
         self.billed: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -71,7 +71,7 @@ class Provider:
         if id in self._refused:
             return api_error(400, "invalid_request_error", None, "Not this one.")
         dice = random.Random(f"{self._seed} {id} {self.asked[id]}")
-        throttled = _THROTTLED.get(self._in_this_run % _THROTTLED_AGAIN)
+        throttled = self._throttled.get(self._in_this_run)
         fault = throttled or self._first_faults.pop(id, None) or _fault(dice)
         if fault is None:
             return self._whole(id)

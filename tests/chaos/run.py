@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -23,6 +23,21 @@ DEATHS = ("kill", "break", "full journal", "full output")
 JOURNALS = {"sqlite": "sqlite:{}/journal.sqlite", "folder": "{}/journal"}
 _PATIENCE = 6
 _OUTPUT = ("completions-", "failed-rows-", "failed-calls-")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a run: after so many requests, rows or bytes on its disk, by its kind.
+
+    A kill comes `later` seconds after that.
+    """
+
+    death: str | None
+    after: int = 0
+    later: float = 0.0
+
+
+_END = Plan(None)
 
 
 @dataclass
@@ -96,7 +111,7 @@ def chaos(
 ) -> Accounts:
     """Return the accounts of a job over `rows` that is interrupted `deaths` times.
 
-    `journal` is one of JOURNALS. Where no disks can be mounted, none is filled: it is killed then.
+    `journal` is one of JOURNALS.
     """
     dataset = Dataset(rows, seed)
     dataset.write(folder)
@@ -107,17 +122,20 @@ def chaos(
         disks = {name: stack.enter_context(mounted(folder / name)) for name in ("out", "kept")}
         job = _Job(folder, server, provider, disks, in_flight, JOURNALS[journal])
         dice = random.Random(f"{seed} deaths")
-        for death in _deaths(dice, deaths):
-            _one_more(accounts, job.run(death, dice, _left(accounts, dataset)), say)
+        if None in disks.values():
+            say("  no disk can be mounted here: where one was to be full, it is killed or broken")
+        for death in _deaths(dice, deaths, DEATHS[:2] if None in disks.values() else DEATHS):
+            plan = _plan(death, dice, len(provider.billed), len(dataset.sound))
+            _one_more(accounts, job.run(plan), say)
             _check_what_a_reader_sees(folder / "out")
         for _ in range(_PATIENCE):  # what failed for want of luck is asked again
-            _one_more(accounts, job.run(None, dice, 0), say)
+            _one_more(accounts, job.run(_END), say)
             assert accounts.runs[-1].status == 0, (folder / "log").read_text()[-2000:]
             _read_outcomes(folder / "out", accounts, dataset)
             if not accounts.unlucky:
                 break
         before = len(server.requests)
-        _one_more(accounts, job.run(None, dice, 0), say)
+        _one_more(accounts, job.run(_END), say)
         _read_outcomes(folder / "out", accounts, dataset)
         again = {row_of(request) for request in server.requests[before:]}
         accounts.asked_again = again - dataset.refused
@@ -143,40 +161,45 @@ class _Job:
         self._argv += ["--max_in_flight", str(in_flight), "--journal_required"]
         self._argv += ["--journal", journal.format(folder / "kept")]
 
-    def run(self, death: str | None, dice: random.Random, left: int) -> Run:
-        """Run it once; `left` is the number of rows without an answer."""
-        if death in ("full journal", "full output") and None in self._disks.values():
-            death = "kill"
-        ran = Run(death)
+    def run(self, plan: Plan) -> Run:
+        """Run it once."""
+        ran = Run(plan.death)
         self._provider.new_run()
         begun, before = time.monotonic(), len(self._server.requests)
-        breaks_after = dice.randint(0, max(1, left // 2)) if death == "break" else None
-        with self._nearly_full(death, dice, left):
-            job = started(self._argv, self._log, breaks_after)
-            if death == "kill":
-                self._kill(job, ran, before + dice.randint(1, max(1, left // 2)), dice.random() / 5)
+        with self._nearly_full(plan):
+            job = started(self._argv, self._log, plan.after if plan.death == "break" else None)
+            if plan.death == "kill":
+                self._kill(job, ran, before + plan.after, plan.later)
             job.join()
         ran.status, ran.requests = job.exitcode, len(self._server.requests) - before
         self._server.wait_until(lambda: self._server.open_streams == 0, timeout=30)
         ran.seconds = time.monotonic() - begun
         return ran
 
-    def _kill(self, job: BaseProcess, ran: Run, after: int, later: float) -> None:
-        while job.is_alive() and len(self._server.requests) < after:
+    def _kill(self, job: BaseProcess, ran: Run, at: int, later: float) -> None:
+        while job.is_alive() and len(self._server.requests) < at:
             job.join(0.005)
         job.join(later)
         ran.in_flight = self._server.open_streams
         job.kill()
 
     @contextmanager
-    def _nearly_full(self, death: str | None, dice: random.Random, left: int) -> Iterator[None]:
-        disk = self._disks.get({"full journal": "kept", "full output": "out"}.get(death or "", ""))
-        with disk.nearly_full(dice.randint(8192, 20_000 + 200 * left)) if disk else nullcontext():
+    def _nearly_full(self, plan: Plan) -> Iterator[None]:
+        disk = self._disks.get({"full journal": "kept", "full output": "out"}.get(plan.death or ""))
+        with disk.nearly_full(plan.after) if disk else nullcontext():
             yield
 
 
-def _left(accounts: Accounts, dataset: Dataset) -> int:
-    return len(dataset.sound) - len(accounts.provider.billed)
+def _plan(death: str, dice: random.Random, answered: int, sound: int) -> Plan:
+    """Return a moment for `death` in a run that finds so many of its rows answered."""
+    left = max(1, sound - answered)
+    after = {
+        "kill": lambda: dice.randint(1, max(1, left // 2)),
+        "break": lambda: answered + dice.randint(0, left // 2),
+        "full journal": lambda: dice.randint(8192, 20_000 + 200 * left),
+        "full output": lambda: 400 * answered + dice.randint(8192, 20_000 + 200 * left),
+    }[death]()
+    return Plan(death, after, dice.random() / 5)
 
 
 def _one_more(accounts: Accounts, run: Run, say: Callable[[str], None]) -> None:
@@ -184,9 +207,9 @@ def _one_more(accounts: Accounts, run: Run, say: Callable[[str], None]) -> None:
     say(f"  {_told(run)}; {len(accounts.provider.billed):,} rows answered so far")
 
 
-def _deaths(dice: random.Random, number: int) -> list[str]:
+def _deaths(dice: random.Random, number: int, kinds: Sequence[str]) -> list[str]:
     """Return as many deaths, each kind about as often."""
-    deaths = [DEATHS[position % len(DEATHS)] for position in range(number)]
+    deaths = [kinds[position % len(kinds)] for position in range(number)]
     dice.shuffle(deaths)
     return deaths
 
