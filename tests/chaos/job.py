@@ -16,18 +16,23 @@ _START = multiprocessing.get_context("forkserver")
 _START.set_forkserver_preload(["pipelines.batch_complete"])
 
 
-def started(argv: Sequence[str], log: Path, breaks_after: int | None = None) -> BaseProcess:
+def started(
+    argv: Sequence[str], log: Path, breaks_after: int | None = None, redis_tries: int | None = None
+) -> BaseProcess:
     """Return a job that has been started.
 
     `breaks_after` so many rows have come out, a consumer that is fused to the model's transform
-    raises. What the job prints goes to `log`.
+    raises. `redis_tries` is the patience of a required journal in Redis. What the job prints goes
+    to `log`.
     """
-    job = _START.Process(target=_run, args=(list(argv), str(log), breaks_after))
+    job = _START.Process(target=_run, args=(list(argv), str(log), breaks_after, redis_tries))
     job.start()
     return job
 
 
-def _run(argv: list[str], log: str, breaks_after: int | None) -> None:
+def _run(
+    argv: list[str], log: str, breaks_after: int | None, redis_tries: int | None = None
+) -> None:
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, sys.stdout.fileno())
     os.dup2(sink, sys.stderr.fileno())
@@ -35,10 +40,13 @@ def _run(argv: list[str], log: str, breaks_after: int | None) -> None:
 
     # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
     from ritellm import RetryPolicy
+    from transforms.journal import redis
 
     batch_complete.CompletePrompts = functools.partial(  # type: ignore[assignment,misc]
         batch_complete.CompletePrompts, timeout=3, retry=RetryPolicy(5, first_delay=0.05)
     )
+    if redis_tries is not None:
+        redis.PATIENT = redis_tries
     if breaks_after is not None:
         writing.to_json = _breaking(writing.to_json, breaks_after)
     batch_complete.main(argv)
