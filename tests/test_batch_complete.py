@@ -18,6 +18,7 @@ from fake_server import Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
+from transforms.journal import open_journal
 from transforms.meter import Tally
 
 ROOT = Path(__file__).parent.parent
@@ -39,10 +40,12 @@ class Job:
         (self.folder / name).write_text(text + "\n", encoding="utf-8")
         return self
 
-    def run(self, *flags, input="in.jsonl"):
+    def argv(self, *flags, input="in.jsonl"):
         argv = ["--input", str(self.folder / input), "--output", str(self.out)]
-        argv += ["--model", "openai/m", "--base_url", self.server.base_url, *flags]
-        return self.call(argv)
+        return [*argv, "--model", "openai/m", "--base_url", self.server.base_url, *flags]
+
+    def run(self, *flags, input="in.jsonl"):
+        return self.call(self.argv(*flags, input=input))
 
     def call(self, argv):
         with pytest.raises(SystemExit) as exited:
@@ -282,21 +285,6 @@ def test_help_names_every_flag_and_how_to_run_elsewhere(capsys):
         assert word in out
 
 
-def test_the_key_is_in_nothing_that_is_written_or_printed(job, monkeypatch, caplog):
-    monkeypatch.setenv("MY_KEY", "sk-planted")
-    job.server.script = lambda request: (
-        api_error(401, message="Incorrect API key provided: sk-planted")
-        if b"bad" in request.body
-        else stream(*chat_events("fine"))
-    )
-    job.write({"prompt": "x"}, {"prompt": "bad"})
-    job.run("--api_key_env", "MY_KEY", "--emit_deltas")
-    written = b"".join(file.read_bytes() for file in job.out.rglob("*") if file.is_file())
-    assert b"Incorrect API key provided: [key]" in written
-    assert b"sk-planted" not in written
-    assert "sk-planted" not in job.printed.out + job.printed.err + caplog.text
-
-
 # --- The progress line --------------------------------------------------------------------------
 
 
@@ -403,6 +391,36 @@ def test_a_journal_that_is_none_is_refused_before_anything_is_sent(job):
     assert job.server.requests == []
 
 
+def test_a_second_run_beside_the_first_is_refused_before_anything_is_sent(job):
+    job.write({"id": "a", "prompt": "one"})
+    job.out.mkdir()
+    first = open_journal("auto", str(job.out), required=True, run="another run")
+    assert job.run() == 2
+    assert "in use by another run (process" in job.printed.err
+    assert len(job.printed.err.strip().splitlines()) == 1
+    assert job.server.requests == []
+    first.close()
+    assert job.run() == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--journal", "{out}/shards"]], ids=["sqlite", "folder"])
+def test_of_a_journal_that_was_cut_the_rest_is_used_and_the_log_says_how_much(job, flags, caplog):
+    rows = 60
+    flags = [flag.format(out=job.out) for flag in flags]
+    prompts = (random.Random(n).randbytes(500).hex() for n in range(rows))
+    job.write(*({"id": f"{n}", "prompt": prompt} for n, prompt in enumerate(prompts)))
+    command = [sys.executable, "-m", "pipelines.batch_complete", *job.argv(*flags)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (kept,) = [job.out / "journal.sqlite"] if not flags else job.out.glob("shards/part-*")
+    kept.write_bytes(kept.read_bytes()[: kept.stat().st_size * 3 // 4])
+    assert job.run(*flags) == 0
+    assert len(job.rows("completions")) == rows
+    readable = 2 * rows - len(job.server.requests)
+    assert 0 < readable < rows
+    assert f"{readable} completions could be read and are used" in caplog.text
+    assert job.report["replayed"] == readable
+
+
 @pytest.mark.parametrize(("rows", "in_flight"), [(200, 8), (400, 20)])
 def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
     """Half of the answers come whole, the next break off before their last event; the job dies."""
@@ -414,9 +432,8 @@ def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
 
     job.server.script = script
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
-    command = [sys.executable, "-m", "pipelines.batch_complete", "--max_in_flight", str(in_flight)]
-    command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
-    command += ["--model", "openai/m", "--base_url", job.server.base_url]
+    command = [sys.executable, "-m", "pipelines.batch_complete"]
+    command += job.argv("--max_in_flight", str(in_flight))
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
         # All answers are read and kept once only those that break off are left.
         paid = rows // 2 + in_flight

@@ -741,6 +741,16 @@ def test_the_servers_password_can_stay_in_the_environment(monkeypatch):
     RedisJournal(url, "p").close()
 
 
+def test_a_damaged_entry_of_the_server_is_asked_again(redis_server, caplog):
+    with contextlib.closing(RedisJournal(redis_server.url, "damaged")) as journal:
+        keep(journal, (key("1", "a"), value("1")), (key("2", "b"), value("2")))
+        place = f"damaged:{key('1', 'a').request}"
+        journal._redis.hset(place, "1", journal._redis.hget(place, "1")[:-3])
+        assert journal.lookup(key("1", "a")) is None
+        assert journal.lookup(key("2", "b")) == value("2")
+    assert "a damaged entry of Redis at" in caplog.text
+
+
 def test_jobs_with_other_prefixes_do_not_see_each_other(redis_server):
     url = redis_server.url
     with (

@@ -37,7 +37,7 @@ _FAULTS: dict[str, float] = {
 }
 # Throttling without a time to wait comes when so many rows of a run were asked: a client that is
 # throttled looks for a slower pace, and one that starts with it does nothing else for a while.
-_THROTTLED = {0.2: "429", 0.3: "503"}
+_THROTTLED = {0.1: "429", 0.12: "503"}
 
 
 class Provider:
