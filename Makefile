@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make test    lint, types and tests"
+	@echo "make chaos   kill, break and starve a job of 20,000 rows until it is done (minutes)"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
@@ -46,6 +47,9 @@ types: $(VENV)/ready
 unit: $(VENV)/ready
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet
+
+chaos: $(VENV)/ready
+	@cd tests && ../$(BIN)/python -m chaos $(CHAOS)
 
 test-sdk: $(VENV)/ready
 	@echo "Installing the providers' own clients, to check against them ..."

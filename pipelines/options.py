@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import glob
+import math
 import os
 import shutil
 import sys
@@ -222,20 +223,23 @@ def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
 
 
 def remove_older(folder: str, started: float) -> None:
-    """Delete the outputs of earlier runs in `folder`: this run has replaced them all."""
+    """Delete the outputs of earlier runs in `folder`, and what they had begun: all is replaced."""
     for name in ("completions", "failed", "deltas"):
         pattern = FileSystems.join(folder, f"{name}-*.jsonl")
         for file in FileSystems.match([pattern])[0].metadata_list:
             if (file.last_updated_in_seconds or started) < started:
                 FileSystems.delete([file.path])
+    remove_unfinished(folder, before=started)
 
 
-def remove_unfinished(folder: str) -> None:
-    """Delete what a job that was stopped has left half written in a local `folder`."""
+def remove_unfinished(folder: str, before: float = math.inf) -> None:
+    """Delete what jobs that were stopped have left half written in a local `folder`."""
     for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
-        shutil.rmtree(path, ignore_errors=True)
+        if os.path.getmtime(path) < before:
+            shutil.rmtree(path, ignore_errors=True)
     for path in glob.glob(os.path.join(glob.escape(folder), "*.unfinished")):
-        os.remove(path)
+        if os.path.getmtime(path) < before:
+            os.remove(path)
 
 
 def _is_plain(path: str) -> bool:

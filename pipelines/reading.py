@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io import fileio
 from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
 from pipelines import bigquery
@@ -55,10 +56,17 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     def _lines_of_files(self, root: Any) -> Any:
         return (
             root
-            | "MatchFiles" >> fileio.MatchFiles(self._pattern)
+            | "Pattern" >> beam.Create([self._pattern])
+            | "MatchFiles" >> beam.FlatMap(_matched)
             | "OpenFiles" >> fileio.ReadMatches()
             | "ReadLines" >> beam.ParDo(_ReadLinesFn(_folder(self._pattern)))
         )
+
+
+def _matched(pattern: str) -> list[Any]:
+    """Return the files by name: which of two equal ids is first must not be the disk's choice."""
+    found = FileSystems.match([pattern])[0].metadata_list
+    return sorted(found, key=lambda file: str(file.path))
 
 
 Parsed = tuple[Line, Prompt | DeadLetter]

@@ -58,6 +58,13 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Call something of the test's, in the server's thread; it must not wait."""
+
+    function: Callable[[], object]
+
+
+@dataclass(frozen=True)
 class Stall:
     """Say nothing more until the client leaves."""
 
@@ -77,7 +84,7 @@ class End:
     """End the body properly. Implied after the last step."""
 
 
-Step: TypeAlias = Head | Send | Pause | Wait | Stall | Reset | Close | End
+Step: TypeAlias = Head | Send | Pause | Wait | Call | Stall | Reset | Close | End
 
 
 @dataclass(frozen=True)
@@ -579,6 +586,8 @@ class _Connection(asyncio.Protocol):
                 # Polled, because a thread blocked on the event could not be stopped at exit.
                 while not event.is_set():
                     await asyncio.sleep(0.001)
+            case Call(function):
+                function()
             case Stall():
                 await asyncio.Event().wait()
             case Reset() | Close():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import orjson
@@ -16,6 +19,7 @@ from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
+from transforms.journal import open_journal
 from transforms.meter import Tally
 
 ROOT = Path(__file__).parent.parent
@@ -150,6 +154,25 @@ def test_a_second_run_replaces_the_first(job):
     assert not job.rows("deltas")
 
 
+def test_of_equal_ids_the_first_file_by_name_has_it_however_the_disk_lists_them(job):
+    for number in random.Random(1).sample(range(40), 40):
+        name = f"in-{number:02}.jsonl"
+        job.write({"id": "same", "prompt": f"from {number}"}, name=name)
+    job.run(input="in-*.jsonl")
+    assert job.rows("completions")["same"]["text"] == "from 0"
+
+
+def test_what_a_job_that_was_killed_has_begun_is_tidied_away_by_the_next(job):
+    begun = job.out / "beam-temp-completions-1234" / "half.jsonl"
+    begun.parent.mkdir(parents=True)
+    begun.write_text('{"id"')
+    os.utime(begun.parent, (0, 0))
+    job.write({"id": "a", "prompt": "x"})
+    job.run()
+    assert not begun.parent.exists()
+    assert job.rows("completions").keys() == {"a"}
+
+
 @pytest.mark.parametrize(
     "flags",
     [
@@ -231,21 +254,6 @@ def test_help_names_every_flag_and_how_to_run_elsewhere(capsys):
     out = capsys.readouterr().out
     for word in ("--input", "--output", "--model", "--api_key_env", "--emit_deltas", "Dataflow"):
         assert word in out
-
-
-def test_the_key_is_in_nothing_that_is_written_or_printed(job, monkeypatch, caplog):
-    monkeypatch.setenv("MY_KEY", "sk-planted")
-    job.server.script = lambda request: (
-        api_error(401, message="Incorrect API key provided: sk-planted")
-        if b"bad" in request.body
-        else stream(*chat_events("fine"))
-    )
-    job.write({"prompt": "x"}, {"prompt": "bad"})
-    job.run("--api_key_env", "MY_KEY", "--emit_deltas")
-    written = b"".join(file.read_bytes() for file in job.out.rglob("*") if file.is_file())
-    assert b"Incorrect API key provided: [key]" in written
-    assert b"sk-planted" not in written
-    assert "sk-planted" not in job.printed.out + job.printed.err + caplog.text
 
 
 # --- The progress line --------------------------------------------------------------------------
@@ -368,32 +376,70 @@ def test_a_journal_that_is_none_is_refused_before_anything_is_sent(job):
     assert job.server.requests == []
 
 
-def test_kill_9_loses_no_answer_and_pays_for_none_twice(job):
-    """Ten answers, then silence; the job dies, and its successor asks for the others only."""
-    rows, answered = 30, 10
+def test_a_second_run_beside_the_first_is_refused_before_anything_is_sent(job):
+    job.write({"id": "a", "prompt": "one"})
+    job.out.mkdir()
+    first = open_journal("auto", str(job.out), required=True, run="another run")
+    assert job.run() == 2
+    assert "in use by another run (process" in job.printed.err
+    assert len(job.printed.err.strip().splitlines()) == 1
+    assert job.server.requests == []
+    first.close()
+    assert job.run() == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--journal", "{out}/shards"]], ids=["sqlite", "folder"])
+def test_of_a_journal_that_was_cut_the_rest_is_used_and_the_log_says_how_much(job, flags, caplog):
+    rows = 60
+    flags = [flag.format(out=job.out) for flag in flags]
+    prompts = (random.Random(n).randbytes(500).hex() for n in range(rows))
+    job.write(*({"id": f"{n}", "prompt": prompt} for n, prompt in enumerate(prompts)))
+    command = [sys.executable, "-m", "pipelines.batch_complete", *job.argv("in.jsonl", *flags)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (kept,) = [job.out / "journal.sqlite"] if not flags else job.out.glob("shards/part-*")
+    kept.write_bytes(kept.read_bytes()[: kept.stat().st_size * 3 // 4])
+    assert job.run(*flags) == 0
+    assert len(job.rows("completions")) == rows
+    readable = 2 * rows - len(job.server.requests)
+    assert 0 < readable < rows
+    assert f"{readable} completions could be read and are used" in caplog.text
+    assert job.report["replayed"] == readable
+
+
+@pytest.mark.parametrize(("rows", "in_flight"), [(200, 8), (400, 20)])
+def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
+    """Half of the answers come whole, the next break off before their last event; the job dies."""
 
     def script(request):
-        if len(job.server.requests) <= answered:
-            return stream(*chat_events(request.json["messages"][0]["content"]))
-        return stream(*chat_events("x")[:2], Stall())
+        events = chat_events(f"answer to {asked_of(request)}")
+        dies = len(job.server.requests) > rows // 2
+        return stream(*events[:-1], Stall()) if dies else stream(*events)
 
     job.server.script = script
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
-    command = [sys.executable, "-m", "pipelines.batch_complete", "--max_in_flight", "5"]
-    command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
-    command += ["--model", "openai/m", "--base_url", job.server.base_url]
+    command = [sys.executable, "-m", "pipelines.batch_complete"]
+    command += job.argv("in.jsonl", "--max_in_flight", str(in_flight))
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
-        # All answers are read once only stalled streams are left.
-        job.server.wait_until(lambda: len(job.server.requests) == answered + 5, timeout=30)
-        job.server.wait_until(lambda: job.server.open_streams == 5, timeout=30)
+        # All answers are read and kept once only those that break off are left.
+        paid = rows // 2 + in_flight
+        job.server.wait_until(lambda: len(job.server.requests) == paid, timeout=30)
+        job.server.wait_until(lambda: job.server.open_streams == in_flight, timeout=30)
         program.kill()
-    in_flight = 5
-    job.server.script = lambda request: stream(*chat_events("later"))
-    before = len(job.server.requests)
-    assert job.run("--max_in_flight", "5") == 0
-    assert len(job.rows("completions")) == rows
-    assert len(job.server.requests) - before <= rows - answered + in_flight
-    assert job.report["replayed"] >= answered - in_flight
+    job.server.script = lambda request: stream(*chat_events(f"answer to {asked_of(request)}"))
+    assert job.run("--max_in_flight", str(in_flight)) == 0
+    asked = Counter(map(asked_of, job.server.requests))
+    assert len(asked) == rows
+    assert asked.total() - rows <= in_flight
+    assert job.report["replayed"] == rows // 2
+    texts = {id: row["text"] for id, row in job.rows("completions").items()}
+    assert texts == {f"{n}": f"answer to question {n}" for n in range(rows)}
+    assert job.run() == 0
+    assert len(job.server.requests) == asked.total()
+    assert job.report["replayed"] == rows
+
+
+def asked_of(request):
+    return request.json["messages"][0]["content"]
 
 
 # --- Being stopped ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import gzip
 import os
 import pickle
 import random
@@ -39,6 +40,7 @@ from transforms.journal import (
 from transforms.journal.base import NOTHING, Record, pack
 from transforms.journal.committing import GroupCommit
 from transforms.journal.folder import FolderJournal
+from transforms.journal.lines import HEAD_BYTES, ROW, head_of, key_hash, to_line
 from transforms.journal.open import resolved
 from transforms.journal.redis import RedisJournal
 from transforms.journal.sqlite import SqliteJournal
@@ -542,7 +544,8 @@ def test_a_damaged_file_of_the_folder_gives_its_sound_lines(place, junk):
             with contextlib.closing(FolderJournal(folder)) as journal:
                 found = [at for at, answer in ROWS if journal.lookup(at) == answer]
                 assert not any(journal.lookup(at) for at, _ in ROWS if at not in found)
-                assert journal.spent() == Spent(len(found))
+                # Of a file whose index is sound it is known what it cost, whatever became of it.
+                assert journal.spent() in (Spent(len(found)), Spent(len(ROWS)))
         (kept,) = Path(folder).iterdir()
         assert kept.read_bytes() == damaged
         assert kept.name == f"damaged-{name}" or len(found) == len(ROWS)
@@ -556,6 +559,64 @@ def test_the_log_says_how_much_of_a_damaged_file_was_read_once(tmp_path, caplog)
     (said,) = [record.getMessage() for record in caplog.records]
     assert "completions could be read" in said
     assert f"damaged-{name}" in said
+
+
+def test_a_file_is_plain_gzip_and_is_opened_by_its_beginning(tmp_path):
+    _, whole = sound_shard()
+    assert len(gzip.decompress(whole).splitlines()) == 1 + len(ROWS)
+    head = head_of(whole[:HEAD_BYTES])
+    assert head.size == len(whole) > HEAD_BYTES
+    assert head.spent == Spent(len(ROWS))
+    assert [hash for hash, _ in ROW.iter_unpack(head.rows)] == [key_hash(at) for at, _ in ROWS]
+
+
+def test_a_file_of_an_earlier_version_has_no_index_and_is_read(tmp_path):
+    records = [Record(at, answer, Spent(2)) for at, answer in ROWS]
+    lines = b"".join(map(to_line, [Record(None, b"", Spent(5)), *records]))
+    (tmp_path / "part-1-a-000001.jsonl.gz").write_bytes(gzip.compress(lines))
+    with contextlib.closing(FolderJournal(str(tmp_path))) as journal:
+        assert all(journal.lookup(at) == answer for at, answer in ROWS)
+        assert journal.spent() == Spent(5 + 2 * len(ROWS))
+    assert shard_of(tmp_path).name == "part-1-a-000001.jsonl.gz"
+
+
+@contextlib.contextmanager
+def opened_before(folder, change):
+    """A journal that was opened before something happened to its only file."""
+    name, whole = sound_shard()
+    (folder / name).write_bytes(whole)
+    with contextlib.closing(FolderJournal(str(folder))) as journal:
+        change(folder / name)
+        yield journal
+
+
+def test_damage_after_the_opening_costs_what_is_damaged(tmp_path, caplog):
+    def damage(file):
+        content = bytearray(file.read_bytes())
+        content[-3000:-2900] = bytes(100)
+        file.write_bytes(content)
+
+    with opened_before(tmp_path, damage) as journal:
+        found = [at for at, answer in ROWS if journal.lookup(at) == answer]
+        assert 100 < len(found) < len(ROWS)
+        assert journal.lookup(found[-1]) == dict(ROWS)[found[-1]]
+    assert f"{len(found)} completions could be read" in caplog.text
+    assert [file.name.partition("part")[0] for file in tmp_path.iterdir()] == ["damaged-"]
+
+
+def test_a_file_that_another_process_has_put_aside_is_still_found(tmp_path):
+    with opened_before(
+        tmp_path, lambda file: file.rename(file.with_name(f"damaged-{file.name}"))
+    ) as journal:
+        assert all(journal.lookup(at) == answer for at, answer in ROWS)
+
+
+def test_the_answers_of_a_file_that_is_gone_are_asked_again(tmp_path, caplog):
+    with opened_before(tmp_path, lambda file: file.unlink()) as journal:
+        assert not any(journal.lookup(at) for at, _ in ROWS)
+        keep(journal, ROWS[0])
+        assert journal.lookup(ROWS[0][0]) == ROWS[0][1]
+    assert "asked again" in caplog.text
 
 
 def test_a_file_that_is_being_written_is_not_read(tmp_path):
@@ -649,14 +710,26 @@ def test_a_required_server_that_is_not_there_is_said_at_the_start(tmp_path):
     journal.close()
 
 
-def test_no_message_shows_the_servers_password():
+@pytest.mark.parametrize("where", ["u:hunter2@127.0.0.1:1/0", ":hunter2@h", "h/0?password=hunter2"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(where):
+    with pytest.raises(JournalError, match="password_env=NAME") as caught:
+        NewJournal(f"redis://{where}", "out")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_user_without_a_password_is_none():
+    assert resolved("redis://user@h/0?password_env=P", "o") == "redis://user@h/0?password_env=P"
+
+
+def test_no_message_shows_the_servers_password(monkeypatch):
     pytest.importorskip("redis")
-    journal = RedisJournal("redis://u:hunter2@127.0.0.1:1/0", "p", tries=0)
+    monkeypatch.setenv("JOURNAL_PASSWORD", "hunter2")
+    url = "redis://u@127.0.0.1:1/0?password_env=JOURNAL_PASSWORD"
+    journal = RedisJournal(url, "p", tries=0)
     with pytest.raises(JournalUnavailable, match=r"127\.0\.0\.1:1") as caught:
         journal.check()
     journal.close()
     assert "hunter2" not in str(caught.value)
-    assert "hunter2" not in repr(NewJournal("redis://u:hunter2@127.0.0.1:1/0", "out"))
 
 
 def test_the_servers_password_can_stay_in_the_environment(monkeypatch):
@@ -666,6 +739,16 @@ def test_the_servers_password_can_stay_in_the_environment(monkeypatch):
         RedisJournal(url, "p")
     monkeypatch.setenv("JOURNAL_PASSWORD", "hunter2")
     RedisJournal(url, "p").close()
+
+
+def test_a_damaged_entry_of_the_server_is_asked_again(redis_server, caplog):
+    with contextlib.closing(RedisJournal(redis_server.url, "damaged")) as journal:
+        keep(journal, (key("1", "a"), value("1")), (key("2", "b"), value("2")))
+        place = f"damaged:{key('1', 'a').request}"
+        journal._redis.hset(place, "1", journal._redis.hget(place, "1")[:-3])
+        assert journal.lookup(key("1", "a")) is None
+        assert journal.lookup(key("2", "b")) == value("2")
+    assert "a damaged entry of Redis at" in caplog.text
 
 
 def test_jobs_with_other_prefixes_do_not_see_each_other(redis_server):

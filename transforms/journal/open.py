@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from transforms.journal.base import Journal, JournalError
+from transforms.journal.redis import refuse_password
 from transforms.journal.tolerant import TolerantJournal
 
 # Inherited by everything that this process launches: its workers share a journal, others may not.
@@ -39,7 +40,10 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 
 def resolved(spec: str, output: str) -> str:
     """Return `spec` without `auto` and with absolute paths; raises JournalError for nonsense."""
-    if spec == "none" or spec.startswith(_REDIS):
+    if spec.startswith(_REDIS):
+        refuse_password(spec)
+        return spec
+    if spec == "none":
         return spec
     if spec == "auto":
         local, folder = _is_local(output), _place(output)
@@ -111,7 +115,7 @@ class NewJournal:
     the job was launched.
     """
 
-    spec: str = field(repr=False)  # an address may hold a password
+    spec: str
     output: str
     required: bool = False
     run: str = field(default=_THIS_RUN, repr=False)

@@ -146,6 +146,17 @@ def _password(variable: str | None) -> dict[str, str]:
     return {"password": os.environ[variable]}
 
 
+def refuse_password(url: str) -> None:
+    """Raise JournalError, which does not repeat it, for a password in `url`."""
+    address, _, query = url.partition("?")
+    if urlsplit(address).password is None and "password" not in dict(parse_qsl(query)):
+        return
+    raise JournalError(
+        f"a password in the address of {shown(url)} would be stored in the job: put it into an"
+        " environment variable of the workers, and append ?password_env=NAME to the address"
+    )
+
+
 def shown(url: str) -> str:
     """Return the address in `url` without a password, for messages."""
     parts = urlsplit(url)

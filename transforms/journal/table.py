@@ -1,4 +1,4 @@
-"""Completions in one SQLite file: the disk journal itself, and the index of the folder journal."""
+"""Completions in one SQLite file."""
 
 from __future__ import annotations
 
@@ -39,17 +39,11 @@ class Table:
     waiting. Without a path the table is private and gone when it is closed.
     """
 
-    def __init__(self, path: str = "") -> None:
-        self._writer = _connect(path)
-        self._writing = threading.Lock()
+    def __init__(self, path: str) -> None:
+        self._writer, self._writing = _connect(path), threading.Lock()
         self._finds_equal = False
-        if path:
-            # FULL: what was acknowledged survives a power cut, too; NORMAL survives a kill only.
-            _set_up(self._writer, journal_mode="WAL", synchronous="FULL")
-            self._reader, self._reading = _connect(path), threading.Lock()
-        else:
-            _set_up(self._writer, journal_mode="OFF", synchronous="OFF")
-            self._reader, self._reading = self._writer, self._writing
+        _set_up(self._writer)
+        self._reader, self._reading = _connect(path), threading.Lock()
 
     def put(self, records: Iterable[Record]) -> None:
         """Store `records` and what they cost, all or nothing."""
@@ -108,7 +102,6 @@ def is_sound(path: str) -> bool:
     if not _has_sound_header(path):
         return False
     with closing(_connect(path)) as db:
-        db.execute("PRAGMA mmap_size = 0x7fff0000")  # twice as fast
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
     if found == "ok" and names and not names & _OURS:
@@ -138,10 +131,11 @@ def _connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
 
 
-def _set_up(connection: sqlite3.Connection, journal_mode: str, synchronous: str) -> None:
+def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-    connection.execute(f"PRAGMA journal_mode = {journal_mode}")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: what was acknowledged survives a power cut, too; NORMAL survives a kill only.
+    connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(_SCHEMA)
 
 
