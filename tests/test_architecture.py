@@ -20,7 +20,7 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"errors"},
-    {"chunks", "retry", "timing"},
+    {"chunks", "fragments", "retry", "sequenced", "timing"},
     {"wire"},
     {"exchange", "providers"},
     {"arguments", "call", "continuing", "mocking", "prepare", "recording", "replaying"},
@@ -32,8 +32,8 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "arguments call chunks continuing errors exchange mocking prepare recording retry timing"
-    " types".split()
+    "arguments call chunks continuing errors exchange fragments mocking prepare recording retry"
+    " sequenced timing types".split()
 )
 IMPURE_IMPORTS = set(
     "aiohttp asyncio concurrent http httpcore httpx io logging multiprocessing os pathlib queue"
