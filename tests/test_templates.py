@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import batch_complete
+from pipelines.model_options import positive
 from pipelines.options import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +79,7 @@ def test_types_agree(name):
         assert kind == "ENUM"
         labels = [choice["value"] for choice in PARAMETERS[name]["enumOptions"]]
         assert labels == [str(choice) for choice in option.choices]
-    elif option.type in (int, float, batch_complete._positive):
+    elif option.type in (int, float, positive):
         assert kind == "NUMBER"
     else:
         assert kind == "TEXT" or kind.startswith("GCS_")

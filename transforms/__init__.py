@@ -4,6 +4,8 @@ from transforms.assembling import AssembleCompletions, StreamChunkBuilder
 from transforms.clients import NewClient
 from transforms.completing import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.outgoing import Publisher, SinkUnavailable
+from transforms.publishing import Publish, PublishDeltas
 
 __all__ = [
     "AssembleCompletions",
@@ -13,6 +15,10 @@ __all__ = [
     "Delta",
     "NewClient",
     "Prompt",
+    "Publish",
+    "PublishDeltas",
+    "Publisher",
+    "SinkUnavailable",
     "StreamChunkBuilder",
     "StreamCompletions",
 ]

@@ -7,6 +7,7 @@ whatever has come of any prompt by then; `finish_bundle` hands on the rest.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,7 +20,7 @@ from ritellm.pacing import Limits
 from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Engine, Window
 from transforms.journal import NewJournal
 from transforms.meter import Meter
@@ -27,6 +28,9 @@ from transforms.meter import Meter
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
 DELTAS = "deltas"
+
+# So long a source that has nothing waits before it looks again.
+_PUMP_SECONDS = 0.01
 
 # An element's own timestamp and windows: what comes of it must carry them too.
 Place = tuple[Any, tuple[Any, ...]]
@@ -141,6 +145,9 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
         """Start `prompt`; hand on what has come of it and of those before it."""
+        if prompt.request == PUMP.request:
+            yield from self._pumped()
+            return
         flying = self._flying()
         ask, means = self._ask, self._engine.means
         if again := list(ask.again(means, prompt)):
@@ -150,6 +157,12 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         yield from self._handed_on(wait=False)
         while flying.in_flight >= self._new_means.limits.max_in_flight:
             yield from self._handed_on(wait=True)
+
+    def _pumped(self) -> Iterator[Any]:
+        """Hand on what comes within a moment."""
+        until = time.monotonic() + _PUMP_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            yield from self._handed_on(wait=True, seconds=left)
 
     def finish_bundle(self) -> Iterator[Any]:
         """Hand on the rest."""
@@ -164,10 +177,10 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         assert self._window is not None, "Beam calls start_bundle first"
         return self._window
 
-    def _handed_on(self, wait: bool) -> Iterator[Any]:
+    def _handed_on(self, wait: bool, seconds: float | None = None) -> Iterator[Any]:
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
-            for (timestamp, windows), outcome in self._flying().take(wait):
+            for (timestamp, windows), outcome in self._flying().take(wait, seconds):
                 yield _placed(self._tagged(outcome), timestamp, windows)
             self._meter.signal_throttling()
         except BaseException:

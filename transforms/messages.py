@@ -1,0 +1,88 @@
+"""Outcomes as JSON for readers outside of Beam: files, topics, streams and tables.
+
+One form for all of them, so that what reads one reads the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from transforms.elements import Completion, DeadLetter, Delta
+
+KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
+
+
+def to_bytes(element: Completion | DeadLetter | Delta) -> bytes:
+    """Return the JSON of one element; no newline in it."""
+    return orjson.dumps(to_row(element))
+
+
+def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
+    """Return what `to_bytes` writes."""
+    if isinstance(element, Delta):
+        return delta_row(element)
+    if isinstance(element, Completion):
+        return completion_row(element)
+    return failed_row(element)
+
+
+def completion_row(row: Completion) -> dict[str, Any]:
+    """Return a completion as it is written: what most readers want first."""
+    completion = orjson.loads(row.completion)
+    return {
+        "id": row.id,
+        "text": row.text,
+        "finish_reason": row.finish_reason,
+        "usage": completion.get("usage"),
+        "timing": {
+            "ttft": row.ttft,
+            "inter_chunk_p50": row.inter_chunk_p50,
+            "inter_chunk_p95": row.inter_chunk_p95,
+            "seconds": row.seconds,
+            "ended_at": row.ended_at,
+        },
+        "attempts": row.attempts,
+        "completion": completion,
+        "input": _loads(row.input),
+    }
+
+
+def failed_row(letter: DeadLetter) -> dict[str, Any]:
+    """Return a dead letter as it is written; it can be given back as input."""
+    return {
+        "id": letter.id,
+        "error_type": letter.error_type,
+        "message": letter.message,
+        "status_code": letter.status_code,
+        "retryable": letter.retryable,
+        "attempts": letter.attempts,
+        "partial_text": letter.partial_text,
+        "input": _loads(letter.input),
+    }
+
+
+def delta_row(delta: Delta) -> dict[str, Any]:
+    """Return a delta as it is written; the final one brings `outcome` and `input`."""
+    row = {
+        "id": delta.id,
+        "attempt": delta.attempt,
+        "seq": delta.seq,
+        "text": delta.text,
+        "finish_reason": delta.finish_reason,
+        "final": delta.final,
+        "chunk": _raw(delta.chunk),
+    }
+    if delta.final:
+        row |= {"outcome": _raw(delta.outcome), "input": _loads(delta.input)}
+    return row
+
+
+def _raw(text: str | None) -> Any:
+    """Return JSON text of our own as a part of other JSON, without reading it."""
+    return None if text is None else orjson.Fragment(text)
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
