@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Any
+
 import orjson
 
 from ritellm.chunks import ChunkSum
+
+# JSON is small and can travel; who has it parsed already need not write it again.
+SomeChunk = bytes | str | Mapping[str, Any]
 
 
 class SequencedSum:
     """The sum of chunks that carry `(attempt, seq)`: in any order, any number of times.
 
-    Chunks are kept as JSON until the sum is asked for, so that it can travel.
+    Chunks are kept as they come, as JSON for the most part, until the sum is asked for.
     """
 
     __slots__ = ("_attempts",)
 
     def __init__(self) -> None:
-        self._attempts: dict[int, dict[int, bytes | str]] = {}
+        self._attempts: dict[int, dict[int, SomeChunk]] = {}
 
-    def add(self, attempt: int, seq: int, chunk: bytes | str) -> None:
-        """Add a chunk's JSON; the same place again changes nothing."""
+    def add(self, attempt: int, seq: int, chunk: SomeChunk) -> None:
+        """Add a chunk, or its JSON; the same place again changes nothing."""
         self._attempts.setdefault(attempt, {}).setdefault(seq, chunk)
 
     def merge(self, other: SequencedSum) -> None:
@@ -44,5 +51,17 @@ class SequencedSum:
         chunks = self._attempts.get(attempt, {})
         total = ChunkSum()
         for seq in range(self.length(attempt)):
-            total.add(orjson.loads(chunks[seq]))
+            total.add(_parsed(chunks[seq]))
         return total
+
+    def take(self, attempt: int, start: int) -> Iterator[Mapping[str, Any]]:
+        """Yield the chunks of `attempt` from number `start` to the first gap, and let them go."""
+        chunks = self._attempts.get(attempt, {})
+        for seq in count(start):
+            if (chunk := chunks.pop(seq, None)) is None:
+                return
+            yield _parsed(chunk)
+
+
+def _parsed(chunk: SomeChunk) -> Mapping[str, Any]:
+    return chunk if isinstance(chunk, Mapping) else orjson.loads(chunk)
