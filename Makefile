@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench docs format clean
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow test-services lock bench docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
+	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make docs    build the documents into build/site"
@@ -62,6 +63,16 @@ test-packaging: $(VENV)/ready
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
 
+# The folder beside tests/ proper: servers take seconds to start.
+.venv-services/ready: setup.py
+	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
+	@$(PYTHON) -m venv .venv-services
+	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,redis,test,test-services]'
+	@touch $@
+
+test-services: .venv-services/ready
+	@.venv-services/bin/python -m pytest --quiet tests/services
+
 LOCKED := templates/batch_complete/requirements
 lock:
 	@python3.11 -m venv .venv-lock
@@ -79,4 +90,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,7 +8,7 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
-from ritellm.chunks import SequencedSum
+from ritellm.sequenced import SequencedSum
 from transforms.asking import text_of, to_completion
 from transforms.elements import Completion, DeadLetter, Delta
 
