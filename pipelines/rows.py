@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -22,22 +22,38 @@ class Line(NamedTuple):
     text: str
 
     @property
+    def id(self) -> str:
+        """What the row is called if it does not say."""
+        return f"{self.name}:{self.number}"
+
+    @property
     def place(self) -> str:
         """Where a reader finds it."""
         return f"{self.path}, line {self.number}"
+
+
+class Row(Protocol):
+    """The text of one row, what it is called if it does not say, and where a reader finds it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def place(self) -> str: ...
 
 
 class RowError(ValueError):
     """A row that cannot be asked; the message says why."""
 
 
-def parse(line: Line) -> Prompt | DeadLetter:
+def parse(line: Row) -> Prompt | DeadLetter:
     """Return the prompt in `line`: a JSON object with `prompt` or `messages`, or a batch request.
 
-    `id` or `custom_id` names it, else file and line do. A line of `failed-*.jsonl` is asked again
+    `id` or `custom_id` names it, else its place does. A line of `failed-*.jsonl` is asked again
     as the row that it holds.
     """
-    id = f"{line.name}:{line.number}"
+    id = line.id
     try:
         row = _object(line.text)
         id = _id(row) or id
@@ -47,7 +63,7 @@ def parse(line: Line) -> Prompt | DeadLetter:
         return unusable(id, line, type(error).__name__, str(error))
 
 
-def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
+def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
     """Return the dead letter of a row that is not asked."""
     return DeadLetter(
         id=id,
@@ -58,7 +74,7 @@ def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
         retryable=False,
         attempts=0,
         partial_text="",
-        input=line.text if _is_json(line.text) else _dumps(line.text),
+        input=_as_json(line.text),
     )
 
 
@@ -116,12 +132,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "null" if value is None else "a number")
 
 
-def _is_json(text: str) -> bool:
+def _as_json(text: str) -> str:
+    """Return `text` if it is JSON, else JSON that holds it."""
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
-        return False
-    return True
+        return _dumps(text)
+    return text
 
 
 def _dumps(value: Any) -> str:

@@ -45,8 +45,9 @@ class Publish(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, elements: Any) -> Any:
         """Publish in passing."""
-        published = elements | "Publish" >> beam.ParDo(_PublishFn(self._new_outgoing))
-        return published.with_output_types(self.element or elements.element_type)
+        fn = _PublishFn(self._new_outgoing)
+        element = self.element or elements.element_type
+        return elements | "Publish" >> beam.ParDo(fn).with_output_types(element)
 
 
 class PublishDeltas(Publish):
