@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from loopback import Wire
+from places import PROJECT, kafka_topic, pubsub_topic
 
 
 def test_kafka_keeps_what_it_took_when_it_dies(kafka, name):
     confluent_kafka = pytest.importorskip("confluent_kafka")
-    make_topic(kafka, name)
+    kafka_topic(kafka, name)
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.address})
     producer.produce(name, b"kept", key=b"k")
     assert producer.flush(30) == 0
@@ -22,26 +23,18 @@ def test_kafka_keeps_what_it_took_when_it_dies(kafka, name):
     consumer.close()
 
 
-def make_topic(kafka, name, partitions=1):
-    admin = pytest.importorskip("confluent_kafka.admin")
-    client = admin.AdminClient({"bootstrap.servers": kafka.address})
-    client.create_topics([admin.NewTopic(name, partitions)])[name].result(30)
-
-
 def test_pubsub_delivers_through_a_wire(pubsub, name, monkeypatch):
     pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1")
     wire = Wire(pubsub.port)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", wire.address)
+    pubsub_topic(name)
     with pubsub_v1.SubscriberClient() as subscriber:
         publisher = pubsub_v1.PublisherClient()
-        topic = publisher.topic_path("test-project", name)
-        subscription = subscriber.subscription_path("test-project", name)
-        publisher.create_topic(name=topic)
-        subscriber.create_subscription(name=subscription, topic=topic)
-        publisher.publish(topic, b"sent").result(30)
+        publisher.publish(f"{PROJECT}/topics/{name}", b"sent").result(30)
         wire.cut()
         wire.join()
-        got = subscriber.pull(subscription=subscription, max_messages=1, timeout=30)
+        where = f"{PROJECT}/subscriptions/{name}"
+        got = subscriber.pull(subscription=where, max_messages=1, timeout=30)
         assert [each.message.data for each in got.received_messages] == [b"sent"]
         publisher.stop()
 
