@@ -17,6 +17,7 @@ import apache_beam as beam
 
 from pipelines import options as cli
 from pipelines import places
+from pipelines.feeds import FeedUnavailable
 from pipelines.intake import Intake, IntakeOf
 from pipelines.model_options import (
     add_journal_options,
@@ -90,6 +91,17 @@ def _add_stream_options(made: cli.Parser) -> None:
         " long to end (default: %(default)s)",
     )
     stream.add_argument(
+        "--kafka_group",
+        default="ritellm",
+        metavar="NAME",
+        help="the consumer group of a Kafka source (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--kafka_config",
+        metavar="FILE",
+        help="lines of name=value for librdkafka, for example how to log in",
+    )
+    stream.add_argument(
         "--max_message_bytes",
         type=positive,
         default=1 << 20,
@@ -101,7 +113,7 @@ def _add_stream_options(made: cli.Parser) -> None:
 def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
     """Put the job together on `p`."""
     received = p | "Receive" >> Receive(
-        places.source(ours.source), intake, ours.max_message_bytes, ours.drain_seconds
+        places.source(ours), intake, ours.max_message_bytes, ours.drain_seconds
     )
     done = received.prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
@@ -124,12 +136,14 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
 
 def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
     """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": places.sink("--deltas_to", ours.deltas_to, "deltas")}
-    if ours.completions_to:
-        to["completions"] = places.sink("--completions_to", ours.completions_to, "completions")
-    failed = ours.failed_to or ours.completions_to or ours.deltas_to
+    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
+    rows = ours.completions_to
+    if rows:
+        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
+    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
+    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
     for name in ("failed-rows", "failed-calls"):
-        to[name] = places.sink("--failed_to", failed, name)
+        to[name] = places.sink(ours, "--failed_to", failed, name)
     return to
 
 
@@ -149,16 +163,18 @@ def _settle_journal(ours: argparse.Namespace) -> None:
     ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
 
 
-def _check_sinks(ours: argparse.Namespace) -> None:
-    """Raise UsageError unless each sink is there."""
-    for new_publisher in _sinks(ours).values():
-        publisher = new_publisher()
-        try:
-            publisher.check()
-        except SinkUnavailable as error:
-            raise cli.UsageError(str(error)) from None
-        finally:
-            publisher.close()
+def _check_places(ours: argparse.Namespace) -> None:
+    """Raise UsageError unless the source and each sink are there."""
+    try:
+        places.source(ours).check()
+        for new_publisher in _sinks(ours).values():
+            publisher = new_publisher()
+            try:
+                publisher.check()
+            finally:
+                publisher.close()
+    except (SinkUnavailable, FeedUnavailable, ImportError) as error:
+        raise cli.UsageError(str(error)) from None
 
 
 class Job:
@@ -174,7 +190,7 @@ class Job:
         here = cli.runs_here(beam_options)
         _settle_journal(ours)
         check_model(ours, here)
-        _check_sinks(ours)
+        _check_places(ours)
         p = cli.new_pipeline(beam_options)
         start_model(ours, here)
         journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None

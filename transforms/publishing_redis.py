@@ -125,5 +125,6 @@ def _own_options(url: str) -> tuple[str, dict[str, str]]:
     """Return `url` without the options that are ours, and those."""
     address, _, query = url.partition("?")
     given = dict(parse_qsl(query))
-    ours = {name: given.pop(name) for name in ("key", "per_id", "maxlen", "ttl") if name in given}
+    names: list[str] = [name for name in ("key", "per_id", "maxlen", "ttl") if name in given]
+    ours = {name: given.pop(name) for name in names}
     return address + ("?" + urlencode(given) if given else ""), ours
