@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
@@ -66,6 +68,15 @@ class Program:
             for line in lines:
                 self._queue.put(line.rstrip("\n"))
         self._queue.put(None)
+
+
+def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
+    """Return what `condition` returns once that is true: other processes take their time."""
+    patience = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < patience, "it did not happen in time"
+        time.sleep(0.05)
+    return found
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from test_assembling import deltas_of
 
 @pytest.fixture(params=["redis", "kafka", "pubsub"])
 def place(request, name):
-    return place_of(request.param, request, name)
+    with closing(place_of(request.param, request, name)) as made:
+        yield made
 
 
 def test_a_consumer_shows_an_answer_grow_and_end(place):
