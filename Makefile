@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow test-services lock bench docs format clean
+.PHONY: help demo demo-stream test lint types unit test-sdk test-packaging test-dataflow test-services lock bench docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
+	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
@@ -29,6 +30,9 @@ $(VENV)/ready: setup.py
 demo: $(VENV)/ready
 	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
 	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
+
+demo-stream: $(VENV)/ready
+	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60
 
 test: lint types unit
 

@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
+
+from pipelines.keyboard import Keyboard
+from pipelines.live_view import VIEW
+from pipelines.stopping import on_sudden_end
 
 
 class Message(NamedTuple):
@@ -75,14 +79,18 @@ class Stdin:
         """Standard input is there."""
 
     def __call__(self) -> StdinFeed:
-        """Return the feed, which begins to read."""
-        return StdinFeed(sys.stdin.buffer)
+        """Return the feed, which begins to read; what is typed is shown in the live view."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return StdinFeed(sys.stdin.buffer)
+        keyboard = Keyboard(sys.stdin.fileno(), VIEW.typed)
+        on_sudden_end(keyboard.restore)
+        return StdinFeed(keyboard)
 
 
 class StdinFeed:
     """Lines of standard input: JSON rows, or prompts as they are. Nothing comes again."""
 
-    def __init__(self, lines: BinaryIO, most: int = 1_000) -> None:
+    def __init__(self, lines: Iterable[bytes], most: int = 1_000) -> None:
         self._lines = lines
         self._run = uuid4().hex[:8]  # the same line of two runs is not the same prompt
         self._queue: queue.Queue[Message | None] = queue.Queue(most)

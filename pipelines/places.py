@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import re
+import sys
 from collections.abc import Callable, Mapping
 
 from pipelines import sinks
 from pipelines.feeds import FolderFeed, NewFeed, Stdin
 from pipelines.feeds_kafka import KafkaFeed
 from pipelines.feeds_pubsub import PubSubFeed
+from pipelines.live_view import Live
 from pipelines.options import UsageError
 from transforms.outgoing import NewPublisher
 from transforms.publishing_bigquery import BigQueryTable
@@ -50,7 +52,7 @@ def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublis
     forms = DELTA_SINKS if name == "deltas" else ROW_SINKS
     made = _SINKS.get(scheme)
     if spec == "stdout":
-        return sinks.Stdout
+        return Live if sys.stdout.isatty() else sinks.Stdout
     if scheme == "jsonl" and where:
         return functools.partial(sinks.JsonLines, where, name)
     if scheme == "kafka":

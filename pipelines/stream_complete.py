@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipelines import live_view, places
 from pipelines import options as cli
-from pipelines import places
 from pipelines.feeds import FeedUnavailable
 from pipelines.intake import Intake, IntakeOf
 from pipelines.model_options import (
@@ -28,9 +30,10 @@ from pipelines.model_options import (
     start_model,
 )
 from pipelines.receiving import Receive
+from pipelines.receiving_elsewhere import ReceiveElsewhere
 from pipelines.stopping import run_program
 from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
-from transforms.elements import Completion, Delta
+from transforms.elements import Completion, Delta, Prompt
 from transforms.outgoing import NewPublisher
 
 
@@ -110,12 +113,19 @@ def _add_stream_options(made: cli.Parser) -> None:
     )
 
 
-def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
-    """Put the job together on `p`."""
-    received = p | "Receive" >> Receive(
-        places.source(ours), intake, ours.max_message_bytes, ours.drain_seconds
+def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -> None:
+    """Put the job together on `p`; one that runs elsewhere has no `intake` of ours."""
+    feed, most_bytes = places.source(ours), ours.max_message_bytes
+    receive = (
+        ReceiveElsewhere(feed, most_bytes)
+        if intake is None
+        else Receive(feed, intake, most_bytes, ours.drain_seconds)
     )
-    done = received.prompts | "CompletePrompts" >> CompletePrompts(
+    received = p | "Receive" >> receive
+    prompts = received.prompts
+    if ours.deltas_to == "stdout" and sys.stdout.isatty():
+        prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
+    done = prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
         emit_deltas=True,
         journal=cli.journal(ours.journal, ours.output, ours.journal_required),
@@ -124,7 +134,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
     terms = {
         "flush_msec": ours.flush_msec,
         "give_up_after": ours.sink_patience,
-        "on_published": intake.published,
+        "on_published": intake and intake.published,
     }
     to = _sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
@@ -152,8 +162,10 @@ def _parts(ours: argparse.Namespace) -> frozenset[type]:
     return frozenset({Delta, Completion} if ours.completions_to else {Delta})
 
 
-def _settle_journal(ours: argparse.Namespace) -> None:
+def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
     """Find the place of the journal: beside the files that the job writes, if it writes any."""
+    if ours.journal == "auto" and not here:
+        ours.journal = "none"  # no file of this machine is there for the workers
     written = (ours.completions_to, ours.deltas_to, ours.failed_to)
     folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
     if ours.journal == "auto" and ours.source == "stdin" and not folders:
@@ -177,6 +189,20 @@ def _check_places(ours: argparse.Namespace) -> None:
         raise cli.UsageError(str(error)) from None
 
 
+def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
+    """Run the job where its runner runs it, until it is drained or cancelled there."""
+    for name in ("deltas_to", "completions_to", "failed_to"):
+        to = getattr(ours, name) or ""
+        if to == "stdout" or to.startswith("jsonl:"):
+            raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+    beam_options.view_as(StandardOptions).streaming = True
+    p = cli.new_pipeline(beam_options)
+    start_model(ours, here=False)
+    build(p, ours, None)
+    p.run().wait_until_finish()
+    return 0
+
+
 class Job:
     """One run of the program: it can be told to stop while it runs."""
 
@@ -188,12 +214,16 @@ class Job:
         """Run until the source ends or `stop`; return the exit status."""
         ours, beam_options = cli.parse(parser(), self._argv)
         here = cli.runs_here(beam_options)
-        _settle_journal(ours)
+        _settle_journal(ours, here)
         check_model(ours, here)
+        if not here:
+            return _submit(ours, beam_options)
+        if not cli.shares_process(beam_options):
+            raise cli.UsageError("--direct_running_mode: a live source needs one process")
         _check_places(ours)
         p = cli.new_pipeline(beam_options)
         start_model(ours, here)
-        journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
+        journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
         intake = IntakeOf(_parts(ours))
         build(p, ours, intake)
         self._intake = intake()
@@ -206,12 +236,24 @@ class Job:
         if self._intake is None:
             return False
         self._intake.stopping.set()
+        # Called in a signal's handler, which may have interrupted who holds the terminal.
+        threading.Thread(target=_announce_stop, daemon=True).start()
         return True
 
     def unfinished(self) -> str:
         """Return what is left when the job was stopped before its answers had ended."""
-        left = self._intake.open if self._intake is not None else 0
+        if self._intake is None:
+            return "a job that was submitted goes on where it runs"
+        left = self._intake.open
         return f"{left:,} messages have no outcome yet; the source has them still"
+
+
+def _announce_stop() -> None:
+    note = "stopping: the answers under way may end; once more ends it now"
+    if sys.stdout.isatty():
+        live_view.VIEW.say(note)
+    else:
+        print(note, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

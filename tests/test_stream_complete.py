@@ -193,6 +193,20 @@ def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never
 
 
 WRONG = {
+    "standard input for a job elsewhere": [
+        *("--source=stdin", "--runner=PortableRunner", "--deltas_to=redis://127.0.0.1:1"),
+        "--job_endpoint=127.0.0.1:1",
+    ],
+    "a terminal for a job elsewhere": [
+        *("--source=kafka:b:1/t", "--runner=PortableRunner", "--job_endpoint=127.0.0.1:1"),
+    ],
+    "workers in processes of their own": [
+        *("--source=stdin", "--direct_running_mode=multi_processing"),
+    ],
+    "a server that is not there": ["--source=stdin", "--deltas_to=redis://127.0.0.1:1"],
+    "a topic without brokers": ["--source=kafka:topic"],
+    "a subscription without a project": ["--source=pubsub:mine"],
+    "settings that are no file": ["--source=kafka:b:1/t", "--kafka_config=nothing"],
     "no such source": ["--source=nope:x"],
     "a source without a place": ["--source=dir:"],
     "no such sink": ["--source=stdin", "--deltas_to=nope:x"],
