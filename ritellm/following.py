@@ -86,7 +86,8 @@ Event = Grown | Superseded | Finished | Unfinished
 class Follower:
     """Follows any number of answers; `feed` it deltas, and it returns what has happened.
 
-    A delta is what `transforms.Delta` holds: as that row, as a mapping, or as JSON.
+    A delta is what `transforms.Delta` holds: as that row, as a mapping (of strings, too, as Redis
+    has it), or as JSON.
 
     Args:
         max_open: how many answers may be under way. One more, and the one that has been silent
@@ -221,15 +222,26 @@ def _read(delta: Any) -> _Row:
     if isinstance(delta, (str, bytes)):
         delta = _json(delta)
     get: Callable[[str], Any] = partial(_field, delta)
-    id, attempt, seq, chunk = map(get, ("id", "attempt", "seq", "chunk"))
-    if not (isinstance(id, str) and isinstance(attempt, int) and isinstance(seq, int)):
+    id, chunk = get("id"), get("chunk")
+    attempt, seq = _number(get("attempt")), _number(get("seq"))
+    if not isinstance(id, str) or attempt is None or seq is None:
         raise ValueError(f"a delta needs id, attempt and seq; this is none: {repr(delta)[:200]}")
     chunk = chunk if isinstance(chunk, Mapping) else _json(chunk)
-    return _Row(id, attempt, seq, chunk, bool(get("final")), get("outcome"), get("input"))
+    final = get("final") not in _NOT
+    return _Row(id, attempt, seq, chunk, final, get("outcome"), get("input"))
+
+
+_NOT = (None, False, "", "0")
 
 
 def _field(delta: Any, name: str) -> Any:
     return delta.get(name) if isinstance(delta, Mapping) else getattr(delta, name, None)
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def _json(text: Any) -> Mapping[str, Any]:
@@ -246,7 +258,9 @@ def _json(text: Any) -> Mapping[str, Any]:
 
 def _parsed(value: Any) -> Any:
     """Return what the JSON text `value` says; in a delta that was JSON as a whole it is said."""
-    return orjson.loads(value) if isinstance(value, (str, bytes)) else value
+    if isinstance(value, (str, bytes)):
+        return orjson.loads(value) if value else None
+    return value
 
 
 def _added(chunk: Chunk) -> str:

@@ -135,7 +135,7 @@ def test_an_answer_of_nothing_is_finished_too():
     assert (type(end), end.text) == (Finished, "")
 
 
-@pytest.mark.parametrize("form", ["message", "JSON", "text", "row"])
+@pytest.mark.parametrize("form", ["message", "JSON", "text", "row", "strings"])
 def test_a_delta_may_come_in_any_of_its_forms(form):
     chunk = orjson.dumps(WHOLE[0]["chunk"]).decode()
     rows = [
@@ -147,6 +147,13 @@ def test_a_delta_may_come_in_any_of_its_forms(form):
         "JSON": map(to_bytes, rows),
         "text": [to_bytes(row).decode() for row in rows],
         "row": rows,
+        "strings": [
+            {
+                name: str("" if value is None else int(value) if name == "final" else value)
+                for name, value in row._asdict().items()
+            }
+            for row in rows
+        ],
     }
     grown, end = follow(forms[form])
     assert grown.added == "x"

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from loopback import Wire
+from places import PROJECT, KafkaPlace, PubSubPlace
+from programs import until
+from test_assembling import deltas_of
 
 
 def test_kafka_keeps_what_it_took_when_it_dies(kafka, name):
-    confluent_kafka = pytest.importorskip("confluent_kafka")
-    make_topic(kafka, name)
-    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.address})
-    producer.produce(name, b"kept", key=b"k")
-    assert producer.flush(30) == 0
-    kafka.kill()
-    kafka.start()
-    where = {"bootstrap.servers": kafka.address, "group.id": name, "auto.offset.reset": "earliest"}
-    consumer = confluent_kafka.Consumer(where)
-    consumer.subscribe([name])
-    message = consumer.poll(30)
-    assert (message.key(), message.value(), message.error()) == (b"k", b"kept", None)
-    consumer.close()
-
-
-def make_topic(kafka, name, partitions=1):
-    admin = pytest.importorskip("confluent_kafka.admin")
-    client = admin.AdminClient({"bootstrap.servers": kafka.address})
-    client.create_topics([admin.NewTopic(name, partitions)])[name].result(30)
+    place = KafkaPlace(kafka, name)
+    with closing(place), closing(place.publisher()) as publisher:
+        publisher.publish(deltas_of("a"))
+        kafka.kill()
+        kafka.start()
+        until(lambda: len(place.received()["delta"]) == 4)
+        assert [row["text"] for row in place.received()["delta"]] == ["x", "y", "z", ""]
 
 
 def test_pubsub_delivers_through_a_wire(pubsub, name, monkeypatch):
     pubsub_v1 = pytest.importorskip("google.cloud.pubsub_v1")
     wire = Wire(pubsub.port)
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", wire.address)
+    PubSubPlace(name).close()
     with pubsub_v1.SubscriberClient() as subscriber:
         publisher = pubsub_v1.PublisherClient()
-        topic = publisher.topic_path("test-project", name)
-        subscription = subscriber.subscription_path("test-project", name)
-        publisher.create_topic(name=topic)
-        subscriber.create_subscription(name=subscription, topic=topic)
-        publisher.publish(topic, b"sent").result(30)
+        publisher.publish(f"{PROJECT}/topics/{name}", b"sent").result(30)
         wire.cut()
         wire.join()
-        got = subscriber.pull(subscription=subscription, max_messages=1, timeout=30)
+        where = f"{PROJECT}/subscriptions/{name}"
+        got = subscriber.pull(subscription=where, max_messages=1, timeout=30)
         assert [each.message.data for each in got.received_messages] == [b"sent"]
         publisher.stop()
 
