@@ -27,7 +27,6 @@ from typing import Any
 
 import apache_beam as beam
 import client
-import liveness
 import orjson
 import servers
 
@@ -98,20 +97,19 @@ def cost(
 def lateness(streams: int = 100) -> dict[str, Any]:
     """Return milliseconds from the server's socket to a reader of a Redis stream.
 
-    Each chunk holds the moment at which it was sent. Server, pipeline, Redis and reader are four
-    processes (the server is this one).
+    Each chunk holds the moment at which it was sent. Server, pipeline, Redis and reader (this one)
+    are four processes.
     """
     import redis
 
-    port = liveness.serve()
-    with _redis() as url, tempfile.TemporaryDirectory() as folder:
+    with _redis() as url, tempfile.TemporaryDirectory() as folder, _dated_server() as port:
         rows = "".join(json.dumps({"id": str(n), "prompt": "x"}) + "\n" for n in range(streams))
         flags = [f"--base_url=http://127.0.0.1:{port}/v1", f"--max_in_flight={streams}"]
         flags += ["--source=stdin", f"--deltas_to={url}", "--journal=none"]
         first: list[float] = []
         ages: list[float] = []
         with _program(flags, folder, stdin=subprocess.PIPE) as process:
-            reader = redis.Redis.from_url(url)
+            reader = redis.Redis.from_url(url, socket_timeout=120)
             assert process.stdin
             process.stdin.write(rows.encode())
             process.stdin.close()
@@ -211,6 +209,18 @@ def _program(flags: list[str], folder: str, **how: Any) -> Iterator[subprocess.P
             yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def _dated_server() -> Iterator[int]:
+    code = "import sys, liveness; print(liveness.serve(), flush=True); sys.stdin.read()"
+    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout
+        yield int(server.stdout.readline())
+        server.kill()
 
 
 @contextlib.contextmanager
