@@ -201,6 +201,22 @@ def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_
         assert process.wait(30) == 0
     whole = [row for row in read(out, "deltas") if row["final"]]
     assert len(whole) == 1
+    attempts = {row["attempt"] for row in read(out, "deltas")}
+    assert attempts == {1, whole[0]["attempt"]}
+    assert whole[0]["attempt"] > 1, "the second asking has numbers of its own"
+
+
+def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_its_own(
+    job, fake_server, capfd
+):
+    told = {}
+    for _ in range(3):
+        _, rows, _ = job('{"prompt": "x", "id": "a"}', flags=["--journal=sqlite:j.sqlite"])
+        assert "".join(row["text"] for row in rows) == "x"
+        for row in rows:
+            key = row["attempt"], row["seq"]
+            assert told.setdefault(key, row["chunk"]) == row["chunk"]
+    assert len(fake_server.requests) == 1
 
 
 def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never_comes():
