@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
@@ -81,10 +81,23 @@ class Stdin:
     def __call__(self) -> StdinFeed:
         """Return the feed, which begins to read; what is typed is shown in the live view."""
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return StdinFeed(sys.stdin.buffer)
+            return StdinFeed(_lines(sys.stdin.buffer))
         keyboard = Keyboard(sys.stdin.fileno(), VIEW.typed)
         on_sudden_end(keyboard.restore)
         return StdinFeed(keyboard)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of `file` as they come.
+
+    Past its buffer: Python aborts when it is to end while a thread waits in there.
+    """
+    raw: Any = getattr(file, "raw", file)
+    rest = b""
+    while data := raw.read(1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+    yield rest
 
 
 class StdinFeed:

@@ -77,7 +77,7 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
             if message is not None:
                 yield from self._admitted(message, intake)
             elif intake.open:
-                yield PUMP
+                yield from self._pump(intake)
 
     def _drain(self, intake: Intake) -> Iterator[Any]:
         """Wait until every message has its outcome; when stopped, not for ever."""
@@ -87,7 +87,13 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
                 stopped_at = stopped_at or time.monotonic()
                 if time.monotonic() - stopped_at > self._drain_seconds:
                     raise DrainTimeout
-            yield PUMP
+            yield from self._pump(intake)
+
+    def _pump(self, intake: Intake) -> Iterator[Any]:
+        """Have the core hand on what comes; raises what a sink was given up for."""
+        if intake.failure is not None:
+            raise intake.failure
+        yield PUMP
 
     def _admitted(self, message: Message, intake: Intake) -> Iterator[Any]:
         row = to_row(message, self._most_bytes)

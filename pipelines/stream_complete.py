@@ -135,6 +135,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
         "flush_msec": ours.flush_msec,
         "give_up_after": ours.sink_patience,
         "on_published": intake and intake.published,
+        "on_given_up": intake and intake.fail,
     }
     to = _sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,25 @@ def running(server, flags, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def test_a_sink_that_is_given_up_ends_the_job_though_nothing_else_happens(fake_server, tmp_path):
+    go_on = threading.Event()
+    events = chat_events("one two")
+    fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
+    out = tmp_path / "out"
+    flags = ["--source=stdin", f"--deltas_to=jsonl:{out}", "--sink_patience=1"]
+    with running(fake_server, flags, tmp_path) as process:
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()  # and no end of it
+        in_time(lambda: read(out, "deltas"))
+        shutil.rmtree(out)
+        out.write_text("not a folder any more")
+        go_on.set()
+        assert process.wait(30) == 1
+        assert b"cannot write" in process.stderr.read().splitlines()[-1]
+        process.stdin.close()
+        process.stdout.close()
 
 
 def test_a_signal_stops_the_intake_and_lets_the_answers_end(fake_server, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from functools import partial
 
 import orjson
 import pytest
@@ -245,6 +246,7 @@ def test_a_group_that_begins_anew_gets_the_answers_that_were_paid_for(
     source.send(*prompts(10))
     for group in ("first", "second"):
         with job(*flags, f"--kafka_group={group}") as program:
+            until(partial(source.settled, group))
             until(lambda: whole(deltas) == answers(10))
             assert program.stop() == 0
         assert source.settled(group) == 10
