@@ -24,14 +24,16 @@ from typing import Any
 import servers
 
 
-def measure(rows: int, chunks: int, gap_ms: float, max_in_flight: int) -> dict[str, Any]:
+def measure(
+    rows: int, chunks: int, gap_ms: float, max_in_flight: int, first_ms: float = 0.0
+) -> dict[str, Any]:
     """Return wall and ideal seconds, CPU per row, and peak memory of the job."""
-    options = {"chunks": chunks, "gap_ms": gap_ms}
+    options = {"chunks": chunks, "gap_ms": gap_ms, "first_ms": first_ms}
     with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
         empty = _run(Path(folder) / "empty", 0, server, max_in_flight)
         full = _run(Path(folder) / "full", rows, server, max_in_flight)
         served = server.stats()
-    ideal = math.ceil(rows / max_in_flight) * chunks * gap_ms / 1000
+    ideal = math.ceil(rows / max_in_flight) * (first_ms + chunks * gap_ms) / 1000
     wall = full["wall"] - empty["wall"]
     return {
         "rows": rows,
@@ -39,6 +41,7 @@ def measure(rows: int, chunks: int, gap_ms: float, max_in_flight: int) -> dict[s
         "ideal_seconds": ideal,
         "start_up_seconds": empty["wall"],
         "wall_seconds": wall,
+        "rows_per_second": rows / wall,
         "ratio": wall / ideal,
         "cpu_msec_per_row": (full["cpu"] - empty["cpu"]) / rows * 1000,
         "peak_mb": full["peak_mb"],
@@ -71,6 +74,7 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--chunks", type=int, default=50)
     parser.add_argument("--gap_ms", type=float, default=20)
+    parser.add_argument("--first_ms", type=float, default=0)
     parser.add_argument("--max_in_flight", type=int, default=500)
     figures = measure(**vars(parser.parse_args()))
     print({name: round(value, 2) for name, value in figures.items()}, f"cores={os.cpu_count()}")

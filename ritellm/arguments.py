@@ -6,7 +6,8 @@ A value is shown in a message only where it can hold no secret.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from ritellm.errors import AuthenticationError, InvalidRequestError
@@ -20,7 +21,7 @@ def timeouts(value: Any) -> Timeouts:
     if not isinstance(value, (int, float, Timeouts, type(None))):
         raise InvalidRequestError(f"{wanted}, not {value!r:.80}")
     limits = Timeouts.of(value)
-    for limit in astuple(limits):
+    for limit in (limits.connect, limits.first_chunk, limits.inter_chunk, limits.total):
         if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
             raise InvalidRequestError(f"{wanted} of such numbers or None, not {limit!r:.80}")
     return limits
@@ -46,7 +47,12 @@ def policy(retry: Any, num_retries: Any) -> RetryPolicy:
         raise InvalidRequestError(
             f"num_retries must be a whole number from 0, not {num_retries!r:.80}"
         )
-    return replace(chosen, num_retries=num_retries)
+    return _with_retries(chosen, num_retries)
+
+
+@lru_cache(maxsize=64)
+def _with_retries(policy: RetryPolicy, num_retries: int) -> RetryPolicy:
+    return replace(policy, num_retries=num_retries)
 
 
 def body(value: Any) -> Mapping[str, Any]:
@@ -90,7 +96,8 @@ def with_clean_key(endpoint: Endpoint) -> Endpoint:
             " environment variable",
             provider=endpoint.provider.name,
         )
-    return replace(endpoint, key=key.strip() or None)
+    clean = key.strip() or None
+    return endpoint if clean == key else replace(endpoint, key=clean)
 
 
 def _fits_a_header(text: Any) -> bool:

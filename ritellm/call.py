@@ -49,6 +49,7 @@ class Call:
         self.exchange: Exchange | None = None
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
+        self.watched = plan.request.stream  # else the caller wants the whole answer only
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = now
         self._delivered_at = -math.inf
@@ -66,6 +67,7 @@ class Call:
             self.exchange = continuing.go_on(before, request, endpoint, self.attempts)
         else:
             self.exchange = Exchange(request, endpoint, self.attempts)
+        self.exchange.watched = self.watched
         return self.exchange
 
     def receive_data(self, data: bytes, now: float) -> list[Chunk]:

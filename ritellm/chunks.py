@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ritellm.fragments import Values, sum_thinking_blocks, sum_tool_calls
-from ritellm.types import Chunk, Completion
+from ritellm.types import Chunk, Completion, del_like, get_like
 
 
 class ChunkSum:
     """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
 
-    __slots__ = ("_choices", "_head", "_top", "count")
+    __slots__ = ("_choices", "_head", "_like", "_texts", "_top", "count")
 
     def __init__(self) -> None:
         self.count = 0
+        self._like: object = None  # of the last chunk, if its decoder saw that many are alike
+        self._texts: Values = []  # where the texts of those go
         self._top: dict[str, Any] = {}
         self._head: dict[str, Any] | None = None  # the last chunk but for its choices
         self._choices: dict[int, _ChoiceSum] = {}
@@ -30,12 +32,25 @@ class ChunkSum:
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Add the next chunk."""
         self.count += 1
+        try:
+            like = get_like(chunk)
+            del_like(chunk)  # nobody else's business
+        except (AttributeError, TypeError):
+            like = None
+        if like is not None and like is self._like:
+            (text,) = chunk["choices"][0]["delta"].values()
+            self._texts.append(text)
+            return
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
             self._choice(choice.get("index") or 0).add(choice)
         if head != self._head:  # nearly always the same for a whole answer
             self._head = head
             self._note(head)
+        if like is not None:
+            self._like = like
+            ((name, _),) = choice["delta"].items()
+            self._texts = self._choice(choice["index"]).delta[name]
 
     def merge(self, later: ChunkSum) -> None:
         """Add all that `later` holds behind all that this sum holds."""

@@ -18,9 +18,8 @@ from ritellm.client_httpx import (
     DRAIN_SECONDS,
     FAILURES,
     as_ritellm_error,
-    body_of,
-    new_async_client,
 )
+from ritellm.client_transport import AsyncHttp, Reader, new_async_http, reader_of
 from ritellm.client_wire import asend
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
@@ -51,7 +50,7 @@ class AsyncClient:
     ) -> None:
         self._defaults = defaults
         self.gate = gate
-        self._http = new_async_client(transport)
+        self._http = new_async_http(transport)
 
     @overload
     async def completion(
@@ -79,7 +78,7 @@ class AsyncClient:
         arguments = {**self._defaults, **arguments}
         now = asyncio.get_running_loop().time()
         asked = plan(model, messages, os.environ, stream=stream, **arguments)
-        call = Call(replace(asked, gate=self.gate), now)
+        call = Call(asked if self.gate is None else replace(asked, gate=self.gate), now)
         opened = await AsyncStream(self._http, call).open()
         return opened if stream else await opened.read()
 
@@ -97,7 +96,7 @@ class AsyncClient:
 class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     """The chunks of one answer as they come. Leaving it early closes the connection."""
 
-    def __init__(self, http: httpx.AsyncClient, call: Call) -> None:
+    def __init__(self, http: AsyncHttp, call: Call) -> None:
         self._call = call
         self._batches = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
         self._chunks = iter(list[Chunk]())
@@ -123,7 +122,8 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
-        async for _ in self:
+        self._call.watched = self._call.current.watched = False
+        async for _ in self._batches:
             pass
         return self.completion
 
@@ -139,7 +139,7 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
         await self.aclose()
 
 
-async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[Chunk], None]:
+async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
     with observed(call):
         while True:
@@ -160,7 +160,7 @@ async def _attempts(http: httpx.AsyncClient, call: Call) -> AsyncGenerator[list[
 
 
 async def _attempt(
-    http: httpx.AsyncClient, call: Call, exchange: Exchange, passage: Passage | None
+    http: AsyncHttp, call: Call, exchange: Exchange, passage: Passage | None
 ) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
     watchdog = Watchdog(call)
@@ -178,8 +178,8 @@ async def _attempt(
             call.excuse(now() - opened)
             watchdog.watch()
         pause = call.plan.request.buffer.seconds if response.extensions.get("gathers") else 0
-        async with aclosing(body_of(response)) as body:
-            async for data in body:
+        async with aclosing(reader_of(response)) as body:
+            while data := await body.read():
                 if chunks := call.receive_data(data, now()):
                     watchdog.rest()
                     yield chunks
@@ -192,8 +192,9 @@ async def _attempt(
             watchdog.rest()
             if chunks := call.receive_eof(now()):
                 yield chunks
-            watchdog.drain(DRAIN_SECONDS)
-            await _drain(body)
+            if not body.ended:
+                watchdog.drain(DRAIN_SECONDS)
+                await _drain(body)
     except FAILURES as error:
         exchange.receive_failure(as_ritellm_error(error, call))
     except asyncio.CancelledError:
@@ -223,10 +224,10 @@ async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     return passage
 
 
-async def _drain(body: AsyncIterator[bytes]) -> None:
+async def _drain(body: Reader) -> None:
     """Read what is left behind the terminator, within bounds: the connection can be used again."""
     left = DRAIN_BYTES
-    async for data in body:
+    while data := await body.read():
         left -= len(data)
         if left < 0:
             return

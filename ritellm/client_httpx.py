@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import httpcore
 import httpx
@@ -19,21 +18,34 @@ from ritellm.types import HttpRequest
 DRAIN_SECONDS = 0.1
 DRAIN_BYTES = 16 * 1024
 
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+
+
+# An answer that comes uncompressed is buffered by no proxy.
+_OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+_NONE: Mapping[str, str] = {}
 
 
 def build_request(
     http: httpx.Client | httpx.AsyncClient, ask: HttpRequest, read: float | None, call: Call
 ) -> httpx.Request:
-    """Return httpx's request for `ask`; the answer comes uncompressed: no proxy buffers it."""
+    """Return httpx's request for `ask`."""
     connect = call.plan.timeouts.connect
     timeouts = {"connect": connect, "read": read, "write": connect, "pool": None}
-    headers = {"accept-encoding": "identity", "user-agent": "ritellm", **ask.headers}
-    # A transport that can lets the kernel gather what comes while nobody reads.
-    extensions = {"timeout": timeouts, "gather": call.plan.request.buffer.seconds > 0}
     return http.build_request(
-        ask.method, ask.url, headers=headers, content=ask.content, extensions=extensions
+        ask.method,
+        ask.url,
+        headers=with_ours(ask.headers),
+        content=ask.content,
+        extensions={"timeout": timeouts},
     )
+
+
+def with_ours(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """Return `headers`, with `more` and what every request has where the caller set nothing."""
+    given = {name.lower() for name in headers}
+    ours = {k: v for k, v in (*more.items(), *_OURS.items()) if k not in given}
+    return ours | dict(headers)
 
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
@@ -74,16 +86,6 @@ class Played(httpx.TransportError):
         self.error = error
 
 
-def body_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Return the pieces of a body as they come off the network, decompressed if need be.
-
-    httpx's own iterators are four generators deep; a body that is as it was sent needs none.
-    """
-    if "content-encoding" in response.headers:
-        return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
-    return cast(AsyncGenerator[bytes, None], aiter(cast(AsyncIterable[bytes], response.stream)))
-
-
 class ReadDeadline(float):
     """A read timeout that knows what progress is.
 
@@ -120,7 +122,7 @@ def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
     """Return a client whose connections honour ReadDeadline, or one on the caller's `transport`."""
     if transport is not None:
         return httpx.Client(transport=transport)
-    client = httpx.Client(limits=_LIMITS)
+    client = httpx.Client(limits=LIMITS)
     # httpx offers no way to hand in a network backend, httpcore does. Without these names (a later
     # httpx) the timeout is a plain number again: pings would count as progress.
     proxies = getattr(client, "_mounts", {}).values()
@@ -129,15 +131,6 @@ def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
         if hasattr(pool, "_network_backend"):
             pool._network_backend = _Backend(pool._network_backend)
     return client
-
-
-def new_async_client(transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    """Return a client on the fastest transport there is, or on the caller's; deadlines are ours."""
-    if transport is None and importlib.util.find_spec("aiohttp") is not None:
-        from ritellm.client_aiohttp import AiohttpTransport
-
-        transport = AiohttpTransport()
-    return httpx.AsyncClient(transport=transport, limits=_LIMITS)
 
 
 class _Backend(httpcore.NetworkBackend):

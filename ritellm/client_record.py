@@ -20,6 +20,7 @@ import orjson
 from ritellm import recording
 from ritellm.call import Call
 from ritellm.client_httpx import FAILURES, as_ritellm_error
+from ritellm.client_transport import AsyncResponse
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.types import HttpRequest
 
@@ -53,8 +54,8 @@ class Recorder:
             self.end("error", self._failure(error))
             raise
 
-    def heard(self, response: httpx.Response) -> httpx.Response:
-        """Return `response`, whose body is recorded as it is read."""
+    def hear(self, response: httpx.Response | AsyncResponse) -> None:
+        """Let the body of `response` be recorded as it is read."""
         headers = response.headers
         if headers.get("content-encoding") == "gzip":
             # Packed, a key could not be found in it.
@@ -62,7 +63,6 @@ class Recorder:
         kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
         self._write(recording.response_line(response.status_code, kept, self._scrub))
         response.stream = _Tee(cast(_Stream, response.stream), self)
-        return response
 
     def data(self, data: bytes) -> None:
         """Record a piece of the body."""

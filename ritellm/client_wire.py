@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import httpx
@@ -18,8 +18,11 @@ from ritellm import observing
 from ritellm.call import Call
 from ritellm.client_httpx import Played, build_request
 from ritellm.client_record import Recorder
+from ritellm.client_transport import AsyncHttp, AsyncResponse
 from ritellm.errors import RitellmError
 from ritellm.types import HttpRequest, Take
+
+Heard = TypeVar("Heard", httpx.Response, AsyncResponse)
 
 
 def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
@@ -35,7 +38,7 @@ def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
         return _heard(call, recorder, http.send(request, stream=True))
 
 
-async def asend(http: httpx.AsyncClient, call: Call) -> httpx.Response:
+async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
     """Return the response to the attempt under way; its body is still to be read."""
     observing.asking(call)
     if take := call.take():
@@ -43,9 +46,8 @@ async def asend(http: httpx.AsyncClient, call: Call) -> httpx.Response:
         await player.await_until(take.answered)
         return player.response()
     ask = call.current.http_request()
-    request = build_request(http, ask, None, call)
     with _recording(call, ask) as recorder:
-        return _heard(call, recorder, await http.send(request, stream=True))
+        return _heard(call, recorder, await http.send(ask, call))
 
 
 @contextmanager
@@ -59,17 +61,19 @@ def _recording(call: Call, ask: HttpRequest) -> Iterator[Recorder | None]:
         yield recorder
 
 
-def _heard(call: Call, recorder: Recorder | None, response: httpx.Response) -> httpx.Response:
+def _heard(call: Call, recorder: Recorder | None, response: Heard) -> Heard:
     """Return `response`, noted."""
     call.timing.connection_reused = _is_reused(response)
     observing.answered(call, response.status_code, response.headers)
-    return recorder.heard(response) if recorder else response
+    if recorder:
+        recorder.hear(response)
+    return response
 
 
 _used: WeakSet[Any] = WeakSet()
 
 
-def _is_reused(response: httpx.Response) -> bool | None:
+def _is_reused(response: httpx.Response | AsyncResponse) -> bool | None:
     """Return whether an earlier response came over the same connection; None where none is told."""
     told = response.extensions
     if "ritellm.reused" in told:

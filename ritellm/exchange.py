@@ -74,6 +74,7 @@ class Exchange:
         self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: _Body | None = None
+        self.watched = True  # somebody takes the chunks: else they need not be put together
         self._held: list[Chunk] = []  # too few yet to be delivered as one
         self.undelivered = taken_up.undelivered if taken_up else []
 
@@ -158,7 +159,7 @@ class Exchange:
             self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
         if self._taken_up:
             chunks = self._taken_up.join(chunks)
-        if self._request.buffer != _UNBUFFERED:
+        if self._request.buffer != _UNBUFFERED and self.watched:
             last = last or self.done or self.error is not None
             chunks = self._merged(chunks, hold and not last, last)
         numbered = self._numbered(chunks)
@@ -177,13 +178,14 @@ class Exchange:
         return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
     def _numbered(self, chunks: list[Chunk]) -> list[Chunk]:
-        total, attempt = self.sum, self.attempt
+        attempt, add, seq = self.attempt, self.sum.add, self.sum.count
         for chunk in chunks:
             if not chunk.get("choices"):
                 chunk["choices"] = NoChoices()
             set_attempt(chunk, attempt)
-            set_seq(chunk, total.count)
-            total.add(chunk)
+            set_seq(chunk, seq)
+            seq += 1
+            add(chunk)
         return chunks
 
     def _truncated(self) -> StreamTruncatedError:

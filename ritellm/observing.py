@@ -84,11 +84,22 @@ def _name(call: Call) -> str:
     return f"{call.plan.endpoint.provider.name}/{call.plan.request.model}"
 
 
-@cache
 def _telemetry() -> Telemetry | None:
-    """Return the way to OpenTelemetry, if its API is installed."""
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.trace") is None:
+    """Return the way to OpenTelemetry, if it is installed and leads anywhere."""
+    if not _is_installed():
         return None
+    from ritellm import telemetry
+
+    return _made() if telemetry.is_heard() else None
+
+
+@cache
+def _is_installed() -> bool:
+    return find_spec("opentelemetry") is not None and (find_spec("opentelemetry.trace") is not None)
+
+
+@cache
+def _made() -> Telemetry:
     from ritellm.telemetry import Telemetry
 
     return Telemetry(_wants_content())

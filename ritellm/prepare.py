@@ -64,8 +64,11 @@ def plan(
     `fallbacks` are the models to ask when this one is exhausted: names, or dicts with a `model`
     and arguments of its own. The other `arguments` are those of `plan_one`.
     """
-    legs = [(model, arguments), *_legs(model, fallbacks, arguments)]
-    first, *rest = (plan_one(name, messages, environ, **given) for name, given in legs)
+    first = plan_one(model, messages, environ, **arguments)
+    if not fallbacks:
+        return first
+    legs = _legs(model, fallbacks, arguments)
+    rest = [plan_one(name, messages, environ, **given) for name, given in legs]
     return replace(first, fallbacks=tuple(rest))
 
 
@@ -129,10 +132,10 @@ def plan_one(
         params=_params(params, drop_params),
         stream=streamed,
         extra_body={**_json_object(additional_params), **arguments.body(extra_body)},
+        extra_headers={**_headers(endpoint), **arguments.headers(extra_headers)},
         drop_params=drop_params,
         buffer=arguments.buffer(buffer_msec, buffer_chunks),
     )
-    headers = {**_headers(endpoint), **arguments.headers(extra_headers)}
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
         raise InvalidRequestError(f"on_interrupt is {words}, not {on_interrupt!r}")
@@ -140,7 +143,7 @@ def plan_one(
         request = continuing.prepared(request, endpoint)
     retries = num_retries if num_retries is not None else max_retries
     return Plan(
-        replace(request, extra_headers=headers),
+        request,
         arguments.with_clean_key(endpoint),
         arguments.timeouts(timeout),
         arguments.policy(retry, retries),

@@ -40,6 +40,17 @@ _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 2
 _COUNTS = [float(4**power) for power in range(14)]
 
 
+def is_heard() -> bool:
+    """Return whether anybody has set up what spans or measurements go to: else all is in vain."""
+    meters = type(metrics.get_meter_provider()).__name__
+    return not isinstance(trace.get_tracer_provider(), _DEAF) or meters not in _DEAF_METERS
+
+
+_DEAF = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+# The API has no public name for the first, which stands for a provider that never came.
+_DEAF_METERS = frozenset({"_ProxyMeterProvider", "NoOpMeterProvider"})
+
+
 class Telemetry:
     """Makes a span and three measurements of each call."""
 

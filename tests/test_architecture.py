@@ -25,8 +25,8 @@ ROOMS = [
     {"exchange", "providers"},
     set("arguments call continuing following mocking prepare recording replaying".split()),
     set(
-        "client client_aiohttp client_async client_httpx client_record client_wire observing"
-        " telemetry watchdog".split()
+        "client client_async client_fast client_http11 client_httpx client_record client_transport"
+        " client_wire observing telemetry watchdog".split()
     ),
     {"api", "terminal"},
 ]
@@ -36,12 +36,12 @@ PURE = set(
     " recording retry sequenced timing types".split()
 )
 IMPURE_IMPORTS = set(
-    "aiohttp asyncio concurrent http httpcore httpx io logging multiprocessing os pathlib queue"
-    " random select selectors shutil signal socket ssl subprocess tempfile threading time"
-    " urllib.request".split()
+    "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"
+    " multiprocessing os pathlib queue random select selectors shutil signal"
+    " socket ssl subprocess tempfile threading time urllib.request".split()
 )
 IMPURE_CALLS = {"open", "print", "input"}
-HTTP = {"httpx", "httpcore", "aiohttp"}
+HTTP = {"aiohappyeyeballs", "httpcore", "httptools", "httpx"}
 
 
 def modules(package):

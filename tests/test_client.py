@@ -169,7 +169,7 @@ class Stepped:
 
 
 FACES = {"sync": Sync, "async": Async}
-if find_spec("aiohttp"):
+if find_spec("httptools"):
     FACES["async-fast"] = AsyncFast
 BOTH = pytest.mark.parametrize("make_face", FACES.values(), ids=FACES)
 

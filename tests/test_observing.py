@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 
 import httpx
 import pytest
@@ -128,7 +127,9 @@ def told(monkeypatch):
     tracers.add_span_processor(SimpleSpanProcessor(spans))
     monkeypatch.setattr(telemetry.trace, "get_tracer", tracers.get_tracer)
     monkeypatch.setattr(telemetry.metrics, "get_meter", meters.get_meter)
-    observing._telemetry.cache_clear()
+    monkeypatch.setattr(telemetry.trace, "get_tracer_provider", lambda: tracers)
+    monkeypatch.setattr(telemetry.metrics, "get_meter_provider", lambda: meters)
+    observing._made.cache_clear()
 
     def read():
         data = reader.get_metrics_data()
@@ -137,7 +138,7 @@ def told(monkeypatch):
         return spans.get_finished_spans(), points
 
     yield read
-    observing._telemetry.cache_clear()
+    observing._made.cache_clear()
     meters.shutdown()
     tracers.shutdown()
 
@@ -209,7 +210,7 @@ def test_a_stream_that_is_left_is_no_error(told, fake_server):
 def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
     ask(fake_server)
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
-    observing._telemetry.cache_clear()
+    observing._made.cache_clear()
     ask(fake_server)
     (silent, telling), _ = told()
     assert SECRET not in silent.to_json()
@@ -217,14 +218,23 @@ def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
     assert SECRET in telling.attributes["gen_ai.output.messages"]  # the fake server echoes
 
 
-def test_without_the_api_there_is_nothing(fake_server, monkeypatch):
+@pytest.fixture
+def looked_up_anew():
+    observing._is_installed.cache_clear()
+    yield
+    observing._is_installed.cache_clear()
+
+
+def test_without_the_api_there_is_nothing(fake_server, monkeypatch, looked_up_anew):
     monkeypatch.setattr(observing, "find_spec", lambda name: None)
-    observing._telemetry.cache_clear()
     assert ask(fake_server).choices
     assert observing._telemetry() is None
-    observing._telemetry.cache_clear()
 
 
-def test_importing_costs_no_telemetry():
-    assert "opentelemetry" not in ritellm.__dict__
-    assert "ritellm.telemetry" not in sys.modules or observing._telemetry() is not None
+def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch):
+    telemetry = pytest.importorskip("ritellm.telemetry", reason="needs opentelemetry-api")
+    deaf = telemetry.trace.ProxyTracerProvider(), telemetry.metrics.NoOpMeterProvider()
+    monkeypatch.setattr(telemetry.trace, "get_tracer_provider", lambda: deaf[0])
+    monkeypatch.setattr(telemetry.metrics, "get_meter_provider", lambda: deaf[1])
+    monkeypatch.setattr(telemetry.Telemetry, "start", None)  # cannot be called
+    assert ask(fake_server).choices

@@ -21,6 +21,7 @@ from ritellm.retry import retry_after
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
+from ritellm.wire.repeats import Repeats
 from ritellm.wire.request import post
 from ritellm.wire.sse import SSE
 
@@ -57,14 +58,18 @@ def new_decoder(request: Request) -> OpenAIChatDecoder:
 class OpenAIChatDecoder:
     """Turns the events of one stream into chunks; they nearly are chunks already."""
 
-    __slots__ = ("done",)
+    __slots__ = ("_repeats", "done")
 
     def __init__(self) -> None:
         self.done = False
+        self._repeats = Repeats()
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
+        if not kind and (chunk := self._repeats.chunk(data)) is not None:
+            into.append(chunk)
+            return
         if data == b"[DONE]":
             self.done = True
             return
@@ -77,9 +82,13 @@ class OpenAIChatDecoder:
             raise stream_error(payload)
         choices = payload.get("choices")
         if choices is not None:
+            plain = not kind
             for choice in choices:
                 if not _is_plain_text(choice):
+                    plain = False
                     _normalise(choice, "delta")
+            if plain:
+                self._repeats.learn(data, payload)
         into.append(Chunk(payload))
 
 
@@ -155,7 +164,7 @@ def _is_plain_text(choice: dict[str, Any]) -> bool:
     return (
         type(delta) is dict
         and len(delta) == 1
-        and type(delta.get("content")) is str
+        and type(delta.get("content") or delta.get("reasoning_content")) is str
         and choice.get("finish_reason") is None
         and type(choice.get("index")) is int
     )
