@@ -72,7 +72,7 @@ def _add_stream_options(made: cli.Parser) -> None:
     stream.add_argument(
         "--flush_msec",
         type=positive,
-        default=20,
+        default=10,
         metavar="MSEC",
         help="the least time between two lots of deltas; after a pause one goes out at once"
         " (default: %(default)s)",

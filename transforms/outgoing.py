@@ -52,7 +52,7 @@ class Terms:
     most in a lot. A sink that stays unavailable is given up after `give_up_after` seconds.
     """
 
-    flush_msec: float = 20.0
+    flush_msec: float = 10.0
     limit: int = 10_000
     most: int = 2_000
     give_up_after: float = 60.0

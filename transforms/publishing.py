@@ -36,7 +36,7 @@ class Publish(beam.PTransform):  # type: ignore[misc]
         self,
         publisher: NewPublisher,
         *,
-        flush_msec: float = 20.0,
+        flush_msec: float = 10.0,
         most_waiting: int = 10_000,
         give_up_after: float = 60.0,
         on_published: Callable[[Sequence[Any]], None] | None = None,
