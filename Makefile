@@ -3,18 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-stream test lint types unit test-sdk test-packaging test-dataflow test-services lock bench docs format clean
+.PHONY: help demo demo-stream test lint types unit test-sdk test-packaging test-dataflow test-services lock bench scale docs format clean test-litellm
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
+	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
 	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and all output"
@@ -54,6 +56,16 @@ test-sdk: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,sdk]'
 	@$(BIN)/python -m pytest --quiet tests/sdk
 
+# An environment of its own: litellm wants what suits litellm.
+.venv-litellm/ready: tests/litellm/requirements.txt
+	@echo "Making .venv-litellm and installing litellm ..."
+	@$(PYTHON) -m venv .venv-litellm
+	@.venv-litellm/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test-litellm: .venv-litellm/ready
+	@PYTHONPATH=. .venv-litellm/bin/python -m pytest --quiet -W ignore tests/litellm
+
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
@@ -65,7 +77,7 @@ test-packaging: $(VENV)/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
 
 # The folder beside tests/ proper: servers take seconds to start.
 .venv-services/ready: setup.py
@@ -86,6 +98,10 @@ lock:
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
 
+scale: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs,bench]'
+	@$(BIN)/python benchmarks/scale.py
+
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documents are in build/site/index.html"
@@ -94,4 +110,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines import bigquery
 from pipelines import options as cli
 from pipelines.model_options import (
     SWITCH,
@@ -48,7 +49,7 @@ def parser() -> cli.Parser:
         required=True,
         metavar="PATTERN",
         help="JSON lines with 'prompt' or 'messages', and an optional 'id'; any Beam filesystem,"
-        " globs, gzip",
+        " globs, gzip; or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
     made.add_argument(
         "--output",
@@ -56,12 +57,26 @@ def parser() -> cli.Parser:
         metavar="FOLDER",
         help="gets completions-*.jsonl, failed-*.jsonl and report.json",
     )
+    made.add_argument(
+        "--output_table",
+        type=_table,
+        metavar="PROJECT:DATASET.TABLE",
+        help="a table of BigQuery that gets the completions, in place of completions-*.jsonl and of"
+        " what was in it",
+    )
     add_model_options(made)
     add_journal_options(made)
     made.add_argument(
         "--emit_deltas", **SWITCH, help="also write every streamed delta: deltas-*.jsonl"
     )
     return made
+
+
+def _table(text: str) -> str:
+    try:
+        return str(bigquery.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
@@ -73,7 +88,10 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         journal=cli.journal(ours.journal, ours.output, ours.journal_required),
         **asking(ours),
     )
-    done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
+    if ours.output_table:
+        done.completions | "WriteTable" >> bigquery.WriteTable(bigquery.parse(ours.output_table))
+    else:
+        done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
     read.dead_letters | "WriteFailedRows" >> WriteLines(ours.output, "failed-rows")
     done.dead_letters | "WriteFailedCalls" >> WriteLines(ours.output, "failed-calls")
     if ours.emit_deltas:
@@ -84,6 +102,8 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         "FailedCalls": done.dead_letters,
     }
     facts = {"model": ours.model, "input": ours.input, "params": model_params(ours)}
+    if ours.output_table:
+        facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
     outcomes | "WriteReport" >> WriteReport(path, facts)
 
@@ -93,7 +113,9 @@ def run(argv: Sequence[str]) -> int:
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
     check_model(ours, here)
+    cli.check_temp(beam_options, ours)
     cli.check_input(ours.input)
+    cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
     p = cli.new_pipeline(beam_options)
     start_model(ours, here)

@@ -8,18 +8,19 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import bigquery
 from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret_manager
+from transforms.clients import check_secret, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
@@ -71,7 +72,10 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
 
 
 def check_input(pattern: str) -> None:
-    """Raise UsageError unless `pattern` matches a file that can be opened."""
+    """Raise UsageError unless `pattern` matches a file that can be opened, or names a table."""
+    if pattern.startswith(bigquery.PREFIX):
+        _check_table("--input", pattern, bigquery.check_input)
+        return
     try:
         found = FileSystems.match([pattern], limits=[1])[0].metadata_list
         if found:
@@ -80,6 +84,30 @@ def check_input(pattern: str) -> None:
     except Exception as error:
         raise UsageError(f"cannot read --input {pattern}: {_reason(error)}") from None
     raise UsageError(f"--input {pattern} matches no file")
+
+
+def check_output_table(table: str | None) -> None:
+    """Raise UsageError if completions cannot be written to `table`."""
+    if table is not None:
+        _check_table("--output_table", table, bigquery.check_output)
+
+
+def _check_table(flag: str, text: str, check: Callable[[bigquery.Table], None]) -> None:
+    try:
+        check(bigquery.parse(text))
+    except (bigquery.TableError, ValueError) as error:
+        raise UsageError(f"{flag} {text}: {error}") from None
+
+
+def check_temp(options: PipelineOptions, ours: argparse.Namespace) -> None:
+    """Raise UsageError if a table is read or written and nothing can lie between."""
+    tables = ours.output_table or ours.input.startswith(bigquery.PREFIX)
+    place = str(options.get_all_options().get("temp_location") or "")
+    if tables and runs_here(options) and not place.startswith("gs://"):
+        raise UsageError(
+            "BigQuery is read and written through files: name a bucket for them,"
+            " --temp_location gs://BUCKET/tmp"
+        )
 
 
 def check_output(folder: str) -> None:
@@ -113,9 +141,10 @@ def check_model(
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
-        if here and api_key_secret:
-            check_secret_manager()
         plan(model, question, os.environ, api_key=key, **arguments)
+        if api_key_secret:
+            check = key_in_secret if here else check_secret
+            check(api_key_secret)
     except RitellmError as error:
         raise UsageError(error.message) from None
 
@@ -156,6 +185,8 @@ def start_model(model: str) -> None:
 
 def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
     """Return the number of lines in local, uncompressed files; None if that costs too much."""
+    if pattern.startswith(bigquery.PREFIX):
+        return None
     found = FileSystems.match([pattern])[0].metadata_list
     paths = [file.path for file in found]
     if sum(file.size_in_bytes for file in found) > most_bytes or not all(map(_is_plain, paths)):

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 
-from pipelines import sinks
+from pipelines import bigquery, sinks
 from pipelines.feeds import FolderFeed, NewFeed, Stdin
 from pipelines.feeds_kafka import KafkaFeed
 from pipelines.feeds_pubsub import PubSubFeed
@@ -105,10 +105,10 @@ def _pubsub(spec: str, flag: str) -> NewPublisher:
 
 
 def _bigquery(spec: str, flag: str) -> NewPublisher:
-    where = spec.removeprefix("bigquery:").replace(":", ".", 1)
-    if not re.fullmatch(r"[^.\s]+\.\w+\.[^.\s]+", where):
-        raise UsageError(f"{flag} {spec} must be bigquery:PROJECT:DATASET.TABLE")
-    return BigQueryTable(where)
+    try:
+        return BigQueryTable(".".join(bigquery.parse(spec)))
+    except ValueError as error:
+        raise UsageError(f"{flag} {error}") from None
 
 
 # redis://..., as every client writes it, will do as well as redis:redis://...

@@ -14,7 +14,10 @@ _ROW_PARAMS = ("max_tokens", "temperature", "stop", "seed", "top_p", "response_f
 
 
 class Line(NamedTuple):
-    """One line of one file. `name` is the file's, short enough to make an id of."""
+    """One line of one file. `name` is the file's, short enough to make an id of.
+
+    A row of a table has no `number`: it is 0, and `name` is the row's.
+    """
 
     path: str
     name: str
@@ -22,14 +25,14 @@ class Line(NamedTuple):
     text: str
 
     @property
-    def id(self) -> str:
-        """What the row is called if it does not say."""
-        return f"{self.name}:{self.number}"
-
-    @property
     def place(self) -> str:
         """Where a reader finds it."""
-        return f"{self.path}, line {self.number}"
+        return f"{self.path}, " + (f"line {self.number}" if self.number else f"row {self.name}")
+
+    @property
+    def id(self) -> str:
+        """What the row is called if it does not say so itself."""
+        return f"{self.name}:{self.number}" if self.number else self.name
 
 
 class Row(Protocol):

@@ -66,6 +66,8 @@ def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
         files = _paths(folder, name)
         if files:
             yield f"{name + ':':<13}{files[0] if len(files) == 1 else _glob(folder, name)}"
+    if table := report.get("output_table"):
+        yield f"{'table:':<13}{table}"
     yield f"{'report:':<13}{FileSystems.join(folder, 'report.json')}"
 
 

@@ -38,8 +38,9 @@ class ChunkSum:
         except (AttributeError, TypeError):
             like = None
         if like is not None and like is self._like:
-            (text,) = chunk["choices"][0]["delta"].values()
-            self._texts.append(text)
+            delta = chunk["choices"][0]["delta"]
+            text = delta["content"]
+            self._texts.append(delta["reasoning_content"] if text is None else text)
             return
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
@@ -49,7 +50,7 @@ class ChunkSum:
             self._note(head)
         if like is not None:
             self._like = like
-            ((name, _),) = choice["delta"].items()
+            name = "reasoning_content" if choice["delta"]["content"] is None else "content"
             self._texts = self._choice(choice["index"]).delta[name]
 
     def merge(self, later: ChunkSum) -> None:
@@ -155,10 +156,9 @@ class _ChoiceSum:
         return reasons[-1] if reasons else None
 
     def piece(self, index: int) -> dict[str, Any]:
-        delta = {
-            name: _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
-            for name, values in self.delta.items()
-        }
+        delta: dict[str, Any] = {"content": None}
+        for name, values in self.delta.items():
+            delta[name] = _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         return {"index": index, "delta": delta, "finish_reason": None, **fields}
 

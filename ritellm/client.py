@@ -18,7 +18,7 @@ from ritellm.client_httpx import (
     as_ritellm_error,
     new_client,
 )
-from ritellm.client_wire import send
+from ritellm.client_wire import cancelled_if_left, send
 from ritellm.exchange import Exchange
 from ritellm.observing import observed
 from ritellm.prepare import plan
@@ -109,7 +109,7 @@ class Stream(StreamFacts, Iterator[Chunk]):
 
 
 def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, None]:
-    with observed(call):
+    with observed(call), cancelled_if_left(http, call):
         while True:
             endpoint = locate(call.plan.endpoint, call.plan.request.model)
             exchange = call.start(endpoint, time.monotonic())

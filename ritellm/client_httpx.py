@@ -31,7 +31,9 @@ def build_request(
 ) -> httpx.Request:
     """Return httpx's request for `ask`."""
     connect = call.plan.timeouts.connect
-    timeouts = {"connect": connect, "read": read, "write": connect, "pool": None}
+    # Where nobody watches over the call (the synchronous face) this limit must know the total.
+    until = ConnectDeadline.of(call) if isinstance(read, ReadDeadline) else connect
+    timeouts = {"connect": until, "read": read, "write": connect, "pool": None}
     return http.build_request(
         ask.method,
         ask.url,
@@ -53,7 +55,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, Played):
         return error.error
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
-        return call.timed_out("connect")
+        return call.timed_out("total" if _total_is_over(call) else "connect")
     if isinstance(error, httpx.WriteTimeout):
         return Timeout("the request could not be sent in time", code="write_timeout")
     if isinstance(error, httpx.ReadTimeout):
@@ -65,6 +67,11 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return APIConnectionError(f"not an address: {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
+
+
+def _total_is_over(call: Call) -> bool:
+    total = call.plan.timeouts.total
+    return total is not None and time.monotonic() >= call.timing.started + total
 
 
 def _without_secrets(url: str) -> str:
@@ -118,6 +125,34 @@ class ReadDeadline(float):
         return ends - time.monotonic()
 
 
+class ConnectDeadline(float):
+    """A connect timeout that is not begun anew for TLS, nor goes beyond the call's total."""
+
+    @classmethod
+    def of(cls, call: Call) -> ConnectDeadline | None:
+        """Return the limit for an attempt that begins now, or None for no limit."""
+        limits, now = call.plan.timeouts, time.monotonic()
+        ends = [now + limits.connect] if limits.connect is not None else []
+        if limits.total is not None:
+            ends.append(call.timing.started + limits.total)
+        return cls(min(ends) - now) if ends else None
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds that are left."""
+        return self._ends - time.monotonic()
+
+
+def _left_to_connect(timeout: float | None) -> float | None:
+    if isinstance(timeout, ConnectDeadline):
+        timeout = timeout.remaining()
+        if timeout <= 0:
+            raise httpcore.ConnectTimeout("no time left to connect")
+    return timeout
+
+
 def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
     """Return a client whose connections honour ReadDeadline, or one on the caller's `transport`."""
     if transport is not None:
@@ -145,7 +180,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        left = _left_to_connect(timeout)
+        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
         return _Connection(stream)
 
     def connect_unix_socket(
@@ -177,7 +213,8 @@ class _Connection(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Connection(self._inner.start_tls(ssl_context, server_hostname, timeout))
+        left = _left_to_connect(timeout)
+        return _Connection(self._inner.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -16,12 +16,13 @@ def sum_tool_calls(values: Values) -> list[dict[str, Any]]:
 
     The same index continues a call if the fragment brings no id or the same id; another id under
     the same index is another call (some servers number every call 0). A fragment without index
-    (Mistral) goes by its id, else it continues the newest call.
+    (Mistral) goes by its id, else it continues the newest call; with neither it begins another one
+    if it brings another name, or the same name behind arguments that are whole.
     """
     calls: list[_ToolCall] = []
     for fragment in chain.from_iterable(values):
         call = _find_call(calls, fragment.get("index"), fragment.get("id"))
-        if call is None:
+        if call is None or _begins_another(call, fragment):
             call = _ToolCall(fragment.get("index"))
             calls.append(call)
         call.add(fragment)
@@ -35,6 +36,13 @@ def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) ->
         if not id or not call.id or id == call.id:
             return call
     return None
+
+
+def _begins_another(call: _ToolCall, fragment: Mapping[str, Any]) -> bool:
+    if fragment.get("index") is not None or fragment.get("id"):
+        return False
+    name = (fragment.get("function") or fragment.get("custom") or {}).get("name")
+    return bool(name and call.name) and (name != call.name or call.is_whole)
 
 
 class _ToolCall:
@@ -67,6 +75,20 @@ class _ToolCall:
             self._pieces.setdefault((key, name), []).append(text)
         elif part is not None and part != "":
             self._fields[key][name] = part
+
+    @property
+    def name(self) -> Any:
+        """What is called, or None as long as nobody has said."""
+        return next((fields["name"] for fields in self._fields.values() if "name" in fields), None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments so far are a JSON document."""
+        try:
+            orjson.loads("".join(piece for pieces in self._pieces.values() for piece in pieces))
+        except orjson.JSONDecodeError:
+            return False
+        return True
 
     def whole(self) -> dict[str, Any]:
         call = {"id": self.id or None, "type": "function", **self._fields[""]}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import batch_complete
+from pipelines import batch_complete, bigquery
 from pipelines.model_options import positive
 from pipelines.options import UsageError
 
@@ -101,6 +101,7 @@ SECRET = "projects/my-project/secrets/openai/versions/3"
 GOOD = {
     "input": "gs://bucket/prompts/*.jsonl.gz",
     "output": "gs://bucket/out/",
+    "output_table": "my-project:evals.answers",
     "model": "openai/gpt-4o-mini",
     "base_url": "http://10.0.0.7:8000/v1",
     "api_key_env": "OPENAI_API_KEY",
@@ -116,6 +117,7 @@ GOOD = {
 BAD = {
     "input": "prompts.jsonl",
     "output": "/tmp/out",
+    "output_table": "answers",
     "model": "gpt-4o-mini",
     "base_url": "10.0.0.7:8000",
     "api_key_env": "sk-a key",
@@ -125,6 +127,12 @@ BAD = {
     "temperature": "hot",
     "emit_deltas": "yes",
 }
+
+
+@pytest.mark.parametrize("table", ["bigquery:p:d.t", "bigquery:p-1.d.t", "bigquery:d.org:p:d.t-1"])
+def test_the_input_may_be_a_table(table):
+    assert accepts(PARAMETERS["input"], table)
+    assert bigquery.parse(table).dataset == "d"
 
 
 def accepts(parameter, value):
@@ -149,7 +157,7 @@ def test_what_the_patterns_refuse_the_program_refuses_too(name):
 
 def test_each_parameter_tells_a_person_what_it_is():
     for parameter in METADATA["parameters"]:
-        assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini"))
+        assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini", "completions"))
         assert parameter["label"]
         assert parameter["groupName"] in {"Data", "Model", "Pace"}
 
@@ -238,7 +246,7 @@ def test_the_requirements_name_no_registry_and_not_the_other_ritellm():
 def test_the_requirements_have_all_that_setup_asks_for():
     setup = (ROOT / "setup.py").read_text()
     wanted = re.findall(r'"([a-z-]+)(?:\[gcp\])?>=', setup.partition("install_requires")[2])
-    wanted += ["aiohttp", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
+    wanted += ["httptools", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
     pinned = {requirement.partition("==")[0] for requirement, _ in requirements()}
     assert {"apache-beam", "httpx", "orjson"} <= set(wanted)
     assert set(wanted) <= pinned

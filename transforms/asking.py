@@ -18,6 +18,7 @@ from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
+from transforms.inbox import Inbox
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
@@ -112,11 +113,10 @@ class Ask:
         stream = await self._open(client, prompt)
         try:
             batches = stream.batches()
-            first = await batches.__anext__()
             if not self.deltas:
-                async for _ in batches:
-                    pass
-            return Begun(stream, first, batches)
+                await stream.read()
+                return Begun(stream, [], batches)
+            return Begun(stream, await batches.__anext__(), batches)
         except BaseException:
             await stream.aclose()
             raise
@@ -136,7 +136,8 @@ class Ask:
             return
         if (key := self._key(prompt)) is not None:
             value, spent = paid.to_value(completion), paid.spent_on(completion)
-            await asyncio.wrap_future(means.journal.record(key, value, spent))
+            inbox = Inbox.of(asyncio.get_running_loop())
+            await inbox.result(means.journal.record(key, value, spent))
 
     def _key(self, prompt: Prompt) -> JournalKey | None:
         return paid.key_of(self.model, self.base_url, self.params, prompt)

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import AuthenticationError
@@ -29,13 +30,14 @@ class NewClient:
     def __call__(self) -> AsyncClient:
         """Return a new client; raises AuthenticationError if its key is not to be had here."""
         from ritellm import AsyncClient
+        from transforms.keys import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
-        if self.api_key_env:
-            defaults["api_key"] = key_in(self.api_key_env)
-        elif self.api_key_secret:
-            defaults["api_key"] = key_in_secret(self.api_key_secret)
-        return AsyncClient(**defaults)
+        name = self.api_key_env or self.api_key_secret
+        if name is None:
+            return AsyncClient(**defaults)
+        read = key_in if self.api_key_env else key_in_secret
+        return RenewingClient(Key(partial(read, name)), name, **defaults)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,29 @@ def key_in_secret(version: str) -> str:
     if not key:
         raise AuthenticationError(f"{version} is empty")
     return key
+
+
+def check_secret(version: str) -> None:
+    """Raise AuthenticationError if `version` is known to be of no use to a worker.
+
+    Whoever submits a job need not have access to it, nor may look: then nothing is raised.
+    """
+    check_secret_manager()
+    from google.api_core.exceptions import NotFound
+    from google.cloud import secretmanager
+
+    try:
+        client = secretmanager.SecretManagerServiceClient()
+        found = client.get_secret_version(request={"name": version}, retry=None, timeout=10)
+    except NotFound:
+        raise AuthenticationError(
+            f"there is no {version}: look at its name, or add it, `gcloud secrets versions add`"
+        ) from None
+    except Exception:
+        return  # not from here; a worker that cannot read it says so
+    if found.state.name != "ENABLED":
+        state = found.state.name.lower()
+        raise AuthenticationError(f"{version} is {state}: enable it, or name another version")
 
 
 def check_secret_manager() -> None:

@@ -4,10 +4,14 @@ Registered with Beam's RowCoder: smaller and faster than pickle, and open to
 cross-language transforms. Anything nested travels as JSON text.
 """
 
-# No `from __future__ import annotations`: Beam reads these annotations as types.
-from typing import NamedTuple
+# No `from __future__ import annotations`: Beam reads these annotations as types. `str | None` is
+# none of those it knows: it would be a pickled column, which no other language can read.
+# ruff: noqa: UP045
+from typing import NamedTuple, Optional
+from uuid import NAMESPACE_URL, uuid5
 
 import apache_beam as beam
+from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
 
 
 class Prompt(NamedTuple):
@@ -20,7 +24,7 @@ class Prompt(NamedTuple):
 
     id: str
     request: str
-    input: str | None = None
+    input: Optional[str] = None
 
 
 # Asks nothing: has the core hand on, for a moment, what comes of the prompts before it. A source
@@ -40,11 +44,11 @@ class Delta(NamedTuple):
     attempt: int
     seq: int
     text: str
-    finish_reason: str | None
+    finish_reason: Optional[str]
     chunk: str
     final: bool = False
-    outcome: str | None = None
-    input: str | None = None
+    outcome: Optional[str] = None
+    input: Optional[str] = None
 
 
 class Completion(NamedTuple):
@@ -56,21 +60,21 @@ class Completion(NamedTuple):
 
     id: str
     text: str
-    finish_reason: str | None
-    model: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    ttft: float | None
-    inter_chunk_p50: float | None
-    inter_chunk_p95: float | None
-    seconds: float | None
-    ended_at: float | None
+    finish_reason: Optional[str]
+    model: Optional[str]
+    prompt_tokens: Optional[int]
+    completion_tokens: Optional[int]
+    total_tokens: Optional[int]
+    cached_tokens: Optional[int]
+    reasoning_tokens: Optional[int]
+    ttft: Optional[float]
+    inter_chunk_p50: Optional[float]
+    inter_chunk_p95: Optional[float]
+    seconds: Optional[float]
+    ended_at: Optional[float]
     attempts: int
     completion: str
-    input: str | None = None
+    input: Optional[str] = None
     replayed: bool = False
 
 
@@ -85,12 +89,16 @@ class DeadLetter(NamedTuple):
     request: str
     error_type: str
     message: str
-    status_code: int | None
+    status_code: Optional[int]
     retryable: bool
     attempts: int
     partial_text: str
-    input: str | None = None
+    input: Optional[str] = None
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
+    # The same columns are the same schema in every process. Beam would draw an id, and an updated
+    # job would have another coder.
+    _name = f"{_element.__module__}.{_element.__name__} {_element.__annotations__}"
+    setattr(_element, _BEAM_SCHEMA_ID, str(uuid5(NAMESPACE_URL, _name)))
     beam.coders.registry.register_coder(_element, beam.coders.RowCoder)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from uuid import uuid4
 
 import kafka_broker
 import pubsub_emulator
 import pytest
 from loopback import Server
+from places import place_of
+from programs import running
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,30 @@ def pubsub(pubsub_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 def name() -> str:
     """A name that nothing else on the servers has."""
     return f"t{uuid4().hex}"
+
+
+@pytest.fixture
+def job(fake_server, tmp_path):
+    """Return a function that starts the program; its journal is the test's."""
+
+    def start(*flags, base_url=None, program=("-m", "pipelines.stream_complete")):
+        model = ["--model=openai/m", f"--base_url={base_url or fake_server.base_url}"]
+        return running([*program, *model, *flags], tmp_path)
+
+    return start
+
+
+@pytest.fixture
+def deltas(request, name):
+    """The place that deltas go to: Redis, unless the test says otherwise."""
+    kind = getattr(request, "param", "redis")
+    with closing(place_of(kind, request, f"{name}-out")) as place:
+        yield place
+
+
+@pytest.fixture
+def source(request, name):
+    """The place that prompts come from: Kafka, unless the test says otherwise."""
+    kind = getattr(request, "param", "kafka")
+    with closing(place_of(kind, request, f"{name}-in")) as place:
+        yield place

@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from functools import partial
 
 import orjson
 import pytest
 from fake_server import Wait, chat_events, stream
 from loopback import Wire, free_port
-from places import KafkaPlace, PubSubPlace, RedisPlace, place_of
-from programs import running, until
+from places import KafkaPlace, PubSubPlace, RedisPlace
+from programs import until
+from prompts import WORDS, answers, prompts, whole
 
-from ritellm import Finished, Superseded, follow
-
-WORDS = "one two three four five six seven eight"
-
-
-def prompts(count, start=0):
-    rows = [{"id": f"p{n}", "prompt": f"{WORDS} {n}"} for n in range(start, start + count)]
-    return [orjson.dumps(row) for row in rows]
-
-
-def answers(count, start=0):
-    return {f"p{n}": f"{WORDS} {n}" for n in range(start, start + count)}
-
-
-def whole(place):
-    """Return the texts of the answers that are whole, from deltas that agree with each other."""
-    deltas = place.received()["delta"]
-    seen = {}
-    for delta in deltas:
-        key = delta["id"], delta["attempt"], delta["seq"]
-        assert seen.setdefault(key, delta["chunk"]) == delta["chunk"], f"{key} is two deltas"
-    return {event.id: event.text for event in follow(deltas) if isinstance(event, Finished)}
-
-
-@pytest.fixture
-def job(fake_server, tmp_path):
-    """Return a function that starts the program; its journal is the test's."""
-
-    def start(*flags, base_url=None, program=("-m", "pipelines.stream_complete")):
-        model = ["--model=openai/m", f"--base_url={base_url or fake_server.base_url}"]
-        return running([*program, *model, *flags], tmp_path)
-
-    return start
-
-
-@pytest.fixture
-def deltas(request, name):
-    """The place that deltas go to: Redis, unless the test says otherwise."""
-    kind = getattr(request, "param", "redis")
-    with closing(place_of(kind, request, f"{name}-out")) as place:
-        yield place
-
-
-@pytest.fixture
-def source(request, name):
-    """The place that prompts come from: Kafka, unless the test says otherwise."""
-    kind = getattr(request, "param", "kafka")
-    with closing(place_of(kind, request, f"{name}-in")) as place:
-        yield place
+from ritellm import Superseded, follow
 
 
 def between(*kinds):
@@ -123,7 +75,7 @@ def test_a_sink_that_is_not_there_is_said_at_once(kind, source, job, monkeypatch
     source.send(*prompts(1))
     with job(f"--source={source.source}", f"--deltas_to={where[kind]}") as program:
         assert program.ended() == 2
-    line = program.lines[-1]
+    [line] = program.lines
     assert line.startswith("stream_complete: ")
     assert f"127.0.0.1:{port}" in line or kind == "pubsub"
     assert source.settled() == 0
