@@ -83,7 +83,7 @@ test-dataflow: .venv-gcp/ready
 .venv-services/ready: setup.py
 	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
 	@$(PYTHON) -m venv .venv-services
-	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,redis,test,test-services]'
+	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,kafka,pubsub,redis,test]'
 	@touch $@
 
 test-services: .venv-services/ready

@@ -31,8 +31,6 @@ EXTRAS = {
         "opentelemetry-sdk>=1.30",
         "setuptools>=77",
     ],
-    # Real servers, spoken to by their own clients.
-    "test-services": ["confluent-kafka>=2.6,<3", "google-cloud-pubsub>=2.20,<3"],
     # The picture of benchmarks/scale.py.
     "bench": ["matplotlib>=3.8"],
     # Submission to Dataflow, tested without Google.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -122,7 +121,7 @@ def run(argv: Sequence[str]) -> int:
     start_model(ours, here)
     # Held here, it is opened before anything is sent, and by this run alone.
     journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
-    started = time.time()
+    before = cli.written_before(ours.output) if here else {}
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
         p.run().wait_until_finish()
@@ -130,7 +129,7 @@ def run(argv: Sequence[str]) -> int:
     with ProgressLine(cli.count_rows(ours.input)):
         p.run().wait_until_finish()
     del journal
-    cli.remove_older(ours.output, started)
+    cli.remove_older(ours.output, before)
     report = read_report(ours.output)
     print(summary(ours.output, report))
     return 1 if report["failed"] and not report["completed"] else 0

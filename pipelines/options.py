@@ -8,7 +8,7 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import apache_beam as beam
@@ -194,13 +194,20 @@ def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
     return sum(_count_lines(path) for path in paths)
 
 
-def remove_older(folder: str, started: float) -> None:
-    """Delete the outputs of earlier runs in `folder`: this run has replaced them all."""
-    for name in ("completions", "failed", "deltas"):
-        pattern = FileSystems.join(folder, f"{name}-*.jsonl")
-        for file in FileSystems.match([pattern])[0].metadata_list:
-            if (file.last_updated_in_seconds or started) < started:
-                FileSystems.delete([file.path])
+def written_before(folder: str) -> dict[str, float]:
+    """Return the outputs that earlier runs have left in `folder`, and when they were written."""
+    patterns = [
+        FileSystems.join(folder, f"{name}-*.jsonl") for name in ("completions", "failed", "deltas")
+    ]
+    found = [file for match in FileSystems.match(patterns) for file in match.metadata_list]
+    return {file.path: file.last_updated_in_seconds for file in found}
+
+
+def remove_older(folder: str, before: Mapping[str, float]) -> None:
+    """Delete what this run has not written anew of the outputs `before` it: they are replaced."""
+    for path, written in written_before(folder).items():
+        if before.get(path) == written:  # no clock says which is which: it may have been set back
+            FileSystems.delete([path])
 
 
 def remove_unfinished(folder: str) -> None:

@@ -75,7 +75,7 @@ def test_a_sink_that_is_not_there_is_said_at_once(kind, source, job, monkeypatch
     source.send(*prompts(1))
     with job(f"--source={source.source}", f"--deltas_to={where[kind]}") as program:
         assert program.ended() == 2
-    line = program.lines[-1]
+    [line] = program.lines
     assert line.startswith("stream_complete: ")
     assert f"127.0.0.1:{port}" in line or kind == "pubsub"
     assert source.settled() == 0

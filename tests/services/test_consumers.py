@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from places import place_of
+from places import PubSubPlace, place_of
 from programs import running
 from test_assembling import deltas_of
 
@@ -39,3 +39,15 @@ def test_a_consumer_begins_anew_with_a_newer_attempt(place):
         publisher.publish(deltas_of("a", attempt=3, pieces=("new",)))
         consumer.until("a = 'new'".__eq__)
     assert "a begins anew" in consumer.lines
+
+
+def test_transcripts_grow_by_a_trigger_while_deltas_come(pubsub, name):
+    x, y, *rest = deltas_of("a")
+    with closing(PubSubPlace(name)) as place, closing(place.publisher()) as publisher:
+        subscription = place.source.removeprefix("pubsub:")
+        flags = [f"--subscription={subscription}", "--runner=BundleBasedDirectRunner", "--every=1"]
+        with running(["examples/growing_transcripts.py", *flags]) as transcripts:
+            publisher.publish([x, y])
+            transcripts.until(lambda line: "text='xy', whole=False" in line)
+            publisher.publish(rest)
+            transcripts.until(lambda line: "text='xyz', whole=True" in line)
