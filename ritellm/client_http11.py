@@ -9,7 +9,6 @@ bytes. No proxies and no HTTP/2: httpx does those.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -268,11 +267,3 @@ class Body(httpx.AsyncByteStream):
         if self._release is not None:
             self._release()
             self._release = None
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find out that the other side is gone: a stream may be silent for minutes."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)

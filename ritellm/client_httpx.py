@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -168,6 +169,17 @@ def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
     return client
 
 
+def _keep_alive_options() -> list[tuple[int, int, int]]:
+    wanted = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    known = [(getattr(socket, name), value) for name, value in wanted if hasattr(socket, name)]
+    tcp = [(socket.IPPROTO_TCP, option, value) for option, value in known]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *tcp]
+
+
+# The kernel finds out that the other side is gone: a stream may be silent for minutes.
+KEEP_ALIVE = _keep_alive_options()
+
+
 class _Backend(httpcore.NetworkBackend):
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
@@ -181,7 +193,8 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         left = _left_to_connect(timeout)
-        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        options = [*(socket_options or ()), *KEEP_ALIVE]
+        stream = self._inner.connect_tcp(host, port, left, local_address, options)
         return _Connection(stream)
 
     def connect_unix_socket(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import inspect
 import os
@@ -351,6 +352,49 @@ def test_tool_calls_choices_and_reasoning_arrive_whole(face, fake_server):
 
 
 # Connections
+
+
+@pytest.mark.parametrize("make_face", [Sync, *[f for n, f in FACES.items() if "fast" in n]])
+def test_the_kernel_looks_after_connections_that_are_silent(make_face, fake_server):
+    made = make_face(base_url=fake_server.base_url, api_key=KEY)
+    port = int(fake_server.base_url.rpartition(":")[2].partition("/")[0])
+    made.stream().read()
+    ours = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, socket.socket)
+        and each.fileno() >= 0
+        and each.family in (socket.AF_INET, socket.AF_INET6)
+        and _peer_port(each) == port
+    ]
+    assert ours
+    assert all(each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in ours)
+    made.close()
+
+
+def _peer_port(sock):
+    try:
+        return sock.getpeername()[1]
+    except OSError:
+        return None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_fork_does_not_talk_on_its_parents_connection(fake_server):
+    with Client(base_url=fake_server.base_url, api_key=KEY) as client:
+        ask = functools.partial(client.completion, MODEL, MESSAGES)
+        ask()
+        child = os.fork()
+        if child == 0:
+            try:
+                ask()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        ask()
+    assert connections(fake_server) == [1, 2, 1]
 
 
 def test_a_connection_is_used_again(face, fake_server):

@@ -204,6 +204,7 @@ def test_one_client_serves_several_loops():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_of_a_fork_opens_connections_of_its_own():
     client = AsyncClient(api_key="k", retry=ONCE)
 
