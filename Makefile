@@ -3,16 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
+	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make chaos   kill, break and starve a job of 20,000 rows until it is done (minutes)"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
+	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
@@ -32,6 +34,9 @@ $(VENV)/ready: setup.py
 demo: $(VENV)/ready
 	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
 	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
+
+demo-stream: $(VENV)/ready
+	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60
 
 test: lint types unit
 
@@ -79,6 +84,16 @@ test-packaging: $(VENV)/ready
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
 
+# The folder beside tests/ proper: servers take seconds to start.
+.venv-services/ready: setup.py
+	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
+	@$(PYTHON) -m venv .venv-services
+	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,kafka,pubsub,redis,test]'
+	@touch $@
+
+test-services: .venv-services/ready
+	@.venv-services/bin/python -m pytest --quiet tests/services
+
 LOCKED := templates/batch_complete/requirements
 lock:
 	@python3.11 -m venv .venv-lock
@@ -108,4 +123,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

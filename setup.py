@@ -14,8 +14,11 @@ EXTRAS = {
     # A transport in C for the asynchronous face; used when it is there.
     "fast": ["aiohappyeyeballs>=2.4,<3", "httptools>=0.6.4,<1"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
-    # The journal of a fleet.
+    # The journal of a fleet, and a sink for deltas.
     "redis": ["redis>=5,<8"],
+    # Sources and sinks of the streaming program.
+    "kafka": ["confluent-kafka>=2.6,<3"],
+    "pubsub": ["google-cloud-pubsub>=2.20,<3"],
     # The providers' own clients: an independent check that both read the same bytes alike.
     "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],

@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 from pathlib import Path
 
 import batch
@@ -19,6 +20,7 @@ import client
 import importing
 import liveness
 import scenarios
+import streaming
 
 SCENARIOS = {
     "storm": "3 s of nothing but 429",
@@ -56,6 +58,7 @@ def table() -> str:
             "`benchmarks/liveness.py`",
         )
     )
+    rows += _streaming()
     for name, what in SCENARIOS.items():
         came = scenarios.run(name)
         rows.append(
@@ -67,6 +70,25 @@ def table() -> str:
         )
     lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]
     return "\n".join(["| what | measured | by |", "|---|---|---|", *lines]) + "\n"
+
+
+def _streaming() -> list[tuple[str, str, str]]:
+    paid, script = streaming.cost(), "`benchmarks/streaming.py`"
+    cost = f"{paid['ratio']:.1f}x the bare client's CPU"
+    detail = f"{paid['usec_per_delta']:.0f} us against {paid['bare_client_usec']:.0f}"
+    rows = [
+        (
+            "a delta through the core and `PublishDeltas`, 1,000 streams",
+            f"{cost} ({detail})",
+            script,
+        )
+    ]
+    if shutil.which("redis-server"):
+        first = streaming.lateness()["first"]
+        seen = f"{first['p50']:.0f} ms p50, {first['p95']:.0f} ms p95"
+        what = "an answer's first text, from the server's socket to a reader of Redis, 100 streams"
+        rows.append((what, seen, script))
+    return rows
 
 
 def machine() -> str:

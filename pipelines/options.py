@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import apache_beam as beam
@@ -222,14 +222,20 @@ def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
     return sum(_count_lines(path) for path in paths)
 
 
-def remove_older(folder: str, started: float) -> None:
-    """Delete the outputs of earlier runs in `folder`, and what they had begun: all is replaced."""
-    for name in ("completions", "failed", "deltas"):
-        pattern = FileSystems.join(folder, f"{name}-*.jsonl")
-        for file in FileSystems.match([pattern])[0].metadata_list:
-            if (file.last_updated_in_seconds or started) < started:
-                FileSystems.delete([file.path])
-    remove_unfinished(folder, before=started)
+def written_before(folder: str) -> dict[str, float]:
+    """Return the outputs that earlier runs have left in `folder`, and when they were written."""
+    patterns = [
+        FileSystems.join(folder, f"{name}-*.jsonl") for name in ("completions", "failed", "deltas")
+    ]
+    found = [file for match in FileSystems.match(patterns) for file in match.metadata_list]
+    return {file.path: file.last_updated_in_seconds for file in found}
+
+
+def remove_older(folder: str, before: Mapping[str, float]) -> None:
+    """Delete what this run has not written anew of the outputs `before` it: they are replaced."""
+    for path, written in written_before(folder).items():
+        if before.get(path) == written:  # no clock says which is which: it may have been set back
+            FileSystems.delete([path])
 
 
 def remove_unfinished(folder: str, before: float = math.inf) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -40,14 +40,28 @@ class Line(NamedTuple):
         return f"{self.path}:{self.number}"
 
 
+class Row(Protocol):
+    """The text of one row, what it is called if it does not say, and where a reader finds it."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def key(self) -> str:
+        """Its place as elements carry it, to be sorted by; "" where there is no order."""
+
+
 class RowError(ValueError):
     """A row that cannot be asked; the message says why."""
 
 
-def parse(line: Line) -> Prompt | DeadLetter:
+def parse(line: Row) -> Prompt | DeadLetter:
     """Return the prompt in `line`: a JSON object with `prompt` or `messages`, or a batch request.
 
-    `id` or `custom_id` names it, else file and line do. A line of `failed-*.jsonl` is asked again
+    `id` or `custom_id` names it, else its place does. A line of `failed-*.jsonl` is asked again
     as the row that it holds.
     """
     id = line.id
@@ -60,7 +74,7 @@ def parse(line: Line) -> Prompt | DeadLetter:
         return unusable(id, line, type(error).__name__, str(error))
 
 
-def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
+def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
     """Return the dead letter of a row that is not asked."""
     return DeadLetter(
         id=id,

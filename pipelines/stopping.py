@@ -16,16 +16,25 @@ from transforms.failing import TooManyFailures
 
 INTERRUPTED = 130
 
+_before_sudden_end: list[Callable[[], object]] = []
+
+
+def on_sudden_end(tidy: Callable[[], object]) -> None:
+    """Have `tidy` called before the second Ctrl-C ends the program."""
+    _before_sudden_end.append(tidy)
+
 
 class Interrupt:
     """Turns the first Ctrl-C (or SIGTERM) into a KeyboardInterrupt, and the second into the end.
 
     Beam's local runner works in the main thread and wraps what it is interrupted by in errors of
     its own, with long traces: `asked` tells what it really was, and the traces are kept quiet.
+    A job that knows how to `stop` by itself (it returns whether it will) is not interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Callable[[], bool] | None = None) -> None:
         self.asked = False
+        self._stop = stop
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -49,19 +58,27 @@ class Interrupt:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
+            for tidy in _before_sudden_end:
+                tidy()
             os._exit(INTERRUPTED)
         self.asked = True
-        raise KeyboardInterrupt
+        if self._stop is None or not self._stop():
+            raise KeyboardInterrupt
 
 
-def run_program(name: str, run: Callable[[], int], after_interrupt: Callable[[], str]) -> NoReturn:
+def run_program(
+    name: str,
+    run: Callable[[], int],
+    after_interrupt: Callable[[], str],
+    stop: Callable[[], bool] | None = None,
+) -> NoReturn:
     """Exit with what `run` returns; every other end is one last line and a status of its own.
 
     2 for what cannot work, 1 for a job that failed, 130 for an interrupt (`after_interrupt` tidies
-    up and says what is left).
+    up and says what is left). With `stop` the first signal calls it and `run` goes on to its end.
     """
     _set_up_logging()
-    with Interrupt() as interrupt:
+    with Interrupt(stop) as interrupt:
         try:
             status = run()
         except UsageError as error:

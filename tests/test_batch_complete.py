@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -142,6 +143,16 @@ def test_an_empty_file_is_an_empty_job(job):
     assert job.run() == 0
     assert job.report["rows"] == 0
     assert "0 rows" in job.printed.out
+
+
+def test_a_clock_that_is_set_back_during_the_job_costs_no_output(job, monkeypatch):
+    job.write({"id": "a", "prompt": "one"})
+    assert job.run("--journal=none") == 0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)  # of which the files know nothing
+    job.write({"id": "b", "prompt": "two"}, {"id": "c", "prompt": "three"})
+    assert job.run("--journal=none") == 0
+    assert job.rows("completions").keys() == {"b", "c"}
 
 
 def test_a_second_run_replaces_the_first(job):

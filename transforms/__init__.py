@@ -6,6 +6,8 @@ from transforms.completing import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.failing import FailureLimit, StopAbove
 from transforms.ledger import Caps, NewLedger
+from transforms.outgoing import Publisher, SinkUnavailable
+from transforms.publishing import Publish, PublishDeltas
 
 __all__ = [
     "AssembleCompletions",
@@ -19,6 +21,10 @@ __all__ = [
     "NewLedger",
     "Prompt",
     "StopAbove",
+    "Publish",
+    "PublishDeltas",
+    "Publisher",
+    "SinkUnavailable",
     "StreamChunkBuilder",
     "StreamCompletions",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,26 +88,31 @@ class Ask:
         """Return this ask as it is in a process with `environ`, which may name the address."""
         return replace(self, base_url=self.base_url or address_in(environ, self.model))
 
-    async def __call__(self, means: Means, prompt: Prompt, put: Put[Outcome]) -> None:
-        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
+    async def __call__(
+        self, means: Means, prompt: Prompt, put: Put[Outcome], asked: int = 0
+    ) -> None:
+        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter.
+
+        After `asked` askings that came to nothing, the attempts have numbers that those had not.
+        """
         key = self._key(prompt) if self.dedupe and means.journal is not None else None
         if key is None:
-            await self._answered(means, prompt, put)
+            await self._answered(means, prompt, put, asked)
             return
         find = functools.partial(self._find_equal, means, prompt, key.request)
-        ask = functools.partial(self._answered, means, prompt, put)
+        ask = functools.partial(self._answered, means, prompt, put, asked)
         end = await means.sharing.end(key.request, find, ask)
         if end is not None:
-            await put(list(self._all_of(copy_for(prompt, end))))
+            await put(list(self._all_of(copy_for(prompt, end), asked)))
 
     async def _answered(
-        self, means: Means, prompt: Prompt, put: Put[Outcome]
+        self, means: Means, prompt: Prompt, put: Put[Outcome], asked: int
     ) -> Completion | DeadLetter:
         """Put all that comes of asking `prompt`; return how it ended."""
         started = time.time()
         try:
             async with self._budgeted(means, prompt) as bill:
-                ending = await self._asked(means, prompt, put, bill)
+                ending = await self._asked(means, prompt, put, bill, asked)
             await put(ending if self.completions else ending[:-1])
             end = ending[-1]
             assert isinstance(end, Completion)
@@ -125,16 +130,20 @@ class Ask:
         return budgeted(means.ledger, means.journal, model, {**self.params, **body})
 
     async def _asked(
-        self, means: Means, prompt: Prompt, put: Put[Outcome], bill: Bill | None
+        self, means: Means, prompt: Prompt, put: Put[Outcome], bill: Bill | None, asked: int
     ) -> list[Outcome]:
         """Return what closes the answer, once all before it is put and the journal has it."""
+        before = asked * paid.ATTEMPTS
+        noted = self._note(means, prompt, asked + 1)
         begun = await self._begin_in_time(means, prompt)
         async with begun.stream as stream:
             if self.deltas:
-                await put([to_delta(prompt.id, chunk) for chunk in begun.first])
+                if noted is not None:
+                    await noted
+                await put([to_delta(prompt.id, chunk, before) for chunk in begun.first])
                 async for chunks in begun.rest:
-                    await put([to_delta(prompt.id, chunk) for chunk in chunks])
-        ending = self._ending(prompt, stream)
+                    await put([to_delta(prompt.id, chunk, before) for chunk in chunks])
+        ending = self._ending(prompt, stream, before)
         spent = None if bill is None else await bill.settled(stream.usage)
         await self._keep(means, prompt, ending[-1], spent)
         return ending
@@ -194,7 +203,7 @@ class Ask:
     def _key(self, prompt: Prompt) -> JournalKey | None:
         return paid.key_of(self.model, self.base_url, self.params, prompt)
 
-    def _ending(self, prompt: Prompt, stream: AsyncStream) -> list[Outcome]:
+    def _ending(self, prompt: Prompt, stream: AsyncStream, before: int) -> list[Outcome]:
         """Return the final delta, if deltas are wanted, and last the completion."""
         outcome = {
             "attempts": stream.attempts,
@@ -204,7 +213,9 @@ class Ask:
         }
         whole = to_completion(prompt.id, stream.completion, outcome, prompt.input)
         completion = whole._replace(place=prompt.place)
-        return [final_delta(prompt, stream, outcome), completion] if self.deltas else [completion]
+        if not self.deltas:
+            return [completion]
+        return [final_delta(prompt, stream, outcome, before), completion]
 
     def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
         """Yield what the journal has of `prompt`: nothing, or all that asking it had brought."""
@@ -213,14 +224,27 @@ class Ask:
         value = means.journal.lookup(key)
         completion = paid.from_value(value, prompt) if value is not None else None
         if completion is not None:
-            yield from self._all_of(completion)
+            yield from self._all_of(completion, self.times_asked(means, prompt))
 
-    def _all_of(self, end: Completion | DeadLetter) -> Iterator[Outcome]:
-        """Yield all that asking had brought."""
+    def _all_of(self, end: Completion | DeadLetter, asked: int) -> Iterator[Outcome]:
+        """Yield all that asking had brought, after `asked` askings that came to nothing."""
         if self.deltas and isinstance(end, Completion):
-            yield from paid.as_deltas(end)
+            yield from paid.as_deltas(end, asked)
         if self.completions or isinstance(end, DeadLetter):
             yield end
+
+    def times_asked(self, means: Means, prompt: Prompt) -> int:
+        """Return how often `prompt` was begun before, where its deltas may have been seen."""
+        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+            return 0
+        return paid.from_asked(means.journal.lookup(paid.asked_key(key)))
+
+    def _note(self, means: Means, prompt: Prompt, times: int) -> Awaitable[None] | None:
+        """Have the journal know that `prompt` was begun so often; return what to wait for."""
+        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+            return None
+        kept = means.journal.record(paid.asked_key(key), paid.to_asked(times))
+        return asyncio.wrap_future(kept)
 
 
 def request_of(prompt: Prompt) -> dict[str, Any]:
@@ -247,22 +271,23 @@ def same_provider(wanted: str, ours: str) -> str:
     return wanted
 
 
-def to_delta(id: str, chunk: Chunk) -> Delta:
-    """Return `chunk` as an element."""
+def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
+    """Return `chunk` as an element; its attempt comes after so many others."""
     text, finish_reason = "", None
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
             text = (choice.get("delta") or {}).get("content") or ""
             finish_reason = choice.get("finish_reason")
     text = text if isinstance(text, str) else ""
-    return Delta(
-        id, chunk.attempt, chunk.seq or 0, text, finish_reason, orjson.dumps(chunk).decode()
-    )
+    whole = orjson.dumps(chunk).decode()
+    return Delta(id, before + chunk.attempt, chunk.seq or 0, text, finish_reason, whole)
 
 
-def final_delta(prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any]) -> Delta:
+def final_delta(
+    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], before: int
+) -> Delta:
     """Return the delta that closes a whole attempt."""
-    seq, attempt = stream.length, stream.attempt
+    seq, attempt = stream.length, before + stream.attempt
     chunk = '{"object":"chat.completion.chunk","choices":[]}'
     closing = orjson.dumps(outcome).decode()
     return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)

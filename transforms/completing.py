@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from ritellm.prices import PRICES, Price
 from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Engine, Window
 from transforms.journal import NewJournal
 from transforms.ledger import NewLedger
@@ -30,6 +31,9 @@ from transforms.meter import Meter
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
 DELTAS = "deltas"
+
+# So long a source that has nothing waits before it looks again.
+_PUMP_SECONDS = 0.01
 
 # An element's own timestamp and windows: what comes of it must carry them too.
 Place = tuple[Any, tuple[Any, ...]]
@@ -164,15 +168,25 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         window: Any = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
         """Start `prompt`; hand on what has come of it and of those before it."""
+        if prompt.request == PUMP.request:
+            yield from self._pumped()
+            return
         flying = self._flying()
         ask, means = self._ask, self._engine.means
         if again := list(ask.again(means, prompt)):
             yield from map(self._tagged, again)
             return
-        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put))
+        asked = ask.times_asked(means, prompt)
+        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put, asked))
         yield from self._handed_on(wait=False)
         while flying.in_flight >= self._new_means.limits.max_in_flight:
             yield from self._handed_on(wait=True)
+
+    def _pumped(self) -> Iterator[Any]:
+        """Hand on what comes within a moment."""
+        until = time.monotonic() + _PUMP_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            yield from self._handed_on(wait=True, seconds=left)
 
     def finish_bundle(self) -> Iterator[Any]:
         """Hand on the rest."""
@@ -187,10 +201,10 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         assert self._window is not None, "Beam calls start_bundle first"
         return self._window
 
-    def _handed_on(self, wait: bool) -> Iterator[Any]:
+    def _handed_on(self, wait: bool, seconds: float | None = None) -> Iterator[Any]:
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
-            for (timestamp, windows), outcome in self._flying().take(wait):
+            for (timestamp, windows), outcome in self._flying().take(wait, seconds):
                 yield _placed(self._tagged(outcome), timestamp, windows)
             self._meter.signal_throttling()
         except BaseException:

@@ -29,6 +29,11 @@ class Prompt(NamedTuple):
     place: Optional[str] = None
 
 
+# Asks nothing: has the core hand on, for a moment, what comes of the prompts before it. A source
+# that waits for its next prompt sends it, so that answers flow meanwhile.
+PUMP = Prompt("", "\x00pump")
+
+
 class Delta(NamedTuple):
     """One step of a streamed completion, number `seq` (from 0) of `attempt` (from 1).
 

@@ -121,11 +121,11 @@ class Outbox(Generic[Item]):
             self._items.extend(items)
             self._filled.notify()
 
-    def take(self, wait: bool) -> list[Item]:
-        """Return all items there are; if there are none, wait for some if `wait`."""
+    def take(self, wait: bool, seconds: float | None = None) -> list[Item]:
+        """Return all items there are; if there are none, wait for some, for so many seconds."""
         with self._filled:
-            while wait and not self._items:
-                self._filled.wait()
+            if wait and not self._items:
+                self._filled.wait_for(lambda: self._items, seconds)
             items = list(self._items)
             self._items.clear()
         if len(items) >= self._limit:
@@ -154,13 +154,13 @@ class Window(Generic[Key, Item]):
         self.in_flight += 1
         self._engine.inbox.post(self._start, key, work)
 
-    def take(self, wait: bool) -> list[tuple[Key, Item]]:
-        """Return what has come; if nothing has, wait for something if `wait`.
+    def take(self, wait: bool, seconds: float | None = None) -> list[tuple[Key, Item]]:
+        """Return what has come; if nothing has, wait for something if `wait`, for so many seconds.
 
         Raises what work raised: work is expected to put its failures, not to raise them.
         """
         items: list[tuple[Key, Item]] = []
-        for key, item in self._outbox.take(wait):
+        for key, item in self._outbox.take(wait, seconds):
             if not isinstance(item, _Done):
                 items.append((key, item))
                 continue

@@ -1,0 +1,83 @@
+"""Sinks on this machine: files of JSON lines, and standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import orjson
+
+from transforms.elements import Completion, DeadLetter, Delta
+from transforms.messages import KINDS, to_bytes, to_row
+from transforms.outgoing import SinkUnavailable
+
+Outcome = Delta | Completion | DeadLetter
+
+
+class JsonLines:
+    """Appends lines to a file of this run, `folder/name-TIME-PID.jsonl`; readers may follow it.
+
+    A lot is published when the system has it: it outlives this process, not the machine.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        self._folder = folder
+        self._path = os.path.join(folder, f"{name}-{stamp}-{os.getpid()}.jsonl")
+
+    def check(self) -> None:
+        """Make the folder; raises SinkUnavailable if nothing can be written there."""
+        probe = os.path.join(self._folder, f".ritellm-{os.getpid()}")
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            with open(probe, "wb"):
+                os.unlink(probe)
+        except OSError as error:
+            raise SinkUnavailable(f"cannot write to {self._folder}: {error.strerror}") from error
+
+    def publish(self, lot: Sequence[Outcome]) -> None:
+        """Append `lot`."""
+        lines = b"".join(to_bytes(element) + b"\n" for element in lot)
+        try:
+            with open(self._path, "ab", buffering=0) as file:
+                _write_all(file.fileno(), lines)
+        except OSError as error:
+            raise SinkUnavailable(f"cannot write {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Write all of `data` or nothing: half a line would spoil the next one."""
+    start = os.lseek(file, 0, os.SEEK_END)
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(file, view) :]
+    except OSError:
+        os.ftruncate(file, start)
+        raise
+
+
+class Stdout:
+    """Lines of JSON on standard output, each with its `kind`: delta, completion or failed."""
+
+    _lock = threading.Lock()
+
+    def check(self) -> None:
+        """Standard output is there."""
+
+    def publish(self, lot: Sequence[Outcome]) -> None:
+        """Print `lot`."""
+        rows = ({"kind": KINDS[type(element)], **to_row(element)} for element in lot)
+        lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        with self._lock:
+            sys.stdout.buffer.write(lines)
+            sys.stdout.buffer.flush()
+
+    def close(self) -> None:
+        """It stays open."""

@@ -1,0 +1,268 @@
+"""Stream-complete: prompts arrive without end, deltas go out while the model still speaks.
+
+    python -m pipelines.stream_complete --source kafka:localhost:9092/prompts \\
+        --deltas_to redis://localhost/0 --completions_to jsonl:out/ --model openai/gpt-4o-mini
+
+Every message comes out once, as a completion or as a dead letter, and only then is it done at its
+source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from pipelines import live_view, places
+from pipelines import options as cli
+from pipelines.feeds import FeedUnavailable
+from pipelines.intake import Intake, IntakeOf
+from pipelines.model_options import (
+    add_journal_options,
+    add_model_options,
+    asking,
+    check_model,
+    settle_in_flight,
+)
+from pipelines.options import positive
+from pipelines.receiving import Receive
+from pipelines.receiving_elsewhere import ReceiveElsewhere
+from pipelines.stopping import run_program
+from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
+from transforms.elements import Completion, Delta, Prompt
+from transforms.outgoing import NewPublisher
+
+
+def parser() -> cli.Parser:
+    """Return the command line."""
+    made = cli.Parser(
+        prog="python -m pipelines.stream_complete",
+        description="Prompts that arrive become deltas, live, and whole completions.",
+        epilog="All options of Apache Beam pass through. Without --runner the job runs here.",
+        allow_abbrev=False,
+    )
+    made.add_argument("--source", required=True, metavar="WHERE", help=places.SOURCES)
+    made.add_argument(
+        "--deltas_to",
+        default="stdout",
+        metavar="WHERE",
+        help=f"{places.DELTA_SINKS} (default: %(default)s)",
+    )
+    made.add_argument(
+        "--completions_to", metavar="WHERE", help=f"{places.ROW_SINKS} (default: nowhere)"
+    )
+    made.add_argument(
+        "--failed_to",
+        metavar="WHERE",
+        help="what cannot be answered; as --completions_to (default: where the completions go, or"
+        " else the deltas)",
+    )
+    add_model_options(made)
+    add_journal_options(made)
+    _add_stream_options(made)
+    return made
+
+
+def _add_stream_options(made: cli.Parser) -> None:
+    stream = made.add_argument_group("stream")
+    stream.add_argument(
+        "--flush_msec",
+        type=positive,
+        default=10,
+        metavar="MSEC",
+        help="the least time between two lots of deltas; after a pause one goes out at once"
+        " (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--sink_patience",
+        type=positive,
+        default=60,
+        metavar="SECONDS",
+        help="a sink that is away for longer ends the job; until then all waits"
+        " (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--drain_seconds",
+        type=positive,
+        default=30,
+        metavar="SECONDS",
+        help="after Ctrl-C or SIGTERM nothing new is taken in, and the answers under way have so"
+        " long to end (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--kafka_group",
+        default="ritellm",
+        metavar="NAME",
+        help="the consumer group of a Kafka source (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--kafka_config",
+        metavar="FILE",
+        help="lines of name=value for librdkafka, for example how to log in",
+    )
+    stream.add_argument(
+        "--max_message_bytes",
+        type=positive,
+        default=1 << 20,
+        metavar="N",
+        help="a larger message is a dead letter (default: %(default)s)",
+    )
+
+
+def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -> None:
+    """Put the job together on `p`; one that runs elsewhere has no `intake` of ours."""
+    feed, most_bytes = places.source(ours), ours.max_message_bytes
+    receive = (
+        ReceiveElsewhere(feed, most_bytes)
+        if intake is None
+        else Receive(feed, intake, most_bytes, ours.drain_seconds)
+    )
+    received = p | "Receive" >> receive
+    prompts = received.prompts
+    if ours.deltas_to == "stdout" and sys.stdout.isatty():
+        prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
+    done = prompts | "CompletePrompts" >> CompletePrompts(
+        ours.model,
+        emit_deltas=True,
+        journal=cli.journal(ours.journal, ours.output, ours.journal_required),
+        **asking(ours),
+    )
+    terms = {
+        "flush_msec": ours.flush_msec,
+        "give_up_after": ours.sink_patience,
+        "on_published": intake and intake.published,
+        "on_given_up": intake and intake.fail,
+    }
+    to = _sinks(ours)
+    done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
+    if "completions" in to:
+        done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
+    received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **terms)
+    done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **terms)
+
+
+def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
+    """Return what makes each sink, by the name of what goes there."""
+    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
+    rows = ours.completions_to
+    if rows:
+        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
+    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
+    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
+    for name in ("failed-rows", "failed-calls"):
+        to[name] = places.sink(ours, "--failed_to", failed, name)
+    return to
+
+
+def _parts(ours: argparse.Namespace) -> frozenset[type]:
+    """Return what must be out before a prompt is done."""
+    return frozenset({Delta, Completion} if ours.completions_to else {Delta})
+
+
+def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
+    """Find the place of the journal: beside the files that the job writes, if it writes any."""
+    if ours.journal == "auto" and not here:
+        ours.journal = "none"  # no file of this machine is there for the workers
+    written = (ours.completions_to, ours.deltas_to, ours.failed_to)
+    folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
+    if ours.journal == "auto" and ours.source == "stdin" and not folders:
+        ours.journal = "none"  # what was typed does not come again
+    # One that is shared belongs to the source, wherever it is read.
+    shared = "://" in ours.journal
+    ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
+
+
+def _check_places(ours: argparse.Namespace) -> None:
+    """Raise UsageError unless the source and each sink are there."""
+    try:
+        places.source(ours).check()
+        for new_publisher in _sinks(ours).values():
+            publisher = new_publisher()
+            try:
+                publisher.check()
+            finally:
+                publisher.close()
+    except (SinkUnavailable, FeedUnavailable, ImportError) as error:
+        raise cli.UsageError(str(error)) from None
+
+
+def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
+    """Run the job where its runner runs it, until it is drained or cancelled there."""
+    for name in ("deltas_to", "completions_to", "failed_to"):
+        to = getattr(ours, name) or ""
+        if to == "stdout" or to.startswith("jsonl:"):
+            raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+    beam_options.view_as(StandardOptions).streaming = True
+    p = cli.new_pipeline(beam_options)
+    settle_in_flight(ours)
+    build(p, ours, None)
+    p.run().wait_until_finish()
+    return 0
+
+
+class Job:
+    """One run of the program: it can be told to stop while it runs."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = argv
+        self._intake: Intake | None = None
+
+    def run(self) -> int:
+        """Run until the source ends or `stop`; return the exit status."""
+        ours, beam_options = cli.parse(parser(), self._argv)
+        here = cli.runs_here(beam_options)
+        _settle_journal(ours, here)
+        check_model(ours, here)
+        if not here:
+            return _submit(ours, beam_options)
+        if not cli.shares_process(beam_options):
+            raise cli.UsageError("--direct_running_mode: a live source needs one process")
+        _check_places(ours)
+        p = cli.new_pipeline(beam_options)
+        if settle_in_flight(ours):
+            cli.start_model(ours.model)
+        journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
+        intake = IntakeOf(_parts(ours))
+        build(p, ours, intake)
+        self._intake = intake()
+        p.run().wait_until_finish()
+        del journal
+        return 0
+
+    def stop(self) -> bool:
+        """Have the job take in nothing more and end; return False if it has not begun."""
+        if self._intake is None:
+            return False
+        self._intake.stopping.set()
+        # Called in a signal's handler, which may have interrupted who holds the terminal.
+        threading.Thread(target=_announce_stop, daemon=True).start()
+        return True
+
+    def unfinished(self) -> str:
+        """Return what is left when the job was stopped before its answers had ended."""
+        if self._intake is None:
+            return "a job that was submitted goes on where it runs"
+        left = self._intake.open
+        return f"{left:,} messages have no outcome yet; the source has them still"
+
+
+def _announce_stop() -> None:
+    note = "stopping: the answers under way may end; once more ends it now"
+    if sys.stdout.isatty():
+        live_view.VIEW.say(note)
+    else:
+        print(note, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the job and exit."""
+    job = Job(sys.argv[1:] if argv is None else argv)
+    run_program("stream_complete", job.run, job.unfinished, job.stop)
+
+
+if __name__ == "__main__":
+    main()

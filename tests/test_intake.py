@@ -1,0 +1,86 @@
+"""A message is done when its outcome is out: not before, not never, not twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.intake import Intake, IntakeOf
+from transforms import Completion, DeadLetter, Delta, Prompt
+
+
+def delta(id, final=True):
+    return Delta(id, 1, 0, "", None, "{}", final)
+
+
+def completion(id):
+    empty = dict.fromkeys(Completion._fields)
+    return Completion(**{**empty, "id": id, "attempts": 1})
+
+
+def letter(id, request="{}"):
+    return DeadLetter(id, request, "RowError", "no", None, False, 0, "")
+
+
+@pytest.fixture
+def settled():
+    return []
+
+
+@pytest.fixture
+def intake(settled):
+    made = Intake({Delta, Completion})
+    made.on_settled = settled.extend
+    return made
+
+
+def test_a_message_is_settled_when_its_last_delta_and_its_completion_are_out(intake, settled):
+    assert intake.admit(Prompt("a", "{}"), 1)
+    intake.published([delta("a", final=False), delta("a")])
+    assert settled == []
+    intake.published([completion("a")])
+    assert settled == [1]
+    assert intake.open == 0
+
+
+def test_a_dead_letter_is_an_outcome_by_itself(intake, settled):
+    intake.admit(Prompt("a", "{}"), 1)
+    intake.published([letter("a")])
+    assert settled == [1]
+
+
+def test_a_message_that_comes_twice_is_asked_once_and_both_are_settled(intake, settled):
+    assert intake.admit(Prompt("a", "{}"), 1) is True
+    assert intake.admit(Prompt("a", "{}"), 2) is False
+    intake.published([delta("a"), completion("a")])
+    assert settled == [1, 2]
+
+
+def test_an_outcome_that_comes_again_settles_nothing(intake, settled):
+    intake.admit(Prompt("a", "{}"), 1)
+    for _ in range(2):
+        intake.published([completion("a"), delta("a")])
+    assert settled == [1]
+
+
+def test_another_prompt_with_the_id_of_one_under_way_does_not_get_its_outcome(intake, settled):
+    intake.admit(Prompt("a", '{"n":1}'), 1)
+    assert intake.admit(Prompt("a", '{"n":2}'), 2) is None
+    assert intake.admit(letter("a", request=""), 2) is True
+    intake.published([letter("a", request="")])
+    assert settled == [2]
+    intake.published([delta("a"), completion("a")])
+    assert settled == [2, 1]
+
+
+def test_unusable_messages_of_one_id_are_settled_one_by_one(intake, settled):
+    for receipt in (1, 2):
+        intake.admit(letter("a", request=""), receipt)
+    intake.published([letter("a", request="")])
+    assert settled == [1]
+    assert intake.open == 1
+
+
+def test_a_job_has_one_intake_in_a_process_and_no_other_jobs():
+    mine, other = IntakeOf(frozenset({Delta})), IntakeOf(frozenset({Delta}))
+    assert mine() is mine()
+    assert mine() is not other()

@@ -1,0 +1,263 @@
+"""The streaming program: from a feed to the sinks, live, and to a good end."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import orjson
+import pytest
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from fake_server import Wait, api_error, chat_events, stream
+
+from pipelines import options as cli
+from pipelines.intake import IntakeOf
+from pipelines.stream_complete import build, main, parser
+
+ROOT = Path(__file__).parent.parent
+
+
+def ended(argv, capfd):
+    """Run the program in this process; return its exit status, and its output."""
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    captured = capfd.readouterr()
+    rows = [orjson.loads(line) for line in captured.out.splitlines()]
+    return end.value.code, rows, captured.err
+
+
+@pytest.fixture
+def job(fake_server, capfd, monkeypatch, tmp_path):
+    """Return a function that runs the program on lines of standard input."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+
+    def run(*lines, flags=()):
+        raw = b"".join(line.encode() + b"\n" for line in lines)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        return ended([*common(fake_server), "--source=stdin", *flags], capfd)
+
+    return run
+
+
+def common(server):
+    return ["--model=openai/m", f"--base_url={server.base_url}"]
+
+
+def read(folder, name):
+    lines = [line for path in folder.glob(f"{name}-*") for line in path.read_text().splitlines()]
+    return [orjson.loads(line) for line in lines]
+
+
+def in_time(condition, seconds=30):
+    """Wait for what another process does."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_each_line_of_standard_input_is_answered_in_deltas(job):
+    status, rows, _ = job("hello there", '{"prompt": "you too", "id": "mine"}')
+    assert status == 0
+    assert {row["kind"] for row in rows} == {"delta"}
+    texts = {}
+    for row in rows:
+        texts[row["id"]] = texts.get(row["id"], "") + row["text"]
+    assert sorted(texts.values()) == ["hello there", "you too"]
+    assert "mine" in texts
+    assert [row["seq"] for row in rows if row["id"] == "mine"] == list(range(6))
+    final = [row for row in rows if row["final"]]
+    assert {row["input"]["prompt"] for row in final} == {"hello there", "you too"}
+
+
+def test_completions_and_failures_go_where_they_are_sent(job, fake_server, tmp_path):
+    def script(request):
+        text = request.json["messages"][-1]["content"]
+        if text == "bad":
+            return api_error(400, "invalid_request_error", "x", "No.")
+        return stream(*chat_events(text))
+
+    fake_server.script = script
+    status, rows, _ = job(
+        *("good", "bad", '{"no": "prompt"}', "x" * 2000),
+        flags=["--completions_to=jsonl:out", "--max_message_bytes=1000"],
+    )
+    assert status == 0
+    assert [row["text"] for row in read(tmp_path / "out", "completions")] == ["good"]
+    failed = {row["error_type"]: row for row in read(tmp_path / "out", "failed")}
+    assert failed.keys() == {"BadRequestError", "RowError", "MessageTooLargeError"}
+    assert "stdin, line 3: no 'prompt'" in failed["RowError"]["message"]
+    assert "at most 1,000" in failed["MessageTooLargeError"]["message"]
+    assert {row["kind"] for row in rows} == {"delta"}
+
+
+def test_deltas_come_out_while_the_program_waits_for_its_next_prompt(fake_server, tmp_path):
+    go_on = threading.Event()
+    events = chat_events("one two")
+    fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
+    with running(fake_server, ["--source=stdin"], tmp_path) as process:
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()
+        lines = iter(process.stdout.readline, b"")
+        assert any(orjson.loads(line)["text"] == "one " for line in lines)
+        go_on.set()
+        process.stdin.close()
+        assert any(orjson.loads(line)["final"] for line in lines)
+        assert process.wait(30) == 0
+
+
+def running(server, flags, folder):
+    """Return the program as a process of its own."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-none"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.stream_complete", *common(server), *flags],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_sink_that_is_given_up_ends_the_job_though_nothing_else_happens(fake_server, tmp_path):
+    go_on = threading.Event()
+    events = chat_events("one two")
+    fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
+    out = tmp_path / "out"
+    flags = ["--source=stdin", f"--deltas_to=jsonl:{out}", "--sink_patience=1"]
+    with running(fake_server, flags, tmp_path) as process:
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()  # and no end of it
+        in_time(lambda: read(out, "deltas"))
+        shutil.rmtree(out)
+        out.write_text("not a folder any more")
+        go_on.set()
+        assert process.wait(30) == 1
+        assert b"cannot write" in process.stderr.read().splitlines()[-1]
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_a_signal_stops_the_intake_and_lets_the_answers_end(fake_server, tmp_path):
+    asked, go_on = threading.Event(), threading.Event()
+    events = chat_events("one two")
+
+    def script(request):
+        asked.set()
+        return stream(*events[:2], Wait(go_on), *events[2:])
+
+    fake_server.script = script
+    into, out = tmp_path / "in", tmp_path / "out"
+    into.mkdir()
+    (into / "rows.jsonl").write_text('{"prompt": "x", "id": "a"}\n')
+    flags = [f"--source=dir:{into}", f"--deltas_to=jsonl:{out}"]
+    with running(fake_server, flags, tmp_path) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGTERM)
+        assert b"stopping" in process.stderr.readline()
+        (into / "late.jsonl").write_text('{"prompt": "late"}\n')
+        go_on.set()
+        assert process.wait(30) == 0
+    assert [row["final"] for row in read(out, "deltas")].count(True) == 1
+    assert [path.name for path in (into / "done").iterdir()] == ["rows.jsonl"]
+    assert (into / "late.jsonl").exists()
+    assert len(fake_server.requests) == 1
+
+
+def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_run(
+    fake_server, tmp_path
+):
+    asked, never = threading.Event(), threading.Event()
+    events = chat_events("one two")
+
+    def script(request):
+        asked.set()
+        return stream(*events[:2], Wait(never), *events[2:])
+
+    fake_server.script = script
+    into, out = tmp_path / "in", tmp_path / "out"
+    into.mkdir()
+    (into / "rows.jsonl").write_text('{"prompt": "x", "id": "a"}\n')
+    flags = [f"--source=dir:{into}", f"--deltas_to=jsonl:{out}", "--drain_seconds=1"]
+    with running(fake_server, flags, tmp_path) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert b"1 messages have no outcome yet" in process.stderr.read()
+    never.set()
+    assert (into / "rows.jsonl").exists()
+    with running(fake_server, flags, tmp_path) as process:
+        in_time(lambda: (into / "done" / "rows.jsonl").exists())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    whole = [row for row in read(out, "deltas") if row["final"]]
+    assert len(whole) == 1
+    attempts = {row["attempt"] for row in read(out, "deltas")}
+    assert attempts == {1, whole[0]["attempt"]}
+    assert whole[0]["attempt"] > 1, "the second asking has numbers of its own"
+
+
+def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_its_own(
+    job, fake_server, capfd
+):
+    told = {}
+    for _ in range(3):
+        _, rows, _ = job('{"prompt": "x", "id": "a"}', flags=["--journal=sqlite:j.sqlite"])
+        assert "".join(row["text"] for row in rows) == "x"
+        for row in rows:
+            key = row["attempt"], row["seq"]
+            assert told.setdefault(key, row["chunk"]) == row["chunk"]
+    assert len(fake_server.requests) == 1
+
+
+def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never_comes():
+    ours, options = cli.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
+    ours.output = "."
+    p = beam.Pipeline(options=options)
+    build(p, ours, IntakeOf(frozenset()))
+    _, stages = FnApiRunner().create_stages(p.to_runner_api())
+    assert len(stages) == 1
+
+
+WRONG = {
+    "standard input for a job elsewhere": [
+        *("--source=stdin", "--runner=PortableRunner", "--deltas_to=redis://127.0.0.1:1"),
+        "--job_endpoint=127.0.0.1:1",
+    ],
+    "a terminal for a job elsewhere": [
+        *("--source=kafka:b:1/t", "--runner=PortableRunner", "--job_endpoint=127.0.0.1:1"),
+    ],
+    "workers in processes of their own": [
+        *("--source=stdin", "--direct_running_mode=multi_processing"),
+    ],
+    "a server that is not there": ["--source=stdin", "--deltas_to=redis://127.0.0.1:1"],
+    "a topic without brokers": ["--source=kafka:topic"],
+    "a subscription without a project": ["--source=pubsub:mine"],
+    "settings that are no file": ["--source=kafka:b:1/t", "--kafka_config=nothing"],
+    "no such source": ["--source=nope:x"],
+    "a source without a place": ["--source=dir:"],
+    "no such sink": ["--source=stdin", "--deltas_to=nope:x"],
+    "a table for deltas": ["--source=stdin", "--deltas_to=bigquery:p:d.t"],
+    "a folder that cannot be": ["--source=stdin", "--deltas_to=jsonl:/proc/nothing"],
+}
+
+
+@pytest.mark.parametrize("flags", WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_work_is_said_in_one_line_before_anything_is_asked(
+    flags, fake_server, monkeypatch, capfd, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    status, rows, err = ended([*common(fake_server), *flags], capfd)
+    assert (status, rows) == (2, [])
+    assert len(err.splitlines()) == 1
+    assert not fake_server.requests

@@ -1,0 +1,116 @@
+"""Outcomes as JSON for readers outside of Beam: files, topics, streams and tables.
+
+One form for all of them, so that what reads one reads the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from transforms.elements import Completion, DeadLetter, Delta
+
+KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
+
+
+def to_bytes(element: Completion | DeadLetter | Delta) -> bytes:
+    """Return the JSON of one element; no newline in it."""
+    return orjson.dumps(to_row(element))
+
+
+def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
+    """Return what `to_bytes` writes."""
+    if isinstance(element, Delta):
+        return delta_row(element)
+    if isinstance(element, Completion):
+        return completion_row(element)
+    return failed_row(element)
+
+
+def completion_row(row: Completion) -> dict[str, Any]:
+    """Return a completion as it is written: what most readers want first."""
+    completion = orjson.loads(row.completion)
+    return {
+        "id": row.id,
+        "text": row.text,
+        "finish_reason": row.finish_reason,
+        "truncated": row.finish_reason == "length",
+        "shared": row.shared,
+        "usage": completion.get("usage"),
+        "cost_usd": row.cost_usd,
+        "timing": {
+            "ttft": row.ttft,
+            "inter_chunk_p50": row.inter_chunk_p50,
+            "inter_chunk_p95": row.inter_chunk_p95,
+            "seconds": row.seconds,
+            "ended_at": row.ended_at,
+        },
+        "attempts": row.attempts,
+        "error_type": None,
+        "message": None,
+        "status_code": None,
+        "retryable": None,
+        "completion": completion,
+        "input": _loads(row.input),
+    }
+
+
+def failed_row(letter: DeadLetter) -> dict[str, Any]:
+    """Return a dead letter as it is written; it can be given back as input.
+
+    What a completion and a dead letter both have, they have under the same names.
+    """
+    untimed = {"ttft": None, "inter_chunk_p50": None, "inter_chunk_p95": None}
+    return {
+        "id": letter.id,
+        "error_type": letter.error_type,
+        "message": letter.message,
+        "status_code": letter.status_code,
+        "retryable": letter.retryable,
+        "attempts": letter.attempts,
+        "partial_text": letter.partial_text,
+        "usage": _loads(letter.usage),
+        "cost_usd": letter.cost_usd,
+        "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
+        "input": _loads(letter.input),
+    }
+
+
+def delta_row(delta: Delta) -> dict[str, Any]:
+    """Return a delta as it is written; the final one brings `outcome` and `input`."""
+    row = {
+        "id": delta.id,
+        "attempt": delta.attempt,
+        "seq": delta.seq,
+        "text": delta.text,
+        "finish_reason": delta.finish_reason,
+        "final": delta.final,
+        "chunk": _raw(delta.chunk),
+    }
+    if delta.final:
+        row |= {"outcome": _raw(delta.outcome), "input": _loads(delta.input)}
+    return row
+
+
+def to_delta(data: bytes) -> Delta:
+    """Return the delta that `to_bytes` made `data` of; raises ValueError if it is none."""
+    row = orjson.loads(data)
+    nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
+    try:
+        return Delta(**{**row, "chunk": orjson.dumps(row["chunk"]).decode(), **nested})
+    except (KeyError, TypeError):
+        raise ValueError(f"not a delta: {data[:200]!r}") from None
+
+
+def _dumps(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _raw(text: str | None) -> Any:
+    """Return JSON text of our own as a part of other JSON, without reading it."""
+    return None if text is None else orjson.Fragment(text)
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
