@@ -73,10 +73,11 @@ class _KafkaFeed:
             "auto.offset.reset": "earliest",
             "max.poll.interval.ms": _LONGEST_WITHOUT_POLL_MSEC,
             "log_level": 0,
+            "on_commit": self._confirmed,
         }
-        self._consumer = self._kafka.Consumer({**ours, **where.config})
         self._partitions: dict[int, Offsets] = {}
         self._committed: dict[int, int] = {}
+        self._consumer = self._kafka.Consumer({**ours, **where.config})
         self._next_commit = 0.0
         self._lock = threading.Lock()
         if problem := topic_problem(self._consumer, where.brokers, where.topic):
@@ -141,10 +142,18 @@ class _KafkaFeed:
             self._kafka.TopicPartition(self._where.topic, number, at) for number, at in due.items()
         ]
         try:
-            self._consumer.commit(offsets=places, asynchronous=not wait)
-            self._committed.update(due)
+            if not wait:
+                self._consumer.commit(offsets=places)
+            else:
+                self._confirmed(None, self._consumer.commit(offsets=places, asynchronous=False))
         except self._kafka.KafkaException as error:
             _log.warning("Kafka takes no offsets, so some messages may come again: %s", error)
+
+    def _confirmed(self, error: Any, places: Sequence[Any]) -> None:
+        """Note what the brokers have; what they have not is committed again with the next poll."""
+        for each in places if error is None else ():
+            if each.error is None:
+                self._committed[each.partition] = each.offset
 
     def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
         self._forget(partitions)

@@ -51,7 +51,7 @@ class KafkaPlace:
         self.kafka = pytest.importorskip("confluent_kafka")
         admin = pytest.importorskip("confluent_kafka.admin")
         self.name, self._partitions = name, partitions
-        self._brokers = {"bootstrap.servers": server.address}
+        self._brokers = {"bootstrap.servers": server.address, "log_level": 0}
         client = admin.AdminClient(self._brokers)
         client.create_topics([admin.NewTopic(name, partitions)])[name].result(30)
         self._rows: list[tuple[str, Row]] = []

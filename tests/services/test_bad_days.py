@@ -114,9 +114,9 @@ def test_a_sink_that_goes_away_in_the_middle_gets_everything_when_it_is_back(
             program.until(lambda line: "trying again" in line)
         back()
         until(lambda: whole(deltas) == answers(20))
+        until(lambda: source.settled() == 20)
         assert program.stop() == 0
     assert len(fake_server.requests) == 20
-    assert source.settled() == 20
 
 
 def test_a_sink_that_stays_away_ends_the_job_and_the_next_one_pays_for_nothing_twice(
