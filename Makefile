@@ -3,17 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit chaos test-sdk test-packaging test-dataflow lock bench docs format clean
+.PHONY: help demo test lint types unit chaos test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make test    lint, types and tests"
 	@echo "make chaos   kill, break and starve a job of 20,000 rows until it is done (minutes)"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
+	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
+	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and all output"
@@ -53,6 +56,16 @@ test-sdk: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,sdk]'
 	@$(BIN)/python -m pytest --quiet tests/sdk
 
+# An environment of its own: litellm wants what suits litellm.
+.venv-litellm/ready: tests/litellm/requirements.txt
+	@echo "Making .venv-litellm and installing litellm ..."
+	@$(PYTHON) -m venv .venv-litellm
+	@.venv-litellm/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test-litellm: .venv-litellm/ready
+	@PYTHONPATH=. .venv-litellm/bin/python -m pytest --quiet -W ignore tests/litellm
+
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
@@ -64,7 +77,7 @@ test-packaging: $(VENV)/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
 
 LOCKED := templates/batch_complete/requirements
 lock:
@@ -75,6 +88,18 @@ lock:
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
 
+scale: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs,bench]'
+	@$(BIN)/python benchmarks/scale.py
+
+.venv-peers/ready:
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check litellm openai httpx orjson
+	@touch $@
+
+bench-peers: $(VENV)/ready .venv-peers/ready
+	@$(BIN)/python benchmarks/peers.py --python .venv-peers/bin/python
+
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documents are in build/site/index.html"
@@ -83,4 +108,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

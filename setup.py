@@ -28,8 +28,21 @@ EXTRAS = {
         "opentelemetry-sdk>=1.30",
         "setuptools>=77",
     ],
+    # The picture of benchmarks/scale.py.
+    "bench": ["matplotlib>=3.8"],
     # Submission to Dataflow, tested without Google.
-    "test-gcp": ["gcp-storage-emulator>=2026.7"],
+    "test-gcp": [
+        "gcp-storage-emulator>=2026.7",
+        # What the dashboard and the alerts are checked by.
+        "google-cloud-monitoring-dashboards>=2",
+        "promql-parser>=0.5",
+        # BigQuery, emulated on DuckDB; its extensions would be downloaded from elsewhere.
+        "bqemulator>=1.4,<2",
+        "duckdb==1.5.5",
+        "duckdb-extensions",
+        "duckdb-extension-avro==1.5.5",
+        "duckdb-extension-spatial==1.5.5",
+    ],
 }
 
 setup(

@@ -18,7 +18,20 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines import bigquery
 from pipelines import options as cli
+from pipelines.limits import (
+    add_limits,
+    budget,
+    failure_limit,
+    open_budget,
+    prices,
+    say_what_is_spent,
+    too_many_failed,
+    warn_of_each_process,
+)
+from pipelines.options import positive
+from pipelines.ordering import WriteInOrder
 from pipelines.progress import ProgressLine
 from pipelines.reading import ReadPrompts
 from pipelines.report import WriteReport
@@ -26,6 +39,8 @@ from pipelines.stopping import run_program
 from pipelines.summary import read_report, summary
 from pipelines.writing import WriteLines
 from transforms import CompletePrompts, hedging
+from transforms.failing import StopAbove
+from transforms.journal import NewJournal, Spent
 
 DEFAULT_MODEL = "local/gemma-3-270m"
 
@@ -60,13 +75,20 @@ def parser() -> cli.Parser:
         required=True,
         metavar="PATTERN",
         help="JSON lines with 'prompt' or 'messages', and an optional 'id'; any Beam filesystem,"
-        " globs, gzip",
+        " globs, gzip; or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
     made.add_argument(
         "--output",
         required=True,
         metavar="FOLDER",
         help="gets completions-*.jsonl, failed-*.jsonl and report.json",
+    )
+    made.add_argument(
+        "--output_table",
+        type=_table,
+        metavar="PROJECT:DATASET.TABLE",
+        help="a table of BigQuery that gets the completions, in place of completions-*.jsonl and of"
+        " what was in it",
     )
     _add_model_options(made)
     made.add_argument(
@@ -83,8 +105,19 @@ def parser() -> cli.Parser:
         help="stop when the journal cannot be written, rather than go on without it",
     )
     made.add_argument(
+        "--dedupe",
+        **_SWITCH,
+        help="pay once for equal requests: rows that ask the same get the same answer",
+    )
+    made.add_argument(
+        "--keep_order",
+        **_SWITCH,
+        help="write rows in the order of the input: files by name, then lines; on one machine",
+    )
+    made.add_argument(
         "--emit_deltas", **_SWITCH, help="also write every streamed delta: deltas-*.jsonl"
     )
+    add_limits(made)
     return made
 
 
@@ -112,17 +145,22 @@ def _add_model_options(made: cli.Parser) -> None:
         help="the version in Google's Secret Manager that holds the key, as"
         " projects/P/secrets/S/versions/V; the workers read it",
     )
+    key.add_argument(
+        "--api_key_file",
+        metavar="PATH",
+        help="the file that holds the key and nothing else; the workers read it",
+    )
     model.add_argument(
         "--max_in_flight",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="prompts under way at once in each process (default: 64; the local model: 4)",
     )
-    model.add_argument("--rpm", type=_positive, metavar="N", help="requests a minute, each process")
-    model.add_argument("--tpm", type=_positive, metavar="N", help="tokens a minute, each process")
+    model.add_argument("--rpm", type=positive, metavar="N", help="requests a minute, each process")
+    model.add_argument("--tpm", type=positive, metavar="N", help="tokens a minute, each process")
     model.add_argument(
         "--give_up_after",
-        type=_positive,
+        type=positive,
         default=600,
         metavar="SECONDS",
         help="nothing but throttling for so long ends the waiting (default: %(default)s)",
@@ -134,14 +172,23 @@ def _add_model_options(made: cli.Parser) -> None:
         help="ask a second time for an answer that is later than this, for example 20 or p95; the"
         " first to answer counts (5 %% extra requests at most)",
     )
-    model.add_argument("--max_tokens", type=_positive, metavar="N", help="the longest answer")
+    model.add_argument(
+        "--on_interrupt",
+        choices=("restart", "continue", "fail"),
+        default="restart",
+        help="an answer that breaks off in the middle is asked for again from the start, goes on"
+        " where it broke off (where the provider documents a way), or is a failed row with its"
+        " partial text (default: %(default)s)",
+    )
+    model.add_argument("--max_tokens", type=positive, metavar="N", help="the longest answer")
     model.add_argument("--temperature", type=float, metavar="T")
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
+def _table(text: str) -> str:
+    try:
+        return str(bigquery.parse(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _secret_version(text: str) -> str:
@@ -159,8 +206,18 @@ def _hedge(text: str) -> str:
     return text
 
 
+_FILES = {
+    "Completions": "completions",
+    "FailedRows": "failed-rows",
+    "FailedCalls": "failed-calls",
+}
+# The client's words for what the flag says.
+_ON_INTERRUPT = {"restart": "restart", "continue": "continue", "fail": "raise"}
+
+
 def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     """Put the job together on `p`; `spread` shuffles the rows over many workers."""
+    journal = cli.journal(ours.journal, ours.output, ours.journal_required)
     read = p | "ReadPrompts" >> ReadPrompts(ours.input, spread)
     done = read.prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
@@ -170,23 +227,37 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
         tpm=ours.tpm,
         give_up_after=ours.give_up_after,
         hedge_after=ours.hedge_after,
-        journal=cli.journal(ours.journal, ours.output, ours.journal_required),
+        journal=journal,
+        dedupe=ours.dedupe,
+        budget=budget(ours, journal),
+        prices=prices(ours.prices),
         api_key_env=ours.api_key_env,
         api_key_secret=ours.api_key_secret,
+        api_key_file=ours.api_key_file,
         base_url=ours.base_url,
+        on_interrupt=_ON_INTERRUPT[ours.on_interrupt],
         **model_params(ours),
     )
-    done.completions | "WriteCompletions" >> WriteLines(ours.output, "completions")
-    read.dead_letters | "WriteFailedRows" >> WriteLines(ours.output, "failed-rows")
-    done.dead_letters | "WriteFailedCalls" >> WriteLines(ours.output, "failed-calls")
-    if ours.emit_deltas:
-        done.deltas | "WriteDeltas" >> WriteLines(ours.output, "deltas")
     outcomes = {
         "Completions": done.completions,
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }
+    if limit := failure_limit(ours):
+        outcomes = {
+            name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()
+        }
+    write = WriteInOrder if ours.keep_order else WriteLines
+    for name, rows in outcomes.items():
+        if name == "Completions" and ours.output_table:
+            rows | "WriteTable" >> bigquery.WriteTable(bigquery.parse(ours.output_table))
+        else:
+            rows | f"Write{name}" >> write(ours.output, _FILES[name])
+    if ours.emit_deltas:
+        done.deltas | "WriteDeltas" >> WriteLines(ours.output, "deltas")
     facts = {"model": ours.model, "input": ours.input, "params": model_params(ours)}
+    if ours.output_table:
+        facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
     outcomes | "WriteReport" >> WriteReport(path, facts)
 
@@ -198,7 +269,7 @@ def model_params(ours: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
+    """Run the job; return the exit status: 0 done, 1 nothing or too little completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
     cli.check_model(
@@ -206,30 +277,57 @@ def run(argv: Sequence[str]) -> int:
         here=here,
         api_key_env=ours.api_key_env,
         api_key_secret=ours.api_key_secret,
+        api_key_file=ours.api_key_file,
         base_url=ours.base_url,
+        on_interrupt=_ON_INTERRUPT[ours.on_interrupt],
         **model_params(ours),
     )
+    new_journal = _check_together(ours, here)
+    new_budget = budget(ours, new_journal)
+    prices(ours.prices)
+    cli.check_temp(beam_options, ours)
     cli.check_input(ours.input)
+    cli.check_apart(ours.input, ours.output)
+    cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
     p = cli.new_pipeline(beam_options)
     launched = cli.is_launched_here(ours.model)
     ours.max_in_flight = ours.max_in_flight or (4 if launched else 64)
-    if here and launched:
-        cli.start_model(ours.model)
     # Held here, it is opened before anything is sent, and by this run alone.
     journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
+    ledger = open_budget(new_budget, journal) if here else None
+    if here and launched and (journal is None or journal.spent() == Spent()):
+        cli.start_model(ours.model)  # else the first row that the journal has not starts it
     started = time.time()
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
+        warn_of_each_process(new_budget)
         p.run().wait_until_finish()
         return 0
     with ProgressLine(cli.count_rows(ours.input)):
         p.run().wait_until_finish()
-    del journal
     cli.remove_older(ours.output, started)
     report = read_report(ours.output)
     print(summary(ours.output, report))
-    return 1 if report["failed"] and not report["completed"] else 0
+    say_what_is_spent(new_budget, ledger, journal)
+    failed = report["failed"] and not report["completed"]
+    return 1 if too_many_failed(ours, report) or failed else 0
+
+
+def _check_together(ours: argparse.Namespace, here: bool) -> NewJournal | None:
+    """Return what opens the journal; raises UsageError for flags that do not go together."""
+    if ours.keep_order and not here:
+        raise cli.UsageError(
+            "--keep_order puts rows in order on one machine's disk: many workers write many files,"
+            " whose rows have ids to sort by"
+        )
+    if ours.keep_order and (ours.output_table or ours.input.startswith(bigquery.PREFIX)):
+        raise cli.UsageError("--keep_order is for files: a table has no order")
+    if ours.dedupe and ours.journal == "none":
+        raise cli.UsageError(
+            "--dedupe looks equal requests up in the journal: not with --journal none"
+        )
+    return cli.journal(ours.journal, ours.output, ours.journal_required)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,18 +9,19 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import bigquery
 from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret_manager
+from transforms.clients import check_secret, key_in_file, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
 
 # These run the whole job inside the process that starts it.
@@ -68,19 +69,65 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"--runner: {_reason(error)}") from None
+        raise UsageError(f"--runner: {reason(error)}") from None
 
 
 def check_input(pattern: str) -> None:
-    """Raise UsageError unless `pattern` matches a file that can be opened."""
+    """Raise UsageError unless `pattern` matches a file that can be opened, or names a table."""
+    if pattern.startswith(bigquery.PREFIX):
+        _check_table("--input", pattern, bigquery.check_input)
+        return
     try:
         found = FileSystems.match([pattern], limits=[1])[0].metadata_list
         if found:
             FileSystems.open(found[0].path).close()
             return
     except Exception as error:
-        raise UsageError(f"cannot read --input {pattern}: {_reason(error)}") from None
+        raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
     raise UsageError(f"--input {pattern} matches no file")
+
+
+def check_output_table(table: str | None) -> None:
+    """Raise UsageError if completions cannot be written to `table`."""
+    if table is not None:
+        _check_table("--output_table", table, bigquery.check_output)
+
+
+def _check_table(flag: str, text: str, check: Callable[[bigquery.Table], None]) -> None:
+    try:
+        check(bigquery.parse(text))
+    except (bigquery.TableError, ValueError) as error:
+        raise UsageError(f"{flag} {text}: {error}") from None
+
+
+def check_temp(options: PipelineOptions, ours: argparse.Namespace) -> None:
+    """Raise UsageError if a table is read or written and nothing can lie between."""
+    tables = ours.output_table or ours.input.startswith(bigquery.PREFIX)
+    place = str(options.get_all_options().get("temp_location") or "")
+    if tables and runs_here(options) and not place.startswith("gs://"):
+        raise UsageError(
+            "BigQuery is read and written through files: name a bucket for them,"
+            " --temp_location gs://BUCKET/tmp"
+        )
+
+
+def check_apart(pattern: str, folder: str) -> None:
+    """Raise UsageError if `pattern` matches what a run that writes to `folder` would replace."""
+    if pattern.startswith(bigquery.PREFIX):
+        return
+    for name in ("completions", "failed", "deltas"):
+        outputs = _place(FileSystems.join(folder, f"{name}-"))
+        for file in FileSystems.match([pattern])[0].metadata_list:
+            path = _place(file.path)
+            if path.startswith(outputs) and "/" not in path[len(outputs) :]:
+                raise UsageError(
+                    f"{file.path} is an output of --output {folder}, which this run would replace:"
+                    " take another --output (the first command again asks failed rows again, too)"
+                )
+
+
+def _place(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
 
 
 def check_output(folder: str) -> None:
@@ -92,7 +139,7 @@ def check_output(folder: str) -> None:
         FileSystems.create(probe).close()
         FileSystems.delete([probe])
     except Exception as error:
-        raise UsageError(f"cannot write to --output {folder}: {_reason(error)}") from None
+        raise UsageError(f"cannot write to --output {folder}: {reason(error)}") from None
 
 
 def check_model(
@@ -101,6 +148,7 @@ def check_model(
     here: bool,
     api_key_env: str | None,
     api_key_secret: str | None = None,
+    api_key_file: str | None = None,
     **arguments: Any,
 ) -> None:
     """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
@@ -110,15 +158,23 @@ def check_model(
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
         raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
-    if not here or api_key_secret:
+    if not here or api_key_secret or api_key_file:
         key = key or "the worker's"
     question = [{"role": "user", "content": "?"}]
     try:
-        if here and api_key_secret:
-            check_secret_manager()
-        plan(model, question, os.environ, api_key=key, **arguments)
+        if here and api_key_file:
+            key = key_in_file(api_key_file)
+        plan(model, question, os.environ, stream=True, api_key=key, **arguments)
+        if api_key_secret:
+            check = key_in_secret if here else check_secret
+            check(api_key_secret)
     except RitellmError as error:
-        raise UsageError(error.message) from None
+        raise UsageError(_in_flags(error.message)) from None
+
+
+def _in_flags(message: str) -> str:
+    """Return what is said to callers of `completion` as users of the program know it."""
+    return message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
 
 
 def is_launched_here(model: str) -> bool:
@@ -157,6 +213,8 @@ def start_model(model: str) -> None:
 
 def count_rows(pattern: str, most_bytes: int = 4 << 30) -> int | None:
     """Return the number of lines in local, uncompressed files; None if that costs too much."""
+    if pattern.startswith(bigquery.PREFIX):
+        return None
     found = FileSystems.match([pattern])[0].metadata_list
     paths = [file.path for file in found]
     if sum(file.size_in_bytes for file in found) > most_bytes or not all(map(_is_plain, paths)):
@@ -179,6 +237,9 @@ def remove_unfinished(folder: str, before: float = math.inf) -> None:
     for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
         if os.path.getmtime(path) < before:
             shutil.rmtree(path, ignore_errors=True)
+    for path in glob.glob(os.path.join(glob.escape(folder), "*.unfinished")):
+        if os.path.getmtime(path) < before:
+            os.remove(path)
 
 
 def _is_plain(path: str) -> bool:
@@ -216,7 +277,14 @@ def _all_subclasses(cls: type) -> list[Any]:
     return [found for sub in subclasses for found in (sub, *_all_subclasses(sub))]
 
 
-def _reason(error: Exception) -> str:
+def positive(text: str) -> int:
+    """Return a whole number from 1; raises what argparse wants."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def reason(error: Exception) -> str:
     """Return the heart of a Beam filesystem error, on one line."""
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:

@@ -37,6 +37,7 @@ class ProgressLine:
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._done_before = tally.completions + tally.dead_letters
         self._tokens_before = tally.completion_tokens
+        self._spent_before = tally.cost_usd
 
     def __enter__(self) -> ProgressLine:
         self._started = self._clock()
@@ -75,7 +76,9 @@ class ProgressLine:
         in_flight = sum(gate.in_flight for gate in gates)
         throttled = sum(gate.throttled for gate in gates)
         allowed = sum(gate.allowed for gate in gates)
-        state = [f"{in_flight:,} in flight"] if in_flight else []
+        state = [f"${spent:,.4f}"] if (spent := self._tally.cost_usd - self._spent_before) else []
+        if in_flight:
+            state.append(f"{in_flight:,} in flight")
         if self._tally.retries:
             state.append(f"{self._tally.retries:,} retries")
         if throttled:

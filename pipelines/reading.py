@@ -15,6 +15,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
+from pipelines import bigquery
 from pipelines.rows import Line, parse, unusable
 from transforms.elements import DeadLetter, Prompt
 
@@ -23,7 +24,7 @@ DEAD_LETTERS = "dead_letters"
 
 
 class ReadPrompts(beam.PTransform):  # type: ignore[misc]
-    """Read JSON lines from `pattern` (any Beam filesystem, globs, compressed).
+    """Read JSON lines from `pattern` (any Beam filesystem, globs, compressed), or a table's rows.
 
     Returns `.prompts` and `.dead_letters`. With `spread` the rows are shuffled by id over all
     workers, which also finds duplicate ids wherever they are; without, everything stays fused in
@@ -37,21 +38,29 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, root: Any) -> Any:
         """Match, read, parse, and let each id through once."""
-        rows = (
-            root
-            | "Pattern" >> beam.Create([self._pattern])
-            | "MatchFiles" >> beam.FlatMap(_matched)
-            | "OpenFiles" >> fileio.ReadMatches()
-            | "ReadLines" >> beam.ParDo(_ReadLinesFn(_folder(self._pattern)))
-            | "ParseRows" >> beam.Map(_parsed)
-        )
-        if self._spread:
+        is_table = self._pattern.startswith(bigquery.PREFIX)
+        lines = self._rows_of_table(root) if is_table else self._lines_of_files(root)
+        rows = lines | "ParseRows" >> beam.Map(_parsed)
+        # Rows of a table have no place that would tell a bundle's retry from a duplicate.
+        if self._spread or is_table:
             once = rows | "ById" >> beam.GroupBy(_id) | "FirstOfEachId" >> beam.FlatMapTuple(_first)
         else:
             once = rows | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
         return once | "SortOut" >> beam.FlatMap(_sorted_out).with_outputs(
             DEAD_LETTERS, main=PROMPTS
         ).with_output_types(Prompt)
+
+    def _rows_of_table(self, root: Any) -> Any:
+        return root | "ReadTable" >> bigquery.ReadTable(bigquery.parse(self._pattern))
+
+    def _lines_of_files(self, root: Any) -> Any:
+        return (
+            root
+            | "Pattern" >> beam.Create([self._pattern])
+            | "MatchFiles" >> beam.FlatMap(_matched)
+            | "OpenFiles" >> fileio.ReadMatches()
+            | "ReadLines" >> beam.ParDo(_ReadLinesFn(_folder(self._pattern)))
+        )
 
 
 def _matched(pattern: str) -> list[Any]:

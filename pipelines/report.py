@@ -8,8 +8,8 @@ from typing import Any
 
 import apache_beam as beam
 import orjson
-from apache_beam.io.filesystems import FileSystems
 
+from pipelines.writing import write_whole
 from ritellm.timing import Quantiles
 from transforms.elements import Completion, DeadLetter
 
@@ -21,7 +21,10 @@ class Totals:
         self.completed = 0
         self.failed = 0
         self.replayed = 0
+        self.shared = 0
         self.attempts = 0
+        self.cost_usd = 0.0
+        self.unpriced = 0
         self.tokens: Counter[str] = Counter()
         self.finish_reasons: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -36,12 +39,19 @@ class Totals:
             self.attempts += row.attempts
             self.failed += 1
             self.errors[row.error_type] += 1
+            self.cost_usd += row.cost_usd or 0.0
+            self.unpriced += row.usage is not None and row.cost_usd is None
             return
         self.completed += 1
         self.finish_reasons[str(row.finish_reason)] += 1
+        if row.shared:  # another row paid for it
+            self.shared += 1
+            return
         if row.replayed:  # an earlier run paid for it, and took its time
             self.replayed += 1
             return
+        self.cost_usd += row.cost_usd or 0.0
+        self.unpriced += row.cost_usd is None
         self.attempts += row.attempts
         for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"):
             self.tokens[name] += getattr(row, name) or 0
@@ -64,6 +74,9 @@ class Totals:
         self.completed += other.completed
         self.failed += other.failed
         self.replayed += other.replayed
+        self.shared += other.shared
+        self.cost_usd += other.cost_usd
+        self.unpriced += other.unpriced
         self.attempts += other.attempts
         for mine, theirs in (
             (self.tokens, other.tokens),
@@ -84,10 +97,12 @@ class Totals:
             "completed": self.completed,
             "failed": self.failed,
             "replayed": self.replayed,
+            "shared": self.shared,
             "attempts": self.attempts,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
             "tokens": dict(self.tokens),
+            "cost_usd": None if self.unpriced else self.cost_usd,
             "ttft": {"p50": self.ttft.at(0.5), "p95": self.ttft.at(0.95)},
             "seconds_per_row": {"p50": self.seconds.at(0.5), "p95": self.seconds.at(0.95)},
             "tokens_per_second": tokens / span if span > 0 else None,
@@ -157,6 +172,6 @@ class _WriteFn(beam.DoFn):  # type: ignore[misc]
     def process(self, _: None, *sums: Totals) -> Iterator[str]:
         total = SumTotals().merge_accumulators(sums)
         report = {**self._facts, **total.as_dict()}
-        with FileSystems.create(self._path, mime_type="application/json") as file:
-            file.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
+        text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
+        write_whole(self._path, [text], "application/json")
         yield self._path

@@ -14,7 +14,10 @@ _ROW_PARAMS = ("max_tokens", "temperature", "stop", "seed", "top_p", "response_f
 
 
 class Line(NamedTuple):
-    """One line of one file. `name` is the file's, short enough to make an id of."""
+    """One line of one file. `name` is the file's, short enough to make an id of.
+
+    A row of a table has no `number`: it is 0, and `name` is the row's.
+    """
 
     path: str
     name: str
@@ -24,7 +27,17 @@ class Line(NamedTuple):
     @property
     def place(self) -> str:
         """Where a reader finds it."""
-        return f"{self.path}, line {self.number}"
+        return f"{self.path}, " + (f"line {self.number}" if self.number else f"row {self.name}")
+
+    @property
+    def id(self) -> str:
+        """What the row is called if it does not say so itself."""
+        return f"{self.name}:{self.number}" if self.number else self.name
+
+    @property
+    def key(self) -> str:
+        """Its place as elements carry it."""
+        return f"{self.path}:{self.number}"
 
 
 class RowError(ValueError):
@@ -37,12 +50,12 @@ def parse(line: Line) -> Prompt | DeadLetter:
     `id` or `custom_id` names it, else file and line do. A line of `failed-*.jsonl` is asked again
     as the row that it holds.
     """
-    id = f"{line.name}:{line.number}"
+    id = line.id
     try:
         row = _object(line.text)
         id = _id(row) or id
         row = _failed_row(row)
-        return Prompt(id, orjson.dumps(_request(row)).decode(), _dumps(row))
+        return Prompt(id, orjson.dumps(_request(row)).decode(), _dumps(row), line.key)
     except RowError as error:
         return unusable(id, line, type(error).__name__, str(error))
 
@@ -58,7 +71,8 @@ def unusable(id: str, line: Line, error_type: str, reason: str) -> DeadLetter:
         retryable=False,
         attempts=0,
         partial_text="",
-        input=line.text if _is_json(line.text) else _dumps(line.text),
+        input=_row_in(line.text),
+        place=line.key,
     )
 
 
@@ -82,7 +96,7 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row that a line of `failed-*.jsonl` stands for, or `row` itself."""
-    if not {"error_type", "message", "input"} <= row.keys():
+    if not _is_failed(row):
         return row
     held = row["input"]
     if not isinstance(held, dict):
@@ -116,12 +130,19 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "null" if value is None else "a number")
 
 
-def _is_json(text: str) -> bool:
+def _is_failed(row: Any) -> bool:
+    """Return whether `row` is a line of `failed-*.jsonl`."""
+    known = isinstance(row, dict) and {"error_type", "message", "input"} <= row.keys()
+    return known and row["error_type"] is not None
+
+
+def _row_in(text: str) -> str:
+    """Return the JSON of the row that a line stands for, as it first came."""
     try:
-        orjson.loads(text)
+        row = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return False
-    return True
+        return _dumps(text)
+    return _dumps(row["input"]) if _is_failed(row) else text
 
 
 def _dumps(value: Any) -> str:

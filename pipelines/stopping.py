@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pipelines.options import UsageError
+from transforms.failing import TooManyFailures
 
 INTERRUPTED = 130
 
@@ -42,7 +43,9 @@ class Interrupt:
             handler.removeFilter(self._is_news)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
-        return not self.asked
+        cause = record.exc_info[1] if record.exc_info else None
+        told = f"{type(cause).__name__} {record.getMessage()}"  # of other threads only the text
+        return not self.asked and TooManyFailures.__name__ not in told
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -66,6 +69,8 @@ def run_program(name: str, run: Callable[[], int], after_interrupt: Callable[[],
         except (Exception, KeyboardInterrupt) as error:
             if interrupt.asked or isinstance(error, KeyboardInterrupt):
                 status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
+            elif (root := _root(error))[0] == TooManyFailures.__name__:
+                status = _last_words(f"{name}: stopped early: {root[1]}; {after_interrupt()}", 1)
             else:
                 status = _last_words(f"{name}: the job failed: {_heart(error)}", 1)
     sys.exit(status)
@@ -87,9 +92,19 @@ def _last_words(line: str, status: int) -> int:
 
 def _heart(error: BaseException) -> str:
     """Return what went wrong first, without Beam's account of where."""
+    name, text = _root(error)
+    return f"{name}: {text}" if name and text else name or text
+
+
+def _root(error: BaseException) -> tuple[str, str]:
+    """Return the class and the message of what went wrong first; no class where Beam hides it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text, wrapped, _ = " ".join(str(error).split()).partition(" [while running")
-    if wrapped and type(error) is RuntimeError:
-        return text  # an error that Beam could not make anew: its name is in the text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name, text = type(error).__name__, str(error)
+    if "Traceback (most recent call last)" in text:  # of another thread or process, as a text
+        qualified, _, text = text.strip().splitlines()[-1].partition(": ")
+        name = qualified.rpartition(".")[2]
+    text, wrapped, _ = " ".join(text.split()).partition(" [while running")
+    if wrapped and name == "RuntimeError":
+        name = ""  # an error that Beam could not make anew: its name is in the text
+    return name, text

@@ -45,11 +45,20 @@ def _answers(folder: str, width: int, count: int = 8) -> Iterator[str]:
 def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     tokens = report["tokens"]
     completed, failed = report["completed"], report["failed"]
-    known = f" ({report['replayed']:,} from the journal)" if report["replayed"] else ""
+    free = [
+        f"{count:,} {word}"
+        for count, word in ((report["replayed"], "from the journal"), (report["shared"], "shared"))
+        if count
+    ]
+    known = f" ({', '.join(free)})" if free else ""
     yield f"{_plural(report['rows'], 'row')}: {completed:,} completed{known}, {failed:,} failed"
     for name, count in list(report["errors"].items())[:5]:
         yield f"    {count:,} x {name}"
-    if report["completed"] == report["replayed"]:
+    if over := report["errors"].get("BudgetExceeded"):
+        yield f"the budget is used up: {over:,} not asked; the same command with more goes on"
+    if cut := report["finish_reasons"].get("length"):
+        yield f"{_plural(cut, 'answer')} cut off at the longest that was allowed (truncated)"
+    if report["completed"] == report["replayed"] + report["shared"]:
         return
     ttft = report["ttft"]
     seconds, rate = report["seconds"], report["tokens_per_second"]
@@ -57,6 +66,10 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
         f"tokens: {tokens.get('prompt_tokens', 0):,} in, {tokens.get('completion_tokens', 0):,} out"
         + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
     )
+    if cost := report["cost_usd"]:
+        yield f"cost: ${cost:,.{4 if cost >= 0.01 else 6}f} by list prices"
+    elif cost is None:
+        yield f"cost: not known, for {report['model']} has no price (--prices)"
     if ttft["p50"] is not None:
         yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
 
@@ -66,6 +79,8 @@ def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
         files = _paths(folder, name)
         if files:
             yield f"{name + ':':<13}{files[0] if len(files) == 1 else _glob(folder, name)}"
+    if table := report.get("output_table"):
+        yield f"{'table:':<13}{table}"
     yield f"{'report:':<13}{FileSystems.join(folder, 'report.json')}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +12,20 @@ from apache_beam.io import WriteToText
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.elements import Completion, DeadLetter, Delta
+
+
+def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
+    """Write a file that appears when it is whole, and replaces the one of an earlier run."""
+    unfinished = f"{path}.unfinished"
+    with FileSystems.create(unfinished, mime_type) as file:
+        for piece in pieces:
+            file.write(piece)
+    if "://" not in path:
+        os.replace(unfinished, path)
+        return
+    if FileSystems.exists(path):  # elsewhere a rename replaces nothing
+        FileSystems.delete([path])
+    FileSystems.rename([unfinished], [path])
 
 
 class WriteLines(beam.PTransform):  # type: ignore[misc]
@@ -46,7 +62,10 @@ def completion_row(row: Completion) -> dict[str, Any]:
         "id": row.id,
         "text": row.text,
         "finish_reason": row.finish_reason,
+        "truncated": row.finish_reason == "length",
+        "shared": row.shared,
         "usage": completion.get("usage"),
+        "cost_usd": row.cost_usd,
         "timing": {
             "ttft": row.ttft,
             "inter_chunk_p50": row.inter_chunk_p50,
@@ -55,13 +74,21 @@ def completion_row(row: Completion) -> dict[str, Any]:
             "ended_at": row.ended_at,
         },
         "attempts": row.attempts,
+        "error_type": None,
+        "message": None,
+        "status_code": None,
+        "retryable": None,
         "completion": completion,
         "input": _loads(row.input),
     }
 
 
 def failed_row(letter: DeadLetter) -> dict[str, Any]:
-    """Return a dead letter as it is written; it can be given back as input."""
+    """Return a dead letter as it is written; it can be given back as input.
+
+    What a completion and a dead letter both have, they have under the same names.
+    """
+    untimed = {"ttft": None, "inter_chunk_p50": None, "inter_chunk_p95": None}
     return {
         "id": letter.id,
         "error_type": letter.error_type,
@@ -70,6 +97,9 @@ def failed_row(letter: DeadLetter) -> dict[str, Any]:
         "retryable": letter.retryable,
         "attempts": letter.attempts,
         "partial_text": letter.partial_text,
+        "usage": _loads(letter.usage),
+        "cost_usd": letter.cost_usd,
+        "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
         "input": _loads(letter.input),
     }
 

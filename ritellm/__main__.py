@@ -8,6 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
 _COMMANDS = """\
 other commands:
   python -m ritellm providers       list the providers
@@ -21,16 +24,41 @@ rejects the request, 5 rate limit, 6 timeout, 7 connection, 8 the provider's fau
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv`; returns the exit status, 2 for a command that is none."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words:
+    if not words and (sys.stdin is None or sys.stdin.isatty()):
         _asking().print_help()
         return 0
-    parser = _PARSERS.get(words[0], _asking)()
-    near = difflib.get_close_matches(words[0], _PARSERS, 1, 0.8) if len(words) == 1 else []
-    if near and near[0] != words[0]:
+    command = words[0] if words else ""
+    parser = _PARSERS.get(command, _asking)()
+    near = difflib.get_close_matches(command, _PARSERS, 1, 0.8) if len(words) == 1 else []
+    if near and near[0] != command:
         parser.error(f"did you mean {near[0]}? To ask it, add --model")
-    args = parser.parse_args(words[1:] if words[0] in _PARSERS else words)
-    status: int = args.run(args)
+    args, left = parser.parse_known_args(words[1:] if command in _PARSERS else words)
+    if left:
+        parser.error(_unrecognized(left[0], parser))
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Return the exit status of the command; what a terminal does to it is no traceback."""
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("ritellm: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     return status
+
+
+def _unrecognized(word: str, parser: argparse.ArgumentParser) -> str:
+    """Return what to say of a word too many."""
+    if not word.startswith("-"):
+        quote = ": put the prompt in quotes" if parser.get_default("run") is _ask else ""
+        return f"one argument too many, {word!r}{quote}"
+    near = difflib.get_close_matches(word.partition("=")[0], parser._option_string_actions, 1, 0.7)
+    return f"unknown option {word}{f'; did you mean {near[0]}?' if near else ', see --help'}"
 
 
 class _Parser(argparse.ArgumentParser):

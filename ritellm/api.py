@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import weakref
@@ -113,6 +114,13 @@ def _shared_client() -> Client:
         if _client is None:
             _client = Client()
         return _client
+
+
+@atexit.register
+def _close_shared_client() -> None:
+    """Leave no open socket to the end of the interpreter, which would complain of it."""
+    if _client is not None:
+        _client.close()
 
 
 async def _shared_async_client() -> AsyncClient:

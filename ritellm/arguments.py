@@ -16,8 +16,10 @@ from ritellm.types import Buffer, Endpoint, Timeouts
 
 
 def timeouts(value: Any) -> Timeouts:
-    """Return `value`, a number or Timeouts or None, as timeouts."""
+    """Return `value`, a number or Timeouts or httpx's or None, as timeouts."""
     wanted = "timeout must be a number of seconds above 0, or Timeouts"
+    if _is_httpx_timeout(value):
+        value = Timeouts(value.connect, value.read, value.read)
     if not isinstance(value, (int, float, Timeouts, type(None))):
         raise InvalidRequestError(f"{wanted}, not {value!r:.80}")
     limits = Timeouts.of(value)
@@ -25,6 +27,12 @@ def timeouts(value: Any) -> Timeouts:
         if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
             raise InvalidRequestError(f"{wanted} of such numbers or None, not {limit!r:.80}")
     return limits
+
+
+def _is_httpx_timeout(value: Any) -> bool:
+    """Return whether `value` is an `httpx.Timeout`; httpx is not imported to find out."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] == "httpx" and kind.__name__ == "Timeout"
 
 
 def buffer(msec: Any, chunks: Any) -> Buffer:
@@ -55,24 +63,23 @@ def _with_retries(policy: RetryPolicy, num_retries: int) -> RetryPolicy:
     return replace(policy, num_retries=num_retries)
 
 
-def body(value: Any) -> Mapping[str, Any]:
-    """Return `extra_body`, or an empty one."""
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Return the argument `name`, a dict or None, as a dict."""
     if not isinstance(value, (Mapping, type(None))):
-        raise InvalidRequestError(f"extra_body must be a dict, not {type(value).__name__}")
+        raise InvalidRequestError(f"{name} must be a dict, not {type(value).__name__}")
     return value or {}
 
 
-def headers(value: Any) -> Mapping[str, str]:
-    """Return `extra_headers`, or none."""
-    if not isinstance(value, (Mapping, type(None))):
-        raise InvalidRequestError(f"extra_headers must be a dict, not {type(value).__name__}")
-    for name, text in (value or {}).items():
+def headers(argument: str, value: Any) -> Mapping[str, str]:
+    """Return the headers that `argument` holds, or none."""
+    given = mapping(argument, value)
+    for name, text in given.items():
         if not _fits_a_header(name) or not _fits_a_header(text):
             raise InvalidRequestError(
-                f"extra_headers: the name and the value of {name!r:.80} must be text in ASCII,"
+                f"{argument}: the name and the value of {name!r:.80} must be text in ASCII,"
                 " without line breaks"
             )
-    return value or {}
+    return given
 
 
 def address(value: Any) -> str | None:

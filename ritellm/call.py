@@ -14,7 +14,7 @@ from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.exchange import Exchange
 from ritellm.retry import RetryPolicy, is_throttle
 from ritellm.timing import Timing
-from ritellm.types import Chunk, Completion, Endpoint, Request, Take, Timeouts
+from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request, Take, Timeouts
 
 if TYPE_CHECKING:
     from ritellm.gate import Gate
@@ -160,6 +160,12 @@ class Call:
         following, *rest = self.plan.fallbacks
         self.plan = replace(following, fallbacks=tuple(rest), gate=self.plan.gate)
         self._tries = self._throttled = 0
+
+    def cancellation(self) -> HttpRequest | None:
+        """Return what stops the provider, now that nobody awaits the answer any more; or None."""
+        if self.exchange is None or self.plan.on_interrupt != "continue":
+            return None
+        return continuing.cancellation(self.exchange, self.plan.request)
 
     def take(self) -> Take | None:
         """Return what to play instead of asking, if this attempt has a tape."""

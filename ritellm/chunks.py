@@ -40,8 +40,9 @@ class ChunkSum:
         except (AttributeError, TypeError):
             like = None
         if like is not None and like is self._like:
-            (text,) = chunk["choices"][0]["delta"].values()
-            self._texts.append(text)
+            delta = chunk["choices"][0]["delta"]
+            text = delta["content"]
+            self._texts.append(delta["reasoning_content"] if text is None else text)
             return
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
@@ -51,7 +52,7 @@ class ChunkSum:
             self._note(head)
         if like is not None:
             self._like = like
-            ((name, _),) = choice["delta"].items()
+            name = "reasoning_content" if choice["delta"]["content"] is None else "content"
             self._texts = self._choice(choice["index"]).delta[name]
 
     def merge(self, later: ChunkSum) -> None:
@@ -157,10 +158,9 @@ class _ChoiceSum:
         return reasons[-1] if reasons else None
 
     def piece(self, index: int) -> dict[str, Any]:
-        delta = {
-            name: _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
-            for name, values in self.delta.items()
-        }
+        delta: dict[str, Any] = {"content": None}
+        for name, values in self.delta.items():
+            delta[name] = _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         return {"index": index, "delta": delta, "finish_reason": None, **fields}
 
@@ -256,12 +256,13 @@ def _sum_tool_calls(values: Values) -> list[dict[str, Any]]:
 
     The same index continues a call if the fragment brings no id or the same id; another id under
     the same index is another call (some servers number every call 0). A fragment without index
-    (Mistral) goes by its id, else it continues the newest call.
+    (Mistral) goes by its id, else it continues the newest call; with neither it begins another one
+    if it brings another name, or the same name behind arguments that are whole.
     """
     calls: list[_ToolCall] = []
     for fragment in _extend(values):
         call = _find_call(calls, fragment.get("index"), fragment.get("id"))
-        if call is None:
+        if call is None or _begins_another(call, fragment):
             call = _ToolCall(fragment.get("index"))
             calls.append(call)
         call.add(fragment)
@@ -275,6 +276,13 @@ def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) ->
         if not id or not call.id or id == call.id:
             return call
     return None
+
+
+def _begins_another(call: _ToolCall, fragment: Mapping[str, Any]) -> bool:
+    if fragment.get("index") is not None or fragment.get("id"):
+        return False
+    name = (fragment.get("function") or fragment.get("custom") or {}).get("name")
+    return bool(name and call.name) and (name != call.name or call.is_whole)
 
 
 class _ToolCall:
@@ -307,6 +315,20 @@ class _ToolCall:
             self._pieces.setdefault((key, name), []).append(text)
         elif part is not None and part != "":
             self._fields[key][name] = part
+
+    @property
+    def name(self) -> Any:
+        """What is called, or None as long as nobody has said."""
+        return next((fields["name"] for fields in self._fields.values() if "name" in fields), None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arguments so far are a JSON document."""
+        try:
+            orjson.loads("".join(piece for pieces in self._pieces.values() for piece in pieces))
+        except orjson.JSONDecodeError:
+            return False
+        return True
 
     def whole(self) -> dict[str, Any]:
         call = {"id": self.id or None, "type": "function", **self._fields[""]}

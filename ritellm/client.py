@@ -18,7 +18,7 @@ from ritellm.client_httpx import (
     as_ritellm_error,
     new_client,
 )
-from ritellm.client_wire import send
+from ritellm.client_wire import cancelled_if_left, send
 from ritellm.exchange import Exchange
 from ritellm.observing import observed
 from ritellm.prepare import plan
@@ -35,7 +35,8 @@ class Client:
 
     def __init__(self, *, transport: httpx.BaseTransport | None = None, **defaults: Any) -> None:
         self._defaults = defaults
-        self._http = new_client(transport)
+        self._transport = transport
+        self._opened = [(os.getpid(), new_client(transport))]
 
     @overload
     def completion(
@@ -68,6 +69,18 @@ class Client:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+
+    @property
+    def _http(self) -> httpx.Client:
+        """What moves the bytes in this process: a child must not talk on its parent's lines.
+
+        Nor may it close them, so that the parent's are kept, unused.
+        """
+        pid, http = self._opened[-1]
+        if pid != os.getpid():
+            http = new_client(self._transport)
+            self._opened.append((os.getpid(), http))
+        return http
 
     def __enter__(self) -> Client:
         return self
@@ -109,7 +122,7 @@ class Stream(StreamFacts, Iterator[Chunk]):
 
 
 def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, None]:
-    with observed(call):
+    with observed(call), cancelled_if_left(http, call):
         while True:
             endpoint = locate(call.plan.endpoint, call.plan.request.model)
             exchange = call.start(endpoint, time.monotonic())

@@ -20,7 +20,7 @@ from ritellm.client_httpx import (
     as_ritellm_error,
 )
 from ritellm.client_transport import AsyncHttp, Reader, new_async_http, reader_of
-from ritellm.client_wire import asend
+from ritellm.client_wire import acancelled_if_left, asend
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
 from ritellm.gate import Gate, Passage
@@ -142,21 +142,22 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[list[Chunk], None]:
     now = asyncio.get_running_loop().time
     with observed(call):
-        while True:
-            endpoint = await _locate(call)
-            passage = await _admitted(call, endpoint)
-            exchange = call.start(endpoint, now())
-            try:
-                async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
-                    async for chunks in attempt:
-                        yield chunks
-            finally:
-                if passage is not None:
-                    passage.over(exchange.error, exchange.sum.usage)
-            if exchange.error is None:
-                call.finish(now())
-                return
-            await asyncio.sleep(call.retry_delay(now(), random.random()))
+        async with acancelled_if_left(http, call):
+            while True:
+                endpoint = await _locate(call)
+                passage = await _admitted(call, endpoint)
+                exchange = call.start(endpoint, now())
+                try:
+                    async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
+                        async for chunks in attempt:
+                            yield chunks
+                finally:
+                    if passage is not None:
+                        passage.over(exchange.error, exchange.sum.usage)
+                if exchange.error is None:
+                    call.finish(now())
+                    return
+                await asyncio.sleep(call.retry_delay(now(), random.random()))
 
 
 async def _attempt(

@@ -16,8 +16,8 @@ import aiohappyeyeballs
 import httpx
 
 from ritellm.call import Call
-from ritellm.client_http11 import Connection, Response, Target, keep_alive, request_bytes, target_of
-from ritellm.client_httpx import with_ours
+from ritellm.client_http11 import Connection, Response, Target, request_bytes, target_of
+from ritellm.client_httpx import KEEP_ALIVE
 from ritellm.types import HttpRequest
 
 _KEEPALIVE_SECONDS = 30.0
@@ -39,7 +39,7 @@ class FastHttp:
     async def send(self, ask: HttpRequest, call: Call) -> Response:
         """Return the response once its headers are here; raises httpx's errors."""
         target = target_of(ask.url)
-        request = request_bytes(ask.method, target, with_ours(ask.headers), ask.content)
+        request = request_bytes(ask.method, target, ask.headers, ask.content)
         pool = self._pool()
         connection = pool.take(target)
         if connection is None:
@@ -120,7 +120,8 @@ class _Pool:
         sock = await aiohappyeyeballs.start_connection(
             infos[turn:] + infos[:turn], happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
         )
-        keep_alive(sock)
+        for option in KEEP_ALIVE:
+            sock.setsockopt(*option)
         trust, name = (_trust(), target.host) if target.secure else (None, None)
         _, connection = await loop.create_connection(
             Connection, sock=sock, ssl=trust, server_hostname=name

@@ -9,13 +9,14 @@ bytes. No proxies and no HTTP/2: httpx does those.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import httptools
 import httpx
+
+from ritellm.client_httpx import with_ours
 
 # So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
 _HIGH_WATER = 256 * 1024
@@ -28,7 +29,7 @@ class Target(NamedTuple):
     host: str
     port: int
     path: bytes
-    head: bytes  # what of the header lines follows from the address
+    headers: dict[str, str]  # those that follow from the address
 
 
 @lru_cache(maxsize=256)
@@ -38,27 +39,27 @@ def target_of(url: str) -> Target:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise httpx.UnsupportedProtocol("an address begins with http:// or https://")
     secure = parsed.scheme == "https"
-    head = b"host: %b\r\n" % parsed.netloc
+    headers = {"host": parsed.netloc.decode("ascii")}
     if parsed.userinfo:
         auth = httpx.BasicAuth(parsed.username, parsed.password)
         request = next(auth.auth_flow(httpx.Request("POST", url)))
-        head += b"authorization: %b\r\n" % request.headers["authorization"].encode()
+        headers["authorization"] = request.headers["authorization"]
     port = parsed.port or (443 if secure else 80)
-    return Target(secure, parsed.host, port, parsed.raw_path, head)
+    return Target(secure, parsed.host, port, parsed.raw_path, headers)
 
 
 def request_bytes(method: str, target: Target, headers: Mapping[str, str], content: bytes) -> bytes:
     """Return the request as it goes over the wire; raises httpx.LocalProtocolError."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+    fields = with_ours(headers, target.headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+    if lines.count("\n") != len(fields) or lines.count("\r") != len(fields):
         raise httpx.LocalProtocolError("a header with a line break in it")
     try:
-        fields = lines.encode("ascii")
+        head = lines.encode("ascii")
     except UnicodeEncodeError:
         raise httpx.LocalProtocolError("a header that is not ASCII") from None
     start = b"%b %b HTTP/1.1\r\n" % (method.encode(), target.path)
-    length = b"content-length: %d\r\n\r\n" % len(content)
-    return b"".join((start, target.head, fields, length, content))
+    return b"".join((start, head, b"content-length: %d\r\n\r\n" % len(content), content))
 
 
 class Headers(dict[str, str]):
@@ -266,11 +267,3 @@ class Body(httpx.AsyncByteStream):
         if self._release is not None:
             self._release()
             self._release = None
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Let the kernel find out that the other side is gone: a stream may be silent for minutes."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,7 +23,8 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keep
 
 
 # An answer that comes uncompressed is buffered by no proxy.
-OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+_OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+_NONE: Mapping[str, str] = {}
 
 
 def build_request(
@@ -30,7 +32,9 @@ def build_request(
 ) -> httpx.Request:
     """Return httpx's request for `ask`."""
     connect = call.plan.timeouts.connect
-    timeouts = {"connect": connect, "read": read, "write": connect, "pool": None}
+    # Where nobody watches over the call (the synchronous face) this limit must know the total.
+    until = ConnectDeadline.of(call) if isinstance(read, ReadDeadline) else connect
+    timeouts = {"connect": until, "read": read, "write": connect, "pool": None}
     return http.build_request(
         ask.method,
         ask.url,
@@ -40,10 +44,11 @@ def build_request(
     )
 
 
-def with_ours(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return `headers` with those that every request has, unless the caller has set them."""
+def with_ours(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """Return `headers`, with `more` and what every request has where the caller set nothing."""
     given = {name.lower() for name in headers}
-    return {k: v for k, v in OURS.items() if k not in given} | dict(headers)
+    ours = {k: v for k, v in (*more.items(), *_OURS.items()) if k not in given}
+    return ours | dict(headers)
 
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
@@ -51,7 +56,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, Played):
         return error.error
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
-        return call.timed_out("connect")
+        return call.timed_out("total" if _total_is_over(call) else "connect")
     if isinstance(error, httpx.WriteTimeout):
         return Timeout("the request could not be sent in time", code="write_timeout")
     if isinstance(error, httpx.ReadTimeout):
@@ -63,6 +68,11 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return APIConnectionError(f"not an address: {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
+
+
+def _total_is_over(call: Call) -> bool:
+    total = call.plan.timeouts.total
+    return total is not None and time.monotonic() >= call.timing.started + total
 
 
 def _without_secrets(url: str) -> str:
@@ -116,6 +126,34 @@ class ReadDeadline(float):
         return ends - time.monotonic()
 
 
+class ConnectDeadline(float):
+    """A connect timeout that is not begun anew for TLS, nor goes beyond the call's total."""
+
+    @classmethod
+    def of(cls, call: Call) -> ConnectDeadline | None:
+        """Return the limit for an attempt that begins now, or None for no limit."""
+        limits, now = call.plan.timeouts, time.monotonic()
+        ends = [now + limits.connect] if limits.connect is not None else []
+        if limits.total is not None:
+            ends.append(call.timing.started + limits.total)
+        return cls(min(ends) - now) if ends else None
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds that are left."""
+        return self._ends - time.monotonic()
+
+
+def _left_to_connect(timeout: float | None) -> float | None:
+    if isinstance(timeout, ConnectDeadline):
+        timeout = timeout.remaining()
+        if timeout <= 0:
+            raise httpcore.ConnectTimeout("no time left to connect")
+    return timeout
+
+
 def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
     """Return a client whose connections honour ReadDeadline, or one on the caller's `transport`."""
     if transport is not None:
@@ -131,6 +169,17 @@ def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
     return client
 
 
+def _keep_alive_options() -> list[tuple[int, int, int]]:
+    wanted = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    known = [(getattr(socket, name), value) for name, value in wanted if hasattr(socket, name)]
+    tcp = [(socket.IPPROTO_TCP, option, value) for option, value in known]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *tcp]
+
+
+# The kernel finds out that the other side is gone: a stream may be silent for minutes.
+KEEP_ALIVE = _keep_alive_options()
+
+
 class _Backend(httpcore.NetworkBackend):
     def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
@@ -143,7 +192,9 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        left = _left_to_connect(timeout)
+        options = [*(socket_options or ()), *KEEP_ALIVE]
+        stream = self._inner.connect_tcp(host, port, left, local_address, options)
         return _Connection(stream)
 
     def connect_unix_socket(
@@ -175,7 +226,8 @@ class _Connection(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Connection(self._inner.start_tls(ssl_context, server_hostname, timeout))
+        left = _left_to_connect(timeout)
+        return _Connection(self._inner.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -16,7 +16,7 @@ import httpx
 
 from ritellm import observing
 from ritellm.call import Call
-from ritellm.client_httpx import Played, build_request
+from ritellm.client_httpx import FAILURES, Played, build_request
 from ritellm.client_record import Recorder
 from ritellm.client_transport import AsyncHttp, AsyncResponse
 from ritellm.errors import RitellmError
@@ -48,6 +48,44 @@ async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
     ask = call.current.http_request()
     with _recording(call, ask) as recorder:
         return _heard(call, recorder, await http.send(ask, call))
+
+
+# How long whoever leaves a stream waits at most until the provider has been told.
+_CANCEL_SECONDS = 2.0
+# A client that is closed by then raises a RuntimeError.
+_CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
+
+
+@contextmanager
+def cancelled_if_left(http: httpx.Client, call: Call) -> Iterator[None]:
+    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
+    try:
+        yield
+    except BaseException:
+        if ask := call.cancellation():
+            request = build_request(http, ask, None, call)
+            seconds = _cancel_seconds(call)
+            request.extensions["timeout"] = dict.fromkeys(request.extensions["timeout"], seconds)
+            with suppress(*_CANNOT_CANCEL):
+                http.send(request, stream=True).close()
+        raise
+
+
+@asynccontextmanager
+async def acancelled_if_left(http: AsyncHttp, call: Call) -> AsyncIterator[None]:
+    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
+    try:
+        yield
+    except BaseException:
+        if ask := call.cancellation():
+            with suppress(*_CANNOT_CANCEL):
+                told = await asyncio.wait_for(http.send(ask, call), _cancel_seconds(call))
+                await told.aclose()
+        raise
+
+
+def _cancel_seconds(call: Call) -> float:
+    return min(_CANCEL_SECONDS, call.plan.timeouts.connect or _CANCEL_SECONDS)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """`on_interrupt="continue"`: an answer that broke off goes on, and nobody sees the seam. Pure.
 
-Two ways: the Responses API keeps a background response and can be listened to again; other
-providers are given the text so far as the beginning of their answer. Where a provider documents
-neither, that is said before anything is sent.
+Two ways: the Responses API keeps a background response, which can be listened to again until it is
+cancelled; other providers are given the text so far as the beginning of their answer. Where a
+provider documents neither, that is said before anything is sent.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ritellm import wire as wires
-from ritellm.errors import InvalidRequestError
+from ritellm.errors import APIConnectionError, InvalidRequestError, Timeout
 from ritellm.exchange import Exchange
 from ritellm.types import Chunk, Endpoint, HttpRequest, Prefill, Request
 from ritellm.wire.base import Decoder
@@ -66,6 +66,22 @@ def go_on(before: Exchange, request: Request, endpoint: Endpoint, asked: int) ->
         request, endpoint = _asked_to_go_on(request, endpoint, prefill, begun)
     joint = _Joint(before, echo if begun else "")
     return Exchange(request, endpoint, before.attempt, asked=asked, taken_up=joint)
+
+
+def cancellation(left: Exchange, request: Request) -> HttpRequest | None:
+    """Return what stops the provider where it would go on with an answer that nobody awaits.
+
+    None where closing the connection does that, or there is nothing left to stop.
+    """
+    endpoint, error = left.endpoint, left.error
+    if not _in_background(endpoint) or endpoint.tape is not None or left.complete:
+        return None
+    told = error is not None and not isinstance(error, (APIConnectionError, Timeout))
+    id = left.completion().get("id")
+    if told or not id:
+        return None
+    cancel: Any = getattr(wires.load(endpoint.wire), "cancel_request")  # noqa: B009
+    return cast(HttpRequest, cancel(request, endpoint, id))
 
 
 def _in_background(endpoint: Endpoint) -> bool:

@@ -43,10 +43,11 @@ class RitellmError(Exception):
         retry_after: float | None = None,
         partial: Completion | None = None,
         attempts: int = 0,
+        llm_provider: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.provider = provider
+        self.provider = provider or llm_provider
         self.model = model
         self.code = code
         self.retry_after = retry_after

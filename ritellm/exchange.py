@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
 from ritellm import wire as wires
-from ritellm.chunks import ChunkSum, completion_to_chunk, merge_chunks
+from ritellm.bodies import Body, body_of
+from ritellm.chunks import ChunkSum, merge_chunks
 from ritellm.errors import (
     APIResponseValidationError,
     InvalidRequestError,
@@ -32,7 +33,7 @@ from ritellm.types import (
     set_attempt,
     set_seq,
 )
-from ritellm.wire.base import Decoder, Wire
+from ritellm.wire.base import Decoder
 
 
 class TakenUp(Protocol):
@@ -48,8 +49,6 @@ class TakenUp(Protocol):
 
 
 _UNBUFFERED = Buffer()
-# An error page longer than this tells nobody more.
-_ERROR_BYTES = 64 * 1024
 
 
 class Exchange:
@@ -73,7 +72,7 @@ class Exchange:
         self._taken_up = taken_up
         self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
-        self._body: _Body | None = None
+        self._body: Body | None = None
         self.watched = True  # somebody takes the chunks: else they need not be put together
         self._held: list[Chunk] = []  # too few yet to be delivered as one
         self.undelivered = taken_up.undelivered if taken_up else []
@@ -90,16 +89,12 @@ class Exchange:
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the status and the headers (lower-case names) of the answer."""
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not 200 <= status < 300:
-            self._body = _ErrorBody(self._wire, status, headers)
-        elif kind in ("text/html", "application/xhtml+xml"):
-            self._body = _ErrorBody(self._wire, None, headers)
-        elif kind == "application/json" and self.decoder is None:
-            self._body = _WholeBody(self._wire)
-        else:
-            self.decoder = self.decoder or self._wire.new_decoder(self._request)
-            self._body = _StreamBody(self._wire, self.decoder)
+        streamed = self._request.stream
+        self._body = body_of(self._wire, status, headers, streamed, self.decoder, self._new_decoder)
+
+    def _new_decoder(self) -> Decoder:
+        self.decoder = self._wire.new_decoder(self._request)
+        return self.decoder
 
     def receive_data(self, data: bytes, *, hold: bool = False) -> list[Chunk]:
         """Return the chunks that `data` completes. Look at `error` afterwards.
@@ -209,91 +204,3 @@ class Exchange:
         """Let `error` carry the completion so far, once it is certain to be raised."""
         if self.error is not None and self.sum.count:
             self.error.partial = self.sum.completion()
-
-
-class _Body(Protocol):
-    """How the bytes behind one kind of response are read."""
-
-    @property
-    def done(self) -> bool: ...
-
-    def feed(self, data: bytes, into: list[Chunk]) -> None: ...
-
-    def end(self, into: list[Chunk]) -> None: ...
-
-
-class _StreamBody:
-    """Events, one after the other."""
-
-    def __init__(self, wire: Wire, decoder: Decoder) -> None:
-        self._framing = wire.new_framing()
-        self._decoder = decoder
-
-    @property
-    def done(self) -> bool:
-        return self._decoder.done
-
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
-        decoder = self._decoder
-        for event in self._framing.feed(data):
-            if decoder.done:
-                return  # what follows the terminator is not part of the answer
-            decoder.decode(event, into)
-
-    def end(self, into: list[Chunk]) -> None:
-        for event in self._framing.eof():
-            if self.done:
-                return
-            try:
-                self._decoder.decode(event, into)
-            except APIResponseValidationError:
-                return  # half an event: the cut is what matters, not what it left of the JSON
-
-
-class _WholeBody:
-    """A JSON object: the whole answer, or an error under a 200."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-        self._pieces: list[bytes] = []
-        self.done = False
-
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
-        self._pieces.append(data)
-
-    def end(self, into: list[Chunk]) -> None:
-        completion = self._wire.decode_completion(_parse(b"".join(self._pieces)))
-        into.append(completion_to_chunk(completion))
-        self.done = True
-
-
-class _ErrorBody:
-    """The text of a refusal; without a status it is a page where an answer should be."""
-
-    def __init__(self, wire: Wire, status: int | None, headers: Mapping[str, str]) -> None:
-        self._wire = wire
-        self._status = status
-        self._headers = headers
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self.done = False
-
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
-        if self._size < _ERROR_BYTES:
-            self._pieces.append(data)
-            self._size += len(data)
-
-    def end(self, into: list[Chunk]) -> None:
-        body = b"".join(self._pieces)
-        if self._status is None:
-            raise APIResponseValidationError(f"an HTML page instead of an answer: {body[:200]!r}")
-        raise self._wire.decode_error(self._status, body, self._headers)
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if not body.strip():
-            raise StreamTruncatedError("the answer is empty") from None
-        raise StreamTruncatedError(f"the answer is half a JSON document ({error})") from None

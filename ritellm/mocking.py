@@ -20,14 +20,18 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 _NAMED_ERROR = re.compile(r"(?:lite|rite)llm\.(\w+)")
 
 
-def mocked(provider: Provider, model: str, response: Any, stream: bool) -> Endpoint:
-    """Return the endpoint that answers with `response`.
+def mocked(provider: Provider, model: str, response: Any, stream: bool, n: Any = None) -> Endpoint:
+    """Return the endpoint that answers with `response`, `n` times if it is a text.
 
     That is a text, a list of texts or of chunks, a whole completion, an exception (or its class),
     or the name of one of ours, as in "litellm.RateLimitError".
     """
     error = _error(response, provider.name, model)
-    take = Take(None, error=error) if error else _answer(model, response, stream)
+    take = (
+        Take(None, error=error)
+        if error
+        else _answer(model, response, stream, n if isinstance(n, int) else 1)
+    )
     return Endpoint(provider, "mock:", wire="openai_chat", tape=Tape([take]))
 
 
@@ -44,30 +48,30 @@ def _error(response: Any, provider: str, model: str) -> Exception | None:
     return cls(text, provider=provider, model=model)
 
 
-def _answer(model: str, response: Any, stream: bool) -> Take:
+def _answer(model: str, response: Any, stream: bool, n: int) -> Take:
     kind = "text/event-stream" if stream else "application/json"
-    data = _events(model, response) if stream else [_whole(model, response)]
+    data = _events(model, response, n) if stream else [_whole(model, response, n)]
     return Take(200, [("content-type", kind)], [(0.0, each) for each in data])
 
 
-def _events(model: str, response: Any) -> list[bytes]:
+def _events(model: str, response: Any, n: int) -> list[bytes]:
     """Return the events of a streamed answer, each as the network would bring it."""
-    chunks = list(_chunks(model, response))
+    chunks = list(_chunks(model, response, n))
     return [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
 
-def _chunks(model: str, response: Any) -> Iterable[Mapping[str, Any]]:
+def _chunks(model: str, response: Any, n: int) -> Iterable[Mapping[str, Any]]:
     if isinstance(response, list) and response and isinstance(response[0], Mapping):
         return response
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": piece} for piece in _pieces(response)]
     head = {"id": "chatcmpl-mock", "object": "chat.completion.chunk", "created": 0, "model": model}
-    chunks = [{**head, "choices": [_choice(delta=delta)]} for delta in deltas]
-    finish = {**head, "choices": [_choice(delta={}, finish_reason="stop")]}
+    chunks = [{**head, "choices": _choices(n, delta=delta)} for delta in deltas]
+    finish = {**head, "choices": _choices(n, delta={}, finish_reason="stop")}
     return [*chunks, finish, {**head, "choices": [], "usage": USAGE}]
 
 
-def _whole(model: str, response: Any) -> bytes:
+def _whole(model: str, response: Any, n: int) -> bytes:
     if isinstance(response, Mapping):
         return orjson.dumps(response)
     if isinstance(response, list) and response and isinstance(response[0], Mapping):
@@ -76,12 +80,12 @@ def _whole(model: str, response: Any) -> bytes:
         return orjson.dumps(stream_chunk_builder(response))
     message = {"role": "assistant", "content": "".join(_pieces(response))}
     head = {"id": "chatcmpl-mock", "object": "chat.completion", "created": 0, "model": model}
-    choice = _choice(message=message, finish_reason="stop")
-    return orjson.dumps({**head, "choices": [choice], "usage": USAGE})
+    choices = _choices(n, message=message, finish_reason="stop")
+    return orjson.dumps({**head, "choices": choices, "usage": USAGE})
 
 
-def _choice(finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
-    return {"index": 0, **fields, "finish_reason": finish_reason}
+def _choices(n: int, finish_reason: str | None = None, **fields: Any) -> list[dict[str, Any]]:
+    return [{"index": index, **fields, "finish_reason": finish_reason} for index in range(n)]
 
 
 def _pieces(response: Any) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ritellm.call import Call
 
@@ -53,7 +53,7 @@ def asking(call: Call) -> None:
         return
     why = call.why
     after = f" after {type(why).__name__} (status {why.status_code})" if why else ""
-    log.debug("%s: attempt %d%s", _name(call), call.attempts, after)
+    log.debug("%s: attempt %d%s", _name(call), call.attempts, after, extra=_noted(call))
     if os.environ.get("RITELLM_LOG_PROMPTS"):
         messages = json.dumps(call.plan.request.messages, ensure_ascii=False, default=str)
         log.debug("%s: %s", _name(call), call.current.endpoint.scrub(messages))
@@ -63,7 +63,8 @@ def answered(call: Call, status: int, headers: Mapping[str, str]) -> None:
     """Tell that a response has begun."""
     if log.isEnabledFor(logging.DEBUG):
         told = headers.get("x-request-id") or headers.get("request-id")
-        log.debug("%s: status %d%s", _name(call), status, f", request {told}" if told else "")
+        request = f", request {told}" if told else ""
+        log.debug("%s: status %d%s", _name(call), status, request, extra=_noted(call))
 
 
 def _ended(call: Call, how: str) -> None:
@@ -77,7 +78,13 @@ def _ended(call: Call, how: str) -> None:
             call.exchange.sum.count,
             timing.bytes,
             *(f"{t:.3f} s" if t is not None else "none" for t in (timing.ttft, timing.total)),
+            extra=_noted(call),
         )
+
+
+def _noted(call: Call) -> dict[str, Any]:
+    """Return what the caller wants to find in the log's records, as `record.metadata`."""
+    return {"metadata": call.plan.request.metadata}
 
 
 def _name(call: Call) -> str:

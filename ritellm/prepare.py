@@ -14,6 +14,7 @@ from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.mocking import mocked
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.retry import RetryPolicy
+from ritellm.schema import response_format
 from ritellm.types import Endpoint, Request, Timeouts
 
 # OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
@@ -37,8 +38,9 @@ IGNORED = frozenset(
 # What decides where a request goes, who pays, and what is read for it. Whoever takes arguments from
 # data (a row of a file) must refuse these: a row could have our key sent to an address of its own.
 CALLER_ONLY = OPTIONS | frozenset(
-    "api_base api_key base_url buffer_chunks buffer_msec extra_headers fallbacks local_files"
-    " max_retries mock_response num_retries record replay_timing retry timeout".split()
+    "api_base api_key base_url buffer_chunks buffer_msec extra_headers fallbacks headers"
+    " local_files max_retries mock_response num_retries record replay_timing request_timeout"
+    " retry timeout".split()
 )
 
 
@@ -84,6 +86,7 @@ def plan_one(
     custom_llm_provider: str | None = None,
     deployment_id: str | None = None,
     timeout: Timeouts | float | None = None,
+    request_timeout: Timeouts | float | None = None,
     num_retries: int | None = None,
     max_retries: int | None = None,
     retry: RetryPolicy | None = None,
@@ -92,6 +95,8 @@ def plan_one(
     local_files: bool = False,
     extra_body: Mapping[str, Any] | None = None,
     extra_headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     additional_params: str | None = None,
     mock_response: Any = None,
     record: object = None,
@@ -104,8 +109,9 @@ def plan_one(
 
     `params` are OpenAI's chat parameters by their names, and options of the provider such as
     `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
-    messages name by a path are read and sent. `record` is a file that what goes over the wire is
-    written to, without keys; the model `replay/PATH` plays it, in its own time with
+    messages name by a path are read and sent. `metadata` is noted in the log and in spans; it is
+    sent with `store=True` only, as OpenAI has it. `record` is a file that what goes over the wire
+    is written to, without keys; the model `replay/PATH` plays it, in its own time with
     `replay_timing`. `buffer_msec` and `buffer_chunks` merge neighbouring chunks of a stream.
     """
     streamed = bool(stream)
@@ -116,7 +122,7 @@ def plan_one(
         provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
         wire, name = route(provider, name)
         if mock_response is not None:
-            endpoint = mocked(provider, name, mock_response, streamed)
+            endpoint = mocked(provider, name, mock_response, streamed, params.get("n"))
         else:
             endpoint = resolve(
                 provider,
@@ -126,15 +132,26 @@ def plan_one(
                 api_key=api_key,
                 options={name: value for name, value in params.items() if name in OPTIONS},
             )
+    noted = arguments.mapping("metadata", metadata)
+    if noted and params.get("store"):
+        params["metadata"] = noted
     request = Request(
         model=name,
         messages=attach(_messages(messages), local_files),
         params=_params(params, drop_params),
         stream=streamed,
-        extra_body={**_json_object(additional_params), **arguments.body(extra_body)},
-        extra_headers={**_headers(endpoint), **arguments.headers(extra_headers)},
+        extra_body={
+            **_json_object(additional_params),
+            **arguments.mapping("extra_body", extra_body),
+        },
+        extra_headers={
+            **_headers(endpoint),
+            **arguments.headers("headers", headers),
+            **arguments.headers("extra_headers", extra_headers),
+        },
         drop_params=drop_params,
         buffer=arguments.buffer(buffer_msec, buffer_chunks),
+        metadata=noted,
     )
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
@@ -145,7 +162,7 @@ def plan_one(
     return Plan(
         request,
         arguments.with_clean_key(endpoint),
-        arguments.timeouts(timeout),
+        arguments.timeouts(timeout if timeout is not None else request_timeout),
         arguments.policy(retry, retries),
         cast(OnInterrupt, on_interrupt),
         record=str(record) if record else None,
@@ -155,7 +172,7 @@ def plan_one(
 # What belongs to one provider and must not reach another: keys, addresses, what only it knows.
 _ONE_PROVIDERS = OPTIONS | frozenset(
     "additional_params api_base api_key base_url custom_llm_provider deployment_id extra_body"
-    " extra_headers".split()
+    " extra_headers headers".split()
 )
 
 
@@ -233,6 +250,8 @@ def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
             f"unknown parameter {unknown[0]!r}{hint}: put what only this provider knows into"
             " extra_body, or pass drop_params=True"
         )
+    if "response_format" in given:
+        given["response_format"] = response_format(given["response_format"])
     return {name: value for name, value in given.items() if name in known}
 
 

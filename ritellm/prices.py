@@ -1,13 +1,8 @@
-"""What tokens cost: list prices in USD per million, as the providers published them by `AS_OF`.
+"""What tokens cost, as far as `price_table` or a file of the caller's own knows it.
 
 Prices change without notice, and yours may differ (discounts, batch, flex and priority tiers,
 regions): check them before money depends on it, and correct them with a file of your own
 (`load_prices`). Tokens only: searches, tools, storage and images by the piece are not in it.
-
-Sources, the providers' own pages:
-    https://platform.openai.com/docs/pricing        https://mistral.ai/pricing
-    https://claude.com/pricing                      https://groq.com/pricing
-    https://ai.google.dev/gemini-api/docs/pricing   https://docs.x.ai/docs/models
 """
 
 from __future__ import annotations
@@ -16,91 +11,17 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
+from ritellm.price_table import AS_OF, PRICES, Price
 from ritellm.providers import route, split_model
 
-AS_OF = "2025-11-30"
+__all__ = ["AS_OF", "PRICES", "Price", "cost", "load_prices", "parse_prices", "price_of"]
 
 Usage = Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens. What is None is not priced apart.
-
-    `cached_input` is for tokens read from the provider's cache, `cache_write` for those written to
-    it (`cache_write_1h` to stay for an hour). `long` holds for the whole request once its input has
-    more than `long_above` tokens.
-    """
-
-    input: float
-    output: float
-    cached_input: float | None = None
-    cache_write: float | None = None
-    cache_write_1h: float | None = None
-    long_above: int | None = None
-    long: Price | None = None
-
-
-def _claude(input: float, output: float) -> Price:
-    """Return Anthropic's prices: its cache is priced by fixed factors of the input."""
-    return Price(input, output, input / 10, input * 1.25, input * 2)
-
-
-_SONNET = replace(_claude(3, 15), long_above=200_000, long=_claude(6, 22.50))
-_GEMINI_PRO = Price(1.25, 10, 0.125, long_above=200_000, long=Price(2.50, 15, 0.25))
-
-PRICES: Mapping[str, Price] = {
-    "openai/gpt-5.1": Price(1.25, 10, 0.125),
-    "openai/gpt-5": Price(1.25, 10, 0.125),
-    "openai/gpt-5-mini": Price(0.25, 2, 0.025),
-    "openai/gpt-5-nano": Price(0.05, 0.40, 0.005),
-    "openai/gpt-5-pro": Price(15, 120),
-    "openai/gpt-4.1": Price(2, 8, 0.50),
-    "openai/gpt-4.1-mini": Price(0.40, 1.60, 0.10),
-    "openai/gpt-4.1-nano": Price(0.10, 0.40, 0.025),
-    "openai/gpt-4o": Price(2.50, 10, 1.25),
-    "openai/gpt-4o-2024-05-13": Price(5, 15),
-    "openai/gpt-4o-mini": Price(0.15, 0.60, 0.075),
-    "openai/gpt-4-turbo": Price(10, 30),
-    "openai/gpt-4": Price(30, 60),
-    "openai/gpt-3.5-turbo": Price(0.50, 1.50),
-    "openai/o1": Price(15, 60, 7.50),
-    "openai/o3": Price(2, 8, 0.50),
-    "openai/o3-mini": Price(1.10, 4.40, 0.55),
-    "openai/o4-mini": Price(1.10, 4.40, 0.275),
-    "anthropic/claude-opus-4-5": _claude(5, 25),
-    "anthropic/claude-opus-4-1": _claude(15, 75),
-    "anthropic/claude-opus-4": _claude(15, 75),
-    "anthropic/claude-opus-4-0": _claude(15, 75),
-    "anthropic/claude-sonnet-4-5": _SONNET,
-    "anthropic/claude-sonnet-4": _SONNET,
-    "anthropic/claude-sonnet-4-0": _SONNET,
-    "anthropic/claude-3-7-sonnet": _claude(3, 15),
-    "anthropic/claude-3-5-sonnet": _claude(3, 15),
-    "anthropic/claude-haiku-4-5": _claude(1, 5),
-    "anthropic/claude-3-5-haiku": _claude(0.80, 4),
-    "anthropic/claude-3-haiku": Price(0.25, 1.25, 0.03, 0.30, 0.50),
-    "anthropic/claude-3-opus": _claude(15, 75),
-    "gemini/gemini-2.5-pro": _GEMINI_PRO,
-    "gemini/gemini-2.5-flash": Price(0.30, 2.50, 0.03),
-    "gemini/gemini-2.5-flash-lite": Price(0.10, 0.40, 0.01),
-    "gemini/gemini-2.0-flash": Price(0.10, 0.40, 0.025),
-    "gemini/gemini-2.0-flash-lite": Price(0.075, 0.30),
-    # Mistral's `-latest` names move to other models at other prices.
-    "mistral/mistral-large-2411": Price(2, 6),
-    "mistral/mistral-medium-2505": Price(0.40, 2),
-    "mistral/mistral-medium-2508": Price(0.40, 2),
-    "mistral/mistral-small-2506": Price(0.10, 0.30),
-    "mistral/codestral-2508": Price(0.30, 0.90),
-    "groq/llama-3.1-8b-instant": Price(0.05, 0.08),
-    "groq/llama-3.3-70b-versatile": Price(0.59, 0.79),
-    "xai/grok-3": Price(3, 15, 0.75),
-    "xai/grok-3-mini": Price(0.30, 0.50, 0.075),
-}
 _FREE = Price(0, 0)  # runs on the caller's own machine: nobody sends a bill
 
 # A dated snapshot costs what its model does, unless the table says otherwise.
@@ -164,8 +85,17 @@ def load_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            text = file.read()
     except (OSError, ValueError) as error:
+        raise InvalidRequestError(f"cannot read prices from {path}: {error}") from None
+    return parse_prices(text, str(path))
+
+
+def parse_prices(text: str | bytes, path: str) -> dict[str, Price]:
+    """Return our prices, corrected by the JSON `text` of the file at `path`; as `load_prices`."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
         raise InvalidRequestError(f"cannot read prices from {path}: {error}") from None
     if not isinstance(found, dict):
         raise InvalidRequestError(f"{path}: prices are a JSON object of models")

@@ -65,7 +65,7 @@ class Telemetry:
     def start(self, call: Call) -> Span:
         """Return the span of `call`, a child of whatever span is current."""
         request, endpoint = call.plan.request, call.plan.endpoint
-        attributes = {**_asked(request, endpoint), **_params(request)}
+        attributes = {**_asked(request, endpoint), **_params(request), **_noted(request)}
         if self._with_content:
             said = [_message(each.get("role"), each.get("content")) for each in request.messages]
             attributes["gen_ai.input.messages"] = json.dumps(said, ensure_ascii=False)
@@ -148,6 +148,16 @@ def _params(request: Request) -> dict[str, Any]:
     if stop:
         numbers["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
     return numbers
+
+
+def _noted(request: Request) -> dict[str, Any]:
+    """Return the caller's own notes, each as an attribute."""
+    return {
+        f"ritellm.metadata.{name}": value
+        if isinstance(value, (str, bool, int, float))
+        else json.dumps(value, ensure_ascii=False, default=str)
+        for name, value in request.metadata.items()
+    }
 
 
 def _message(role: Any, content: Any) -> dict[str, Any]:

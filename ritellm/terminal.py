@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +13,6 @@ from ritellm.errors import RitellmError
 from ritellm.replaying import PREFIX
 from ritellm.types import Chunk
 
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 # The first class that fits decides; docs/command-line.md has the table.
 _STATUS: tuple[tuple[type[RitellmError], int], ...] = (
     (errors.InvalidRequestError, 2),
@@ -40,11 +37,28 @@ def exit_status(error: RitellmError) -> int:
 
 def ask(args: argparse.Namespace) -> int:
     """Ask what the command line says; returns the exit status."""
-    prompt = sys.stdin.read() if args.prompt in (None, "-") else args.prompt
+    try:
+        prompt = _from_stdin() if args.prompt in (None, "-") else args.prompt
+        prompt.encode()
+    except UnicodeError:
+        return _refuse("the prompt is not text in UTF-8")
+    if not prompt.strip():
+        return _refuse("the prompt is empty: give one as an argument, or on stdin")
     system = [{"role": "system", "content": args.system}] if args.system else []
     messages = [*system, {"role": "user", "content": prompt}]
     given = {"stream": not args.no_stream, "record": args.record}
     return _run(args.model, messages, args.json, given)
+
+
+def _from_stdin() -> str:
+    if sys.stdin.isatty():
+        print("ritellm: type the prompt, end with Ctrl-D", file=sys.stderr)
+    return sys.stdin.read()
+
+
+def _refuse(why: str) -> int:
+    _complain(why, None)
+    return exit_status(errors.InvalidRequestError(why))
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -69,11 +83,9 @@ def _run(model: str, messages: list[Any], as_json: bool, given: Mapping[str, Any
         _complain(str(error), stream)
         return exit_status(error)
     except KeyboardInterrupt:
-        _complain("interrupted", stream)
-        return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        if stream is not None and stream.length:
+            _complain("stopped", stream)
+        raise
     return 0
 
 
@@ -113,4 +125,9 @@ def _paid(stream: Stream) -> str:
     usage = stream.usage or {}
     counts = [f"{name} {usage[name]}" for name in usage if name.endswith("_tokens")]
     counted = ", ".join(counts) or "the provider had not counted yet"
-    return f"{counted} ({stream.length} chunks in {stream.attempts} attempts)"
+    chunks, attempts = _several(stream.length, "chunk"), _several(stream.attempts, "attempt")
+    return f"{counted} ({chunks} in {attempts})"
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -86,7 +86,7 @@ class NoChoices(list[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         if index == 0:
-            return Fields(index=0, delta=Fields(), finish_reason=None)
+            return Fields(index=0, delta=Fields(content=None), finish_reason=None)
         return super().__getitem__(index)
 
 
@@ -288,7 +288,10 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked, by OpenAI's names; `params` holds only what the caller set."""
+    """What is asked, by OpenAI's names; `params` holds only what the caller set.
+
+    `metadata` is for whoever watches, not for the provider.
+    """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
@@ -298,6 +301,7 @@ class Request:
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     drop_params: bool = False
     buffer: Buffer = Buffer()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,13 +84,23 @@ def by_the_byte(data: bytes) -> list[bytes]:
     return [data[i : i + 1] for i in range(len(data))]
 
 
-def sse(*events: Mapping[str, Any], done: bool = False) -> bytes:
-    """Return server-sent events named after the `type` of their payload."""
-    text = "".join(f"event: {e.get('type')}\ndata: {json.dumps(e)}\n\n" for e in events)
-    return (text + ("data: [DONE]\n\n" if done else "")).encode()
+def sse(*events: Any, done: bool = False, newline: str = "\n") -> bytes:
+    """Return `events` as a server-sent stream; one with a "type" is named by it."""
+    lines = []
+    for event in events:
+        if isinstance(event, dict) and isinstance(event.get("type"), str):
+            lines.append(f"event: {event['type']}{newline}")
+        lines.append(f"data: {json.dumps(event)}{newline}{newline}")
+    return ("".join(lines) + ("data: [DONE]\n\n" if done else "")).encode()
+
+
+def mark_of(data: bytes) -> bytes:
+    """Return what stands between the events of `data`."""
+    return b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n"
 
 
 def sse_cuts(data: bytes) -> list[bytes]:
     """Return every beginning of `data` that ends between two events, the empty one included."""
-    events = data.split(b"\n\n")[:-1]
-    return [b"".join(e + b"\n\n" for e in events[:n]) for n in range(len(events) + 1)]
+    mark = mark_of(data)
+    events = data.split(mark)[:-1]
+    return [b"".join(e + mark for e in events[:n]) for n in range(len(events) + 1)]

@@ -7,7 +7,8 @@ import pickle
 
 import orjson
 import pytest
-from played import asked, body, cuts, message, recordings, sprinkled, sse, streamed, whole
+from played import asked, body, cuts, message, recordings, sprinkled, streamed, whole
+from replay import sse
 
 from ritellm import wire as wires
 from ritellm.chunks import stream_chunk_builder
@@ -719,10 +720,10 @@ def test_chunks_say_who_speaks_and_only_what_is_new():
     assert {chunk["id"] for chunk in chunks} == {"msg_1"}
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert [chunk["choices"][0]["delta"] for chunk in chunks] == [
-        {"role": "assistant"},
+        {"role": "assistant", "content": None},
         {"content": "Hell"},
         {"content": "o"},
-        {},
+        {"content": None},
     ]
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "stop"]
     assert stream_chunk_builder(chunks)["choices"][0]["message"]["content"] == "Hello"
@@ -809,7 +810,7 @@ def test_an_error_event_inside_a_200(kind, wanted):
     assert type(call.error) is cls
     assert (call.error.status_code, call.error.retryable) == (status, retryable)
     assert call.error.code == kind
-    assert str(call.error) == "p/m: no [key] (request r1)"
+    assert str(call.error) == "test/m: no [key] (request r1)"
     assert call.error.partial["choices"][0]["message"]["content"] == "Hell"
     assert call.error.partial["usage"]["prompt_tokens"] == 15
     assert pickle.loads(pickle.dumps(call.error)).partial == call.error.partial

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from fake_server import Stall, api_error, chat_events, stream
+from batch_job import Job
+from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
 from pipelines.progress import ProgressLine, duration
@@ -28,39 +29,6 @@ ROOT = Path(__file__).parent.parent
 def job(fake_server, tmp_path, capsys):
     """Run the program on lines of input; returns its outcome."""
     return Job(fake_server, tmp_path, capsys)
-
-
-class Job:
-    def __init__(self, server, folder, capsys):
-        self.server, self.folder, self.capsys = server, folder, capsys
-        self.out = folder / "out"
-
-    def write(self, *lines, name="in.jsonl"):
-        text = "\n".join(x if isinstance(x, str) else orjson.dumps(x).decode() for x in lines)
-        (self.folder / name).write_text(text + "\n", encoding="utf-8")
-        return self
-
-    def argv(self, *flags, input="in.jsonl"):
-        argv = ["--input", str(self.folder / input), "--output", str(self.out)]
-        return [*argv, "--model", "openai/m", "--base_url", self.server.base_url, *flags]
-
-    def run(self, *flags, input="in.jsonl"):
-        return self.call(self.argv(*flags, input=input))
-
-    def call(self, argv):
-        with pytest.raises(SystemExit) as exited:
-            main(argv)
-        self.printed = self.capsys.readouterr()
-        return exited.value.code
-
-    def rows(self, name):
-        files = sorted(self.out.glob(f"{name}-*.jsonl"))
-        lines = [line for file in files for line in file.read_bytes().splitlines()]
-        return {row["id"]: row for row in map(orjson.loads, lines)}
-
-    @property
-    def report(self):
-        return orjson.loads((self.out / "report.json").read_bytes())
 
 
 def test_every_row_has_one_outcome_that_carries_its_input(job):
@@ -104,6 +72,9 @@ def test_a_refused_row_says_all_that_is_known(job):
         "retryable": False,
         "attempts": 1,
         "partial_text": "",
+        "usage": None,
+        "cost_usd": None,
+        "timing": job.rows("failed")["a"]["timing"],
         "input": {"id": "a", "prompt": "x"},
     }
 
@@ -361,6 +332,20 @@ def test_another_model_or_parameter_is_another_question(job):
     assert len(job.server.requests) == 2
 
 
+def test_another_address_in_the_environment_is_another_question(job, fake_server, monkeypatch):
+    """The same model name at another server is another model."""
+    job.write({"id": "a", "prompt": "one"})
+    argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    argv += ["--model", "openai/m"]
+    with FakeServer() as other:
+        for server in (fake_server, other, fake_server):
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            assert job.call(argv) == 0
+        assert (len(fake_server.requests), len(other.requests)) == (1, 1)
+    assert job.run() == 0  # the same address, said on the command line
+    assert len(fake_server.requests) == 1
+
+
 def test_what_failed_is_asked_again(job):
     job.server.enqueue(api_error(400))
     job.write({"id": "a", "prompt": "one"})
@@ -409,8 +394,7 @@ def test_of_a_journal_that_was_cut_the_rest_is_used_and_the_log_says_how_much(jo
     flags = [flag.format(out=job.out) for flag in flags]
     prompts = (random.Random(n).randbytes(500).hex() for n in range(rows))
     job.write(*({"id": f"{n}", "prompt": prompt} for n, prompt in enumerate(prompts)))
-    command = [sys.executable, "-m", "pipelines.batch_complete", *job.argv(*flags)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert job.process(*flags).returncode == 0
     (kept,) = [job.out / "journal.sqlite"] if not flags else job.out.glob("shards/part-*")
     kept.write_bytes(kept.read_bytes()[: kept.stat().st_size * 3 // 4])
     assert job.run(*flags) == 0
@@ -433,7 +417,7 @@ def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
     job.server.script = script
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
     command = [sys.executable, "-m", "pipelines.batch_complete"]
-    command += job.argv("--max_in_flight", str(in_flight))
+    command += job.argv("in.jsonl", "--max_in_flight", str(in_flight))
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
         # All answers are read and kept once only those that break off are left.
         paid = rows // 2 + in_flight

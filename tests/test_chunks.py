@@ -643,3 +643,25 @@ def test_two_merged_sums_go_on_apart():
     right.merge(left)
     right.add(1, 1, orjson.dumps(chunk({"content": "b"})))
     assert (left.length(1), right.length(1)) == (1, 2)
+
+
+def fragments(*parts):
+    """Return the calls that fragments with neither index nor id come to."""
+    deltas = [{"tool_calls": [{"function": part}]} for part in parts]
+    whole = stream_chunk_builder([{"choices": [{"index": 0, "delta": each}]} for each in deltas])
+    called = [call["function"] for call in whole["choices"][0]["message"]["tool_calls"]]
+    return [(call["name"], call["arguments"]) for call in called]
+
+
+def test_fragments_with_neither_index_nor_id_continue_the_newest_call():
+    parts = [{"name": "f", "arguments": ""}, {"arguments": '{"a":'}, {"arguments": "1}"}]
+    assert fragments(*parts) == [("f", '{"a":1}')]
+    repeated = [{"name": "f", "arguments": ""}, {"name": "f", "arguments": "{"}, {"arguments": "}"}]
+    assert fragments(*repeated) == [("f", "{}")]
+
+
+def test_with_neither_index_nor_id_a_new_name_or_the_same_again_is_another_call():
+    one, two = {"name": "f", "arguments": "{}"}, {"name": "g", "arguments": "{}"}
+    assert fragments(one, two) == [("f", "{}"), ("g", "{}")]
+    assert fragments(one, one) == [("f", "{}"), ("f", "{}")]
+    assert fragments({"name": "f"}, two) == [("f", ""), ("g", "{}")]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import inspect
 import os
 import pickle
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -130,7 +132,7 @@ class Async:
 
 
 class AsyncFast(Async):
-    """The asynchronous face on what it takes by itself: aiohttp, if that is installed."""
+    """The asynchronous face on what it takes by itself: the extra `fast`, if that is installed."""
 
     def __init__(self, **defaults):
         super().__init__(**{"transport": None} | defaults)
@@ -352,6 +354,49 @@ def test_tool_calls_choices_and_reasoning_arrive_whole(face, fake_server):
 # Connections
 
 
+@pytest.mark.parametrize("make_face", [Sync, *[f for n, f in FACES.items() if "fast" in n]])
+def test_the_kernel_looks_after_connections_that_are_silent(make_face, fake_server):
+    made = make_face(base_url=fake_server.base_url, api_key=KEY)
+    port = int(fake_server.base_url.rpartition(":")[2].partition("/")[0])
+    made.stream().read()
+    ours = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, socket.socket)
+        and each.fileno() >= 0
+        and each.family in (socket.AF_INET, socket.AF_INET6)
+        and _peer_port(each) == port
+    ]
+    assert ours
+    assert all(each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in ours)
+    made.close()
+
+
+def _peer_port(sock):
+    try:
+        return sock.getpeername()[1]
+    except OSError:
+        return None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_fork_does_not_talk_on_its_parents_connection(fake_server):
+    with Client(base_url=fake_server.base_url, api_key=KEY) as client:
+        ask = functools.partial(client.completion, MODEL, MESSAGES)
+        ask()
+        child = os.fork()
+        if child == 0:
+            try:
+                ask()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        ask()
+    assert connections(fake_server) == [1, 2, 1]
+
+
 def test_a_connection_is_used_again(face, fake_server):
     for _ in range(3):
         face.stream().read()
@@ -505,8 +550,7 @@ def test_a_stream_that_is_cut_is_an_error_with_what_came(
     with pytest.raises(cls) as caught:
         answered(face, streamed)
     error = caught.value
-    # aiohttp takes a reset of a body that ends with its connection for that end.
-    assert type(error) is cls or framing == "close"
+    assert type(error) is cls
     assert error.retryable
     assert content(error.partial) == ("", "one two")[count == 3]
     # Delivered chunks are not asked for again; where none was, the whole is asked again.
@@ -1201,6 +1245,51 @@ def test_a_forked_child_makes_connections_of_its_own(fake_server, arguments):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert content(ritellm.completion(MODEL, MESSAGES, **arguments)) == "one two three"
     assert connections(fake_server) == [1, 2, 3, 1]
+
+
+@contextlib.contextmanager
+def unanswered():
+    """Yield the port of a listener whose line is full: connecting to it takes for ever."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full line refuses")
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        ({"total": 0.2}, "total"),
+        ({"connect": None, "total": 0.2}, "total"),
+        ({"connect": 0.2}, "connect"),
+    ],
+)
+def test_connecting_ends_with_the_first_limit_in_both_faces(limits, name):
+    with unanswered() as port:
+        asked = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": "k", "num_retries": 0}
+        asked["timeout"] = Timeouts(**limits)
+        with pytest.raises(Timeout, match=f"{name} timeout of 0.2 s"):
+            ritellm.completion(MODEL, MESSAGES, **asked)
+        with pytest.raises(Timeout, match=f"{name} timeout of 0.2 s"):
+            asyncio.run(ritellm.acompletion(MODEL, MESSAGES, **asked))
+
+
+def test_at_exit_no_connection_is_left_open(fake_server):
+    code = (
+        "import asyncio, ritellm\n"
+        f"asked = {{'model': 'openai/m', 'messages': [{{'role': 'user', 'content': 'hi'}}]}}\n"
+        f"asked |= {{'base_url': {fake_server.base_url!r}, 'api_key': 'sk-none'}}\n"
+        "print(ritellm.completion(**asked).choices[0].message.content)\n"
+        "left = ritellm.completion(**asked, stream=True)\n"
+        "print(asyncio.run(ritellm.acompletion(**asked)).choices[0].message.content)\n"
+    )
+    command = [sys.executable, "-W", "default::ResourceWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hi\nhi\n", "")
 
 
 # The two faces are one

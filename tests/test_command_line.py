@@ -9,10 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from fake_server import Stall, api_error, chat_events, html_page, stream
+from fake_server import Stall, Wait, api_error, chat_events, html_page, stream
 
 from ritellm import errors
 from ritellm.__main__ import main
@@ -107,7 +108,14 @@ def test_the_status_says_why(run, fake_server, replies, expected):
 WRONG = {
     "an unknown provider": (["Hello", "--model", "acme/m"], "unknown provider"),
     "no such recording": (["replay", "/nowhere"], "cannot replay"),
-    "an unknown option": (["Hello", "--loud"], "unrecognized arguments: --loud"),
+    "an unknown option": (["Hello", "--loud"], "unknown option --loud, see --help"),
+    "a misspelt option": (["Hello", "--jsn=1"], "unknown option --jsn=1; did you mean --json?"),
+    "two prompts": (["Hello", "there", *MODEL], "too many, 'there': put the prompt in quotes"),
+    "two recordings": (["replay", "a", "b"], "one argument too many, 'b'\n"),
+    "an empty prompt": ([" ", *MODEL], "ritellm: the prompt is empty: give one as an argument, or"),
+    "an empty stdin": (MODEL, "the prompt is empty"),
+    "nothing at all": ([], "the prompt is empty"),
+    "bytes": (["\udcff", *MODEL], "ritellm: the prompt is not text in UTF-8"),
 }
 
 
@@ -136,24 +144,74 @@ def test_the_documents_table_is_the_codes():
     assert exit_status(errors.APIError("x")) == 1
 
 
-def test_without_a_word_it_says_what_it_can(run):
-    status, out, _ = run()
-    assert status == 0
-    assert "replay" in out
+class Keyboard(io.StringIO):
+    """A stdin that somebody types into."""
+
+    def isatty(self):
+        return True
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
-    fake_server.enqueue(stream(*chat_events("Hello there")[:3], Stall()))
+def test_without_a_word_it_says_what_it_can(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", Keyboard())
+    assert main([]) == 0
+    assert "replay" in capsys.readouterr().out
+
+
+def test_whoever_is_to_type_the_prompt_is_told_so(run, monkeypatch, capsys):
+    run("Hello", *MODEL)
+    monkeypatch.setattr(sys, "stdin", Keyboard("Hello"))
+    assert main(MODEL) == 0
+    assert capsys.readouterr() == ("Hello\n", "ritellm: type the prompt, end with Ctrl-D\n")
+
+
+def test_a_prompt_may_be_piped_into_nothing_but_the_command(run, fake_server, monkeypatch):
+    monkeypatch.setenv("RITELLM_MODEL", "openai/m")
+    assert run(stdin="Hello") == (0, "Hello\n", "")
+
+
+class Interrupted(io.StringIO):
+    """A stdin at which somebody presses Ctrl-C."""
+
+    def read(self, size=-1):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_before_anything_is_asked_is_no_traceback(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    assert main(MODEL) == 130
+    assert capsys.readouterr() == ("", "ritellm: interrupted\n")
+
+
+def asking(server):
+    """Return a process of its own that asks "Hello"."""
     environ = {
         **os.environ,
-        "OPENAI_BASE_URL": fake_server.base_url,
+        "OPENAI_BASE_URL": server.base_url,
         "OPENAI_API_KEY": KEY,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
     command = [sys.executable, "-m", "ritellm", "Hello", *MODEL]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True) as process:
+    return subprocess.Popen(command, env=environ, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_a_reader_that_has_seen_enough_is_no_traceback(fake_server):
+    gone = threading.Event()
+    events = chat_events(["word\n", "word\n"])
+    fake_server.enqueue(stream(*events[:2], Wait(gone), *events[2:]))
+    with asking(fake_server) as process:
+        assert process.stdout.readline() == "word\n"
+        process.stdout.close()
+        gone.set()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
+    fake_server.enqueue(stream(*chat_events("Hello there")[:3], Stall()))
+    with asking(fake_server) as process:
         assert process.stdout.read(5) == "Hello"
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)

@@ -459,3 +459,9 @@ def test_an_html_page_is_no_answer():
     assert type(attempt.error) is APIResponseValidationError
     assert "<title>Log in" in attempt.error.message
     assert not attempt.error.retryable
+
+
+def test_an_error_may_be_made_with_litellms_word_for_the_provider():
+    error = RateLimitError(message="slow down", llm_provider="openai", model="m")
+    assert (error.provider, error.llm_provider, error.model) == ("openai", "openai", "m")
+    assert str(pickle.loads(pickle.dumps(error))) == "openai/m: slow down"

@@ -71,7 +71,10 @@ def test_a_whole_stream_is_its_chunks():
     attempt, chunks = received(*EVENTS)
     assert attempt.complete
     assert attempt.done
-    assert [orjson.loads(event[6:]) for event in EVENTS[:-1]] == chunks
+    sent = [orjson.loads(event[6:]) for event in EVENTS[:-1]]
+    for choice in (choice for chunk in sent for choice in chunk["choices"]):
+        choice["delta"].setdefault("content", None)
+    assert sent == chunks
     assert [(chunk.attempt, chunk.seq) for chunk in chunks] == [(1, n) for n in range(5)]
     assert attempt.completion() == stream_chunk_builder(chunks)
     assert text(attempt.completion()) == "one two"
@@ -364,6 +367,60 @@ def test_a_stream_may_be_mislabelled(content_type):
 
 
 @pytest.mark.parametrize("stream", [True, False])
+def test_a_stream_may_even_be_called_json(stream):
+    for blank in (b"", b"\r\n", b"\xef\xbb\xbf"):
+        events = [blank[i : i + 1] for i in range(len(blank))] + EVENTS
+        attempt, _ = received(*events, content_type="application/json", stream=stream)
+        assert attempt.error is None
+        assert text(attempt.completion()) == "one two"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("content_type", ["", "text/plain", "text/json", "binary/octet-stream"])
+def test_a_json_answer_may_be_mislabelled(stream, content_type):
+    data = b"\n " + orjson.dumps(COMPLETION)
+    attempt, _ = received(*one_by_one(data), content_type=content_type, stream=stream)
+    assert attempt.error is None
+    assert text(attempt.completion()) == "one two"
+    broken = orjson.dumps({"error": {"message": "busy", "code": "rate_limit_exceeded"}})
+    assert type(failed(broken, content_type=content_type, stream=stream)) is RateLimitError
+
+
+def test_words_under_a_200_are_no_answer():
+    error = failed(b"upstream is away", content_type="text/plain")
+    assert type(error) is StreamTruncatedError
+
+
+def test_what_is_null_in_a_json_answer_is_not_there():
+    names = "content tool_calls function_call refusal audio annotations reasoning".split()
+    message = {"role": "assistant", **dict.fromkeys(names)}
+    choice = {"index": None, "message": message, "logprobs": None, "finish_reason": "stop"}
+    nothing = dict.fromkeys(["id", "created", "model", "usage", "system_fingerprint"])
+    for each in (choice, choice | {"message": None}):
+        body = orjson.dumps({**nothing, "choices": [each]})
+        attempt, _ = received(body, content_type="application/json", stream=False)
+        assert attempt.error is None
+        answer = attempt.completion()
+        assert answer["choices"] == [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": None},
+                "finish_reason": "stop",
+                "logprobs": None,
+            }
+        ]
+        assert (answer.usage, answer.usage_source, answer.id) == (None, "missing", None)
+        assert answer.choices[0].message.tool_calls is None
+
+
+def test_a_json_answer_whose_finish_reason_is_null_is_whole_nevertheless():
+    body = {"choices": [{"message": {"content": "hi"}, "finish_reason": None}]}
+    attempt, _ = received(orjson.dumps(body), content_type="application/json", stream=False)
+    assert attempt.complete
+    assert attempt.completion().choices[0].finish_reason is None
+
+
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("body", "cls", "says"),
     [
@@ -482,7 +539,7 @@ def test_choices_of_another_shape_are_an_error_of_ours(choices):
 def test_a_field_that_is_not_what_its_name_says_is_kept_and_not_fatal(delta):
     attempt, chunks = received(EVENTS[0], sse(chat_chunk(delta)), *EVENTS[1:])
     assert attempt.error is None
-    assert chunks[1].choices[0].delta == delta
+    assert chunks[1].choices[0].delta == {"content": None, **delta}
     [name] = delta
     assert attempt.completion()["choices"][0]["message"][name] is not None
 

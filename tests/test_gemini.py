@@ -9,7 +9,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from played import ASK, asked, body, cuts, message, recordings, sprinkled, sse, streamed, whole
+from played import ASK, asked, body, cuts, message, recordings, sprinkled, streamed, whole
+from replay import sse
 
 from ritellm import wire as wires
 from ritellm.errors import (
@@ -941,7 +942,7 @@ def test_an_error_inside_a_200(error, step, framed):
     call = streamed("gemini", crlf(*BEGUN) + data, step)
     assert type(call.error) is ServiceUnavailableError
     assert (call.error.status_code, call.error.retryable) == (503, True)
-    assert str(call.error) == "p/m: no [key]"
+    assert str(call.error) == "test/m: no [key]"
     assert call.error.partial["choices"][0]["message"]["content"] == "Hello"
     only = streamed("gemini", data, step)
     assert type(only.error) is ServiceUnavailableError

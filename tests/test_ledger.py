@@ -13,8 +13,9 @@ from redis_server import running
 
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import PRICES, Price
+from transforms.estimating import estimate
 from transforms.journal import JournalKey, JournalUnavailable, Spent, open_journal
-from transforms.ledger import BudgetExceeded, Caps, Ledger, LocalAccounts, NewLedger, estimate
+from transforms.ledger import BudgetExceeded, Caps, Ledger, LocalAccounts, NewLedger
 from transforms.ledger_redis import RedisAccounts
 
 MODEL = "openai/gpt-4o-mini"
@@ -265,3 +266,16 @@ def test_an_image_is_not_counted_by_its_bytes():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
     prompt, _ = estimate({"messages": [{"role": "user", "content": [image]}]})
     assert 1500 <= prompt < 1600
+
+
+def test_with_redis_runs_without_a_budget_have_spent_too(redis_server, tmp_path):
+    name = f"{random.SystemRandom().getrandbits(64)}"
+    journal = open_journal(f"sqlite:{tmp_path}/j.sqlite", str(tmp_path), required=True)
+    journal.record(JournalKey("a", "00" * 16), b"{}", Spent(70, 0.5)).result()
+    new = NewLedger(Caps(tokens=100), redis_server.url, name)
+    ledger = new(journal)
+    assert ledger.spent() == Spent(70, 0.5)
+    ledger.settle(ledger.reserve(MODEL, 10, 10), usage(10, 10))
+    del ledger
+    assert new(journal).spent().tokens == 90  # it is ahead of the journal, and stays so
+    journal.close()

@@ -102,6 +102,14 @@ def test_a_stream_that_is_left_says_so(fake_server, caplog):
     assert "left early" in caplog.text
 
 
+def test_metadata_is_found_in_each_record_of_the_log(fake_server, caplog):
+    caplog.set_level(logging.DEBUG, "ritellm")
+    ritellm.completion(**at(fake_server), metadata={"job": 7})
+    noted = [record.metadata for record in caplog.records if record.name == "ritellm"]
+    assert noted == [{"job": 7}] * 3
+    assert "metadata" not in fake_server.requests[0].json
+
+
 def test_by_default_nothing_is_told(fake_server, caplog):
     caplog.set_level(logging.INFO, "ritellm")
     ritellm.completion(**at(fake_server))
@@ -184,6 +192,13 @@ def test_a_span_says_what_was_asked_and_what_came(asynchronous, told, fake_serve
     assert {p.attributes["gen_ai.token.type"]: p.sum for p in tokens} == {"input": 3, "output": 1}
     assert points["gen_ai.client.operation.duration"][0].count == 1
     assert points["gen_ai.client.operation.time_to_first_chunk"][0].count == 1
+
+
+def test_metadata_is_found_in_the_span(told, fake_server):
+    ask(fake_server, metadata={"job": 7, "tags": ["a"]})
+    (span,), _ = told()
+    assert span.attributes["ritellm.metadata.job"] == 7
+    assert span.attributes["ritellm.metadata.tags"] == '["a"]'
 
 
 def test_an_error_is_named_and_its_words_are_not(told, fake_server):

@@ -203,7 +203,7 @@ def test_a_missing_key_is_an_error_that_names_its_variable():
 
 
 def test_parameters_pass_and_those_of_none_are_not_sent():
-    given = dict.fromkeys(CHAT_PARAMS, 1)
+    given = {**dict.fromkeys(CHAT_PARAMS, 1), "metadata": {"a": "b"}}
     assert planned(**given).request.params == given
     assert planned(temperature=None, max_tokens=5).request.params == {"max_tokens": 5}
     assert planned(temperature=0, stop=[]).request.params == {"temperature": 0, "stop": []}

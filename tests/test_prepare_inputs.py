@@ -6,12 +6,14 @@ import base64
 import copy
 import inspect
 
+import httpx
 import orjson
 import pytest
 
 from ritellm import wire as wires
 from ritellm.errors import InvalidRequestError, UnknownProviderError, UnsupportedParamsError
 from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, plan, plan_one
+from ritellm.types import Timeouts
 
 HI = [{"role": "user", "content": "hi"}]
 KEYS = {"OPENAI_API_KEY": "k", "AZURE_API_KEY": "k", "AZURE_API_BASE": "https://r.openai.azure.com"}
@@ -144,7 +146,41 @@ def test_the_callers_messages_are_left_alone(picture):
 # litellm's arguments
 def test_what_litellm_keeps_for_itself_is_ignored():
     planned = plan("openai/gpt-4o", HI, KEYS, **dict.fromkeys(IGNORED, 1), metadata={"a": "b"})
-    assert planned.request.params == {"metadata": {"a": "b"}}
+    assert planned.request.params == {}
+
+
+def test_metadata_is_sent_where_it_is_stored_and_else_kept_for_whoever_watches():
+    kept = plan("openai/gpt-4o", HI, KEYS, metadata={"a": {"b": 1}}).request
+    assert (kept.params, kept.metadata) == ({}, {"a": {"b": 1}})
+    sent = plan("openai/gpt-4o", HI, KEYS, metadata={"a": "b"}, store=True).request
+    assert sent.params == {"store": True, "metadata": {"a": "b"}}
+    with pytest.raises(InvalidRequestError, match="metadata must be a dict, not str"):
+        plan("openai/gpt-4o", HI, KEYS, metadata="job 1")
+
+
+def test_anthropic_is_told_the_user_in_the_metadata_and_nothing_else_of_it():
+    given = {"user_id": "u1", "tags": ["a"]}
+    planned = plan("anthropic/m", HI, KEYS, metadata=given, api_key="k")
+    sent = wires.load("anthropic").build_request(planned.request, planned.endpoint)
+    assert orjson.loads(sent.content)["metadata"] == {"user_id": "u1"}
+
+
+def test_a_timeout_of_httpx_is_ours_for_connecting_and_reading():
+    theirs = httpx.Timeout(7.0, connect=3.0)
+    expected = Timeouts(connect=3.0, first_chunk=7.0, inter_chunk=7.0)
+    for name in ("timeout", "request_timeout"):
+        assert plan("openai/m", HI, KEYS, **{name: theirs}).timeouts == expected
+    endless = plan("openai/m", HI, KEYS, timeout=httpx.Timeout(None)).timeouts
+    assert endless == Timeouts(None, None, None)
+    with pytest.raises(InvalidRequestError, match="timeout must be"):
+        plan("openai/m", HI, KEYS, timeout=httpx.Timeout(0))
+
+
+def test_headers_are_extra_headers_by_another_name():
+    planned = plan("openai/m", HI, KEYS, headers={"a": "1", "b": "1"}, extra_headers={"b": "2"})
+    assert planned.request.extra_headers == {"a": "1", "b": "2"}
+    with pytest.raises(InvalidRequestError, match="headers: the name and the value of 'x'"):
+        plan("openai/m", HI, KEYS, headers={"x": 1})
 
 
 def test_a_deployment_id_is_azures_model():
@@ -166,7 +202,7 @@ def test_every_argument_is_the_callers_alone_or_may_come_from_data():
     named = {name for each in (plan, plan_one) for name in inspect.signature(each).parameters}
     named -= {"arguments", "environ", "params"}
     from_data = "model messages stream custom_llm_provider deployment_id on_interrupt drop_params"
-    from_data += " extra_body additional_params"
+    from_data += " extra_body additional_params metadata"
     assert named - CALLER_ONLY == set(from_data.split())
     assert not CALLER_ONLY & (CHAT_PARAMS | COMMON_PARAMS)
 

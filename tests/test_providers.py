@@ -935,7 +935,7 @@ def test_an_unknown_command_is_one_line_and_status_2(argv, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_alone_it_prints_help():
-    command = [sys.executable, "-m", "ritellm"]
+def test_the_help_names_the_commands():
+    command = [sys.executable, "-m", "ritellm", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "providers" in done.stdout

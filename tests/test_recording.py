@@ -66,7 +66,7 @@ class Async:
 
 
 class AsyncFast(Async):
-    """The asynchronous face on aiohttp, if that is installed."""
+    """The asynchronous face with the extra `fast`, if that is installed."""
 
     fast = True
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 from fake_server import (
     Close,
+    Reply,
+    Reset,
+    Stall,
     api_error,
     chat_chunk,
     chat_events,
     chat_stream,
+    raw,
     sse,
     stream,
 )
 
 import ritellm
-from ritellm import InvalidRequestError, RetryPolicy, StreamTruncatedError
+from ritellm import InvalidRequestError, RetryPolicy, StreamTruncatedError, Timeouts
+from ritellm import wire as wires
+from ritellm.types import Endpoint, Provider, Request
 
 MESSAGES = [{"role": "user", "content": "Greet the world"}]
 PIECES = ["Hello", ",", " wor", "ld", ".\n\n", "Bye", "  ", "now", " \N{SLIGHTLY SMILING FACE}"]
@@ -351,3 +358,105 @@ def test_a_whole_answer_is_retried_as_ever(fake_server):
     fake_server.enqueue(api_error(503))
     server = Chat("openai", model="gpt-4o")
     assert ritellm.completion(**asked(server, fake_server, stream=False)).choices
+
+
+# Leaving early
+
+
+def paused(server, after):
+    """Return a reply that says nothing more after so many events."""
+    return stream(*server.events(PIECES)[:after], Stall())
+
+
+def cancels(fake_server):
+    return [r.path for r in fake_server.requests if r.path.endswith("/cancel")]
+
+
+def test_a_background_answer_that_is_left_early_is_cancelled_at_the_provider(fake_server):
+    server = SERVERS["Responses"]
+    fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
+    with ritellm.completion(**asked(server, fake_server)) as opened:
+        assert next(opened)
+    assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]
+    asking, cancelling = fake_server.requests
+    assert cancelling.method == "POST"
+    assert cancelling.body == b""
+    assert cancelling.headers["authorization"] == asking.headers["authorization"]
+
+
+@pytest.mark.parametrize("transport", [httpx.AsyncHTTPTransport, lambda: None])
+@pytest.mark.parametrize("by", ["aclose", "cancel"])
+def test_the_asynchronous_face_cancels_it_too(fake_server, by, transport):
+    server = SERVERS["Responses"]
+    fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
+
+    async def leave():
+        async with ritellm.AsyncClient(transport=transport()) as client:
+            opened = await client.completion(**asked(server, fake_server))
+            await opened.__anext__()
+            if by == "aclose":
+                await opened.aclose()
+                return
+            reading = asyncio.ensure_future(opened.read())
+            await asyncio.sleep(0)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+
+    asyncio.run(leave())
+    assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]
+
+
+def test_patience_that_ends_cancels_it_as_well(fake_server):
+    server = SERVERS["Responses"]
+    fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
+    with pytest.raises(ritellm.Timeout):
+        list(ritellm.completion(**asked(server, fake_server, timeout=Timeouts(total=0.2))))
+    assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]
+
+
+@pytest.mark.parametrize("reply", [api_error(500), Reply(steps=[Reset()])])
+def test_a_provider_that_does_not_want_to_hear_of_it_troubles_nobody(fake_server, reply):
+    server = SERVERS["Responses"]
+    fake_server.enqueue(paused(server, 6), reply)
+    with ritellm.completion(**asked(server, fake_server)) as opened:
+        assert next(opened)
+    assert len(cancels(fake_server)) == 1
+
+
+def test_a_provider_that_does_not_answer_is_not_waited_for(fake_server):
+    hurried = {"timeout": Timeouts(connect=0.1)}
+    server = SERVERS["Responses"]
+    stalled = Reply(steps=[Stall()])
+    fake_server.enqueue(paused(server, 6), stalled, paused(server, 6), stalled)
+    with ritellm.completion(**asked(server, fake_server, **hurried)) as opened:
+        assert next(opened)
+
+    async def leave():
+        async with await ritellm.acompletion(**asked(server, fake_server, **hurried)) as opened:
+            await opened.__anext__()
+
+    asyncio.run(leave())
+    assert len(cancels(fake_server)) == 2
+
+
+def test_what_is_over_or_was_put_into_the_background_by_the_caller_is_not_cancelled(fake_server):
+    server = SERVERS["Responses"]
+    fake_server.enqueue(stream(*server.events(PIECES)), paused(server, 6))
+    with ritellm.completion(**asked(server, fake_server)) as opened:
+        list(opened)
+    own = {"on_interrupt": "raise", "extra_body": {"background": True}}
+    with ritellm.completion(**asked(server, fake_server, **own)) as opened:
+        assert next(opened)
+    assert not cancels(fake_server)
+
+
+def test_azure_is_told_under_its_own_address():
+    provider = Provider("azure", "azure_responses", "https://r.openai.azure.com")
+    request = Request("dep", MESSAGES, stream=True)
+    endpoint = Endpoint(provider, "https://r.openai.azure.com", "k", options={"api_version": "v"})
+    sent = wires.load("azure_responses").cancel_request(request, endpoint, "resp/1")
+    asked = wires.load("azure_responses").build_request(request, endpoint)
+    assert sent.url.startswith("https://r.openai.azure.com/openai/")
+    assert "/responses/resp%2F1/cancel" in sent.url
+    assert sent.headers["api-key"] == asked.headers["api-key"]

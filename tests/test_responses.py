@@ -569,7 +569,7 @@ def test_a_search_that_works_in_silence_shows_as_progress():
     exchange.receive_response(200, {"content-type": "text/event-stream"})
     event = {"type": "response.web_search_call.searching", "output_index": 0}
     (chunk,) = exchange.receive_data(sse(event))
-    assert chunk["choices"] == [{"index": 0, "delta": {}}]
+    assert chunk["choices"] == [{"index": 0, "delta": {"content": None}}]
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -95,3 +95,23 @@ def test_a_row_that_cannot_be_asked_says_file_line_and_reason(text, reason):
 
 def test_an_unreadable_line_is_kept_as_it_was():
     assert orjson.loads(parsed('half "a line').input) == 'half "a line'
+
+
+def test_a_completion_is_no_failed_row():
+    line = {"id": "a", "error_type": None, "message": None, "input": {"prompt": "x"}}
+    letter = parsed(orjson.dumps(line).decode())
+    assert isinstance(letter, DeadLetter)
+    assert "no 'prompt' and no 'messages' in the row" in letter.message
+
+
+@pytest.mark.parametrize("row", ["nonsense", {"id": "a", "topic": "t"}])
+def test_what_fails_again_keeps_the_row_that_first_came(row):
+    line = {"id": "a", "error_type": "RowError", "message": "no", "input": row}
+    letter = parsed(orjson.dumps(line).decode())
+    assert isinstance(letter, DeadLetter)
+    assert orjson.loads(letter.input) == row
+
+
+def test_an_outcome_knows_where_its_row_stands():
+    assert parsed('{"prompt": "x"}').place == "data/in.jsonl:7"
+    assert parsed("nonsense").place == "data/in.jsonl:7"

@@ -18,15 +18,17 @@ import orjson
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import PipelineOptions
-from fake_server import api_error, chat_events, error_event, raw, stream
+from fake_server import FakeServer, api_error, chat_events, echo, error_event, raw, stream
 from redis_server import running
 
 from pipelines import batch_complete
 from ritellm.errors import AuthenticationError
 from transforms import CompletePrompts, NewClient, Prompt
 from transforms.clients import key_in_secret
+from transforms.elements import DeadLetter
 from transforms.journal.base import unpack
 from transforms.journal.lines import lines_of
+from transforms.keys import Key
 
 VERSION = "projects/p/secrets/openai/versions/3"
 KEY = "sk-planted-in-secret-manager"
@@ -55,13 +57,17 @@ def secret_manager(monkeypatch):
 
 
 # The ways to give a key: what a command line and a transform are given.
-WAYS = {"api_key_env": "PLANTED_KEY", "api_key_secret": VERSION}
+WAYS = {"api_key_env": "PLANTED_KEY", "api_key_secret": VERSION, "api_key_file": "planted.key"}
 
 
 @pytest.fixture(params=WAYS)
-def way(request, secret_manager, monkeypatch):
+def way(request, secret_manager, monkeypatch, tmp_path_factory):
     """The name of a way to give KEY, and what it is given."""
     monkeypatch.setenv("PLANTED_KEY", KEY)
+    if request.param == "api_key_file":
+        file = tmp_path_factory.mktemp("keys") / WAYS[request.param]
+        file.write_text(KEY)
+        return request.param, str(file)
     return request.param, WAYS[request.param]
 
 
@@ -204,6 +210,22 @@ def test_a_version_that_is_not_there_is_one_sentence(secret_manager):
     assert str(caught.value) == f"cannot read {missing}: 404 Secret Version [{missing}] not found."
 
 
+def test_a_job_that_runs_here_reads_its_key_before_anything_is_asked(
+    secret_manager, fake_server, tmp_path, capsys
+):
+    from pipelines.batch_complete import main
+
+    (tmp_path / "in.jsonl").write_text('{"prompt": "x"}\n')
+    missing = VERSION.replace("3", "4")
+    argv = [f"--input={tmp_path}/in.jsonl", f"--output={tmp_path}/out", "--model=openai/m"]
+    argv += [f"--base_url={fake_server.base_url}", f"--api_key_secret={missing}"]
+    with pytest.raises(SystemExit) as exited:
+        main(argv)
+    assert exited.value.code == 2
+    assert f"cannot read {missing}: 404" in capsys.readouterr().err
+    assert not fake_server.requests
+
+
 def test_an_empty_secret_is_no_key(secret_manager):
     secret_manager.secrets[VERSION] = b"\n"
     with pytest.raises(AuthenticationError, match="is empty"):
@@ -242,3 +264,114 @@ def test_one_key_is_enough(capsys):
         main(argv)
     assert exited.value.code == 2
     assert "not allowed with argument" in capsys.readouterr().err
+
+
+# --- Rotation ------------------------------------------------------------------------------------
+
+LATEST = "projects/p/secrets/openai/versions/latest"
+REQUEST = '{"messages": [{"role": "user", "content": "x"}]}'
+
+
+def bearer(request):
+    return request.headers["authorization"].removeprefix("Bearer ")
+
+
+@pytest.fixture
+def rotated(secret_manager):
+    """A provider that takes the new key only; `rotated.secrets` still has the old one."""
+    secret_manager.secrets[LATEST] = b"sk-old"
+
+    def provider(request):
+        secret_manager.secrets[LATEST] = secret_manager.next
+        return echo(request) if bearer(request) == "sk-new" else api_error(401)
+
+    secret_manager.next = b"sk-new"
+    with FakeServer(provider) as server:
+        secret_manager.server = server
+        yield secret_manager
+
+
+SEEN = []
+
+
+def note(row):
+    SEEN.append(row)
+
+
+def ask(manager, rows=1, **options):
+    """Return (completions, dead letters) of a job whose workers read the key `LATEST`."""
+    SEEN.clear()
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        done = (
+            p
+            | beam.Create([Prompt(str(n), REQUEST) for n in range(rows)], reshuffle=False)
+            | CompletePrompts(
+                "openai/m", base_url=manager.server.base_url, api_key_secret=LATEST, **options
+            )
+        )
+        done.completions | "Completed" >> beam.Map(note)
+        done.dead_letters | "Failed" >> beam.Map(note)
+    dead = [row for row in SEEN if isinstance(row, DeadLetter)]
+    return [row for row in SEEN if row not in dead], dead
+
+
+def test_a_key_that_was_rotated_is_read_again_and_the_row_asked_again(rotated):
+    completions, dead = ask(rotated)
+    assert [row.text for row in completions] == ["x"]
+    assert not dead
+    assert rotated.asked == [LATEST, LATEST]
+    assert [bearer(request) for request in rotated.server.requests] == ["sk-old", "sk-new"]
+
+
+@pytest.mark.parametrize("options", [{}, {"hedge_after": 60}], ids=["plain", "hedged"])
+def test_all_rows_that_a_rotation_meets_share_one_reading(rotated, options):
+    completions, dead = ask(rotated, rows=40, **options)
+    assert (len(completions), len(dead)) == (40, 0)
+    assert rotated.asked == [LATEST, LATEST]
+
+
+def test_a_key_that_is_refused_and_still_the_same_makes_dead_letters_that_say_so(rotated):
+    rotated.next = b"sk-old"
+    _, dead = ask(rotated, rows=20)
+    assert {letter.error_type for letter in dead} == {"AuthenticationError"}
+    assert all(
+        letter.message.endswith(f"; the key in {LATEST} is still the one that was refused")
+        for letter in dead
+    )
+    assert len(rotated.server.requests) == 20
+    assert rotated.asked == [LATEST, LATEST]
+    assert "sk-old" not in str(dead)
+
+
+def test_a_secret_that_can_no_longer_be_read_is_said_beside_the_refusal(rotated):
+    rotated.next = b""
+    _, [letter] = ask(rotated)
+    assert letter.message.endswith(f"; and {LATEST} is empty")
+    assert letter.status_code == 401
+
+
+def test_the_new_key_is_in_no_output_either(rotated):
+    rotated.next = b"sk-other"
+    _, [letter] = ask(rotated)
+    assert letter.status_code == 401
+    assert [bearer(request) for request in rotated.server.requests] == ["sk-old", "sk-other"]
+    assert "sk-other" not in str(letter)
+
+
+def test_a_key_is_read_again_only_now_and_then():
+    keys, clock = iter(["a", "a", "b"]), [0.0]
+    key = Key(lambda: next(keys), pause=30, now=lambda: clock[0])
+
+    async def times(*moments):
+        found = []
+        for clock[0] in moments:
+            found.append(await key.other_than("a"))
+        return found
+
+    assert asyncio.run(times(1, 2, 30, 31, 32)) == [None, None, None, "b", "b"]
+
+
+def test_without_a_name_for_the_key_the_client_is_the_plain_one():
+    from ritellm import AsyncClient
+
+    assert type(NewClient()()) is AsyncClient

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import batch_complete
-from pipelines.options import UsageError
+from pipelines import batch_complete, bigquery
+from pipelines.limits import dollars, share
+from pipelines.options import UsageError, positive
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "templates" / "batch_complete"
@@ -22,7 +23,7 @@ PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters
 OPTIONS = {
     action.option_strings[0].removeprefix("--"): action
     for action in batch_complete.parser()._actions
-    if action.dest != "help"
+    if action.dest not in {"help", "keep_order"}  # that one is refused on Dataflow
 }
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 REQUIREMENTS = (FOLDER / "requirements.txt").read_text()
@@ -78,7 +79,7 @@ def test_types_agree(name):
         assert kind == "ENUM"
         labels = [choice["value"] for choice in PARAMETERS[name]["enumOptions"]]
         assert labels == [str(choice) for choice in option.choices]
-    elif option.type in (int, float, batch_complete._positive):
+    elif option.type in (int, float, positive, dollars, share):
         assert kind == "NUMBER"
     else:
         assert kind == "TEXT" or kind.startswith("GCS_")
@@ -100,6 +101,7 @@ SECRET = "projects/my-project/secrets/openai/versions/3"
 GOOD = {
     "input": "gs://bucket/prompts/*.jsonl.gz",
     "output": "gs://bucket/out/",
+    "output_table": "my-project:evals.answers",
     "model": "openai/gpt-4o-mini",
     "base_url": "http://10.0.0.7:8000/v1",
     "api_key_env": "OPENAI_API_KEY",
@@ -111,10 +113,16 @@ GOOD = {
     "max_tokens": "9",
     "temperature": "0.7",
     "emit_deltas": "true",
+    "api_key_file": "/run/secrets/openai",
+    "max_cost_usd": "2.5",
+    "max_total_tokens": "1000000",
+    "prices": "gs://bucket/prices.json",
+    "fail_above": "0.2",
 }
 BAD = {
     "input": "prompts.jsonl",
     "output": "/tmp/out",
+    "output_table": "answers",
     "model": "gpt-4o-mini",
     "base_url": "10.0.0.7:8000",
     "api_key_env": "sk-a key",
@@ -123,7 +131,16 @@ BAD = {
     "max_in_flight": "0",
     "temperature": "hot",
     "emit_deltas": "yes",
+    "max_cost_usd": "0",
+    "max_total_tokens": "1e6",
+    "fail_above": "20",
 }
+
+
+@pytest.mark.parametrize("table", ["bigquery:p:d.t", "bigquery:p-1.d.t", "bigquery:d.org:p:d.t-1"])
+def test_the_input_may_be_a_table(table):
+    assert accepts(PARAMETERS["input"], table)
+    assert bigquery.parse(table).dataset == "d"
 
 
 def accepts(parameter, value):
@@ -148,9 +165,9 @@ def test_what_the_patterns_refuse_the_program_refuses_too(name):
 
 def test_each_parameter_tells_a_person_what_it_is():
     for parameter in METADATA["parameters"]:
-        assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini"))
+        assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini", "completions"))
         assert parameter["label"]
-        assert parameter["groupName"] in {"Data", "Model", "Pace"}
+        assert parameter["groupName"] in {"Data", "Model", "Pace", "Limits"}
 
 
 def test_a_switch_is_still_a_bare_flag_on_the_command_line():
@@ -237,7 +254,7 @@ def test_the_requirements_name_no_registry_and_not_the_other_ritellm():
 def test_the_requirements_have_all_that_setup_asks_for():
     setup = (ROOT / "setup.py").read_text()
     wanted = re.findall(r'"([a-z-]+)(?:\[gcp\])?>=', setup.partition("install_requires")[2])
-    wanted += ["aiohttp", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
+    wanted += ["httptools", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
     pinned = {requirement.partition("==")[0] for requirement, _ in requirements()}
     assert {"apache-beam", "httpx", "orjson"} <= set(wanted)
     assert set(wanted) <= pinned

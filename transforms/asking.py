@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
 from ritellm.prepare import CALLER_ONLY
-from ritellm.providers import split_model
+from ritellm.prices import PRICES, Price, cost
+from ritellm.providers import address_in, split_model
 from ritellm.types import Chunk
 from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
+from transforms.inbox import Inbox
+from transforms.sharing import Sharing, copy_for
+from transforms.spending import Bill, budgeted
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
     from ritellm.gate import Gate
     from transforms.journal import Journal, JournalKey
+    from transforms.journal.base import Spent
+    from transforms.ledger import Ledger
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -42,6 +50,8 @@ class Means:
     gate: Gate | None = None
     hedge: Hedge | None = None
     journal: Journal | None = None
+    ledger: Ledger | None = None
+    sharing: Sharing = field(default_factory=Sharing)
 
 
 class Begun(NamedTuple):
@@ -60,7 +70,9 @@ async def _give_up(begun: Begun) -> None:
 class Ask:
     """Asks prompts of a model; `params` are arguments of `ritellm.completion` for every prompt.
 
-    `rate_limiter` is Beam's, for a limit that holds across workers; it may block.
+    `rate_limiter` is Beam's, for a limit that holds across workers; it may block. With `dedupe`
+    equal requests share one answer, as far as the journal has it or it is under way here. `prices`
+    are what a completion's `cost_usd` is reckoned by.
     """
 
     model: str
@@ -69,21 +81,63 @@ class Ask:
     completions: bool = False
     rate_limiter: Any = None
     base_url: str | None = None  # where the client asks: part of what an answer is kept under
+    dedupe: bool = False
+    prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
+
+    def here(self, environ: Mapping[str, str]) -> Ask:
+        """Return this ask as it is in a process with `environ`, which may name the address."""
+        return replace(self, base_url=self.base_url or address_in(environ, self.model))
 
     async def __call__(self, means: Means, prompt: Prompt, put: Put[Outcome]) -> None:
         """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
+        key = self._key(prompt) if self.dedupe and means.journal is not None else None
+        if key is None:
+            await self._answered(means, prompt, put)
+            return
+        find = functools.partial(self._find_equal, means, prompt, key.request)
+        ask = functools.partial(self._answered, means, prompt, put)
+        end = await means.sharing.end(key.request, find, ask)
+        if end is not None:
+            await put(list(self._all_of(copy_for(prompt, end))))
+
+    async def _answered(
+        self, means: Means, prompt: Prompt, put: Put[Outcome]
+    ) -> Completion | DeadLetter:
+        """Put all that comes of asking `prompt`; return how it ended."""
+        started = time.time()
         try:
-            begun = await self._begin_in_time(means, prompt)
-            async with begun.stream as stream:
-                if self.deltas:
-                    await put([to_delta(prompt.id, chunk) for chunk in begun.first])
-                    async for chunks in begun.rest:
-                        await put([to_delta(prompt.id, chunk) for chunk in chunks])
-            ending = self._ending(prompt, stream)
-            await self._keep(means, prompt, ending[-1])
+            async with self._budgeted(means, prompt) as bill:
+                ending = await self._asked(means, prompt, put, bill)
             await put(ending if self.completions else ending[:-1])
+            end = ending[-1]
+            assert isinstance(end, Completion)
+            return end
         except RitellmError as error:
-            await put([to_dead_letter(prompt, error)])
+            letter = to_dead_letter(prompt, error, self.prices, started)
+            await put([letter])
+            return letter
+
+    def _budgeted(self, means: Means, prompt: Prompt) -> AbstractAsyncContextManager[Bill | None]:
+        if means.ledger is None:
+            return nullcontext()
+        body = request_of(prompt)
+        model = same_provider(body.get("model") or self.model, self.model)
+        return budgeted(means.ledger, means.journal, model, {**self.params, **body})
+
+    async def _asked(
+        self, means: Means, prompt: Prompt, put: Put[Outcome], bill: Bill | None
+    ) -> list[Outcome]:
+        """Return what closes the answer, once all before it is put and the journal has it."""
+        begun = await self._begin_in_time(means, prompt)
+        async with begun.stream as stream:
+            if self.deltas:
+                await put([to_delta(prompt.id, chunk) for chunk in begun.first])
+                async for chunks in begun.rest:
+                    await put([to_delta(prompt.id, chunk) for chunk in chunks])
+        ending = self._ending(prompt, stream)
+        spent = None if bill is None else await bill.settled(stream.usage)
+        await self._keep(means, prompt, ending[-1], spent)
+        return ending
 
     async def _begin_in_time(self, means: Means, prompt: Prompt) -> Begun:
         """Return the answer once it is under way; a late one may be asked for a second time."""
@@ -103,11 +157,10 @@ class Ask:
         stream = await self._open(client, prompt)
         try:
             batches = stream.batches()
-            first = await batches.__anext__()
             if not self.deltas:
-                async for _ in batches:
-                    pass
-            return Begun(stream, first, batches)
+                await stream.read()
+                return Begun(stream, [], batches)
+            return Begun(stream, await batches.__anext__(), batches)
         except BaseException:
             await stream.aclose()
             raise
@@ -121,13 +174,22 @@ class Ask:
         arguments = {**_DEFAULTS, **pace, **self.params, **body}
         return await client.completion(model, messages, stream=True, **arguments)
 
-    async def _keep(self, means: Means, prompt: Prompt, completion: Outcome) -> None:
+    async def _keep(
+        self, means: Means, prompt: Prompt, completion: Outcome, spent: Spent | None
+    ) -> None:
         """Return once the journal has `completion` for good: only then may its row go on."""
         if means.journal is None or not isinstance(completion, Completion):
             return
         if (key := self._key(prompt)) is not None:
-            value, spent = paid.to_value(completion), paid.spent_on(completion)
-            await asyncio.wrap_future(means.journal.record(key, value, spent))
+            value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
+            inbox = Inbox.of(asyncio.get_running_loop())
+            await inbox.result(means.journal.record(key, value, spent))
+
+    async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
+        """Return the answer that the journal has to an equal request."""
+        assert means.journal is not None
+        value = await asyncio.to_thread(means.journal.lookup_equal, request)
+        return None if value is None else paid.from_value(value, prompt)
 
     def _key(self, prompt: Prompt) -> JournalKey | None:
         return paid.key_of(self.model, self.base_url, self.params, prompt)
@@ -138,8 +200,10 @@ class Ask:
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
+            "cost_usd": cost(stream.model, stream.usage, self.prices),
         }
-        completion = to_completion(prompt.id, stream.completion, outcome, prompt.input)
+        whole = to_completion(prompt.id, stream.completion, outcome, prompt.input)
+        completion = whole._replace(place=prompt.place)
         return [final_delta(prompt, stream, outcome), completion] if self.deltas else [completion]
 
     def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
@@ -148,12 +212,15 @@ class Ask:
             return
         value = means.journal.lookup(key)
         completion = paid.from_value(value, prompt) if value is not None else None
-        if completion is None:
-            return
-        if self.deltas:
-            yield from paid.as_deltas(completion)
-        if self.completions:
-            yield completion
+        if completion is not None:
+            yield from self._all_of(completion)
+
+    def _all_of(self, end: Completion | DeadLetter) -> Iterator[Outcome]:
+        """Yield all that asking had brought."""
+        if self.deltas and isinstance(end, Completion):
+            yield from paid.as_deltas(end)
+        if self.completions or isinstance(end, DeadLetter):
+            yield end
 
 
 def request_of(prompt: Prompt) -> dict[str, Any]:
@@ -226,13 +293,20 @@ def to_completion(
         ended_at=outcome.get("ended_at"),
         attempts=outcome.get("attempts") or 1,
         replayed=bool(outcome.get("replayed")),
+        shared=bool(outcome.get("shared")),
+        cost_usd=outcome.get("cost_usd"),
         completion=orjson.dumps(completion).decode(),
         input=input,
     )
 
 
-def to_dead_letter(prompt: Prompt, error: RitellmError) -> DeadLetter:
-    """Return `prompt` with what went wrong."""
+def to_dead_letter(
+    prompt: Prompt, error: RitellmError, prices: Mapping[str, Price], started: float
+) -> DeadLetter:
+    """Return `prompt`, tried since `started` (seconds since 1970), with what went wrong."""
+    usage = error.partial.get("usage") if error.partial else None
+    model = f"{error.provider}/{error.model}"
+    now = time.time()
     return DeadLetter(
         id=prompt.id,
         request=prompt.request,
@@ -243,6 +317,11 @@ def to_dead_letter(prompt: Prompt, error: RitellmError) -> DeadLetter:
         attempts=error.attempts,
         partial_text=text_of(error.partial or {}),
         input=prompt.input,
+        usage=orjson.dumps(usage).decode() if usage else None,
+        cost_usd=cost(model, usage, prices),
+        seconds=now - started,
+        ended_at=now,
+        place=prompt.place,
     )
 
 

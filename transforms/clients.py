@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import AuthenticationError
@@ -13,6 +14,7 @@ from ritellm.pacing import Limits
 from transforms.asking import Means
 from transforms.hedging import Hedge
 from transforms.journal import NewJournal
+from transforms.ledger import NewLedger
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -25,16 +27,21 @@ class NewClient:
     api_key_env: str | None = None
     base_url: str | None = None
     api_key_secret: str | None = None
+    api_key_file: str | None = None
 
     def __call__(self) -> AsyncClient:
         """Return a new client; raises AuthenticationError if its key is not to be had here."""
         from ritellm import AsyncClient
+        from transforms.keys import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
-        if self.api_key_env:
-            defaults["api_key"] = key_in(self.api_key_env)
-        elif self.api_key_secret:
-            defaults["api_key"] = key_in_secret(self.api_key_secret)
+        for name, read in (
+            (self.api_key_env, key_in),
+            (self.api_key_secret, key_in_secret),
+            (self.api_key_file, key_in_file),
+        ):
+            if name is not None:
+                return RenewingClient(Key(partial(read, name)), name, **defaults)
         return AsyncClient(**defaults)
 
 
@@ -46,6 +53,7 @@ class NewMeans:
     limits: Limits
     hedge_after: float | str | None = None
     new_journal: NewJournal | None = None
+    new_ledger: NewLedger | None = None
 
     def __call__(self) -> Means:
         """Return new means."""
@@ -55,7 +63,8 @@ class NewMeans:
         client.gate = gate
         hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
         journal = self.new_journal() if self.new_journal is not None else None
-        return Means(client, gate, hedge, journal)
+        ledger = self.new_ledger(journal) if self.new_ledger is not None else None
+        return Means(client, gate, hedge, journal, ledger)
 
 
 def key_in(variable: str) -> str:
@@ -63,6 +72,26 @@ def key_in(variable: str) -> str:
     key = os.environ.get(variable)
     if not key:
         raise AuthenticationError(f"no key: the environment variable {variable} is not set here")
+    return key
+
+
+def key_in_file(path: str) -> str:
+    """Return the key in the file at `path`, on any Beam filesystem, without blanks around it.
+
+    Raises AuthenticationError, in one line, if there is none to be read here.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        with FileSystems.open(path) as file:
+            key: str = file.read().decode().strip()
+    except UnicodeDecodeError:
+        raise AuthenticationError(f"no key: the file {path} holds no text") from None
+    except Exception as error:  # Beam's filesystems raise what they like
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise AuthenticationError(f"no key: cannot read {path} here: {reason}") from None
+    if not key:
+        raise AuthenticationError(f"no key: the file {path} is empty")
     return key
 
 
@@ -82,6 +111,29 @@ def key_in_secret(version: str) -> str:
     if not key:
         raise AuthenticationError(f"{version} is empty")
     return key
+
+
+def check_secret(version: str) -> None:
+    """Raise AuthenticationError if `version` is known to be of no use to a worker.
+
+    Whoever submits a job need not have access to it, nor may look: then nothing is raised.
+    """
+    check_secret_manager()
+    from google.api_core.exceptions import NotFound
+    from google.cloud import secretmanager
+
+    try:
+        client = secretmanager.SecretManagerServiceClient()
+        found = client.get_secret_version(request={"name": version}, retry=None, timeout=10)
+    except NotFound:
+        raise AuthenticationError(
+            f"there is no {version}: look at its name, or add it, `gcloud secrets versions add`"
+        ) from None
+    except Exception:
+        return  # not from here; a worker that cannot read it says so
+    if found.state.name != "ENABLED":
+        state = found.state.name.lower()
+        raise AuthenticationError(f"{version} is {state}: enable it, or name another version")
 
 
 def check_secret_manager() -> None:

@@ -7,6 +7,7 @@ whatever has come of any prompt by then; `finish_bundle` hands on the rest.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,14 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from ritellm.pacing import Limits
+from ritellm.prices import PRICES, Price
 from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Engine, Window
 from transforms.journal import NewJournal
+from transforms.ledger import NewLedger
 from transforms.meter import Meter
 
 COMPLETIONS = "completions"
@@ -46,21 +49,35 @@ class _Asking(beam.PTransform):  # type: ignore[misc]
         hedge_after: float | str | None = None,
         rate_limiter: Any = None,
         journal: NewJournal | None = None,
+        dedupe: bool = False,
+        budget: NewLedger | None = None,
+        prices: Mapping[str, Price] = PRICES,
         api_key_env: str | None = None,
         api_key_secret: str | None = None,
+        api_key_file: str | None = None,
         base_url: str | None = None,
         new_client: Callable[[], Any] | None = None,
         **params: Any,
     ) -> None:
         super().__init__()
         kept = _without_keys(params)
-        self._ask = Ask(model, kept, rate_limiter=rate_limiter, base_url=base_url)
+        if dedupe and journal is None:
+            raise ValueError("dedupe finds equal requests in the journal: it needs one")
+        self._ask = Ask(
+            model,
+            kept,
+            rate_limiter=rate_limiter,
+            base_url=base_url,
+            dedupe=dedupe,
+            prices=prices,
+        )
         hedging.parse(hedge_after)
         self._new_means = NewMeans(
-            new_client or NewClient(api_key_env, base_url, api_key_secret),
+            new_client or NewClient(api_key_env, base_url, api_key_secret, api_key_file),
             Limits(max_in_flight, rpm, tpm, give_up_after),
             hedge_after,
             journal,
+            budget,
         )
 
     def _asked(self, prompts: Any, ask: Ask, main: str, element: type, *tags: str) -> Any:
@@ -82,9 +99,14 @@ class StreamCompletions(_Asking):
         hedge_after: seconds, or a percentile such as "p95", after which a late answer is asked for
             a second time (5 % extra requests at most, none while the provider throttles).
         journal: keeps finished completions; what it has is not asked again.
+        dedupe: equal requests of a run share one answer; needs a journal.
+        budget: what may be spent (`NewLedger(Caps(usd=5))`); prompts beyond it become dead letters
+            (BudgetExceeded) without being asked.
+        prices: USD per million tokens of a model, for `cost_usd`; see `ritellm.prices`.
         rate_limiter: Beam's RateLimiter, for a limit that holds across workers.
         api_key_env: the *name* of the variable that holds the key, read on the worker.
         api_key_secret: the name of a version in Google's Secret Manager, read on the worker.
+        api_key_file: the path of a file that holds the key, read on the worker.
         params: arguments of `ritellm.completion` for every prompt (a prompt's own go first).
     """
 
@@ -128,6 +150,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         make = functools.partial(Engine, self._new_means, limits.max_in_flight)
         self._engine: Engine[Means] = self._shared.acquire(make)
         self._meter = Meter(self._engine.means)
+        self._ask = self._ask.here(os.environ)
 
     def start_bundle(self) -> None:
         """Begin with an empty window; what an earlier, failed bundle left is given up."""

@@ -4,10 +4,14 @@ Registered with Beam's RowCoder: smaller and faster than pickle, and open to
 cross-language transforms. Anything nested travels as JSON text.
 """
 
-# No `from __future__ import annotations`: Beam reads these annotations as types.
-from typing import NamedTuple
+# No `from __future__ import annotations`: Beam reads these annotations as types. `str | None` is
+# none of those it knows: it would be a pickled column, which no other language can read.
+# ruff: noqa: UP045
+from typing import NamedTuple, Optional
+from uuid import NAMESPACE_URL, uuid5
 
 import apache_beam as beam
+from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
 
 
 class Prompt(NamedTuple):
@@ -15,12 +19,14 @@ class Prompt(NamedTuple):
 
     A `model` in the body overrides the transform's, within the same provider. What decides where
     a request goes and with which key (`base_url`, `api_key`, ...) is refused there. `input` is
-    handed through to the outcome: the JSON of the row that the prompt came from.
+    handed through to the outcome: the JSON of the row that the prompt came from; so is `place`,
+    where that row stands ("FILE:LINE").
     """
 
     id: str
     request: str
-    input: str | None = None
+    input: Optional[str] = None
+    place: Optional[str] = None
 
 
 class Delta(NamedTuple):
@@ -35,57 +41,72 @@ class Delta(NamedTuple):
     attempt: int
     seq: int
     text: str
-    finish_reason: str | None
+    finish_reason: Optional[str]
     chunk: str
     final: bool = False
-    outcome: str | None = None
-    input: str | None = None
+    outcome: Optional[str] = None
+    input: Optional[str] = None
 
 
 class Completion(NamedTuple):
     """One whole answer. `completion` is the `chat.completion` as JSON; times are in seconds.
 
     Token counts are the provider's, None where it did not count. `ended_at` is seconds since 1970.
-    `replayed` says that it came from the journal: it was paid for before.
+    `replayed` says that it came from the journal: it was paid for before. `shared` says that an
+    equal request of another row was paid for, and this is its answer. `cost_usd` is what this row
+    was billed by list prices; None where the price or the tokens are not known.
     """
 
     id: str
     text: str
-    finish_reason: str | None
-    model: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    ttft: float | None
-    inter_chunk_p50: float | None
-    inter_chunk_p95: float | None
-    seconds: float | None
-    ended_at: float | None
+    finish_reason: Optional[str]
+    model: Optional[str]
+    prompt_tokens: Optional[int]
+    completion_tokens: Optional[int]
+    total_tokens: Optional[int]
+    cached_tokens: Optional[int]
+    reasoning_tokens: Optional[int]
+    ttft: Optional[float]
+    inter_chunk_p50: Optional[float]
+    inter_chunk_p95: Optional[float]
+    seconds: Optional[float]
+    ended_at: Optional[float]
     attempts: int
     completion: str
-    input: str | None = None
+    input: Optional[str] = None
     replayed: bool = False
+    shared: bool = False
+    cost_usd: Optional[float] = None
+    place: Optional[str] = None
 
 
 class DeadLetter(NamedTuple):
     """One prompt that has no answer, and all that is needed to ask again.
 
     `error_type` is the class of the error (ritellm's names), `partial_text` what had come of the
-    answer, `retryable` whether asking again can help.
+    answer, `retryable` whether asking again can help. `usage` is the JSON of what the provider had
+    counted by then, `seconds` how long it was tried until `ended_at` (seconds since 1970).
     """
 
     id: str
     request: str
     error_type: str
     message: str
-    status_code: int | None
+    status_code: Optional[int]
     retryable: bool
     attempts: int
     partial_text: str
-    input: str | None = None
+    input: Optional[str] = None
+    usage: Optional[str] = None
+    cost_usd: Optional[float] = None
+    seconds: Optional[float] = None
+    ended_at: Optional[float] = None
+    place: Optional[str] = None
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
+    # The same columns are the same schema in every process. Beam would draw an id, and an updated
+    # job would have another coder.
+    _name = f"{_element.__module__}.{_element.__name__} {_element.__annotations__}"
+    setattr(_element, _BEAM_SCHEMA_ID, str(uuid5(NAMESPACE_URL, _name)))
     beam.coders.registry.register_coder(_element, beam.coders.RowCoder)

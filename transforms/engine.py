@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from transforms.inbox import Inbox
+
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
@@ -36,6 +38,7 @@ class Engine(Generic[AnyMeans]):
 
     def __init__(self, new_means: Callable[[], AnyMeans], max_in_flight: int) -> None:
         self.loop = asyncio.new_event_loop()
+        self.inbox = Inbox.of(self.loop)
         self._thread = threading.Thread(
             target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
         )
@@ -149,7 +152,7 @@ class Window(Generic[Key, Item]):
     def submit(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
         """Start `work(put)` on the loop, as soon as the process has room for it."""
         self.in_flight += 1
-        self._engine.loop.call_soon_threadsafe(self._start, key, work)
+        self._engine.inbox.post(self._start, key, work)
 
     def take(self, wait: bool) -> list[tuple[Key, Item]]:
         """Return what has come; if nothing has, wait for something if `wait`.

@@ -14,17 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-import orjson
-
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prices import AS_OF, PRICES, Price, cost
 from transforms.journal.base import NOTHING, Journal, Spent
 
 # Reserved for an answer whose length the request does not limit; a longer one can overshoot.
 _ANSWER_TOKENS = 4096
-# UTF-8 bytes a token: 4 in English, 3 in Chinese; a reservation had better be too large.
-_BYTES_PER_TOKEN = 3
-_IMAGE_TOKENS = 1500
 _LOOK_AGAIN = 1.0
 _Answer = TypeVar("_Answer")
 
@@ -176,6 +171,10 @@ class Ledger:
         self._accounts.settle(reservation, NOTHING)
         self._wake()
 
+    async def released(self, reservation: Reservation) -> None:
+        """Do what `release` does, off the event loop where that takes a server."""
+        await self._off_loop(self.release, reservation)
+
     def spent(self) -> Spent:
         """Return what was spent so far, by earlier runs too."""
         return self._accounts.spent()
@@ -201,7 +200,8 @@ class Ledger:
         if usd is None and self._caps.usd is not None:
             raise InvalidRequestError(
                 f"a cap in USD needs the price of {model!r}, which our table of {AS_OF} does not"
-                " have: give it in a file of prices, or cap the tokens"
+                " have: give it in a file of prices (--prices), or cap the tokens"
+                " (--max_total_tokens)"
             )
         return Spent(prompt_tokens + answer, usd or 0.0)
 
@@ -220,42 +220,6 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
     except asyncio.TimeoutError:
         return
-
-
-def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
-    """Return the tokens to reserve for the prompt of a chat body, and for its answer if limited.
-
-    Rather too many than too few: nobody but the provider can count.
-    """
-    asked = {name: request[name] for name in ("messages", "tools", "functions") if name in request}
-    bytes_of_text, images = _measure(asked)
-    prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
-    limit = _count(request, "max_completion_tokens") or _count(request, "max_tokens")
-    return prompt, None if limit is None else limit * (_count(request, "n") or 1)
-
-
-def _count(request: Mapping[str, Any], name: str) -> int | None:
-    """Return a number above 0, or None for anything else: the provider will say what is wrong."""
-    value = request.get(name)
-    return value if isinstance(value, int) and value > 0 else None
-
-
-def _measure(value: Any) -> tuple[int, int]:
-    """Return the bytes of text in `value`, and the number of files that are in it as data."""
-    files = 0
-
-    def without_files(part: Any) -> Any:
-        nonlocal files
-        if isinstance(part, dict):
-            return {name: without_files(inner) for name, inner in part.items()}
-        if isinstance(part, list):
-            return [without_files(inner) for inner in part]
-        if isinstance(part, str) and part.startswith("data:"):
-            files += 1
-            return ""
-        return part
-
-    return len(orjson.dumps(without_files(value))), files
 
 
 _opened: weakref.WeakValueDictionary[NewLedger, Ledger] = weakref.WeakValueDictionary()
@@ -284,9 +248,16 @@ class NewLedger:
                 _opened[self] = ledger
             return ledger
 
+    def check(self, model: str) -> None:
+        """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
+        Ledger(self.caps, prices=self.prices).check(model)
+
     def _accounts(self, journal: Journal | None) -> Accounts:
         if self.redis is None:
             return LocalAccounts(NOTHING if journal is None else journal.spent())
         from transforms.ledger_redis import RedisAccounts
 
-        return RedisAccounts(self.redis, self.name)
+        accounts = RedisAccounts(self.redis, self.name)
+        if journal is not None:
+            accounts.raise_to(journal.spent())  # runs without a budget have spent, too
+        return accounts

@@ -50,6 +50,16 @@ end
 redis.call('HINCRBY', KEYS[1], 'spent_tokens', ARGV[4])
 redis.call('HINCRBYFLOAT', KEYS[1], 'spent_usd', ARGV[5])
 """
+# ARGV: tokens, usd. A run that keeps the sums is ahead of its journal, never behind.
+_RAISE = """
+local function raise(name, least)
+  if tonumber(redis.call('HGET', KEYS[1], name) or '0') < tonumber(least) then
+    redis.call('HSET', KEYS[1], name, least)
+  end
+end
+raise('spent_tokens', ARGV[1])
+raise('spent_usd', ARGV[2])
+"""
 
 
 class RedisAccounts:
@@ -65,6 +75,7 @@ class RedisAccounts:
         self._keys = [f"{prefix}:budget", f"{prefix}:leases"]
         self._hold = self._redis.register_script(_HOLD)
         self._settle = self._redis.register_script(_SETTLE)
+        self._raise = self._redis.register_script(_RAISE)
         self._lease_seconds = lease_seconds
 
     def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
@@ -80,6 +91,11 @@ class RedisAccounts:
         args = [*self._lease(reservation), spent.tokens, _decimal(spent.usd)]
         with explained(self._server):
             self._settle(keys=self._keys, args=args)
+
+    def raise_to(self, spent: Spent) -> None:
+        """Let the sums be `spent` at least."""
+        with explained(self._server):
+            self._raise(keys=self._keys, args=[spent.tokens, _decimal(spent.usd)])
 
     def spent(self) -> Spent:
         """Return what was spent so far, by all workers and all runs."""

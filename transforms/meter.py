@@ -29,6 +29,7 @@ class Tally:
     dead_letters: int = 0
     completion_tokens: int = 0
     retries: int = 0
+    cost_usd: float = 0.0
     gates: WeakSet[Gate] = field(default_factory=WeakSet, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -51,8 +52,8 @@ class Meter:
         if isinstance(outcome, Delta):
             _counter("deltas").inc()
             return
-        if isinstance(outcome, Completion) and outcome.replayed:
-            _counter("replayed").inc()
+        if isinstance(outcome, Completion) and (outcome.replayed or outcome.shared):
+            _counter("replayed" if outcome.replayed else "shared").inc()
             with TALLY.lock:
                 TALLY.completions += 1
             return
@@ -82,6 +83,8 @@ class Meter:
             _counter(f"completions{suffix}").inc()
             _counter(f"prompt_tokens{suffix}").inc(row.prompt_tokens or 0)
             _counter(f"completion_tokens{suffix}").inc(row.completion_tokens or 0)
+        if row.cost_usd is not None:
+            _counter("cost_usd_micros").inc(round(row.cost_usd * 1e6))
         _counter("cached_tokens").inc(row.cached_tokens or 0)
         _counter("reasoning_tokens").inc(row.reasoning_tokens or 0)
         _counter(f"finish_reason:{row.finish_reason}").inc()
@@ -95,6 +98,7 @@ class Meter:
         with TALLY.lock:
             TALLY.completions += 1
             TALLY.completion_tokens += row.completion_tokens or 0
+            TALLY.cost_usd += row.cost_usd or 0.0
 
     def _dead_letter(self, letter: DeadLetter) -> None:
         for suffix in ("", f":{letter.error_type}"):

@@ -27,20 +27,22 @@ def key_of(
 
 def to_value(completion: Completion) -> bytes:
     """Return `completion` as the journal keeps it: without the row, which may change."""
-    return orjson.dumps(completion._replace(input=None, replayed=True)._asdict())
+    kept = completion._replace(input=None, place=None, replayed=True)
+    return orjson.dumps(kept._asdict())
 
 
 def from_value(value: bytes, prompt: Prompt) -> Completion | None:
     """Return the kept completion as the answer to `prompt`; None if it is of another time."""
     try:
-        return Completion(**{**orjson.loads(value), "id": prompt.id, "input": prompt.input})
+        row = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
+        return Completion(**{**orjson.loads(value), **row})
     except (TypeError, orjson.JSONDecodeError):
         return None
 
 
 def spent_on(completion: Completion) -> Spent:
     """Return what `completion` cost."""
-    return Spent(completion.total_tokens or 0)
+    return Spent(completion.total_tokens or 0, completion.cost_usd or 0.0)
 
 
 def as_deltas(completion: Completion) -> Iterator[Delta]:
@@ -62,5 +64,6 @@ def as_deltas(completion: Completion) -> Iterator[Delta]:
     }
     outcome = {"attempts": attempt, "ended_at": completion.ended_at, "timing": timing}
     closing = '{"object":"chat.completion.chunk","choices":[]}'
-    said = orjson.dumps({**outcome, "replayed": True}).decode()
+    free = {"replayed": completion.replayed, "shared": completion.shared}
+    said = orjson.dumps({**outcome, **free, "cost_usd": completion.cost_usd}).decode()
     yield Delta(completion.id, attempt, 1, "", None, closing, True, said, completion.input)

@@ -14,7 +14,7 @@ from ritellm.providers.settings import first_set, resolve_plain, url_variables
 from ritellm.providers.table import PROVIDERS
 from ritellm.types import Endpoint, Provider
 
-__all__ = ["OPTIONS", "PROVIDERS", "locate", "resolve", "route", "split_model"]
+__all__ = ["OPTIONS", "PROVIDERS", "address_in", "locate", "resolve", "route", "split_model"]
 
 # The arguments of `completion()` that are a provider's own.
 OPTIONS = frozenset(name for provider in PROVIDERS.values() for name in provider.options)
@@ -52,6 +52,14 @@ def resolve(
             provider=provider.name,
         )
     return endpoint
+
+
+def address_in(environ: Mapping[str, str], model: str) -> str | None:
+    """Return the address that `environ` names for `model`'s provider, or None for its own."""
+    try:
+        return first_set(environ, url_variables(split_model(model)[0]))
+    except InvalidRequestError:  # nobody's model has no address
+        return None
 
 
 def _is_address(url: str) -> bool:

@@ -21,7 +21,7 @@ def chunk(
     `head` is what stands beside the choices (id, model, usage), `choice` what stands beside the
     delta (finish_reason, logprobs).
     """
-    choices = [] if delta is None else [{"index": 0, "delta": delta, **choice}]
+    choices = [] if delta is None else [{"index": 0, "delta": {"content": None, **delta}, **choice}]
     return Chunk({**head, "object": "chat.completion.chunk", "choices": choices})
 
 

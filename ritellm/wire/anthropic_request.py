@@ -217,7 +217,7 @@ def _metadata(params: Mapping[str, Any], request: Request) -> dict[str, Any] | N
     given = params.get("metadata") or {}
     if given.keys() - {"user_id"}:
         _refuse(request, "metadata but user_id", "leave the other fields out")
-    user = user or given.get("user_id")
+    user = user or given.get("user_id") or request.metadata.get("user_id")
     return {"user_id": user} if user else None
 
 

@@ -14,6 +14,7 @@ from ritellm.wire.openai_responses import (
 
 __all__ = [
     "build_request",
+    "cancel_request",
     "decode_completion",
     "decode_error",
     "new_decoder",
@@ -30,3 +31,8 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
     """Return the GET that listens again to background response `id`, from behind event `after`."""
     return openai_responses.listen_again(build_request(request, endpoint), id, after)
+
+
+def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
+    """Return the POST that ends background response `id`."""
+    return openai_responses.cancelled(build_request(request, endpoint), id)

@@ -84,7 +84,9 @@ class OpenAIChatDecoder:
         if choices is not None:
             plain = not kind
             for choice in choices:
-                if not _is_plain_text(choice):
+                if _is_plain_text(choice):
+                    choice["delta"].setdefault("content", None)
+                else:
                     plain = False
                     _normalise(choice, "delta")
             if plain:
@@ -177,6 +179,7 @@ def _normalise(choice: dict[str, Any], part: str) -> None:
         raise APIResponseValidationError(f"not the index of a choice: {choice['index']!r}")
     if delta is None:
         delta = choice[part] = {}
+    delta.setdefault("content", None)  # everybody reads ["delta"]["content"], of every chunk
     if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
         # Groq, OpenRouter, and vLLM since January 2026.
         delta["reasoning_content"] = delta.pop("reasoning")

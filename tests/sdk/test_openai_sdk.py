@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ openai = pytest.importorskip("openai")
 
 from replay import USER, answered, body_of, completion_of, message_of, recorded, sse  # noqa: E402
 from test_responses import ANSWERS, events_of, streamed  # noqa: E402
+
+from ritellm.prepare import plan  # noqa: E402
 
 # The package speaks through httpx until version 2 and through httpx2 from version 3 on.
 httpx = pytest.importorskip("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
@@ -105,3 +108,22 @@ def test_an_answer_that_goes_back_has_the_shape_openai_describes(name):
     adapter = pydantic.TypeAdapter(ResponseInputItemParam)
     for item in body_of("openai_responses", [*USER, message])["input"]:
         adapter.validate_python(item)
+
+
+def test_a_pydantic_model_as_response_format_is_sent_as_openais_client_sends_it():
+    pydantic = pytest.importorskip("pydantic")
+    from openai.lib._parsing._completions import type_to_response_format_param
+
+    class Unit(Enum):
+        C = "c"
+        F = "f"
+
+    class Weather(pydantic.BaseModel):
+        degrees: float
+        unit: Unit = pydantic.Field(description="of the degrees")
+        near: list[dict[str, int]]
+        note: str | None = None
+
+    Weather.model_rebuild(_types_namespace={"Unit": Unit})
+    planned = plan("openai/m", USER, {"OPENAI_API_KEY": "k"}, response_format=Weather)
+    assert planned.request.params["response_format"] == type_to_response_format_param(Weather)

@@ -29,9 +29,8 @@ class Spent:
         return Spent(self.tokens - other.tokens, self.usd - other.usd)
 
     def __str__(self) -> str:
-        return (
-            f"${self.usd:.4f} ({self.tokens:,} tokens)" if self.usd else f"{self.tokens:,} tokens"
-        )
+        usd = f"${self.usd:.4f}" if self.usd >= 0.01 else f"${self.usd:.6f}"
+        return f"{usd} ({self.tokens:,} tokens)" if self.usd else f"{self.tokens:,} tokens"
 
 
 NOTHING = Spent()

@@ -73,12 +73,17 @@ def _sqlite(path: str, run: str) -> Journal:
 def _redis(url: str, output: str, required: bool) -> Journal:
     from transforms.journal.redis import IMPATIENT, PATIENT, RedisJournal
 
-    # The same command finds its answers again; another output is another job.
-    prefix = "ritellm:" + hashlib.blake2b(_place(output).encode(), digest_size=8).hexdigest()
-    journal = RedisJournal(url, prefix, tries=PATIENT if required else IMPATIENT)
+    journal = RedisJournal(
+        url, f"ritellm:{job_name(output)}", tries=PATIENT if required else IMPATIENT
+    )
     if required:
         journal.check()
     return journal
+
+
+def job_name(output: str) -> str:
+    """Return a name for the job: the same command finds its own, another output is another job."""
+    return hashlib.blake2b(_place(output).encode(), digest_size=8).hexdigest()
 
 
 def _folder(folder: str) -> Journal:
@@ -118,6 +123,11 @@ class NewJournal:
     def __post_init__(self) -> None:
         object.__setattr__(self, "spec", resolved(self.spec, self.output))
         object.__setattr__(self, "output", _place(self.output))
+
+    @property
+    def redis(self) -> str | None:
+        """The address of the server that keeps it, for all workers; None if it is no server's."""
+        return self.spec if self.spec.startswith(_REDIS) else None
 
     def __call__(self) -> Journal | None:
         """Return this process's journal, or None for `none`; raises JournalError."""

@@ -1,0 +1,230 @@
+"""Many workers before one provider, simulated: each has the pace that it has in a job.
+
+    python benchmarks/fleet.py                 # prints the table
+    python benchmarks/fleet.py --plot docs/fleet.svg
+
+Events instead of time: `ritellm.pacing.Pace`, as it is, gets a clock that jumps. What is simulated
+is the rest: a worker that never runs out of rows, and a provider with a bucket of one second's
+requests that refuses the request that finds it empty, with or without `Retry-After: 1`.
+
+The limit is a tenth of what the workers could ask without one; with `fixed` it is 50 requests a
+second for the whole fleet, whatever its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from ritellm.pacing import Limits, Pace
+
+IN_FLIGHT = 64
+ANSWER_SECONDS = 2.0  # the mean; each is between a half and one and a half of it
+ROUND_TRIP = 0.05
+FIXED_LIMIT = 50.0
+SIZES = (1, 10, 100, 1000)
+CASES = {
+    "Retry-After: 1": {"retry_after": 1.0},
+    "nothing said": {"retry_after": None},
+    "fixed, Retry-After: 1": {"retry_after": 1.0, "fixed": True},
+    "fixed, nothing said": {"retry_after": None, "fixed": True},
+}
+
+
+class Clock:
+    """Calls what is due, in order of time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call `call` so many seconds from now."""
+        heapq.heappush(self._due, (self.now + seconds, next(self._numbers), call))
+
+    def run(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        end = self.now + seconds
+        while self._due and self._due[0][0] <= end:
+            self.now, _, call = heapq.heappop(self._due)
+            call()
+        self.now = end
+
+
+class Provider:
+    """Takes `limit` requests a second, and as many at once; counts by whole seconds."""
+
+    def __init__(self, clock: Clock, limit: float) -> None:
+        self.limit = limit
+        self.taken: Counter[int] = Counter()
+        self.refused: Counter[int] = Counter()
+        self._clock = clock
+        self._full = max(1.0, limit)
+        self._level, self._since = self._full, 0.0
+
+    def takes(self) -> bool:
+        """Return whether it takes the request that has come."""
+        now = self._clock.now
+        self._level = min(self._full, self._level + (now - self._since) * self.limit)
+        self._since = now
+        accepted = self._level >= 1
+        self._level -= accepted
+        (self.taken if accepted else self.refused)[int(now)] += 1
+        return accepted
+
+
+class Worker:
+    """One process: what `ritellm.gate` does with a pace, on this clock."""
+
+    def __init__(
+        self, clock: Clock, provider: Provider, dice: random.Random, retry_after: float | None
+    ) -> None:
+        self.answered = 0
+        self._clock, self._provider, self._dice = clock, provider, dice
+        self._retry_after = retry_after
+        self._pace = Pace(Limits(IN_FLIGHT), clock.now)
+        self._timer = 0  # the newest; older ones are void
+        # A fleet does not start in one instant.
+        clock.after(dice.random() * 5, self._admit)
+
+    def _admit(self) -> None:
+        self._timer += 1
+        while (wait := self._pace.wait(self._clock.now)) == 0:
+            self._pace.start(self._clock.now)
+            self._send(self._clock.now)
+        if wait is not None:
+            number = self._timer
+            self._clock.after(wait, lambda: self._admit() if number == self._timer else None)
+
+    def _send(self, started: float) -> None:
+        self._clock.after(ROUND_TRIP / 2, lambda: self._arrive(started))
+
+    def _arrive(self, started: float) -> None:
+        then = self._accepted if self._provider.takes() else self._refused
+        self._clock.after(ROUND_TRIP / 2, lambda: then(started))
+
+    def _accepted(self, started: float) -> None:
+        self._pace.accepted(started, self._clock.now, {})
+        self._clock.after(ANSWER_SECONDS * (0.5 + self._dice.random()), self._answered)
+        self._admit()
+
+    def _answered(self) -> None:
+        self.answered += 1
+        self._pace.end(self._clock.now)
+        self._admit()
+
+    def _refused(self, started: float) -> None:
+        self._pace.refused(started, self._clock.now, self._retry_after)
+        self._pace.end(self._clock.now)
+        self._admit()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a simulated time: shares by second, and of the time after `settled`."""
+
+    utilisation: list[float]  # of the limit
+    refused: list[float]  # of the requests
+    fairness: float  # Jain's index over the workers' answers: 1 is all alike
+
+    def mean(self, series: str, settled: int) -> float:
+        """Return the mean of a series from the second `settled` on."""
+        values = getattr(self, series)[settled:]
+        return sum(values) / len(values)
+
+
+def simulate(
+    workers: int, seconds: int, *, retry_after: float | None, fixed: bool = False, seed: int = 1
+) -> Outcome:
+    """Return what becomes of `workers` before one provider in so many seconds."""
+    clock, dice = Clock(), random.Random(seed)
+    limit = FIXED_LIMIT if fixed else workers * IN_FLIGHT / ANSWER_SECONDS / 10
+    provider = Provider(clock, limit)
+    fleet = [Worker(clock, provider, dice, retry_after) for _ in range(workers)]
+    clock.run(seconds)
+    answers = [worker.answered for worker in fleet]
+    squares = sum(count * count for count in answers)
+    asked = [max(1, provider.taken[s] + provider.refused[s]) for s in range(seconds)]
+    return Outcome(
+        [provider.taken[s] / limit for s in range(seconds)],
+        [provider.refused[s] / asked[s] for s in range(seconds)],
+        sum(answers) ** 2 / (workers * squares) if squares else 0.0,
+    )
+
+
+def measure(sizes: tuple[int, ...] = SIZES, seconds: int = 180) -> dict[str, dict[int, Outcome]]:
+    """Return the outcomes by case and size of the fleet."""
+    return {
+        case: {workers: simulate(workers, seconds, **options) for workers in sizes}
+        for case, options in CASES.items()
+    }
+
+
+def table(found: dict[str, dict[int, Outcome]]) -> str:
+    """Return the second half of each simulated time as a Markdown table."""
+    lines = ["| limit | workers | used | refused | fairness |", "|---|---|---|---|---|"]
+    for case, outcomes in found.items():
+        for workers, outcome in outcomes.items():
+            half = len(outcome.utilisation) // 2
+            used, refused = (outcome.mean(name, half) for name in ("utilisation", "refused"))
+            lines.append(
+                f"| {case} | {workers:,} | {used:.0%} | {refused:.0%} | {outcome.fairness:.2f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def plot(found: dict[str, dict[int, Outcome]], path: str) -> None:
+    """Draw the share of the limit that is used, and of requests refused, over the time."""
+    import matplotlib
+
+    matplotlib.use("svg" if path.endswith(".svg") else "agg")
+    matplotlib.rcParams["svg.hashsalt"] = "fleet"  # the same picture is the same file
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        2, len(found), figsize=(3.4 * len(found), 5), sharex=True, sharey=True, squeeze=False
+    )
+    for column, (case, outcomes) in enumerate(found.items()):
+        axes[0][column].set_title(case, fontsize=10)
+        for row, name in enumerate(("utilisation", "refused")):
+            _draw(axes[row][column], {n: getattr(o, name) for n, o in outcomes.items()})
+        axes[1][column].set_xlabel("seconds")
+    axes[0][0].set_ylabel("share of the limit used")
+    axes[1][0].set_ylabel("share of requests refused")
+    axes[0][-1].legend(title="workers", fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+
+
+def _draw(axis: Any, series: dict[int, list[float]], window: int = 5) -> None:
+    for workers, values in series.items():
+        smooth = [
+            sum(values[max(0, s - window) : s + 1]) / len(values[max(0, s - window) : s + 1])
+            for s in range(len(values))
+        ]
+        axis.plot(smooth, label=f"{workers:,}", linewidth=1)
+    axis.set_ylim(0, 1.1)
+    axis.grid(alpha=0.3)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=180)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--plot", metavar="FILE", help="an .svg or a .png; needs matplotlib")
+    ours = parser.parse_args()
+    outcomes = measure(tuple(ours.sizes), ours.seconds)
+    print(table(outcomes))
+    if ours.plot:
+        plot(outcomes, ours.plot)

@@ -1,0 +1,179 @@
+"""How the bytes behind one response are read: as events, as one JSON document, or as a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from ritellm.chunks import completion_to_chunk
+from ritellm.errors import APIResponseValidationError, StreamTruncatedError
+from ritellm.types import Chunk
+from ritellm.wire.base import Decoder, Wire
+from ritellm.wire.sse import SSE
+
+_HTML = frozenset({"application/xhtml+xml", "text/html"})
+_STREAMED = frozenset(
+    {"application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream"}
+)
+_JSON = frozenset({"application/json", "text/json"})
+_OPENS_JSON = (b"{", b"[")
+_OPENS_SSE = (b":", b"d", b"e", b"i", b"r")  # a comment, data, event, id, retry: none begins JSON
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # blanks, and a byte order mark, whole or in pieces
+# An error page longer than this tells nobody more.
+_ERROR_BYTES = 64 * 1024
+
+
+class Body(Protocol):
+    """How the bytes behind one kind of response are read."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None: ...
+
+    def end(self, into: list[Chunk]) -> None: ...
+
+
+def body_of(
+    wire: Wire,
+    status: int,
+    headers: Mapping[str, str],
+    streamed: bool,
+    decoder: Decoder | None,
+    new_decoder: Callable[[], Decoder],
+) -> Body:
+    """Return how to read the body behind `status` and `headers` (lower-case names).
+
+    `streamed` says what was asked for. With a `decoder` a stream goes on; if one begins it is made.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not 200 <= status < 300:
+        return _ErrorBody(wire, status, headers)
+    if kind in _HTML:
+        return _ErrorBody(wire, None, headers)
+    if kind in _STREAMED or decoder is not None:
+        return _StreamBody(wire, decoder or new_decoder())
+
+    def begun(first: bytes) -> Body:
+        whole = _is_whole(first, kind, streamed and not isinstance(wire.new_framing(), SSE))
+        return _WholeBody(wire) if whole else _StreamBody(wire, new_decoder())
+
+    return _UnnamedBody(begun)
+
+
+def _is_whole(first: bytes, kind: str, lines: bool) -> bool:
+    """Return whether a body is one JSON document, by its first byte and then by its label.
+
+    Servers and proxies send JSON as text/plain, and streams as JSON. Where JSON `lines` are what
+    was asked for, both begin alike.
+    """
+    if first in _OPENS_JSON and not lines:
+        return True
+    return kind in _JSON and first not in _OPENS_SSE
+
+
+class _StreamBody:
+    """Events, one after the other."""
+
+    def __init__(self, wire: Wire, decoder: Decoder) -> None:
+        self._framing = wire.new_framing()
+        self._decoder = decoder
+
+    @property
+    def done(self) -> bool:
+        return self._decoder.done
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        decoder = self._decoder
+        for event in self._framing.feed(data):
+            if decoder.done:
+                return  # what follows the terminator is not part of the answer
+            decoder.decode(event, into)
+
+    def end(self, into: list[Chunk]) -> None:
+        for event in self._framing.eof():
+            if self.done:
+                return
+            try:
+                self._decoder.decode(event, into)
+            except APIResponseValidationError:
+                return  # half an event: the cut is what matters, not what it left of the JSON
+
+
+class _UnnamedBody:
+    """A body that its label may not tell the kind of; `choose` does, by the first byte."""
+
+    def __init__(self, choose: Callable[[bytes], Body]) -> None:
+        self._choose = choose
+        self._body: Body | None = None
+        self._blank = b""
+
+    @property
+    def done(self) -> bool:
+        return self._body is not None and self._body.done
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        if self._body is None:
+            data = self._blank + data
+            begun = data.lstrip(_BLANK)
+            if not begun:
+                self._blank = data
+                return
+            self._body = self._choose(begun[:1])
+        self._body.feed(data, into)
+
+    def end(self, into: list[Chunk]) -> None:
+        if self._body is None:
+            self._body = self._choose(b"")
+        self._body.end(into)
+
+
+class _WholeBody:
+    """A JSON object: the whole answer, or an error under a 200."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._pieces: list[bytes] = []
+        self.done = False
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        self._pieces.append(data)
+
+    def end(self, into: list[Chunk]) -> None:
+        completion = self._wire.decode_completion(_parse(b"".join(self._pieces)))
+        into.append(completion_to_chunk(completion))
+        self.done = True
+
+
+class _ErrorBody:
+    """The text of a refusal; without a status it is a page where an answer should be."""
+
+    def __init__(self, wire: Wire, status: int | None, headers: Mapping[str, str]) -> None:
+        self._wire = wire
+        self._status = status
+        self._headers = headers
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.done = False
+
+    def feed(self, data: bytes, into: list[Chunk]) -> None:
+        if self._size < _ERROR_BYTES:
+            self._pieces.append(data)
+            self._size += len(data)
+
+    def end(self, into: list[Chunk]) -> None:
+        body = b"".join(self._pieces)
+        if self._status is None:
+            raise APIResponseValidationError(f"an HTML page instead of an answer: {body[:200]!r}")
+        raise self._wire.decode_error(self._status, body, self._headers)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if not body.strip():
+            raise StreamTruncatedError("the answer is empty") from None
+        raise StreamTruncatedError(f"the answer is half a JSON document ({error})") from None

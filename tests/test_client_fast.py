@@ -1,0 +1,363 @@
+"""The extra `fast`, where HTTP is at its oddest: what a raw server says, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import ssl
+import subprocess
+
+import httpx
+import pytest
+from fake_server import chat_events
+
+from ritellm import APIConnectionError, AsyncClient, RetryPolicy, Timeouts
+
+pytest.importorskip("httptools", reason="needs the extra fast")
+pytest.importorskip("aiohappyeyeballs", reason="needs the extra fast")
+
+from ritellm import client_fast, client_http11
+from ritellm.client_http11 import request_bytes, target_of
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+ONCE = RetryPolicy(num_retries=0)
+BODY = b"".join(chat_events("one two"))
+SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+LENGTH = b"content-length: %d\r\n\r\n" % len(BODY)
+WHOLE = SSE + LENGTH + BODY
+
+
+class RawServer:
+    """Answers each request on a connection with the next bytes; None closes it."""
+
+    def __init__(self, *answers, tls=None, afterwards=b""):
+        self.answers = list(answers)
+        self.heads, self.connections, self.sent = [], 0, 0
+        self._tls, self._afterwards = tls, afterwards
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.base_url = f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        try:
+            while self.answers:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head)
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+                answer = self.answers.pop(0)
+                if answer is None:
+                    break
+                for piece in answer if isinstance(answer, list) else [answer]:
+                    writer.write(piece)
+                    await writer.drain()
+                    self.sent += len(piece)
+                    await asyncio.sleep(0)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def asked(server, *, times=1, **arguments):
+    """Return what so many questions are answered by one client, errors included."""
+
+    async def ask():
+        found = []
+        async with server, AsyncClient(base_url=server.base_url, api_key="k", retry=ONCE) as client:
+            for _ in range(times):
+                try:
+                    opened = await client.completion("openai/m", MESSAGES, stream=True, **arguments)
+                    found.append((await opened.read()).choices[0].message.content)
+                except APIConnectionError as error:
+                    found.append(error)
+        return found
+
+    return asyncio.run(ask())
+
+
+def test_a_byte_at_a_time_is_as_good_as_all_at_once():
+    server = RawServer([bytes([byte]) for byte in WHOLE])
+    assert asked(server) == ["one two"]
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue\r\n", b"103 Early Hints\r\nlink: </x>\r\n"])
+def test_interim_responses_are_passed_over(interim):
+    server = RawServer(b"HTTP/1.1 " + interim + b"\r\n" + WHOLE, WHOLE)
+    assert asked(server, times=2) == ["one two"] * 2
+    assert server.connections == 1
+
+
+def test_a_body_without_a_length_ends_with_its_connection():
+    server = RawServer(SSE + b"\r\n" + BODY, None)
+    server.answers = [SSE + b"connection: close\r\n\r\n" + BODY]
+    assert asked(server) == ["one two"]
+
+
+def test_chunks_of_http_with_extensions_and_trailers_are_read():
+    chunked = b"%x;name=value\r\n%b\r\n0\r\nx-trailer: 1\r\n\r\n" % (len(BODY), BODY)
+    server = RawServer(SSE + b"transfer-encoding: chunked\r\n\r\n" + chunked, WHOLE)
+    assert asked(server, times=2) == ["one two"] * 2
+    assert server.connections == 1
+
+
+def test_a_server_that_closes_is_not_asked_over_the_same_connection():
+    server = RawServer(WHOLE.replace(b"200 OK\r\n", b"200 OK\r\nconnection: close\r\n"), WHOLE)
+    assert asked(server, times=2) == ["one two"] * 2
+    assert server.connections == 2
+
+
+def test_bytes_behind_an_answer_are_nobodys_answer():
+    server = RawServer(WHOLE + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstale", WHOLE)
+    assert asked(server, times=2)[1] == "one two"
+
+
+BROKEN = {
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n", "not HTTP"),
+    "nothing": (None, "the server closed it"),
+    "half of the headers": ([SSE, b""], "closed"),
+    "an upgrade": (
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "words"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_answer_is_an_error_that_may_be_tried_again(answer, words):
+    (error,) = asked(RawServer(answer))
+    assert isinstance(error, APIConnectionError)
+    assert error.retryable
+    assert words in str(error)
+
+
+def test_a_length_that_is_not_kept_is_an_error_with_what_came():
+    server = RawServer(
+        SSE + b"content-length: %d\r\n\r\n" % (len(BODY) + 9) + chat_events("one")[0]
+    )
+    (error,) = asked(server)
+    assert "half-way" in str(error)
+
+
+def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
+    monkeypatch.setattr(client_http11, "_HIGH_WATER", 4096)
+    filler = b": " + b"x" * 65536 + b"\n\n"
+    size = 400 * len(filler) + len(BODY)
+
+    async def ask():
+        head = SSE + b"content-length: %d\r\n\r\n" % size
+        server = RawServer([head, chat_events("one two")[0], *[filler] * 400])
+        async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
+            opened = await client.completion("openai/m", MESSAGES, stream=True)
+            await opened.__anext__()
+            for _ in range(2000):
+                await asyncio.sleep(0)
+            sent = server.sent
+            await opened.aclose()
+            return sent
+
+    assert asyncio.run(ask()) < 0.8 * size  # the rest is what the kernel keeps
+
+
+def test_what_came_before_a_break_is_delivered_before_it():
+    first = chat_events("one two")[:2]
+    server = RawServer(SSE + b"content-length: 9999\r\n\r\n" + b"".join(first))
+
+    async def ask():
+        texts = []
+        async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
+            opened = await client.completion("openai/m", MESSAGES, stream=True)
+            while True:
+                try:
+                    texts.append((await opened.__anext__()).choices[0].delta.content)
+                except APIConnectionError:
+                    return texts
+
+    assert "".join(filter(None, asyncio.run(ask()))) == "one "
+
+
+def test_one_client_serves_several_loops():
+    server = RawServer(*[WHOLE] * 4)
+    client = AsyncClient(api_key="k", retry=ONCE)
+
+    async def ask():
+        async with server:
+            for _ in range(2):
+                opened = await client.completion(
+                    "openai/m", MESSAGES, stream=True, base_url=server.base_url
+                )
+                assert (await opened.read()).choices[0].message.content == "one two"
+            await client.close()
+
+    asyncio.run(ask())
+    asyncio.run(ask())
+    assert server.connections == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_a_fork_opens_connections_of_its_own():
+    client = AsyncClient(api_key="k", retry=ONCE)
+
+    async def ask(server):
+        opened = await client.completion(
+            "openai/m", MESSAGES, stream=True, base_url=server.base_url
+        )
+        return (await opened.read()).choices[0].message.content
+
+    async def parent():
+        async with RawServer(*[WHOLE] * 3) as server:
+            await ask(server)
+            child = os.fork()
+            if child == 0:
+                try:
+                    said = asyncio.new_event_loop().run_until_complete(ask(server))
+                    os._exit(0 if said == "one two" else 1)
+                finally:
+                    os._exit(2)
+            while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+                await asyncio.sleep(0.001)
+            assert await ask(server) == "one two"
+            await client.close()
+            return ended[1], server.connections
+
+    assert asyncio.run(parent()) == (0, 2)
+
+
+def test_idle_connections_are_closed_after_a_while(monkeypatch):
+    monkeypatch.setattr(client_fast, "_KEEPALIVE_SECONDS", 0.0)
+
+    async def ask():
+        async with RawServer(WHOLE, WHOLE) as server:
+            async with AsyncClient(base_url=server.base_url, api_key="k") as client:
+                for _ in range(2):
+                    await (await client.completion("openai/m", MESSAGES, stream=True)).read()
+                    await asyncio.sleep(0.01)
+            return server.connections
+
+    assert asyncio.run(ask()) == 2
+
+
+def test_many_that_begin_at_once_ask_for_the_address_once(monkeypatch):
+    lookups = []
+
+    async def ask():
+        loop = asyncio.get_running_loop()
+        plain = loop.getaddrinfo
+
+        async def getaddrinfo(host, port, **options):
+            lookups.append(host)
+            return await plain("127.0.0.1", port, **options)
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        async with RawServer(*[WHOLE] * 20) as server:
+            url = f"http://model.test:{server.port}/v1"
+            async with AsyncClient(base_url=url, api_key="k") as client:
+                asking = [client.completion("openai/m", MESSAGES) for _ in range(5)]
+                await asyncio.gather(*asking)
+
+    asyncio.run(ask())
+    assert lookups == ["model.test"]
+
+
+def test_a_host_that_does_not_exist_is_a_connection_error():
+    async def ask():
+        async with AsyncClient(base_url="http://nobody.invalid", api_key="k", retry=ONCE) as client:
+            await client.completion("openai/m", MESSAGES)
+
+    with pytest.raises(APIConnectionError, match=r"cannot connect to http://nobody\.invalid"):
+        asyncio.run(ask())
+
+
+def test_connecting_takes_no_longer_than_its_timeout(monkeypatch):
+    async def never(*_args, **_options):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(client_fast.aiohappyeyeballs, "start_connection", never)
+
+    async def ask():
+        limits = Timeouts(connect=0.01)
+        async with AsyncClient(base_url="http://127.0.0.1:1", api_key="k", retry=ONCE) as client:
+            await client.completion("openai/m", MESSAGES, timeout=limits)
+
+    with pytest.raises(Exception, match=r"connect timeout of 0\.01 s"):
+        asyncio.run(ask())
+
+
+def test_a_proxy_is_left_to_httpx(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert "Httpx" in type(AsyncClient()._http).__name__
+
+
+# What is sent
+
+
+def head_of(url, **headers):
+    return request_bytes("POST", target_of(url), headers, b"{}").split(b"\r\n")
+
+
+def test_the_request_says_where_it_goes():
+    lines = head_of("http://user:p%40ss@host.test:8080/v1/a%20b?c=d", accept="*/*")
+    assert lines[0] == b"POST /v1/a%20b?c=d HTTP/1.1"
+    assert b"host: host.test:8080" in lines
+    assert b"authorization: Basic dXNlcjpwQHNz" in lines
+    assert lines[-3:] == [b"content-length: 2", b"", b"{}"]
+
+
+def test_the_callers_own_host_and_authorization_count():
+    lines = head_of("http://user:pw@host.test/v1", host="other", Authorization="Bearer x")
+    assert [line for line in lines if line.lower().startswith((b"host", b"auth"))] == [
+        b"host: other",
+        b"Authorization: Bearer x",
+    ]
+
+
+@pytest.mark.parametrize("value", ["a\r\nx: y", "a\nb", "a\rb"])
+def test_a_header_cannot_smuggle_another(value):
+    with pytest.raises(httpx.LocalProtocolError):
+        head_of("http://host", x=value)
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "http://", "//host"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises((httpx.UnsupportedProtocol, httpx.InvalidURL)):
+        target_of(url)
+
+
+def test_a_name_beyond_ascii_is_sent_as_the_network_knows_it():
+    assert b"host: xn--bcher-kva.test" in head_of("https://bücher.test/v1")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@pytest.mark.parametrize("trusted", [True, False])
+def test_tls_is_spoken_and_the_certificate_is_checked(trusted, tmp_path, monkeypatch):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", key, "-out", cert, "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    client_fast._trust.cache_clear()
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    found = asked(RawServer(WHOLE, WHOLE, tls=context), times=2)
+    client_fast._trust.cache_clear()
+    if trusted:
+        assert found == ["one two"] * 2
+    else:
+        assert "certificate verify failed" in str(found[0])

@@ -1,0 +1,32 @@
+"""Many workers before one limit: what `ritellm.pacing` makes of it, by benchmarks/fleet.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from fleet import simulate
+
+
+@pytest.mark.parametrize("retry_after", [1.0, None], ids=["Retry-After", "nothing said"])
+@pytest.mark.parametrize("workers", [1, 10, 60])
+def test_a_fleet_settles_at_its_limit_and_few_requests_are_refused(workers, retry_after):
+    outcome = simulate(workers, 60, retry_after=retry_after)
+    assert outcome.mean("utilisation", 30) > 0.7
+    assert outcome.mean("refused", 30) < 0.2
+    assert outcome.fairness > 0.9
+
+
+def test_a_fleet_that_is_much_too_large_still_uses_the_limit():
+    outcome = simulate(200, 60, retry_after=1.0, fixed=True)
+    assert outcome.mean("utilisation", 30) > 0.95
+    assert outcome.mean("refused", 30) > 0.5
+
+
+def test_a_fleet_below_the_limit_is_not_refused_once_it_has_settled():
+    outcome = simulate(1, 60, retry_after=None, fixed=True)
+    assert outcome.mean("refused", 30) == 0

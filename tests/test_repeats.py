@@ -1,0 +1,164 @@
+"""Chunks that repeat the one before around another text: the same as parsed, without parsing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ritellm.chunks import ChunkSum
+from ritellm.errors import RitellmError
+from ritellm.types import Chunk
+from ritellm.wire import openai_chat
+from ritellm.wire.openai_chat import OpenAIChatDecoder
+from ritellm.wire.repeats import Repeats
+
+HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+
+def event(text, name="content", head=HEAD, compact=True, padding=None, **choice):
+    choices = [
+        {"index": 0, "delta": {name: text}, "logprobs": None, "finish_reason": None, **choice}
+    ]
+    tail = {} if padding is None else {"usage": None, "obfuscation": padding}
+    separators = (",", ":") if compact else (", ", ": ")
+    data = json.dumps({**head, "choices": choices, **tail}, separators=separators)
+    return data.encode()
+
+
+def decoded(events, monkeypatch=None):
+    """Return the chunks of `events`, and how many of them were parsed."""
+    parsed = []
+
+    def parse(data):
+        parsed.append(data)
+        return plain_parse(data)
+
+    plain_parse = openai_chat.parse_json
+    decoder, chunks = OpenAIChatDecoder(), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_chat, "parse_json", parse)
+        for data in events:
+            try:
+                decoder.decode(("", data), chunks)
+            except RitellmError as error:
+                chunks.append(Chunk(error=str(error)))
+    return chunks, len(parsed)
+
+
+def parsed_all(events):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Repeats, "chunk", lambda self, data: None)
+        chunks, parsed = decoded(events)
+    assert parsed == len(events)
+    return chunks
+
+
+def summed(chunks):
+    total = ChunkSum()
+    for chunk in chunks:
+        total.add(chunk)
+    return total.completion()
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("name", ["content", "reasoning_content"])
+def test_only_the_first_of_a_kind_is_parsed(name, compact, padded):
+    words = ["one", " two", "", " drei €", " \U0001f600", "\u00a0"]
+    events = [
+        event(word, name, compact=compact, padding="aZ09"[: 1 + n % 4] if padded else None)
+        for n, word in enumerate(words)
+    ]
+    chunks, parsed = decoded(events)
+    assert chunks == parsed_all(events)
+    assert parsed <= 1 + padded  # the first one; a blank in JSON's middle is no padding of OpenAI's
+
+
+@pytest.mark.parametrize(
+    "text", ['"', "\\", "\n", '",', '"}', "\u2028", "\x7f", "a\\", "\ud83d\ude00"]
+)
+@pytest.mark.parametrize("padding", [None, "x1"])
+def test_what_is_escaped_comes_out_unescaped(text, padding):
+    events = [event(each, padding=padding) for each in ("one", text, "two", text + text)]
+    assert decoded(events)[0] == parsed_all(events)
+
+
+BAD = {
+    "half an escape": b"a\\",
+    "an escape that is none": b"\\x",
+    "a quote": b'a"b',
+    "a control character": b"a\x01b",
+    "a string and more": b'a","b":"c',
+    "no UTF-8": b"a\xff",
+}
+
+
+@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
+def test_what_is_no_json_is_what_it_was_before(raw):
+    events = [event("one"), event("two").replace(b"two", raw), event("three")]
+    assert decoded(events)[0] == parsed_all(events)
+
+
+OTHERS = {
+    "another model": event("x", head={**HEAD, "model": "n"}),
+    "a finish": event("x", finish_reason="stop"),
+    "logprobs": event("x", logprobs={"content": []}),
+    "another choice": event("x", index=1),
+    "two texts": event("x", delta={"content": "x", "reasoning_content": "y"}),
+    "nothing": b"{}",
+    "an error": b'{"error":{"message":"no"}}',
+    "another key": event("x", name="refusal"),
+    "a longer end": event("x") + b" ",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_an_event_of_another_kind_is_parsed(other):
+    events = [event("one"), event("two"), other, event("three"), event("four")]
+    chunks, parsed = decoded(events)
+    assert chunks == parsed_all(events)
+    assert parsed >= 2
+
+
+def test_choices_that_take_turns_are_all_told_apart():
+    events = [event(f"word {n}", index=n % 3) for n in range(60)]
+    assert decoded(events)[0] == parsed_all(events)
+
+
+def test_a_stream_of_many_kinds_is_not_learnt_for_ever(monkeypatch):
+    learnt = []
+    monkeypatch.setattr(
+        "ritellm.wire.repeats._behind_key", lambda data, key: learnt.append(data) or 0
+    )
+    decoded([event("x", head={**HEAD, "created": n}) for n in range(50)])
+    assert len(learnt) < 20
+
+
+def test_chunks_share_nothing_that_a_caller_could_change():
+    first, second = decoded([event("one"), event("two"), event("three")])[0][1:]
+    first["choices"][0]["delta"]["content"] = first["choices"][0]["index"] = "changed"
+    first["model"] = "changed"
+    assert second == parsed_all([event("three")])[0]
+
+
+EVENTS = st.builds(
+    event,
+    st.text(max_size=8) | st.sampled_from(['"', "\\", '","']),
+    name=st.sampled_from(["content"] * 5 + ["reasoning_content", "refusal"]),
+    head=st.sampled_from([HEAD] * 5 + [{**HEAD, "created": 2}]),
+    compact=st.sampled_from([True] * 5 + [False]),
+    padding=st.sampled_from([None] * 3 + ["ab", "c9"]),
+    finish_reason=st.sampled_from([None] * 9 + ["stop"]),
+)
+
+
+@given(st.lists(EVENTS, max_size=12))
+def test_any_stream_is_read_and_summed_as_if_it_were_parsed(events):
+    chunks, _ = decoded(events)
+    expected = parsed_all(events)
+    assert chunks == expected
+    assert list(map(list, chunks)) == list(map(list, expected))  # the order of the fields too
+    assert summed(chunks) == summed(expected)

@@ -1,0 +1,75 @@
+"""Rows of tables as lines of JSON, completions as rows of tables; no BigQuery needed."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from pipelines import bigquery, rows
+from pipelines.batch_complete import main
+from transforms.elements import Completion, DeadLetter, Prompt
+
+TABLE = bigquery.parse("bigquery:p:d.t")
+
+
+def test_a_row_is_asked_as_a_line_of_json_would_be():
+    row = {"id": 7, "prompt": "x", "max_tokens": 9, "seen": datetime.date(2026, 1, 2), "none": None}
+    prompt = rows.parse(bigquery.to_line(row, TABLE))
+    assert isinstance(prompt, Prompt)
+    assert prompt.id == "7"
+    assert orjson.loads(prompt.request)["max_tokens"] == 9
+    assert orjson.loads(prompt.input) == {
+        "id": 7,
+        "max_tokens": 9,
+        "prompt": "x",
+        "seen": "2026-01-02",
+    }
+
+
+def test_json_in_a_string_is_json_where_an_object_is_wanted():
+    messages = [{"role": "user", "content": "x"}]
+    row = {"messages": orjson.dumps(messages).decode(), "prompt": "[not this]", "stop": "["}
+    prompt = rows.parse(bigquery.to_line(row, TABLE))
+    assert orjson.loads(prompt.request) == {"messages": messages, "stop": "["}
+
+
+def test_the_same_row_has_the_same_name_whatever_the_order_of_its_columns():
+    one = bigquery.to_line({"prompt": "x", "price": Decimal("1.5")}, TABLE)
+    other = bigquery.to_line({"price": Decimal("1.5"), "prompt": "x"}, TABLE)
+    assert one == other
+    assert one.id.startswith("t:")
+    assert one.id != bigquery.to_line({"prompt": "y"}, TABLE).id
+
+
+def test_a_row_that_cannot_be_asked_says_where_it_is():
+    letter = rows.parse(bigquery.to_line({"id": "a", "text": "x"}, TABLE))
+    assert isinstance(letter, DeadLetter)
+    assert letter.message.startswith("bigquery:p:d.t, row t:")
+    assert letter.message.endswith("it has id, text")
+
+
+def test_a_completion_has_a_column_for_everything():
+    values = {"id": "a", "text": "x", "completion": "{}", "attempts": 1, "ended_at": 0.0}
+    completion = Completion(**{**dict.fromkeys(Completion._fields), **values})
+    row = bigquery.to_row(completion)
+    assert row.keys() == bigquery.schema().keys()
+    assert row["ended_at"] == "1970-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("text", ["t", "d.t", "bigquery:t", "p:d.t.", "p:d/t", ""])
+def test_what_names_no_table_is_refused(text):
+    with pytest.raises(ValueError, match="is no PROJECT"):
+        bigquery.parse(text)
+
+
+def test_without_googles_client_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)
+    argv = ["--input=bigquery:p:d.t", "--output=o", "--model=openai/m", "--base_url=http://x"]
+    with pytest.raises(SystemExit) as exited:
+        main([*argv, "--temp_location=gs://b/tmp"])
+    assert exited.value.code == 2
+    assert r"BigQuery needs Google's client: pip install" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""What a running job is matched with when it is updated: names of transforms, and coders.
+
+Whoever changes what stands here changes jobs that run: say so in the changelog. A job of an older
+version cannot be updated to it without `--transform_name_mapping`, or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import apache_beam as beam
+import pytest
+from apache_beam import coders
+from apache_beam.portability.api import schema_pb2
+
+from pipelines.batch_complete import build, parser
+from transforms.elements import Completion, DeadLetter, Delta, Prompt
+
+NAMES = """
+CompletePrompts CompletePrompts/Ask
+ReadPrompts ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
+ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/ReadLines ReadPrompts/SortOut
+WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
+WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
+WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
+WriteFailedRows WriteFailedRows/ToJson WriteFailedRows/Write
+WriteReport WriteReport/Once WriteReport/SumCompletions WriteReport/SumFailedCalls
+WriteReport/SumFailedRows WriteReport/Write
+""".split()
+# Columns in their order; a `?` may be null. New ones go to the end.
+COLUMNS = {
+    Prompt: "id:STRING request:STRING input:STRING?",
+    Delta: "id:STRING attempt:INT64 seq:INT64 text:STRING finish_reason:STRING? chunk:STRING"
+    " final:BOOLEAN outcome:STRING? input:STRING?",
+    Completion: "id:STRING text:STRING finish_reason:STRING? model:STRING? prompt_tokens:INT64?"
+    " completion_tokens:INT64? total_tokens:INT64? cached_tokens:INT64? reasoning_tokens:INT64?"
+    " ttft:DOUBLE? inter_chunk_p50:DOUBLE? inter_chunk_p95:DOUBLE? seconds:DOUBLE?"
+    " ended_at:DOUBLE? attempts:INT64 completion:STRING input:STRING? replayed:BOOLEAN",
+    DeadLetter: "id:STRING request:STRING error_type:STRING message:STRING status_code:INT64?"
+    " retryable:BOOLEAN attempts:INT64 partial_text:STRING input:STRING?",
+}
+
+
+@pytest.fixture(scope="module")
+def proto():
+    """The job as a runner gets it."""
+    p = beam.Pipeline(runner="FnApiRunner")
+    argv = ["--input=gs://b/x.jsonl", "--output=/o", "--model=openai/m", "--emit_deltas"]
+    ours = parser().parse_args(argv)
+    ours.max_in_flight = 4
+    build(p, ours, spread=True)
+    return p.to_runner_api()
+
+
+def test_transforms_keep_their_names(proto):
+    names = {t.unique_name for t in proto.components.transforms.values()} - {""}
+    ours = {name for name in names if name.count("/") < 2 and not name.startswith("ref_")}
+    assert sorted(ours) == sorted(NAMES)
+
+
+def test_no_two_transforms_have_one_name(proto):
+    names = [t.unique_name for t in proto.components.transforms.values()]
+    assert len(set(names)) == len(names)
+
+
+def test_what_is_shuffled_keeps_its_coder(proto):
+    parts, coder = proto.components, {}
+    for transform in parts.transforms.values():
+        if transform.spec.urn == "beam:transform:group_by_key:v1":
+            [shuffled] = transform.inputs.values()
+            coder[transform.unique_name] = _spelled(parts, parts.pcollections[shuffled].coder_id)
+    assert coder["ReadPrompts/ById/GroupByKey"] == (
+        "kv(DeterministicFastPrimitivesCoderV2, FastPrimitivesCoder)"
+    )
+
+
+def _spelled(parts, id):
+    found = parts.coders[id]
+    inner = ", ".join(_spelled(parts, each) for each in found.component_coder_ids)
+    name = re.search(rb"(\w+Coder(?:V2)?)\$", found.spec.payload)
+    kind = name[1].decode() if name else found.spec.urn.split(":")[2]
+    return f"{kind}({inner})" if inner else kind
+
+
+@pytest.mark.parametrize("element", COLUMNS, ids=lambda element: element.__name__)
+def test_elements_keep_their_columns(element):
+    coder = coders.registry.get_coder(element)
+    assert isinstance(coder, coders.RowCoder)
+    columns = [
+        f"{field.name}:{schema_pb2.AtomicType.Name(field.type.atomic_type)}"
+        + "?" * field.type.nullable
+        for field in coder.schema.fields
+    ]
+    assert columns == COLUMNS[element].split()
+
+
+def test_elements_have_the_same_coders_in_every_process():
+    program = (
+        "from apache_beam import coders; from transforms import elements\n"
+        "for name in ('Prompt', 'Delta', 'Completion', 'DeadLetter'):\n"
+        "    coder = coders.registry.get_coder(getattr(elements, name))\n"
+        "    print(coder.to_runner_api(None).spec.payload.hex())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    here = [coders.registry.get_coder(e).to_runner_api(None).spec.payload.hex() for e in COLUMNS]
+    assert done.stdout.split() == here

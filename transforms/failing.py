@@ -1,0 +1,113 @@
+"""A job in which too much fails stops early, and says what fails: it is not done, only stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from transforms.elements import Completion, DeadLetter
+
+# The share of a few rows says little.
+LEAST = 100
+
+
+class TooManyFailures(Exception):
+    """More of the job's rows fail than it was told to bear."""
+
+
+@dataclass(frozen=True)
+class FailureLimit:
+    """The share of rows that may fail, of those that each process of this run has finished.
+
+    Nothing is decided before `least` rows. Rows that cost no attempt of this run (from the journal,
+    shared with an equal one, refused by the budget) do not count.
+    """
+
+    share: float
+    least: int = LEAST
+    counts: Shared = field(default_factory=Shared, repr=False, compare=False)
+
+
+class StopAbove(beam.PTransform):  # type: ignore[misc]
+    """Pass outcomes on; fail the job with TooManyFailures once the limit is passed.
+
+    Give all kinds of outcomes of a job the same `limit`.
+    """
+
+    def __init__(self, limit: FailureLimit) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def expand(self, outcomes: Any) -> Any:
+        """Watch."""
+        watch = beam.ParDo(_WatchFn(self._limit)).with_output_types(outcomes.element_type)
+        return outcomes | "Watch" >> watch
+
+
+class _WatchFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, limit: FailureLimit) -> None:
+        self._limit = limit
+
+    def setup(self) -> None:
+        self._counts: Counts = self._limit.counts.acquire(Counts)
+
+    def process(self, outcome: Completion | DeadLetter) -> Iterator[Completion | DeadLetter]:
+        self._counts.add(outcome)
+        self._counts.check(self._limit)
+        yield outcome
+
+
+class Counts:
+    """How the rows of one process have ended; usable from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows = 0
+        self._errors: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, outcome: Completion | DeadLetter) -> None:
+        """Count `outcome`, if this run has tried it."""
+        if isinstance(outcome, Completion):
+            free = outcome.replayed or outcome.shared
+        else:
+            free = outcome.error_type == "BudgetExceeded"
+        if free:
+            return
+        with self._lock:
+            self._rows += 1
+            if isinstance(outcome, DeadLetter):
+                self._errors[outcome.error_type] += 1
+                self._examples[outcome.error_type] = outcome.message
+
+    def check(self, limit: FailureLimit) -> None:
+        """Raise TooManyFailures, with the commonest reasons, if more have failed than may."""
+        with self._lock:
+            failed = self._errors.total()
+            if self._rows >= limit.least and failed > limit.share * self._rows:
+                raise TooManyFailures(
+                    f"{failed:,} of {self._rows:,} rows failed, more than {limit.share:g}: "
+                    + reasons(self._errors, self._examples)
+                )
+
+
+def reasons(
+    errors: Counter[str], examples: Mapping[str, str] = MappingProxyType({}), most: int = 3
+) -> str:
+    """Return the commonest errors in one line, each with its number, and an example if known."""
+    return ", ".join(
+        f"{count:,} x {name}" + (f" ({_short(examples[name])})" if name in examples else "")
+        for name, count in errors.most_common(most)
+    )
+
+
+def _short(text: str, width: int = 120) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
