@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit chaos test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
