@@ -103,10 +103,12 @@ def _of_redis(url):
 def leaky(request):
     """Answer as careless providers do: with the key that they were sent in their errors."""
     key = request.headers["authorization"].removeprefix("Bearer ")
+    # Of a kind that is not asked again: this is no test of patience.
+    bad = error_event("invalid_request_error", message=f"bad {key}")
     page = f"<html>{request.headers['authorization']}</html>".encode()
     return {
         "refused": api_error(401, message=f"Incorrect API key provided: {key}"),
-        "inside": stream(*chat_events("half")[:2], error_event(message=f"bad {key}")),
+        "inside": stream(*chat_events("half")[:2], bad),
         "page": raw(page, content_type="text/html"),
     }.get(request.json["messages"][0]["content"], stream(*chat_events("fine")))
 
