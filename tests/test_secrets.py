@@ -57,13 +57,17 @@ def secret_manager(monkeypatch):
 
 
 # The ways to give a key: what a command line and a transform are given.
-WAYS = {"api_key_env": "PLANTED_KEY", "api_key_secret": VERSION}
+WAYS = {"api_key_env": "PLANTED_KEY", "api_key_secret": VERSION, "api_key_file": "planted.key"}
 
 
 @pytest.fixture(params=WAYS)
-def way(request, secret_manager, monkeypatch):
+def way(request, secret_manager, monkeypatch, tmp_path_factory):
     """The name of a way to give KEY, and what it is given."""
     monkeypatch.setenv("PLANTED_KEY", KEY)
+    if request.param == "api_key_file":
+        file = tmp_path_factory.mktemp("keys") / WAYS[request.param]
+        file.write_text(KEY)
+        return request.param, str(file)
     return request.param, WAYS[request.param]
 
 
@@ -99,10 +103,12 @@ def _of_redis(url):
 def leaky(request):
     """Answer as careless providers do: with the key that they were sent in their errors."""
     key = request.headers["authorization"].removeprefix("Bearer ")
+    # Of a kind that is not asked again: this is no test of patience.
+    bad = error_event("invalid_request_error", message=f"bad {key}")
     page = f"<html>{request.headers['authorization']}</html>".encode()
     return {
         "refused": api_error(401, message=f"Incorrect API key provided: {key}"),
-        "inside": stream(*chat_events("half")[:2], error_event(message=f"bad {key}")),
+        "inside": stream(*chat_events("half")[:2], bad),
         "page": raw(page, content_type="text/html"),
     }.get(request.json["messages"][0]["content"], stream(*chat_events("fine")))
 
