@@ -98,7 +98,10 @@ class Pace:
             step = _RECOVERY if self._most < self._known_good else 1 / self._most
             self._most = min(float(self.limits.max_in_flight), self._most + step)
             if self._rate:
-                self._rate += self._rate * 0.1 / max(1.0, self._rate)
+                # A rate that nobody has complained of for a while may be far too low: it was
+                # learnt at a moment when little was asked.
+                share = 0.5 if self.calm(now) else 0.1
+                self._rate += self._rate * share / max(1.0, self._rate)
         self._heed(headers, now)
 
     def refused(self, started: float, now: float, retry_after: float | None) -> None:

@@ -21,7 +21,7 @@ from transforms.elements import Completion, DeadLetter, Delta, Prompt
 NAMES = """
 CompletePrompts CompletePrompts/Ask
 ReadPrompts ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
-ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/ReadLines ReadPrompts/SortOut
+ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern ReadPrompts/ReadLines ReadPrompts/SortOut
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
 WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
 WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
@@ -31,15 +31,17 @@ WriteReport/SumFailedRows WriteReport/Write
 """.split()
 # Columns in their order; a `?` may be null. New ones go to the end.
 COLUMNS = {
-    Prompt: "id:STRING request:STRING input:STRING?",
+    Prompt: "id:STRING request:STRING input:STRING? place:STRING?",
     Delta: "id:STRING attempt:INT64 seq:INT64 text:STRING finish_reason:STRING? chunk:STRING"
     " final:BOOLEAN outcome:STRING? input:STRING?",
     Completion: "id:STRING text:STRING finish_reason:STRING? model:STRING? prompt_tokens:INT64?"
     " completion_tokens:INT64? total_tokens:INT64? cached_tokens:INT64? reasoning_tokens:INT64?"
     " ttft:DOUBLE? inter_chunk_p50:DOUBLE? inter_chunk_p95:DOUBLE? seconds:DOUBLE?"
-    " ended_at:DOUBLE? attempts:INT64 completion:STRING input:STRING? replayed:BOOLEAN",
+    " ended_at:DOUBLE? attempts:INT64 completion:STRING input:STRING? replayed:BOOLEAN"
+    " shared:BOOLEAN cost_usd:DOUBLE? place:STRING?",
     DeadLetter: "id:STRING request:STRING error_type:STRING message:STRING status_code:INT64?"
-    " retryable:BOOLEAN attempts:INT64 partial_text:STRING input:STRING?",
+    " retryable:BOOLEAN attempts:INT64 partial_text:STRING input:STRING?"
+    " usage:STRING? cost_usd:DOUBLE? seconds:DOUBLE? ended_at:DOUBLE? place:STRING?",
 }
 
 
