@@ -21,7 +21,8 @@ from transforms.elements import Completion, DeadLetter, Delta, Prompt
 NAMES = """
 CompletePrompts CompletePrompts/Ask
 ReadPrompts ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
-ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern ReadPrompts/ReadLines ReadPrompts/SortOut
+ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern ReadPrompts/ReadLines
+ReadPrompts/SortOut
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
 WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
 WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
