@@ -18,7 +18,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 import servers
@@ -139,9 +139,8 @@ class _Reader(asyncio.Protocol):
         self._request = request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of a tree of its own
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self.events.feed(data)
