@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines import engines
 from pipelines import options as cli
 from pipelines.model_options import (
     SWITCH,
@@ -93,9 +94,11 @@ def run(argv: Sequence[str]) -> int:
     """Run the job; return the exit status: 0 done, 1 nothing could be completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
+    ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
     check_model(ours, here)
     cli.check_input(ours.input)
     cli.check_output(ours.output)
+    engines.check(beam_options)
     p = cli.new_pipeline(beam_options)
     start_model(ours, here)
     # Held here, it is opened before anything is sent, and by this run alone.
@@ -103,14 +106,24 @@ def run(argv: Sequence[str]) -> int:
     started = time.time()
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
-        p.run().wait_until_finish()
-        return 0
-    with ProgressLine(cli.count_rows(ours.input)):
-        p.run().wait_until_finish()
+        engines.run(p, beam_options)
+    else:
+        with ProgressLine(cli.count_rows(ours.input)):
+            engines.run(p, beam_options)
     del journal
-    cli.remove_older(ours.output, started)
-    report = read_report(ours.output)
-    print(summary(ours.output, report))
+    if not here and engines.runner(beam_options) not in engines.PORTABLE_RUNNERS:
+        return 0  # it may only have been submitted
+    return _end(ours.output, started)
+
+
+def _end(folder: str, started: float) -> int:
+    """Show what came of the job; return the exit status."""
+    if not cli.is_written_since(FileSystems.join(folder, "report.json"), started):
+        print(f"The job is done; its workers wrote to {folder}, where they are.")
+        return 0
+    cli.remove_older(folder, started)
+    report = read_report(folder)
+    print(summary(folder, report))
     return 1 if report["failed"] and not report["completed"] else 0
 
 

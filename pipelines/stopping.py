@@ -11,7 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from pipelines.options import UsageError
+from pipelines import engines
+from pipelines.engines import UsageError
 
 INTERRUPTED = 130
 
@@ -88,6 +89,8 @@ def _set_up_logging() -> None:
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # It warns of each output that stays empty: no failed rows is no news.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+    # It warns of each job server that it starts or ends.
+    logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
 def _last_words(line: str, status: int) -> int:
@@ -99,6 +102,8 @@ def _heart(error: BaseException) -> str:
     """Return what went wrong first, without Beam's account of where."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if reason := engines.explained(str(error)):
+        return reason
     text, wrapped, _ = " ".join(str(error).split()).partition(" [while running")
     if wrapped and type(error) is RuntimeError:
         return text  # an error that Beam could not make anew: its name is in the text

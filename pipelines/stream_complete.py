@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
+from pipelines import engines, places
 from pipelines import options as cli
-from pipelines import places
 from pipelines.intake import Intake, IntakeOf
 from pipelines.model_options import (
     add_journal_options,
@@ -173,15 +173,17 @@ class Job:
         ours, beam_options = cli.parse(parser(), self._argv)
         here = cli.runs_here(beam_options)
         _settle_journal(ours)
+        ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
         check_model(ours, here)
         _check_sinks(ours)
+        engines.check(beam_options)
         p = cli.new_pipeline(beam_options)
         start_model(ours, here)
         journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
         intake = IntakeOf(_parts(ours))
         build(p, ours, intake)
         self._intake = intake()
-        p.run().wait_until_finish()
+        engines.run(p, beam_options)
         del journal
         return 0
 
