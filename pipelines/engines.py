@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import sys
@@ -93,6 +94,12 @@ def check(options: PipelineOptions) -> None:
         _check_listener("--job_endpoint", endpoint, "start the job server there")
     if runner(options) == "flinkrunner":
         _check_flink(given)
+    program = given.get("prism_location")
+    if program and "://" not in program and not os.path.isfile(program):
+        raise UsageError(
+            f"--prism_location {program}: there is no such file; build it with"
+            f" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam.__version__}"
+        )
     if _environment(options) == "EXTERNAL":
         _check_pool(given)
 

@@ -67,8 +67,8 @@ class Processes:
 
     def children(self, name: str) -> list[int]:
         """Return the ids of the processes that `name` has started itself."""
-        pid = self._running[name].pid
-        return [int(id) for id in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        threads = Path(f"/proc/{self._running[name].pid}/task").iterdir()
+        return [int(id) for thread in threads for id in (thread / "children").read_text().split()]
 
     def tail(self, name: str, lines: int = 20) -> str:
         """Return the end of the log of `name`."""
