@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench docs format clean
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow test-engines flink-demo lock bench docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -11,6 +11,8 @@ help:
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
+	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
+	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make docs    build the documents into build/site"
@@ -61,6 +63,13 @@ test-packaging: $(VENV)/ready
 
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
+
+# Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
+test-engines: $(VENV)/ready
+	@$(BIN)/python -m pytest --quiet tests/engines
+
+flink-demo: $(VENV)/ready
+	@$(BIN)/python -m examples.engines.flink_demo
 
 LOCKED := templates/batch_complete/requirements
 lock:

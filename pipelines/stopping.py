@@ -89,6 +89,8 @@ def _set_up_logging() -> None:
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # It warns of each output that stays empty: no failed rows is no news.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+    # Unknown flags have been refused; these are for the job server alone.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
     # It warns of each job server that it starts or ends.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 

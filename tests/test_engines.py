@@ -34,8 +34,10 @@ POOL = [*PORTABLE, "--environment_type=EXTERNAL"]
         ([*POOL, "--environment_config=localhost:50000"], Workers.ON_MACHINE),
         ([*POOL, "--environment_config=worker-1:50000"], Workers.ELSEWHERE),
         (
-            ["--runner=FlinkRunner", "--flink_master=flink:8081", "--environment_type=EXTERNAL"]
-            + ["--environment_config=localhost:50000"],  # localhost as Flink sees it
+            [
+                *("--runner=FlinkRunner", "--flink_master=flink:8081"),
+                *("--environment_type=EXTERNAL", "--environment_config=localhost:50000"),
+            ],  # localhost as Flink sees it
             Workers.ELSEWHERE,
         ),
         (PORTABLE, Workers.ELSEWHERE),  # docker
@@ -84,7 +86,7 @@ def test_a_worker_pool_that_does_not_run_is_named_with_the_command_that_runs_it(
 def test_the_worker_pool_of_a_remote_engine_is_not_tried_from_here():
     flags = ["--runner=PrismRunner", "--job_endpoint=prism.example:8073"]
     flags += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
-    with pytest.raises(UsageError, match="--job_endpoint prism.example:8073"):
+    with pytest.raises(UsageError, match=r"--job_endpoint prism\.example:8073"):
         check(PipelineOptions(flags))
 
 

@@ -110,7 +110,7 @@ class FlinkCluster:
             f"--job_endpoint=127.0.0.1:{self._job_port}",
             "--environment_type=LOOPBACK",
             # Workers stay from one stage to the next: ended in between, one may still be at work.
-            "--environment_cache_millis=10000",
+            "--environment_cache_millis=2000",
             f"--parallelism={parallelism or len(self._names) * self._slots}",
         ]
 
@@ -133,6 +133,10 @@ class FlinkCluster:
         """Return what Flink's REST interface says of `path`."""
         with urllib.request.urlopen(self.web + path, timeout=10) as answer:
             return json.loads(answer.read())
+
+    def cpu_seconds(self) -> float:
+        """Return what all its processes have used so far."""
+        return self._processes.cpu_seconds()
 
     def tail(self, name: str, lines: int = 40) -> str:
         """Return the end of a process's log."""
@@ -181,6 +185,11 @@ class FlinkCluster:
             # A dead task manager is noticed within seconds, not Flink's 50.
             "heartbeat.interval": 1000,
             "heartbeat.timeout": 5000,
+            # A batch job takes these from here, whatever --number_of_execution_retries says.
+            "restart-strategy.type": "fixed-delay",
+            "restart-strategy.fixed-delay.attempts": 10,
+            # Longer than a worker is kept (see `flags`): a dead one would be given work again.
+            "restart-strategy.fixed-delay.delay": "4 s",
             # Beam's classes are on the class path: those that a job brings would be loaded anew.
             "classloader.resolve-order": "parent-first",
             "taskmanager.network.sort-shuffle.min-buffers": 16,

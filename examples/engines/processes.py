@@ -70,10 +70,25 @@ class Processes:
         threads = Path(f"/proc/{self._running[name].pid}/task").iterdir()
         return [int(id) for thread in threads for id in (thread / "children").read_text().split()]
 
+    def cpu_seconds(self) -> float:
+        """Return what all of them, and all that they have started, have used so far."""
+        groups = {process.pid for process in self._running.values()}
+        ticks = sum(_ticks(stat, groups) for stat in Path("/proc").glob("[0-9]*/stat"))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def tail(self, name: str, lines: int = 20) -> str:
         """Return the end of the log of `name`."""
         text = (self.logs / f"{name}.log").read_text(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
+
+
+def _ticks(stat: Path, groups: set[int]) -> int:
+    """Return what a process of `groups` has used, with its children that have ended."""
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:  # it is gone
+        return 0
+    return sum(map(int, fields[11:15])) if int(fields[2]) in groups else 0
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -95,10 +95,11 @@ class HeldServer(FakeServer):
 class Job:
     """The program on numbered rows, in a process of its own."""
 
-    def __init__(self, server, folder, program="pipelines.batch_complete"):
+    def __init__(self, server, folder, prefix=()):
         self.out = folder / "out"
         self._input, self._log = folder / "in.jsonl", folder / "job.log"
-        self._command = [sys.executable, "-m", program, "--input", str(self._input)]
+        self._command = [*prefix, sys.executable, "-m", "pipelines.batch_complete"]
+        self._command += ["--input", str(self._input)]
         self._command += ["--output", str(self.out), "--model", "openai/m"]
         self._command += ["--base_url", server if isinstance(server, str) else server.base_url]
 
