@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow test-engines flink-demo lock bench docs format clean
+.PHONY: help demo demo-stream test lint types unit test-sdk test-packaging test-dataflow test-services test-engines flink-demo lock bench docs format clean
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
+	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
+	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
 	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
@@ -30,6 +32,9 @@ $(VENV)/ready: setup.py
 demo: $(VENV)/ready
 	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
 	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
+
+demo-stream: $(VENV)/ready
+	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60
 
 test: lint types unit
 
@@ -64,6 +69,16 @@ test-packaging: $(VENV)/ready
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py
 
+# The folder beside tests/ proper: servers take seconds to start.
+.venv-services/ready: setup.py
+	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
+	@$(PYTHON) -m venv .venv-services
+	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,redis,test,test-services]'
+	@touch $@
+
+test-services: .venv-services/ready
+	@.venv-services/bin/python -m pytest --quiet tests/services
+
 # Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
 test-engines: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/engines
@@ -88,4 +103,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-lock out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

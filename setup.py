@@ -14,8 +14,11 @@ EXTRAS = {
     # A transport in C for the asynchronous face; used when it is there.
     "fast": ["aiohttp>=3.10,<4"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
-    # The journal of a fleet.
+    # The journal of a fleet, and a sink for deltas.
     "redis": ["redis>=5,<8"],
+    # Sources and sinks of the streaming program.
+    "kafka": ["confluent-kafka>=2.6,<3"],
+    "pubsub": ["google-cloud-pubsub>=2.20,<3"],
     # The providers' own clients: an independent check that both read the same bytes alike.
     "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
@@ -28,6 +31,8 @@ EXTRAS = {
         "opentelemetry-sdk>=1.30",
         "setuptools>=77",
     ],
+    # Real servers, spoken to by their own clients.
+    "test-services": ["confluent-kafka>=2.6,<3", "google-cloud-pubsub>=2.20,<3"],
     # Submission to Dataflow, tested without Google.
     "test-gcp": ["gcp-storage-emulator>=2026.7"],
 }

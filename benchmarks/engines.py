@@ -70,9 +70,10 @@ def job_server(workers: int) -> Iterator[Running]:
 @contextlib.contextmanager
 def flink(workers: int) -> Iterator[Running]:
     """Flink with a task manager, and a Python process, for each worker."""
-    with tempfile.TemporaryDirectory() as folder:
-        with FlinkCluster(Path(folder), task_managers=workers) as cluster:
-            yield Running(cluster.flags_of_pool(KEY), cluster.cpu_seconds)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = stack.enter_context(FlinkCluster(folder, task_managers=workers))
+        yield Running(cluster.flags_of_pool(KEY), cluster.cpu_seconds)
 
 
 ENGINES = {"here": here, "prism": prism, "job server": job_server, "flink": flink}

@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
+
+from pipelines.keyboard import Keyboard
+from pipelines.live_view import VIEW
+from pipelines.stopping import on_sudden_end
 
 
 class Message(NamedTuple):
@@ -57,14 +61,50 @@ class Feed(Protocol):
         """Tell the source what is settled, and let go."""
 
 
-NewFeed = Callable[[], Feed]
+class NewFeed(Protocol):
+    """Makes a feed where it is called; pickled into the job."""
+
+    def check(self) -> None:
+        """Raise FeedUnavailable unless the source is there."""
+
+    def __call__(self) -> Feed:
+        """Return the feed; raises FeedUnavailable."""
+
+
+@dataclass(frozen=True)
+class Stdin:
+    """Makes the feed of standard input."""
+
+    def check(self) -> None:
+        """Standard input is there."""
+
+    def __call__(self) -> StdinFeed:
+        """Return the feed, which begins to read; what is typed is shown in the live view."""
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return StdinFeed(_lines(sys.stdin.buffer))
+        keyboard = Keyboard(sys.stdin.fileno(), VIEW.typed)
+        on_sudden_end(keyboard.restore)
+        return StdinFeed(keyboard)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of `file` as they come.
+
+    Past its buffer: Python aborts when it is to end while a thread waits in there.
+    """
+    raw: Any = getattr(file, "raw", file)
+    rest = b""
+    while data := raw.read(1 << 16):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+    yield rest
 
 
 class StdinFeed:
     """Lines of standard input: JSON rows, or prompts as they are. Nothing comes again."""
 
-    def __init__(self, lines: BinaryIO | None = None, most: int = 1_000) -> None:
-        self._lines = lines or sys.stdin.buffer
+    def __init__(self, lines: Iterable[bytes], most: int = 1_000) -> None:
+        self._lines = lines
         self._run = uuid4().hex[:8]  # the same line of two runs is not the same prompt
         self._queue: queue.Queue[Message | None] = queue.Queue(most)
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
@@ -104,9 +144,13 @@ def _as_row(line: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class FolderFeed:
-    """Makes the feed of a folder: see `open`. (A folder that is not there is made.)"""
+    """Makes the feed of a folder; one that is not there is made."""
 
     folder: str
+
+    def check(self) -> None:
+        """Raise FeedUnavailable unless files can be read there and moved."""
+        _FolderFeed(self.folder)
 
     def __call__(self) -> Feed:
         """Return the feed."""
@@ -123,7 +167,10 @@ class _FolderFeed:
     def __init__(self, folder: str, look_every: float = 0.5) -> None:
         self._folder, self._every = folder, look_every
         self._done = os.path.join(folder, "done")
-        os.makedirs(self._done, exist_ok=True)
+        try:
+            os.makedirs(self._done, exist_ok=True)
+        except OSError as error:
+            raise FeedUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
         self._next_look = 0.0
         self._seen: dict[str, tuple[int, int]] = {}
         self._taken: set[str] = set()

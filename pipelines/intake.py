@@ -37,6 +37,7 @@ class Intake:
 
     def __init__(self, parts: Iterable[type]) -> None:
         self.stopping = threading.Event()
+        self.failure: BaseException | None = None  # why outcomes will never be out
         self.on_settled: Callable[[Sequence[Receipt]], None] = lambda receipts: None
         self._parts = frozenset(parts)
         self._open: dict[str, _Open] = {}
@@ -76,6 +77,10 @@ class Intake:
         if done:
             self.on_settled(done)
 
+    def fail(self, error: BaseException) -> None:
+        """Note that outcomes were dropped: nobody needs to wait for them."""
+        self.failure = error
+
     def _done_by(self, outcome: Outcome) -> list[Receipt]:
         if isinstance(outcome, DeadLetter) and outcome.id in self._unusable and not outcome.request:
             receipts = self._unusable[outcome.id]
@@ -111,3 +116,7 @@ class IntakeOf:
     def published(self, outcomes: Iterable[Outcome]) -> None:
         """Tell this process's intake what is out."""
         self().published(outcomes)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell this process's intake that a sink was given up."""
+        self().fail(error)

@@ -2,45 +2,121 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Mapping
 
 from pipelines import sinks
-from pipelines.feeds import FolderFeed, NewFeed, StdinFeed
+from pipelines.feeds import FolderFeed, NewFeed, Stdin
+from pipelines.feeds_kafka import KafkaFeed
+from pipelines.feeds_pubsub import PubSubFeed
+from pipelines.live_view import Live
 from pipelines.options import UsageError
 from transforms.outgoing import NewPublisher
+from transforms.publishing_bigquery import BigQueryTable
+from transforms.publishing_kafka import KafkaTopic
+from transforms.publishing_pubsub import PubSubTopic
+from transforms.publishing_redis import RedisStreams
 
 SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"
 DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdout"
 ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
 
+Config = Mapping[str, str]
 
-def source(spec: str) -> NewFeed:
-    """Return what makes the feed that `spec` names; raises UsageError for one that names none."""
+
+def source(ours: argparse.Namespace) -> NewFeed:
+    """Return what makes the feed that `--source` names; raises UsageError if it names none."""
+    spec: str = ours.source
+    scheme, _, where = spec.partition(":")
     if spec == "stdin":
-        return StdinFeed
-    kind, _, where = spec.partition(":")
-    made = _FEEDS.get(kind)
-    if made is None or not where:
-        raise UsageError(f"--source {spec!r} is none of {SOURCES}")
-    return made(where)
+        return Stdin()
+    if scheme == "dir" and where:
+        return FolderFeed(where)
+    if scheme == "pubsub":
+        held = 2 * (ours.max_in_flight or 64)
+        return PubSubFeed(_resource(where, "subscriptions", "--source"), held)
+    if scheme == "kafka":
+        return KafkaFeed(*_topic(where, "--source"), ours.kafka_group, kafka_config(ours))
+    raise UsageError(f"--source {spec!r} is none of {SOURCES}")
 
 
-def sink(flag: str, spec: str, kind: str) -> NewPublisher:
-    """Return what makes the sink for elements of `kind` (delta, completion, failed-rows, ...).
+def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:
+    """Return what makes the sink for what is called `name` (deltas, completions, failed-rows, ...).
 
     Raises UsageError for a `spec` that names none.
     """
-    forms = DELTA_SINKS if kind == "deltas" else ROW_SINKS
     scheme, _, where = spec.partition(":")
-    named = spec == "stdout" or (where and scheme != "stdout" and f"{scheme}:" in forms)
-    if not named:
+    forms = DELTA_SINKS if name == "deltas" else ROW_SINKS
+    made = _SINKS.get(scheme)
+    if spec == "stdout":
+        return Live if sys.stdout.isatty() else sinks.Stdout
+    if scheme == "jsonl" and where:
+        return functools.partial(sinks.JsonLines, where, name)
+    if scheme == "kafka":
+        return KafkaTopic(*_topic(where, flag), kafka_config(ours))
+    if made is None or f"{_FORM.get(scheme, scheme)}:" not in forms:
         raise UsageError(f"{flag} {spec!r} is none of {forms}")
-    return _SINKS[scheme](where, kind)
+    return made(spec, flag)
 
 
-_FEEDS: dict[str, Callable[[str], NewFeed]] = {"dir": FolderFeed}
+def kafka_config(ours: argparse.Namespace) -> Config:
+    """Return what the file `--kafka_config` says, lines of name=value; raises UsageError."""
+    if ours.kafka_config is None:
+        return {}
+    try:
+        with open(ours.kafka_config, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        raise UsageError(f"--kafka_config {ours.kafka_config}: {error.strerror}") from None
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise UsageError(f"--kafka_config {ours.kafka_config}: {wrong[0]!r} is not name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _topic(where: str, flag: str) -> tuple[str, str]:
+    brokers, _, topic = where.rpartition("/")
+    if not brokers or not re.fullmatch(r"[\w.-]{1,249}", topic):
+        raise UsageError(f"{flag} kafka:{where} must be kafka:HOST:PORT,HOST:PORT/TOPIC")
+    return brokers, topic
+
+
+def _resource(where: str, kind: str, flag: str) -> str:
+    if not re.fullmatch(rf"projects/[^/\s]+/{kind}/[^/\s]+", where):
+        raise UsageError(f"{flag} pubsub:{where} must be pubsub:projects/P/{kind}/NAME")
+    return where
+
+
+def _redis(spec: str, flag: str) -> NewPublisher:
+    url = re.sub(r"^redis:(?=\w+://)", "", spec)
+    new = RedisStreams(url)
+    try:
+        new().close()
+    except ValueError as error:
+        raise UsageError(f"{flag} {error}") from None
+    return new
+
+
+def _pubsub(spec: str, flag: str) -> NewPublisher:
+    return PubSubTopic(_resource(spec.removeprefix("pubsub:"), "topics", flag))
+
+
+def _bigquery(spec: str, flag: str) -> NewPublisher:
+    where = spec.removeprefix("bigquery:").replace(":", ".", 1)
+    if not re.fullmatch(r"[^.\s]+\.\w+\.[^.\s]+", where):
+        raise UsageError(f"{flag} {spec} must be bigquery:PROJECT:DATASET.TABLE")
+    return BigQueryTable(where)
+
+
+# redis://..., as every client writes it, will do as well as redis:redis://...
+_FORM = {"rediss": "redis", "unix": "redis"}
 _SINKS: dict[str, Callable[[str, str], NewPublisher]] = {
-    "stdout": lambda where, kind: sinks.Stdout,
-    "jsonl": lambda where, kind: functools.partial(sinks.JsonLines, where, kind),
+    "redis": _redis,
+    "rediss": _redis,
+    "unix": _redis,
+    "pubsub": _pubsub,
+    "bigquery": _bigquery,
 }

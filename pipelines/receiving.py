@@ -77,7 +77,7 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
             if message is not None:
                 yield from self._admitted(message, intake)
             elif intake.open:
-                yield PUMP
+                yield from self._pump(intake)
 
     def _drain(self, intake: Intake) -> Iterator[Any]:
         """Wait until every message has its outcome; when stopped, not for ever."""
@@ -87,10 +87,16 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
                 stopped_at = stopped_at or time.monotonic()
                 if time.monotonic() - stopped_at > self._drain_seconds:
                     raise DrainTimeout
-            yield PUMP
+            yield from self._pump(intake)
+
+    def _pump(self, intake: Intake) -> Iterator[Any]:
+        """Have the core hand on what comes; raises what a sink was given up for."""
+        if intake.failure is not None:
+            raise intake.failure
+        yield PUMP
 
     def _admitted(self, message: Message, intake: Intake) -> Iterator[Any]:
-        row = self._row(message)
+        row = to_row(message, self._most_bytes)
         goes_on = intake.admit(row, message.receipt)
         if goes_on is None:
             reason = f"the id {row.id!r} is that of another prompt that is being answered"
@@ -99,13 +105,17 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
         if goes_on:
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if _is_letter(row) else row
 
-    def _row(self, message: Message) -> Prompt | DeadLetter:
-        if len(message.data) <= self._most_bytes:
-            return parse(message)
-        size, most = len(message.data), self._most_bytes
-        reason = f"the message has {size:,} bytes; at most {most:,} are asked (--max_message_bytes)"
-        letter = unusable(message.id, message, "MessageTooLargeError", reason)
-        return letter._replace(input=orjson.dumps(message.text[:_EXCERPT]).decode())
+
+def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:
+    """Return the prompt in `message`, or a dead letter that says what is wrong with it."""
+    if len(message.data) <= most_bytes:
+        return parse(message)
+    size = len(message.data)
+    reason = f"the message has {size:,} bytes; at most {most_bytes:,} are asked"
+    letter = unusable(
+        message.id, message, "MessageTooLargeError", f"{reason} (--max_message_bytes)"
+    )
+    return letter._replace(input=orjson.dumps(message.text[:_EXCERPT]).decode())
 
 
 def _is_letter(row: Prompt | DeadLetter) -> bool:

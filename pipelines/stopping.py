@@ -16,6 +16,13 @@ from pipelines.engines import UsageError
 
 INTERRUPTED = 130
 
+_before_sudden_end: list[Callable[[], object]] = []
+
+
+def on_sudden_end(tidy: Callable[[], object]) -> None:
+    """Have `tidy` called before the second Ctrl-C ends the program."""
+    _before_sudden_end.append(tidy)
+
 
 class Interrupt:
     """Turns the first Ctrl-C (or SIGTERM) into a KeyboardInterrupt, and the second into the end.
@@ -49,12 +56,12 @@ class Interrupt:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
+            for tidy in _before_sudden_end:
+                tidy()
             os._exit(INTERRUPTED)
         self.asked = True
         if self._stop is None or not self._stop():
             raise KeyboardInterrupt
-        note = "stopping: the answers under way may end; once more ends it now"
-        print(note, file=sys.stderr, flush=True)
 
 
 def run_program(

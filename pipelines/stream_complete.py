@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import engines, places
+from pipelines import engines, live_view, places
 from pipelines import options as cli
+from pipelines.feeds import FeedUnavailable
 from pipelines.intake import Intake, IntakeOf
 from pipelines.model_options import (
     add_journal_options,
@@ -27,9 +30,10 @@ from pipelines.model_options import (
     start_model,
 )
 from pipelines.receiving import Receive
+from pipelines.receiving_elsewhere import ReceiveElsewhere
 from pipelines.stopping import run_program
 from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
-from transforms.elements import Completion, Delta
+from transforms.elements import Completion, Delta, Prompt
 from transforms.outgoing import NewPublisher
 
 
@@ -90,6 +94,17 @@ def _add_stream_options(made: cli.Parser) -> None:
         " long to end (default: %(default)s)",
     )
     stream.add_argument(
+        "--kafka_group",
+        default="ritellm",
+        metavar="NAME",
+        help="the consumer group of a Kafka source (default: %(default)s)",
+    )
+    stream.add_argument(
+        "--kafka_config",
+        metavar="FILE",
+        help="lines of name=value for librdkafka, for example how to log in",
+    )
+    stream.add_argument(
         "--max_message_bytes",
         type=positive,
         default=1 << 20,
@@ -98,12 +113,19 @@ def _add_stream_options(made: cli.Parser) -> None:
     )
 
 
-def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
-    """Put the job together on `p`."""
-    received = p | "Receive" >> Receive(
-        places.source(ours.source), intake, ours.max_message_bytes, ours.drain_seconds
+def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -> None:
+    """Put the job together on `p`; one that runs elsewhere has no `intake` of ours."""
+    feed, most_bytes = places.source(ours), ours.max_message_bytes
+    receive = (
+        ReceiveElsewhere(feed, most_bytes)
+        if intake is None
+        else Receive(feed, intake, most_bytes, ours.drain_seconds)
     )
-    done = received.prompts | "CompletePrompts" >> CompletePrompts(
+    received = p | "Receive" >> receive
+    prompts = received.prompts
+    if ours.deltas_to == "stdout" and sys.stdout.isatty():
+        prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
+    done = prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
         emit_deltas=True,
         journal=cli.journal(ours.journal, ours.output, ours.journal_required),
@@ -112,7 +134,8 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
     terms = {
         "flush_msec": ours.flush_msec,
         "give_up_after": ours.sink_patience,
-        "on_published": intake.published,
+        "on_published": intake and intake.published,
+        "on_given_up": intake and intake.fail,
     }
     to = _sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
@@ -124,12 +147,14 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf) -> None:
 
 def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
     """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": places.sink("--deltas_to", ours.deltas_to, "deltas")}
-    if ours.completions_to:
-        to["completions"] = places.sink("--completions_to", ours.completions_to, "completions")
-    failed = ours.failed_to or ours.completions_to or ours.deltas_to
+    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
+    rows = ours.completions_to
+    if rows:
+        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
+    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
+    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
     for name in ("failed-rows", "failed-calls"):
-        to[name] = places.sink("--failed_to", failed, name)
+        to[name] = places.sink(ours, "--failed_to", failed, name)
     return to
 
 
@@ -138,8 +163,10 @@ def _parts(ours: argparse.Namespace) -> frozenset[type]:
     return frozenset({Delta, Completion} if ours.completions_to else {Delta})
 
 
-def _settle_journal(ours: argparse.Namespace) -> None:
+def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
     """Find the place of the journal: beside the files that the job writes, if it writes any."""
+    if ours.journal == "auto" and not here:
+        ours.journal = "none"  # no file of this machine is there for the workers
     written = (ours.completions_to, ours.deltas_to, ours.failed_to)
     folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
     if ours.journal == "auto" and ours.source == "stdin" and not folders:
@@ -149,16 +176,32 @@ def _settle_journal(ours: argparse.Namespace) -> None:
     ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
 
 
-def _check_sinks(ours: argparse.Namespace) -> None:
-    """Raise UsageError unless each sink is there."""
-    for new_publisher in _sinks(ours).values():
-        publisher = new_publisher()
-        try:
-            publisher.check()
-        except SinkUnavailable as error:
-            raise cli.UsageError(str(error)) from None
-        finally:
-            publisher.close()
+def _check_places(ours: argparse.Namespace) -> None:
+    """Raise UsageError unless the source and each sink are there."""
+    try:
+        places.source(ours).check()
+        for new_publisher in _sinks(ours).values():
+            publisher = new_publisher()
+            try:
+                publisher.check()
+            finally:
+                publisher.close()
+    except (SinkUnavailable, FeedUnavailable, ImportError) as error:
+        raise cli.UsageError(str(error)) from None
+
+
+def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
+    """Run the job where its runner runs it, until it is drained or cancelled there."""
+    for name in ("deltas_to", "completions_to", "failed_to"):
+        to = getattr(ours, name) or ""
+        if to == "stdout" or to.startswith("jsonl:"):
+            raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+    beam_options.view_as(StandardOptions).streaming = True
+    p = cli.new_pipeline(beam_options)
+    start_model(ours, here=False)
+    build(p, ours, None)
+    engines.run(p, beam_options)
+    return 0
 
 
 class Job:
@@ -172,14 +215,18 @@ class Job:
         """Run until the source ends or `stop`; return the exit status."""
         ours, beam_options = cli.parse(parser(), self._argv)
         here = cli.runs_here(beam_options)
-        _settle_journal(ours)
+        _settle_journal(ours, here)
         ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
-        check_model(ours, here)
-        _check_sinks(ours)
         engines.check(beam_options)
+        check_model(ours, here)
+        if not here:
+            return _submit(ours, beam_options)
+        if engines.workers(beam_options) is not engines.Workers.IN_PROCESS:
+            raise cli.UsageError("--direct_running_mode: a live source needs one process")
+        _check_places(ours)
         p = cli.new_pipeline(beam_options)
         start_model(ours, here)
-        journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
+        journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
         intake = IntakeOf(_parts(ours))
         build(p, ours, intake)
         self._intake = intake()
@@ -192,12 +239,24 @@ class Job:
         if self._intake is None:
             return False
         self._intake.stopping.set()
+        # Called in a signal's handler, which may have interrupted who holds the terminal.
+        threading.Thread(target=_announce_stop, daemon=True).start()
         return True
 
     def unfinished(self) -> str:
         """Return what is left when the job was stopped before its answers had ended."""
-        left = self._intake.open if self._intake is not None else 0
+        if self._intake is None:
+            return "a job that was submitted goes on where it runs"
+        left = self._intake.open
         return f"{left:,} messages have no outcome yet; the source has them still"
+
+
+def _announce_stop() -> None:
+    note = "stopping: the answers under way may end; once more ends it now"
+    if sys.stdout.isatty():
+        live_view.VIEW.say(note)
+    else:
+        print(note, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ritellm.chunks import stream_chunk_builder
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
+    from ritellm.following import Finished, Follower, Grown, Superseded, Unfinished, follow
     from ritellm.retry import RetryPolicy
     from ritellm.types import Chunk, Completion, Timeouts
 
@@ -32,6 +33,12 @@ _HOMES = {
     "Stream": "client",
     "AsyncClient": "client_async",
     "AsyncStream": "client_async",
+    "Finished": "following",
+    "Follower": "following",
+    "Grown": "following",
+    "Superseded": "following",
+    "Unfinished": "following",
+    "follow": "following",
     "RetryPolicy": "retry",
     "Chunk": "types",
     "Completion": "types",
@@ -51,12 +58,18 @@ __all__ = [
     "Chunk",
     "Client",
     "Completion",
+    "Finished",
+    "Follower",
+    "Grown",
     "RetryPolicy",
     "Stream",
+    "Superseded",
     "Timeouts",
+    "Unfinished",
     "acompletion",
     "batch_completion",
     "completion",
+    "follow",
     "stream_chunk_builder",
 ]
 

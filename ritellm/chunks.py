@@ -2,7 +2,8 @@
 
 `ChunkSum` is the sum of neighbouring chunks, in order: it has an empty element, and merging is
 associative, because it only collects values in lists and decides at the end what they mean.
-`SequencedSum` adds `(attempt, seq)` and so bears any order and any repetition. Pure.
+`SequencedSum` in `ritellm.sequenced` adds `(attempt, seq)` and so bears any order and any
+repetition. Pure.
 """
 
 from __future__ import annotations
@@ -11,11 +12,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from ritellm.fragments import Values, sum_thinking_blocks, sum_tool_calls
 from ritellm.types import Chunk, Completion
-
-Values = list[Any]
 
 
 class ChunkSum:
@@ -236,107 +234,6 @@ def _join_base64(pieces: Sequence[str]) -> str:
     return b64encode(b"".join(b64decode(piece) for piece in pieces)).decode()
 
 
-def _sum_tool_calls(values: Values) -> list[dict[str, Any]]:
-    """Return whole calls from fragments.
-
-    The same index continues a call if the fragment brings no id or the same id; another id under
-    the same index is another call (some servers number every call 0). A fragment without index
-    (Mistral) goes by its id, else it continues the newest call.
-    """
-    calls: list[_ToolCall] = []
-    for fragment in _extend(values):
-        call = _find_call(calls, fragment.get("index"), fragment.get("id"))
-        if call is None:
-            call = _ToolCall(fragment.get("index"))
-            calls.append(call)
-        call.add(fragment)
-    return [call.whole() for call in calls]
-
-
-def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) -> _ToolCall | None:
-    for call in reversed(calls):
-        if index is not None and call.index is not None and index != call.index:
-            continue
-        if not id or not call.id or id == call.id:
-            return call
-    return None
-
-
-class _ToolCall:
-    """One tool call, its arguments still in pieces."""
-
-    __slots__ = ("_fields", "_pieces", "id", "index")
-
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id = ""
-        self._fields: dict[str, dict[str, Any]] = {"": {}}
-        self._pieces: dict[tuple[str, str], list[str]] = {}
-
-    def add(self, fragment: Mapping[str, Any]) -> None:
-        self.id = self.id or fragment.get("id") or ""
-        if self.index is None:
-            self.index = fragment.get("index")
-        for key, value in fragment.items():
-            if isinstance(value, dict) and key in ("function", "custom"):
-                self._fields.setdefault(key, {})
-                for name, part in value.items():
-                    self._part(key, name, part)
-            elif key != "index" and value is not None and value != "":
-                self._fields[""][key] = value
-
-    def _part(self, key: str, name: str, part: Any) -> None:
-        if name in ("arguments", "input") and part is not None:
-            # Older TGI sends the arguments as an object, whole.
-            text = part if isinstance(part, str) else orjson.dumps(part).decode()
-            self._pieces.setdefault((key, name), []).append(text)
-        elif part is not None and part != "":
-            self._fields[key][name] = part
-
-    def whole(self) -> dict[str, Any]:
-        call = {"id": self.id or None, "type": "function", **self._fields[""]}
-        for key, fields in self._fields.items():
-            if key:
-                call[key] = dict(fields)
-                if key == "function":
-                    call[key].setdefault("name", None)
-                    call[key]["arguments"] = ""
-        for (key, name), pieces in self._pieces.items():
-            call[key][name] = "".join(pieces)
-        return call
-
-
-def _sum_thinking_blocks(values: Values) -> list[dict[str, Any]]:
-    """Return whole blocks: pieces of one `index` (or of neighbours) are joined, all are kept.
-
-    A signature closes a block; text that follows starts the next one.
-    """
-    blocks: list[dict[str, Any]] = []
-    texts: list[list[str]] = []
-    for piece in _extend(values):
-        if not blocks or not _continues(blocks[-1], piece):
-            blocks.append({})
-            texts.append([])
-        for key, value in piece.items():
-            if key == "thinking":
-                texts[-1].append(value or "")
-            elif value or key not in blocks[-1]:
-                blocks[-1][key] = value
-    for block, text in zip(blocks, texts, strict=True):
-        block.pop("index", None)
-        if text:
-            block["thinking"] = "".join(text)
-    return blocks
-
-
-def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
-    if block.get("type") != piece.get("type") or piece.get("type") == "redacted_thinking":
-        return False
-    if "index" in piece or "index" in block:
-        return bool(piece.get("index") == block.get("index"))
-    return not block.get("signature")
-
-
 # These say how their pieces belong together; merged, they are still pieces.
 _FRAGMENTED = frozenset({"tool_calls", "thinking_blocks"})
 
@@ -350,10 +247,10 @@ _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
     "content": _join,
     "refusal": _join,
     "reasoning_content": _join,
-    "tool_calls": _sum_tool_calls,
+    "tool_calls": sum_tool_calls,
     "function_call": _sum_function_call,
     "audio": _sum_audio,
-    "thinking_blocks": _sum_thinking_blocks,
+    "thinking_blocks": sum_thinking_blocks,
 }
 
 _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
@@ -361,47 +258,6 @@ _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
     "content_filter_results": _sum_unknown,
     "token_ids": _sum_unknown,
 }
-
-
-class SequencedSum:
-    """The sum of chunks that carry `(attempt, seq)`: in any order, any number of times.
-
-    Chunks are kept as JSON until the sum is asked for, so that it can travel.
-    """
-
-    __slots__ = ("_attempts",)
-
-    def __init__(self) -> None:
-        self._attempts: dict[int, dict[int, bytes | str]] = {}
-
-    def add(self, attempt: int, seq: int, chunk: bytes | str) -> None:
-        """Add a chunk's JSON; the same place again changes nothing."""
-        self._attempts.setdefault(attempt, {}).setdefault(seq, chunk)
-
-    def merge(self, other: SequencedSum) -> None:
-        """Add everything that `other` holds."""
-        for attempt, chunks in other._attempts.items():
-            mine = self._attempts.setdefault(attempt, {})
-            for seq, chunk in chunks.items():
-                mine.setdefault(seq, chunk)
-
-    @property
-    def attempts(self) -> list[int]:
-        """The attempts seen, the newest first."""
-        return sorted(self._attempts, reverse=True)
-
-    def length(self, attempt: int) -> int:
-        """Return how many chunks of `attempt` there are without a gap, from 0."""
-        chunks = self._attempts.get(attempt, {})
-        return next(seq for seq in range(len(chunks) + 1) if seq not in chunks)
-
-    def sum(self, attempt: int) -> ChunkSum:
-        """Return the sum of `attempt`, up to the first gap."""
-        chunks = self._attempts.get(attempt, {})
-        total = ChunkSum()
-        for seq in range(self.length(attempt)):
-            total.add(orjson.loads(chunks[seq]))
-        return total
 
 
 def merge_chunks(chunks: Sequence[Chunk]) -> Chunk:

@@ -20,10 +20,10 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"errors"},
-    {"chunks", "retry", "timing"},
+    {"chunks", "fragments", "retry", "sequenced", "timing"},
     {"wire"},
     {"exchange", "providers"},
-    {"arguments", "call", "continuing", "mocking", "prepare", "recording", "replaying"},
+    set("arguments call continuing following mocking prepare recording replaying".split()),
     set(
         "client client_aiohttp client_async client_httpx client_record client_wire observing"
         " telemetry watchdog".split()
@@ -32,8 +32,8 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "arguments call chunks continuing errors exchange mocking prepare recording retry timing"
-    " types".split()
+    "arguments call chunks continuing errors exchange following fragments mocking prepare"
+    " recording retry sequenced timing types".split()
 )
 IMPURE_IMPORTS = set(
     "aiohttp asyncio concurrent http httpcore httpx io logging multiprocessing os pathlib queue"

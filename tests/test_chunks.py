@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ritellm.chunks import ChunkSum, SequencedSum, completion_to_chunk, stream_chunk_builder
+from ritellm.chunks import ChunkSum, completion_to_chunk, stream_chunk_builder
+from ritellm.sequenced import SequencedSum
 from ritellm.types import Chunk, Completion
 
 

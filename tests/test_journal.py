@@ -62,12 +62,6 @@ def keep(journal, *rows, spent=NOTHING):
         future.result(timeout=30)
 
 
-@pytest.fixture(scope="session")
-def redis_server():
-    with running() as server:
-        yield server
-
-
 @pytest.fixture
 def places(request, tmp_path):
     """Return the arguments that open the same journal of a kind again and again."""

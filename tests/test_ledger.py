@@ -9,7 +9,6 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from redis_server import running
 
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import PRICES, Price
@@ -22,12 +21,6 @@ MODEL = "openai/gpt-4o-mini"
 
 def usage(prompt, completion):
     return {"prompt_tokens": prompt, "completion_tokens": completion}
-
-
-@pytest.fixture(scope="module")
-def redis_server():
-    with running() as server:
-        yield server
 
 
 @pytest.fixture(params=["this process", "redis"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,25 @@ def running(server, flags, folder):
     )
 
 
+def test_a_sink_that_is_given_up_ends_the_job_though_nothing_else_happens(fake_server, tmp_path):
+    go_on = threading.Event()
+    events = chat_events("one two")
+    fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
+    out = tmp_path / "out"
+    flags = ["--source=stdin", f"--deltas_to=jsonl:{out}", "--sink_patience=1"]
+    with running(fake_server, flags, tmp_path) as process:
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()  # and no end of it
+        in_time(lambda: read(out, "deltas"))
+        shutil.rmtree(out)
+        out.write_text("not a folder any more")
+        go_on.set()
+        assert process.wait(30) == 1
+        assert b"cannot write" in process.stderr.read().splitlines()[-1]
+        process.stdin.close()
+        process.stdout.close()
+
+
 def test_a_signal_stops_the_intake_and_lets_the_answers_end(fake_server, tmp_path):
     asked, go_on = threading.Event(), threading.Event()
     events = chat_events("one two")
@@ -181,6 +201,22 @@ def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_
         assert process.wait(30) == 0
     whole = [row for row in read(out, "deltas") if row["final"]]
     assert len(whole) == 1
+    attempts = {row["attempt"] for row in read(out, "deltas")}
+    assert attempts == {1, whole[0]["attempt"]}
+    assert whole[0]["attempt"] > 1, "the second asking has numbers of its own"
+
+
+def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_its_own(
+    job, fake_server, capfd
+):
+    told = {}
+    for _ in range(3):
+        _, rows, _ = job('{"prompt": "x", "id": "a"}', flags=["--journal=sqlite:j.sqlite"])
+        assert "".join(row["text"] for row in rows) == "x"
+        for row in rows:
+            key = row["attempt"], row["seq"]
+            assert told.setdefault(key, row["chunk"]) == row["chunk"]
+    assert len(fake_server.requests) == 1
 
 
 def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never_comes():
@@ -193,6 +229,20 @@ def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never
 
 
 WRONG = {
+    "standard input for a job elsewhere": [
+        *("--source=stdin", "--runner=PortableRunner", "--deltas_to=redis://127.0.0.1:1"),
+        "--job_endpoint=127.0.0.1:1",
+    ],
+    "a terminal for a job elsewhere": [
+        *("--source=kafka:b:1/t", "--runner=PortableRunner", "--job_endpoint=127.0.0.1:1"),
+    ],
+    "workers in processes of their own": [
+        *("--source=stdin", "--direct_running_mode=multi_processing"),
+    ],
+    "a server that is not there": ["--source=stdin", "--deltas_to=redis://127.0.0.1:1"],
+    "a topic without brokers": ["--source=kafka:topic"],
+    "a subscription without a project": ["--source=pubsub:mine"],
+    "settings that are no file": ["--source=kafka:b:1/t", "--kafka_config=nothing"],
     "no such source": ["--source=nope:x"],
     "a source without a place": ["--source=dir:"],
     "no such sink": ["--source=stdin", "--deltas_to=nope:x"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,16 +70,25 @@ class Ask:
     rate_limiter: Any = None
     base_url: str | None = None  # where the client asks: part of what an answer is kept under
 
-    async def __call__(self, means: Means, prompt: Prompt, put: Put[Outcome]) -> None:
-        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter."""
+    async def __call__(
+        self, means: Means, prompt: Prompt, put: Put[Outcome], asked: int = 0
+    ) -> None:
+        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter.
+
+        After `asked` askings that came to nothing, the attempts have numbers that those had not.
+        """
+        before = asked * paid.ATTEMPTS
         try:
+            noted = self._note(means, prompt, asked + 1)
             begun = await self._begin_in_time(means, prompt)
             async with begun.stream as stream:
                 if self.deltas:
-                    await put([to_delta(prompt.id, chunk) for chunk in begun.first])
+                    if noted is not None:
+                        await noted
+                    await put([to_delta(prompt.id, chunk, before) for chunk in begun.first])
                     async for chunks in begun.rest:
-                        await put([to_delta(prompt.id, chunk) for chunk in chunks])
-            ending = self._ending(prompt, stream)
+                        await put([to_delta(prompt.id, chunk, before) for chunk in chunks])
+            ending = self._ending(prompt, stream, before)
             await self._keep(means, prompt, ending[-1])
             await put(ending if self.completions else ending[:-1])
         except RitellmError as error:
@@ -132,7 +141,7 @@ class Ask:
     def _key(self, prompt: Prompt) -> JournalKey | None:
         return paid.key_of(self.model, self.base_url, self.params, prompt)
 
-    def _ending(self, prompt: Prompt, stream: AsyncStream) -> list[Outcome]:
+    def _ending(self, prompt: Prompt, stream: AsyncStream, before: int) -> list[Outcome]:
         """Return the final delta, if deltas are wanted, and last the completion."""
         outcome = {
             "attempts": stream.attempts,
@@ -140,7 +149,9 @@ class Ask:
             "timing": stream.timing.as_dict(),
         }
         completion = to_completion(prompt.id, stream.completion, outcome, prompt.input)
-        return [final_delta(prompt, stream, outcome), completion] if self.deltas else [completion]
+        if not self.deltas:
+            return [completion]
+        return [final_delta(prompt, stream, outcome, before), completion]
 
     def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
         """Yield what the journal has of `prompt`: nothing, or all that asking it had brought."""
@@ -151,9 +162,22 @@ class Ask:
         if completion is None:
             return
         if self.deltas:
-            yield from paid.as_deltas(completion)
+            yield from paid.as_deltas(completion, self.times_asked(means, prompt))
         if self.completions:
             yield completion
+
+    def times_asked(self, means: Means, prompt: Prompt) -> int:
+        """Return how often `prompt` was begun before, where its deltas may have been seen."""
+        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+            return 0
+        return paid.from_asked(means.journal.lookup(paid.asked_key(key)))
+
+    def _note(self, means: Means, prompt: Prompt, times: int) -> Awaitable[None] | None:
+        """Have the journal know that `prompt` was begun so often; return what to wait for."""
+        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+            return None
+        kept = means.journal.record(paid.asked_key(key), paid.to_asked(times))
+        return asyncio.wrap_future(kept)
 
 
 def request_of(prompt: Prompt) -> dict[str, Any]:
@@ -180,22 +204,23 @@ def same_provider(wanted: str, ours: str) -> str:
     return wanted
 
 
-def to_delta(id: str, chunk: Chunk) -> Delta:
-    """Return `chunk` as an element."""
+def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
+    """Return `chunk` as an element; its attempt comes after so many others."""
     text, finish_reason = "", None
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
             text = (choice.get("delta") or {}).get("content") or ""
             finish_reason = choice.get("finish_reason")
     text = text if isinstance(text, str) else ""
-    return Delta(
-        id, chunk.attempt, chunk.seq or 0, text, finish_reason, orjson.dumps(chunk).decode()
-    )
+    whole = orjson.dumps(chunk).decode()
+    return Delta(id, before + chunk.attempt, chunk.seq or 0, text, finish_reason, whole)
 
 
-def final_delta(prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any]) -> Delta:
+def final_delta(
+    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], before: int
+) -> Delta:
     """Return the delta that closes a whole attempt."""
-    seq, attempt = stream.length, stream.attempt
+    seq, attempt = stream.length, before + stream.attempt
     chunk = '{"object":"chat.completion.chunk","choices":[]}'
     closing = orjson.dumps(outcome).decode()
     return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)

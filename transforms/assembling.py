@@ -7,8 +7,12 @@ from typing import Any
 
 import apache_beam as beam
 import orjson
+from apache_beam.coders import VarIntCoder, registry
+from apache_beam.transforms import userstate
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.window import GlobalWindow
 
-from ritellm.chunks import SequencedSum
+from ritellm.sequenced import SequencedSum
 from transforms.asking import text_of, to_completion
 from transforms.elements import Completion, DeadLetter, Delta
 
@@ -97,16 +101,35 @@ class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
 
 
 class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
-    """`Delta -> Completion` by prompt id, in each window; returns `.completions`, `.incomplete`."""
+    """`Delta -> Completion` by prompt id, in each window; returns `.completions`, `.incomplete`.
+
+    What the deltas of a prompt amount to comes out when the window's trigger fires: once, at the
+    end of the window, by default.
+
+    Args:
+        wait_seconds: for streams. A completion comes out at once when it is whole, and only once. A
+            prompt of which nothing has come for so long, in event time, and which is not whole
+            then, comes out as incomplete; at the latest when its window and its allowed lateness
+            are over. What comes of a prompt after that is dropped, in the global window for
+            `wait_seconds` more.
+    """
+
+    def __init__(self, wait_seconds: float | None = None) -> None:
+        super().__init__()
+        if wait_seconds is not None and wait_seconds <= 0:
+            raise ValueError(f"wait_seconds is to be more than 0, not {wait_seconds}")
+        self._wait_seconds = wait_seconds
 
     def expand(self, deltas: beam.PCollection[Delta]) -> Any:
         """Sum up by id."""
-        return (
-            deltas
-            | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Delta])
-            | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())
-            | "Sort" >> beam.FlatMapTuple(_sorted_out).with_outputs(INCOMPLETE, main=COMPLETIONS)
-        )
+        by_id = deltas | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Delta])
+        if self._wait_seconds is None:
+            outcomes = by_id | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())
+            return outcomes | "Sort" >> beam.FlatMapTuple(_sorted_out).with_outputs(
+                INCOMPLETE, main=COMPLETIONS
+            )
+        fn = _AwaitFn(self._wait_seconds, deltas.windowing.allowed_lateness)
+        return by_id | "Await" >> beam.ParDo(fn).with_outputs(INCOMPLETE, main=COMPLETIONS)
 
 
 def _by_id(delta: Delta) -> tuple[str, Delta]:
@@ -118,3 +141,79 @@ def _sorted_out(_: str, outcome: Completion | DeadLetter) -> Iterator[Any]:
         yield beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
     else:
         yield outcome
+
+
+# What is known of a prompt whose deltas are awaited: nothing, then one of these.
+_CLOSED, _JUDGED = 1, 2
+
+
+class _AwaitFn(beam.DoFn):  # type: ignore[misc]
+    """Keeps the deltas of a prompt until they are whole, or for so long.
+
+    They are only looked at once the final one is there: adding a delta costs the same however long
+    the answer is.
+    """
+
+    DELTAS = userstate.BagStateSpec("deltas", registry.get_coder(Delta))
+    PROGRESS = userstate.ReadModifyWriteStateSpec("progress", VarIntCoder())
+    SILENCE = userstate.TimerSpec("silence", TimeDomain.WATERMARK)
+
+    def __init__(self, wait_seconds: float, allowed_lateness: Any) -> None:
+        self._wait = wait_seconds
+        self._lateness = allowed_lateness
+
+    def process(
+        self,
+        keyed: tuple[str, Delta],
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+        deltas: Any = beam.DoFn.StateParam(DELTAS),
+        progress: Any = beam.DoFn.StateParam(PROGRESS),
+        silence: Any = beam.DoFn.TimerParam(SILENCE),
+    ) -> Iterator[Any]:
+        """Add a delta; if that makes the answer whole, it goes out now."""
+        known = progress.read()
+        if known == _JUDGED:
+            return
+        id, delta = keyed
+        deltas.add(delta)
+        silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
+        if delta.final:
+            progress.write(_CLOSED)
+        if delta.final or known == _CLOSED:
+            outcome = _outcome_of(deltas.read())
+            if isinstance(outcome, Completion):
+                deltas.clear()
+                progress.write(_JUDGED)
+                if isinstance(window, GlobalWindow):
+                    silence.set(timestamp + 2 * self._wait)
+                yield from _sorted_out(id, outcome)
+
+    @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
+    def expire(
+        self,
+        id: str = beam.DoFn.KeyParam,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+        deltas: Any = beam.DoFn.StateParam(DELTAS),
+        progress: Any = beam.DoFn.StateParam(PROGRESS),
+        silence: Any = beam.DoFn.TimerParam(SILENCE),
+    ) -> Iterator[Any]:
+        """Give up what is not whole by now."""
+        known = progress.read()
+        endless = isinstance(window, GlobalWindow)  # which keeps what is not cleared
+        if known != _JUDGED:
+            yield from _sorted_out(id, _outcome_of(deltas.read()))
+            deltas.clear()
+            progress.write(_JUDGED)
+            if endless:
+                silence.set(timestamp + self._wait)
+        elif endless:
+            progress.clear()
+
+
+def _outcome_of(deltas: Iterable[Delta]) -> Completion | DeadLetter:
+    total = DeltaSum()
+    for delta in deltas:
+        total.add(delta)
+    return total.outcome()

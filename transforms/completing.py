@@ -153,7 +153,8 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         if again := list(ask.again(means, prompt)):
             yield from map(self._tagged, again)
             return
-        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put))
+        asked = ask.times_asked(means, prompt)
+        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put, asked))
         yield from self._handed_on(wait=False)
         while flying.in_flight >= self._new_means.limits.max_in_flight:
             yield from self._handed_on(wait=True)

@@ -79,6 +79,20 @@ def delta_row(delta: Delta) -> dict[str, Any]:
     return row
 
 
+def to_delta(data: bytes) -> Delta:
+    """Return the delta that `to_bytes` made `data` of; raises ValueError if it is none."""
+    row = orjson.loads(data)
+    nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
+    try:
+        return Delta(**{**row, "chunk": orjson.dumps(row["chunk"]).decode(), **nested})
+    except (KeyError, TypeError):
+        raise ValueError(f"not a delta: {data[:200]!r}") from None
+
+
+def _dumps(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
 def _raw(text: str | None) -> Any:
     """Return JSON text of our own as a part of other JSON, without reading it."""
     return None if text is None else orjson.Fragment(text)

@@ -62,8 +62,8 @@ class Outgoing(Generic[Item]):
     """Publishes what is put, in order: at once after a pause, else in lots.
 
     `on_published` is called with each lot that the sink has, in the thread that published it. When
-    the sink is given up, what waits is dropped and `failures` grows by one: whoever put something
-    before must fail with `error`, so that it is put again.
+    the sink is given up, what waits is dropped, `failures` grows by one, `on_given_up` is called
+    with `error`: whoever put something before must fail with it, so that it is put again.
     """
 
     def __init__(
@@ -71,8 +71,9 @@ class Outgoing(Generic[Item]):
         new_publisher: Callable[[], Publisher[Item]],
         terms: Terms,
         on_published: Callable[[Sequence[Item]], None] | None = None,
+        on_given_up: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self._sender = _Sender(new_publisher, terms, on_published)
+        self._sender = _Sender(new_publisher, terms, on_published, on_given_up)
         self._items, self._filled = self._sender.items, self._sender.filled
         self._limit = terms.limit
         self._thread = threading.Thread(
@@ -125,6 +126,7 @@ class _Sender(Generic[Item]):
     new_publisher: Callable[[], Publisher[Item]]
     terms: Terms
     on_published: Callable[[Sequence[Item]], None] | None
+    on_given_up: Callable[[BaseException], None] | None
     items: deque[Item] = field(default_factory=deque)
     filled: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)  # somebody waits: no pauses
@@ -198,6 +200,8 @@ class _Sender(Generic[Item]):
         for _ in range(waiting):
             self.items.popleft()
         self._let_go()
+        if self.on_given_up is not None:
+            self.on_given_up(error)
 
     def _let_go(self) -> None:
         publisher, self._publisher = self._publisher, None

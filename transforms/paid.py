@@ -1,8 +1,13 @@
-"""What was paid for once: completions to and from the journal. No Beam, no HTTP."""
+"""What was paid for once: completions to and from the journal. No Beam, no HTTP.
+
+And how often a prompt was begun: deltas that readers have seen of an asking that died must not be
+mixed with those of the next, so each asking numbers its attempts from a place of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -12,6 +17,9 @@ from ritellm.errors import InvalidRequestError
 from transforms.elements import Completion, Delta, Prompt
 from transforms.journal.base import Spent
 from transforms.journal.keys import JournalKey, request_hash
+
+# More attempts than one asking will ever make.
+ATTEMPTS = 1000
 
 
 def key_of(
@@ -38,15 +46,38 @@ def from_value(value: bytes, prompt: Prompt) -> Completion | None:
         return None
 
 
+def asked_key(key: JournalKey) -> JournalKey:
+    """Return where it is kept how often the prompt under `key` was begun."""
+    digest = blake2b(bytes.fromhex(key.request), digest_size=16, person=b"ritellm-asked")
+    return JournalKey(key.id, digest.hexdigest())
+
+
+def to_asked(times: int) -> bytes:
+    """Return that a prompt was begun so often, as the journal keeps it."""
+    return orjson.dumps({"asked": times})
+
+
+def from_asked(value: bytes | None) -> int:
+    """Return how often a prompt was begun, as far as the journal knows."""
+    try:
+        return int(orjson.loads(value)["asked"]) if value else 0
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
 def spent_on(completion: Completion) -> Spent:
     """Return what `completion` cost."""
     return Spent(completion.total_tokens or 0)
 
 
-def as_deltas(completion: Completion) -> Iterator[Delta]:
-    """Yield deltas that sum to `completion`: all of it as one, and the final one."""
+def as_deltas(completion: Completion, asked: int) -> Iterator[Delta]:
+    """Yield deltas that sum to `completion`: all of it as one, and the final one.
+
+    They are an attempt of their own, after those of the last of `asked` askings: a reader may have
+    seen some of their deltas.
+    """
     chunk = completion_to_chunk(orjson.loads(completion.completion))
-    attempt = completion.attempts
+    attempt = max(0, asked - 1) * ATTEMPTS + completion.attempts + 1
     yield Delta(
         completion.id,
         attempt,
@@ -60,7 +91,7 @@ def as_deltas(completion: Completion) -> Iterator[Delta]:
         "inter_chunk": {"p50": completion.inter_chunk_p50, "p95": completion.inter_chunk_p95},
         "total": completion.seconds,
     }
-    outcome = {"attempts": attempt, "ended_at": completion.ended_at, "timing": timing}
+    outcome = {"attempts": completion.attempts, "ended_at": completion.ended_at, "timing": timing}
     closing = '{"object":"chat.completion.chunk","choices":[]}'
     said = orjson.dumps({**outcome, "replayed": True}).decode()
     yield Delta(completion.id, attempt, 1, "", None, closing, True, said, completion.input)

@@ -26,6 +26,8 @@ class Publish(beam.PTransform):  # type: ignore[misc]
         most_waiting: the most elements of one process that wait for the sink.
         give_up_after: seconds of an unavailable sink after which the bundle fails.
         on_published: called on the worker with the elements of each lot that the sink has.
+        on_given_up: called on the worker with the error when a sink is given up, for a source that
+            waits for its outcomes: a bundle sees it with its next element or its end only.
     """
 
     element: Any = None
@@ -38,10 +40,13 @@ class Publish(beam.PTransform):  # type: ignore[misc]
         most_waiting: int = 10_000,
         give_up_after: float = 60.0,
         on_published: Callable[[Sequence[Any]], None] | None = None,
+        on_given_up: Callable[[BaseException], None] | None = None,
     ) -> None:
         super().__init__()
         terms = Terms(flush_msec, most_waiting, give_up_after=give_up_after)
-        self._new_outgoing = functools.partial(Outgoing, publisher, terms, on_published)
+        self._new_outgoing = functools.partial(
+            Outgoing, publisher, terms, on_published, on_given_up
+        )
 
     def expand(self, elements: Any) -> Any:
         """Publish in passing."""

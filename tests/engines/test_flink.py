@@ -70,7 +70,7 @@ def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):
 
 
 class Models:
-    """The benchmarks' model server, with answers that take two seconds; it can die and come back."""
+    """The benchmarks' model server: answers take two seconds, and it can die and come back."""
 
     def __init__(self, processes, port):
         self._processes, self._port = processes, port

@@ -93,7 +93,8 @@ def test_a_host_that_is_cut_off_comes_back_and_each_prompt_comes_out_once(
     ip("-n", WORKERS, "link", "set", "cable", "up")
     if job.wait() != 0:  # cut off for too long for this engine: the same command goes on
         assert job.start(150, *flags, "--max_in_flight=50").wait() == 0, job.said
-    look = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{models}/stats').read())"
+    stats = f"http://127.0.0.1:{models}/stats"
+    look = f"import urllib.request as u; print(u.urlopen('{stats}').read())"
     said = subprocess.run(
         [*on(WORKERS), sys.executable, "-c", look], capture_output=True, text=True
     )

@@ -1,0 +1,79 @@
+"""A live source for a job that runs elsewhere: Beam's own, which its runner knows how to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+
+from pipelines.feeds import Message, NewFeed
+from pipelines.feeds_kafka import KafkaFeed
+from pipelines.feeds_pubsub import PubSubFeed
+from pipelines.options import UsageError
+from pipelines.receiving import DEAD_LETTERS, PROMPTS, to_row
+from transforms.elements import DeadLetter, Prompt
+
+
+class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]
+    """Read prompts by Beam's own source for what the feed names. Never ends.
+
+    Returns `.prompts` and `.dead_letters`. A message is done when the runner has committed the
+    bundle that its outcome was published in. Kafka's is a transform of Java's: the machine that
+    submits the job needs Java. Raises UsageError for a source of one machine.
+    """
+
+    def __init__(self, new_feed: NewFeed, most_bytes: int) -> None:
+        super().__init__()
+        self._read, self._to_message = _source(new_feed)
+        self._most_bytes = most_bytes
+
+    def expand(self, root: Any) -> Any:
+        """Read and sort out."""
+        return (
+            root
+            | "Read" >> self._read
+            | "ToMessage" >> beam.Map(self._to_message)
+            | "Parse"
+            >> beam.FlatMap(_sorted_out, self._most_bytes)
+            .with_outputs(DEAD_LETTERS, main=PROMPTS)
+            .with_output_types(Prompt)
+        )
+
+
+def _source(new_feed: NewFeed) -> tuple[Any, Callable[[Any], Message]]:
+    if isinstance(new_feed, PubSubFeed):
+        from apache_beam.io.gcp.pubsub import ReadFromPubSub
+
+        path = new_feed.subscription
+        return ReadFromPubSub(subscription=path, with_attributes=True), _FromPubSub(path)
+    if isinstance(new_feed, KafkaFeed):
+        from apache_beam.io.kafka import ReadFromKafka
+
+        where = {"bootstrap.servers": new_feed.brokers, "group.id": new_feed.group}
+        config = {**where, "auto.offset.reset": "earliest", **new_feed.config}
+        read = ReadFromKafka(
+            config, [new_feed.topic], commit_offset_in_finalize=True, with_metadata=True
+        )
+        return read, _from_kafka
+    raise UsageError("--source: a job that runs elsewhere reads from pubsub: or kafka:")
+
+
+class _FromPubSub:
+    def __init__(self, subscription: str) -> None:
+        self._name = subscription.rpartition("/")[2]
+
+    def __call__(self, message: Any) -> Message:
+        id = message.message_id
+        return Message(message.data, f"{self._name}:{id}", f"{self._name}, message {id}")
+
+
+def _from_kafka(record: Any) -> Message:
+    topic, partition, offset = record.topic, record.partition, record.offset
+    place = f"{topic}, partition {partition}, offset {offset}"
+    return Message(record.value or b"", f"{topic}/{partition}:{offset}", place)
+
+
+def _sorted_out(message: Message, most_bytes: int) -> Iterator[Any]:
+    row = to_row(message, most_bytes)
+    yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if isinstance(row, DeadLetter) else row

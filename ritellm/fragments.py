@@ -1,0 +1,112 @@
+"""Tool calls and thinking blocks put together from the fragments in which they come. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import orjson
+
+Values = list[Any]
+
+
+def sum_tool_calls(values: Values) -> list[dict[str, Any]]:
+    """Return whole calls from fragments.
+
+    The same index continues a call if the fragment brings no id or the same id; another id under
+    the same index is another call (some servers number every call 0). A fragment without index
+    (Mistral) goes by its id, else it continues the newest call.
+    """
+    calls: list[_ToolCall] = []
+    for fragment in chain.from_iterable(values):
+        call = _find_call(calls, fragment.get("index"), fragment.get("id"))
+        if call is None:
+            call = _ToolCall(fragment.get("index"))
+            calls.append(call)
+        call.add(fragment)
+    return [call.whole() for call in calls]
+
+
+def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) -> _ToolCall | None:
+    for call in reversed(calls):
+        if index is not None and call.index is not None and index != call.index:
+            continue
+        if not id or not call.id or id == call.id:
+            return call
+    return None
+
+
+class _ToolCall:
+    """One tool call, its arguments still in pieces."""
+
+    __slots__ = ("_fields", "_pieces", "id", "index")
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self._fields: dict[str, dict[str, Any]] = {"": {}}
+        self._pieces: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, fragment: Mapping[str, Any]) -> None:
+        self.id = self.id or fragment.get("id") or ""
+        if self.index is None:
+            self.index = fragment.get("index")
+        for key, value in fragment.items():
+            if isinstance(value, dict) and key in ("function", "custom"):
+                self._fields.setdefault(key, {})
+                for name, part in value.items():
+                    self._part(key, name, part)
+            elif key != "index" and value is not None and value != "":
+                self._fields[""][key] = value
+
+    def _part(self, key: str, name: str, part: Any) -> None:
+        if name in ("arguments", "input") and part is not None:
+            # Older TGI sends the arguments as an object, whole.
+            text = part if isinstance(part, str) else orjson.dumps(part).decode()
+            self._pieces.setdefault((key, name), []).append(text)
+        elif part is not None and part != "":
+            self._fields[key][name] = part
+
+    def whole(self) -> dict[str, Any]:
+        call = {"id": self.id or None, "type": "function", **self._fields[""]}
+        for key, fields in self._fields.items():
+            if key:
+                call[key] = dict(fields)
+                if key == "function":
+                    call[key].setdefault("name", None)
+                    call[key]["arguments"] = ""
+        for (key, name), pieces in self._pieces.items():
+            call[key][name] = "".join(pieces)
+        return call
+
+
+def sum_thinking_blocks(values: Values) -> list[dict[str, Any]]:
+    """Return whole blocks: pieces of one `index` (or of neighbours) are joined, all are kept.
+
+    A signature closes a block; text that follows starts the next one.
+    """
+    blocks: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
+    for piece in chain.from_iterable(values):
+        if not blocks or not _continues(blocks[-1], piece):
+            blocks.append({})
+            texts.append([])
+        for key, value in piece.items():
+            if key == "thinking":
+                texts[-1].append(value or "")
+            elif value or key not in blocks[-1]:
+                blocks[-1][key] = value
+    for block, text in zip(blocks, texts, strict=True):
+        block.pop("index", None)
+        if text:
+            block["thinking"] = "".join(text)
+    return blocks
+
+
+def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
+    if block.get("type") != piece.get("type") or piece.get("type") == "redacted_thinking":
+        return False
+    if "index" in piece or "index" in block:
+        return bool(piece.get("index") == block.get("index"))
+    return not block.get("signature")

@@ -1,0 +1,41 @@
+"""The consumers of examples/, on real servers, fed by the publishers of the pipelines."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+from places import place_of
+from programs import running
+from test_assembling import deltas_of
+
+
+@pytest.fixture(params=["redis", "kafka", "pubsub"])
+def place(request, name):
+    with closing(place_of(request.param, request, name)) as made:
+        yield made
+
+
+def test_a_consumer_shows_an_answer_grow_and_end(place):
+    x, y, *rest = deltas_of("a")
+    with closing(place.publisher()) as publisher, running(place.consumer) as consumer:
+        publisher.publish([x, y])
+        consumer.until("a + 'y'".__eq__)  # while the rest is not even sent
+        publisher.publish(rest)
+        publisher.publish([x, y, *rest])
+        publisher.publish(deltas_of("b", attempt=2))
+        consumer.until("b = 'xyz'".__eq__)
+    assert [line for line in consumer.lines if line.startswith("a")] == [
+        "a + 'x'",
+        "a + 'y'",
+        "a + 'z'",
+        "a = 'xyz'",
+    ]
+
+
+def test_a_consumer_begins_anew_with_a_newer_attempt(place):
+    with closing(place.publisher()) as publisher, running(place.consumer) as consumer:
+        publisher.publish(deltas_of("a", final=False))
+        publisher.publish(deltas_of("a", attempt=3, pieces=("new",)))
+        consumer.until("a = 'new'".__eq__)
+    assert "a begins anew" in consumer.lines

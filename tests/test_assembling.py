@@ -1,0 +1,121 @@
+"""Deltas of a stream put together in windows: once, as soon as whole, or given up after a wait."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import orjson
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing import test_stream
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows, TimestampedValue
+
+from transforms import AssembleCompletions, Delta
+
+
+def deltas_of(id, attempt=1, pieces=("x", "y", "z"), final=True):
+    made = []
+    for seq, text in enumerate(pieces):
+        chunk = orjson.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).decode()
+        made.append(Delta(id, attempt, seq, text, None, chunk))
+    if final:
+        made.append(Delta(id, attempt, len(pieces), "", None, '{"choices":[]}', True, "{}"))
+    return made
+
+
+def at(second, *deltas):
+    return [TimestampedValue(delta, second) for delta in deltas]
+
+
+def stream_of(*steps):
+    """Return a stream: deltas as they come, and numbers for the watermark."""
+    coder = beam.coders.registry.get_coder(Delta)
+    made = test_stream.TestStream(coder=coder).advance_watermark_to(0)
+    for step in steps:
+        is_time = isinstance(step, int)
+        made = made.advance_watermark_to(step) if is_time else made.add_elements(step)
+    return made.advance_watermark_to_infinity()
+
+
+class _TellFn(beam.DoFn):
+    """Tells in which window and when, in event time, a row came out."""
+
+    def process(self, row, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
+        text = row.partial_text if hasattr(row, "partial_text") else row.text
+        yield row.id, text, int(timestamp), int(window.start) if int(window.start) >= 0 else None
+
+
+def told(stream, wait_seconds, completions, incomplete, windowing=None):
+    """Run `stream` through the transform, and compare what comes out."""
+    options = PipelineOptions(["--runner=BundleBasedDirectRunner", "--streaming"])
+    with beam.Pipeline(options=options) as p:
+        deltas = p | stream.with_output_types(Delta)
+        if windowing is not None:
+            deltas = deltas | windowing.with_output_types(Delta)
+        out = deltas | AssembleCompletions(wait_seconds)
+        whole = out.completions | "Whole" >> beam.ParDo(_TellFn())
+        broken = out.incomplete | "Broken" >> beam.ParDo(_TellFn())
+        assert_that(whole, equal_to(completions))
+        assert_that(broken, equal_to(incomplete), label="incomplete")
+
+
+def test_an_answer_comes_out_when_it_is_whole_and_not_when_its_window_ends():
+    x, y, z, end = deltas_of("a")
+    steps = [at(1, z), at(1, end), 5, at(1, x, y), 1000]
+    told(stream_of(*steps), 60, [("a", "xyz", 1, None)], [])
+
+
+def test_a_prompt_that_falls_silent_is_given_up_after_the_wait():
+    x, y, z, end = deltas_of("a")
+    late = [at(1, z, end)]
+    steps = [at(1, x, y), 50, 62, *late]
+    told(stream_of(*steps), 60, [], [("a", "xy", 61, None)])
+
+
+def test_who_is_slow_but_not_silent_is_waited_for():
+    x, y, z, end = deltas_of("a")
+    steps = [at(1, x), 40, at(45, y), 80, at(85, z), 120, at(125, end), 1000]
+    told(stream_of(*steps), 60, [("a", "xyz", 125, None)], [])
+
+
+def test_what_comes_again_of_a_whole_answer_is_dropped():
+    deltas = deltas_of("a")
+    steps = [at(1, *deltas), 2, at(1, *deltas), 50, at(1, deltas[1]), 70, at(1, deltas[0])]
+    told(stream_of(*steps, 130), 60, [("a", "xyz", 1, None)], [])
+
+
+def test_a_window_is_not_waited_beyond():
+    x, y, z, end = deltas_of("a")
+    steps = [at(1, x, y), 9, 11, at(1, z, end)]
+    windows = beam.WindowInto(FixedWindows(10))
+    told(stream_of(*steps), 60, [], [("a", "xy", 9, 0)], windows)
+
+
+def test_late_deltas_within_the_allowed_lateness_still_make_an_answer():
+    x, y, z, end = deltas_of("a")
+    half = deltas_of("b")[:2]
+    steps = [at(1, x, y, *half), 11, at(1, z), 20, at(1, end), 100]
+    windows = beam.WindowInto(FixedWindows(10), allowed_lateness=30)
+    told(stream_of(*steps), 60, [("a", "xyz", 1, 0)], [("b", "xy", 39, 0)], windows)
+
+
+def test_one_prompt_in_two_windows_is_two_answers():
+    first, second = deltas_of("a"), deltas_of("a", pieces=("w",))
+    steps = [at(1, *first), at(11, *second)]
+    windows = beam.WindowInto(FixedWindows(10))
+    told(stream_of(*steps), 60, [("a", "xyz", 1, 0), ("a", "w", 11, 10)], [], windows)
+
+
+def test_of_a_bounded_input_nothing_is_lost_and_nothing_comes_twice():
+    rows = deltas_of("a") + deltas_of("a") + deltas_of("b", 2) + deltas_of("c", final=False)
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
+        out = p | beam.Create(rows).with_output_types(Delta) | AssembleCompletions(wait_seconds=60)
+        texts = out.completions | beam.Map(lambda c: (c.id, c.text))
+        assert_that(texts, equal_to([("a", "xyz"), ("b", "xyz")]))
+        left = out.incomplete | beam.Map(lambda d: (d.id, d.partial_text, d.error_type))
+        assert_that(left, equal_to([("c", "xyz", "IncompleteDeltas")]), label="incomplete")
+
+
+def test_a_wait_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="wait_seconds is to be more than 0"):
+        AssembleCompletions(wait_seconds=0)

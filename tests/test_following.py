@@ -1,0 +1,293 @@
+"""Deltas in any order and number, and what a consumer is told of the answers in them."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ritellm import Finished, Follower, Grown, Superseded, Unfinished, follow
+from ritellm.chunks import stream_chunk_builder
+from transforms import Delta
+from transforms.messages import to_bytes
+
+FINAL = {"object": "chat.completion.chunk", "choices": []}
+
+
+def deltas_of(id, pieces, attempt=1, final=True):
+    """Return the messages of one attempt: a chunk for each piece, and the final one."""
+    made = []
+    for seq, text in enumerate(pieces):
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+        if seq == len(pieces) - 1:
+            choice["finish_reason"] = "stop"
+        place = {"id": id, "attempt": attempt, "seq": seq, "text": text, "final": False}
+        made.append({**place, "chunk": {"id": "c", "choices": [choice]}})
+    if final:
+        place = {"id": id, "attempt": attempt, "seq": len(pieces), "final": True, "chunk": FINAL}
+        made.append({**place, "outcome": {"attempts": attempt}, "input": {"row": id}})
+    return made
+
+
+WHOLE = deltas_of("a", ["x", "y", "z"])
+
+
+def kinds(events):
+    return [type(event).__name__ for event in events]
+
+
+def verdicts(events):
+    """Return what a consumer believes in the end: for each id the attempt, the text, and if whole.
+
+    And check on the way that what it is shown is one story.
+    """
+    shown, verdict = {}, {}
+    for event in events:
+        attempt, text = shown.get(event.id, (event.attempt, ""))
+        if isinstance(event, Grown):
+            assert event.attempt == attempt
+            text += event.added
+            assert event.text == text
+        elif isinstance(event, Superseded):
+            assert (event.attempt, event.by > attempt) == (attempt, True)
+            attempt, text = event.by, ""
+        else:
+            assert (event.attempt, event.text) == (attempt, text)
+        shown[event.id] = attempt, text
+        verdict[event.id] = attempt, text, isinstance(event, Finished)
+    return verdict
+
+
+def test_a_text_grows_and_is_finished():
+    events = list(follow(WHOLE))
+    assert kinds(events) == ["Grown", "Grown", "Grown", "Finished"]
+    assert [(event.added, event.text) for event in events[:3]] == [
+        ("x", "x"),
+        ("y", "xy"),
+        ("z", "xyz"),
+    ]
+    end = events[-1]
+    assert end.text == "xyz"
+    assert end.completion == stream_chunk_builder([delta["chunk"] for delta in WHOLE])
+    assert (end.outcome, end.input) == ({"attempts": 1}, {"row": "a"})
+
+
+def test_chunks_come_with_their_place():
+    chunks = [
+        chunk for event in follow(WHOLE[:2]) if isinstance(event, Grown) for chunk in event.chunks
+    ]
+    assert [(chunk.attempt, chunk.seq, chunk.choices[0].delta.content) for chunk in chunks] == [
+        (1, 0, "x"),
+        (1, 1, "y"),
+    ]
+
+
+def test_what_comes_before_its_turn_waits():
+    follower = Follower()
+    assert follower.feed(WHOLE[2]) == []
+    assert follower.feed(WHOLE[1]) == []
+    [grown] = follower.feed(WHOLE[0])
+    assert (grown.added, len(grown.chunks)) == ("xyz", 3)
+    assert kinds(follower.feed(WHOLE[3])) == ["Finished"]
+
+
+def test_a_final_delta_that_comes_first_ends_nothing_yet():
+    follower = Follower()
+    assert follower.feed(WHOLE[3]) == []
+    assert kinds(follower.feed(WHOLE[0])) == ["Grown"]
+    assert kinds(follower.feed(WHOLE[2])) == []
+    assert kinds(follower.feed(WHOLE[1])) == ["Grown", "Finished"]
+
+
+def test_a_newer_attempt_makes_the_text_void():
+    events = list(follow(WHOLE[:2] + deltas_of("a", ["new"], attempt=2)))
+    assert kinds(events) == ["Grown", "Grown", "Superseded", "Grown", "Finished"]
+    assert (events[2].attempt, events[2].by) == (1, 2)
+    assert (events[-1].attempt, events[-1].text) == (2, "new")
+
+
+def test_what_is_left_of_an_older_attempt_is_dropped():
+    events = list(follow(deltas_of("a", ["new"], attempt=2) + WHOLE))
+    assert kinds(events) == ["Grown", "Finished"]
+    assert events[-1].text == "new"
+
+
+def test_a_newer_attempt_counts_even_if_an_older_one_was_finished():
+    events = list(follow(WHOLE + deltas_of("a", ["new"], attempt=7)))
+    assert kinds(events)[3:] == ["Finished", "Superseded", "Grown", "Finished"]
+    assert verdicts(events) == {"a": (7, "new", True)}
+
+
+def test_duplicates_of_a_finished_answer_are_dropped():
+    assert kinds(follow(WHOLE + WHOLE[::-1] + WHOLE)) == ["Grown"] * 3 + ["Finished"]
+
+
+def test_what_is_not_whole_at_the_end_is_never_called_finished():
+    events = list(follow(WHOLE[:1] + WHOLE[2:]))
+    assert kinds(events) == ["Grown", "Unfinished"]
+    assert (events[-1].text, events[-1].missing) == ("x", 1)
+    assert Follower().close() == []
+
+
+def test_an_answer_of_nothing_is_finished_too():
+    [end] = follow(deltas_of("a", []))
+    assert (type(end), end.text) == (Finished, "")
+
+
+@pytest.mark.parametrize("form", ["message", "JSON", "text", "row", "strings"])
+def test_a_delta_may_come_in_any_of_its_forms(form):
+    chunk = orjson.dumps(WHOLE[0]["chunk"]).decode()
+    rows = [
+        Delta("a", 1, 0, "x", "stop", chunk),
+        Delta("a", 1, 1, "", None, orjson.dumps(FINAL).decode(), True, '{"n":1}', '{"row":1}'),
+    ]
+    forms = {
+        "message": [orjson.loads(to_bytes(row)) for row in rows],
+        "JSON": map(to_bytes, rows),
+        "text": [to_bytes(row).decode() for row in rows],
+        "row": rows,
+        "strings": [
+            {
+                name: str("" if value is None else int(value) if name == "final" else value)
+                for name, value in row._asdict().items()
+            }
+            for row in rows
+        ],
+    }
+    grown, end = follow(forms[form])
+    assert grown.added == "x"
+    assert (end.text, end.outcome, end.input) == ("x", {"n": 1}, {"row": 1})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"no json",
+        b"[]",
+        b"null",
+        None,
+        7,
+        {},
+        {"id": "a", "attempt": 1, "chunk": {}},
+        {"id": "a", "attempt": 1, "seq": 0},
+        {"id": "a", "attempt": 1, "seq": 0, "chunk": "half a {"},
+        {"id": 5, "attempt": 1, "seq": 0, "chunk": {}},
+    ],
+)
+def test_what_is_no_delta_is_refused_and_changes_nothing(message):
+    follower = Follower()
+    follower.feed(WHOLE[0])
+    with pytest.raises(ValueError, match="delta"):
+        follower.feed(message)
+    rest = [event for delta in WHOLE[1:] for event in follower.feed(delta)]
+    assert rest[-1].text == "xyz"
+
+
+def test_tool_calls_and_reasoning_are_in_the_completion():
+    call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": "{"}}
+    parts = [
+        {"reasoning_content": "think"},
+        {"tool_calls": [call]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "}"}}]},
+    ]
+    deltas = deltas_of("a", ["", "", ""])
+    for delta, part in zip(deltas, parts, strict=False):
+        delta["chunk"]["choices"][0]["delta"] = part
+    *_, end = follow(deltas)
+    message = end.completion.choices[0].message
+    assert message.reasoning_content == "think"
+    assert message.tool_calls[0].function.arguments == "{}"
+    assert end.text == ""
+
+
+def test_of_several_choices_the_first_is_the_text():
+    deltas = deltas_of("a", ["first", "second"])
+    deltas[1]["chunk"]["choices"][0]["index"] = 1
+    *_, end = follow(deltas)
+    assert end.text == "first"
+    assert end.completion.choices[1].message.content == "second"
+
+
+# Memory
+
+
+def test_one_answer_too_many_and_the_most_silent_is_given_up():
+    follower = Follower(max_open=2)
+    for id in "abc":
+        events = follower.feed(deltas_of(id, ["x"])[0])
+        if id == "b":
+            assert kinds(follower.feed(deltas_of("a", ["", "y"])[1])) == ["Grown"]
+    assert kinds(events) == ["Grown", "Unfinished"]
+    assert (events[1].id, events[1].text) == ("b", "x")
+    assert follower.feed(deltas_of("b", ["x"])[1]) == []
+    assert kinds(follower.feed(deltas_of("b", ["x"], attempt=2)[0]))[0] == "Superseded"
+
+
+def test_a_finished_answer_does_not_come_back_while_its_id_is_remembered():
+    follower = Follower(remember=3)
+    for id in "abcd":
+        for delta in deltas_of(id, ["x", "y"]):
+            follower.feed(delta)
+    for id in "bcd":
+        assert [follower.feed(delta) for delta in deltas_of(id, ["x", "y"])] == [[], [], []]
+
+
+def test_a_late_duplicate_of_a_forgotten_answer_shows_nothing():
+    follower = Follower(remember=1)
+    for id in "ab":
+        for delta in deltas_of(id, ["x", "y"]):
+            follower.feed(delta)
+    assert [follower.feed(delta) for delta in deltas_of("a", ["x", "y"])[1:]] == [[], []]
+
+
+def test_what_is_finished_costs_no_more_than_its_name():
+    follower = Follower(remember=50)
+    for number in range(200):
+        for delta in deltas_of(f"{number}", ["x", "y"]):
+            follower.feed(delta)
+    assert len(follower._closed) == 50
+    assert not follower._open
+
+
+# Any order, any repetition
+
+ATTEMPTS = st.lists(
+    st.tuples(st.lists(st.text("ab ", max_size=2), max_size=4), st.booleans()),
+    min_size=1,
+    max_size=3,
+)
+ANSWERS = st.dictionaries(st.sampled_from("pqr"), ATTEMPTS, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANSWERS, st.randoms(use_true_random=False))
+def test_any_order_and_any_repetition_come_to_the_same(answers, dice):
+    deltas = [
+        delta
+        for id, attempts in answers.items()
+        for number, (pieces, final) in enumerate(attempts, 1)
+        for delta in deltas_of(id, pieces, number, final)
+    ]
+    arrived = deltas + dice.choices(deltas, k=len(deltas)) if deltas else []
+    dice.shuffle(arrived)
+    wanted = {}
+    for id, attempts in answers.items():
+        there = [n for n, (pieces, final) in enumerate(attempts, 1) if pieces or final]
+        if there:
+            pieces, final = attempts[there[-1] - 1]
+            wanted[id] = (there[-1], "".join(pieces), final)
+    assert verdicts(follow(arrived)) == wanted
+    assert verdicts(follow(deltas)) == wanted
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=3), min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_a_gap_is_never_papered_over(pieces, dice):
+    deltas = deltas_of("a", pieces)
+    missing = dice.randrange(len(deltas))
+    arrived = deltas[:missing] + deltas[missing + 1 :]
+    dice.shuffle(arrived)
+    *_, end = follow(arrived)
+    assert isinstance(end, Unfinished)
+    assert (end.missing, end.text) == (missing, "".join(pieces[:missing]))

@@ -1,0 +1,118 @@
+"""Elements in a Kafka topic, by the client that needs no Java."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transforms.elements import Completion, DeadLetter, Delta
+from transforms.messages import KINDS, to_bytes
+from transforms.outgoing import SinkUnavailable
+
+Outcome = Delta | Completion | DeadLetter
+
+# What is not in the topic after this was not taken: the lot comes again.
+_DELIVERY_SECONDS = 20
+CHECK_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class KafkaTopic:
+    """Makes the publisher for `topic`, on the worker.
+
+    The key of a record is the element's id, its value JSON; the headers are `kind` (delta,
+    completion, failed) and for a delta `attempt` and `seq`. `config` is for librdkafka: it can say
+    how to log in.
+    """
+
+    brokers: str
+    topic: str
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __call__(self) -> _KafkaPublisher:
+        """Return the publisher; it connects when it is used."""
+        return _KafkaPublisher(self.brokers, self.topic, self.config)
+
+
+class _KafkaPublisher:
+    def __init__(self, brokers: str, topic: str, config: Mapping[str, str]) -> None:
+        self._kafka = client()
+        self._brokers, self._topic = brokers, topic
+        ours = {
+            "bootstrap.servers": brokers,
+            "enable.idempotence": True,  # its own retries change neither order nor number
+            "linger.ms": 0,  # what comes here has waited already
+            "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
+            "log_level": 0,  # what is wrong is raised
+        }
+        self._producer = self._kafka.Producer({**ours, **config})
+        self._failed: list[Any] = []
+
+    def check(self) -> None:
+        """Raise SinkUnavailable unless a broker answers and has the topic."""
+        if problem := topic_problem(self._producer, self._brokers, self._topic):
+            raise SinkUnavailable(problem)
+
+    def publish(self, lot: Sequence[Outcome]) -> None:
+        """Produce `lot`, and wait until the brokers have it."""
+        self._failed.clear()
+        for element in lot:
+            self._produce(element)
+        left = self._producer.flush(_DELIVERY_SECONDS + 5)
+        if self._failed:
+            raise self._raised(self._failed[0])
+        if left:
+            raise SinkUnavailable(f"Kafka at {self._brokers} does not answer")
+
+    def close(self) -> None:
+        """Drop what is not delivered."""
+        self._producer.purge()
+        self._producer.flush(1)
+
+    def _produce(self, element: Outcome) -> None:
+        headers = [("kind", KINDS[type(element)].encode())]
+        if isinstance(element, Delta):
+            headers += [("attempt", b"%d" % element.attempt), ("seq", b"%d" % element.seq)]
+        value, key = to_bytes(element), element.id.encode()
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, value, key, headers=headers, on_delivery=self._delivered
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+            except self._kafka.KafkaException as error:
+                raise self._raised(error.args[0]) from error
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failed.append(error)
+
+    def _raised(self, error: Any) -> Exception:
+        text = f"Kafka at {self._brokers} does not take what goes to {self._topic!r}: {error.str()}"
+        final = error.fatal() or error.code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE
+        return ValueError(text) if final else SinkUnavailable(text)
+
+
+def topic_problem(kafka_client: Any, brokers: str, topic: str) -> str | None:
+    """Return what keeps a consumer or producer from `topic`, in one line; None if nothing does."""
+    try:
+        found = kafka_client.list_topics(topic, timeout=CHECK_SECONDS).topics[topic]
+    except client().KafkaException as error:
+        return f"Kafka at {brokers} does not answer: {error.args[0].str()}"
+    if found.error is not None:
+        return f"Kafka at {brokers} has no topic {topic!r} for us: {found.error.str()}"
+    return None
+
+
+def client() -> Any:
+    """Return the client library; raises ImportError that says how to get it."""
+    try:
+        return importlib.import_module("confluent_kafka")
+    except ImportError:
+        raise ImportError(
+            "Kafka needs its client: pip install 'ritellm-beam[kafka]' (confluent-kafka)"
+        ) from None

@@ -1,0 +1,105 @@
+"""Elements in a Pub/Sub topic, in order for each id."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from transforms.elements import Completion, DeadLetter, Delta
+from transforms.messages import KINDS, to_bytes
+from transforms.outgoing import SinkUnavailable
+
+Outcome = Delta | Completion | DeadLetter
+
+CHECK_SECONDS = 10
+_MOST_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class PubSubTopic:
+    """Makes the publisher for `topic` (projects/P/topics/T), on the worker.
+
+    A message is JSON; its ordering key is the element's id (of more than 1,024 bytes: a hash), its
+    attributes are `kind` (delta, completion, failed) and for a delta `attempt` and `seq`.
+    """
+
+    topic: str
+
+    def __call__(self) -> _PubSubPublisher:
+        """Return the publisher."""
+        return _PubSubPublisher(self.topic)
+
+
+class _PubSubPublisher:
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._errors: Any = importlib.import_module("google.api_core.exceptions")
+        pubsub = client()
+        options = pubsub.types.PublisherOptions(enable_message_ordering=True)
+        # Lots were made before: nothing waits here for others.
+        batches = pubsub.types.BatchSettings(max_messages=1000, max_latency=0.001)
+        with explained(SinkUnavailable):
+            self._client = pubsub.PublisherClient(batches, options)
+
+    def check(self) -> None:
+        """Raise SinkUnavailable unless the topic is there."""
+        with explained(SinkUnavailable):
+            self._client.get_topic(topic=self._topic, timeout=CHECK_SECONDS, retry=None)
+
+    def publish(self, lot: Sequence[Outcome]) -> None:
+        """Publish `lot`, and wait until Pub/Sub has it."""
+        sent = [(key, self._send(element, key)) for element in lot if (key := _key(element.id))]
+        failed: dict[str, Exception] = {}
+        for key, future in sent:
+            if error := future.exception():
+                failed.setdefault(key, error)
+        for key in failed:
+            self._client.resume_publish(self._topic, key)
+        for error in failed.values():
+            refused = isinstance(error, self._errors.InvalidArgument)
+            text = f"Pub/Sub does not take what goes to {self._topic}: {_line(error)}"
+            raise (ValueError if refused else SinkUnavailable)(text) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.stop()
+
+    def _send(self, element: Outcome, key: str) -> Any:
+        attributes = {"kind": KINDS[type(element)]}
+        if isinstance(element, Delta):
+            attributes |= {"attempt": str(element.attempt), "seq": str(element.seq)}
+        return self._client.publish(self._topic, to_bytes(element), ordering_key=key, **attributes)
+
+
+def _key(id: str) -> str:
+    raw = id.encode()
+    return id if len(raw) <= _MOST_KEY_BYTES else hashlib.blake2b(raw).hexdigest()
+
+
+@contextmanager
+def explained(error: type[Exception]) -> Iterator[None]:
+    """Turn what Google's client raises into `error`, in one line."""
+    api = importlib.import_module("google.api_core.exceptions")
+    auth = importlib.import_module("google.auth.exceptions")
+    try:
+        yield
+    except (api.GoogleAPIError, auth.GoogleAuthError) as raised:
+        raise error(f"Pub/Sub: {_line(raised)}") from raised
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def client() -> Any:
+    """Return the client library; raises ImportError that says how to get it."""
+    try:
+        return importlib.import_module("google.cloud.pubsub_v1")
+    except ImportError:
+        raise ImportError(
+            "Pub/Sub needs its client: pip install 'ritellm-beam[pubsub]' (google-cloud-pubsub)"
+        ) from None

@@ -1,0 +1,130 @@
+"""Elements in Redis streams: one stream for all, or one for each id.
+
+A stream for each id has the delta's own place, `attempt-seq`, as the number of its entry: Redis
+refuses what it has already, so nothing is there twice, and nothing of an older attempt comes after
+a newer one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from transforms.elements import Completion, DeadLetter, Delta
+from transforms.journal import JournalError
+from transforms.journal.redis import IMPATIENT, connect, shown
+from transforms.messages import KINDS, to_bytes
+from transforms.outgoing import SinkUnavailable
+
+Outcome = Delta | Completion | DeadLetter
+
+KEY = "ritellm"
+# What a stream for all keeps, about: a week of nobody reading must not fill the server.
+MOST_ENTRIES = 1_000_000
+# How long the stream of one id is kept after its last delta.
+TTL_SECONDS = 3600
+_STALE = "equal or smaller"
+
+
+@dataclass(frozen=True)
+class RedisStreams:
+    """Makes the publisher for `url`, on the worker.
+
+    Deltas go to the stream `KEY:deltas` (`KEY:completions`, `KEY:failed`), KEY being the URL's
+    `key` or "ritellm", as entries with the fields `id attempt seq text finish_reason final chunk`
+    (others: `id` and `json`). The URL's `maxlen` is about how many entries such a stream keeps.
+    With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds after the
+    last. `password_env` names the variable that holds the password.
+    """
+
+    url: str
+
+    def __call__(self) -> _RedisPublisher:
+        """Return the publisher; it connects when it is used. Raises ValueError for a bad URL."""
+        return _RedisPublisher(self.url)
+
+    def __repr__(self) -> str:
+        return f"RedisStreams({shown(self.url)})"  # without the password
+
+
+class _RedisPublisher:
+    def __init__(self, url: str) -> None:
+        address, options = _own_options(url)
+        self._key = options.get("key", KEY)
+        self._per_id = options.get("per_id", "").lower() == "true"
+        self._most = int(options.get("maxlen", MOST_ENTRIES))
+        self._ttl = int(options.get("ttl", TTL_SECONDS))
+        self._name = shown(address)
+        try:
+            self._redis, _ = connect(address, "", IMPATIENT)
+        except JournalError as error:
+            raise ValueError(str(error)) from None
+        self._errors: type[Exception] = importlib.import_module("redis").RedisError
+
+    def check(self) -> None:
+        """Raise SinkUnavailable unless the server answers."""
+        try:
+            self._redis.ping()
+        except self._errors as error:
+            raise SinkUnavailable(f"{self._name} cannot be used: {error}") from error
+
+    def publish(self, lot: Sequence[Outcome]) -> None:
+        """Append `lot` in one round trip."""
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for element in lot:
+                    self._append(pipe, element)
+                answers = pipe.execute(raise_on_error=False)
+        except self._errors as error:
+            raise SinkUnavailable(f"{self._name} cannot be used: {error}") from error
+        for answer in answers:
+            if isinstance(answer, Exception) and _STALE not in str(answer):
+                raise SinkUnavailable(f"{self._name} refuses: {answer}") from answer
+
+    def close(self) -> None:
+        """Hang up."""
+        self._redis.close()
+
+    def _append(self, pipe: Any, element: Outcome) -> None:
+        if not isinstance(element, Delta):
+            stream = f"{self._key}:{_STREAMS[KINDS[type(element)]]}"
+            fields = {"id": element.id, "json": to_bytes(element)}
+            pipe.xadd(stream, fields, maxlen=self._most)
+        elif self._per_id:
+            stream = f"{self._key}:deltas:{element.id}"
+            pipe.xadd(stream, _fields(element), id=f"{element.attempt}-{element.seq}")
+            if element.seq == 0 or element.final:
+                pipe.expire(stream, self._ttl)
+        else:
+            pipe.xadd(f"{self._key}:deltas", _fields(element), maxlen=self._most)
+
+
+_STREAMS = {"completion": "completions", "failed": "failed"}
+
+
+def _fields(delta: Delta) -> dict[str, Any]:
+    """Return the entry of `delta`; the final one brings its `outcome` and `input`."""
+    fields: dict[str, Any] = {
+        "id": delta.id,
+        "attempt": delta.attempt,
+        "seq": delta.seq,
+        "text": delta.text,
+        "finish_reason": delta.finish_reason or "",
+        "final": int(delta.final),
+        "chunk": delta.chunk,
+    }
+    if delta.final:
+        fields |= {"outcome": delta.outcome or "", "input": delta.input or ""}
+    return fields
+
+
+def _own_options(url: str) -> tuple[str, dict[str, str]]:
+    """Return `url` without the options that are ours, and those."""
+    address, _, query = url.partition("?")
+    given = dict(parse_qsl(query))
+    names: list[str] = [name for name in ("key", "per_id", "maxlen", "ttl") if name in given]
+    ours = {name: given.pop(name) for name in names}
+    return address + ("?" + urlencode(given) if given else ""), ours
