@@ -34,14 +34,18 @@ class Processes:
                 process.wait()
 
     def start(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        stdin: Path = Path(os.devnull),
     ) -> int:
         """Start `command` as the head of a process group; returns its id."""
-        with open(self.logs / f"{name}.log", "ab") as log:
+        with open(self.logs / f"{name}.log", "ab") as log, open(stdin, "rb") as source:
             self._running[name] = subprocess.Popen(
                 command,
                 env={**os.environ, **(environ or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=source,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -53,6 +57,10 @@ class Processes:
         _signal(self._running[name], number)
         if number == signal.SIGKILL:
             self._running[name].wait()
+
+    def wait(self, name: str, seconds: float) -> int:
+        """Return the exit status of a process that ends by itself."""
+        return self._running[name].wait(timeout=seconds)
 
     def wait_until(self, there: Callable[[], object], name: str, seconds: float = 60.0) -> None:
         """Return once `there()` is true; raises RuntimeError with the end of the log of `name`."""

@@ -147,6 +147,33 @@ class Job:
         return report
 
 
+def assert_live(held, processes, *flags):
+    """Deltas go out while the answers are still under way, and sum up to them."""
+    prompts = {f"p{n}": f"one two {n}" for n in range(5)}
+    source = held.out.parent / "prompts.jsonl"
+    rows = [orjson.dumps({"id": id, "prompt": text}) + b"\n" for id, text in prompts.items()]
+    source.write_bytes(b"".join(rows))
+    held.server.free = 0
+    program = [sys.executable, "-m", "pipelines.stream_complete", "--source=stdin"]
+    program += [f"--deltas_to=jsonl:{held.out}", "--model=openai/m"]
+    program += [f"--base_url={held.server.base_url}", *flags]
+    environ = {"OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
+    processes.start("stream", program, environ, stdin=source)
+    processes.wait_until(lambda: texts(held, "deltas").keys() == prompts.keys(), "stream", 90)
+    assert held.server.open_streams == 5
+    held.server.go.set()
+    assert processes.wait("stream", 90) == 0, processes.tail("stream")
+    assert texts(held, "deltas") == prompts
+
+
+def texts(job, name):
+    """Return what the deltas in `name` sum up to, by id."""
+    found = {}
+    for delta in sorted(job.lines(name), key=lambda delta: delta["seq"]):
+        found[delta["id"]] = found.get(delta["id"], "") + delta["text"]
+    return found
+
+
 @pytest.fixture
 def job(fake_server, tmp_path):
     """The program, asking a fake server."""

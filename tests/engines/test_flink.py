@@ -11,7 +11,7 @@ import signal
 import sys
 from urllib.request import urlopen
 
-from conftest import ROOT, Job
+from conftest import ROOT, Job, assert_live, texts
 
 from examples.engines.processes import Processes, answers, free_port
 
@@ -22,10 +22,7 @@ def test_a_batch_runs_on_flink_in_the_programs_own_threads(flink, job):
     assert job.start(60, *flink.flags(), "--emit_deltas").wait() == 0, job.said[-3000:]
     job.assert_whole()
     assert "61 rows: 60 completed, 1 failed" in job.said
-    rebuilt = {}
-    for delta in sorted(job.lines("deltas"), key=lambda delta: delta["seq"]):
-        rebuilt[delta["id"]] = rebuilt.get(delta["id"], "") + delta["text"]
-    assert rebuilt == {f"r{n}": f"one two {n}" for n in range(60)}
+    assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
 
 
 def test_a_task_manager_dies_with_50_streams_open(flink, held, tmp_path):
@@ -67,6 +64,10 @@ def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):
     assert {row["id"] for row in completions} == {f"r{n}" for n in range(200)}
     assert len(completions) == 200
     assert asked <= 200 + 60
+
+
+def test_deltas_go_out_live(flink, held, processes):
+    assert_live(held, processes, *flink.flags(parallelism=1))
 
 
 class Models:

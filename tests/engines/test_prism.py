@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from conftest import assert_live, texts
+
 
 def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
     assert job.start(60, *prism, "--emit_deltas").wait() == 0, job.said
     job.assert_whole()
     assert "61 rows: 60 completed, 1 failed" in job.said
-    rebuilt = {}
-    for delta in sorted(job.lines("deltas"), key=lambda delta: delta["seq"]):
-        rebuilt[delta["id"]] = rebuilt.get(delta["id"], "") + delta["text"]
-    assert rebuilt == {f"r{n}": f"one two {n}" for n in range(60)}
+    assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
 
 
 def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(prism, held):
@@ -29,3 +28,7 @@ def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(prism, held):
 def test_a_prism_that_is_not_there_is_one_sentence(job):
     assert job.start(1, "--runner=PrismRunner", "--prism_location=/no/prism").wait() == 2
     assert job.said.splitlines()[-1].startswith("batch_complete: --prism_location /no/prism")
+
+
+def test_deltas_go_out_live(prism, held, processes):
+    assert_live(held, processes, *prism)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+from conftest import assert_live
+
 from examples.engines.processes import answers, free_port, start_pool
 
 
@@ -44,3 +46,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
     assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]
+
+
+def test_deltas_go_out_live(job_server, held, processes):
+    assert_live(held, processes, *job_server, "--environment_type=LOOPBACK")
