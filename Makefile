@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services
+.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -15,6 +15,8 @@ help:
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
 	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
+	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
+	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
 	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
@@ -93,6 +95,13 @@ test-dataflow: .venv-gcp/ready
 
 test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
+
+# Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
+test-engines: $(VENV)/ready
+	@$(BIN)/python -m pytest --quiet tests/engines
+
+flink-demo: $(VENV)/ready
+	@$(BIN)/python -m examples.engines.flink_demo
 
 LOCKED := templates/batch_complete/requirements
 lock:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines import bigquery
+from pipelines import bigquery, engines
 from pipelines import options as cli
 from pipelines.limits import (
     add_limits,
@@ -152,6 +152,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the job; return the exit status: 0 done, 1 nothing or too little completed, 2 usage."""
     ours, beam_options = cli.parse(parser(), argv)
     here = cli.runs_here(beam_options)
+    ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
     check_model(ours, here)
     new_journal = _check_together(ours, here)
     new_budget = budget(ours, new_journal)
@@ -161,6 +162,7 @@ def run(argv: Sequence[str]) -> int:
     cli.check_apart(ours.input, ours.output)
     cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
+    engines.check(beam_options)
     p = cli.new_pipeline(beam_options)
     launched = settle_in_flight(ours)
     # Held here, it is opened before anything is sent, and by this run alone.
@@ -168,15 +170,20 @@ def run(argv: Sequence[str]) -> int:
     ledger = open_budget(new_budget, journal) if here else None
     if here and launched and (journal is None or journal.spent() == Spent()):
         cli.start_model(ours.model)  # else the first row that the journal has not starts it
-    before = cli.written_before(ours.output) if here else {}
+    before = cli.written_before(ours.output)
     started = time.time()
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
         warn_of_each_process(new_budget)
-        p.run().wait_until_finish()
-        return 0
-    with ProgressLine(cli.count_rows(ours.input)):
-        p.run().wait_until_finish()
+        engines.run(p, beam_options)
+        if engines.runner(beam_options) not in engines.PORTABLE_RUNNERS:
+            return 0  # it may only have been submitted
+        if not cli.is_written_since(FileSystems.join(ours.output, "report.json"), started):
+            print(f"The job is done; its workers wrote to {ours.output}, where they are.")
+            return 0
+    else:
+        with ProgressLine(cli.count_rows(ours.input)):
+            engines.run(p, beam_options)
     cli.remove_older(ours.output, before)
     cli.remove_unfinished(ours.output, before=started)
     report = read_report(ours.output)

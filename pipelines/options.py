@@ -7,6 +7,7 @@ import difflib
 import glob
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,19 +18,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
+from pipelines.engines import LOCAL_RUNNERS, Workers, engine_flags, runner, workers
+from pipelines.engines import UsageError as UsageError
 from ritellm.errors import RitellmError
 from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
 from transforms.clients import check_secret, key_in_file, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
-
-# These run the whole job inside the process that starts it.
-LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
-
-
-class UsageError(Exception):
-    """What the user asked for cannot be done; the message is one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,15 +49,13 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Pipe
 
 
 def runs_here(options: PipelineOptions) -> bool:
-    """Return whether the job runs in this process."""
-    runner = options.get_all_options()["runner"] or "FnApiRunner"
-    return str(runner).rpartition(".")[2].lower() in LOCAL_RUNNERS
+    """Return whether the workers of the job are this process, or its children."""
+    return runner(options) in LOCAL_RUNNERS or workers(options) is Workers.IN_PROCESS
 
 
 def shares_process(options: PipelineOptions) -> bool:
-    """Return whether all workers of the job are threads of this process."""
-    mode = options.get_all_options().get("direct_running_mode")
-    return runs_here(options) and mode != "multi_processing"
+    """Return whether the job is one stage in this process: nothing is gained by spreading rows."""
+    return runner(options) in LOCAL_RUNNERS and workers(options) is Workers.IN_PROCESS
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
@@ -182,6 +176,24 @@ def is_launched_here(model: str) -> bool:
     return split_model(model)[0].launcher is not None
 
 
+def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
+    """Return `spec` as workers of these options can share it; raises UsageError if they cannot.
+
+    A file of one machine is none for workers on others: there `auto` is a folder beside the output.
+    """
+    if workers(options) is not Workers.ELSEWHERE:
+        return spec
+    if spec == "auto":
+        return str(FileSystems.join(output, "journal"))
+    here = re.match(r"rediss?://([^/@]*@)?(localhost|127\.[\d.]+|\[::1\])(:|/|$)", spec)
+    if here or spec.startswith(("sqlite:", "unix:")):
+        raise UsageError(
+            f"--journal {'redis on ' + here[2] if here else spec} is of this machine alone, and the"
+            " workers are elsewhere: use redis://HOST/DB, or a folder that all of them share"
+        )
+    return spec
+
+
 def journal(spec: str, output: str, required: bool) -> NewJournal | None:
     """Return what opens the journal on a worker; raises UsageError for a `spec` that is none."""
     if spec == "none":
@@ -231,6 +243,13 @@ def written_before(folder: str) -> dict[str, float]:
     return {file.path: file.last_updated_in_seconds for file in found}
 
 
+def is_written_since(path: str, started: float) -> bool:
+    """Return whether the file `path` is there, and is not an earlier run's."""
+    for file in FileSystems.match([path])[0].metadata_list:
+        return (file.last_updated_in_seconds or started) >= started
+    return False
+
+
 def remove_older(folder: str, before: Mapping[str, float]) -> None:
     """Delete what this run has not written anew of the outputs `before` it: they are replaced."""
     for path, written in written_before(folder).items():
@@ -266,13 +285,15 @@ def _refuse_unknown(parser: argparse.ArgumentParser, others: Sequence[str]) -> N
     for options in _all_subclasses(PipelineOptions):
         options._add_argparse_args(beam)
     try:
-        _, unknown = beam.parse_known_args(list(others))
+        given, unknown = beam.parse_known_args(list(others))
     except SystemExit:
         raise UsageError("Beam does not accept these options, see above") from None
-    if not unknown:
+    of_engine = engine_flags(given.runner)
+    flags = (each.partition("=")[0] for each in unknown if each.startswith("-"))
+    flag = next((each for each in flags if each not in of_engine), None)
+    if flag is None:
         return
-    flag = unknown[0].partition("=")[0]
-    known = [*parser._option_string_actions, *beam._option_string_actions]
+    known = [*parser._option_string_actions, *beam._option_string_actions, *of_engine]
     near = difflib.get_close_matches(flag, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise UsageError(f"unknown flag {flag}{hint} (see --help)")

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from pipelines.options import UsageError
+from pipelines import engines
+from pipelines.engines import UsageError
 from transforms.failing import TooManyFailures
 
 INTERRUPTED = 130
@@ -100,6 +101,10 @@ def _set_up_logging() -> None:
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # It warns of each output that stays empty: no failed rows is no news.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+    # Unknown flags have been refused; these are for the job server alone.
+    logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
+    # It warns of each job server that it starts or ends.
+    logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
 def _last_words(line: str, status: int) -> int:
@@ -117,6 +122,8 @@ def _root(error: BaseException) -> tuple[str, str]:
     """Return the class and the message of what went wrong first; no class where Beam hides it."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if reason := engines.explained(str(error)):
+        return "", reason
     name, text = type(error).__name__, str(error)
     if "Traceback (most recent call last)" in text:  # of another thread or process, as a text
         qualified, _, text = text.strip().splitlines()[-1].partition(": ")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import live_view, places
+from pipelines import engines, live_view, places
 from pipelines import options as cli
 from pipelines.feeds import FeedUnavailable
 from pipelines.intake import Intake, IntakeOf
@@ -200,7 +200,7 @@ def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
     p = cli.new_pipeline(beam_options)
     settle_in_flight(ours)
     build(p, ours, None)
-    p.run().wait_until_finish()
+    engines.run(p, beam_options)
     return 0
 
 
@@ -216,10 +216,12 @@ class Job:
         ours, beam_options = cli.parse(parser(), self._argv)
         here = cli.runs_here(beam_options)
         _settle_journal(ours, here)
+        ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
+        engines.check(beam_options)
         check_model(ours, here)
         if not here:
             return _submit(ours, beam_options)
-        if not cli.shares_process(beam_options):
+        if engines.workers(beam_options) is not engines.Workers.IN_PROCESS:
             raise cli.UsageError("--direct_running_mode: a live source needs one process")
         _check_places(ours)
         p = cli.new_pipeline(beam_options)
@@ -229,7 +231,7 @@ class Job:
         intake = IntakeOf(_parts(ours))
         build(p, ours, intake)
         self._intake = intake()
-        p.run().wait_until_finish()
+        engines.run(p, beam_options)
         del journal
         return 0
 

@@ -1,0 +1,149 @@
+"""What an engine costs: rows a second and CPU a row, on one process and on workers of each engine.
+
+    python benchmarks/engines.py --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
+
+The same rows, asked of the same server. Start-up is what the same command takes for one row; it is
+measured in the same run, and subtracted from the CPU. The CPU is that of all processes: program,
+workers, and the engine's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import servers
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from examples.engines import tools  # noqa: E402
+from examples.engines.flink import FlinkCluster  # noqa: E402
+from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
+
+KEY = {"OPENAI_API_KEY": "sk-none"}
+
+
+class Running(NamedTuple):
+    """An engine that is up: the options that run a job there, and the CPU it has used."""
+
+    flags: Sequence[str]
+    cpu: Callable[[], float]
+
+
+@contextlib.contextmanager
+def here(workers: int) -> Iterator[Running]:
+    """The local engine: one process, or several."""
+    several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    yield Running(several if workers > 1 else [], lambda: 0.0)
+
+
+@contextlib.contextmanager
+def prism(workers: int) -> Iterator[Running]:
+    """Prism; the workers are threads of the program."""
+    yield Running(["--runner=PrismRunner", f"--prism_location={tools.prism()}"], lambda: 0.0)
+
+
+@contextlib.contextmanager
+def job_server(workers: int) -> Iterator[Running]:
+    """Beam's job server in Python, and a worker of a pool."""
+    port, pool = free_port(), free_port()
+    module = "apache_beam.runners.portability.local_job_service_main"
+    with tempfile.TemporaryDirectory() as logs, Processes(Path(logs)) as processes:
+        processes.start("server", [sys.executable, "-m", module, "-p", str(port)])
+        processes.wait_until(lambda: answers("127.0.0.1", port), "server")
+        start_pool(processes, "workers", pool, KEY)
+        flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+        flags += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"]
+        yield Running(flags, processes.cpu_seconds)
+
+
+@contextlib.contextmanager
+def flink(workers: int) -> Iterator[Running]:
+    """Flink with a task manager, and a Python process, for each worker."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = stack.enter_context(FlinkCluster(folder, task_managers=workers))
+        yield Running(cluster.flags_of_pool(KEY), cluster.cpu_seconds)
+
+
+ENGINES = {"here": here, "prism": prism, "job server": job_server, "flink": flink}
+CASES = [("here", 1), ("here", 2), ("here", 4), ("prism", 1), ("job server", 1)]
+CASES += [("flink", 1), ("flink", 2), ("flink", 4)]
+
+
+def measure(
+    engine: str, workers: int, rows: int, chunks: int, gap_ms: float, max_in_flight: int
+) -> dict[str, float]:
+    """Return rows a second, CPU a row and start-up of one engine."""
+    serving = servers.serving("paced", chunks=chunks, gap_ms=gap_ms)
+    with tempfile.TemporaryDirectory() as folder, serving as server, ENGINES[engine](workers) as up:
+        start_up = _run(Path(folder) / "one", 1, server, max_in_flight, up)
+        full = _run(Path(folder) / "full", rows, server, max_in_flight, up)
+    return {
+        "rows_per_second": full["rows_per_second"],
+        "cpu_msec_per_row": (full["cpu"] - start_up["cpu"]) / (rows - 1) * 1000,
+        "start_up_cpu_seconds": start_up["cpu"],
+    }
+
+
+def _run(
+    folder: Path, rows: int, server: servers.Running, max_in_flight: int, up: Running
+) -> dict[str, float]:
+    folder.mkdir()
+    lines = "".join(json.dumps({"prompt": f"Say something, {i}."}) + "\n" for i in range(rows))
+    (folder / "in.jsonl").write_text(lines)
+    command = [
+        *(sys.executable, "-m", "pipelines.batch_complete", "--input", str(folder / "in.jsonl")),
+        *("--output", str(folder / "out"), "--model", "openai/gpt-4o-mini", *up.flags),
+        *("--base_url", server.base_url, "--max_in_flight", str(max_in_flight)),
+    ]
+    before = _cpu() + up.cpu()
+    environ = {**os.environ, **KEY}
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environ)
+    report = json.loads((folder / "out" / "report.json").read_text())
+    if report["completed"] != rows:
+        raise RuntimeError(f"{report['completed']} of {rows} rows completed: {report['errors']}")
+    return {"cpu": _cpu() + up.cpu() - before, "rows_per_second": report["rows_per_second"]}
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Print a line for each engine; those that are not to be had say why."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--chunks", type=int, default=50)
+    parser.add_argument("--gap_ms", type=float, default=20)
+    parser.add_argument("--max_in_flight", type=int, default=200, help="in each process")
+    parser.add_argument("--engine", choices=ENGINES, help="only this one")
+    given = vars(parser.parse_args())
+    only = given.pop("engine")
+    print("| engine | workers | rows/s | CPU a row | CPU of the start |\n|---|---|---|---|---|")
+    for engine, workers in CASES:
+        if only not in (None, engine):
+            continue
+        try:
+            found = measure(engine, workers, **given)
+        except tools.Missing as missing:
+            print(f"| {engine} | {workers} | {missing} | | |", flush=True)
+            continue
+        rate, cpu, start = found.values()
+        print(f"| {engine} | {workers} | {rate:.0f} | {cpu:.1f} ms | {start:.1f} s |", flush=True)
+    print(f"\n{given}, cores={os.cpu_count()}")
+
+
+if __name__ == "__main__":
+    main()

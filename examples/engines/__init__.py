@@ -1,0 +1,1 @@
+"""Engines of several processes on this machine, without Docker."""

@@ -1,0 +1,141 @@
+"""What the engines are made of: fetched once from package registries, and kept in one folder.
+
+The folder is `$RITELLM_ENGINES`, by default `~/.cache/ritellm/engines`:
+
+    prism           66 MB, needs `go`
+    flink          124 MB, needs `pip` (a download of 230 MB) and `java`
+    job server     152 MB, needs `mvn` and `java`
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PRISM = "v2.77.0"
+FLINK = "1.19.3"
+# The newest whose every part is served beside this Flink; it runs jobs of Beam 2.77 for Python.
+JOB_SERVER = "2.62.0"
+
+_FLINK_JARS = ("flink-dist-", "log4j-")
+_JOB_SERVER_MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>ritellm</groupId><artifactId>job-server</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.beam</groupId><artifactId>beam-runners-flink-{flink}</artifactId>
+      <version>{beam}</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-jdk14</artifactId>
+      <version>2.0.17</version></dependency>
+  </dependencies>
+</project>
+"""
+
+
+class Missing(Exception):
+    """A tool that is not to be had here; the message says which and why."""
+
+
+def folder() -> Path:
+    """Return where the tools are kept."""
+    kept = os.environ.get("RITELLM_ENGINES") or "~/.cache/ritellm/engines"
+    return Path(kept).expanduser()
+
+
+def prism() -> Path:
+    """Return Beam's Prism, built from source; raises Missing."""
+    made = _once(f"prism-{PRISM}", ["go"], _build_prism)
+    return made / "prism"
+
+
+def flink() -> Path:
+    """Return a folder of Flink's jars; raises Missing."""
+    return _once(f"flink-{FLINK}", ["java"], _download_flink)
+
+
+def job_server() -> Path:
+    """Return the jar that starts Beam's job server for Flink; raises Missing."""
+    flink = FLINK.rpartition(".")[0]
+    made = _once(f"job-server-{flink}-{JOB_SERVER}", ["java", "mvn"], _resolve_job_server)
+    return made / _launcher()
+
+
+def _launcher() -> str:
+    """The name that Beam gives its own: the program reads Flink's version in it."""
+    return f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server-{JOB_SERVER}.jar"
+
+
+def _once(name: str, needed: Sequence[str], make: Callable[[Path], None]) -> Path:
+    """Return the folder `name`, made the first time; what was half made is never seen."""
+    for tool in needed:
+        if shutil.which(tool) is None:
+            raise Missing(f"{tool} is not installed")
+    made = folder() / name
+    if made.exists():
+        return made
+    folder().mkdir(parents=True, exist_ok=True)
+    print(f"Fetching {name} into {folder()} ...", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(dir=folder()) as half:
+        make(Path(half))
+        Path(half).chmod(0o755)
+        try:
+            Path(half).rename(made)
+        except OSError:  # another process was faster
+            return made
+        Path(half).mkdir()
+    return made
+
+
+def _build_prism(into: Path) -> None:
+    package = f"github.com/apache/beam/sdks/v2/go/cmd/prism@{PRISM}"
+    _run(["go", "install", package], into, {"GOBIN": str(into)})
+
+
+def _download_flink(into: Path) -> None:
+    """Flink's distribution comes as the jars of its Python package."""
+    package = f"apache-flink-libraries=={FLINK}"
+    with tempfile.TemporaryDirectory() as download:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "--no-deps", "--dest", download, package], into)
+        [archive] = Path(download).iterdir()
+        with tarfile.open(archive) as files:
+            for file in files:
+                name = Path(file.name).name
+                if file.isfile() and "/lib/" in file.name and name.startswith(_FLINK_JARS):
+                    file.name = name
+                    files.extract(file, into, filter="data")
+
+
+def _resolve_job_server(into: Path) -> None:
+    """Its jars, and one with nothing but their names: `java -jar` takes one only."""
+    pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER)
+    (into / "pom.xml").write_text(pom)
+    copy = ["dependency:copy-dependencies", "-DoutputDirectory=.", "-DincludeScope=runtime"]
+    _run(["mvn", "--quiet", "--batch-mode", *copy], into)
+    jars = sorted(path.name for path in into.glob("*.jar"))
+    manifest = ["Manifest-Version: 1.0", f"Main-Class: {_JOB_SERVER_MAIN}"]
+    manifest += _folded("Class-Path: " + " ".join(jars))
+    with zipfile.ZipFile(into / _launcher(), "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "\r\n".join(manifest) + "\r\n")
+
+
+def _folded(line: str) -> list[str]:
+    """Return a manifest's line in pieces of at most 72 bytes."""
+    return [line[:70], *(" " + line[at : at + 69] for at in range(70, len(line), 69))]
+
+
+def _run(command: Sequence[str], cwd: Path, environ: dict[str, str] | None = None) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(environ or {})}, capture_output=True, text=True
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        reason = next((line for line in said if "rror" in line), "no reason given")
+        raise Missing(f"{command[0]} could not fetch it: {reason[:300]}")

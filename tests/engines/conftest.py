@@ -1,0 +1,190 @@
+"""Real engines in processes of their own; run by `make test-engines`, not with the other tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+from fake_server import FakeServer, Wait, chat_events, echo, stream
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # for examples.engines
+
+from examples.engines import tools  # noqa: E402
+from examples.engines.flink import FlinkCluster  # noqa: E402
+from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
+
+
+def pytest_ignore_collect(config):
+    """Leave these tests out unless their folder is named."""
+    return None if any("engines" in arg for arg in config.args) else True
+
+
+@pytest.fixture(scope="session")
+def prism():
+    """The options that run a job on Prism."""
+    try:
+        return ["--runner=PrismRunner", f"--prism_location={tools.prism()}"]
+    except tools.Missing as missing:
+        pytest.skip(f"no Prism: {missing}")
+
+
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory):
+    """A Flink cluster: a job manager, two task managers, a job server."""
+    try:
+        tools.job_server()
+        cluster = FlinkCluster(tmp_path_factory.mktemp("flink"))
+        with cluster:
+            yield cluster
+    except tools.Missing as missing:
+        pytest.skip(f"no Flink: {missing}")
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Processes of a test's own, ended with it."""
+    with Processes(tmp_path / "logs") as started:
+        yield started
+
+
+@pytest.fixture
+def job_server(processes):
+    """The options that give a job to Beam's job server in Python, in a process of its own."""
+    port = free_port()
+    module = "apache_beam.runners.portability.local_job_service_main"
+    processes.start("jobservice", [sys.executable, "-m", module, "-p", str(port)])
+    processes.wait_until(lambda: answers("127.0.0.1", port), "jobservice")
+    return ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+
+
+@pytest.fixture
+def pool(processes):
+    """The options that run a job's code in Python processes of a worker pool."""
+    port = free_port()
+    start_pool(processes, "workers", port, {"OPENAI_API_KEY": "sk-worker"})
+    return ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+
+
+class HeldServer(FakeServer):
+    """Answers `free` requests at once; later ones begin, and are held until `go` is set."""
+
+    def __init__(self, free):
+        super().__init__(self._answer)
+        self.free, self.go = free, threading.Event()
+
+    def _answer(self, request):
+        if len(self.requests) <= self.free or self.go.is_set():
+            return echo(request)
+        text = request.json["messages"][-1]["content"]
+        events = chat_events(text)
+        return stream(*events[:2], Wait(self.go), *events[2:])
+
+    def asked(self):
+        """Return how often each prompt was asked."""
+        return Counter(request.json["messages"][-1]["content"] for request in self.requests)
+
+
+class Job:
+    """The program on numbered rows, in a process of its own."""
+
+    def __init__(self, server, folder, prefix=()):
+        self.out = folder / "out"
+        self._input, self._log = folder / "in.jsonl", folder / "job.log"
+        self._command = [*prefix, sys.executable, "-m", "pipelines.batch_complete"]
+        self._command += ["--input", str(self._input)]
+        self._command += ["--output", str(self.out), "--model", "openai/m"]
+        self._command += ["--base_url", server if isinstance(server, str) else server.base_url]
+
+    def start(self, rows, *flags, cwd=ROOT):
+        """Start on so many rows, and one that cannot be read."""
+        lines = [orjson.dumps({"id": f"r{n}", "prompt": f"one two {n}"}) for n in range(rows)]
+        self._input.write_bytes(b"\n".join([*lines, b"nonsense"]))
+        self.rows = rows
+        environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                [*self._command, *flags], cwd=cwd, env=environ, stdout=log, stderr=log
+            )
+        return self
+
+    def interrupt(self):
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
+    def wait(self, seconds=150):
+        """Return the exit status."""
+        try:
+            return self._process.wait(timeout=seconds)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def said(self):
+        return self._log.read_text(errors="replace")
+
+    def lines(self, name):
+        files = sorted(self.out.glob(f"{name}-*.jsonl"))
+        return [orjson.loads(row) for file in files for row in file.read_bytes().splitlines()]
+
+    def assert_whole(self):
+        """Each row has come out once, with its own answer."""
+        expected = {f"r{n}": f"one two {n}" for n in range(self.rows)}
+        completions = self.lines("completions")
+        assert {row["id"]: row["text"] for row in completions} == expected, self.said[-3000:]
+        assert len(completions) == self.rows
+        assert [row["error_type"] for row in self.lines("failed")] == ["RowError"]
+        report = orjson.loads((self.out / "report.json").read_bytes())
+        assert (report["completed"], report["failed"]) == (self.rows, 1)
+        return report
+
+
+def assert_live(held, processes, *flags):
+    """Deltas go out while the answers are still under way, and sum up to them."""
+    prompts = {f"p{n}": f"one two {n}" for n in range(5)}
+    source = held.out.parent / "prompts.jsonl"
+    rows = [orjson.dumps({"id": id, "prompt": text}) + b"\n" for id, text in prompts.items()]
+    source.write_bytes(b"".join(rows))
+    held.server.free = 0
+    program = [sys.executable, "-m", "pipelines.stream_complete", "--source=stdin"]
+    program += [f"--deltas_to=jsonl:{held.out}", "--model=openai/m"]
+    program += [f"--base_url={held.server.base_url}", *flags]
+    environ = {"OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
+    processes.start("stream", program, environ, stdin=source)
+    processes.wait_until(lambda: texts(held, "deltas").keys() == prompts.keys(), "stream", 90)
+    assert held.server.open_streams == 5
+    held.server.go.set()
+    assert processes.wait("stream", 90) == 0, processes.tail("stream")
+    assert texts(held, "deltas") == prompts
+
+
+def texts(job, name):
+    """Return what the deltas in `name` sum up to, by id."""
+    found = {}
+    for delta in sorted(job.lines(name), key=lambda delta: delta["seq"]):
+        found[delta["id"]] = found.get(delta["id"], "") + delta["text"]
+    return found
+
+
+@pytest.fixture
+def job(fake_server, tmp_path):
+    """The program, asking a fake server."""
+    return Job(fake_server, tmp_path)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """The program, asking a server that holds all streams after the 40th until it is told."""
+    with HeldServer(free=40) as server:
+        held_job = Job(server, tmp_path)
+        held_job.server = server
+        yield held_job
+        server.go.set()

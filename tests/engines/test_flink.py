@@ -1,0 +1,87 @@
+"""The programs on a Flink cluster: a job manager and two task managers, in processes of their own.
+
+Whoever dies, each prompt comes out once, and no more is paid for twice than was in flight.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from urllib.request import urlopen
+
+from conftest import ROOT, Job, assert_live, texts
+
+from examples.engines.processes import Processes, answers, free_port
+
+WORKER = {"OPENAI_API_KEY": "sk-worker"}
+
+
+def test_a_batch_runs_on_flink_in_the_programs_own_threads(flink, job):
+    assert job.start(60, *flink.flags(), "--emit_deltas").wait() == 0, job.said[-3000:]
+    job.assert_whole()
+    assert "61 rows: 60 completed, 1 failed" in job.said
+    assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
+
+
+def test_a_task_manager_dies_with_50_streams_open(flink, held, tmp_path):
+    flags = [*flink.flags_of_pool(WORKER), f"--journal={tmp_path}/journal"]
+    held.start(200, *flags, "--max_in_flight=30")
+    held.server.wait_until(lambda: held.server.open_streams >= 50, 90)
+    flink.kill("taskmanager-1")
+    flink.start("taskmanager-1")
+    held.server.go.set()
+    assert held.wait() == 0, held.said[-3000:]
+    held.assert_whole()
+    assert len(held.server.requests) <= 200 + 60
+
+
+def test_a_python_worker_dies_with_50_streams_open(flink, held):
+    held.start(200, *flink.flags_of_pool(WORKER), "--max_in_flight=30")
+    held.server.wait_until(lambda: held.server.open_streams >= 50, 90)
+    os.kill(flink.workers()[0], signal.SIGKILL)
+    held.server.go.set()
+    assert held.wait() == 0, held.said[-3000:]
+    held.assert_whole()
+    assert len(held.server.requests) <= 200 + 60
+
+
+def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):
+    port = free_port()
+    with Processes(tmp_path / "logs") as processes:
+        models = Models(processes, port)
+        models.start()
+        job = Job(f"http://127.0.0.1:{port}/v1", tmp_path)
+        job.start(200, *flink.flags_of_pool(WORKER), "--max_in_flight=30")
+        processes.wait_until(lambda: models.stats()["open"] >= 50, "models", 90)
+        asked = models.stats()["requests"]
+        processes.kill("models")
+        models.start()
+        assert job.wait() == 0, job.said[-3000:]
+        asked += models.stats()["requests"]
+    completions = job.lines("completions")
+    assert {row["id"] for row in completions} == {f"r{n}" for n in range(200)}
+    assert len(completions) == 200
+    assert asked <= 200 + 60
+
+
+def test_deltas_go_out_live(flink, held, processes):
+    assert_live(held, processes, *flink.flags(parallelism=1))
+
+
+class Models:
+    """The benchmarks' model server: answers take two seconds, and it can die and come back."""
+
+    def __init__(self, processes, port):
+        self._processes, self._port = processes, port
+
+    def start(self):
+        server = str(ROOT / "benchmarks" / "servers.py")
+        command = [sys.executable, server, "--mode=paced", "--chunks=100", "--gap-ms=20"]
+        self._processes.start("models", [*command, f"--port={self._port}"])
+        self._processes.wait_until(lambda: answers("127.0.0.1", self._port), "models")
+
+    def stats(self):
+        with urlopen(f"http://127.0.0.1:{self._port}/stats") as answer:
+            return json.loads(answer.read())

@@ -1,0 +1,34 @@
+"""The programs on Prism, Beam's portable engine in Go."""
+
+from __future__ import annotations
+
+from conftest import assert_live, texts
+
+
+def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
+    assert job.start(60, *prism, "--emit_deltas").wait() == 0, job.said
+    job.assert_whole()
+    assert "61 rows: 60 completed, 1 failed" in job.said
+    assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
+
+
+def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(prism, held):
+    held.start(100, *prism, "--max_in_flight=20")
+    held.server.wait_until(lambda: held.server.open_streams == 20, 60)
+    held.interrupt()
+    assert held.wait() == 130, held.said
+    assert "the same command goes on from the journal" in held.said
+    paid = len(held.server.requests) - 20
+    held.server.go.set()
+    assert held.start(100, *prism).wait() == 0, held.said
+    assert held.assert_whole()["replayed"] >= paid - 1
+    assert len(held.server.requests) <= 100 + 20
+
+
+def test_a_prism_that_is_not_there_is_one_sentence(job):
+    assert job.start(1, "--runner=PrismRunner", "--prism_location=/no/prism").wait() == 2
+    assert job.said.splitlines()[-1].startswith("batch_complete: --prism_location /no/prism")
+
+
+def test_deltas_go_out_live(prism, held, processes):
+    assert_live(held, processes, *prism)

@@ -1,0 +1,52 @@
+"""Jobs on Beam's job server in Python; their code in this process, or in those of a worker pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from conftest import assert_live
+
+from examples.engines.processes import answers, free_port, start_pool
+
+
+def test_a_batch_runs_through_a_job_server_in_the_programs_own_threads(job_server, job):
+    assert job.start(60, *job_server, "--environment_type=LOOPBACK").wait() == 0, job.said
+    job.assert_whole()
+    assert "61 rows: 60 completed" in job.said
+
+
+def test_a_batch_runs_in_a_worker_of_its_own_that_has_the_key(job_server, pool, job, fake_server):
+    assert job.start(60, *job_server, *pool).wait() == 0, job.said
+    job.assert_whole()
+    keys = {request.headers["authorization"] for request in fake_server.requests}
+    assert keys == {"Bearer sk-worker"}
+
+
+def test_a_worker_that_dies_here_ends_the_job_and_the_same_command_goes_on(
+    job_server, pool, processes, held
+):
+    """This job server tries nothing again: the journal keeps what was paid for."""
+    held.start(100, *job_server, *pool, "--max_in_flight=50")
+    held.server.wait_until(lambda: held.server.open_streams == 50, 60)
+    assert processes.children("workers")
+    for worker in processes.children("workers"):
+        os.kill(worker, signal.SIGKILL)
+    held.server.go.set()
+    assert held.wait() == 1, held.said
+    assert held.start(100, *job_server, *pool).wait() == 0, held.said
+    held.assert_whole()
+    assert len(held.server.requests) <= 100 + 50
+
+
+def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes, job, tmp_path):
+    port = free_port()
+    start_pool(processes, "bare", port, {"PYTHONPATH": ""}, ["env", "-C", str(tmp_path)])
+    processes.wait_until(lambda: answers("127.0.0.1", port), "bare")
+    pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+    assert job.start(3, *job_server, *pool).wait() == 1
+    assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]
+
+
+def test_deltas_go_out_live(job_server, held, processes):
+    assert_live(held, processes, *job_server, "--environment_type=LOOPBACK")
