@@ -22,6 +22,7 @@ from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
 from transforms.inbox import Inbox
+from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_delta
 from transforms.sharing import Sharing, copy_for
 from transforms.spending import Bill, budgeted
 
@@ -269,89 +270,3 @@ def same_provider(wanted: str, ours: str) -> str:
             f"a row may not choose provider {theirs!r}: the job's is {mine!r}"
         )
     return wanted
-
-
-def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
-    """Return `chunk` as an element; its attempt comes after so many others."""
-    text, finish_reason = "", None
-    for choice in chunk.get("choices") or ():
-        if not choice.get("index"):
-            text = (choice.get("delta") or {}).get("content") or ""
-            finish_reason = choice.get("finish_reason")
-    text = text if isinstance(text, str) else ""
-    whole = orjson.dumps(chunk).decode()
-    return Delta(id, before + chunk.attempt, chunk.seq or 0, text, finish_reason, whole)
-
-
-def final_delta(
-    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], before: int
-) -> Delta:
-    """Return the delta that closes a whole attempt."""
-    seq, attempt = stream.length, before + stream.attempt
-    chunk = '{"object":"chat.completion.chunk","choices":[]}'
-    closing = orjson.dumps(outcome).decode()
-    return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)
-
-
-def to_completion(
-    id: str, completion: Mapping[str, Any], outcome: Mapping[str, Any], input: str | None
-) -> Completion:
-    """Return a whole answer as an element."""
-    choices = completion.get("choices") or [{}]
-    usage = completion.get("usage") or {}
-    timing = outcome.get("timing") or {}
-    gaps = timing.get("inter_chunk") or {}
-    return Completion(
-        id=id,
-        text=text_of(completion),
-        finish_reason=choices[0].get("finish_reason"),
-        model=completion.get("model"),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
-        total_tokens=usage.get("total_tokens"),
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
-        ttft=timing.get("ttft"),
-        inter_chunk_p50=gaps.get("p50"),
-        inter_chunk_p95=gaps.get("p95"),
-        seconds=timing.get("total"),
-        ended_at=outcome.get("ended_at"),
-        attempts=outcome.get("attempts") or 1,
-        replayed=bool(outcome.get("replayed")),
-        shared=bool(outcome.get("shared")),
-        cost_usd=outcome.get("cost_usd"),
-        completion=orjson.dumps(completion).decode(),
-        input=input,
-    )
-
-
-def to_dead_letter(
-    prompt: Prompt, error: RitellmError, prices: Mapping[str, Price], started: float
-) -> DeadLetter:
-    """Return `prompt`, tried since `started` (seconds since 1970), with what went wrong."""
-    usage = error.partial.get("usage") if error.partial else None
-    model = f"{error.provider}/{error.model}"
-    now = time.time()
-    return DeadLetter(
-        id=prompt.id,
-        request=prompt.request,
-        error_type=type(error).__name__,
-        message=str(error),
-        status_code=error.status_code,
-        retryable=error.retryable,
-        attempts=error.attempts,
-        partial_text=text_of(error.partial or {}),
-        input=prompt.input,
-        usage=orjson.dumps(usage).decode() if usage else None,
-        cost_usd=cost(model, usage, prices),
-        seconds=now - started,
-        ended_at=now,
-        place=prompt.place,
-    )
-
-
-def text_of(completion: Mapping[str, Any]) -> str:
-    """Return the text of the first choice."""
-    choices = completion.get("choices") or [{}]
-    content = (choices[0].get("message") or {}).get("content")
-    return content if isinstance(content, str) else ""

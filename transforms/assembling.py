@@ -13,8 +13,8 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.window import GlobalWindow
 
 from ritellm.sequenced import SequencedSum
-from transforms.asking import text_of, to_completion
 from transforms.elements import Completion, DeadLetter, Delta
+from transforms.outcomes import text_of, to_completion
 
 COMPLETIONS = "completions"
 INCOMPLETE = "incomplete"

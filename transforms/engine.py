@@ -118,8 +118,9 @@ class Outbox(Generic[Item]):
     def put_now(self, items: Iterable[Item]) -> None:
         """Hand over `items` without waiting."""
         with self._filled:
+            if not self._items:
+                self._filled.notify()  # else it has been told, and will find these as well
             self._items.extend(items)
-            self._filled.notify()
 
     def take(self, wait: bool, seconds: float | None = None) -> list[Item]:
         """Return all items there are; if there are none, wait for some, for so many seconds."""
