@@ -29,12 +29,12 @@ class Watchdog:
         self._task = asyncio.current_task()
         begun = self._call.timing.last_chunk is not None
         if self._timer is None:
-            self._check()
+            self._look_later()
         elif begun and not self._begun:
             # The one moment at which a deadline may move forward: after a first chunk that may
             # take minutes, the next may have to come in seconds.
             self._timer.cancel()
-            self._check()
+            self._look_later()
         self._begun = begun
 
     def rest(self) -> None:
@@ -66,17 +66,24 @@ class Watchdog:
             return self._drain_ends, "drain"
         return self._call.deadline
 
+    def _look_later(self) -> None:
+        """Have the loop look when it is time, even if that is now.
+
+        Here the task runs: cancelled now, it would die of it wherever it waits next.
+        """
+        if (ends := self._ends()) is not None:
+            self._timer = self._loop.call_at(ends[0], self._check)
+
     def _check(self) -> None:
-        """Fire if it is time; else look again when it may be."""
+        """Fire if it is time; else look again when it may be. Called by the loop only."""
+        self._timer = None
         ends = self._ends()
         if ends is None:
             return
         when, name = ends
         if when > self._loop.time():
-            self._timer = self._loop.call_at(when, self._check)
-            return
-        self._timer = None
-        if self._task is not None:
+            self._look_later()
+        elif self._task is not None:
             self.fired = name
             self._task.cancel()
 

@@ -109,6 +109,18 @@ def test_what_work_raises_is_raised_where_items_are_taken(engine):
         drain(window)
 
 
+def test_work_that_somebody_else_cancels_is_not_waited_for_in_vain(engine):
+    window = Window(engine)
+
+    async def work(put):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    window.submit("k", work)
+    with pytest.raises(RuntimeError, match="cancelled from outside"):
+        drain(window)
+
+
 def test_cancel_stops_the_work_before_it_returns(engine):
     window = Window(engine)
     stopped = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 
 import apache_beam as beam
@@ -45,19 +46,20 @@ class Sink:
         return [item for lot in self.lots for item in lot]
 
 
-SINKS: dict[str, Sink] = {}
+SINKS: dict[int, Sink] = {}
 
 
-def open_sink():
-    """Return the sink of the test: a job cannot carry it."""
-    return SINKS["now"]
+def open_sink(number):
+    """Return the sink of the test with that number: a job cannot carry it."""
+    return SINKS[number]
 
 
 @pytest.fixture
 def sink():
-    SINKS["now"] = Sink()
-    yield SINKS["now"]
-    SINKS.clear()
+    number = len(SINKS)  # a thread that outlives its test finds its own
+    SINKS[number] = Sink()
+    SINKS[number].open = functools.partial(open_sink, number)
+    return SINKS[number]
 
 
 def pipeline(flags=()):
@@ -181,7 +183,7 @@ def test_deltas_reach_the_sink_while_the_model_still_speaks(fake_server, sink):
     went_on_by = threading.Thread(target=lambda: seen.wait(10) and go_on.set())
     went_on_by.start()
     with pipeline() as p:
-        published = asked(p, fake_server).deltas | PublishDeltas(open_sink)
+        published = asked(p, fake_server).deltas | PublishDeltas(sink.open)
         texts = published | beam.Map(lambda delta: (delta.id, delta.attempt, delta.seq))
         assert_that(texts, equal_to([("a", 1, seq) for seq in range(6)]))
     went_on_by.join()
@@ -190,10 +192,10 @@ def test_deltas_reach_the_sink_while_the_model_still_speaks(fake_server, sink):
     assert go_on.is_set()
 
 
-def test_the_sink_is_in_one_stage_with_the_core():
+def test_the_sink_is_in_one_stage_with_the_core(sink):
     p = pipeline()
     prompts = p | beam.Create([ASKED], reshuffle=False).with_output_types(Prompt)
-    (prompts | StreamCompletions("openai/m")).deltas | PublishDeltas(open_sink)
+    (prompts | StreamCompletions("openai/m")).deltas | PublishDeltas(sink.open)
     _, stages = FnApiRunner().create_stages(p.to_runner_api())
     names = [{t.unique_name for t in stage.transforms} for stage in stages]
     asking = next(stage for stage in names if any("Ask" in name for name in stage))
@@ -206,12 +208,12 @@ def test_a_sink_that_refuses_fails_the_bundle_with_its_own_words(fake_server, si
 
     sink.script = refuse
     p = pipeline()
-    asked(p, fake_server).deltas | PublishDeltas(open_sink)
+    asked(p, fake_server).deltas | PublishDeltas(sink.open)
     with pytest.raises(ValueError, match="not in this house"):
         p.run()
 
 
 def test_a_bundle_that_runs_again_publishes_under_the_same_keys(fake_server, sink):
     with pipeline(["--direct_runner_bundle_repeat=1"]) as p:
-        p | beam.Create([*"abc"], reshuffle=False) | Publish(open_sink)
+        p | beam.Create([*"abc"], reshuffle=False) | Publish(sink.open)
     assert sorted(sink.items) == sorted("aabbcc")

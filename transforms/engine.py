@@ -148,6 +148,7 @@ class Window(Generic[Key, Item]):
         self._engine = engine
         self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(engine.loop, limit)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._given_up = False
         self.in_flight = 0
 
     def submit(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
@@ -172,6 +173,7 @@ class Window(Generic[Key, Item]):
 
     def cancel(self) -> None:
         """Give up everything in flight; returns once it has stopped."""
+        self._given_up = True
         if self.in_flight and not self._engine.loop.is_closed():
             self._engine.run(self._cancel_all())
         self._outbox.take(wait=False)
@@ -191,6 +193,9 @@ class Window(Generic[Key, Item]):
             async with self._engine.free:
                 await work(put)
         except asyncio.CancelledError:
+            if not self._given_up:  # nobody here did that: a bundle that waits must not wait on
+                lost = RuntimeError("work was cancelled from outside of its window")
+                self._outbox.put_now([(key, _Done(lost))])
             raise
         except BaseException as unexpected:  # carried to the bundle thread, and raised there
             error = unexpected
