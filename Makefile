@@ -132,4 +132,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
