@@ -39,9 +39,21 @@ def test_a_worker_that_dies_here_ends_the_job_and_the_same_command_goes_on(
     assert len(held.server.requests) <= 100 + 50
 
 
+BARE = """
+import sys
+class Without:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("ritellm", "transforms", "pipelines"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+sys.meta_path.insert(0, Without)
+"""
+
+
 def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes, job, tmp_path):
     port = free_port()
-    start_pool(processes, "bare", port, {"PYTHONPATH": ""}, ["env", "-C", str(tmp_path)])
+    (tmp_path / "sitecustomize.py").write_text(BARE)  # a Python without this package
+    bare = {"PYTHONPATH": str(tmp_path)}
+    start_pool(processes, "bare", port, bare, ["env", "-C", str(tmp_path)])
     processes.wait_until(lambda: answers("127.0.0.1", port), "bare")
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
