@@ -286,3 +286,41 @@ def test_a_table_that_cannot_be_used_is_one_line_and_nothing_is_asked(google, fl
     assert done.returncode == 2, done.stderr
     assert words in done.stderr.strip().splitlines()[-1]
     assert google.rows("other") == []
+
+
+ANSWERED = [
+    {"name": "id", "type": "STRING"},
+    {"name": "text", "type": "STRING"},
+    {"name": "attempts", "type": "INTEGER"},
+    {"name": "ttft", "type": "FLOAT"},
+]
+FAILED = [{"name": "id", "type": "STRING"}, {"name": "message", "type": "STRING"}]
+
+
+def test_the_streaming_program_writes_answers_and_failures_to_tables(google, tmp_path):
+    google.make_table("answered", ANSWERED)
+    google.make_table("failed", FAILED)
+    rows = [{"id": "a", "prompt": "one two"}, {"id": "b"}]
+    program = "import google.auth, google.auth.credentials as c\n"
+    program += "google.auth.default = lambda *a, **k: (c.AnonymousCredentials(), 'my-project')\n"
+    program += "import sys\nfrom pipelines.stream_complete import main\nmain(sys.argv[1:])\n"
+    with FakeServer() as models:
+        flags = ["--source=stdin", "--model=openai/m", f"--base_url={models.base_url}"]
+        flags += [
+            f"--deltas_to=jsonl:{tmp_path}",
+            "--completions_to=bigquery:my-project:d.answered",
+        ]
+        flags += ["--failed_to=bigquery:my-project:d.failed"]
+        environ = {"BIGQUERY_EMULATOR_HOST": google.host, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", program, *flags],
+            input=b"".join(orjson.dumps(row) + b"\n" for row in rows),
+            env={**os.environ, **environ, "OPENAI_API_KEY": "k"},
+            capture_output=True,
+            cwd=tmp_path,
+        )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert [(row["id"], row["text"]) for row in google.rows("answered")] == [("a", "one two")]
+    [failed] = google.rows("failed")
+    assert failed["id"] == "b"
+    assert "prompt" in failed["message"]
