@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,6 +165,19 @@ def assert_live(held, processes, *flags):
     held.server.go.set()
     assert processes.wait("stream", 90) == 0, processes.tail("stream")
     assert texts(held, "deltas") == prompts
+
+
+def assert_windowed_and_counted(fake_server, folder, *flags):
+    """Completions are put together in the windows of their prompts, and the metrics are told."""
+    program = [sys.executable, str(ROOT / "tests" / "engines" / "windowed.py")]
+    environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
+    command = [*program, str(folder / "out.json"), fake_server.base_url, *flags]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    [written] = folder.glob("out.json*")
+    rows = sorted(map(orjson.loads, written.read_bytes().splitlines()))
+    assert rows == [[f"p{n}", f"one two {n}", n % 2] for n in range(10)]
+    assert int(re.search(r"deltas counted: (\d+)", done.stdout)[1]) >= 10 * len("one two n".split())
 
 
 def texts(job, name):

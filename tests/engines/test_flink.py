@@ -11,7 +11,7 @@ import signal
 import sys
 from urllib.request import urlopen
 
-from conftest import ROOT, Job, assert_live, texts
+from conftest import ROOT, Job, assert_live, assert_windowed_and_counted, texts
 
 from examples.engines.processes import Processes, answers, free_port
 
@@ -68,6 +68,10 @@ def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):
 
 def test_deltas_go_out_live(flink, held, processes):
     assert_live(held, processes, *flink.flags(parallelism=1))
+
+
+def test_windows_and_metrics(flink, fake_server, tmp_path):
+    assert_windowed_and_counted(fake_server, tmp_path, *flink.flags())
 
 
 class Models:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import assert_live, texts
+from conftest import assert_live, assert_windowed_and_counted, texts
 
 
 def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
@@ -32,3 +32,7 @@ def test_a_prism_that_is_not_there_is_one_sentence(job):
 
 def test_deltas_go_out_live(prism, held, processes):
     assert_live(held, processes, *prism)
+
+
+def test_windows_and_metrics(prism, fake_server, tmp_path):
+    assert_windowed_and_counted(fake_server, tmp_path, *prism)

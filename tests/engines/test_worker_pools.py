@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from conftest import assert_live
+from conftest import assert_live, assert_windowed_and_counted
 
 from examples.engines.processes import answers, free_port, start_pool
 
@@ -62,3 +62,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes
 
 def test_deltas_go_out_live(job_server, held, processes):
     assert_live(held, processes, *job_server, "--environment_type=LOOPBACK")
+
+
+def test_windows_and_metrics(job_server, fake_server, tmp_path):
+    assert_windowed_and_counted(fake_server, tmp_path, *job_server, "--environment_type=LOOPBACK")
