@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
 	@echo "make test    lint, types and tests"
+	@echo "make test-jobs   run whole jobs with each of their options (2 minutes)"
 	@echo "make chaos   kill, break and starve a job of 20,000 rows until it is done (minutes)"
 	@echo "make test-sdk   check the dialects against the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
@@ -53,7 +54,13 @@ types: $(VENV)/ready
 
 unit: $(VENV)/ready
 	@echo "Tests ..."
-	@$(BIN)/python -m pytest --quiet
+	@$(BIN)/python -m pytest --quiet $(JOBS:%=--ignore=%)
+
+# Whole jobs, one after the other, with each of their options.
+JOBS := tests/test_batch_options.py tests/test_redis_job.py tests/test_secrets.py
+
+test-jobs: $(VENV)/ready
+	@$(BIN)/python -m pytest --quiet $(JOBS)
 
 chaos: $(VENV)/ready
 	@cd tests && ../$(BIN)/python -m chaos $(CHAOS)
