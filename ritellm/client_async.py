@@ -1,4 +1,4 @@
-"""The asynchronous face: httpx moves the bytes, the call decides. asyncio only."""
+"""The asynchronous face: a transport moves the bytes, the call decides. asyncio only."""
 
 from __future__ import annotations
 

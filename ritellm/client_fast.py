@@ -80,7 +80,7 @@ class _Pool:
         idle = self._idle.get(target[:3])
         while idle:
             connection = idle.pop()  # the one that was used last: the others may expire
-            if not connection.closed:
+            if not connection.transport.is_closing():
                 return connection
         return None
 

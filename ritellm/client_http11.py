@@ -1,9 +1,9 @@
 """HTTP/1.1 over asyncio, as streams want it: the extra `fast`.
 
 llhttp (by httptools) parses; what it finds goes straight to the one who waits for it. Kept here
-because a chunk passes through it each time: httpx with its own transport takes ten times as long,
-with aiohttp's under it twice. Errors are httpx's, so that nobody above needs to know who moved the
-bytes. No proxies and no HTTP/2: httpx does those.
+because each chunk passes through it (`benchmarks/client.py` has what that costs). Errors are
+httpx's, so that nobody above needs to know who moved the bytes. No proxies and no HTTP/2: httpx
+does those.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers = Headers()
         self._pieces.clear()
+        self._waiting = 0
         self._begun = self.ended = self._keeps = False
         self.served += 1
         self.transport.write(request)
@@ -164,7 +165,8 @@ class Connection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may follow the one that has been answered."""
-        return self._keeps and self.exhausted and not self.closed
+        sent = not self.transport.get_write_buffer_size()  # an answer may come before all is asked
+        return self._keeps and self.exhausted and sent and not self.transport.is_closing()
 
     def _pause(self, on: bool) -> None:
         self._paused = on

@@ -98,9 +98,7 @@ def test_interim_responses_are_passed_over(interim):
 
 
 def test_a_body_without_a_length_ends_with_its_connection():
-    server = RawServer(SSE + b"\r\n" + BODY, None)
-    server.answers = [SSE + b"connection: close\r\n\r\n" + BODY]
-    assert asked(server) == ["one two"]
+    assert asked(RawServer(SSE + b"connection: close\r\n\r\n" + BODY)) == ["one two"]
 
 
 def test_chunks_of_http_with_extensions_and_trailers_are_read():

@@ -125,6 +125,28 @@ def test_where_nobody_says_when_the_rate_that_got_through_is_kept():
     assert 50 <= started <= 80  # 0.7 x 50 a second, for two seconds
 
 
+def test_a_rate_that_was_learnt_while_little_was_asked_rises_quickly_once_all_is_calm():
+    made = pace(max_in_flight=100)
+    made.start(0.0)
+    made.refused(0.0, 0.0, None)  # nothing had got through yet: one a second is all that is known
+    made.end(0.0)
+    now = 0.0
+    while now < 20.0:
+        wait = made.wait(now)
+        if wait == 0:
+            made.start(now)
+            made.accepted(now, now, {})
+            made.end(now)
+        else:
+            now += wait
+    began = now
+    for _ in range(50):
+        now += made.wait(now)
+        made.start(now)
+        made.end(now)
+    assert now - began < 1.0
+
+
 @pytest.mark.parametrize(
     ("headers", "wait"),
     [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -140,7 +141,7 @@ class Ask:
         async with begun.stream as stream:
             if self.deltas:
                 if noted is not None:
-                    await noted
+                    await _durable(noted)
                 await put([to_delta(prompt.id, chunk, before) for chunk in begun.first])
                 async for chunks in begun.rest:
                     await put([to_delta(prompt.id, chunk, before) for chunk in chunks])
@@ -192,8 +193,7 @@ class Ask:
             return
         if (key := self._key(prompt)) is not None:
             value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
-            inbox = Inbox.of(asyncio.get_running_loop())
-            await inbox.result(means.journal.record(key, value, spent))
+            await _durable(means.journal.record(key, value, spent))
 
     async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
         """Return the answer that the journal has to an equal request."""
@@ -240,12 +240,16 @@ class Ask:
             return 0
         return paid.from_asked(means.journal.lookup(paid.asked_key(key)))
 
-    def _note(self, means: Means, prompt: Prompt, times: int) -> Awaitable[None] | None:
+    def _note(self, means: Means, prompt: Prompt, times: int) -> Future[None] | None:
         """Have the journal know that `prompt` was begun so often; return what to wait for."""
         if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
             return None
-        kept = means.journal.record(paid.asked_key(key), paid.to_asked(times))
-        return asyncio.wrap_future(kept)
+        return means.journal.record(paid.asked_key(key), paid.to_asked(times))
+
+
+async def _durable(kept: Future[None]) -> None:
+    """Return once the journal has what it was given."""
+    await Inbox.of(asyncio.get_running_loop()).result(kept)
 
 
 def request_of(prompt: Prompt) -> dict[str, Any]:
