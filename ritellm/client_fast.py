@@ -51,7 +51,8 @@ class FastHttp:
         release = partial(pool.give, target, connection)
         try:
             # A reader that comes now and then lets the kernel gather what comes meanwhile.
-            return await connection.ask(request, call.plan.request.buffer.seconds, release)
+            pause = call.pause if call.plan.request.buffer.seconds else None
+            return await connection.ask(request, pause, release)
         except BaseException:
             connection.abort()
             raise
