@@ -125,10 +125,12 @@ class Call:
         """When patience ends, on the clock handed in, and the name of the timeout; or None."""
         limits = self.plan.timeouts
         begun = self.timing.last_chunk is not None
+        # What has come may lie there for so long before it is read.
+        since = self._patient_since + self.plan.request.buffer.seconds
         candidates = [
-            (self._patient_since, limits.inter_chunk, "inter_chunk")
+            (since, limits.inter_chunk, "inter_chunk")
             if begun
-            else (self._patient_since, limits.first_chunk, "first_chunk"),
+            else (since, limits.first_chunk, "first_chunk"),
             (self.timing.started, limits.total, "total"),
         ]
         ends = [(since + limit, name) for since, limit, name in candidates if limit is not None]
