@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from ritellm.client_http11 import Headers, Incoming
+from ritellm.client_http11 import Answer, Incoming
 from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
 
 # So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
@@ -220,21 +220,10 @@ class Connection:
             asyncio.get_running_loop().remove_writer(self.socket.fileno())
 
 
-class Response:
-    """The status and the headers of an answer, and a `stream` of the rest."""
+class Response(Answer):
+    """An answer that is given back on the event loop."""
 
-    __slots__ = ("extensions", "headers", "status_code", "stream")
-
-    def __init__(self, status_code: int, headers: Headers, stream: Body, reused: bool) -> None:
-        self.status_code = status_code
-        self.headers = headers
-        self.stream: httpx.AsyncByteStream = stream
-        self.extensions = {"ritellm.reused": reused}
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the request was accepted."""
-        return 200 <= self.status_code < 300
+    __slots__ = ()
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if there is more to come."""
