@@ -1067,6 +1067,27 @@ def test_the_first_token_is_the_first_content(delta, counts):
     assert call.timing.ttft == (5.0 if counts else 7.0)
 
 
+@pytest.mark.parametrize(
+    ("watched", "age", "pause"), [(True, 0.2, 0.1), (False, 0.2, 0.02), (False, 60.0, 0.1)]
+)
+def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_end_matters(
+    watched, age, pause
+):
+    asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=watched, buffer_msec=100)
+    call = Call(asked, 100.0)
+    call.start(asked.endpoint, 100.0)
+    assert call.pause(100.0 + age) == pytest.approx(pause)
+
+
+def test_what_lies_in_a_buffer_is_not_the_providers_delay():
+    limits = Timeouts(inter_chunk=1.0, first_chunk=2.0, total=None)
+    environ = {"OPENAI_API_KEY": KEY}
+    asked = plan("openai/m", MESSAGES, environ, stream=True, buffer_msec=500, timeout=limits)
+    call = Call(asked, 100.0)
+    call.start(asked.endpoint, 100.0)
+    assert call.deadline == (102.5, "first_chunk")
+
+
 # Only asynchronous
 
 

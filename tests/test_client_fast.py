@@ -189,6 +189,24 @@ def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
     assert asyncio.run(ask()) < 0.8 * size  # the rest is what the kernel keeps
 
 
+def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch):
+    """Nothing more comes that could tell of it."""
+    monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
+    monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
+    words = [f"word-{n} " for n in range(2000)]
+    body = b"".join(chat_events(words))
+
+    async def ask():
+        server = RawServer(SSE + b"content-length: %d\r\n\r\n" % len(body) + body)
+        async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
+            opened = await client.completion("openai/m", MESSAGES, stream=True)
+            async for _ in opened:
+                await asyncio.sleep(0)
+            return opened.completion.choices[0].message.content
+
+    assert asyncio.run(asyncio.wait_for(ask(), 20)) == "".join(words)
+
+
 def test_what_came_before_a_break_is_delivered_before_it():
     first = chat_events("one two")[:2]
     server = RawServer(SSE + b"content-length: 9999\r\n\r\n" + b"".join(first))
