@@ -274,8 +274,11 @@ _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
 }
 
 
-def merge_chunks(pieces: Sequence[Piece]) -> Chunk:
-    """Return neighbouring chunks, or runs of them, as one that sums to the same."""
+def merge_chunks(pieces: Sequence[Piece]) -> Piece:
+    """Return neighbouring chunks, or runs of them, as one chunk that sums to the same.
+
+    What was runs of one kind is a run still.
+    """
     if len(pieces) == 1 and not isinstance(pieces[0], Run):
         return pieces[0]
     runs = [piece for piece in pieces if isinstance(piece, Run)]

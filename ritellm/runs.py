@@ -66,11 +66,10 @@ class Run:
                 chunk[PADDING] = paddings[at]
             yield chunk
 
-    def merged(self) -> Chunk:
-        """Return one chunk that sums to the same."""
+    def merged(self) -> Run:
+        """Return a run of one chunk that sums to the same."""
         last = self.paddings[-1:] if self.paddings else None
-        (chunk,) = Run(self.kind, ["".join(self.texts)], last)
-        return chunk
+        return Run(self.kind, ["".join(self.texts)], last)
 
 
 Piece = Chunk | Run
