@@ -23,7 +23,7 @@ from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
-from transforms.engine import Engine, Window
+from transforms.engine import Engine, Wait, Window
 from transforms.journal import NewJournal
 from transforms.ledger import NewLedger
 from transforms.meter import Meter
@@ -34,6 +34,12 @@ DELTAS = "deltas"
 
 # So long a source that has nothing waits before it looks again.
 _PUMP_SECONDS = 0.01
+
+# So many more prompts than there may be streams are at hand, and at least so many: when an answer
+# ends the next is asked at once, whatever the bundle thread and the journal have to do meanwhile.
+_AT_HAND, _LEAST_AT_HAND = 0.25, 8
+# Where nobody watches, what has come waits so long for more, so that a thread is woken for it once.
+_UNWATCHED_SECONDS = 0.05
 
 # An element's own timestamp and windows: what comes of it must carry them too.
 Place = tuple[Any, tuple[Any, ...]]
@@ -147,12 +153,15 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
         self._main = main
         self._window: Window[Place, Outcome] | None = None
+        limit = new_means.limits.max_in_flight
+        self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
+        self._most = limit + self._spare
 
     def setup(self) -> None:
         """Join this process's engine, or start it."""
-        limits = self._new_means.limits
-        make = functools.partial(Engine, self._new_means, limits.max_in_flight)
-        self._engine: Engine[Means] = self._shared.acquire(make)
+        self._engine: Engine[Means] = self._shared.acquire(
+            functools.partial(Engine, self._new_means)
+        )
         self._meter = Meter(self._engine.means)
         self._ask = self._ask.here(os.environ)
 
@@ -171,27 +180,34 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         if prompt.request == PUMP.request:
             yield from self._pumped()
             return
-        flying = self._flying()
-        ask, means = self._ask, self._engine.means
-        if again := list(ask.again(means, prompt)):
+        flying, ask, means = self._flying(), self._ask, self._engine.means
+        question = ask.question(means, prompt)
+        if again := list(ask.again(means, question)):
             yield from map(self._tagged, again)
             return
-        asked = ask.times_asked(means, prompt)
-        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put, asked))
-        yield from self._handed_on(wait=False)
-        while flying.in_flight >= self._new_means.limits.max_in_flight:
-            yield from self._handed_on(wait=True)
+        asked = ask.times_asked(means, question)
+        flying.submit((timestamp, (window,)), lambda put: ask(means, question, put, asked))
+        yield from self._handed_on()
+        while flying.in_flight >= self._most:
+            yield from self._handed_on(self._patience())
 
     def _pumped(self) -> Iterator[Any]:
         """Hand on what comes within a moment."""
         until = time.monotonic() + _PUMP_SECONDS
         while (left := until - time.monotonic()) > 0:
-            yield from self._handed_on(wait=True, seconds=left)
+            yield from self._handed_on(Wait(seconds=left))
 
     def finish_bundle(self) -> Iterator[Any]:
         """Hand on the rest."""
         while self._flying().in_flight:
-            yield from self._handed_on(wait=True)
+            yield from self._handed_on(self._patience())
+
+    def _patience(self) -> Wait:
+        """Return what to wait for: the next delta, or answers enough to be worth a wake-up."""
+        if self._ask.deltas:
+            return Wait()
+        rest = 2 * self._flying().in_flight  # each brings its outcome, and its end
+        return Wait(min(self._spare, rest), _UNWATCHED_SECONDS)
 
     def teardown(self) -> None:
         """Give up what is left; the engine ends with its last holder."""
@@ -201,10 +217,10 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         assert self._window is not None, "Beam calls start_bundle first"
         return self._window
 
-    def _handed_on(self, wait: bool, seconds: float | None = None) -> Iterator[Any]:
+    def _handed_on(self, wait: Wait | None = None) -> Iterator[Any]:
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
-            for (timestamp, windows), outcome in self._flying().take(wait, seconds):
+            for (timestamp, windows), outcome in self._flying().take(wait):
                 yield _placed(self._tagged(outcome), timestamp, windows)
             self._meter.signal_throttling()
         except BaseException:
