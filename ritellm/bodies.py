@@ -9,9 +9,10 @@ import orjson
 
 from ritellm.chunks import completion_to_chunk
 from ritellm.errors import APIResponseValidationError, StreamTruncatedError
+from ritellm.runs import Piece, Run
 from ritellm.types import Chunk
-from ritellm.wire.base import Decoder, Wire
-from ritellm.wire.sse import SSE
+from ritellm.wire.base import Decoder, Event, Framing, Wire
+from ritellm.wire.sse import SSE, events_of
 
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(
@@ -31,9 +32,9 @@ class Body(Protocol):
     @property
     def done(self) -> bool: ...
 
-    def feed(self, data: bytes, into: list[Chunk]) -> None: ...
+    def feed(self, data: bytes, into: list[Piece]) -> None: ...
 
-    def end(self, into: list[Chunk]) -> None: ...
+    def end(self, into: list[Piece]) -> None: ...
 
 
 def body_of(
@@ -54,11 +55,11 @@ def body_of(
     if kind in _HTML:
         return _ErrorBody(wire, None, headers)
     if kind in _STREAMED or decoder is not None:
-        return _StreamBody(wire, decoder or new_decoder())
+        return _stream_body(wire, decoder or new_decoder())
 
     def begun(first: bytes) -> Body:
         whole = _is_whole(first, kind, streamed and not isinstance(wire.new_framing(), SSE))
-        return _WholeBody(wire) if whole else _StreamBody(wire, new_decoder())
+        return _WholeBody(wire) if whole else _stream_body(wire, new_decoder())
 
     return _UnnamedBody(begun)
 
@@ -74,32 +75,58 @@ def _is_whole(first: bytes, kind: str, lines: bool) -> bool:
     return kind in _JSON and first not in _OPENS_SSE
 
 
+def _stream_body(wire: Wire, decoder: Decoder) -> Body:
+    framing = wire.new_framing()
+    if isinstance(framing, SSE):
+        return _SSEBody(framing, decoder)
+    return _StreamBody(framing, decoder)
+
+
 class _StreamBody:
     """Events, one after the other."""
 
-    def __init__(self, wire: Wire, decoder: Decoder) -> None:
-        self._framing = wire.new_framing()
+    def __init__(self, framing: Framing, decoder: Decoder) -> None:
+        self._framing = framing
         self._decoder = decoder
 
     @property
     def done(self) -> bool:
         return self._decoder.done
 
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
-        decoder = self._decoder
-        for event in self._framing.feed(data):
-            if decoder.done:
-                return  # what follows the terminator is not part of the answer
-            decoder.decode(event, into)
+    def feed(self, data: bytes, into: list[Piece]) -> None:
+        self._decode(self._framing.feed(data), into)
 
-    def end(self, into: list[Chunk]) -> None:
-        for event in self._framing.eof():
-            if self.done:
-                return
-            try:
-                self._decoder.decode(event, into)
-            except APIResponseValidationError:
-                return  # half an event: the cut is what matters, not what it left of the JSON
+    def end(self, into: list[Piece]) -> None:
+        try:
+            self._decode(self._framing.eof(), into)
+        except APIResponseValidationError:
+            return  # half an event: the cut is what matters, not what it left of the JSON
+
+    def _decode(self, events: list[Event], into: list[Piece]) -> None:
+        decoder, chunks = self._decoder, list[Chunk]()
+        try:
+            for event in events:
+                if decoder.done:
+                    return  # what follows the terminator is not part of the answer
+                decoder.decode(event, chunks)
+        finally:
+            into += chunks
+
+
+class _SSEBody(_StreamBody):
+    """Server-sent events: those that came together may be read together."""
+
+    def __init__(self, framing: SSE, decoder: Decoder) -> None:
+        super().__init__(framing, decoder)
+        self._block = framing.block
+        self._run: Callable[[bytes], Run | None] | None = getattr(decoder, "run", None)
+
+    def feed(self, data: bytes, into: list[Piece]) -> None:
+        block = self._block(data)
+        if self._run is not None and not self._decoder.done and (run := self._run(block)):
+            into.append(run)
+        elif block:
+            self._decode(events_of(block), into)
 
 
 class _UnnamedBody:
@@ -114,7 +141,7 @@ class _UnnamedBody:
     def done(self) -> bool:
         return self._body is not None and self._body.done
 
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
+    def feed(self, data: bytes, into: list[Piece]) -> None:
         if self._body is None:
             data = self._blank + data
             begun = data.lstrip(_BLANK)
@@ -124,7 +151,7 @@ class _UnnamedBody:
             self._body = self._choose(begun[:1])
         self._body.feed(data, into)
 
-    def end(self, into: list[Chunk]) -> None:
+    def end(self, into: list[Piece]) -> None:
         if self._body is None:
             self._body = self._choose(b"")
         self._body.end(into)
@@ -138,10 +165,10 @@ class _WholeBody:
         self._pieces: list[bytes] = []
         self.done = False
 
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
+    def feed(self, data: bytes, into: list[Piece]) -> None:
         self._pieces.append(data)
 
-    def end(self, into: list[Chunk]) -> None:
+    def end(self, into: list[Piece]) -> None:
         completion = self._wire.decode_completion(_parse(b"".join(self._pieces)))
         into.append(completion_to_chunk(completion))
         self.done = True
@@ -158,12 +185,12 @@ class _ErrorBody:
         self._size = 0
         self.done = False
 
-    def feed(self, data: bytes, into: list[Chunk]) -> None:
+    def feed(self, data: bytes, into: list[Piece]) -> None:
         if self._size < _ERROR_BYTES:
             self._pieces.append(data)
             self._size += len(data)
 
-    def end(self, into: list[Chunk]) -> None:
+    def end(self, into: list[Piece]) -> None:
         body = b"".join(self._pieces)
         if self._status is None:
             raise APIResponseValidationError(f"an HTML page instead of an answer: {body[:200]!r}")

@@ -76,12 +76,21 @@ class Call:
         pause = self.plan.request.buffer.seconds
         # A little less: a sleep may end early by the clock's grain.
         hold = pause > 0.0 and now - self._delivered_at < pause * 0.9
-        return self._arrived(self.current.receive_data(data, hold=hold), now)
+        exchange = self.current
+        before = exchange.sum.count
+        chunks = exchange.receive_data(data, hold=hold)
+        if chunks or exchange.sum.count != before:
+            self._progressed(exchange, now)
+        return chunks
 
     def receive_eof(self, now: float) -> list[Chunk]:
         """Return the chunks that the end of the body completes."""
-        chunks = self._arrived(self.current.receive_eof(), now)
-        if self.current.error is None:
+        exchange = self.current
+        before = exchange.sum.count
+        chunks = exchange.receive_eof()
+        if chunks or exchange.sum.count != before:
+            self._progressed(exchange, now)
+        if exchange.error is None:
             self.timing.ended = now
         return chunks
 
@@ -205,26 +214,14 @@ class Call:
         total = self.plan.timeouts.total
         return total is not None and then >= self.timing.started + total
 
-    def _arrived(self, chunks: list[Chunk], now: float) -> list[Chunk]:
-        if chunks:
-            self._delivered_at = now
-            self.timing.chunks(now)
-            self._delivered = True
-            if self.timing.first_content is None and any(map(_has_content, chunks)):
-                self.timing.first_content = now
-        return chunks
-
-
-_CONTENT = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")
-
-
-def _has_content(chunk: Chunk) -> bool:
-    """Return whether `chunk` brings anything of the answer, not only its head or its end."""
-    return any(
-        (choice.get("delta") or {}).get(name)
-        for choice in chunk.get("choices") or ()
-        for name in _CONTENT
-    )
+    def _progressed(self, exchange: Exchange, now: float) -> None:
+        """Note that chunks have come, for the caller or for the sum."""
+        self._delivered = True
+        self._delivered_at = self._patient_since = now
+        timing = self.timing
+        timing.chunks(now)
+        if timing.first_content is None and exchange.has_content:
+            timing.first_content = now
 
 
 class StreamFacts:

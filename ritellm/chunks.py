@@ -13,18 +13,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ritellm.fragments import Values, sum_thinking_blocks, sum_tool_calls
-from ritellm.types import Chunk, Completion, del_like, get_like
+from ritellm.runs import Kind, Piece, Run, joined
+from ritellm.types import Chunk, Completion
 
 
 class ChunkSum:
     """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
 
-    __slots__ = ("_choices", "_head", "_like", "_texts", "_top", "count")
+    __slots__ = ("_choices", "_head", "_kind", "_texts", "_top", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        self._like: object = None  # of the last chunk, if its decoder saw that many are alike
-        self._texts: Values = []  # where the texts of those go
+        self._kind: Kind | None = None  # of the run that was added last
+        self._texts: Values = []  # where its texts went
         self._top: dict[str, Any] = {}
         self._head: dict[str, Any] | None = None  # the last chunk but for its choices
         self._choices: dict[int, _ChoiceSum] = {}
@@ -32,32 +33,30 @@ class ChunkSum:
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Add the next chunk."""
         self.count += 1
-        try:
-            like = get_like(chunk)
-            del_like(chunk)  # nobody else's business
-        except (AttributeError, TypeError):
-            like = None
-        if like is not None and like is self._like:
-            delta = chunk["choices"][0]["delta"]
-            text = delta["content"]
-            self._texts.append(delta["reasoning_content"] if text is None else text)
-            return
+        self._kind = None
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
             self._choice(choice.get("index") or 0).add(choice)
         if head != self._head:  # nearly always the same for a whole answer
             self._head = head
             self._note(head)
-        if like is not None:
-            self._like = like
-            name = "reasoning_content" if choice["delta"]["content"] is None else "content"
-            self._texts = self._choice(choice["index"]).delta[name]
+
+    def add_run(self, run: Run) -> None:
+        """Add the chunks of `run`, as if each had been added."""
+        if run.kind is not self._kind:
+            kind = run.kind
+            self.add({**kind.head, "choices": [{**kind.choice, "delta": {}}]})
+            self.count -= 1
+            self._kind = kind
+            self._texts = self._choice(kind.choice["index"]).delta.setdefault(kind.name, [])
+        self._texts += run.texts
+        self.count += len(run.texts)
 
     def merge(self, later: ChunkSum) -> None:
         """Add all that `later` holds behind all that this sum holds."""
         self.count += later.count
         self._note(later._top)
-        self._head = None
+        self._head = self._kind = None
         for index, choice in later._choices.items():
             self._choice(index).merge(choice)
 
@@ -275,13 +274,19 @@ _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
 }
 
 
-def merge_chunks(chunks: Sequence[Chunk]) -> Chunk:
-    """Return neighbouring chunks as one that sums to the same."""
-    if len(chunks) == 1:
-        return chunks[0]
+def merge_chunks(pieces: Sequence[Piece]) -> Chunk:
+    """Return neighbouring chunks, or runs of them, as one that sums to the same."""
+    if len(pieces) == 1 and not isinstance(pieces[0], Run):
+        return pieces[0]
+    runs = [piece for piece in pieces if isinstance(piece, Run)]
+    if len(runs) == len(pieces) and (run := joined(runs)):
+        return run.merged()
     total = ChunkSum()
-    for chunk in chunks:
-        total.add(chunk)
+    for piece in pieces:
+        if isinstance(piece, Run):
+            total.add_run(piece)
+        else:
+            total.add(piece)
     return total.chunk()
 
 

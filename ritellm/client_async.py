@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -19,7 +18,13 @@ from ritellm.client_httpx import (
     FAILURES,
     as_ritellm_error,
 )
-from ritellm.client_transport import AsyncHttp, Reader, new_async_http, reader_of
+from ritellm.client_transport import (
+    AsyncHttp,
+    AsyncResponse,
+    Reader,
+    new_async_http,
+    reader_of,
+)
 from ritellm.client_wire import acancelled_if_left, asend
 from ritellm.draft import Draft
 from ritellm.errors import RitellmError
@@ -108,38 +113,57 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     def __init__(self, http: AsyncHttp, call: Call) -> None:
         self._call = call
-        self._batches = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
+        self._attempts = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
+        self._attempt: _Attempt | None = None
         self._chunks = iter(list[Chunk]())
 
     async def open(self) -> AsyncStream:
         """Return this stream once the provider has accepted the request; a refusal is raised."""
-        self._chunks = iter(await self._batches.__anext__())
+        self._attempt = await self._attempts.__anext__()
         return self
 
     async def __anext__(self) -> Chunk:
         while True:
             for chunk in self._chunks:
                 return chunk
-            self._chunks = iter(await self._batches.__anext__())
+            self._chunks = iter(await self._batch())
 
     async def batches(self) -> AsyncIterator[list[Chunk]]:
         """Yield the chunks as they came off the network: those of one read together."""
         if first := list(self._chunks):
             yield first
-        async for chunks in self._batches:
-            if chunks:
-                yield chunks
+        while True:
+            try:
+                batch = await self._batch()
+            except StopAsyncIteration:
+                return
+            yield batch
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
         self._call.watched = self._call.current.watched = False
-        async for _ in self._batches:
+        async for _ in self.batches():
             pass
         return self.completion
 
+    async def _batch(self) -> list[Chunk]:
+        """Return the next chunks, of whichever attempt; raises StopAsyncIteration at the end."""
+        while True:
+            if self._attempt is not None:
+                try:
+                    chunks = await self._attempt.batch()
+                except BaseException as error:
+                    await self._attempts.athrow(error)  # which cleans up, and raises it again
+                    raise
+                if chunks:
+                    return chunks
+                self._attempt = None
+            self._attempt = await self._attempts.__anext__()
+
     async def aclose(self) -> None:
         """Stop here: the provider sees the connection go."""
-        await self._batches.aclose()
+        self._attempt = None
+        await self._attempts.aclose()
         self._chunks = iter(())
 
     async def __aenter__(self) -> AsyncStream:
@@ -149,7 +173,8 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
         await self.aclose()
 
 
-async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[list[Chunk], None]:
+async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[_Attempt, None]:
+    """Yield each attempt that was accepted; who takes it reads it to its end, then comes back."""
     now = asyncio.get_running_loop().time
     with observed(call):
         async with acancelled_if_left(http, call):
@@ -157,66 +182,126 @@ async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[list[Chunk], 
                 endpoint = await _locate(call)
                 passage = await _admitted(call, endpoint)
                 exchange = call.start(endpoint, now())
+                attempt = _Attempt(http, call, exchange, passage)
                 try:
-                    async with aclosing(_attempt(http, call, exchange, passage)) as attempt:
-                        async for chunks in attempt:
-                            yield chunks
+                    if await attempt.open():
+                        yield attempt
                 finally:
-                    if passage is not None:
-                        passage.over(exchange.error, exchange.sum.usage)
+                    await attempt.close()
                 if exchange.error is None:
                     call.finish(now())
                     return
                 await asyncio.sleep(call.retry_delay(now(), random.random()))
 
 
-async def _attempt(
-    http: AsyncHttp, call: Call, exchange: Exchange, passage: Passage | None
-) -> AsyncGenerator[list[Chunk], None]:
-    now = asyncio.get_running_loop().time
-    watchdog = Watchdog(call)
-    response = None
-    try:
-        watchdog.watch()
-        response = await asend(http, call)
-        exchange.receive_response(response.status_code, response.headers)
-        if response.is_success:
-            watchdog.rest()
-            if passage is not None:
-                passage.answered(response.headers)
-            opened = now()
-            yield []  # `open()` returns
-            call.excuse(now() - opened)
-            watchdog.watch()
-        pause = call.plan.request.buffer.seconds if response.extensions.get("gathers") else 0
-        async with aclosing(reader_of(response)) as body:
-            while data := await body.read():
-                if chunks := call.receive_data(data, now()):
-                    watchdog.rest()
-                    yield chunks
-                    if pause and not (exchange.error or exchange.done):
-                        await asyncio.sleep(pause)  # what comes meanwhile is one chunk
-                    call.waiting(now())
-                    watchdog.watch()
-                if exchange.error or exchange.done:
-                    break
-            watchdog.rest()
-            if chunks := call.receive_eof(now()):
-                yield chunks
-            if not body.ended:
-                watchdog.drain(DRAIN_SECONDS)
-                await _drain(body)
-    except FAILURES as error:
-        exchange.receive_failure(as_ritellm_error(error, call))
-    except asyncio.CancelledError:
-        if watchdog.fired is None or watchdog.uncancel():
-            raise
-        if watchdog.fired != "drain":
-            exchange.receive_failure(call.timed_out(watchdog.fired))
-    finally:
-        watchdog.stop()
-        if response is not None:
-            await response.aclose()
+class _Attempt:
+    """One attempt: sent, then read batch by batch. Each chunk passes through here."""
+
+    def __init__(
+        self, http: AsyncHttp, call: Call, exchange: Exchange, passage: Passage | None
+    ) -> None:
+        self._http = http
+        self._call = call
+        self._exchange = exchange
+        self._passage = passage
+        self._watchdog = Watchdog(call)
+        self._now = asyncio.get_running_loop().time
+        self._response: AsyncResponse | None = None
+        self._body: Reader | None = None
+        self._away_since: float | None = None  # the caller has what has come, and is at work
+        self._over = False
+
+    async def open(self) -> bool:
+        """Return whether the provider has accepted the request; a refusal is in the exchange."""
+        try:
+            self._watchdog.watch()
+            self._response = response = await asend(self._http, self._call)
+            self._watchdog.rest()
+            self._exchange.receive_response(response.status_code, response.headers)
+            self._body = reader_of(response)
+        except (*FAILURES, asyncio.CancelledError) as error:
+            self._fail(error)
+            return False
+        if not response.is_success:
+            await self.batch()  # no chunks: what it says is the error
+            return False
+        if self._passage is not None:
+            self._passage.answered(response.headers)
+        self._away_since = self._now()
+        return True
+
+    async def batch(self) -> list[Chunk]:
+        """Return the chunks that came next, together; none at the end, whatever it is."""
+        try:
+            if not self._over:
+                self._excuse()
+                if chunks := await self._read():
+                    self._away_since = self._now()
+                    return chunks
+            await self._drain()
+        except (*FAILURES, asyncio.CancelledError) as error:
+            self._over = True
+            self._fail(error)
+        return []
+
+    async def close(self) -> None:
+        """Give back what is held."""
+        self._watchdog.stop()
+        try:
+            if self._body is not None:
+                await self._body.aclose()
+            if self._response is not None:
+                await self._response.aclose()
+        finally:
+            if self._passage is not None:
+                self._passage.over(self._exchange.error, self._exchange.sum.usage)
+
+    async def _read(self) -> list[Chunk]:
+        """Return the next chunks, at the end the last ones."""
+        call, exchange, body, watchdog = self._call, self._exchange, self._body, self._watchdog
+        assert body is not None
+        while not (exchange.done or exchange.error):
+            if data := body.take():
+                if chunks := call.receive_data(data, self._now()):
+                    return chunks
+            elif body.ended:
+                break
+            else:
+                watchdog.watch()
+                await body.arrival()
+                watchdog.rest()
+        self._over = True
+        return call.receive_eof(self._now())
+
+    def _excuse(self) -> None:
+        """Tell the call that its caller was away: no delay of the provider's."""
+        if self._away_since is not None:
+            self._call.excuse(self._now() - self._away_since)
+            self._away_since = None
+
+    async def _drain(self) -> None:
+        """Read what is left behind the terminator, within bounds: the connection may be used again."""
+        body, left = self._body, DRAIN_BYTES
+        assert body is not None
+        if not body.ended:
+            self._watchdog.drain(DRAIN_SECONDS)
+        while not body.ended and left > 0:
+            if data := body.take():
+                left -= len(data)
+            else:
+                await body.arrival()
+        self._watchdog.rest()
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell the exchange what broke it; raises a cancellation that is not the watchdog's."""
+        watchdog = self._watchdog
+        if not isinstance(error, asyncio.CancelledError):
+            assert isinstance(error, Exception)
+            self._exchange.receive_failure(as_ritellm_error(error, self._call))
+        elif watchdog.fired is None or watchdog.uncancel():
+            raise error
+        elif watchdog.fired != "drain":
+            self._exchange.receive_failure(self._call.timed_out(watchdog.fired))
 
 
 async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
@@ -233,15 +318,6 @@ async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
         raise
     call.excuse_wait(now() - arrived)
     return passage
-
-
-async def _drain(body: Reader) -> None:
-    """Read what is left behind the terminator, within bounds: the connection can be used again."""
-    left = DRAIN_BYTES
-    while data := await body.read():
-        left -= len(data)
-        if left < 0:
-            return
 
 
 async def _locate(call: Call) -> Endpoint:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import ssl
 from functools import cache, partial
 from typing import Any
@@ -16,8 +17,10 @@ import aiohappyeyeballs
 import httpx
 
 from ritellm.call import Call
-from ritellm.client_http11 import Connection, Response, Target, request_bytes, target_of
+from ritellm.client_connection import Connection, Response
+from ritellm.client_http11 import Target, request_bytes, target_of
 from ritellm.client_httpx import KEEP_ALIVE
+from ritellm.client_sockets import Sockets, secured
 from ritellm.types import HttpRequest
 
 _KEEPALIVE_SECONDS = 30.0
@@ -25,6 +28,7 @@ _KEEPALIVE_SECONDS = 30.0
 _RESOLVED_SECONDS = 10.0
 # When to try the next address beside one that does not answer: RFC 8305.
 _NEXT_ADDRESS_SECONDS = 0.25
+_NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 Place = tuple[bool, str, int]
 AddressInfos = list[tuple[Any, ...]]
@@ -47,16 +51,16 @@ class FastHttp:
         release = partial(pool.give, target, connection)
         try:
             # A reader that comes now and then lets the kernel gather what comes meanwhile.
-            return await connection.ask(request, call.plan.request.buffer.seconds > 0, release)
+            return await connection.ask(request, call.plan.request.buffer.seconds, release)
         except BaseException:
-            connection.transport.abort()
+            connection.abort()
             raise
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
-            await pool.close()
+            pool.close()
 
     def _pool(self) -> _Pool:
         loop = asyncio.get_running_loop()
@@ -70,6 +74,7 @@ class _Pool:
     """The idle connections of one event loop."""
 
     def __init__(self) -> None:
+        self._sockets = Sockets()
         self._idle: dict[Place, list[Connection]] = {}
         self._resolved: dict[Place, asyncio.Future[AddressInfos]] = {}
         self._turns = itertools.count()
@@ -80,14 +85,14 @@ class _Pool:
         idle = self._idle.get(target[:3])
         while idle:
             connection = idle.pop()  # the one that was used last: the others may expire
-            if not connection.transport.is_closing():
+            if not connection.closed:
                 return connection
         return None
 
     def give(self, target: Target, connection: Connection) -> None:
         """Take `connection` back, or close it if it cannot be used again."""
-        if not connection.reusable:
-            connection.transport.abort()
+        if not connection.rest():
+            connection.abort()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
@@ -104,29 +109,25 @@ class _Pool:
         except OSError as error:  # ssl's are of this kind too
             raise httpx.ConnectError(str(error)) from error
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close what is idle."""
         if self._sweep is not None:
             self._sweep.cancel()
         for connection in itertools.chain.from_iterable(self._idle.values()):
-            connection.transport.abort()
+            connection.abort()
         self._idle.clear()
-        await asyncio.sleep(0)  # asyncio closes a socket one step later
 
     async def _connect(self, target: Target) -> Connection:
-        loop = asyncio.get_running_loop()
         infos = await self._resolve(target)
         turn = next(self._turns) % len(infos)  # servers behind one name get their share each
         sock = await aiohappyeyeballs.start_connection(
             infos[turn:] + infos[:turn], happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
         )
-        for option in KEEP_ALIVE:
+        for option in (_NO_DELAY, *KEEP_ALIVE):
             sock.setsockopt(*option)
-        trust, name = (_trust(), target.host) if target.secure else (None, None)
-        _, connection = await loop.create_connection(
-            Connection, sock=sock, ssl=trust, server_hostname=name
-        )
-        return connection
+        if target.secure:
+            sock = await secured(sock, _trust(), target.host)
+        return Connection(sock, self._sockets)
 
     async def _resolve(self, target: Target) -> AddressInfos:
         place = target[:3]
@@ -149,7 +150,7 @@ class _Pool:
         for place, idle in list(self._idle.items()):
             for connection in idle:
                 if connection.idle_since <= since:
-                    connection.transport.abort()
+                    connection.abort()
             kept = [each for each in idle if each.idle_since > since and not each.closed]
             self._idle[place] = kept
         if any(self._idle.values()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+import select
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from functools import cache
 from typing import Any, Protocol, cast
 from urllib.request import getproxies
@@ -72,26 +73,48 @@ def new_async_http(transport: httpx.AsyncBaseTransport | None) -> AsyncHttp:
 
 @cache
 def _is_fast_installed() -> bool:
-    return all(map(importlib.util.find_spec, ("httptools", "aiohappyeyeballs")))
+    found = all(map(importlib.util.find_spec, ("httptools", "aiohappyeyeballs")))
+    return found and hasattr(select, "epoll")
 
 
-class Reader:
-    """The pieces of a body as they come off the network, decompressed if need be."""
+class Reader(Protocol):
+    """What has come of a body, and when more does."""
 
-    ended = False  # whether there is nothing left to read, as far as is known
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to take, and nothing will come."""
 
-    def __init__(self, response: AsyncResponse) -> None:
-        self._body: AsyncIterator[bytes] = _body_of(response)
+    def take(self) -> bytes:
+        """Return what has come since the last time, or nothing."""
 
-    async def read(self) -> bytes:
-        """Return the next piece, or nothing at the end."""
-        async for data in self._body:
-            if data:
-                return data
-        return b""
+    def arrival(self) -> Awaitable[None]:
+        """Return what is done once there is something to take, or nothing will come any more."""
 
     async def aclose(self) -> None:
         """Leave the rest."""
+
+
+class _Pieces:
+    """The pieces of a body as httpx brings them, decompressed if need be."""
+
+    ended = False
+
+    def __init__(self, response: AsyncResponse) -> None:
+        self._body: AsyncIterator[bytes] = _body_of(response)
+        self._data = b""
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+    async def arrival(self) -> None:
+        async for data in self._body:
+            if data:
+                self._data = data
+                return
+        self.ended = True
+
+    async def aclose(self) -> None:
         if isinstance(self._body, AsyncGenerator):
             await self._body.aclose()
 
@@ -108,7 +131,7 @@ def _body_of(response: AsyncResponse) -> AsyncIterator[bytes]:
 
 def reader_of(response: AsyncResponse) -> Reader:
     """Return what reads the body of `response`, in the fewest steps."""
-    direct = getattr(response.stream, "read", None)
-    if direct is None or "content-encoding" in response.headers:
-        return Reader(response)
+    direct = hasattr(response.stream, "take")
+    if not direct or "content-encoding" in response.headers:
+        return _Pieces(response)
     return cast(Reader, response.stream)

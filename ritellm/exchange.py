@@ -22,6 +22,7 @@ from ritellm.errors import (
     RitellmError,
     StreamTruncatedError,
 )
+from ritellm.runs import Piece, Run
 from ritellm.types import (
     Buffer,
     Chunk,
@@ -30,8 +31,6 @@ from ritellm.types import (
     HttpRequest,
     NoChoices,
     Request,
-    set_attempt,
-    set_seq,
 )
 from ritellm.wire.base import Decoder
 
@@ -74,7 +73,9 @@ class Exchange:
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
         self.watched = True  # somebody takes the chunks: else they need not be put together
-        self._held: list[Chunk] = []  # too few yet to be delivered as one
+        self._buffered = request.buffer != _UNBUFFERED
+        self._held: list[Piece] = []  # too few yet to be delivered as one
+        self.has_content = False  # anything of the answer has come, not only its head or its end
         self.undelivered = taken_up.undelivered if taken_up else []
 
     def http_request(self) -> HttpRequest:
@@ -139,32 +140,33 @@ class Exchange:
         return self.sum.completion()
 
     def _chunks(
-        self, step: Callable[[list[Chunk]], None], *, last: bool, hold: bool = False
+        self, step: Callable[[list[Piece]], None], *, last: bool, hold: bool = False
     ) -> list[Chunk]:
         """Return the chunks that `step` appends, numbered; what it raises becomes `error`."""
-        chunks: list[Chunk] = []
+        pieces: list[Piece] = []
         if self.error is not None:
-            return chunks
+            return []
         try:
-            step(chunks)
+            step(pieces)
         except RitellmError as error:
             self._fail(error)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             # A decoder takes the shape of the JSON for granted: checking it all costs each chunk.
             self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
         if self._taken_up:
-            chunks = self._taken_up.join(chunks)
-        if self._request.buffer != _UNBUFFERED and self.watched:
+            pieces = [*self._taken_up.join(_expanded(pieces))]
+        if self._buffered and self.watched:
             last = last or self.done or self.error is not None
-            chunks = self._merged(chunks, hold and not last, last)
-        numbered = self._numbered(chunks)
+            pieces = self._merged(pieces, hold and not last, last)
+        numbered = self._numbered(pieces)
         if self.undelivered:
             numbered, self.undelivered = [*self.undelivered, *numbered], []
         return numbered
 
-    def _merged(self, chunks: list[Chunk], hold: bool, last: bool) -> list[Chunk]:
-        """Return `chunks` put together as the caller wants them; what is too few yet is held."""
-        held, buffer = [*self._held, *chunks], self._request.buffer
+    def _merged(self, pieces: list[Piece], hold: bool, last: bool) -> list[Piece]:
+        """Return `pieces` put together as the caller wants them; what is too few yet is held."""
+        buffer = self._request.buffer
+        held = [*self._held, *(_expanded(pieces) if buffer.chunks else pieces)]
         size = buffer.chunks or len(held) or 1
         ready = len(held)
         if hold or not (last or buffer.seconds):
@@ -172,15 +174,24 @@ class Exchange:
         self._held = held[ready:]
         return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
-    def _numbered(self, chunks: list[Chunk]) -> list[Chunk]:
-        attempt, add, seq = self.attempt, self.sum.add, self.sum.count
-        for chunk in chunks:
-            if not chunk.get("choices"):
-                chunk["choices"] = NoChoices()
-            set_attempt(chunk, attempt)
-            set_seq(chunk, seq)
-            seq += 1
-            add(chunk)
+    def _numbered(self, pieces: list[Piece]) -> list[Chunk]:
+        """Add `pieces` to the sum; return them as chunks with their numbers, if they are watched.
+
+        Nobody else needs the chunks of a run, which are most: they are not even made.
+        """
+        chunks: list[Chunk] = []
+        for piece in pieces:
+            if isinstance(piece, Run):
+                if self.watched:
+                    chunks += piece.chunks(self.attempt, self.sum.count)
+                self.has_content = self.has_content or any(piece.texts)
+                self.sum.add_run(piece)
+                continue
+            if not piece.get("choices"):
+                piece["choices"] = NoChoices()
+            chunks.append(piece.place(self.attempt, self.sum.count))
+            self.has_content = self.has_content or _has_content(piece)
+            self.sum.add(piece)
         return chunks
 
     def _truncated(self) -> StreamTruncatedError:
@@ -204,3 +215,24 @@ class Exchange:
         """Let `error` carry the completion so far, once it is certain to be raised."""
         if self.error is not None and self.sum.count:
             self.error.partial = self.sum.completion()
+
+
+def _expanded(pieces: list[Piece]) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    for piece in pieces:
+        if isinstance(piece, Run):
+            chunks += piece.chunks()
+        else:
+            chunks.append(piece)
+    return chunks
+
+
+_CONTENT = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")
+
+
+def _has_content(chunk: Chunk) -> bool:
+    return any(
+        (choice.get("delta") or {}).get(name)
+        for choice in chunk.get("choices") or ()
+        for name in _CONTENT
+    )

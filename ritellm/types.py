@@ -97,11 +97,9 @@ class Chunk(Fields):
     part of the JSON. A chunk that no stream delivered has attempt 1 and no seq.
     """
 
-    # `like` is for the sum: chunks that share it differ in one text only. Nobody else sees it.
-    __slots__ = ("attempt", "like", "seq")
+    __slots__ = ("attempt", "seq")
 
     attempt: int
-    like: object
     seq: int | None
 
     def __getattr__(self, name: str) -> Any:
@@ -126,9 +124,6 @@ class Chunk(Fields):
 # The slot descriptors themselves: `Chunk.__setattr__` would cost a name check per chunk.
 set_attempt = Chunk.attempt.__set__  # type: ignore[attr-defined]
 set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
-set_like = Chunk.like.__set__  # type: ignore[attr-defined]
-get_like = Chunk.like.__get__  # type: ignore[attr-defined]
-del_like = Chunk.like.__delete__  # type: ignore[attr-defined]
 
 
 class Completion(Fields):

@@ -17,7 +17,7 @@ from ritellm import APIConnectionError, AsyncClient, RetryPolicy, Timeouts
 pytest.importorskip("httptools", reason="needs the extra fast")
 pytest.importorskip("aiohappyeyeballs", reason="needs the extra fast")
 
-from ritellm import client_fast, client_http11
+from ritellm import client_connection, client_fast
 from ritellm.client_http11 import request_bytes, target_of
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -147,7 +147,7 @@ def test_a_length_that_is_not_kept_is_an_error_with_what_came():
 
 
 def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
-    monkeypatch.setattr(client_http11, "_HIGH_WATER", 4096)
+    monkeypatch.setattr(client_connection, "_HIGH_WATER", 4096)
     filler = b": " + b"x" * 65536 + b"\n\n"
     size = 400 * len(filler) + len(BODY)
 

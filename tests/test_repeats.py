@@ -50,7 +50,7 @@ def decoded(events, monkeypatch=None):
 
 def parsed_all(events):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Repeats, "chunk", lambda self, data: None)
+        patch.setattr(Repeats, "run", lambda self, block: None)
         chunks, parsed = decoded(events)
     assert parsed == len(events)
     return chunks

@@ -24,7 +24,11 @@ class Framing(Protocol):
 
 
 class Decoder(Protocol):
-    """Turns the events of one stream into chunks."""
+    """Turns the events of one stream into chunks.
+
+    A decoder of server-sent events may also have `run(block: bytes) -> Run | None`, which reads
+    whole events that are alike, all at once.
+    """
 
     done: bool  # the dialect's terminator has been seen
 

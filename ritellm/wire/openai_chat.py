@@ -18,6 +18,7 @@ from ritellm.errors import (
     is_final,
 )
 from ritellm.retry import retry_after
+from ritellm.runs import Run
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
@@ -64,11 +65,15 @@ class OpenAIChatDecoder:
         self.done = False
         self._repeats = Repeats()
 
+    def run(self, block: bytes) -> Run | None:
+        """Return the chunks in a block of events, if they differ in nothing but their texts."""
+        return self._repeats.run(block)
+
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
-        if not kind and (chunk := self._repeats.chunk(data)) is not None:
-            into.append(chunk)
+        if not kind and (run := self._repeats.run(b"data: %b\n\n" % data)) is not None:
+            into += run.chunks()
             return
         if data == b"[DONE]":
             self.done = True

@@ -2,21 +2,22 @@
 
 Nearly every event of a streamed answer repeats the same JSON around another piece of text. Once one
 has been parsed, the bytes before and behind its text are known; an event that has the same bytes
-there can differ in nothing but that text. What does not match to the byte is parsed as ever.
+there can differ in nothing but that text. A block of such events is cut at those bytes, all at
+once. What does not match to the byte is parsed as ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from ritellm.types import Chunk, set_like
+from ritellm.runs import PADDING, Kind, Run
 
 _TEXTS = frozenset({"content", "reasoning_content"})
-# Random letters that OpenAI adds against eavesdroppers who measure lengths.
-_PADDING = "obfuscation"
+_EVENT = b"data: "
+_PADDED_END = b'"}\n\n'
 # A stream that misses more often than this in a row with what it hits is of another kind.
 _PATIENCE = 8
 
@@ -24,57 +25,47 @@ _PATIENCE = 8
 class Repeats:
     """What the events of one stream have in common."""
 
-    __slots__ = (
-        *("_after", "_before", "_choice", "_head", "_length"),
-        *("_misses", "_name", "_padded", "_start"),
-    )
+    __slots__ = ("_after", "_before", "_between", "_kind", "_middle", "_misses")
 
     def __init__(self) -> None:
-        self._before = self._after = b""
-        self._start = self._length = 0
-        self._padded = False
-        self._head: dict[str, Any] = {}
-        self._choice: dict[str, Any] = {}
-        self._name = ""
+        self._kind: Kind | None = None  # of the newest example
+        self._before = b""  # from the start of an event to its text
+        self._after = b""  # from its text, or its padding, to the start of the next event
+        self._between = ""  # both of them
+        self._middle = ""  # from the text to the padding, where there is one
         self._misses = 0
 
-    def chunk(self, data: bytes) -> Chunk | None:
-        """Return the chunk in `data` if it is one more of the same, else None."""
-        start = self._start
-        if not start or not data.startswith(self._before):
+    def run(self, block: bytes) -> Run | None:
+        """Return the chunks in `block`, which is whole events, if all are one more of the same."""
+        before, after = self._before, self._after
+        if self._kind is None or not (block.startswith(before) and block.endswith(after)):
             return None
-        if self._padded:
-            end = data.rfind(self._after, start)
-            padding = data[end + self._length : -2]
-            if end < 0 or not padding.isalnum() or not data.endswith(b'"}'):
+        if len(block) < len(before) + len(after):
+            return None  # both, one over the other
+        try:
+            texts = block[len(before) : -len(after)].decode().split(self._between)
+        except UnicodeDecodeError:
+            return None
+        paddings = None
+        if self._middle:
+            cut = [text.partition(self._middle) for text in texts]
+            texts, paddings = [each[0] for each in cut], [each[2] for each in cut]
+            if not all(map(str.isalnum, paddings)):  # none at all is empty
                 return None
-        else:
-            end = len(data) - self._length
-            if end < start or not data.endswith(self._after):
-                return None
-        raw = data[start:end]
-        text = raw.decode("utf-8", "replace")
-        # What needs no unescaping is seen here: a call would cost as much as all the rest.
-        if b'"' in raw or b"\\" in raw or not text.isprintable():
-            unescaped = _text(raw)
+        together = texts[0] if len(texts) == 1 else "".join(texts)
+        # What needs no unescaping is seen here: a call for each would cost as much as all the rest.
+        if '"' in together or "\\" in together or not together.isprintable():
+            unescaped = _unescaped(texts)
             if unescaped is None:
                 return None
-            text = unescaped
-        chunk = Chunk(self._head)
-        choice = self._choice.copy()
-        content = self._name == "content"
-        choice["delta"] = {"content": text} if content else {"content": None, self._name: text}
-        chunk["choices"] = [choice]
-        if self._padded:
-            chunk[_PADDING] = padding.decode()
-        set_like(chunk, self._choice)
+            texts = unescaped
         self._misses = 0
-        return chunk
+        return Run(self._kind, texts, paddings)
 
     def learn(self, data: bytes, payload: Mapping[str, Any]) -> None:
         """Take `payload`, which was parsed from `data`, for an example of those to come."""
         self._misses += 1
-        self._start = 0
+        self._kind = None
         if self._misses > _PATIENCE or len(payload["choices"]) != 1:
             return
         choice = payload["choices"][0]
@@ -85,25 +76,32 @@ class Repeats:
             return
         start = _behind_key(data, name)
         end = data.find(b'"', start)
-        if not start or _text(data[start:end]) != text:
+        if not start or _unescaped([data[start:end].decode("utf-8", "replace")]) != [text]:
             return
-        after, padded = _behind_padding(data, end) if _PADDING in payload else (data[end:], False)
-        self._before, self._start = data[:start], start
-        self._after, self._length = after, len(after)
-        self._padded, self._name = padded, name
-        self._head = {**payload, "choices": None}
-        self._choice = {**choice, "delta": None}
-        if self.chunk(data) != payload:
-            self._start = 0
+        self._cut(data, start, end, padded=PADDING in payload)
+        self._kind = Kind(payload, name)
+        again = self.run(_EVENT + data + b"\n\n")
+        if again is None or again.chunks() != [payload]:
+            self._kind = None
+
+    def _cut(self, data: bytes, start: int, end: int, *, padded: bool) -> None:
+        """Remember what stands around the text, which is `data[start:end]`."""
+        padding = _behind_key(data, PADDING) if padded else 0
+        # Padding that stands elsewhere than at the very end is no padding of OpenAI's.
+        is_last = padding > end and data.find(b'"', padding) == len(data) - 2
+        self._before = _EVENT + data[:start]
+        self._middle = data[end:padding].decode("utf-8", "replace") if is_last else ""
+        self._after = _PADDED_END if is_last else data[end:] + b"\n\n"
+        self._between = (self._after + self._before).decode("utf-8", "replace")
 
 
-def _text(raw: bytes) -> str | None:
-    """Return what the JSON string with `raw` between its quotes says, or None if it is none."""
+def _unescaped(texts: Sequence[str]) -> list[str] | None:
+    """Return what JSON strings with `texts` between their quotes say; None if one is no string."""
     try:
-        text = orjson.loads(b'"%b"' % raw)
+        said = [orjson.loads(f'"{text}"') for text in texts]
     except orjson.JSONDecodeError:
         return None
-    return text if isinstance(text, str) else None
+    return said if all(isinstance(text, str) for text in said) else None
 
 
 def _behind_key(data: bytes, key: str) -> int:
@@ -117,11 +115,3 @@ def _behind_key(data: bytes, key: str) -> int:
         return 0
     start = at + len(name) + (data[at + len(name) :][:1] == b" ")
     return start + 1 if data[start : start + 1] == b'"' else 0
-
-
-def _behind_padding(data: bytes, end: int) -> tuple[bytes, bool]:
-    """Return the bytes from `end` to the padding, and whether it stands at the very end."""
-    start = _behind_key(data, _PADDING)
-    if start > end and data.find(b'"', start) == len(data) - 2:
-        return data[end:start], True
-    return data[end:], False

@@ -1,0 +1,266 @@
+"""One connection of the asynchronous face, which serves one request after the other: extra `fast`.
+
+What comes off the socket goes to the parser, and what that finds to whoever waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+from ritellm.client_http11 import Headers, Incoming
+from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
+
+# So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
+_HIGH_WATER = 256 * 1024
+# A young stream is looked at after a tenth of its age: a short answer must not wait for its end.
+_PATIENCE = 0.1
+
+
+class Connection:
+    """A socket and the response that comes over it."""
+
+    def __init__(self, sock: socket.socket, sockets: Sockets) -> None:
+        self.socket = sock
+        self.closed = False
+        self.served = 0
+        self.idle_since = 0.0
+        self._sockets = sockets
+        self._receive_into = sock.recv_into
+        self._secure = isinstance(sock, ssl.SSLSocket)
+        self._incoming = Incoming()
+        self._waiter: asyncio.Future[None] | None = None
+        self._opening = False  # who waits, waits for the headers
+        self._error: Exception | None = None
+        self._waiting = 0  # bytes that have come since the last `take`
+        self._paused = self._left = False  # nothing is read now; and there is something to read
+        self._unsent = memoryview(b"")
+        self._is_writing = False
+        self._gather = 0.0  # seconds for which what comes is left to the kernel
+        self._gathers = False
+        self._due = 0.0
+        self._asked = 0.0
+        sockets.watch(self)
+
+    async def ask(self, request: bytes, gather: float, release: Callable[[], None]) -> Response:
+        """Send `request` and return the response once its headers are here.
+
+        With `gather` the body is read no more often than every so many seconds. `release` is
+        called when the response is closed.
+        """
+        incoming = self._incoming
+        incoming.expect()
+        self.served += 1
+        self._waiting = 0
+        self._gather = gather
+        self._asked = asyncio.get_running_loop().time()
+        self._unsent = memoryview(request)
+        self._opening = True
+        self._write()
+        while not incoming.begun:
+            await self.arrival()
+        self._opening = False
+        body = Body(self, release)
+        return Response(incoming.status, incoming.headers, body, self.served > 1)
+
+    def take(self) -> bytes:
+        """Return what has come of the body, or nothing."""
+        self._waiting = 0
+        return self._incoming.take()
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Return what is done once there is something to take, or nothing will come any more.
+
+        Awaited, it raises what broke the connection before the end of the response.
+        """
+        waiter: asyncio.Future[None] = asyncio.Future()
+        if not self._incoming.empty or self._incoming.ended:
+            waiter.set_result(None)
+        elif self._error is not None:
+            waiter.set_exception(self._error)
+        else:
+            self._waiter = waiter
+            if self._paused:
+                self._resume()
+        return waiter
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the response has been read to its end."""
+        return self._incoming.ended and self._incoming.empty
+
+    def rest(self) -> bool:
+        """Make ready for another request; return whether there may be one."""
+        keeps = self._incoming.keeps and self.exhausted
+        if not keeps or self.closed or self._unsent:
+            return False
+        if self._gathers:
+            self._gathers = False
+            self._sockets.watch(self)
+        self._paused = False
+        return True
+
+    def abort(self) -> None:
+        """Close it at once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._sockets.forget(self)
+        self._stop_writing()
+        self.socket.close()
+
+    # What the sockets call.
+
+    def readable(self, hangup: bool = False) -> None:
+        """Read until nothing is left, or the reader is too far behind."""
+        receive_into, buffer = self._receive_into, self._sockets.buffer
+        while not self._paused:
+            try:
+                size = receive_into(buffer)
+            except NOT_NOW:
+                break
+            except OSError as error:
+                self._lose(error)
+                break
+            if not size:
+                self._lose(None)
+                break
+            self._receive(buffer[:size])
+            if self.closed or (size < READ_BYTES and not self._secure and not hangup):
+                break
+        else:
+            self._left = True
+        if self._waiter is not None:
+            self._wake()
+
+    def collect(self, due: float) -> None:
+        """Read what was left to the kernel, and leave it what comes next."""
+        if self._gathers and due == self._due and not self.closed:
+            self.readable()
+            self._leave()
+
+    def _receive(self, data: memoryview) -> None:
+        incoming = self._incoming
+        if incoming.ended:
+            self.abort()  # nobody has asked anything
+            return
+        try:
+            incoming.feed(data)
+        except httpx.RemoteProtocolError as error:
+            self._error = error
+            self.abort()
+            return
+        self._waiting += len(data)
+        self._paused = self._waiting > _HIGH_WATER
+        if self._gather and not self._gathers and not incoming.empty:
+            self._gathers = True
+            self._sockets.forget(self)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave what comes to the kernel for a while."""
+        if not self._incoming.ended and not self.closed:
+            age = asyncio.get_running_loop().time() - self._asked
+            seconds = min(self._gather, age * _PATIENCE)
+            self._due = self._sockets.collect_later(self, seconds, self._gather)
+
+    def _lose(self, error: OSError | None) -> None:
+        """End what is under way: well, if it ends with the connection."""
+        self.abort()
+        if self._error is None:
+            try:
+                self._incoming.close(error)
+            except httpx.RemoteProtocolError as broken:
+                self._error = broken
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._left:  # the edge has been seen: it will not be told again
+            self._left = False
+            asyncio.get_running_loop().call_soon(self.readable)
+
+    def _wake(self) -> None:
+        waiter, incoming = self._waiter, self._incoming
+        assert waiter is not None
+        if waiter.done():  # cancelled
+            self._waiter = None
+        elif not incoming.empty or incoming.ended or (self._opening and incoming.begun):
+            self._waiter = None
+            waiter.set_result(None)
+        elif self._error is not None:
+            self._waiter = None
+            waiter.set_exception(self._error)
+
+    # Writing.
+
+    def _write(self) -> None:
+        """Send what the kernel takes, and the rest later. An answer may come before all is sent."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+        except NOT_NOW:
+            if not self._is_writing:
+                self._is_writing = True
+                asyncio.get_running_loop().add_writer(self.socket.fileno(), self._write)
+            return
+        except OSError:
+            pass  # reading tells what happened, and what the server said before
+        self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._is_writing:
+            self._is_writing = False
+            asyncio.get_running_loop().remove_writer(self.socket.fileno())
+
+
+class Response:
+    """The status and the headers of an answer, and a `stream` of the rest."""
+
+    __slots__ = ("extensions", "headers", "status_code", "stream")
+
+    def __init__(self, status_code: int, headers: Headers, stream: Body, reused: bool) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.stream: httpx.AsyncByteStream = stream
+        self.extensions = {"ritellm.reused": reused}
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was accepted."""
+        return 200 <= self.status_code < 300
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if there is more to come."""
+        await self.stream.aclose()
+
+
+class Body(httpx.AsyncByteStream):
+    """What follows the headers, as it comes."""
+
+    def __init__(self, connection: Connection, release: Callable[[], None]) -> None:
+        self.take = connection.take
+        self.arrival = connection.arrival
+        self._connection = connection
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to take, and nothing will come."""
+        return self._connection.exhausted
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while not self.ended:
+            if data := self.take():
+                yield data
+            else:
+                await self.arrival()
+
+    async def aclose(self) -> None:
+        """Give the connection back if all has been read, else close it."""
+        if self._release is not None:
+            self._release()
+            self._release = None
