@@ -41,8 +41,8 @@ _AT_HAND, _LEAST_AT_HAND = 0.25, 8
 # Where nobody watches, what has come waits so long for more, so that a thread is woken for it once.
 _UNWATCHED_SECONDS = 0.05
 
-# An element's own timestamp and windows: what comes of it must carry them too.
-Place = tuple[Any, tuple[Any, ...]]
+# A WindowedValue with an element's own timestamp and window: what comes of it must carry them too.
+Place = Any
 
 
 class _Asking(beam.PTransform):  # type: ignore[misc]
@@ -183,10 +183,12 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         flying, ask, means = self._flying(), self._ask, self._engine.means
         question = ask.question(means, prompt)
         if again := list(ask.again(means, question)):
+            self._meter.count(again)
             yield from map(self._tagged, again)
             return
         asked = ask.times_asked(means, question)
-        flying.submit((timestamp, (window,)), lambda put: ask(means, question, put, asked))
+        place = WindowedValue(None, timestamp, (window,))
+        flying.submit(place, lambda put: ask(means, question, put, asked))
         yield from self._handed_on()
         while flying.in_flight >= self._most:
             yield from self._handed_on(self._patience())
@@ -220,18 +222,23 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
     def _handed_on(self, wait: Wait | None = None) -> Iterator[Any]:
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
-            for (timestamp, windows), outcome in self._flying().take(wait):
-                yield _placed(self._tagged(outcome), timestamp, windows)
+            lot = self._flying().take(wait)
+            self._meter.count([outcome for _, outcome in lot])
+            for place, outcome in lot:
+                yield self._tagged(outcome, place)
             self._meter.signal_throttling()
         except BaseException:
             self._give_up()
             raise
 
-    def _tagged(self, outcome: Outcome) -> Any:
-        """Return `outcome`, counted, for the output that it belongs to."""
-        self._meter.count(outcome)
+    def _tagged(self, outcome: Outcome, place: Place | None = None) -> Any:
+        """Return `outcome` for the output that it belongs to, at the place of its prompt.
+
+        Without a place it has that of the element that is being processed.
+        """
+        value = outcome if place is None else place.with_value(outcome)
         tag = _TAGS[type(outcome)]
-        return outcome if tag == self._main else beam.pvalue.TaggedOutput(tag, outcome)
+        return value if tag == self._main else beam.pvalue.TaggedOutput(tag, value)
 
     def _give_up(self) -> None:
         if self._window is not None:
@@ -240,14 +247,6 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
 
 
 _TAGS: Mapping[type, str] = {Delta: DELTAS, Completion: COMPLETIONS, DeadLetter: DEAD_LETTERS}
-
-
-def _placed(value: Any, timestamp: Any, windows: tuple[Any, ...]) -> Any:
-    """Return `value` where its prompt was, whichever element is being processed now."""
-    if isinstance(value, beam.pvalue.TaggedOutput):
-        inner = WindowedValue(value.value, timestamp, windows)
-        return beam.pvalue.TaggedOutput(value.tag, inner)
-    return WindowedValue(value, timestamp, windows)
 
 
 def _without_keys(params: Mapping[str, Any]) -> Mapping[str, Any]:

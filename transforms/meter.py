@@ -6,6 +6,7 @@ Counted on the bundle thread: Beam drops what other threads count.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -47,11 +48,18 @@ class Meter:
         if means.gate is not None:
             TALLY.gates.add(means.gate)
 
-    def count(self, outcome: Delta | Completion | DeadLetter) -> None:
-        """Count `outcome`."""
-        if isinstance(outcome, Delta):
-            _counter("deltas").inc()
-            return
+    def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
+        """Count `outcomes`."""
+        deltas = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Delta):
+                deltas += 1
+            else:
+                self._ending(outcome)
+        if deltas:
+            _counter("deltas").inc(deltas)
+
+    def _ending(self, outcome: Completion | DeadLetter) -> None:
         if isinstance(outcome, Completion) and (outcome.replayed or outcome.shared):
             _counter("replayed" if outcome.replayed else "shared").inc()
             with TALLY.lock:
