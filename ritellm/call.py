@@ -13,8 +13,9 @@ from ritellm import continuing
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.exchange import Exchange
 from ritellm.retry import RetryPolicy, is_throttle
+from ritellm.runs import Batch
 from ritellm.timing import Timing
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request, Take, Timeouts
+from ritellm.types import Completion, Endpoint, HttpRequest, Request, Take, Timeouts
 
 if TYPE_CHECKING:
     from ritellm.gate import Gate
@@ -70,25 +71,24 @@ class Call:
         self.exchange.watched = self.watched
         return self.exchange
 
-    def receive_data(self, data: bytes, now: float) -> list[Chunk]:
+    def receive_data(self, data: bytes, now: float) -> Batch:
         """Return the chunks that `data` completes."""
         self.timing.bytes += len(data)
-        pause = self.plan.request.buffer.seconds
-        # A little less: a sleep may end early by the clock's grain.
-        hold = pause > 0.0 and now - self._delivered_at < pause * 0.9
+        # A little less than asked: a timer may fire early by the clock's grain.
+        hold = now - self._delivered_at < self.plan.request.buffer.seconds * 0.9
         exchange = self.current
         before = exchange.sum.count
         chunks = exchange.receive_data(data, hold=hold)
-        if chunks or exchange.sum.count != before:
+        if exchange.sum.count != before or chunks:
             self._progressed(exchange, now)
         return chunks
 
-    def receive_eof(self, now: float) -> list[Chunk]:
+    def receive_eof(self, now: float) -> Batch:
         """Return the chunks that the end of the body completes."""
         exchange = self.current
         before = exchange.sum.count
         chunks = exchange.receive_eof()
-        if chunks or exchange.sum.count != before:
+        if exchange.sum.count != before or chunks:
             self._progressed(exchange, now)
         if exchange.error is None:
             self.timing.ended = now

@@ -24,6 +24,7 @@ from ritellm.exchange import Exchange
 from ritellm.observing import observed
 from ritellm.prepare import draft
 from ritellm.providers import locate
+from ritellm.runs import Batch
 from ritellm.types import Chunk, Completion
 
 
@@ -131,7 +132,7 @@ class Stream(StreamFacts, Iterator[Chunk]):
         self.close()
 
 
-def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, None]:
+def _attempts(http: httpx.Client, call: Call) -> Generator[Batch, None, None]:
     with observed(call), cancelled_if_left(http, call):
         while True:
             endpoint = locate(call.plan.endpoint, call.plan.request.model)
@@ -143,9 +144,7 @@ def _attempts(http: httpx.Client, call: Call) -> Generator[list[Chunk], None, No
             time.sleep(call.retry_delay(time.monotonic(), random.random()))
 
 
-def _attempt(
-    http: httpx.Client, call: Call, exchange: Exchange
-) -> Generator[list[Chunk], None, None]:
+def _attempt(http: httpx.Client, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
     deadline = ReadDeadline(call)
     try:
         response = send(http, call, deadline)
@@ -163,7 +162,7 @@ def _attempt(
             if chunks := call.receive_data(data, time.monotonic()):
                 yield chunks
                 call.waiting(time.monotonic())
-            if exchange.error or exchange.done:
+            if exchange.over:
                 break
         if chunks := call.receive_eof(time.monotonic()):
             yield chunks

@@ -33,6 +33,7 @@ from ritellm.gate import Gate, Passage
 from ritellm.observing import observed
 from ritellm.prepare import draft
 from ritellm.providers import locate
+from ritellm.runs import Batch
 from ritellm.types import Chunk, Completion, Endpoint
 from ritellm.watchdog import Watchdog
 
@@ -128,7 +129,7 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
                 return chunk
             self._chunks = iter(await self._batch())
 
-    async def batches(self) -> AsyncIterator[list[Chunk]]:
+    async def batches(self) -> AsyncIterator[Batch]:
         """Yield the chunks as they came off the network: those of one read together."""
         if first := list(self._chunks):
             yield first
@@ -146,7 +147,7 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
             pass
         return self.completion
 
-    async def _batch(self) -> list[Chunk]:
+    async def _batch(self) -> Batch:
         """Return the next chunks, of whichever attempt; raises StopAsyncIteration at the end."""
         while True:
             if self._attempt is not None:
@@ -230,13 +231,12 @@ class _Attempt:
         self._away_since = self._now()
         return True
 
-    async def batch(self) -> list[Chunk]:
+    async def batch(self) -> Batch:
         """Return the chunks that came next, together; none at the end, whatever it is."""
         try:
             if not self._over:
                 self._excuse()
                 if chunks := await self._read():
-                    self._away_since = self._now()
                     return chunks
             await self._drain()
         except (*FAILURES, asyncio.CancelledError) as error:
@@ -256,20 +256,21 @@ class _Attempt:
             if self._passage is not None:
                 self._passage.over(self._exchange.error, self._exchange.sum.usage)
 
-    async def _read(self) -> list[Chunk]:
+    async def _read(self) -> Batch:
         """Return the next chunks, at the end the last ones."""
-        call, exchange, body, watchdog = self._call, self._exchange, self._body, self._watchdog
+        call, exchange, body = self._call, self._exchange, self._body
         assert body is not None
-        while not (exchange.done or exchange.error):
-            if data := body.take():
-                if chunks := call.receive_data(data, self._now()):
-                    return chunks
-            elif body.ended:
-                break
-            else:
-                watchdog.watch()
-                await body.arrival()
-                watchdog.rest()
+        while not exchange.over:
+            data = body.take()
+            if not data:
+                self._watchdog.watch()
+                data = await body.arrival()
+                self._watchdog.rest()
+                if not data:
+                    break
+            self._away_since = now = self._now()
+            if chunks := call.receive_data(data, now):
+                return chunks
         self._over = True
         return call.receive_eof(self._now())
 
@@ -277,19 +278,15 @@ class _Attempt:
         """Tell the call that its caller was away: no delay of the provider's."""
         if self._away_since is not None:
             self._call.excuse(self._now() - self._away_since)
-            self._away_since = None
 
     async def _drain(self) -> None:
-        """Read what is left behind the terminator, within bounds: the connection may be used again."""
+        """Read what is left behind the terminator, so that the connection can be used again."""
         body, left = self._body, DRAIN_BYTES
         assert body is not None
         if not body.ended:
             self._watchdog.drain(DRAIN_SECONDS)
         while not body.ended and left > 0:
-            if data := body.take():
-                left -= len(data)
-            else:
-                await body.arrival()
+            left -= len(body.take() or await body.arrival())
         self._watchdog.rest()
 
     def _fail(self, error: BaseException) -> None:

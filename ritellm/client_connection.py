@@ -33,7 +33,7 @@ class Connection:
         self._receive_into = sock.recv_into
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._incoming = Incoming()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bytes] | None = None
         self._opening = False  # who waits, waits for the headers
         self._error: Exception | None = None
         self._waiting = 0  # bytes that have come since the last `take`
@@ -63,25 +63,27 @@ class Connection:
         self._write()
         while not incoming.begun:
             await self.arrival()
-        self._opening = False
         body = Body(self, release)
         return Response(incoming.status, incoming.headers, body, self.served > 1)
 
     def take(self) -> bytes:
         """Return what has come of the body, or nothing."""
+        incoming = self._incoming
+        if not incoming.pieces:
+            return b""
         self._waiting = 0
-        return self._incoming.take()
+        return incoming.take()
 
-    def arrival(self) -> asyncio.Future[None]:
-        """Return what is done once there is something to take, or nothing will come any more.
+    def arrival(self) -> asyncio.Future[bytes]:
+        """Return the next bytes of the body, once they are here; nothing at its end.
 
-        Awaited, it raises what broke the connection before the end of the response.
+        To be called when there is nothing to take. Raises what broke the connection before.
         """
-        waiter: asyncio.Future[None] = asyncio.Future()
-        if not self._incoming.empty or self._incoming.ended:
-            waiter.set_result(None)
-        elif self._error is not None:
+        waiter: asyncio.Future[bytes] = asyncio.Future()
+        if self._error is not None:
             waiter.set_exception(self._error)
+        elif self._incoming.ended:
+            waiter.set_result(b"")
         else:
             self._waiter = waiter
             if self._paused:
@@ -91,7 +93,7 @@ class Connection:
     @property
     def exhausted(self) -> bool:
         """Whether the response has been read to its end."""
-        return self._incoming.ended and self._incoming.empty
+        return self._incoming.ended and not self._incoming.pieces
 
     def rest(self) -> bool:
         """Make ready for another request; return whether there may be one."""
@@ -134,8 +136,7 @@ class Connection:
                 break
         else:
             self._left = True
-        if self._waiter is not None:
-            self._wake()
+        self._wake()
 
     def collect(self, due: float) -> None:
         """Read what was left to the kernel, and leave it what comes next."""
@@ -156,7 +157,7 @@ class Connection:
             return
         self._waiting += len(data)
         self._paused = self._waiting > _HIGH_WATER
-        if self._gather and not self._gathers and not incoming.empty:
+        if self._gather and not self._gathers and incoming.pieces:
             self._gathers = True
             self._sockets.forget(self)
             self._leave()
@@ -184,13 +185,18 @@ class Connection:
             asyncio.get_running_loop().call_soon(self.readable)
 
     def _wake(self) -> None:
+        """Give whoever waits what has come; nothing, where only the headers are waited for."""
         waiter, incoming = self._waiter, self._incoming
-        assert waiter is not None
+        if waiter is None:
+            return
         if waiter.done():  # cancelled
             self._waiter = None
-        elif not incoming.empty or incoming.ended or (self._opening and incoming.begun):
+        elif self._opening and incoming.begun:
+            self._waiter, self._opening = None, False
+            waiter.set_result(b"")
+        elif incoming.pieces or incoming.ended:
             self._waiter = None
-            waiter.set_result(None)
+            waiter.set_result(self.take())
         elif self._error is not None:
             self._waiter = None
             waiter.set_exception(self._error)
@@ -253,11 +259,8 @@ class Body(httpx.AsyncByteStream):
         return self._connection.exhausted
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while not self.ended:
-            if data := self.take():
-                yield data
-            else:
-                await self.arrival()
+        while data := self.take() or await self.arrival():
+            yield data
 
     async def aclose(self) -> None:
         """Give the connection back if all has been read, else close it."""

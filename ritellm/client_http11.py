@@ -75,8 +75,8 @@ class Incoming:
     """The responses that come over one connection, one after the other, as their bytes come in."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append  # what the parser calls most often: no frame for it
+        self.pieces: list[bytes] = []  # of the body, not taken yet
+        self.on_body = self.pieces.append  # what the parser calls most often: no frame for it
         self.expect()
         self.ended = True  # nobody has asked anything
 
@@ -86,7 +86,7 @@ class Incoming:
         self.begun = False  # the headers are here
         self.ended = False  # the whole body is
         self.keeps = False  # the server will take another request over the same connection
-        self._pieces.clear()
+        self.pieces.clear()
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -94,14 +94,9 @@ class Incoming:
         """The status code, once it has begun."""
         return int(self._parser.get_status_code())
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to take."""
-        return not self._pieces
-
     def take(self) -> bytes:
         """Return what has come of the body since the last time."""
-        pieces = self._pieces
+        pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         return data

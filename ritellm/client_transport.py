@@ -87,8 +87,8 @@ class Reader(Protocol):
     def take(self) -> bytes:
         """Return what has come since the last time, or nothing."""
 
-    def arrival(self) -> Awaitable[None]:
-        """Return what is done once there is something to take, or nothing will come any more."""
+    def arrival(self) -> Awaitable[bytes]:
+        """Return what comes next; nothing at the end. Only while there is nothing to take."""
 
     async def aclose(self) -> None:
         """Leave the rest."""
@@ -101,18 +101,16 @@ class _Pieces:
 
     def __init__(self, response: AsyncResponse) -> None:
         self._body: AsyncIterator[bytes] = _body_of(response)
-        self._data = b""
 
     def take(self) -> bytes:
-        data, self._data = self._data, b""
-        return data
+        return b""
 
-    async def arrival(self) -> None:
+    async def arrival(self) -> bytes:
         async for data in self._body:
             if data:
-                self._data = data
-                return
+                return data
         self.ended = True
+        return b""
 
     async def aclose(self) -> None:
         if isinstance(self._body, AsyncGenerator):

@@ -8,7 +8,6 @@ finish_reason; whatever ends earlier is an error, which waits in `error` for the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Protocol
 
 import orjson
@@ -22,7 +21,7 @@ from ritellm.errors import (
     RitellmError,
     StreamTruncatedError,
 )
-from ritellm.runs import Piece, Run
+from ritellm.runs import Batch, Piece, Run, expanded
 from ritellm.types import (
     Buffer,
     Chunk,
@@ -48,6 +47,10 @@ class TakenUp(Protocol):
 
 
 _UNBUFFERED = Buffer()
+# So many chunks at a time may as well be made at once.
+_FEW = 16
+# What a decoder raises: it takes the shape of the JSON for granted, for checking costs each chunk.
+_MISREAD = (RitellmError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Exchange:
@@ -72,6 +75,7 @@ class Exchange:
         self.decoder = taken_up.decoder if taken_up else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
+        self.over = False  # nothing more is to be waited for: the answer was closed, or broke off
         self.watched = True  # somebody takes the chunks: else they need not be put together
         self._buffered = request.buffer != _UNBUFFERED
         self._held: list[Piece] = []  # too few yet to be delivered as one
@@ -97,17 +101,31 @@ class Exchange:
         self.decoder = self._wire.new_decoder(self._request)
         return self.decoder
 
-    def receive_data(self, data: bytes, *, hold: bool = False) -> list[Chunk]:
+    def receive_data(self, data: bytes, *, hold: bool = False) -> Batch:
         """Return the chunks that `data` completes. Look at `error` afterwards.
 
         With `hold` they are kept, to be put together with those that follow.
         """
-        assert self._body is not None, "receive_response comes first"
-        return self._chunks(partial(self._body.feed, data), last=False, hold=hold)
+        body = self._body
+        assert body is not None, "receive_response comes first"
+        pieces: list[Piece] = []
+        if self.error is None:
+            try:
+                body.feed(data, pieces)
+            except _MISREAD as error:
+                self._misread(error)
+            self.over = body.done or self.error is not None
+        return self._delivered(pieces, last=self.over, hold=hold)
 
-    def receive_eof(self) -> list[Chunk]:
+    def receive_eof(self) -> Batch:
         """Return the chunks that the end of the body completes. Look at `error` afterwards."""
-        chunks = self._chunks(self._body.end, last=True) if self._body is not None else []
+        pieces: list[Piece] = []
+        if self._body is not None and self.error is None:
+            try:
+                self._body.end(pieces)
+            except _MISREAD as error:
+                self._misread(error)
+        chunks = self._delivered(pieces, last=True)
         if self.error is None and not self.complete:
             self._fail(self._truncated())
         return chunks
@@ -132,31 +150,23 @@ class Exchange:
 
     @property
     def done(self) -> bool:
-        """Whether the dialect's terminator has come: nothing more is to be waited for."""
+        """Whether the dialect's terminator has come."""
         return self._body is not None and self._body.done
 
     def completion(self) -> Completion:
         """Return the completion so far."""
         return self.sum.completion()
 
-    def _chunks(
-        self, step: Callable[[list[Piece]], None], *, last: bool, hold: bool = False
-    ) -> list[Chunk]:
-        """Return the chunks that `step` appends, numbered; what it raises becomes `error`."""
-        pieces: list[Piece] = []
-        if self.error is not None:
-            return []
-        try:
-            step(pieces)
-        except RitellmError as error:
-            self._fail(error)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # A decoder takes the shape of the JSON for granted: checking it all costs each chunk.
-            self._fail(APIResponseValidationError(f"an answer of another shape ({error!r})"))
+    def _misread(self, error: Exception) -> None:
+        if not isinstance(error, RitellmError):
+            error = APIResponseValidationError(f"an answer of another shape ({error!r})")
+        self._fail(error)
+
+    def _delivered(self, pieces: list[Piece], *, last: bool, hold: bool = False) -> Batch:
+        """Return `pieces` as they are delivered: joined to what was, put together, numbered."""
         if self._taken_up:
-            pieces = [*self._taken_up.join(_expanded(pieces))]
+            pieces = [*self._taken_up.join(expanded(pieces))]
         if self._buffered and self.watched:
-            last = last or self.done or self.error is not None
             pieces = self._merged(pieces, hold and not last, last)
         numbered = self._numbered(pieces)
         if self.undelivered:
@@ -166,7 +176,7 @@ class Exchange:
     def _merged(self, pieces: list[Piece], hold: bool, last: bool) -> list[Piece]:
         """Return `pieces` put together as the caller wants them; what is too few yet is held."""
         buffer = self._request.buffer
-        held = [*self._held, *(_expanded(pieces) if buffer.chunks else pieces)]
+        held = [*self._held, *(expanded(pieces) if buffer.chunks else pieces)]
         size = buffer.chunks or len(held) or 1
         ready = len(held)
         if hold or not (last or buffer.seconds):
@@ -174,25 +184,25 @@ class Exchange:
         self._held = held[ready:]
         return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
-    def _numbered(self, pieces: list[Piece]) -> list[Chunk]:
-        """Add `pieces` to the sum; return them as chunks with their numbers, if they are watched.
+    def _numbered(self, pieces: list[Piece]) -> Batch:
+        """Add `pieces` to the sum; return them with their numbers, for whoever watches.
 
         Nobody else needs the chunks of a run, which are most: they are not even made.
         """
-        chunks: list[Chunk] = []
         for piece in pieces:
+            piece.place(self.attempt, self.sum.count)
             if isinstance(piece, Run):
-                if self.watched:
-                    chunks += piece.chunks(self.attempt, self.sum.count)
                 self.has_content = self.has_content or any(piece.texts)
                 self.sum.add_run(piece)
                 continue
             if not piece.get("choices"):
                 piece["choices"] = NoChoices()
-            chunks.append(piece.place(self.attempt, self.sum.count))
             self.has_content = self.has_content or _has_content(piece)
             self.sum.add(piece)
-        return chunks
+        if not self.watched:
+            return []
+        first = pieces[0] if len(pieces) == 1 else None
+        return first if isinstance(first, Run) and len(first) > _FEW else expanded(pieces)
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:
@@ -215,16 +225,6 @@ class Exchange:
         """Let `error` carry the completion so far, once it is certain to be raised."""
         if self.error is not None and self.sum.count:
             self.error.partial = self.sum.completion()
-
-
-def _expanded(pieces: list[Piece]) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    for piece in pieces:
-        if isinstance(piece, Run):
-            chunks += piece.chunks()
-        else:
-            chunks.append(piece)
-    return chunks
 
 
 _CONTENT = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")

@@ -6,7 +6,7 @@ made; where somebody watches they are, each its own. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ritellm.types import Chunk, set_attempt, set_seq
@@ -27,9 +27,13 @@ class Kind:
 
 
 class Run:
-    """Neighbouring chunks of one kind, by their texts; and their paddings, if they have any."""
+    """Neighbouring chunks of one kind, by their texts; and their paddings, if they have any.
 
-    __slots__ = ("kind", "paddings", "texts")
+    Each chunk is made when it is come to, so that a reader who lets go of one before it takes the
+    next has the memory of one, and that is in the processor's cache.
+    """
+
+    __slots__ = ("attempt", "kind", "paddings", "seq", "texts")
 
     def __init__(
         self, kind: Kind, texts: Sequence[str], paddings: Sequence[str] | None = None
@@ -37,32 +41,52 @@ class Run:
         self.kind = kind
         self.texts = texts
         self.paddings = paddings
+        self.attempt = 1
+        self.seq = 0
 
-    def chunks(self, attempt: int = 1, seq: int = 0) -> list[Chunk]:
-        """Return the chunks, numbered from `seq` on."""
+    def place(self, attempt: int, seq: int) -> Run:
+        """Return this run, whose first chunk is number `seq` of `attempt`."""
+        self.attempt, self.seq = attempt, seq
+        return self
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[Chunk]:
         head, template, name = self.kind.head, self.kind.choice, self.kind.name
-        chunks = []
-        for text in self.texts:
+        attempt, seq, paddings = self.attempt, self.seq, self.paddings
+        for at, text in enumerate(self.texts):
             chunk = Chunk(head)
             choice = template.copy()
             choice["delta"] = {"content": None, name: text}
             chunk["choices"] = [choice]
             set_attempt(chunk, attempt)
-            set_seq(chunk, seq)
-            seq += 1
-            chunks.append(chunk)
-        if self.paddings is not None:
-            for chunk, padding in zip(chunks, self.paddings, strict=True):
-                chunk[PADDING] = padding
-        return chunks
+            set_seq(chunk, seq + at)
+            if paddings is not None:
+                chunk[PADDING] = paddings[at]
+            yield chunk
 
     def merged(self) -> Chunk:
         """Return one chunk that sums to the same."""
         last = self.paddings[-1:] if self.paddings else None
-        return Run(self.kind, ["".join(self.texts)], last).chunks()[0]
+        (chunk,) = Run(self.kind, ["".join(self.texts)], last)
+        return chunk
 
 
 Piece = Chunk | Run
+# Chunks that came together.
+Batch = list[Chunk] | Run
+
+
+def expanded(pieces: Sequence[Piece]) -> list[Chunk]:
+    """Return each chunk of `pieces`."""
+    chunks: list[Chunk] = []
+    for piece in pieces:
+        if isinstance(piece, Run):
+            chunks += piece
+        else:
+            chunks.append(piece)
+    return chunks
 
 
 def joined(runs: Sequence[Run]) -> Run | None:

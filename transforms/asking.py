@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
 from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
-from ritellm.types import Chunk
+from ritellm.runs import Batch
 from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.engine import Put
@@ -61,8 +61,8 @@ class Begun(NamedTuple):
     """An answer under way: its first chunks, and where the others come from."""
 
     stream: AsyncStream
-    first: list[Chunk]
-    rest: AsyncIterator[list[Chunk]]
+    first: Batch
+    rest: AsyncIterator[Batch]
 
 
 async def _give_up(begun: Begun) -> None:

@@ -73,7 +73,7 @@ class OpenAIChatDecoder:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
         if not kind and (run := self._repeats.run(b"data: %b\n\n" % data)) is not None:
-            into += run.chunks()
+            into += run
             return
         if data == b"[DONE]":
             self.done = True

@@ -81,7 +81,7 @@ class Repeats:
         self._cut(data, start, end, padded=PADDING in payload)
         self._kind = Kind(payload, name)
         again = self.run(_EVENT + data + b"\n\n")
-        if again is None or again.chunks() != [payload]:
+        if again is None or [*again] != [payload]:
             self._kind = None
 
     def _cut(self, data: bytes, start: int, end: int, *, padded: bool) -> None:
