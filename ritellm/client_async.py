@@ -217,7 +217,7 @@ class _Attempt:
         try:
             self._watchdog.watch()
             self._response = response = await asend(self._http, self._call)
-            self._watchdog.rest()
+            self._watchdog.task = None
             self._exchange.receive_response(response.status_code, response.headers)
             self._body = reader_of(response)
         except (*FAILURES, asyncio.CancelledError) as error:
@@ -233,14 +233,25 @@ class _Attempt:
 
     async def batch(self) -> Batch:
         """Return the chunks that came next, together; none at the end, whatever it is."""
+        call, exchange, body, now = self._call, self._exchange, self._body, self._now
+        assert body is not None
+        if self._away_since is not None:  # at work with what had come: no delay of the provider's
+            call.excuse(now() - self._away_since)
         try:
-            if not self._over:
-                self._excuse()
-                if chunks := await self._read():
+            while not exchange.over:
+                data = body.take()
+                if not data:
+                    self._watchdog.watch()
+                    data = await body.arrival()
+                    self._watchdog.task = None
+                    if not data:
+                        break
+                self._away_since = arrived = now()
+                if chunks := call.receive_data(data, arrived):
                     return chunks
-            await self._drain()
+            return await self._end()
         except (*FAILURES, asyncio.CancelledError) as error:
-            self._over = True
+            exchange.over = self._over = True
             self._fail(error)
         return []
 
@@ -256,28 +267,15 @@ class _Attempt:
             if self._passage is not None:
                 self._passage.over(self._exchange.error, self._exchange.sum.usage)
 
-    async def _read(self) -> Batch:
-        """Return the next chunks, at the end the last ones."""
-        call, exchange, body = self._call, self._exchange, self._body
-        assert body is not None
-        while not exchange.over:
-            data = body.take()
-            if not data:
-                self._watchdog.watch()
-                data = await body.arrival()
-                self._watchdog.rest()
-                if not data:
-                    break
-            self._away_since = now = self._now()
-            if chunks := call.receive_data(data, now):
+    async def _end(self) -> Batch:
+        """Return the chunks that the end of the body completes, once; then read what is left."""
+        self._exchange.over = True
+        if not self._over:
+            self._over = True
+            if chunks := self._call.receive_eof(self._now()):
                 return chunks
-        self._over = True
-        return call.receive_eof(self._now())
-
-    def _excuse(self) -> None:
-        """Tell the call that its caller was away: no delay of the provider's."""
-        if self._away_since is not None:
-            self._call.excuse(self._now() - self._away_since)
+        await self._drain()
+        return []
 
     async def _drain(self) -> None:
         """Read what is left behind the terminator, so that the connection can be used again."""
@@ -287,7 +285,7 @@ class _Attempt:
             self._watchdog.drain(DRAIN_SECONDS)
         while not body.ended and left > 0:
             left -= len(body.take() or await body.arrival())
-        self._watchdog.rest()
+        self._watchdog.task = None
 
     def _fail(self, error: BaseException) -> None:
         """Tell the exchange what broke it; raises a cancellation that is not the watchdog's."""

@@ -189,16 +189,19 @@ class Exchange:
 
         Nobody else needs the chunks of a run, which are most: they are not even made.
         """
+        total = self.sum
         for piece in pieces:
-            piece.place(self.attempt, self.sum.count)
+            piece.place(self.attempt, total.count)
             if isinstance(piece, Run):
-                self.has_content = self.has_content or any(piece.texts)
-                self.sum.add_run(piece)
+                if not self.has_content:
+                    self.has_content = any(piece.texts)
+                total.add_run(piece)
                 continue
             if not piece.get("choices"):
                 piece["choices"] = NoChoices()
-            self.has_content = self.has_content or _has_content(piece)
-            self.sum.add(piece)
+            if not self.has_content:
+                self.has_content = _has_content(piece)
+            total.add(piece)
         if not self.watched:
             return []
         first = pieces[0] if len(pieces) == 1 else None

@@ -11,13 +11,13 @@ from ritellm.call import Call
 class Watchdog:
     """Cancels the task that waits for `call` once `call.deadline` has passed.
 
-    Only a task that waits is cancelled: between `rest()` and `watch()` the caller is at work.
+    Only a `task` that waits is cancelled: who is back from waiting sets it to None.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[object] | None = None
+        self.task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drain_ends: float | None = None
         self._begun = False
@@ -26,24 +26,20 @@ class Watchdog:
 
     def watch(self) -> None:
         """Watch over the wait that the current task begins."""
-        self._task = asyncio.current_task()
-        begun = self._call.timing.last_chunk is not None
+        self.task = asyncio.current_task()
         if self._timer is None:
             self._look_later()
-        elif begun and not self._begun:
+        if not self._begun and self._call.timing.last_chunk is not None:
             # The one moment at which a deadline may move forward: after a first chunk that may
             # take minutes, the next may have to come in seconds.
-            self._timer.cancel()
+            self._begun = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._look_later()
-        self._begun = begun
-
-    def rest(self) -> None:
-        """Look away: the wait is over."""
-        self._task = None
 
     def stop(self) -> None:
         """Never look again."""
-        self._task = None
+        self.task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -83,9 +79,9 @@ class Watchdog:
         when, name = ends
         if when > self._loop.time():
             self._look_later()
-        elif self._task is not None:
+        elif self.task is not None:
             self.fired = name
-            self._task.cancel()
+            self.task.cancel()
 
 
 def _cancelling() -> int:

@@ -18,7 +18,6 @@ from ritellm.errors import (
     is_final,
 )
 from ritellm.retry import retry_after
-from ritellm.runs import Run
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
@@ -59,20 +58,17 @@ def new_decoder(request: Request) -> OpenAIChatDecoder:
 class OpenAIChatDecoder:
     """Turns the events of one stream into chunks; they nearly are chunks already."""
 
-    __slots__ = ("_repeats", "done")
+    __slots__ = ("_repeats", "done", "run")
 
     def __init__(self) -> None:
         self.done = False
         self._repeats = Repeats()
-
-    def run(self, block: bytes) -> Run | None:
-        """Return the chunks in a block of events, if they differ in nothing but their texts."""
-        return self._repeats.run(block)
+        self.run = self._repeats.run
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
-        if not kind and (run := self._repeats.run(b"data: %b\n\n" % data)) is not None:
+        if not kind and (run := self.run(b"data: %b\n\n" % data)) is not None:
             into += run
             return
         if data == b"[DONE]":
