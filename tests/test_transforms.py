@@ -281,15 +281,13 @@ class _HoldFn(beam.DoFn):
     """Keeps the bundle thread busy until the provider has been asked for all."""
 
     all_asked = threading.Event()
-    waited = False
 
     def process(self, row):
-        _HoldFn.waited = self.all_asked.wait(10)
-        yield row.id
+        yield row.id, self.all_asked.wait(10)
 
 
 def test_the_next_prompt_is_asked_though_the_consumer_is_at_work(fake_server):
-    _HoldFn.all_asked, _HoldFn.waited = threading.Event(), False
+    _HoldFn.all_asked = threading.Event()
 
     def script(request):
         if len(fake_server.requests) == 4:
@@ -300,8 +298,7 @@ def test_the_next_prompt_is_asked_though_the_consumer_is_at_work(fake_server):
     with pipeline() as p:
         rows = prompts(p, *map(prompt, "abcd"))
         done = (rows | asked(fake_server, max_in_flight=1)).completions | beam.ParDo(_HoldFn())
-        assert_that(done, equal_to(list("abcd")))
-    assert _HoldFn.waited
+        assert_that(done, equal_to([(id, True) for id in "abcd"]))
     assert fake_server.max_open == 1
 
 
