@@ -153,15 +153,15 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
         self._main = main
         self._window: Window[Place, Outcome] | None = None
-        limit = new_means.limits.max_in_flight
-        self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
-        self._most = limit + self._spare
 
     def setup(self) -> None:
         """Join this process's engine, or start it."""
         self._engine: Engine[Means] = self._shared.acquire(
             functools.partial(Engine, self._new_means)
         )
+        limit = self._new_means.limits.max_in_flight
+        self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
+        self._most = limit + self._spare
         self._meter = Meter(self._engine.means)
         self._ask = self._ask.here(os.environ)
 
