@@ -97,8 +97,9 @@ class _StreamBody:
         self._decode(self._framing.feed(data), into)
 
     def end(self, into: list[Piece]) -> None:
+        events = self._framing.eof()  # what a framing finds damaged is no mere cut
         try:
-            self._decode(self._framing.eof(), into)
+            self._decode(events, into)
         except APIResponseValidationError:
             return  # half an event: the cut is what matters, not what it left of the JSON
 
