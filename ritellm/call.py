@@ -20,6 +20,9 @@ from ritellm.types import Completion, Endpoint, HttpRequest, Request, Take, Time
 if TYPE_CHECKING:
     from ritellm.gate import Gate
 
+# The share of its time that the end of an answer may be noticed too late.
+_IMPATIENCE = 0.1
+
 OnInterrupt = Literal["raise", "restart", "continue"]
 
 
@@ -52,7 +55,7 @@ class Call:
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
         self.watched = plan.request.stream  # else the caller wants the whole answer only
         self._delivered = False  # chunks of any attempt have reached the caller
-        self._patient_since = now
+        self._patient_since = self._asked_at = now
         self._delivered_at = -math.inf
 
     def start(self, endpoint: Endpoint, now: float) -> Exchange:
@@ -60,7 +63,7 @@ class Call:
         self.attempts += 1
         self._tries += 1
         self.timing.retries = self.attempts - 1
-        self._patient_since = now
+        self._patient_since = self._asked_at = now
         self.timing.restart()
         request, before = self.plan.request, self._broken
         self._broken = None
@@ -94,6 +97,15 @@ class Call:
             self.timing.ended = now
         return chunks
 
+    def pause(self, now: float) -> float:
+        """Return the seconds for which nobody needs what comes now.
+
+        Where only the whole is wanted, that is a share of the time it has taken so far: a short
+        answer must not wait for the end of a long pause.
+        """
+        seconds = self.plan.request.buffer.seconds
+        return seconds if self.watched else min(seconds, (now - self._asked_at) * _IMPATIENCE)
+
     def waiting(self, now: float) -> None:
         """Note that the caller is back for more: what it took itself is nobody's delay."""
         self._patient_since = now
@@ -113,10 +125,12 @@ class Call:
         """When patience ends, on the clock handed in, and the name of the timeout; or None."""
         limits = self.plan.timeouts
         begun = self.timing.last_chunk is not None
+        # What has come may lie there for so long before it is read.
+        since = self._patient_since + self.plan.request.buffer.seconds
         candidates = [
-            (self._patient_since, limits.inter_chunk, "inter_chunk")
+            (since, limits.inter_chunk, "inter_chunk")
             if begun
-            else (self._patient_since, limits.first_chunk, "first_chunk"),
+            else (since, limits.first_chunk, "first_chunk"),
             (self.timing.started, limits.total, "total"),
         ]
         ends = [(since + limit, name) for since, limit, name in candidates if limit is not None]

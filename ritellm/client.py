@@ -11,13 +11,8 @@ from typing import Any, Literal, overload
 import httpx
 
 from ritellm.call import Call, Plan, StreamFacts
-from ritellm.client_httpx import (
-    DRAIN_BYTES,
-    FAILURES,
-    ReadDeadline,
-    as_ritellm_error,
-    new_client,
-)
+from ritellm.client_httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
+from ritellm.client_transport import SyncHttp, new_http, pieces_of
 from ritellm.client_wire import cancelled_if_left, send
 from ritellm.draft import Draft
 from ritellm.exchange import Exchange
@@ -38,7 +33,7 @@ class Client:
     def __init__(self, *, transport: httpx.BaseTransport | None = None, **defaults: Any) -> None:
         self._defaults = defaults
         self._transport = transport
-        self._opened = [(os.getpid(), new_client(transport))]
+        self._opened = [(os.getpid(), new_http(transport))]
 
     @overload
     def completion(
@@ -82,14 +77,14 @@ class Client:
         self._http.close()
 
     @property
-    def _http(self) -> httpx.Client:
+    def _http(self) -> SyncHttp:
         """What moves the bytes in this process: a child must not talk on its parent's lines.
 
         Nor may it close them, so that the parent's are kept, unused.
         """
         pid, http = self._opened[-1]
         if pid != os.getpid():
-            http = new_client(self._transport)
+            http = new_http(self._transport)
             self._opened.append((os.getpid(), http))
         return http
 
@@ -103,7 +98,7 @@ class Client:
 class Stream(StreamFacts, Iterator[Chunk]):
     """The chunks of one answer as they come. Leaving it early closes the connection."""
 
-    def __init__(self, http: httpx.Client, call: Call) -> None:
+    def __init__(self, http: SyncHttp, call: Call) -> None:
         self._call = call
         self._batches = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
         self._chunks = iter(next(self._batches))  # opens; a refusal is raised here
@@ -132,7 +127,7 @@ class Stream(StreamFacts, Iterator[Chunk]):
         self.close()
 
 
-def _attempts(http: httpx.Client, call: Call) -> Generator[Batch, None, None]:
+def _attempts(http: SyncHttp, call: Call) -> Generator[Batch, None, None]:
     with observed(call), cancelled_if_left(http, call):
         while True:
             endpoint = locate(call.plan.endpoint, call.plan.request.model)
@@ -144,7 +139,7 @@ def _attempts(http: httpx.Client, call: Call) -> Generator[Batch, None, None]:
             time.sleep(call.retry_delay(time.monotonic(), random.random()))
 
 
-def _attempt(http: httpx.Client, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
+def _attempt(http: SyncHttp, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
     deadline = ReadDeadline(call)
     try:
         response = send(http, call, deadline)
@@ -157,7 +152,7 @@ def _attempt(http: httpx.Client, call: Call, exchange: Exchange) -> Generator[Ba
             opened = time.monotonic()
             yield []  # `Stream()` returns
             call.excuse(time.monotonic() - opened)
-        body = response.iter_bytes()
+        body = pieces_of(response)
         for data in body:
             if chunks := call.receive_data(data, time.monotonic()):
                 yield chunks

@@ -12,13 +12,11 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from ritellm.client_http11 import Headers, Incoming
+from ritellm.client_http11 import Answer, Incoming
 from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
 
 # So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
 _HIGH_WATER = 256 * 1024
-# A young stream is looked at after a tenth of its age: a short answer must not wait for its end.
-_PATIENCE = 0.1
 
 
 class Connection:
@@ -40,24 +38,24 @@ class Connection:
         self._paused = self._left = False  # nothing is read now; and there is something to read
         self._unsent = memoryview(b"")
         self._is_writing = False
-        self._gather = 0.0  # seconds for which what comes is left to the kernel
-        self._gathers = False
+        self._pause: Callable[[float], float] | None = None
+        self._gathers = False  # what comes is left to the kernel, until `_due`
         self._due = 0.0
-        self._asked = 0.0
         sockets.watch(self)
 
-    async def ask(self, request: bytes, gather: float, release: Callable[[], None]) -> Response:
+    async def ask(
+        self, request: bytes, pause: Callable[[float], float] | None, release: Callable[[], None]
+    ) -> Response:
         """Send `request` and return the response once its headers are here.
 
-        With `gather` the body is read no more often than every so many seconds. `release` is
-        called when the response is closed.
+        With `pause` the body is read now and then, and it says, given the time, for how many
+        seconds not. `release` is called when the response is closed.
         """
         incoming = self._incoming
         incoming.expect()
         self.served += 1
         self._waiting = 0
-        self._gather = gather
-        self._asked = asyncio.get_running_loop().time()
+        self._pause = pause
         self._unsent = memoryview(request)
         self._opening = True
         self._write()
@@ -157,17 +155,16 @@ class Connection:
             return
         self._waiting += len(data)
         self._paused = self._waiting > _HIGH_WATER
-        if self._gather and not self._gathers and incoming.pieces:
+        if self._pause is not None and not self._gathers and incoming.pieces:
             self._gathers = True
             self._sockets.forget(self)
             self._leave()
 
     def _leave(self) -> None:
         """Leave what comes to the kernel for a while."""
-        if not self._incoming.ended and not self.closed:
-            age = asyncio.get_running_loop().time() - self._asked
-            seconds = min(self._gather, age * _PATIENCE)
-            self._due = self._sockets.collect_later(self, seconds, self._gather)
+        if self._pause is not None and not self._incoming.ended and not self.closed:
+            now = asyncio.get_running_loop().time()
+            self._due = self._sockets.collect_later(self, now, self._pause(now))
 
     def _lose(self, error: OSError | None) -> None:
         """End what is under way: well, if it ends with the connection."""
@@ -223,21 +220,10 @@ class Connection:
             asyncio.get_running_loop().remove_writer(self.socket.fileno())
 
 
-class Response:
-    """The status and the headers of an answer, and a `stream` of the rest."""
+class Response(Answer):
+    """An answer that is given back on the event loop."""
 
-    __slots__ = ("extensions", "headers", "status_code", "stream")
-
-    def __init__(self, status_code: int, headers: Headers, stream: Body, reused: bool) -> None:
-        self.status_code = status_code
-        self.headers = headers
-        self.stream: httpx.AsyncByteStream = stream
-        self.extensions = {"ritellm.reused": reused}
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the request was accepted."""
-        return 200 <= self.status_code < 300
+    __slots__ = ()
 
     async def aclose(self) -> None:
         """Give the connection back, or close it if there is more to come."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
-import ssl
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,8 +16,8 @@ import httpx
 
 from ritellm.call import Call
 from ritellm.client_connection import Connection, Response
-from ritellm.client_http11 import Target, request_bytes, target_of
-from ritellm.client_httpx import KEEP_ALIVE
+from ritellm.client_http11 import Target, request_bytes, target_of, trust
+from ritellm.client_httpx import KEEP_ALIVE, NO_DELAY
 from ritellm.client_sockets import Sockets, secured
 from ritellm.types import HttpRequest
 
@@ -28,7 +26,6 @@ _KEEPALIVE_SECONDS = 30.0
 _RESOLVED_SECONDS = 10.0
 # When to try the next address beside one that does not answer: RFC 8305.
 _NEXT_ADDRESS_SECONDS = 0.25
-_NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 Place = tuple[bool, str, int]
 AddressInfos = list[tuple[Any, ...]]
@@ -51,7 +48,8 @@ class FastHttp:
         release = partial(pool.give, target, connection)
         try:
             # A reader that comes now and then lets the kernel gather what comes meanwhile.
-            return await connection.ask(request, call.plan.request.buffer.seconds, release)
+            pause = call.pause if call.plan.request.buffer.seconds else None
+            return await connection.ask(request, pause, release)
         except BaseException:
             connection.abort()
             raise
@@ -123,10 +121,10 @@ class _Pool:
         sock = await aiohappyeyeballs.start_connection(
             infos[turn:] + infos[:turn], happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
         )
-        for option in (_NO_DELAY, *KEEP_ALIVE):
+        for option in (NO_DELAY, *KEEP_ALIVE):
             sock.setsockopt(*option)
         if target.secure:
-            sock = await secured(sock, _trust(), target.host)
+            sock = await secured(sock, trust(), target.host)
         return Connection(sock, self._sockets)
 
     async def _resolve(self, target: Target) -> AddressInfos:
@@ -155,9 +153,3 @@ class _Pool:
             self._idle[place] = kept
         if any(self._idle.values()):
             self._sweep = loop.call_later(_KEEPALIVE_SECONDS / 2, self._expire)
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Return the context that httpx would use, so that both ways trust the same."""
-    return httpx.create_ssl_context()

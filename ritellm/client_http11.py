@@ -6,9 +6,10 @@ bytes. No proxies and no HTTP/2: httpx does those.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 import httptools
 import httpx
@@ -69,6 +70,23 @@ class Headers(dict[str, str]):
         """Add a header."""
         key, text = name.decode("latin-1").lower(), value.decode("utf-8", "replace")
         self[key] = f"{self[key]}, {text}" if key in self else text
+
+
+class Answer:
+    """The status and the headers of a response, and a `stream` of the rest."""
+
+    __slots__ = ("extensions", "headers", "status_code", "stream")
+
+    def __init__(self, status_code: int, headers: Headers, stream: Any, reused: bool) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.stream = stream
+        self.extensions = {"ritellm.reused": reused}
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was accepted."""
+        return 200 <= self.status_code < 300
 
 
 class Incoming:
@@ -142,3 +160,9 @@ class Incoming:
         elif not self.ended:
             self.ended = True
             self.keeps = self._parser.should_keep_alive()
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Return the context that httpx would use, so that both ways trust the same."""
+    return httpx.create_ssl_context()

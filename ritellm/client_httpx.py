@@ -31,10 +31,13 @@ def build_request(
     http: httpx.Client | httpx.AsyncClient, ask: HttpRequest, read: float | None, call: Call
 ) -> httpx.Request:
     """Return httpx's request for `ask`."""
-    connect = call.plan.timeouts.connect
-    # Where nobody watches over the call (the synchronous face) this limit must know the total.
-    until = ConnectDeadline.of(call) if isinstance(read, ReadDeadline) else connect
-    timeouts = {"connect": until, "read": read, "write": connect, "pool": None}
+    connect = write = call.plan.timeouts.connect
+    if isinstance(read, ReadDeadline):
+        # Where nobody watches over the call (the synchronous face) this limit must know the total.
+        connect = ConnectDeadline.of(call)
+    elif read is not None:
+        connect = write = read
+    timeouts = {"connect": connect, "read": read, "write": write, "pool": None}
     return http.build_request(
         ask.method,
         ask.url,
@@ -176,6 +179,7 @@ def _keep_alive_options() -> list[tuple[int, int, int]]:
     return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *tcp]
 
 
+NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 # The kernel finds out that the other side is gone: a stream may be silent for minutes.
 KEEP_ALIVE = _keep_alive_options()
 

@@ -20,7 +20,7 @@ import orjson
 from ritellm import recording
 from ritellm.call import Call
 from ritellm.client_httpx import FAILURES, as_ritellm_error
-from ritellm.client_transport import AsyncResponse
+from ritellm.client_transport import AnyResponse
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.types import HttpRequest
 
@@ -54,7 +54,7 @@ class Recorder:
             self.end("error", self._failure(error))
             raise
 
-    def hear(self, response: httpx.Response | AsyncResponse) -> None:
+    def hear(self, response: AnyResponse) -> None:
         """Let the body of `response` be recorded as it is read."""
         headers = response.headers
         if headers.get("content-encoding") == "gzip":

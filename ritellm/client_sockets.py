@@ -20,9 +20,9 @@ READ_BYTES = 64 * 1024
 _AT_ONCE = 256
 _EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _HANGUP = select.EPOLLRDHUP | select.EPOLLHUP
-# Streams that are read now and then share timers: so many in their interval.
+# Streams that are read now and then share timers: one in the 16th to the 8th part of their pause.
 _SLOTS = 16
-_FINEST = 0.001
+_FINEST = 2.0**-10
 
 # A socket that has nothing to read, or no room to write, just now.
 NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -68,18 +68,18 @@ class Sockets:
         if not self._watched:
             self._close(self._epoll)
 
-    def collect_later(self, each: Readable, seconds: float, usual: float) -> float:
-        """Have `each` collect what comes until then, together with others of that time.
+    def collect_later(self, each: Readable, now: float, seconds: float) -> float:
+        """Have `each` collect what comes until then, together with others of about that time.
 
-        Return when that is; `usual` is how long most of them wait.
+        Return when that is.
         """
-        loop = asyncio.get_running_loop()
-        grain = max(usual / _SLOTS, _FINEST)
-        due = math.ceil((loop.time() + seconds) / grain) * grain
+        # A power of two: those that wait for about as long share their slots.
+        grain = max(2.0 ** math.frexp(seconds / _SLOTS)[1], _FINEST)
+        due = math.ceil((now + seconds) / grain) * grain
         slot = self._slots.get(due)
         if slot is None:
             slot = self._slots[due] = []
-            loop.call_at(due, self._collect, due)
+            asyncio.get_running_loop().call_at(due, self._collect, due)
         slot.append(each)
         return due
 

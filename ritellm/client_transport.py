@@ -1,10 +1,17 @@
-"""What moves the bytes of the asynchronous face: httpx, or the extra `fast`, by one interface."""
+"""What moves the bytes of either face: httpx, or the extra `fast`, by one interface."""
 
 from __future__ import annotations
 
 import importlib.util
 import select
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Iterable,
+    Iterator,
+)
 from functools import cache
 from typing import Any, Protocol, cast
 from urllib.request import getproxies
@@ -12,12 +19,12 @@ from urllib.request import getproxies
 import httpx
 
 from ritellm.call import Call
-from ritellm.client_httpx import LIMITS, build_request
+from ritellm.client_httpx import LIMITS, build_request, new_client
 from ritellm.types import HttpRequest
 
 
-class AsyncResponse(Protocol):
-    """What the asynchronous face needs of a response, whoever brings it."""
+class AnyResponse(Protocol):
+    """What either face needs of a response, whoever brings it."""
 
     stream: Any
 
@@ -33,7 +40,30 @@ class AsyncResponse(Protocol):
     @property
     def extensions(self) -> dict[str, Any]: ...
 
+
+class AsyncResponse(AnyResponse, Protocol):
+    """What the asynchronous face needs of a response."""
+
     async def aclose(self) -> None: ...
+
+
+class SyncResponse(AnyResponse, Protocol):
+    """What the synchronous face needs of a response."""
+
+    def close(self) -> None: ...
+
+
+class SyncHttp(Protocol):
+    """What moves the bytes of the synchronous face."""
+
+    def send(self, ask: HttpRequest, call: Call, read: float) -> SyncResponse:
+        """Return the response once its headers are here; raises one of FAILURES.
+
+        A plain number is the limit of each step; a ReadDeadline knows them all.
+        """
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 class AsyncHttp(Protocol):
@@ -48,6 +78,21 @@ class AsyncHttp(Protocol):
 
 class HttpxHttp:
     """httpx, on its own transport or on the caller's."""
+
+    def __init__(self, transport: httpx.BaseTransport | None) -> None:
+        self._client = new_client(transport)
+
+    def send(self, ask: HttpRequest, call: Call, read: float) -> httpx.Response:
+        """Return the response once its headers are here."""
+        return self._client.send(build_request(self._client, ask, read, call), stream=True)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+class AsyncHttpxHttp:
+    """httpx for the asynchronous face."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
         self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
@@ -64,17 +109,26 @@ class HttpxHttp:
 def new_async_http(transport: httpx.AsyncBaseTransport | None) -> AsyncHttp:
     """Return the fastest way there is, or the caller's `transport`; deadlines are the face's."""
     # A proxy is httpx's business.
-    if transport is None and _is_fast_installed() and not getproxies():
+    has_all = _is_installed("httptools") and _is_installed("aiohappyeyeballs")
+    if transport is None and has_all and hasattr(select, "epoll") and not getproxies():
         from ritellm.client_fast import FastHttp
 
         return FastHttp()
+    return AsyncHttpxHttp(transport)
+
+
+def new_http(transport: httpx.BaseTransport | None) -> SyncHttp:
+    """Return the fastest way there is, or the caller's `transport`."""
+    if transport is None and _is_installed("httptools") and not getproxies():
+        from ritellm.client_blocking import BlockingHttp
+
+        return BlockingHttp()
     return HttpxHttp(transport)
 
 
 @cache
-def _is_fast_installed() -> bool:
-    found = all(map(importlib.util.find_spec, ("httptools", "aiohappyeyeballs")))
-    return found and hasattr(select, "epoll")
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 class Reader(Protocol):
@@ -121,10 +175,22 @@ def _body_of(response: AsyncResponse) -> AsyncIterator[bytes]:
     """Return the pieces; httpx's own iterators are four generators deep, and needed for few."""
     if "content-encoding" not in response.headers:
         return aiter(cast(AsyncIterable[bytes], response.stream))
-    if not isinstance(response, httpx.Response):
-        headers = response.headers.multi_items()
-        response = httpx.Response(response.status_code, headers=headers, stream=response.stream)
-    return response.aiter_bytes()
+    return _httpx_response(response).aiter_bytes()
+
+
+def pieces_of(response: SyncResponse) -> Iterator[bytes]:
+    """Return the pieces of a body as they come off the network, decompressed if need be."""
+    if "content-encoding" not in response.headers:
+        return iter(cast(Iterable[bytes], response.stream))
+    return _httpx_response(response).iter_bytes()
+
+
+def _httpx_response(response: AnyResponse) -> httpx.Response:
+    """Return the same for httpx, which knows the encodings."""
+    if isinstance(response, httpx.Response):
+        return response
+    headers = response.headers.multi_items()
+    return httpx.Response(response.status_code, headers=headers, stream=response.stream)
 
 
 def reader_of(response: AsyncResponse) -> Reader:

@@ -16,16 +16,16 @@ import httpx
 
 from ritellm import observing
 from ritellm.call import Call
-from ritellm.client_httpx import FAILURES, Played, build_request
+from ritellm.client_httpx import FAILURES, Played
 from ritellm.client_record import Recorder
-from ritellm.client_transport import AsyncHttp, AsyncResponse
+from ritellm.client_transport import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
 from ritellm.errors import RitellmError
 from ritellm.types import HttpRequest, Take
 
-Heard = TypeVar("Heard", httpx.Response, AsyncResponse)
+Heard = TypeVar("Heard", bound=AnyResponse)
 
 
-def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
+def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
     """Return the response to the attempt under way; its body is still to be read."""
     observing.asking(call)
     if take := call.take():
@@ -33,9 +33,8 @@ def send(http: httpx.Client, call: Call, read: float | None) -> httpx.Response:
         player.wait_until(take.answered)
         return player.response()
     ask = call.current.http_request()
-    request = build_request(http, ask, read, call)
     with _recording(call, ask) as recorder:
-        return _heard(call, recorder, http.send(request, stream=True))
+        return _heard(call, recorder, http.send(ask, call, read))
 
 
 async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
@@ -57,17 +56,14 @@ _CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
 
 
 @contextmanager
-def cancelled_if_left(http: httpx.Client, call: Call) -> Iterator[None]:
+def cancelled_if_left(http: SyncHttp, call: Call) -> Iterator[None]:
     """Tell the provider if an answer that it would go on with is left; best effort, in time."""
     try:
         yield
     except BaseException:
         if ask := call.cancellation():
-            request = build_request(http, ask, None, call)
-            seconds = _cancel_seconds(call)
-            request.extensions["timeout"] = dict.fromkeys(request.extensions["timeout"], seconds)
             with suppress(*_CANNOT_CANCEL):
-                http.send(request, stream=True).close()
+                http.send(ask, call, _cancel_seconds(call)).close()
         raise
 
 
@@ -111,7 +107,7 @@ def _heard(call: Call, recorder: Recorder | None, response: Heard) -> Heard:
 _used: WeakSet[Any] = WeakSet()
 
 
-def _is_reused(response: httpx.Response | AsyncResponse) -> bool | None:
+def _is_reused(response: AnyResponse) -> bool | None:
     """Return whether an earlier response came over the same connection; None where none is told."""
     told = response.extensions
     if "ritellm.reused" in told:

@@ -92,6 +92,8 @@ def expanded(pieces: Sequence[Piece]) -> list[Chunk]:
 def joined(runs: Sequence[Run]) -> Run | None:
     """Return neighbouring `runs` as one, if they are of one kind."""
     first = runs[0]
+    if len(runs) == 1:
+        return first
     if any(run.kind is not first.kind for run in runs):
         return None
     paddings = [padding for run in runs for padding in run.paddings or ()]

@@ -20,20 +20,21 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"errors"},
-    {"chunks", "fragments", "retry", "sequenced", "timing"},
+    {"chunks", "fragments", "retry", "runs", "sequenced", "timing"},
     {"wire"},
     {"exchange", "providers"},
     set("arguments call continuing following mocking prepare recording replaying".split()),
     set(
-        "client client_async client_fast client_http11 client_httpx client_record client_transport"
-        " client_wire observing telemetry watchdog".split()
+        "client client_async client_blocking client_connection client_fast client_http11"
+        " client_httpx client_record client_sockets client_transport client_wire observing"
+        " telemetry watchdog".split()
     ),
     {"api", "terminal"},
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
     "arguments call chunks continuing errors exchange following fragments mocking prepare"
-    " recording retry sequenced timing types".split()
+    " recording retry runs sequenced timing types".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

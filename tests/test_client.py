@@ -18,6 +18,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from types import SimpleNamespace
+from unittest import mock
 
 import certifi
 import httpx
@@ -79,10 +80,11 @@ AT_ONCE = RetryPolicy(first_delay=0.0)
 
 
 class Sync:
-    """The synchronous face."""
+    """The synchronous face, on httpx: where there are rules for proxies, that is what it takes."""
 
     def __init__(self, **defaults):
-        self.client = Client(**defaults)
+        with mock.patch.dict(os.environ, no_proxy="*"):
+            self.client = Client(**defaults)
 
     def ask(self, **arguments):
         return self.client.completion(MODEL, MESSAGES, **arguments)
@@ -98,6 +100,13 @@ class Sync:
 
     def close(self):
         self.client.close()
+
+
+class SyncFast(Sync):
+    """The synchronous face on what it takes by itself: the extra `fast`, if that is installed."""
+
+    def __init__(self, **defaults):
+        self.client = Client(**defaults)
 
 
 class Async:
@@ -172,7 +181,7 @@ class Stepped:
 
 FACES = {"sync": Sync, "async": Async}
 if find_spec("httptools"):
-    FACES["async-fast"] = AsyncFast
+    FACES |= {"sync-fast": SyncFast, "async-fast": AsyncFast}
 BOTH = pytest.mark.parametrize("make_face", FACES.values(), ids=FACES)
 
 
@@ -1056,6 +1065,27 @@ def test_the_first_token_is_the_first_content(delta, counts):
     call.receive_data(sse({"choices": []}), 106.0)
     call.receive_data(sse(chat_chunk({"content": "b"}, index=1)), 107.0)
     assert call.timing.ttft == (5.0 if counts else 7.0)
+
+
+@pytest.mark.parametrize(
+    ("watched", "age", "pause"), [(True, 0.2, 0.1), (False, 0.2, 0.02), (False, 60.0, 0.1)]
+)
+def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_end_matters(
+    watched, age, pause
+):
+    asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=watched, buffer_msec=100)
+    call = Call(asked, 100.0)
+    call.start(asked.endpoint, 100.0)
+    assert call.pause(100.0 + age) == pytest.approx(pause)
+
+
+def test_what_lies_in_a_buffer_is_not_the_providers_delay():
+    limits = Timeouts(inter_chunk=1.0, first_chunk=2.0, total=None)
+    environ = {"OPENAI_API_KEY": KEY}
+    asked = plan("openai/m", MESSAGES, environ, stream=True, buffer_msec=500, timeout=limits)
+    call = Call(asked, 100.0)
+    call.start(asked.endpoint, 100.0)
+    assert call.deadline == (102.5, "first_chunk")
 
 
 # Only asynchronous

@@ -12,12 +12,12 @@ import httpx
 import pytest
 from fake_server import chat_events
 
-from ritellm import APIConnectionError, AsyncClient, RetryPolicy, Timeouts
+from ritellm import APIConnectionError, AsyncClient, Client, RetryPolicy, Timeouts
 
 pytest.importorskip("httptools", reason="needs the extra fast")
 pytest.importorskip("aiohappyeyeballs", reason="needs the extra fast")
 
-from ritellm import client_connection, client_fast
+from ritellm import client_connection, client_fast, client_http11
 from ritellm.client_http11 import request_bytes, target_of
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -68,9 +68,13 @@ class RawServer:
             writer.close()
 
 
-def asked(server, *, times=1, **arguments):
-    """Return what so many questions are answered by one client, errors included."""
+@pytest.fixture(params=["async", "sync"])
+def asked(request):
+    """Return a function that asks one client, by either face: each answer, errors included."""
+    return {"async": asked_async, "sync": asked_sync}[request.param]
 
+
+def asked_async(server, *, times=1, **arguments):
     async def ask():
         found = []
         async with server, AsyncClient(base_url=server.base_url, api_key="k", retry=ONCE) as client:
@@ -85,36 +89,55 @@ def asked(server, *, times=1, **arguments):
     return asyncio.run(ask())
 
 
-def test_a_byte_at_a_time_is_as_good_as_all_at_once():
+def asked_sync(server, *, times=1, **arguments):
+    def ask():
+        found = []
+        with Client(base_url=server.base_url, api_key="k", retry=ONCE) as client:
+            for _ in range(times):
+                try:
+                    opened = client.completion("openai/m", MESSAGES, stream=True, **arguments)
+                    found.append(opened.read().choices[0].message.content)
+                except APIConnectionError as error:
+                    found.append(error)
+        return found
+
+    async def serve():
+        async with server:
+            return await asyncio.to_thread(ask)
+
+    return asyncio.run(serve())
+
+
+def test_a_byte_at_a_time_is_as_good_as_all_at_once(asked):
     server = RawServer([bytes([byte]) for byte in WHOLE])
     assert asked(server) == ["one two"]
 
 
 @pytest.mark.parametrize("interim", [b"100 Continue\r\n", b"103 Early Hints\r\nlink: </x>\r\n"])
-def test_interim_responses_are_passed_over(interim):
+def test_interim_responses_are_passed_over(asked, interim):
     server = RawServer(b"HTTP/1.1 " + interim + b"\r\n" + WHOLE, WHOLE)
     assert asked(server, times=2) == ["one two"] * 2
     assert server.connections == 1
 
 
-def test_a_body_without_a_length_ends_with_its_connection():
+def test_a_body_without_a_length_ends_with_its_connection(asked):
     assert asked(RawServer(SSE + b"connection: close\r\n\r\n" + BODY)) == ["one two"]
 
 
-def test_chunks_of_http_with_extensions_and_trailers_are_read():
+def test_chunks_of_http_with_extensions_and_trailers_are_read(asked):
     chunked = b"%x;name=value\r\n%b\r\n0\r\nx-trailer: 1\r\n\r\n" % (len(BODY), BODY)
     server = RawServer(SSE + b"transfer-encoding: chunked\r\n\r\n" + chunked, WHOLE)
     assert asked(server, times=2) == ["one two"] * 2
     assert server.connections == 1
 
 
-def test_a_server_that_closes_is_not_asked_over_the_same_connection():
+def test_a_server_that_closes_is_not_asked_over_the_same_connection(asked):
     server = RawServer(WHOLE.replace(b"200 OK\r\n", b"200 OK\r\nconnection: close\r\n"), WHOLE)
     assert asked(server, times=2) == ["one two"] * 2
     assert server.connections == 2
 
 
-def test_bytes_behind_an_answer_are_nobodys_answer():
+def test_bytes_behind_an_answer_are_nobodys_answer(asked):
     server = RawServer(WHOLE + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstale", WHOLE)
     assert asked(server, times=2)[1] == "one two"
 
@@ -131,14 +154,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("answer", "words"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_answer_is_an_error_that_may_be_tried_again(answer, words):
+def test_what_is_no_answer_is_an_error_that_may_be_tried_again(asked, answer, words):
     (error,) = asked(RawServer(answer))
     assert isinstance(error, APIConnectionError)
     assert error.retryable
     assert words in str(error)
 
 
-def test_a_length_that_is_not_kept_is_an_error_with_what_came():
+def test_a_length_that_is_not_kept_is_an_error_with_what_came(asked):
     server = RawServer(
         SSE + b"content-length: %d\r\n\r\n" % (len(BODY) + 9) + chat_events("one")[0]
     )
@@ -164,6 +187,24 @@ def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
             return sent
 
     assert asyncio.run(ask()) < 0.8 * size  # the rest is what the kernel keeps
+
+
+def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch):
+    """Nothing more comes that could tell of it."""
+    monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
+    monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
+    words = [f"word-{n} " for n in range(2000)]
+    body = b"".join(chat_events(words))
+
+    async def ask():
+        server = RawServer(SSE + b"content-length: %d\r\n\r\n" % len(body) + body)
+        async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
+            opened = await client.completion("openai/m", MESSAGES, stream=True)
+            async for _ in opened:
+                await asyncio.sleep(0)
+            return opened.completion.choices[0].message.content
+
+    assert asyncio.run(asyncio.wait_for(ask(), 20)) == "".join(words)
 
 
 def test_what_came_before_a_break_is_delivered_before_it():
@@ -337,7 +378,7 @@ def test_a_name_beyond_ascii_is_sent_as_the_network_knows_it():
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 @pytest.mark.parametrize("trusted", [True, False])
-def test_tls_is_spoken_and_the_certificate_is_checked(trusted, tmp_path, monkeypatch):
+def test_tls_is_spoken_and_the_certificate_is_checked(asked, trusted, tmp_path, monkeypatch):
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
@@ -350,11 +391,11 @@ def test_tls_is_spoken_and_the_certificate_is_checked(trusted, tmp_path, monkeyp
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
-    client_fast._trust.cache_clear()
+    client_http11.trust.cache_clear()
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     found = asked(RawServer(WHOLE, WHOLE, tls=context), times=2)
-    client_fast._trust.cache_clear()
+    client_http11.trust.cache_clear()
     if trusted:
         assert found == ["one two"] * 2
     else:

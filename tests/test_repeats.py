@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ritellm.chunks import ChunkSum
+from ritellm.bodies import _SSEBody
+from ritellm.chunks import ChunkSum, merge_chunks
 from ritellm.errors import RitellmError
+from ritellm.runs import Run, expanded
 from ritellm.types import Chunk
 from ritellm.wire import openai_chat
 from ritellm.wire.openai_chat import OpenAIChatDecoder
 from ritellm.wire.repeats import Repeats
+from ritellm.wire.sse import SSE
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -54,6 +57,22 @@ def parsed_all(events):
         chunks, parsed = decoded(events)
     assert parsed == len(events)
     return chunks
+
+
+def read_in_blocks(events, sizes):
+    """Return what a body of `events` holds, so many of them in each piece; and its sum."""
+    body, pieces, at = _SSEBody(SSE(), OpenAIChatDecoder()), [], 0
+    total = ChunkSum()
+    for size in [*sizes, len(events)]:
+        block = b"".join(b"data: %b\n\n" % data for data in events[at : at + size])
+        body.feed(block, pieces)
+        at += size
+    for piece in pieces:
+        if isinstance(piece, Run):
+            total.add_run(piece)
+        else:
+            total.add(piece)
+    return pieces, total.completion()
 
 
 def summed(chunks):
@@ -144,6 +163,49 @@ def test_chunks_share_nothing_that_a_caller_could_change():
     assert second == parsed_all([event("three")])[0]
 
 
+@pytest.mark.parametrize("padding", [None, "aZ09"])
+def test_events_that_come_together_are_one_run(padding):
+    words = ["one", " two", ' "three"', "\u2028", ""]
+    events = [event("zero", padding=padding), *[event(word, padding=padding) for word in words]]
+    (first, run), total = read_in_blocks(events, [1])
+    assert isinstance(run, Run)
+    assert run.texts == words
+    assert [first, *run] == parsed_all(events)
+    assert total == summed(parsed_all(events))
+
+
+@pytest.mark.parametrize("other", sorted(set(OTHERS) - {"nothing", "an error"}))
+@pytest.mark.parametrize("at", range(4))
+def test_one_of_another_kind_among_them_is_seen(other, at):
+    events = [event(f"word {n}") for n in range(4)]
+    events.insert(at, OTHERS[other])
+    pieces, total = read_in_blocks([event("first"), *events], [1])
+    assert expanded(pieces) == parsed_all([event("first"), *events])
+    assert total == summed(parsed_all([event("first"), *events]))
+
+
+def test_what_came_between_two_runs_of_a_kind_is_not_news_behind_them():
+    events = [event("a"), event("b"), event("c", head={**HEAD, "model": "n"}), event("d")]
+    (_, run, other, _), _ = read_in_blocks(events, [1, 1, 1])
+    total = ChunkSum()
+    total.add_run(run)
+    total.add(other)
+    total.add_run(Run(run.kind, ["d"]))
+    assert total.completion()["model"] == "m"
+    assert total.completion()["choices"][0]["message"]["content"] == "bcd"
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_block_in_which_the_ends_overlap_is_no_chunk(cut):
+    """Both what stands before a text and what stands behind it are there, one over the other."""
+    decoder = OpenAIChatDecoder()
+    data = event("one")
+    decoder.decode(("", data), [])
+    before, after = data[: data.index(b"one")], data[data.index(b"one") + 3 :]
+    assert decoder.run(b"data: " + before + after + b"\n\n") is not None
+    assert decoder.run(b"data: " + before + after[cut:] + b"\n\n") is None
+
+
 EVENTS = st.builds(
     event,
     st.text(max_size=8) | st.sampled_from(['"', "\\", '","']),
@@ -153,6 +215,17 @@ EVENTS = st.builds(
     padding=st.sampled_from([None] * 3 + ["ab", "c9"]),
     finish_reason=st.sampled_from([None] * 9 + ["stop"]),
 )
+
+
+@given(st.lists(EVENTS, max_size=12), st.lists(st.integers(1, 5), max_size=6))
+def test_however_they_come_they_are_what_they_would_be_parsed(events, sizes):
+    expected = parsed_all(events)
+    pieces, total = read_in_blocks(events, sizes)
+    assert expanded(pieces) == expected
+    assert total == summed(expected)
+    assert merge_chunks(pieces or [Chunk()]) is not None
+    if pieces:
+        assert summed([merge_chunks(pieces)]) == summed(expected)
 
 
 @given(st.lists(EVENTS, max_size=12))

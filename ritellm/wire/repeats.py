@@ -49,7 +49,7 @@ class Repeats:
         paddings = None
         if self._middle:
             cut = [text.partition(self._middle) for text in texts]
-            texts, paddings = [each[0] for each in cut], [each[2] for each in cut]
+            texts, _, paddings = map(list, zip(*cut, strict=True))
             if not all(map(str.isalnum, paddings)):  # none at all is empty
                 return None
         together = texts[0] if len(texts) == 1 else "".join(texts)
