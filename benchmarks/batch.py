@@ -1,6 +1,7 @@
 """The whole job, against the time that its model server needs at best.
 
     python benchmarks/batch.py --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
+    python benchmarks/batch.py --rows 2000 --first_ms 300 --chunks 1 --gap_ms 40 --max_in_flight 256
 
 The ideal is rows / max_in_flight rounds of one answer each. Start-up (imports, building and
 starting the job) is what the same command takes for an empty file; it is measured in the same run,

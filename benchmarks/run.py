@@ -14,14 +14,37 @@ import platform
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import batch
 import client
 import importing
 import liveness
+import memory
 import scenarios
 import streaming
 
+JOBS: dict[str, dict[str, Any]] = {
+    "2,000 rows of 340 ms, 256 in flight": {
+        "rows": 2000,
+        "chunks": 1,
+        "first_ms": 300,
+        "gap_ms": 40,
+        "max_in_flight": 256,
+    },
+    "2,000 rows of 50 chunks at 20 ms, 500 in flight": {
+        "rows": 2000,
+        "chunks": 50,
+        "gap_ms": 20,
+        "max_in_flight": 500,
+    },
+    "4,000 rows of 50 chunks at 20 ms, 2,000 in flight": {
+        "rows": 4000,
+        "chunks": 50,
+        "gap_ms": 20,
+        "max_in_flight": 2000,
+    },
+}
 SCENARIOS = {
     "storm": "3 s of nothing but 429",
     "limit": "a limit of 50 requests/s",
@@ -41,23 +64,17 @@ def table() -> str:
         cost = f"{figures['ratio']:.1f}x a bare reader's CPU"
         detail = f"{figures['usec_per_chunk']:.0f} us against {figures['floor_usec_per_chunk']:.0f}"
         rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
-    job = batch.measure(rows=2000, chunks=50, gap_ms=20, max_in_flight=500)
-    rows.append(
-        (
-            "2,000 rows of 50 chunks at 20 ms, 500 in flight",
-            f"{job['ratio']:.2f}x the ideal {job['ideal_seconds']:.0f} s,"
-            f" {job['cpu_msec_per_row']:.1f} ms CPU a row, {job['peak_mb']:.0f} MB at most",
-            "`benchmarks/batch.py`",
+    rows += [_job(what, case) for what, case in JOBS.items()]
+    rows.append(_flat())
+    for streams in (100, 500):
+        seen = liveness.measure(streams)
+        rows.append(
+            (
+                f"a delta, from the server's socket to a fused consumer, {streams} streams",
+                f"{seen['p50_msec']:.1f} ms p50, {seen['p95_msec']:.1f} ms p95",
+                "`benchmarks/liveness.py`",
+            )
         )
-    )
-    seen = liveness.measure(100)
-    rows.append(
-        (
-            "a delta, from the server's socket to a fused consumer, 100 streams",
-            f"{seen['p50_msec']:.1f} ms p50, {seen['p95_msec']:.1f} ms p95",
-            "`benchmarks/liveness.py`",
-        )
-    )
     rows += _streaming()
     for name, what in SCENARIOS.items():
         came = scenarios.run(name)
@@ -70,6 +87,26 @@ def table() -> str:
         )
     lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]
     return "\n".join(["| what | measured | by |", "|---|---|---|", *lines]) + "\n"
+
+
+def _job(what: str, case: dict[str, Any]) -> tuple[str, str, str]:
+    job = batch.measure(**case)
+    return (
+        what,
+        f"{job['ratio']:.2f}x the ideal {job['ideal_seconds']:.1f} s,"
+        f" {job['rows_per_second']:.0f} rows/s, {job['cpu_msec_per_row']:.1f} ms CPU a row,"
+        f" {job['peak_mb']:.0f} MB at most",
+        "`benchmarks/batch.py`",
+    )
+
+
+def _flat() -> tuple[str, str, str]:
+    few, many = (memory.measure(rows)["peak_mb"] for rows in (10_000, 100_000))
+    return (
+        "a job of 100,000 rows, against one of 10,000",
+        f"{many / few:.2f}x the memory ({many:.0f} MB at most)",
+        "`benchmarks/memory.py`",
+    )
 
 
 def _streaming() -> list[tuple[str, str, str]]:

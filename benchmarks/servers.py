@@ -7,7 +7,8 @@ rendered once, at the start; every request gets the same one.
 
 firehose: the whole response as fast as the socket takes it.
 paced: to each stream one chunk every `--gap-ms`; one timer for all streams, no task for any. Their
-turns are spread evenly over the gap, as those of unrelated models are, unless `--in-step`.
+turns are spread evenly over the gap, as those of unrelated models are, unless `--in-step`. With
+`--dated` each text is the moment at which it was written, by this machine's monotonic clock.
 `GET /stats` tells what was served, and at what cost (`cpu_seconds`, `max_late_msec`).
 
 For other benchmarks: `with serving("paced", chunks=250) as server: client_of(server.base_url)`.
@@ -33,6 +34,7 @@ import orjson
 
 _BURST_BYTES = 256 * 1024  # what a firehose may write before other streams have their turn
 _PARENT_CHECK_SECONDS = 0.5
+_DATE = b"%017.6f"
 _EVENT_HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
 _JSON_HEADERS = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
@@ -79,9 +81,10 @@ class Response:
     A piece is one event; but the ending (finish, usage, `[DONE]`) is one piece, as providers do.
     """
 
-    def __init__(self, chunks: int, text_bytes: int, *, chunked: bool) -> None:
+    def __init__(self, chunks: int, text_bytes: int, *, chunked: bool, dated: bool = False) -> None:
         self.chunks = chunks
-        words = [_word(n, text_bytes) for n in range(chunks)]
+        self.blank = b"@" * len(_DATE % 0) if dated else b""  # what a date takes the place of
+        words = [self.blank.decode() or _word(n, text_bytes) for n in range(chunks)]
         usage = {"prompt_tokens": 9, "completion_tokens": chunks, "total_tokens": 9 + chunks}
         events = list(_events(words, usage))
         length = b"content-length: %d\r\n\r\n" % sum(map(len, events))
@@ -253,8 +256,9 @@ class Connection(asyncio.Protocol):
         """Write one chunk, unless the client is so slow that the last ones are still here."""
         if self._paused:
             return
-        pieces = self._server.response.pieces
-        self._write(pieces[self._next])
+        pieces, blank = self._server.response.pieces, self._server.response.blank
+        piece = pieces[self._next]
+        self._write(piece.replace(blank, _DATE % time.monotonic()) if blank else piece)
         self._next += 1
         if self._next == len(pieces):
             self._end_and_go_on()
@@ -372,7 +376,8 @@ async def _live(parent: int) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     parent = os.getppid()
     chunked = options.framing == "chunked"
-    response = Response(options.chunks, options.text_bytes, chunked=chunked)
+    size, dated = options.text_bytes, options.dated
+    response = Response(options.chunks, size, chunked=chunked, dated=dated)
     gap = options.gap_ms / 1000 if options.mode == "paced" else 0.0
     wheel = Wheel(gap, in_step=options.in_step) if gap else None
     server = Server(response, wheel, options.first_ms / 1000, gap)
@@ -389,6 +394,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--chunks", type=int, default=1000, help="chunks with text, per response")
     parser.add_argument("--gap-ms", type=float, default=20, help="paced only")
     parser.add_argument("--in-step", action="store_true", help="do not spread the turns")
+    parser.add_argument("--dated", action="store_true", help="texts are moments; paced only")
     parser.add_argument("--first-ms", type=float, default=0, help="wait before the head")
     parser.add_argument("--text-bytes", type=int, default=6, help="text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")

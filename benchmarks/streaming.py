@@ -102,9 +102,14 @@ def lateness(streams: int = 100) -> dict[str, Any]:
     """
     import redis
 
-    with _redis() as url, tempfile.TemporaryDirectory() as folder, _dated_server() as port:
+    dated = {"chunks": 100, "gap_ms": 20, "dated": True}
+    with (
+        _redis() as url,
+        tempfile.TemporaryDirectory() as folder,
+        servers.serving("paced", **dated) as server,
+    ):
         rows = "".join(json.dumps({"id": str(n), "prompt": "x"}) + "\n" for n in range(streams))
-        flags = [f"--base_url=http://127.0.0.1:{port}/v1", f"--max_in_flight={streams}"]
+        flags = [f"--base_url={server.base_url}", f"--max_in_flight={streams}"]
         flags += ["--source=stdin", f"--deltas_to={url}", "--journal=none"]
         first: list[float] = []
         ages: list[float] = []
@@ -209,18 +214,6 @@ def _program(flags: list[str], folder: str, **how: Any) -> Iterator[subprocess.P
             yield process
         finally:
             process.kill()
-
-
-@contextlib.contextmanager
-def _dated_server() -> Iterator[int]:
-    code = "import sys, liveness; print(liveness.serve(), flush=True); sys.stdin.read()"
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout
-        yield int(server.stdout.readline())
-        server.kill()
 
 
 @contextlib.contextmanager

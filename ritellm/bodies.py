@@ -97,7 +97,7 @@ class _StreamBody:
         self._decode(self._framing.feed(data), into)
 
     def end(self, into: list[Piece]) -> None:
-        events = self._framing.eof()
+        events = self._framing.eof()  # what a framing finds damaged is no mere cut
         try:
             self._decode(events, into)
         except APIResponseValidationError:

@@ -10,13 +10,14 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, StreamFacts
+from ritellm.call import Call, Plan, StreamFacts
 from ritellm.client_httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
 from ritellm.client_transport import SyncHttp, new_http, pieces_of
 from ritellm.client_wire import cancelled_if_left, send
+from ritellm.draft import Draft
 from ritellm.exchange import Exchange
 from ritellm.observing import observed
-from ritellm.prepare import plan
+from ritellm.prepare import draft
 from ritellm.providers import locate
 from ritellm.runs import Batch
 from ritellm.types import Chunk, Completion
@@ -57,10 +58,19 @@ class Client:
         `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
         those of `ritellm.prepare.plan`. Raises a RitellmError.
         """
-        arguments = {**self._defaults, **arguments}
-        call = Call(plan(model, messages, os.environ, stream=stream, **arguments), time.monotonic())
-        opened = Stream(self._http, call)
-        return opened if stream else opened.read()
+        return self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
+
+    def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
+        """Return what many completions have in common: `ask(draft.plan(messages))` is one of them.
+
+        The arguments are those of `completion`; raises InvalidRequestError.
+        """
+        return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
+
+    def ask(self, plan: Plan) -> Completion | Stream:
+        """Return what `completion` returns, for `plan`."""
+        opened = Stream(self._http, Call(plan, time.monotonic()))
+        return opened if plan.request.stream else opened.read()
 
     def close(self) -> None:
         """Close all connections."""

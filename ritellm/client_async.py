@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, StreamFacts
+from ritellm.call import Call, Plan, StreamFacts
 from ritellm.client_httpx import (
     DRAIN_BYTES,
     DRAIN_SECONDS,
@@ -26,11 +26,12 @@ from ritellm.client_transport import (
     reader_of,
 )
 from ritellm.client_wire import acancelled_if_left, asend
+from ritellm.draft import Draft
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
 from ritellm.gate import Gate, Passage
 from ritellm.observing import observed
-from ritellm.prepare import plan
+from ritellm.prepare import draft
 from ritellm.providers import locate
 from ritellm.runs import Batch
 from ritellm.types import Chunk, Completion, Endpoint
@@ -81,12 +82,21 @@ class AsyncClient:
         `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
         those of `ritellm.prepare.plan`. Raises a RitellmError.
         """
-        arguments = {**self._defaults, **arguments}
+        return await self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
+
+    def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
+        """Return what many completions have in common: `ask(draft.plan(messages))` is one of them.
+
+        The arguments are those of `completion`; raises InvalidRequestError.
+        """
+        return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
+
+    async def ask(self, plan: Plan) -> Completion | AsyncStream:
+        """Return what `completion` returns, for `plan`."""
         now = asyncio.get_running_loop().time()
-        asked = plan(model, messages, os.environ, stream=stream, **arguments)
-        call = Call(asked if self.gate is None else replace(asked, gate=self.gate), now)
+        call = Call(plan if self.gate is None else replace(plan, gate=self.gate), now)
         opened = await AsyncStream(self._http, call).open()
-        return opened if stream else await opened.read()
+        return opened if plan.request.stream else await opened.read()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -53,8 +53,9 @@ class Gate:
 
     @property
     def calm(self) -> bool:
-        """Whether no provider has said "slow down" lately."""
-        return all(lane.pace.calm(lane.now()) for lane in self._lanes.values())
+        """Whether nobody waits here, and no provider has said "slow down" lately."""
+        lanes = self._lanes.values()
+        return all(lane.pace.calm(lane.now()) and not lane.has_line for lane in lanes)
 
     @property
     def allowed(self) -> int:
@@ -90,6 +91,11 @@ class Lane:
             raise
         self.waited += started - arrived
         return Passage(self, started, tokens)
+
+    @property
+    def has_line(self) -> bool:
+        """Whether anybody waits."""
+        return any(not turn.done() for turn, _ in self._line)
 
     def now(self) -> float:
         """The loop's time, which the pace counts in."""

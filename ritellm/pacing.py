@@ -18,6 +18,9 @@ _RECOVERY = 0.5
 _KNOWN_GOOD = 0.9
 # Seconds without throttling after which there is room for more than what is needed.
 _CALM_AFTER = 5.0
+# How many times as long as a refusal takes, and how many seconds at least, there must be none for
+# one more request to go first.
+_SURE, _QUICK = 4.0, 0.02
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -43,9 +46,12 @@ class Pace:
         self.throttled = 0  # answers that said "slow down"
         self._most = float(limits.max_in_flight)
         self._not_before = now  # nobody starts earlier than this
-        self._probing = False  # after a pause one request goes first
+        self._probing = False  # after a pause a few requests go first
         self._known_good = 0.0  # up to here the way back is quick
-        self._probe: float | None = None  # when the one that goes first has started
+        self._ahead: list[float] = []  # when those have started that went first, and are out
+        self._probing_since: float | None = None  # when the first of them did, after this pause
+        self._probes = 0  # how many did
+        self._refusal = 0.0  # seconds that a refusal takes
         self._cut_at = (
             now - _CALM_AFTER - 1
         )  # the last decrease: requests from before it say nothing new
@@ -70,8 +76,10 @@ class Pace:
 
         None where only the end of a request under way can make room.
         """
-        if self.in_flight >= self.allowed or self._probe is not None:
+        if self.in_flight >= self.allowed:
             return None
+        if (later := self._next_probe(now)) > 0:
+            return later
         slot = self._next_slot if self._rate else now
         ready = max(
             self._not_before, slot, self._requests.ready(1, now), self._tokens.ready(tokens, now)
@@ -84,7 +92,7 @@ class Pace:
         self._requests.take(1, now)
         self._tokens.take(tokens, now)
         if self._probing:
-            self._probe = now
+            self._goes_first(now)
         if self._rate:
             self._next_slot = max(self._next_slot, now) + 1 / self._rate
 
@@ -93,7 +101,8 @@ class Pace:
         self._bad_since = None
         self._starts.append(started)
         if self._back(started):
-            self._probing = False
+            self._probing, self._probing_since = False, None
+            self._ahead.clear()  # the others are now like any
         if started >= self._cut_at:
             step = _RECOVERY if self._most < self._known_good else 1 / self._most
             self._most = min(float(self.limits.max_in_flight), self._most + step)
@@ -109,12 +118,13 @@ class Pace:
         self.throttled += 1
         if self._bad_since is None:
             self._bad_since = now
+        self._refusal = max(self._refusal / 2, now - started)
         # One that went first says that it is too early, not that there are too many.
         if not self._back(started) and self._cut(started, now) and retry_after is None:
             self._learn_rate(now)
         if retry_after is not None:
             self._not_before = max(self._not_before, now + retry_after)
-            self._probing = True
+            self._probing, self._probing_since = True, None
         else:
             self._not_before = max(self._not_before, now + 0.05)
 
@@ -139,11 +149,32 @@ class Pace:
             return None
         return now - self._bad_since
 
+    def _goes_first(self, now: float) -> None:
+        """Note that a request starts of which nobody knows whether it comes too early."""
+        self._ahead.append(now)
+        if self._probing_since is None:
+            self._probing_since, self._probes = now, 0
+        self._probes += 1
+
+    def _next_probe(self, now: float) -> float:
+        """Return the seconds until one more may go first: 0 for now, or where nobody needs to.
+
+        One goes alone; but a refusal is quicker than an answer. As long as none comes, they double
+        each time that refusals would have come: nobody waits for the first answer's first byte.
+        """
+        if self._probing_since is None:
+            return 0.0
+        steps = self._probes.bit_length()
+        patience = max(_QUICK, self._refusal * _SURE)
+        return self._probing_since + steps * patience - now
+
     def _back(self, started: float) -> bool:
         """Return whether the request that started at `started` went first; it no longer does."""
-        if started != self._probe:
+        if started not in self._ahead:
             return False
-        self._probe = None
+        self._ahead.remove(started)
+        if not self._ahead:
+            self._probing_since = None
         return True
 
     def _cut(self, started: float, now: float) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
-from ritellm import arguments, continuing, replaying
-from ritellm.attachments import attach
+from ritellm import arguments, replaying
 from ritellm.call import OnInterrupt, Plan
+from ritellm.draft import Draft
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.mocking import mocked
 from ritellm.providers import OPTIONS, resolve, route, split_model
@@ -53,30 +53,36 @@ _INSTEAD = {
 }
 
 
-def plan(
+def plan(model: str, messages: Any, environ: Mapping[str, str], **arguments: Any) -> Plan:
+    """Return the plan for one completion; raises InvalidRequestError and says what to change.
+
+    `arguments` are those of `draft`.
+    """
+    return draft(model, environ, **arguments).plan(messages)
+
+
+def draft(
     model: str,
-    messages: Any,
     environ: Mapping[str, str],
     *,
     fallbacks: Sequence[str | Mapping[str, Any]] | None = None,
     **arguments: Any,
-) -> Plan:
-    """Return the plan for one completion; raises InvalidRequestError and says what to change.
+) -> Draft:
+    """Return all of a plan but its messages; raises InvalidRequestError and says what to change.
 
     `fallbacks` are the models to ask when this one is exhausted: names, or dicts with a `model`
-    and arguments of its own. The other `arguments` are those of `plan_one`.
+    and arguments of its own. The other `arguments` are those of `draft_one`.
     """
-    first = plan_one(model, messages, environ, **arguments)
+    first = draft_one(model, environ, **arguments)
     if not fallbacks:
         return first
     legs = _legs(model, fallbacks, arguments)
-    rest = [plan_one(name, messages, environ, **given) for name, given in legs]
+    rest = [draft_one(name, environ, **given) for name, given in legs]
     return replace(first, fallbacks=tuple(rest))
 
 
-def plan_one(
+def draft_one(
     model: str,
-    messages: Any,
     environ: Mapping[str, str],
     *,
     stream: bool = False,
@@ -104,8 +110,8 @@ def plan_one(
     buffer_msec: float | None = None,
     buffer_chunks: int | None = None,
     **params: Any,
-) -> Plan:
-    """Return the plan for asking one model; raises InvalidRequestError and says what to change.
+) -> Draft:
+    """Return all but the messages for asking one model; raises InvalidRequestError.
 
     `params` are OpenAI's chat parameters by their names, and options of the provider such as
     `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
@@ -137,7 +143,7 @@ def plan_one(
         params["metadata"] = noted
     request = Request(
         model=name,
-        messages=attach(_messages(messages), local_files),
+        messages=(),
         params=_params(params, drop_params),
         stream=streamed,
         extra_body={
@@ -156,10 +162,8 @@ def plan_one(
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
         raise InvalidRequestError(f"on_interrupt is {words}, not {on_interrupt!r}")
-    if on_interrupt == "continue" and request.stream and endpoint.tape is None:
-        request = continuing.prepared(request, endpoint)
     retries = num_retries if num_retries is not None else max_retries
-    return Plan(
+    blank = Plan(
         request,
         arguments.with_clean_key(endpoint),
         arguments.timeouts(timeout if timeout is not None else request_timeout),
@@ -167,6 +171,7 @@ def plan_one(
         cast(OnInterrupt, on_interrupt),
         record=str(record) if record else None,
     )
+    return Draft(blank, local_files)
 
 
 # What belongs to one provider and must not reach another: keys, addresses, what only it knows.
@@ -219,21 +224,6 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
     """Return the headers that say what the provider's options are."""
     names = endpoint.provider.headers
     return {header: endpoint.options[o] for header, o in names.items() if o in endpoint.options}
-
-
-def _messages(messages: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(messages, (list, tuple)):
-        raise InvalidRequestError(
-            f"messages must be a list of objects with a role, not {type(messages).__name__}"
-        )
-    if not messages:
-        raise InvalidRequestError("messages is empty: there is nothing to ask")
-    for position, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise InvalidRequestError(
-                f"messages[{position}] must be an object with a role, not {message!r:.80}"
-            )
-    return list(messages)
 
 
 def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from transforms.engine import Engine, Window
+from transforms.engine import Engine, Wait, Window
 
 
 class _Client:
@@ -24,7 +24,7 @@ class _Means:
 
 @pytest.fixture
 def engine():
-    made = Engine(_Means, max_in_flight=2)
+    made = Engine(_Means)
     yield made
     made.close()
 
@@ -32,7 +32,7 @@ def engine():
 def drain(window):
     items = []
     while window.in_flight:
-        items += window.take(wait=True)
+        items += window.take(Wait())
     return items
 
 
@@ -53,6 +53,7 @@ def test_items_come_back_under_their_key_and_in_their_order(engine):
         async def go(put):
             for number in range(3):
                 await put([f"{name}{number}"])
+            return ()
 
         return go
 
@@ -63,23 +64,32 @@ def test_items_come_back_under_their_key_and_in_their_order(engine):
         assert [item for key, item in items if key == name] == [f"{name}{n}" for n in range(3)]
 
 
-def test_no_more_work_runs_at_once_than_the_process_allows(engine):
-    running = most = 0
+def test_what_work_returns_comes_last(engine):
+    window = Window(engine)
 
     async def work(put):
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
+        await put(["first"])
+        return ["last"]
 
-    windows = [Window(engine), Window(engine)]
-    for window in windows:
-        for key in range(5):
-            window.submit(key, work)
-    for window in windows:
-        drain(window)
-    assert most == 2
+    window.submit("k", work)
+    assert drain(window) == [("k", "first"), ("k", "last")]
+
+
+def test_a_thread_can_wait_until_there_is_enough(engine):
+    window, go_on = Window(engine), threading.Event()
+
+    async def work(put):
+        await put([1])
+        await put([2])
+        await asyncio.to_thread(go_on.wait)
+        return [3]
+
+    window.submit("k", work)
+    assert window.take(Wait(least=2)) == [("k", 1), ("k", 2)]
+    assert window.take(Wait(least=2, seconds=0.001)) == []
+    go_on.set()
+    assert window.take(Wait(least=2)) == [("k", 3)]  # and its end
+    assert window.in_flight == 0
 
 
 def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
@@ -91,6 +101,7 @@ def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
         for number in range(100):
             await put([number])
             put_so_far += 1
+        return ()
 
     window.submit("k", work)
     settle(engine)
@@ -133,7 +144,7 @@ def test_cancel_stops_the_work_before_it_returns(engine):
             stopped.set()
 
     window.submit("k", work)
-    assert window.take(wait=True) == [("k", "started")]
+    assert window.take(Wait()) == [("k", "started")]
     window.cancel()
     assert stopped.is_set()
     assert window.in_flight == 0
@@ -151,11 +162,11 @@ def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
     settle(engine)
     window.cancel()
     settle(engine)
-    assert window.take(wait=False) == []
+    assert window.take() == []
 
 
 def test_closing_the_engine_closes_the_client_and_ends_the_thread():
-    engine = Engine(_Means, max_in_flight=1)
+    engine = Engine(_Means)
     client, loop = engine.means.client, engine.loop
     engine.close()
     assert client.closed
@@ -163,7 +174,7 @@ def test_closing_the_engine_closes_the_client_and_ends_the_thread():
 
 
 def test_the_engine_ends_when_its_last_holder_is_gone():
-    engine = Engine(_Means, max_in_flight=1)
+    engine = Engine(_Means)
     client = engine.means.client
     del engine
     assert client.closed

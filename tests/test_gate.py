@@ -10,8 +10,9 @@ from fake_server import FakeServer, api_error, chat_stream
 from ritellm import AsyncClient, RateLimitError
 from ritellm.gate import Gate, Lane, estimated_tokens
 from ritellm.pacing import Limits
+from ritellm.providers import PROVIDERS
 from ritellm.retry import RetryPolicy
-from ritellm.types import Request
+from ritellm.types import Endpoint, Request
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
@@ -77,6 +78,24 @@ def test_those_in_line_are_told_when_the_provider_refuses_everyone():
             await waiting
 
     asyncio.run(go())
+
+
+def test_a_gate_with_a_line_before_it_is_not_calm():
+    """What waits for its turn is not late: a second request would only make the line longer."""
+
+    async def go():
+        gate = Gate(Limits(rpm=10))
+        lane = gate.lane(Endpoint(PROVIDERS["openai"], "http://localhost"), "m")
+        await lane.enter(Request("m", MESSAGES))
+        calm = [gate.calm]
+        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        await asyncio.sleep(0)
+        calm.append(gate.calm)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        return [*calm, gate.calm]
+
+    assert asyncio.run(go()) == [True, False, True]
 
 
 def test_one_who_leaves_the_line_makes_room(fake_server):

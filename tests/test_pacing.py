@@ -63,7 +63,7 @@ def test_retry_after_holds_everyone_and_then_one_goes_first():
     answer_all(made, 0.0, 1.0)
     assert made.wait(2.0) == 4.0
     assert fill(made, 6.0) == 1
-    assert made.wait(6.0) is None
+    assert made.wait(6.0) > 0
     made.accepted(6.0, 6.1, {})
     assert fill(made, 6.1) == made.allowed - 1
 
@@ -80,6 +80,46 @@ def test_one_that_goes_first_and_is_refused_costs_nothing_but_time():
     assert made.allowed == allowed
     assert made.wait(2.1) == 1.0
     assert fill(made, 3.1) == 1
+
+
+def test_those_that_go_first_double_while_no_refusal_comes():
+    """Refusals took 0.1 s, answers take seconds: after 0.4 s without a word two more are safe."""
+    made = pace(max_in_flight=20)
+    fill(made, 0.0)
+    made.refused(0.0, 0.1, 1.9)
+    answer_all(made, 0.0, 0.2)
+    steps = []
+    for now in (2.0, 2.1, 2.4, 2.7, 2.8, 3.2, 3.6):
+        steps.append(fill(made, now))
+    assert steps == [1, 0, 1, 0, 2, 4, 6]  # 14 are allowed
+    assert made.wait(3.6) is None
+
+
+def test_a_refusal_of_those_that_go_first_has_one_go_alone_again():
+    made = pace(max_in_flight=20)
+    fill(made, 0.0)
+    made.refused(0.0, 0.1, 1.9)
+    answer_all(made, 0.0, 0.2)
+    assert [fill(made, now) for now in (2.0, 2.4, 2.8)] == [1, 1, 2]
+    allowed = made.allowed
+    for started in (2.0, 2.4, 2.8, 2.8):
+        made.refused(started, 2.9, 1.0)
+        made.end(2.9)
+    assert made.allowed == allowed
+    assert fill(made, 3.9) == 1
+    assert made.wait(3.9) > 0
+
+
+def test_once_one_of_those_that_went_first_is_accepted_a_refusal_says_that_they_are_too_many():
+    made = pace(max_in_flight=20)
+    fill(made, 0.0)
+    made.refused(0.0, 0.1, 1.9)
+    answer_all(made, 0.0, 0.2)
+    assert [fill(made, now) for now in (2.0, 2.4)] == [1, 1]
+    allowed = made.allowed
+    made.accepted(2.0, 2.5, {})
+    made.refused(2.4, 2.5, 1.0)
+    assert made.allowed < allowed
 
 
 def test_one_that_goes_first_and_is_lost_lets_another_go_first():

@@ -12,7 +12,7 @@ import pytest
 
 from ritellm import wire as wires
 from ritellm.errors import InvalidRequestError, UnknownProviderError, UnsupportedParamsError
-from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, plan, plan_one
+from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, draft, draft_one, plan
 from ritellm.types import Timeouts
 
 HI = [{"role": "user", "content": "hi"}]
@@ -199,9 +199,9 @@ def test_the_provider_can_be_an_argument_of_its_own():
 
 
 def test_every_argument_is_the_callers_alone_or_may_come_from_data():
-    named = {name for each in (plan, plan_one) for name in inspect.signature(each).parameters}
+    named = {name for each in (draft, draft_one) for name in inspect.signature(each).parameters}
     named -= {"arguments", "environ", "params"}
-    from_data = "model messages stream custom_llm_provider deployment_id on_interrupt drop_params"
+    from_data = "model stream custom_llm_provider deployment_id on_interrupt drop_params"
     from_data += " extra_body additional_params metadata"
     assert named - CALLER_ONLY == set(from_data.split())
     assert not CALLER_ONLY & (CHAT_PARAMS | COMMON_PARAMS)

@@ -27,7 +27,7 @@ import ritellm
 from ritellm import RetryPolicy, RitellmError, Timeouts
 from ritellm.prepare import CALLER_ONLY
 from ritellm.recording import REMOVED, Scrubber
-from transforms.asking import same_provider
+from transforms.questions import same_provider
 
 KEY = "sk-planted-0123456789abcdef"
 MESSAGES = [{"role": "user", "content": "Hello"}]

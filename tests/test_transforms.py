@@ -10,7 +10,8 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
 from fake_server import Reset, Stall, Wait, api_error, chat_events, stream
 
 from ritellm import RetryPolicy
@@ -24,6 +25,7 @@ from transforms import (
     StreamChunkBuilder,
     StreamCompletions,
 )
+from transforms.completing import _AskFn
 
 NO_DELAY = RetryPolicy(first_delay=0)
 WAYS_TO_RUN = {
@@ -260,6 +262,44 @@ def test_streams_are_given_up_when_a_consumer_fails(fake_server):
     with pytest.raises(ZeroDivisionError, match="a consumer broke"):
         p.run()
     fake_server.wait_until(lambda: fake_server.cancelled == 2 and fake_server.open_streams == 0)
+
+
+def test_streams_are_given_up_when_a_worker_is_told_to_end(fake_server):
+    fake_server.script = lambda request: stream(*chat_events("x")[:2], Stall())
+    transform = asked(fake_server)
+    fn = _AskFn(transform._ask, transform._new_means, "completions")
+    fn.setup()
+    fn.start_bundle()
+    for id in ("a", "b"):
+        assert list(fn.process(prompt(id), Timestamp(0), GlobalWindow())) == []
+    fake_server.wait_until(lambda: fake_server.open_streams == 2)
+    fn.teardown()
+    fake_server.wait_until(lambda: fake_server.cancelled == 2 and fake_server.open_streams == 0)
+
+
+class _HoldFn(beam.DoFn):
+    """Keeps the bundle thread busy until the provider has been asked for all."""
+
+    all_asked = threading.Event()
+
+    def process(self, row):
+        yield row.id, self.all_asked.wait(10)
+
+
+def test_the_next_prompt_is_asked_though_the_consumer_is_at_work(fake_server):
+    _HoldFn.all_asked = threading.Event()
+
+    def script(request):
+        if len(fake_server.requests) == 4:
+            _HoldFn.all_asked.set()
+        return stream(*chat_events("x"))
+
+    fake_server.script = script
+    with pipeline() as p:
+        rows = prompts(p, *map(prompt, "abcd"))
+        done = (rows | asked(fake_server, max_in_flight=1)).completions | beam.ParDo(_HoldFn())
+        assert_that(done, equal_to([(id, True) for id in "abcd"]))
+    assert fake_server.max_open == 1
 
 
 def test_a_key_is_neither_in_the_pickled_transform_nor_in_the_job(fake_server, monkeypatch):

@@ -7,16 +7,12 @@ import functools
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
 from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
-from ritellm.prepare import CALLER_ONLY
 from ritellm.prices import PRICES, Price, cost
-from ritellm.providers import address_in, split_model
+from ritellm.providers import address_in
 from ritellm.runs import Batch
 from transforms import paid
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
@@ -24,13 +20,16 @@ from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
 from transforms.inbox import Inbox
 from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_delta
+from transforms.questions import Drafts, Question, request_of
 from transforms.sharing import Sharing, copy_for
-from transforms.spending import Bill, budgeted
+from transforms.spending import budgeted
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
+    from ritellm.call import Plan
+    from ritellm.draft import Draft
     from ritellm.gate import Gate
-    from transforms.journal import Journal, JournalKey
+    from transforms.journal import Journal
     from transforms.journal.base import Spent
     from transforms.ledger import Ledger
 
@@ -49,11 +48,13 @@ class Means:
     """What a process asks with: shared by all that it asks."""
 
     client: AsyncClient
+    room: asyncio.Semaphore  # for so many at once
     gate: Gate | None = None
     hedge: Hedge | None = None
     journal: Journal | None = None
     ledger: Ledger | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    drafts: Drafts = field(default_factory=Drafts)
 
 
 class Begun(NamedTuple):
@@ -91,81 +92,92 @@ class Ask:
         return replace(self, base_url=self.base_url or address_in(environ, self.model))
 
     async def __call__(
-        self, means: Means, prompt: Prompt, put: Put[Outcome], asked: int = 0
-    ) -> None:
-        """Put all that comes of `prompt`: deltas and a completion as wanted, or a dead letter.
+        self, means: Means, question: Question, put: Put[Outcome], asked: int = 0
+    ) -> list[Outcome]:
+        """Put the deltas of `question`, if wanted; return how it ends, as far as that is wanted.
 
         After `asked` askings that came to nothing, the attempts have numbers that those had not.
         """
-        key = self._key(prompt) if self.dedupe and means.journal is not None else None
-        if key is None:
-            await self._answered(means, prompt, put, asked)
-            return
-        find = functools.partial(self._find_equal, means, prompt, key.request)
-        ask = functools.partial(self._answered, means, prompt, put, asked)
+        key, answered = question.key, list[Outcome]()
+        if key is None or not self.dedupe:
+            return self._wanted(await self._answered(means, question, put, asked))
+
+        async def ask() -> Completion | DeadLetter:
+            answered.extend(await self._answered(means, question, put, asked))
+            return _end_of(answered)
+
+        find = functools.partial(self._find_equal, means, question.prompt, key.request)
         end = await means.sharing.end(key.request, find, ask)
-        if end is not None:
-            await put(list(self._all_of(copy_for(prompt, end), asked)))
+        if end is None:
+            return self._wanted(answered)
+        return list(self._all_of(copy_for(question.prompt, end), asked))
 
     async def _answered(
-        self, means: Means, prompt: Prompt, put: Put[Outcome], asked: int
-    ) -> Completion | DeadLetter:
-        """Put all that comes of asking `prompt`; return how it ended."""
-        started = time.time()
-        try:
-            async with self._budgeted(means, prompt) as bill:
-                ending = await self._asked(means, prompt, put, bill, asked)
-            await put(ending if self.completions else ending[:-1])
-            end = ending[-1]
-            assert isinstance(end, Completion)
-            return end
-        except RitellmError as error:
-            letter = to_dead_letter(prompt, error, self.prices, started)
-            await put([letter])
-            return letter
+        self, means: Means, question: Question, put: Put[Outcome], asked: int
+    ) -> list[Outcome]:
+        """Return how asking ends: a final delta and a completion, or a dead letter.
 
-    def _budgeted(self, means: Means, prompt: Prompt) -> AbstractAsyncContextManager[Bill | None]:
-        if means.ledger is None:
-            return nullcontext()
-        body = request_of(prompt)
-        model = same_provider(body.get("model") or self.model, self.model)
-        return budgeted(means.ledger, means.journal, model, {**self.params, **body})
+        It takes room until the journal has it: should this process die, no more than it had room
+        for was paid in vain.
+        """
+        async with means.room:
+            started = time.time()
+            try:
+                stream, spent = await self._asked(means, question, put, asked)
+            except RitellmError as error:
+                return [to_dead_letter(question.prompt, error, self.prices, started)]
+            ending = self._ending(question.prompt, stream, asked * paid.ATTEMPTS)
+            await self._keep(means, question, ending[-1], spent)
+            return ending
 
     async def _asked(
-        self, means: Means, prompt: Prompt, put: Put[Outcome], bill: Bill | None, asked: int
-    ) -> list[Outcome]:
-        """Return what closes the answer, once all before it is put and the journal has it."""
-        before = asked * paid.ATTEMPTS
-        noted = self._note(means, prompt, asked + 1)
-        begun = await self._begin_in_time(means, prompt)
+        self, means: Means, question: Question, put: Put[Outcome], asked: int
+    ) -> tuple[AsyncStream, Spent | None]:
+        """Return the stream, read to its end, and what it was settled for under a budget."""
+        if means.ledger is None:
+            return await self._streamed(means, question, put, asked), None
+        model, request = question.model(self.model), {**self.params, **question.body}
+        async with budgeted(means.ledger, means.journal, model, request) as bill:
+            stream = await self._streamed(means, question, put, asked)
+            return stream, await bill.settled(stream.usage)
+
+    async def _streamed(
+        self, means: Means, question: Question, put: Put[Outcome], asked: int
+    ) -> AsyncStream:
+        """Return the stream once its end was read; its deltas are put, if wanted."""
+        id, before = question.prompt.id, asked * paid.ATTEMPTS
+        noted = self._note(means, question, asked + 1)
+        begun = await self._begin_in_time(means, question)
         async with begun.stream as stream:
             if self.deltas:
                 if noted is not None:
                     await _durable(noted)
-                await put([to_delta(prompt.id, chunk, before) for chunk in begun.first])
+                await put([to_delta(id, chunk, before) for chunk in begun.first])
                 async for chunks in begun.rest:
-                    await put([to_delta(prompt.id, chunk, before) for chunk in chunks])
-        ending = self._ending(prompt, stream, before)
-        spent = None if bill is None else await bill.settled(stream.usage)
-        await self._keep(means, prompt, ending[-1], spent)
-        return ending
+                    await put([to_delta(id, chunk, before) for chunk in chunks])
+        return stream
 
-    async def _begin_in_time(self, means: Means, prompt: Prompt) -> Begun:
+    async def _begin_in_time(self, means: Means, question: Question) -> Begun:
         """Return the answer once it is under way; a late one may be asked for a second time."""
+        plan = means.drafts.plan(question, self.model, functools.partial(self._draft, means.client))
         if means.hedge is None:
-            return await self._begin(means.client, prompt)
+            return await self._begin(means.client, plan)
         return await hedged(
             means.hedge,
             lambda: means.gate is None or means.gate.calm,
-            lambda: self._begin(means.client, prompt),
+            lambda: self._begin(means.client, plan),
             _give_up,
         )
 
-    async def _begin(self, client: AsyncClient, prompt: Prompt) -> Begun:
+    def _draft(self, client: AsyncClient, model: str, **own: Any) -> Draft:
+        pace = {} if self.deltas else _UNWATCHED
+        return client.draft(model, stream=True, **{**_DEFAULTS, **pace, **self.params, **own})
+
+    async def _begin(self, client: AsyncClient, plan: Plan) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None and not await asyncio.to_thread(self.rate_limiter.allow):
             raise RateLimitError("the job's own rate limiter refused the request")
-        stream = await self._open(client, prompt)
+        stream: AsyncStream = await client.ask(plan)  # type: ignore[assignment]
         try:
             batches = stream.batches()
             if not self.deltas:
@@ -176,33 +188,20 @@ class Ask:
             await stream.aclose()
             raise
 
-    async def _open(self, client: AsyncClient, prompt: Prompt) -> AsyncStream:
-        body = request_of(prompt)
-        model = same_provider(body.pop("model", None) or self.model, self.model)
-        messages = body.pop("messages", None)
-        body.pop("stream", None)
-        pace = {} if self.deltas else _UNWATCHED
-        arguments = {**_DEFAULTS, **pace, **self.params, **body}
-        return await client.completion(model, messages, stream=True, **arguments)
-
     async def _keep(
-        self, means: Means, prompt: Prompt, completion: Outcome, spent: Spent | None
+        self, means: Means, question: Question, completion: Outcome, spent: Spent | None
     ) -> None:
         """Return once the journal has `completion` for good: only then may its row go on."""
-        if means.journal is None or not isinstance(completion, Completion):
+        if question.key is None or means.journal is None or not isinstance(completion, Completion):
             return
-        if (key := self._key(prompt)) is not None:
-            value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
-            await _durable(means.journal.record(key, value, spent))
+        value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
+        await _durable(means.journal.record(question.key, value, spent))
 
     async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
         """Return the answer that the journal has to an equal request."""
         assert means.journal is not None
         value = await asyncio.to_thread(means.journal.lookup_equal, request)
         return None if value is None else paid.from_value(value, prompt)
-
-    def _key(self, prompt: Prompt) -> JournalKey | None:
-        return paid.key_of(self.model, self.base_url, self.params, prompt)
 
     def _ending(self, prompt: Prompt, stream: AsyncStream, before: int) -> list[Outcome]:
         """Return the final delta, if deltas are wanted, and last the completion."""
@@ -218,14 +217,30 @@ class Ask:
             return [completion]
         return [final_delta(prompt, stream, outcome, before), completion]
 
-    def again(self, means: Means, prompt: Prompt) -> Iterator[Outcome]:
-        """Yield what the journal has of `prompt`: nothing, or all that asking it had brought."""
-        if means.journal is None or (key := self._key(prompt)) is None:
+    def question(self, means: Means, prompt: Prompt) -> Question:
+        """Return `prompt` as it was read: what it asks, and where its answer is kept."""
+        try:
+            body = request_of(prompt)
+        except InvalidRequestError as refusal:
+            return Question(prompt, {}, refusal)
+        if means.journal is None:
+            return Question(prompt, body)
+        return Question(
+            prompt, body, key=paid.key_of(self.model, self.base_url, self.params, prompt.id, body)
+        )
+
+    def again(self, means: Means, question: Question) -> Iterator[Outcome]:
+        """Yield what the journal has of it: nothing, or all that asking it had brought."""
+        if means.journal is None or question.key is None:
             return
-        value = means.journal.lookup(key)
-        completion = paid.from_value(value, prompt) if value is not None else None
+        value = means.journal.lookup(question.key)
+        completion = paid.from_value(value, question.prompt) if value is not None else None
         if completion is not None:
-            yield from self._all_of(completion, self.times_asked(means, prompt))
+            yield from self._all_of(completion, self.times_asked(means, question))
+
+    def _wanted(self, ending: list[Outcome]) -> list[Outcome]:
+        """Return `ending` without the completion, where nobody wants one."""
+        return ending if self.completions or type(ending[-1]) is DeadLetter else ending[:-1]
 
     def _all_of(self, end: Completion | DeadLetter, asked: int) -> Iterator[Outcome]:
         """Yield all that asking had brought, after `asked` askings that came to nothing."""
@@ -234,43 +249,24 @@ class Ask:
         if self.completions or isinstance(end, DeadLetter):
             yield end
 
-    def times_asked(self, means: Means, prompt: Prompt) -> int:
-        """Return how often `prompt` was begun before, where its deltas may have been seen."""
-        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+    def times_asked(self, means: Means, question: Question) -> int:
+        """Return how often it was begun before, where its deltas may have been seen."""
+        if not self.deltas or means.journal is None or question.key is None:
             return 0
-        return paid.from_asked(means.journal.lookup(paid.asked_key(key)))
+        return paid.from_asked(means.journal.lookup(paid.asked_key(question.key)))
 
-    def _note(self, means: Means, prompt: Prompt, times: int) -> Future[None] | None:
-        """Have the journal know that `prompt` was begun so often; return what to wait for."""
-        if not self.deltas or means.journal is None or (key := self._key(prompt)) is None:
+    def _note(self, means: Means, question: Question, times: int) -> Future[None] | None:
+        """Have the journal know that it was begun so often; return what to wait for."""
+        if not self.deltas or means.journal is None or question.key is None:
             return None
-        return means.journal.record(paid.asked_key(key), paid.to_asked(times))
+        return means.journal.record(paid.asked_key(question.key), paid.to_asked(times))
+
+
+def _end_of(ending: list[Outcome]) -> Completion | DeadLetter:
+    assert not isinstance(ending[-1], Delta), "what ends an answer comes last"
+    return ending[-1]
 
 
 async def _durable(kept: Future[None]) -> None:
     """Return once the journal has what it was given."""
     await Inbox.of(asyncio.get_running_loop()).result(kept)
-
-
-def request_of(prompt: Prompt) -> dict[str, Any]:
-    """Return the body in `prompt.request`; raises InvalidRequestError."""
-    try:
-        body = orjson.loads(prompt.request)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"the request is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise InvalidRequestError("the request is not a JSON object")
-    if refused := sorted(body.keys() & CALLER_ONLY):
-        # Rows are foreign data: one could have our key sent to an address of its own.
-        raise InvalidRequestError(f"a row may not set {', '.join(refused)}: only the job may")
-    return body
-
-
-def same_provider(wanted: str, ours: str) -> str:
-    """Return the model that a row wants, if the provider is the job's: the key is the job's too."""
-    theirs, mine = split_model(wanted)[0].name, split_model(ours)[0].name
-    if theirs != mine:
-        raise InvalidRequestError(
-            f"a row may not choose provider {theirs!r}: the job's is {mine!r}"
-        )
-    return wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 from collections.abc import Callable
@@ -64,7 +65,8 @@ class NewMeans:
         hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
         journal = self.new_journal() if self.new_journal is not None else None
         ledger = self.new_ledger(journal) if self.new_ledger is not None else None
-        return Means(client, gate, hedge, journal, ledger)
+        room = asyncio.Semaphore(self.limits.max_in_flight)
+        return Means(client, room, gate, hedge, journal, ledger)
 
 
 def key_in(variable: str) -> str:

@@ -23,7 +23,7 @@ from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
-from transforms.engine import Engine, Window
+from transforms.engine import Engine, Wait, Window
 from transforms.journal import NewJournal
 from transforms.ledger import NewLedger
 from transforms.meter import Meter
@@ -35,8 +35,14 @@ DELTAS = "deltas"
 # So long a source that has nothing waits before it looks again.
 _PUMP_SECONDS = 0.01
 
-# An element's own timestamp and windows: what comes of it must carry them too.
-Place = tuple[Any, tuple[Any, ...]]
+# So many more prompts than there may be streams are at hand, and at least so many: when an answer
+# ends the next is asked at once, whatever the bundle thread and the journal have to do meanwhile.
+_AT_HAND, _LEAST_AT_HAND = 0.25, 8
+# Where nobody watches, what has come waits so long for more, so that a thread is woken for it once.
+_UNWATCHED_SECONDS = 0.05
+
+# A WindowedValue with an element's own timestamp and window: what comes of it must carry them too.
+Place = Any
 
 
 class _Asking(beam.PTransform):  # type: ignore[misc]
@@ -150,9 +156,12 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Join this process's engine, or start it."""
-        limits = self._new_means.limits
-        make = functools.partial(Engine, self._new_means, limits.max_in_flight)
-        self._engine: Engine[Means] = self._shared.acquire(make)
+        self._engine: Engine[Means] = self._shared.acquire(
+            functools.partial(Engine, self._new_means)
+        )
+        limit = self._new_means.limits.max_in_flight
+        self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
+        self._most = limit + self._spare
         self._meter = Meter(self._engine.means)
         self._ask = self._ask.here(os.environ)
 
@@ -171,27 +180,36 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         if prompt.request == PUMP.request:
             yield from self._pumped()
             return
-        flying = self._flying()
-        ask, means = self._ask, self._engine.means
-        if again := list(ask.again(means, prompt)):
+        flying, ask, means = self._flying(), self._ask, self._engine.means
+        question = ask.question(means, prompt)
+        if again := list(ask.again(means, question)):
+            self._meter.count(again)
             yield from map(self._tagged, again)
             return
-        asked = ask.times_asked(means, prompt)
-        flying.submit((timestamp, (window,)), lambda put: ask(means, prompt, put, asked))
-        yield from self._handed_on(wait=False)
-        while flying.in_flight >= self._new_means.limits.max_in_flight:
-            yield from self._handed_on(wait=True)
+        asked = ask.times_asked(means, question)
+        place = WindowedValue(None, timestamp, (window,))
+        flying.submit(place, lambda put: ask(means, question, put, asked))
+        yield from self._handed_on()
+        while flying.in_flight >= self._most:
+            yield from self._handed_on(self._patience())
 
     def _pumped(self) -> Iterator[Any]:
         """Hand on what comes within a moment."""
         until = time.monotonic() + _PUMP_SECONDS
         while (left := until - time.monotonic()) > 0:
-            yield from self._handed_on(wait=True, seconds=left)
+            yield from self._handed_on(Wait(seconds=left))
 
     def finish_bundle(self) -> Iterator[Any]:
         """Hand on the rest."""
         while self._flying().in_flight:
-            yield from self._handed_on(wait=True)
+            yield from self._handed_on(self._patience())
+
+    def _patience(self) -> Wait:
+        """Return what to wait for: the next delta, or answers enough to be worth a wake-up."""
+        if self._ask.deltas:
+            return Wait()
+        rest = 2 * self._flying().in_flight  # each brings its outcome, and its end
+        return Wait(min(self._spare, rest), _UNWATCHED_SECONDS)
 
     def teardown(self) -> None:
         """Give up what is left; the engine ends with its last holder."""
@@ -201,21 +219,26 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         assert self._window is not None, "Beam calls start_bundle first"
         return self._window
 
-    def _handed_on(self, wait: bool, seconds: float | None = None) -> Iterator[Any]:
+    def _handed_on(self, wait: Wait | None = None) -> Iterator[Any]:
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
-            for (timestamp, windows), outcome in self._flying().take(wait, seconds):
-                yield _placed(self._tagged(outcome), timestamp, windows)
+            lot = self._flying().take(wait)
+            self._meter.count([outcome for _, outcome in lot])
+            for place, outcome in lot:
+                yield self._tagged(outcome, place)
             self._meter.signal_throttling()
         except BaseException:
             self._give_up()
             raise
 
-    def _tagged(self, outcome: Outcome) -> Any:
-        """Return `outcome`, counted, for the output that it belongs to."""
-        self._meter.count(outcome)
+    def _tagged(self, outcome: Outcome, place: Place | None = None) -> Any:
+        """Return `outcome` for the output that it belongs to, at the place of its prompt.
+
+        Without a place it has that of the element that is being processed.
+        """
+        value = outcome if place is None else place.with_value(outcome)
         tag = _TAGS[type(outcome)]
-        return outcome if tag == self._main else beam.pvalue.TaggedOutput(tag, outcome)
+        return value if tag == self._main else beam.pvalue.TaggedOutput(tag, value)
 
     def _give_up(self) -> None:
         if self._window is not None:
@@ -224,14 +247,6 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
 
 
 _TAGS: Mapping[type, str] = {Delta: DELTAS, Completion: COMPLETIONS, DeadLetter: DEAD_LETTERS}
-
-
-def _placed(value: Any, timestamp: Any, windows: tuple[Any, ...]) -> Any:
-    """Return `value` where its prompt was, whichever element is being processed now."""
-    if isinstance(value, beam.pvalue.TaggedOutput):
-        inner = WindowedValue(value.value, timestamp, windows)
-        return beam.pvalue.TaggedOutput(value.tag, inner)
-    return WindowedValue(value, timestamp, windows)
 
 
 def _without_keys(params: Mapping[str, Any]) -> Mapping[str, Any]:

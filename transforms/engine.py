@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from transforms.inbox import Inbox
 
@@ -31,12 +31,12 @@ AnyMeans = TypeVar("AnyMeans", bound=Means)
 
 
 class Engine(Generic[AnyMeans]):
-    """One event loop in a thread of its own, what lives on it, and the cap.
+    """One event loop in a thread of its own, and what lives on it.
 
     One per process, shared by all bundle threads (hold it by `apache_beam.utils.shared.Shared`).
     """
 
-    def __init__(self, new_means: Callable[[], AnyMeans], max_in_flight: int) -> None:
+    def __init__(self, new_means: Callable[[], AnyMeans]) -> None:
         self.loop = asyncio.new_event_loop()
         self.inbox = Inbox.of(self.loop)
         self._thread = threading.Thread(
@@ -44,7 +44,6 @@ class Engine(Generic[AnyMeans]):
         )
         self._thread.start()
         self.means = self.run(_make(new_means))
-        self.free = asyncio.Semaphore(max_in_flight)
         self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.means)
 
     def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
@@ -106,6 +105,7 @@ class Outbox(Generic[Item]):
         self._limit = limit
         self._items: deque[Item] = deque()
         self._filled = threading.Condition()
+        self._wanted = 1  # so many items the bundle thread waits for
         self._space = asyncio.Event()
 
     async def put(self, items: Iterable[Item]) -> None:
@@ -118,15 +118,18 @@ class Outbox(Generic[Item]):
     def put_now(self, items: Iterable[Item]) -> None:
         """Hand over `items` without waiting."""
         with self._filled:
-            if not self._items:
-                self._filled.notify()  # else it has been told, and will find these as well
+            before = len(self._items)
             self._items.extend(items)
+            if before < self._wanted <= len(self._items):
+                self._filled.notify()  # else it has been told, and will find these as well
 
-    def take(self, wait: bool, seconds: float | None = None) -> list[Item]:
-        """Return all items there are; if there are none, wait for some, for so many seconds."""
+    def take(self, wait: Wait | None) -> list[Item]:
+        """Return all items there are; with `wait`, once there are as many as it says."""
         with self._filled:
-            if wait and not self._items:
-                self._filled.wait_for(lambda: self._items, seconds)
+            if wait is not None and len(self._items) < wait.least:
+                self._wanted = wait.least
+                self._filled.wait_for(lambda: len(self._items) >= wait.least, wait.seconds)
+                self._wanted = 1
             items = list(self._items)
             self._items.clear()
         if len(items) >= self._limit:
@@ -134,14 +137,22 @@ class Outbox(Generic[Item]):
         return items
 
 
+class Wait(NamedTuple):
+    """How long a bundle thread waits: for so many items, but no longer than so many seconds."""
+
+    least: int = 1
+    seconds: float | None = None
+
+
 Put = Callable[[Iterable[Item]], Awaitable[None]]
+Work = Callable[[Put[Item]], Awaitable[Iterable[Item]]]
 
 
 class Window(Generic[Key, Item]):
     """The work that one bundle has in flight.
 
-    `submit` starts work under a key; what it puts comes out of `take` as (key, item), in order for
-    each piece of work, until nothing is `in_flight`.
+    `submit` starts work under a key; what it puts and what it returns comes out of `take` as
+    (key, item), in order for each piece of work, until nothing is `in_flight`.
     """
 
     def __init__(self, engine: Engine[Any], limit: int = 4096) -> None:
@@ -151,18 +162,19 @@ class Window(Generic[Key, Item]):
         self._given_up = False
         self.in_flight = 0
 
-    def submit(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
-        """Start `work(put)` on the loop, as soon as the process has room for it."""
+    def submit(self, key: Key, work: Work[Item]) -> None:
+        """Start `work(put)` on the loop."""
         self.in_flight += 1
         self._engine.inbox.post(self._start, key, work)
 
-    def take(self, wait: bool, seconds: float | None = None) -> list[tuple[Key, Item]]:
-        """Return what has come; if nothing has, wait for something if `wait`, for so many seconds.
+    def take(self, wait: Wait | None = None) -> list[tuple[Key, Item]]:
+        """Return what has come; with `wait`, once there is something.
 
-        Raises what work raised: work is expected to put its failures, not to raise them.
+        The end of a piece of work counts as an item to wait for. Raises what work raised: work is
+        expected to put its failures, not to raise them.
         """
         items: list[tuple[Key, Item]] = []
-        for key, item in self._outbox.take(wait, seconds):
+        for key, item in self._outbox.take(wait):
             if not isinstance(item, _Done):
                 items.append((key, item))
                 continue
@@ -176,22 +188,22 @@ class Window(Generic[Key, Item]):
         self._given_up = True
         if self.in_flight and not self._engine.loop.is_closed():
             self._engine.run(self._cancel_all())
-        self._outbox.take(wait=False)
+        self._outbox.take(None)
         self.in_flight = 0
 
-    def _start(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
+    def _start(self, key: Key, work: Work[Item]) -> None:
         task = self._engine.loop.create_task(self._work(key, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, key: Key, work: Callable[[Put[Item]], Awaitable[None]]) -> None:
+    async def _work(self, key: Key, work: Work[Item]) -> None:
         async def put(items: Iterable[Item]) -> None:
             await self._outbox.put([(key, item) for item in items])
 
         error: BaseException | None = None
+        last: list[tuple[Key, Item]] = []
         try:
-            async with self._engine.free:
-                await work(put)
+            last = [(key, item) for item in await work(put)]
         except asyncio.CancelledError:
             if not self._given_up:  # nobody here did that: a bundle that waits must not wait on
                 lost = RuntimeError("work was cancelled from outside of its window")
@@ -199,7 +211,7 @@ class Window(Generic[Key, Item]):
             raise
         except BaseException as unexpected:  # carried to the bundle thread, and raised there
             error = unexpected
-        self._outbox.put_now([(key, _Done(error))])
+        self._outbox.put_now([*last, (key, _Done(error))])
 
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks)

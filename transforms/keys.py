@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from ritellm.client_async import AsyncClient
+from ritellm.call import Plan
+from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.draft import Draft
 from ritellm.errors import AuthenticationError
+from ritellm.types import Completion
 
 # A key that nobody mends must not have every row read the secret.
 _READ_AGAIN_AFTER = 30.0
@@ -30,6 +34,7 @@ class Key:
         self._lock = asyncio.Lock()
         self._read_again_at = float("-inf")
         self.value = read()
+        self.read_before = {self.value}
 
     async def other_than(self, refused: str) -> str | None:
         """Return the key that has taken the place of `refused`, or None if there is none yet.
@@ -41,6 +46,7 @@ class Key:
             if self.value == refused and due:
                 self._read_again_at = self._now()
                 self.value = await asyncio.to_thread(self._read)
+                self.read_before.add(self.value)
             return self.value if self.value != refused else None
 
 
@@ -54,24 +60,29 @@ class RenewingClient(AsyncClient):
         super().__init__(**defaults)
         self._key, self._name = key, name
 
-    async def completion(
-        self, model: str, messages: Any, *, stream: bool = False, **arguments: Any
-    ) -> Any:
-        """Do what `AsyncClient.completion` does."""
+    def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
+        """Do what `AsyncClient.draft` does."""
+        return super().draft(model, stream=stream, **{"api_key": self._key.value, **arguments})
+
+    async def ask(self, plan: Plan) -> Completion | AsyncStream:
+        """Do what `AsyncClient.ask` does."""
         key = self._key.value
-
-        def ask(key: str) -> Any:
-            given = {"api_key": key, **arguments}
-            return AsyncClient.completion(self, model, messages, stream=stream, **given)
-
         try:
-            return await ask(key)
+            return await super().ask(self._signed(plan, key))
         except AuthenticationError as error:
             other = await self._renewed(key, error)
             if other is None:
                 error.message += f"; the key in {self._name} is still the one that was refused"
                 raise
-        return await ask(other)
+        return await super().ask(self._signed(plan, other))
+
+    def _signed(self, plan: Plan, key: str) -> Plan:
+        """Return `plan` with `key` wherever it has one that this client had before."""
+        rest = tuple([self._signed(fallback, key) for fallback in plan.fallbacks])
+        old = plan.endpoint.key
+        if old == key or old not in self._key.read_before:
+            return replace(plan, fallbacks=rest) if rest else plan
+        return replace(plan, endpoint=replace(plan.endpoint, key=key), fallbacks=rest)
 
     async def _renewed(self, key: str, refusal: AuthenticationError) -> str | None:
         try:

@@ -6,6 +6,8 @@ Counted on the bundle thread: Beam drops what other threads count.
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -47,25 +49,18 @@ class Meter:
         if means.gate is not None:
             TALLY.gates.add(means.gate)
 
-    def count(self, outcome: Delta | Completion | DeadLetter) -> None:
-        """Count `outcome`."""
-        if isinstance(outcome, Delta):
-            _counter("deltas").inc()
-            return
-        if isinstance(outcome, Completion) and (outcome.replayed or outcome.shared):
-            _counter("replayed" if outcome.replayed else "shared").inc()
-            with TALLY.lock:
-                TALLY.completions += 1
-            return
-        _counter("attempts").inc(outcome.attempts)
-        retries = max(0, outcome.attempts - 1)
-        _counter("retries").inc(retries)
-        with TALLY.lock:
-            TALLY.retries += retries
-        if isinstance(outcome, Completion):
-            self._completion(outcome)
-        else:
-            self._dead_letter(outcome)
+    def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
+        """Count `outcomes`, each counter once for all of them: Beam's take their time."""
+        counted: Counter[str] = Counter()
+        for outcome in outcomes:
+            if isinstance(outcome, Delta):
+                counted["deltas"] += 1
+            elif isinstance(outcome, Completion):
+                self._completion(outcome, counted)
+            else:
+                self._dead_letter(outcome, counted)
+        for name, number in counted.items():
+            _counter(name).inc(number)
 
     def signal_throttling(self) -> None:
         """Tell the runner of the whole seconds that prompts have waited for the provider."""
@@ -78,16 +73,21 @@ class Meter:
             self._told += seconds
             self._signaler.signal_throttled(seconds)
 
-    def _completion(self, row: Completion) -> None:
+    def _completion(self, row: Completion, counted: Counter[str]) -> None:
+        if row.replayed or row.shared:
+            counted["replayed" if row.replayed else "shared"] += 1
+            with TALLY.lock:
+                TALLY.completions += 1
+            return
         for suffix in ("", f":{row.model}"):
-            _counter(f"completions{suffix}").inc()
-            _counter(f"prompt_tokens{suffix}").inc(row.prompt_tokens or 0)
-            _counter(f"completion_tokens{suffix}").inc(row.completion_tokens or 0)
+            counted[f"completions{suffix}"] += 1
+            counted[f"prompt_tokens{suffix}"] += row.prompt_tokens or 0
+            counted[f"completion_tokens{suffix}"] += row.completion_tokens or 0
         if row.cost_usd is not None:
-            _counter("cost_usd_micros").inc(round(row.cost_usd * 1e6))
-        _counter("cached_tokens").inc(row.cached_tokens or 0)
-        _counter("reasoning_tokens").inc(row.reasoning_tokens or 0)
-        _counter(f"finish_reason:{row.finish_reason}").inc()
+            counted["cost_usd_micros"] += round(row.cost_usd * 1e6)
+        counted["cached_tokens"] += row.cached_tokens or 0
+        counted["reasoning_tokens"] += row.reasoning_tokens or 0
+        counted[f"finish_reason:{row.finish_reason}"] += 1
         for name, seconds in (
             ("ttft_msec", row.ttft),
             ("inter_chunk_p95_msec", row.inter_chunk_p95),
@@ -96,15 +96,25 @@ class Meter:
             if seconds is not None:
                 _distribution(name).update(round(seconds * 1000))
         with TALLY.lock:
+            TALLY.retries += _attempts(row, counted)
             TALLY.completions += 1
             TALLY.completion_tokens += row.completion_tokens or 0
             TALLY.cost_usd += row.cost_usd or 0.0
 
-    def _dead_letter(self, letter: DeadLetter) -> None:
+    def _dead_letter(self, letter: DeadLetter, counted: Counter[str]) -> None:
         for suffix in ("", f":{letter.error_type}"):
-            _counter(f"dead_letters{suffix}").inc()
+            counted[f"dead_letters{suffix}"] += 1
         with TALLY.lock:
+            TALLY.retries += _attempts(letter, counted)
             TALLY.dead_letters += 1
+
+
+def _attempts(outcome: Completion | DeadLetter, counted: Counter[str]) -> int:
+    """Count how often `outcome` was asked for; return how often it was again."""
+    retries = max(0, outcome.attempts - 1)
+    counted["attempts"] += outcome.attempts
+    counted["retries"] += retries
+    return retries
 
 
 @cache

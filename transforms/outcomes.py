@@ -25,8 +25,9 @@ def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
             text = (choice.get("delta") or {}).get("content") or ""
             finish_reason = choice.get("finish_reason")
     text = text if isinstance(text, str) else ""
-    whole = orjson.dumps(chunk).decode()
-    return Delta(id, before + chunk.attempt, chunk.seq or 0, text, finish_reason, whole)
+    whole = orjson.dumps(dict(chunk)).decode()  # a plain dict is written twice as fast
+    place = before + chunk.attempt, chunk.seq or 0
+    return Delta._make((id, *place, text, finish_reason, whole, False, None, None))
 
 
 def final_delta(

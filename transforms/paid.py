@@ -23,13 +23,12 @@ ATTEMPTS = 1000
 
 
 def key_of(
-    model: str, base_url: str | None, params: Mapping[str, Any], prompt: Prompt
+    model: str, base_url: str | None, params: Mapping[str, Any], id: str, body: Mapping[str, Any]
 ) -> JournalKey | None:
-    """Return where the answer to `prompt` is kept; None for a request that cannot be asked."""
+    """Return where the answer to `body` is kept; None for a request that cannot be asked."""
     try:
-        body = orjson.loads(prompt.request)
-        return JournalKey(prompt.id, request_hash(model, base_url, params, body))
-    except (orjson.JSONDecodeError, InvalidRequestError, TypeError, AttributeError):
+        return JournalKey(id, request_hash(model, base_url, params, body))
+    except (InvalidRequestError, TypeError, AttributeError):
         return None
 
 

@@ -10,10 +10,10 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from transforms.journal.base import (
     NOTHING,
@@ -31,6 +31,7 @@ from transforms.journal.mending import is_passing, mend, stamp
 from transforms.journal.table import Table
 
 _log = logging.getLogger("transforms.journal")
+Asked = TypeVar("Asked")
 
 
 class SqliteJournal:
@@ -43,11 +44,12 @@ class SqliteJournal:
     def __init__(self, path: str, run: str) -> None:
         self._path = path
         self._damage = threading.Event()
-        with _explained(path):
+        self._explained = _Explained(path)
+        with self._explained:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         lock = RunLock(f"{path}.lock", run)
         try:
-            with _explained(path):
+            with self._explained:
                 if lock.is_first:
                     mend(path, lock.left)
                 lock.share()
@@ -61,11 +63,11 @@ class SqliteJournal:
 
     def lookup(self, key: JournalKey) -> bytes | None:
         """Return what was recorded under `key`, or None."""
-        return self._read(lambda: self._table.get(key))
+        return self._read(self._table.get, key)
 
     def lookup_equal(self, request: str) -> bytes | None:
         """Return what was recorded for an equal request, or None."""
-        return self._read(lambda: self._table.get_equal(request))
+        return self._read(self._table.get_equal, request)
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
         """Keep `value`; the future is done once it is on the disk."""
@@ -77,17 +79,17 @@ class SqliteJournal:
 
     def spent(self) -> Spent:
         """Return what all runs have spent."""
-        with _explained(self._path):
+        with self._explained:
             return self._table.spent()
 
     def close(self) -> None:
         """Write what is waiting, and let other runs in."""
         self._close()
 
-    def _read(self, read: Callable[[], bytes | None]) -> bytes | None:
+    def _read(self, read: Callable[[Asked], bytes | None], asked: Asked) -> bytes | None:
         try:
-            with _explained(self._path):
-                stored = read()
+            with self._explained:
+                stored = read(asked)
             return None if stored is None else unpack(stored)
         except (_Damaged, ValueError) as error:
             if not self._damage.is_set():
@@ -97,10 +99,12 @@ class SqliteJournal:
 
 
 def _writing(path: str, table: Table, damage: threading.Event) -> Write:
+    explained = _Explained(path)
+
     def write(records: list[Record]) -> None:
         packed = [replace(record, value=pack(record.value)) for record in records]
         try:
-            with _explained(path):
+            with explained:
                 table.put(packed)
         except _Damaged:
             damage.set()
@@ -113,16 +117,26 @@ class _Damaged(JournalUnavailable):
     """The file is not what it was; opening it again mends it."""
 
 
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn what SQLite and the system say into JournalUnavailable, with a remedy."""
-    try:
-        yield
-    except sqlite3.ProgrammingError:
-        raise JournalUnavailable(f"the journal {path} is closed") from None
-    except OSError as error:
-        raise JournalUnavailable(f"no journal at {path}: {error.strerror}") from error
-    except sqlite3.Error as error:
+class _Explained:
+    """Turns what SQLite and the system say into JournalUnavailable, with a remedy.
+
+    A class: made once, it costs a lookup next to nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        path = self._path
+        if isinstance(error, sqlite3.ProgrammingError):
+            raise JournalUnavailable(f"the journal {path} is closed") from None
+        if isinstance(error, OSError):
+            raise JournalUnavailable(f"no journal at {path}: {error.strerror}") from error
+        if not isinstance(error, sqlite3.Error):
+            return
         if not is_passing(error):
             raise _Damaged(f"{path} is damaged ({error}): the next run mends it") from error
         hint = ": its disk is full" if "full" in str(error) else ""

@@ -87,6 +87,8 @@ class TolerantJournal:
         kept.set_result(None)
 
     def _is_pausing(self) -> bool:
+        if self._again_at is None:  # nearly always
+            return False
         with self._lock:
             pausing = self._again_at is not None and self._clock() < self._again_at
             self.missed += pausing

@@ -1,0 +1,54 @@
+"""A plan that wants only its messages: what many completions have in common, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ritellm import continuing
+from ritellm.attachments import attach
+from ritellm.call import Plan
+from ritellm.errors import InvalidRequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Whom to ask, with which key and parameters, and how stubbornly; `plan` says what.
+
+    Files that messages name by a path are read if `local_files`.
+    """
+
+    blank: Plan
+    local_files: bool = False
+    fallbacks: tuple[Draft, ...] = ()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it may be used again later: no credentials were made for it that run out."""
+        own = self.blank.endpoint.provider.resolver is None
+        return own and all(draft.lasts for draft in self.fallbacks)
+
+    def plan(self, messages: Any) -> Plan:
+        """Return the plan for `messages`; raises InvalidRequestError and says what to change."""
+        blank = self.blank
+        request = replace(blank.request, messages=attach(_checked(messages), self.local_files))
+        if blank.on_interrupt == "continue" and request.stream and blank.endpoint.tape is None:
+            request = continuing.prepared(request, blank.endpoint)
+        rest = tuple([draft.plan(messages) for draft in self.fallbacks])
+        return replace(blank, request=request, fallbacks=rest)
+
+
+def _checked(messages: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(messages, (list, tuple)):
+        raise InvalidRequestError(
+            f"messages must be a list of objects with a role, not {type(messages).__name__}"
+        )
+    if not messages:
+        raise InvalidRequestError("messages is empty: there is nothing to ask")
+    for position, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise InvalidRequestError(
+                f"messages[{position}] must be an object with a role, not {message!r:.80}"
+            )
+    return list(messages)

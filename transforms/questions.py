@@ -1,0 +1,91 @@
+"""A prompt, read once: what it asks of whom, and where its answer is kept. No Beam, no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ritellm.errors import InvalidRequestError
+from ritellm.prepare import CALLER_ONLY
+from ritellm.providers import split_model
+from transforms.elements import Prompt
+from transforms.journal.keys import JournalKey
+
+if TYPE_CHECKING:
+    from ritellm.call import Plan
+    from ritellm.draft import Draft
+
+# Rows of a job have few sets of parameters, but nobody promises that.
+_MOST_DRAFTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt with the `body` of its request, or the `refusal` that it is answered with.
+
+    `key` is where the journal keeps its answer, None without a journal.
+    """
+
+    prompt: Prompt
+    body: Mapping[str, Any]
+    refusal: InvalidRequestError | None = None
+    key: JournalKey | None = None
+
+    def model(self, ours: str) -> str:
+        """Return the model to ask, the job's or the row's own; raises InvalidRequestError."""
+        if self.refusal is not None:
+            raise self.refusal
+        wanted = self.body.get("model")
+        return same_provider(wanted, ours) if wanted else ours
+
+
+class Drafts:
+    """What rows with the same parameters have in common, worked out once in a process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, bytes], Draft] = {}
+
+    def plan(self, question: Question, ours: str, draft: Callable[..., Draft]) -> Plan:
+        """Return the plan for `question`, of a job that asks model `ours`.
+
+        `draft(model, **parameters)` makes what is not there yet. Raises InvalidRequestError.
+        """
+        model = question.model(ours)
+        own = {k: v for k, v in question.body.items() if k not in _NOT_PARAMETERS}
+        key = model, orjson.dumps(own) if own else b""
+        found = self._kept.get(key) or draft(model, **own)
+        if found.lasts:
+            if len(self._kept) >= _MOST_DRAFTS:
+                self._kept.clear()
+            self._kept[key] = found
+        return found.plan(question.body.get("messages"))
+
+
+_NOT_PARAMETERS = frozenset({"messages", "model", "stream"})
+
+
+def request_of(prompt: Prompt) -> dict[str, Any]:
+    """Return the body in `prompt.request`; raises InvalidRequestError."""
+    try:
+        body = orjson.loads(prompt.request)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestError(f"the request is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("the request is not a JSON object")
+    if refused := sorted(body.keys() & CALLER_ONLY):
+        # Rows are foreign data: one could have our key sent to an address of its own.
+        raise InvalidRequestError(f"a row may not set {', '.join(refused)}: only the job may")
+    return body
+
+
+def same_provider(wanted: str, ours: str) -> str:
+    """Return the model that a row wants, if the provider is the job's: the key is the job's too."""
+    theirs, mine = split_model(wanted)[0].name, split_model(ours)[0].name
+    if theirs != mine:
+        raise InvalidRequestError(
+            f"a row may not choose provider {theirs!r}: the job's is {mine!r}"
+        )
+    return wanted
