@@ -35,7 +35,6 @@ class Plan:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     on_interrupt: OnInterrupt = "raise"
-    gate: Gate | None = None
     fallbacks: tuple[Plan, ...] = ()
     record: str | None = None
 
@@ -43,8 +42,9 @@ class Plan:
 class Call:
     """The state of one completion: its current attempt, its deadline, its timing."""
 
-    def __init__(self, plan: Plan, now: float) -> None:
+    def __init__(self, plan: Plan, now: float, gate: Gate | None = None) -> None:
         self.plan = plan
+        self.gate = gate  # where every attempt waits for its turn
         self.timing = Timing(now)
         self.tag = ""  # names this call in a recording
         self.attempts = 0
@@ -179,9 +179,9 @@ class Call:
         return following.on_interrupt == "restart"
 
     def _fall_back(self) -> None:
-        """Go on with the next plan, under the same gate."""
+        """Go on with the next plan."""
         following, *rest = self.plan.fallbacks
-        self.plan = replace(following, fallbacks=tuple(rest), gate=self.plan.gate)
+        self.plan = replace(following, fallbacks=tuple(rest))
         self._tries = self._throttled = 0
 
     def cancellation(self) -> HttpRequest | None:
@@ -197,7 +197,7 @@ class Call:
 
     def _delay(self, error: RitellmError, now: float, jitter: float) -> float | None:
         """Return the delay; behind a gate, throttled attempts cost time but no retries."""
-        gate, retry, tape = self.plan.gate, self.plan.retry, self.current.endpoint.tape
+        gate, retry, tape = self.gate, self.plan.retry, self.current.endpoint.tape
         if tape is not None:
             return tape.delay(self._tries)
         if gate is None or not is_throttle(error):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
 from typing import Any, Literal, overload
 
 import httpx
@@ -94,7 +93,7 @@ class AsyncClient:
     async def ask(self, plan: Plan) -> Completion | AsyncStream:
         """Return what `completion` returns, for `plan`."""
         now = asyncio.get_running_loop().time()
-        call = Call(plan if self.gate is None else replace(plan, gate=self.gate), now)
+        call = Call(plan, now, self.gate)
         opened = await AsyncStream(self._http, call).open()
         return opened if plan.request.stream else await opened.read()
 
@@ -301,13 +300,13 @@ class _Attempt:
 
 async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     """Return leave to send, once it is this attempt's turn; there is no line without a gate."""
-    if call.plan.gate is None:
+    if call.gate is None:
         return None
     now = asyncio.get_running_loop().time
     arrived = now()
     request = call.plan.request
     try:
-        passage = await call.plan.gate.lane(endpoint, request.model).enter(request)
+        passage = await call.gate.lane(endpoint, request.model).enter(request)
     except RitellmError as error:
         error.attempts = call.attempts
         raise
