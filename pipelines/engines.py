@@ -65,6 +65,11 @@ def workers(options: PipelineOptions) -> Workers:
     return Workers.ELSEWHERE
 
 
+def slots(options: PipelineOptions) -> int:
+    """Return in how many places at once the engine works; 1 if that is not said."""
+    return max(1, int(options.get_all_options().get("parallelism") or 1))
+
+
 def check(options: PipelineOptions) -> None:
     """Raise UsageError for an engine that is not there, or that does not fit its job server."""
     if runner(options) not in PORTABLE_RUNNERS:

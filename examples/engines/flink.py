@@ -129,6 +129,11 @@ class FlinkCluster:
         """Return the process ids of the Python workers."""
         return self._processes.children("workers")
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs of this cluster, those that have ended too."""
+        found: list[dict[str, Any]] = self.ask("/jobs/overview")["jobs"]
+        return found
+
     def ask(self, path: str) -> Any:
         """Return what Flink's REST interface says of `path`."""
         with urllib.request.urlopen(self.web + path, timeout=10) as answer:

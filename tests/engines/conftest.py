@@ -17,7 +17,9 @@ from fake_server import FakeServer, Wait, chat_events, echo, stream
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # for examples.engines
+sys.path.append(str(ROOT / "tests" / "services"))  # for a Kafka broker, and what goes through it
 
+import kafka_broker  # noqa: E402
 from examples.engines import tools  # noqa: E402
 from examples.engines.flink import FlinkCluster  # noqa: E402
 from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
@@ -47,6 +49,14 @@ def flink(tmp_path_factory):
             yield cluster
     except tools.Missing as missing:
         pytest.skip(f"no Flink: {missing}")
+
+
+@pytest.fixture(scope="module")
+def kafka():
+    """A Kafka broker."""
+    pytest.importorskip("confluent_kafka", reason="the Kafka client is not installed")
+    with kafka_broker.running() as broker:
+        yield broker
 
 
 @pytest.fixture
