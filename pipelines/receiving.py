@@ -64,12 +64,14 @@ class Reader:
 
         Returns when it is `enough`, or when it is told to stop; raises FeedEnded.
         """
-        while not self.intake.stopping.is_set() and not enough():
+        while not self.intake.stopping.is_set():
             message = self._feed.poll(0 if self.intake.open else _IDLE_SECONDS)
             if message is not None:
                 yield from self._admitted(message)
             elif self.intake.open:
                 yield from self.pump()
+            if enough():
+                return
 
     def pump(self) -> Iterator[Any]:
         """Have the core hand on what comes; raises what a sink was given up for."""

@@ -125,6 +125,6 @@ class _TurnsFn(beam.DoFn):  # type: ignore[misc]
         def enough() -> bool:
             idle = min(_IDLE_TURN_SECONDS, self._seconds)
             most = self._seconds if reader.intake.open else idle
-            return time.monotonic() - began > most
+            return time.monotonic() - began >= most
 
         yield from reader.take_in(enough)

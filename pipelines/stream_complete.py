@@ -263,7 +263,9 @@ class Job:
         p = cli.new_pipeline(options)
         intake = IntakeOf(_parts(ours)) if here or by_turns else None
         build(p, ours, intake)
-        self._intake = intake if here else None
+        # With checkpoints Flink never ends a job: to stop is to cancel.
+        endless = by_turns and any("--checkpointing_interval" in flag for flag in self._argv)
+        self._intake = intake if here and not endless else None
         engines.run(p, options)
         return 0
 
@@ -279,7 +281,7 @@ class Job:
     def unfinished(self) -> str:
         """Return what is left when the job was stopped before its answers had ended."""
         if self._intake is None and self._options is not None:
-            kept = "; the source still has the messages without an outcome"
+            kept = "; the source has the messages without an outcome still"
             return engines.left_behind(self._options, kept)
         left = self._intake.open if self._intake else 0
         return f"{left:,} messages have no outcome yet; the source has them still"

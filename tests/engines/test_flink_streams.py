@@ -1,4 +1,4 @@
-"""`stream_complete` on a Flink cluster whose workers are processes of their own: from Kafka to Redis.
+"""`stream_complete` on a Flink cluster whose workers are processes of their own: Kafka to Redis.
 
 Whoever dies, a reader of the deltas has each answer whole, and no more is paid for twice than was
 in flight.
@@ -22,7 +22,8 @@ from programs import until
 from prompts import answers, prompts, whole
 
 WORKER = {"OPENAI_API_KEY": "sk-worker"}
-SECONDS = 120
+CHECKPOINTS = ["--checkpointing_interval=1000", "--turn_seconds=2"]
+SECONDS = 180
 
 
 class HeldAnswers(FakeServer):
@@ -72,7 +73,7 @@ def start(flink, processes, wire, tmp_path):
         program += [f"--base_url=http://{wire.address}/v1", f"--kafka_config={config}"]
         before = {job["jid"] for job in flink.jobs()}
         environ = {"OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
-        processes.start("stream", [*program, *flags, "--checkpointing_interval=1000"], environ)
+        processes.start("stream", [*program, *flags], environ)
 
         def job():
             [found] = [job for job in flink.jobs() if job["jid"] not in before]
@@ -90,7 +91,7 @@ def told(deltas):
 def test_deltas_go_live_from_workers_elsewhere_checkpoints_are_made_and_ctrl_c_ends_the_job_there(
     flink, processes, server, source, deltas, start
 ):
-    flags = [*flink.flags_of_pool(WORKER), "--turn_seconds=2"]
+    flags = [*flink.flags_of_pool(WORKER), *CHECKPOINTS]
     job = start(f"--source={source.source}", f"--deltas_to={deltas.spec}", *flags)
     source.send(*prompts(50), b"nonsense")
     until(lambda: told(deltas) == answers(50).keys(), SECONDS)
@@ -120,7 +121,7 @@ def test_who_dies_with_50_streams_open_costs_no_answer(
     flink, server, wire, source, deltas, start, redis_server
 ):
     """A task manager, then a Python worker, then the model server, as its connections show it."""
-    flags = [*flink.flags_of_pool(WORKER), "--turn_seconds=2", f"--journal={redis_server.url}"]
+    flags = [*flink.flags_of_pool(WORKER), *CHECKPOINTS, f"--journal={redis_server.url}"]
     start(f"--source={source.source}", f"--deltas_to={deltas.spec}", *flags)
     deaths = [
         lambda: flink.kill("taskmanager-1"),

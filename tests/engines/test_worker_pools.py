@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-from conftest import assert_live, assert_windowed_and_counted
+from conftest import (
+    assert_a_model_server_may_restart,
+    assert_ctrl_c_keeps_what_was_paid_for,
+    assert_live,
+    assert_windowed_and_counted,
+)
 
 from examples.engines.processes import answers, free_port, start_pool
 
@@ -37,6 +42,14 @@ def test_a_worker_that_dies_here_ends_the_job_and_the_same_command_goes_on(
     assert held.start(100, *job_server, *pool).wait() == 0, held.said
     held.assert_whole()
     assert len(held.server.requests) <= 100 + 50
+
+
+def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, pool, held):
+    assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, *pool)
+
+
+def test_a_model_server_may_restart(job_server, pool, tmp_path):
+    assert_a_model_server_may_restart(tmp_path, *job_server, *pool)
 
 
 BARE = """
