@@ -55,7 +55,7 @@ def prism(workers: int) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def job_server(workers: int) -> Iterator[Running]:
-    """Beam's job server in Python, and a worker of a pool."""
+    """Beam's job server in Python, and workers of a pool."""
     port, pool = free_port(), free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
     with tempfile.TemporaryDirectory() as logs, Processes(Path(logs)) as processes:
@@ -64,6 +64,7 @@ def job_server(workers: int) -> Iterator[Running]:
         start_pool(processes, "workers", pool, KEY)
         flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
         flags += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"]
+        flags += [f"--direct_num_workers={workers}"]
         yield Running(flags, processes.cpu_seconds)
 
 
@@ -77,8 +78,9 @@ def flink(workers: int) -> Iterator[Running]:
 
 
 ENGINES = {"here": here, "prism": prism, "job server": job_server, "flink": flink}
-CASES = [("here", 1), ("here", 2), ("here", 4), ("prism", 1), ("job server", 1)]
-CASES += [("flink", 1), ("flink", 2), ("flink", 4)]
+# Prism has one worker to an environment.
+CASES = [("prism", 1), *((name, n) for name in ("here", "job server", "flink") for n in (1, 2, 4))]
+CASES.sort(key=lambda case: list(ENGINES).index(case[0]))
 
 
 def measure(

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -37,6 +38,18 @@ def engine_flags(named: str | None) -> frozenset[str]:
     """Return the flags that only the job server of the runner `named` so knows."""
     by_flink = _short(named or "") in ("flinkrunner", "portablerunner")
     return flink.FLAGS if by_flink else frozenset()
+
+
+def with_defaults(argv: Sequence[str]) -> list[str]:
+    """Return `argv`, and what a job that goes on for ever needs besides on the engine named there.
+
+    With checkpoints Flink else keeps what a bundle brings while one is made until the next bundle
+    comes: for a source that speaks once, that is never.
+    """
+    flag = "--finish_bundle_before_checkpointing"
+    named = any("checkpointing_interval" in each for each in argv)
+    given = any(each.startswith(flag) for each in argv)
+    return [*argv, flag] if named and not given else list(argv)
 
 
 def runner(options: PipelineOptions) -> str:
@@ -116,8 +129,10 @@ def left_behind(options: PipelineOptions, kept: str) -> str:
 
     `kept` is what is told of one that has ended.
     """
-    if runner(options) in PORTABLE_RUNNERS:
+    if runner(options) == "flinkrunner":
         return f"the job is cancelled where it ran{kept}"
+    if runner(options) in PORTABLE_RUNNERS:  # Beam's own in Python does not tell its workers
+        return f"the job server was told; workers that go on end with their worker pool{kept}"
     return "a job that was submitted goes on where it runs"
 
 

@@ -236,7 +236,7 @@ class Job:
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        ours, self._options = cli.parse(parser(), self._argv)
+        ours, self._options = cli.parse(parser(), engines.with_defaults(self._argv))
         here = cli.runs_here(self._options)
         _settle_journal(ours, here)
         ours.journal = cli.reachable_journal(ours.journal, ours.output, self._options)

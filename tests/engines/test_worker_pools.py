@@ -44,8 +44,9 @@ def test_a_worker_that_dies_here_ends_the_job_and_the_same_command_goes_on(
     assert len(held.server.requests) <= 100 + 50
 
 
-def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, pool, held):
-    assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, *pool)
+def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, held):
+    """In a worker pool it would go on: this job server does not tell its workers."""
+    assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, "--environment_type=LOOPBACK")
 
 
 def test_a_model_server_may_restart(job_server, pool, tmp_path):
@@ -62,7 +63,9 @@ sys.meta_path.insert(0, Without)
 """
 
 
-def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes, job, tmp_path):
+def test_code_that_the_workers_do_not_have_is_one_sentence(
+    job_server, processes, job, fake_server, tmp_path
+):
     port = free_port()
     (tmp_path / "sitecustomize.py").write_text(BARE)  # a Python without this package
     bare = {"PYTHONPATH": str(tmp_path)}
@@ -71,6 +74,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
     assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]
+    assert not fake_server.requests
 
 
 def test_deltas_go_out_live(job_server, held, processes):
