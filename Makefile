@@ -104,8 +104,8 @@ test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
 
 # Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
-test-engines: $(VENV)/ready
-	@$(BIN)/python -m pytest --quiet tests/engines
+test-engines: .venv-services/ready
+	@.venv-services/bin/python -m pytest --quiet tests/engines
 
 flink-demo: $(VENV)/ready
 	@$(BIN)/python -m examples.engines.flink_demo

@@ -13,13 +13,14 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import servers
 
@@ -30,6 +31,9 @@ from examples.engines import tools  # noqa: E402
 from examples.engines.flink import FlinkCluster  # noqa: E402
 from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
 
+DOCUMENT = ROOT / "docs" / "engines.md"
+MARKS = re.compile(r"(<!-- engines -->\n).*?(<!-- /engines -->)", re.DOTALL)
+HEAD = "| engine | workers | rows a second | CPU a row | CPU of the start |\n|---|---|---|---|---|"
 KEY = {"OPENAI_API_KEY": "sk-none"}
 
 
@@ -55,7 +59,7 @@ def prism(workers: int) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def job_server(workers: int) -> Iterator[Running]:
-    """Beam's job server in Python, and a worker of a pool."""
+    """Beam's job server in Python, and workers of a pool."""
     port, pool = free_port(), free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
     with tempfile.TemporaryDirectory() as logs, Processes(Path(logs)) as processes:
@@ -64,6 +68,7 @@ def job_server(workers: int) -> Iterator[Running]:
         start_pool(processes, "workers", pool, KEY)
         flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
         flags += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"]
+        flags += [f"--direct_num_workers={workers}"]
         yield Running(flags, processes.cpu_seconds)
 
 
@@ -77,8 +82,9 @@ def flink(workers: int) -> Iterator[Running]:
 
 
 ENGINES = {"here": here, "prism": prism, "job server": job_server, "flink": flink}
-CASES = [("here", 1), ("here", 2), ("here", 4), ("prism", 1), ("job server", 1)]
-CASES += [("flink", 1), ("flink", 2), ("flink", 4)]
+# Prism has one worker to an environment.
+CASES = [("prism", 1), *((name, n) for name in ("here", "job server", "flink") for n in (1, 2, 4))]
+CASES.sort(key=lambda case: list(ENGINES).index(case[0]))
 
 
 def measure(
@@ -121,8 +127,31 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the head and the rest of each case's line of the table; one not to be had says why."""
+    for engine, workers in cases:
+        head = f"| {engine} | {workers} |"
+        try:
+            found = measure(engine, workers, **given)
+        except tools.Missing as missing:
+            yield head, f" {missing} | | |"
+            continue
+        rate, cpu, start = found.values()
+        yield head, f" {rate:.0f} | {cpu:.1f} ms | {start:.1f} s |"
+
+
+def write(measured: Mapping[str, str], note: str) -> None:
+    """Put lines into the table in docs/engines.md; those of other engines stay."""
+    text = DOCUMENT.read_text()
+    before = dict(re.findall(r"^(\| [a-z ]+ \| \d \|)(.*)$", text, re.M)) | measured
+    heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
+    rows = [head + before[head] for head in heads if head in before]
+    table = "\n".join([HEAD, *rows, "", note])
+    DOCUMENT.write_text(MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text))
+
+
 def main() -> None:
-    """Print a line for each engine; those that are not to be had say why."""
+    """Measure, print a line for each engine, and write them into docs/engines.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=50)
@@ -131,18 +160,17 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, help="only this one")
     given = vars(parser.parse_args())
     only = given.pop("engine")
-    print("| engine | workers | rows/s | CPU a row | CPU of the start |\n|---|---|---|---|---|")
-    for engine, workers in CASES:
-        if only not in (None, engine):
-            continue
-        try:
-            found = measure(engine, workers, **given)
-        except tools.Missing as missing:
-            print(f"| {engine} | {workers} | {missing} | | |", flush=True)
-            continue
-        rate, cpu, start = found.values()
-        print(f"| {engine} | {workers} | {rate:.0f} | {cpu:.1f} ms | {start:.1f} s |", flush=True)
-    print(f"\n{given}, cores={os.cpu_count()}")
+    measured = {}
+    print(HEAD)
+    for head, rest in lines([case for case in CASES if only in (None, case[0])], given):
+        measured[head] = rest
+        print(head + rest, flush=True)
+    note = (
+        f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
+        f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"
+        " the server shares (`python benchmarks/engines.py`)."
+    )
+    write(measured, note)
 
 
 if __name__ == "__main__":

@@ -216,12 +216,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _tidy_up(argv: Sequence[str]) -> str:
-    """Remove the files that the job had begun, and say so; a job elsewhere goes on."""
+    """Remove the files that the job had begun, and say so; or what becomes of one elsewhere."""
     ours, beam_options = cli.parse(parser(), argv)
-    if not cli.runs_here(beam_options):
-        return "a job that was submitted goes on where it runs"
-    cli.remove_unfinished(ours.output)
     kept = "" if ours.journal == "none" else "; the same command goes on from the journal"
+    if not cli.runs_here(beam_options):
+        return engines.left_behind(beam_options, kept)
+    cli.remove_unfinished(ours.output)
     return f"nothing was written to {ours.output}{kept}"
 
 

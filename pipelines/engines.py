@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import socket
 import sys
-import urllib.error
-import urllib.request
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import flink
+from pipelines.flink import UsageError as UsageError
+from pipelines.flink import said
+
 # These run the whole job inside the process that starts it.
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
 # These hand it to a job server, which has options of its own.
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
-# What Beam's job server for Flink takes, and Beam for Python does not know before it has asked it.
-FLINK_FLAGS = frozenset(
-    f"--{name}"
-    for name in (
-        "allow_non_restored_state attached_mode auto_balance_write_files_sharding_enabled"
-        " auto_watermark_interval checkpoint_timeout_millis checkpointing_interval"
-        " checkpointing_mode disable_metrics enable_stable_input_drain execution_mode_for_batch"
-        " execution_retry_delay externalized_checkpoints_enabled fail_on_checkpointing_errors"
-        " faster_copy file_input_split_max_size_m_b files_to_stage"
-        " finish_bundle_before_checkpointing flink_conf_dir force_unaligned_checkpoint_enabled"
-        " job_check_interval_in_secs"
-        " latency_tracking_interval load_balance_bundles max_bundle_size max_bundle_time_mills"
-        " min_pause_between_checkpoints num_concurrent_checkpoints number_of_execution_retries"
-        " object_reuse operator_chaining re_iterable_group_by_key_result"
-        " report_checkpoint_duration retain_externalized_checkpoints_on_cancellation"
-        " savepoint_path shutdown_sources_after_idle_ms state_backend state_backend_factory"
-        " state_backend_storage_path unaligned_checkpoint_enabled use_data_stream_for_batch"
-    ).split()
-)
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
-
-
-class UsageError(Exception):
-    """What the user asked for cannot be done; the message is one line."""
 
 
 class Workers(Enum):
@@ -55,8 +36,20 @@ class Workers(Enum):
 
 def engine_flags(named: str | None) -> frozenset[str]:
     """Return the flags that only the job server of the runner `named` so knows."""
-    flink = _short(named or "") in ("flinkrunner", "portablerunner")
-    return FLINK_FLAGS if flink else frozenset()
+    by_flink = _short(named or "") in ("flinkrunner", "portablerunner")
+    return flink.FLAGS if by_flink else frozenset()
+
+
+def with_defaults(argv: Sequence[str]) -> list[str]:
+    """Return `argv`, and what a job that goes on for ever needs besides on the engine named there.
+
+    With checkpoints Flink else keeps what a bundle brings while one is made until the next bundle
+    comes: for a source that speaks once, that is never.
+    """
+    flag = "--finish_bundle_before_checkpointing"
+    named = any("checkpointing_interval" in each for each in argv)
+    given = any(each.startswith(flag) for each in argv)
+    return [*argv, flag] if named and not given else list(argv)
 
 
 def runner(options: PipelineOptions) -> str:
@@ -85,6 +78,11 @@ def workers(options: PipelineOptions) -> Workers:
     return Workers.ELSEWHERE
 
 
+def slots(options: PipelineOptions) -> int:
+    """Return in how many places at once the engine works; 1 if that is not said."""
+    return max(1, int(options.get_all_options().get("parallelism") or 1))
+
+
 def check(options: PipelineOptions) -> None:
     """Raise UsageError for an engine that is not there, or that does not fit its job server."""
     if runner(options) not in PORTABLE_RUNNERS:
@@ -93,7 +91,7 @@ def check(options: PipelineOptions) -> None:
     if (endpoint := given.get("job_endpoint")) and endpoint != "embed":
         _check_listener("--job_endpoint", endpoint, "start the job server there")
     if runner(options) == "flinkrunner":
-        _check_flink(given)
+        flink.check(given)
     program = given.get("prism_location")
     if program and "://" not in program and not os.path.isfile(program):
         raise UsageError(
@@ -105,16 +103,37 @@ def check(options: PipelineOptions) -> None:
 
 
 def run(p: beam.Pipeline, options: PipelineOptions) -> None:
-    """Run the job to its end. One whose workers are this process ends with it, on Ctrl-C too."""
+    """Run the job to its end. Ctrl-C ends it where it runs, unless it was only submitted there."""
     for trap in traps(p, options):
         print(f"WARNING: {trap}", file=sys.stderr, flush=True)
     result = p.run()
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
-        if runner(options) in PORTABLE_RUNNERS and workers(options) is Workers.IN_PROCESS:
-            result.cancel()
+        if runner(options) in PORTABLE_RUNNERS:
+            _cancel(result, options.get_all_options())
         raise
+
+
+def _cancel(result: Any, given: dict[str, Any]) -> None:
+    """Have the job end where it runs; a job server that is gone cannot be told."""
+    with contextlib.suppress(Exception):
+        result.cancel()
+    master = str(given.get("flink_master") or "[auto]")
+    if not master.startswith("["):
+        flink.cancel(master, result._job_id)
+
+
+def left_behind(options: PipelineOptions, kept: str) -> str:
+    """Return what becomes of a job that was stopped here and has its workers elsewhere.
+
+    `kept` is what is told of one that has ended.
+    """
+    if runner(options) == "flinkrunner":
+        return f"the job is cancelled where it ran{kept}"
+    if runner(options) in PORTABLE_RUNNERS:  # Beam's own in Python does not tell its workers
+        return f"the job server was told; workers that go on end with their worker pool{kept}"
+    return "a job that was submitted goes on where it runs"
 
 
 def explained(said: str) -> str | None:
@@ -235,41 +254,4 @@ def _check_listener(flag: str, text: str, remedy: str) -> None:
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
-        raise UsageError(f"{flag} {text}: nothing answers ({_said(error)}); {remedy}") from None
-
-
-def _check_flink(given: dict[str, Any]) -> None:
-    """Hold the job server that is to be started against the version of the cluster."""
-    master = str(given.get("flink_master") or "[auto]")
-    if master.startswith("["):
-        return
-    url = master if "://" in master else f"http://{master}"
-    try:
-        with urllib.request.urlopen(f"{url}/config", timeout=10) as answer:
-            there = str(json.loads(answer.read())["flink-version"])
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(
-            f"--flink_master {master}: no Flink answers there ({_said(error)}); give the address of"
-            " its web page, HOST:PORT"
-        ) from None
-    wanted = _version_of_job_server(given)
-    if wanted and not there.startswith(f"{wanted}."):
-        raise UsageError(
-            f"the cluster runs Flink {there}, the job server is for Flink {wanted}: take"
-            f" beam-runners-flink-{'.'.join(there.split('.')[:2])}-job-server"
-        )
-
-
-def _version_of_job_server(given: dict[str, Any]) -> str | None:
-    """Return Flink's version as the jar's name has it; None if nobody can tell."""
-    if given.get("job_endpoint"):
-        return None
-    if jar := given.get("flink_job_server_jar"):
-        found = re.search(r"flink-(\d+\.\d+)-job-server", jar.rpartition("/")[2])
-        return found[1] if found else None
-    return str(given.get("flink_version") or "") or None
-
-
-def _said(error: Exception) -> str:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise UsageError(f"{flag} {text}: nothing answers ({said(error)}); {remedy}") from None

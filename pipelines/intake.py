@@ -29,14 +29,14 @@ class _Open:
 
 
 class Intake:
-    """The messages of this process that are under way. Usable from any thread.
+    """The messages of one reader that are under way. Usable from any thread.
 
     `parts` are the outcomes that must be out before a prompt is done: its final delta, its
     completion, or both. A dead letter is always an outcome of its own.
     """
 
-    def __init__(self, parts: Iterable[type]) -> None:
-        self.stopping = threading.Event()
+    def __init__(self, parts: Iterable[type], stopping: threading.Event | None = None) -> None:
+        self.stopping = stopping or threading.Event()
         self.failure: BaseException | None = None  # why outcomes will never be out
         self.on_settled: Callable[[Sequence[Receipt]], None] = lambda receipts: None
         self._parts = frozenset(parts)
@@ -97,26 +97,60 @@ class Intake:
         return self._open.pop(outcome.id).receipts
 
 
-_intakes: dict[str, Intake] = {}
-_making = threading.Lock()
+class _Process:
+    """What one job has in one process."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.intakes: tuple[Intake, ...] = ()  # replaced, never changed: it is read by any thread
+
+
+_jobs: defaultdict[str, _Process] = defaultdict(_Process)
+_changing = threading.Lock()
 
 
 @dataclass(frozen=True)
 class IntakeOf:
-    """One job's intake: wherever it is called in one process, the same."""
+    """Makes the intakes of one job, and tells all of a process what its sinks have published."""
 
     parts: frozenset[type]
     job: str = field(default_factory=lambda: uuid4().hex)
 
     def __call__(self) -> Intake:
-        """Return this process's intake."""
-        with _making:
-            return _intakes.setdefault(self.job, Intake(self.parts))
+        """Return a new reader's intake."""
+        here = self._here
+        made = Intake(self.parts, here.stopping)
+        with _changing:
+            here.intakes += (made,)
+        return made
 
-    def published(self, outcomes: Iterable[Outcome]) -> None:
-        """Tell this process's intake what is out."""
-        self().published(outcomes)
+    def forget(self, intake: Intake) -> None:
+        """Have a reader's intake hear no more, when the reader has ended."""
+        here = self._here
+        with _changing:
+            here.intakes = tuple(each for each in here.intakes if each is not intake)
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set, it has all readers of this process take nothing more in."""
+        return self._here.stopping
+
+    @property
+    def open(self) -> int:
+        """How many messages of this process wait for their outcome to be out."""
+        return sum(intake.open for intake in self._here.intakes)
+
+    def published(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell this process's intakes what is out."""
+        for intake in self._here.intakes:
+            intake.published(outcomes)
 
     def fail(self, error: BaseException) -> None:
-        """Tell this process's intake that a sink was given up."""
-        self().fail(error)
+        """Tell this process's intakes that a sink was given up."""
+        for intake in self._here.intakes:
+            intake.fail(error)
+
+    @property
+    def _here(self) -> _Process:
+        with _changing:
+            return _jobs[self.job]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -34,13 +35,18 @@ def source(ours: argparse.Namespace) -> NewFeed:
     if spec == "stdin":
         return Stdin()
     if scheme == "dir" and where:
-        return FolderFeed(where)
+        return FolderFeed(os.path.abspath(where))  # a worker may live in another folder
     if scheme == "pubsub":
         held = 2 * (ours.max_in_flight or 64)
         return PubSubFeed(_resource(where, "subscriptions", "--source"), held)
     if scheme == "kafka":
         return KafkaFeed(*_topic(where, "--source"), ours.kafka_group, kafka_config(ours))
     raise UsageError(f"--source {spec!r} is none of {SOURCES}")
+
+
+def is_shared(feed: NewFeed) -> bool:
+    """Return whether several readers share the messages of what `feed` makes."""
+    return isinstance(feed, (KafkaFeed, PubSubFeed))
 
 
 def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import orjson
 
-from pipelines.feeds import Feed, FeedEnded, Message, NewFeed
-from pipelines.intake import Intake, IntakeOf
+from pipelines.feeds import FeedEnded, Message, NewFeed
+from pipelines.intake import IntakeOf
 from pipelines.rows import parse, unusable
 from transforms.elements import PUMP, DeadLetter, Prompt
 
@@ -49,6 +50,50 @@ class Receive(beam.PTransform):  # type: ignore[misc]
         ).with_output_types(Prompt)
 
 
+class Reader:
+    """Takes messages in from a feed, and knows by its intake which of them are under way."""
+
+    def __init__(self, new_feed: NewFeed, intake_of: IntakeOf, most_bytes: int) -> None:
+        self._feed = new_feed()
+        self._most_bytes = most_bytes
+        self.intake = intake_of()
+        self.intake.on_settled = self._feed.settle
+
+    def take_in(self, enough: Callable[[], bool] = lambda: False) -> Iterator[Any]:
+        """Yield what comes; while nothing does, have the core hand on what it has.
+
+        Returns when it is `enough`, or when it is told to stop; raises FeedEnded.
+        """
+        while not self.intake.stopping.is_set():
+            message = self._feed.poll(0 if self.intake.open else _IDLE_SECONDS)
+            if message is not None:
+                yield from self._admitted(message)
+            elif self.intake.open:
+                yield from self.pump()
+            if enough():
+                return
+
+    def pump(self) -> Iterator[Any]:
+        """Have the core hand on what comes; raises what a sink was given up for."""
+        if self.intake.failure is not None:
+            raise self.intake.failure
+        yield PUMP
+
+    def close(self) -> None:
+        """Let go of the feed: what is not settled comes again."""
+        self._feed.close()
+
+    def _admitted(self, message: Message) -> Iterator[Any]:
+        row = to_row(message, self._most_bytes)
+        goes_on = self.intake.admit(row, message.receipt)
+        if goes_on is None:
+            reason = f"the id {row.id!r} is that of another prompt that is being answered"
+            row = unusable(row.id, message, "DuplicateIdError", reason)
+            goes_on = self.intake.admit(row, message.receipt)
+        if goes_on:
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if _is_letter(row) else row
+
+
 class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
     def __init__(
         self, new_feed: NewFeed, intake_of: IntakeOf, most_bytes: int, drain_seconds: float
@@ -59,51 +104,23 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
         self._drain_seconds = drain_seconds
 
     def process(self, _: bytes) -> Iterator[Any]:
-        feed, intake = self._new_feed(), self._intake_of()
-        intake.on_settled = feed.settle
+        reader = Reader(self._new_feed, self._intake_of, self._most_bytes)
         try:
-            yield from self._take_in(feed, intake)
-            yield from self._drain(intake)
+            with contextlib.suppress(FeedEnded):
+                yield from reader.take_in()
+            yield from self._drain(reader)
         finally:
-            feed.close()
+            reader.close()
 
-    def _take_in(self, feed: Feed, intake: Intake) -> Iterator[Any]:
-        """Yield what comes; while nothing does, have the core hand on what it has."""
-        while not intake.stopping.is_set():
-            try:
-                message = feed.poll(0 if intake.open else _IDLE_SECONDS)
-            except FeedEnded:
-                return
-            if message is not None:
-                yield from self._admitted(message, intake)
-            elif intake.open:
-                yield from self._pump(intake)
-
-    def _drain(self, intake: Intake) -> Iterator[Any]:
+    def _drain(self, reader: Reader) -> Iterator[Any]:
         """Wait until every message has its outcome; when stopped, not for ever."""
         stopped_at = None
-        while intake.open:
-            if intake.stopping.is_set():
+        while reader.intake.open:
+            if reader.intake.stopping.is_set():
                 stopped_at = stopped_at or time.monotonic()
                 if time.monotonic() - stopped_at > self._drain_seconds:
                     raise DrainTimeout
-            yield from self._pump(intake)
-
-    def _pump(self, intake: Intake) -> Iterator[Any]:
-        """Have the core hand on what comes; raises what a sink was given up for."""
-        if intake.failure is not None:
-            raise intake.failure
-        yield PUMP
-
-    def _admitted(self, message: Message, intake: Intake) -> Iterator[Any]:
-        row = to_row(message, self._most_bytes)
-        goes_on = intake.admit(row, message.receipt)
-        if goes_on is None:
-            reason = f"the id {row.id!r} is that of another prompt that is being answered"
-            row = unusable(row.id, message, "DuplicateIdError", reason)
-            goes_on = intake.admit(row, message.receipt)
-        if goes_on:
-            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if _is_letter(row) else row
+            yield from reader.pump()
 
 
 def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:

@@ -20,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from pipelines import engines, live_view, places
 from pipelines import options as cli
 from pipelines.feeds import FeedUnavailable
-from pipelines.intake import Intake, IntakeOf
+from pipelines.intake import IntakeOf
 from pipelines.model_options import (
     add_journal_options,
     add_model_options,
@@ -30,6 +30,7 @@ from pipelines.model_options import (
 )
 from pipelines.options import positive
 from pipelines.receiving import Receive
+from pipelines.receiving_by_turns import ReceiveByTurns
 from pipelines.receiving_elsewhere import ReceiveElsewhere
 from pipelines.stopping import run_program
 from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
@@ -94,6 +95,14 @@ def _add_stream_options(made: cli.Parser) -> None:
         " long to end (default: %(default)s)",
     )
     stream.add_argument(
+        "--turn_seconds",
+        type=positive,
+        default=10,
+        metavar="SECONDS",
+        help="where an engine makes checkpoints: messages are taken in for so long, then their"
+        " answers may end, and a checkpoint can be made (default: %(default)s)",
+    )
+    stream.add_argument(
         "--kafka_group",
         default="ritellm",
         metavar="NAME",
@@ -115,13 +124,7 @@ def _add_stream_options(made: cli.Parser) -> None:
 
 def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -> None:
     """Put the job together on `p`; one that runs elsewhere has no `intake` of ours."""
-    feed, most_bytes = places.source(ours), ours.max_message_bytes
-    receive = (
-        ReceiveElsewhere(feed, most_bytes)
-        if intake is None
-        else Receive(feed, intake, most_bytes, ours.drain_seconds)
-    )
-    received = p | "Receive" >> receive
+    received = p | "Receive" >> _receive(ours, p.options, intake)
     prompts = received.prompts
     if ours.deltas_to == "stdout" and sys.stdout.isatty():
         prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
@@ -143,6 +146,27 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
         done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
     received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **terms)
     done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **terms)
+
+
+def _receive(
+    ours: argparse.Namespace, options: PipelineOptions, intake: IntakeOf | None
+) -> beam.PTransform:
+    """Return what reads the source where the job runs."""
+    feed, most_bytes = places.source(ours), ours.max_message_bytes
+    if intake is None:
+        return ReceiveElsewhere(feed, most_bytes)
+    if _reads_by_turns(options):
+        slots = engines.slots(options) if places.is_shared(feed) else 0
+        return ReceiveByTurns(feed, intake, most_bytes, ours.turn_seconds, slots)
+    return Receive(feed, intake, most_bytes, ours.drain_seconds)
+
+
+def _reads_by_turns(options: PipelineOptions) -> bool:
+    """Return whether the source is read in bundles that end: on Flink, and by workers elsewhere."""
+    where = engines.runner(options)
+    return where == "flinkrunner" or (
+        where in engines.PORTABLE_RUNNERS and not cli.runs_here(options)
+    )
 
 
 def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
@@ -190,18 +214,16 @@ def _check_places(ours: argparse.Namespace) -> None:
         raise cli.UsageError(str(error)) from None
 
 
-def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
-    """Run the job where its runner runs it, until it is drained or cancelled there."""
+def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None:
+    """Raise UsageError for what only this machine has; and for what is not there, if that shows."""
     for name in ("deltas_to", "completions_to", "failed_to"):
         to = getattr(ours, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):
             raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
-    beam_options.view_as(StandardOptions).streaming = True
-    p = cli.new_pipeline(beam_options)
-    settle_in_flight(ours)
-    build(p, ours, None)
-    engines.run(p, beam_options)
-    return 0
+    if ours.source == "stdin":
+        raise cli.UsageError("--source stdin is on this machine, and the job runs elsewhere")
+    if engines.workers(options) is engines.Workers.ON_MACHINE:
+        _check_places(ours)
 
 
 class Job:
@@ -209,34 +231,46 @@ class Job:
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = argv
-        self._intake: Intake | None = None
+        self._intake: IntakeOf | None = None
+        self._options: PipelineOptions | None = None
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        ours, beam_options = cli.parse(parser(), self._argv)
-        here = cli.runs_here(beam_options)
+        ours, self._options = cli.parse(parser(), engines.with_defaults(self._argv))
+        here = cli.runs_here(self._options)
         _settle_journal(ours, here)
-        ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
-        engines.check(beam_options)
+        ours.journal = cli.reachable_journal(ours.journal, ours.output, self._options)
+        engines.check(self._options)
         check_model(ours, here)
         if not here:
-            return _submit(ours, beam_options)
-        if engines.workers(beam_options) is not engines.Workers.IN_PROCESS:
+            _check_elsewhere(ours, self._options)
+            settle_in_flight(ours)
+            return self._run(ours, self._options)
+        if engines.workers(self._options) is not engines.Workers.IN_PROCESS:
             raise cli.UsageError("--direct_running_mode: a live source needs one process")
         _check_places(ours)
-        p = cli.new_pipeline(beam_options)
         if settle_in_flight(ours):
             cli.start_model(ours.model)
         journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
-        intake = IntakeOf(_parts(ours))
-        build(p, ours, intake)
-        self._intake = intake()
-        engines.run(p, beam_options)
+        status = self._run(ours, self._options)
         del journal
+        return status
+
+    def _run(self, ours: argparse.Namespace, options: PipelineOptions) -> int:
+        here, by_turns = cli.runs_here(options), _reads_by_turns(options)
+        if by_turns or not here:
+            options.view_as(StandardOptions).streaming = True
+        p = cli.new_pipeline(options)
+        intake = IntakeOf(_parts(ours)) if here or by_turns else None
+        build(p, ours, intake)
+        # With checkpoints Flink never ends a job: to stop is to cancel.
+        endless = by_turns and any("--checkpointing_interval" in flag for flag in self._argv)
+        self._intake = intake if here and not endless else None
+        engines.run(p, options)
         return 0
 
     def stop(self) -> bool:
-        """Have the job take in nothing more and end; return False if it has not begun."""
+        """Have the job take in nothing more and end; return False if that cannot be told it."""
         if self._intake is None:
             return False
         self._intake.stopping.set()
@@ -246,9 +280,10 @@ class Job:
 
     def unfinished(self) -> str:
         """Return what is left when the job was stopped before its answers had ended."""
-        if self._intake is None:
-            return "a job that was submitted goes on where it runs"
-        left = self._intake.open
+        if self._intake is None and self._options is not None:
+            kept = "; the source has the messages without an outcome still"
+            return engines.left_behind(self._options, kept)
+        left = self._intake.open if self._intake else 0
         return f"{left:,} messages have no outcome yet; the source has them still"
 
 

@@ -13,9 +13,10 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 
+from pipelines import flink
 from pipelines import options as cli
 from pipelines.batch_complete import parser
-from pipelines.engines import UsageError, Workers, check, explained, traps, workers
+from pipelines.engines import UsageError, Workers, check, explained, left_behind, traps, workers
 
 REQUIRED = ["--input=in.jsonl", "--output=out"]
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=embed"]
@@ -95,13 +96,28 @@ def test_a_cluster_that_is_not_there_is_named(closed_port):
     assert "no Flink answers there" in said
 
 
+JOBS = [
+    {"jid": "a1", "name": "mine", "state": "RUNNING"},
+    {"jid": "b2", "name": "other", "state": "RUNNING"},
+    {"jid": "c3", "name": "mine", "state": "FINISHED"},
+]
+PATCHED = []
+
+
 @pytest.fixture
 def flink_1_19():
-    """The address of what says that it is Flink 1.19.3."""
+    """The address of what says that it is Flink 1.19.3, with three jobs."""
 
-    class Config(BaseHTTPRequestHandler):
+    class Rest(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = json.dumps({"flink-version": "1.19.3"}).encode()
+            self._say({"flink-version": "1.19.3", "jobs": JOBS})
+
+        def do_PATCH(self):
+            PATCHED.append(self.path)
+            self._say({})
+
+        def _say(self, what):
+            body = json.dumps(what).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -110,7 +126,8 @@ def flink_1_19():
         def log_message(self, *_):
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Config) as server:
+    PATCHED.clear()
+    with HTTPServer(("127.0.0.1", 0), Rest) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
@@ -127,6 +144,27 @@ def test_a_job_server_for_another_version_of_flink_is_refused(flink_1_19):
         "the cluster runs Flink 1.19.3, the job server is for Flink 1.20: take"
         " beam-runners-flink-1.19-job-server"
     )
+
+
+def test_a_job_is_ended_on_its_cluster_and_no_other(flink_1_19):
+    assert flink.cancel(flink_1_19, "mine_0b9a7c") is True
+    assert PATCHED == ["/jobs/a1?mode=cancel"]
+
+
+def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
+    assert flink.cancel(f"localhost:{closed_port}", "mine_0b9a7c") is False
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--runner=FlinkRunner"], "the job is cancelled where it ran; kept"),
+        (PORTABLE, "the job server was told; workers that go on end with their worker pool; kept"),
+        (["--runner=DataflowRunner"], "a job that was submitted goes on where it runs"),
+    ],
+)
+def test_what_becomes_of_a_job_that_was_stopped_here_is_told(flags, told):
+    assert left_behind(PipelineOptions(flags), "; kept") == told
 
 
 REMOTE = PipelineOptions(["--runner=FlinkRunner", "--flink_master=flink:8081"])

@@ -80,7 +80,29 @@ def test_unusable_messages_of_one_id_are_settled_one_by_one(intake, settled):
     assert intake.open == 1
 
 
-def test_a_job_has_one_intake_in_a_process_and_no_other_jobs():
+def test_each_reader_of_a_process_hears_of_what_is_published_there_by_its_job(settled):
     mine, other = IntakeOf(frozenset({Delta})), IntakeOf(frozenset({Delta}))
-    assert mine() is mine()
-    assert mine() is not other()
+    readers = [mine(), mine(), other()]
+    for number, reader in enumerate(readers):
+        reader.on_settled = lambda receipts, number=number: settled.append((number, *receipts))
+        reader.admit(Prompt("a", "{}"), "receipt")
+    mine.published([delta("a")])
+    assert settled == [(0, "receipt"), (1, "receipt")]
+    assert (mine.open, other.open) == (0, 1)
+
+
+def test_a_reader_that_has_ended_hears_no_more_and_is_not_waited_for(settled):
+    mine = IntakeOf(frozenset({Delta}))
+    ended = mine()
+    ended.on_settled = settled.extend
+    ended.admit(Prompt("a", "{}"), 1)
+    mine.forget(ended)
+    mine.published([delta("a")])
+    assert (settled, mine.open) == ([], 0)
+
+
+def test_a_job_that_stops_stops_all_of_its_readers_also_those_that_begin_later():
+    mine, other = IntakeOf(frozenset({Delta})), IntakeOf(frozenset({Delta}))
+    readers = [mine(), other()]
+    mine.stopping.set()
+    assert [reader.stopping.is_set() for reader in (*readers, mine())] == [True, False, True]

@@ -129,6 +129,11 @@ class FlinkCluster:
         """Return the process ids of the Python workers."""
         return self._processes.children("workers")
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return the jobs of this cluster, those that have ended too."""
+        found: list[dict[str, Any]] = self.ask("/jobs/overview")["jobs"]
+        return found
+
     def ask(self, path: str) -> Any:
         """Return what Flink's REST interface says of `path`."""
         with urllib.request.urlopen(self.web + path, timeout=10) as answer:
@@ -182,9 +187,9 @@ class FlinkCluster:
             "taskmanager.bind-host": "127.0.0.1",
             "taskmanager.numberOfTaskSlots": self._slots,
             "taskmanager.cpu.cores": 1.0,
-            # A dead task manager is noticed within seconds, not Flink's 50.
+            # A dead task manager is noticed in 10 seconds, not in Flink's 50.
             "heartbeat.interval": 1000,
-            "heartbeat.timeout": 5000,
+            "heartbeat.timeout": 10000,
             # A batch job takes these from here, whatever --number_of_execution_retries says.
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 10,

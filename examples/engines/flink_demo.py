@@ -24,7 +24,7 @@ def main() -> int:
                 print(f"Flink's own page, while this runs: {cluster.web}", flush=True)
                 command = [sys.executable, "-m", "pipelines.batch_complete", *given]
                 status = subprocess.run([*command, *cluster.flags()]).returncode
-                for job in cluster.ask("/jobs/overview")["jobs"]:
+                for job in cluster.jobs():
                     tasks = job["tasks"]["total"]
                     print(
                         f"Flink ran {tasks} tasks in {job['duration'] / 1000:.0f} s: {job['state']}"

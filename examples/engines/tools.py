@@ -21,8 +21,10 @@ from pathlib import Path
 
 PRISM = "v2.77.0"
 FLINK = "1.19.3"
-# The newest whose every part is served beside this Flink; it runs jobs of Beam 2.77 for Python.
-JOB_SERVER = "2.62.0"
+# The newest runner that Maven serves for this Flink, and the newest job service; there is no whole
+# job server. Together they run jobs of Beam 2.77 for Python.
+JOB_SERVER = "2.70.0"
+_JOB_SERVICE = "2.65.0"
 
 _FLINK_JARS = ("flink-dist-", "log4j-")
 _JOB_SERVER_MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
@@ -32,6 +34,8 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>
     <dependency><groupId>org.apache.beam</groupId><artifactId>beam-runners-flink-{flink}</artifactId>
       <version>{beam}</version></dependency>
+    <dependency><groupId>org.apache.beam</groupId><artifactId>beam-runners-java-job-service</artifactId>
+      <version>{service}</version></dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-jdk14</artifactId>
       <version>2.0.17</version></dependency>
   </dependencies>
@@ -115,7 +119,7 @@ def _download_flink(into: Path) -> None:
 
 def _resolve_job_server(into: Path) -> None:
     """Its jars, and one with nothing but their names: `java -jar` takes one only."""
-    pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER)
+    pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER, service=_JOB_SERVICE)
     (into / "pom.xml").write_text(pom)
     copy = ["dependency:copy-dependencies", "-DoutputDirectory=.", "-DincludeScope=runtime"]
     _run(["mvn", "--quiet", "--batch-mode", *copy], into)

@@ -17,6 +17,10 @@ from fake_server import FakeServer, Wait, chat_events, echo, stream
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # for examples.engines
+sys.path.append(str(ROOT / "tests" / "services"))  # for a Kafka broker, and what goes through it
+
+import kafka_broker  # noqa: E402
+from loopback import Wire  # noqa: E402
 
 from examples.engines import tools  # noqa: E402
 from examples.engines.flink import FlinkCluster  # noqa: E402
@@ -47,6 +51,14 @@ def flink(tmp_path_factory):
             yield cluster
     except tools.Missing as missing:
         pytest.skip(f"no Flink: {missing}")
+
+
+@pytest.fixture(scope="module")
+def kafka():
+    """A Kafka broker."""
+    pytest.importorskip("confluent_kafka", reason="the Kafka client is not installed")
+    with kafka_broker.running() as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -129,6 +141,16 @@ class Job:
             self._process.wait()
 
     @property
+    def pid(self):
+        return self._process.pid
+
+    def children(self, name):
+        """Return the ids of the processes that the program has started, those called `name`."""
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        ids = [id for thread in threads for id in (thread / "children").read_text().split()]
+        return [int(id) for id in ids if Path(f"/proc/{id}/comm").read_text().strip() == name]
+
+    @property
     def said(self):
         return self._log.read_text(errors="replace")
 
@@ -165,6 +187,36 @@ def assert_live(held, processes, *flags):
     held.server.go.set()
     assert processes.wait("stream", 90) == 0, processes.tail("stream")
     assert texts(held, "deltas") == prompts
+
+
+def assert_ctrl_c_keeps_what_was_paid_for(held, *flags):
+    """Ctrl-C ends the job, and the same command goes on from the journal."""
+    held.start(100, *flags, "--max_in_flight=20")
+    held.server.wait_until(lambda: held.server.open_streams == 20, 60)
+    held.interrupt()
+    assert held.wait() == 130, held.said
+    assert "the same command goes on from the journal" in held.said
+    held.server.wait_until(lambda: held.server.open_streams == 0, 30)
+    paid = len(held.server.requests) - 20
+    held.server.go.set()
+    assert held.start(100, *flags).wait() == 0, held.said
+    assert held.assert_whole()["replayed"] >= paid - 1
+    assert len(held.server.requests) <= 100 + 20
+
+
+def assert_a_model_server_may_restart(folder, *flags):
+    """Rows whose answers break off are asked again; no other is."""
+    with HeldServer(free=20) as server:
+        wire = Wire(server.port)
+        job = Job(f"http://{wire.address}/v1", folder)
+        job.start(70, *flags, "--max_in_flight=50")
+        server.wait_until(lambda: server.open_streams == 50, 60)
+        wire.cut()
+        server.go.set()
+        wire.join()
+        assert job.wait() == 0, job.said
+        job.assert_whole()
+        assert 70 < len(server.requests) <= 70 + 50
 
 
 def assert_windowed_and_counted(fake_server, folder, *flags):

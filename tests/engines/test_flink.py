@@ -11,7 +11,14 @@ import signal
 import sys
 from urllib.request import urlopen
 
-from conftest import ROOT, Job, assert_live, assert_windowed_and_counted, texts
+from conftest import (
+    ROOT,
+    Job,
+    assert_ctrl_c_keeps_what_was_paid_for,
+    assert_live,
+    assert_windowed_and_counted,
+    texts,
+)
 
 from examples.engines.processes import Processes, answers, free_port
 
@@ -37,14 +44,20 @@ def test_a_task_manager_dies_with_50_streams_open(flink, held, tmp_path):
     assert len(held.server.requests) <= 200 + 60
 
 
-def test_a_python_worker_dies_with_50_streams_open(flink, held):
-    held.start(200, *flink.flags_of_pool(WORKER), "--max_in_flight=30")
+def test_a_python_worker_dies_with_50_streams_open(flink, held, redis_server):
+    flags = [*flink.flags_of_pool(WORKER), f"--journal={redis_server.url}", "--emit_deltas"]
+    held.start(200, *flags, "--max_in_flight=30")
     held.server.wait_until(lambda: held.server.open_streams >= 50, 90)
     os.kill(flink.workers()[0], signal.SIGKILL)
     held.server.go.set()
     assert held.wait() == 0, held.said[-3000:]
     held.assert_whole()
     assert len(held.server.requests) <= 200 + 60
+
+
+def test_ctrl_c_ends_the_job_on_the_cluster_and_what_was_paid_for_is_kept(flink, held):
+    assert_ctrl_c_keeps_what_was_paid_for(held, *flink.flags(parallelism=1))
+    assert sorted(job["state"] for job in flink.jobs())[0] == "CANCELED"
 
 
 def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):

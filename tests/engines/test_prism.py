@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from conftest import assert_live, assert_windowed_and_counted, texts
+import os
+import signal
+
+import pytest
+from conftest import (
+    assert_a_model_server_may_restart,
+    assert_ctrl_c_keeps_what_was_paid_for,
+    assert_live,
+    assert_windowed_and_counted,
+    texts,
+)
 
 
 def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
@@ -13,16 +23,25 @@ def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
 
 
 def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(prism, held):
-    held.start(100, *prism, "--max_in_flight=20")
-    held.server.wait_until(lambda: held.server.open_streams == 20, 60)
-    held.interrupt()
-    assert held.wait() == 130, held.said
-    assert "the same command goes on from the journal" in held.said
-    paid = len(held.server.requests) - 20
+    assert_ctrl_c_keeps_what_was_paid_for(held, *prism)
+
+
+@pytest.mark.parametrize("who", ["prism", "the program, whose threads are the workers"])
+def test_who_dies_ends_the_job_and_the_same_command_goes_on(prism, held, who):
+    held.start(100, *prism, "--max_in_flight=50")
+    held.server.wait_until(lambda: held.server.open_streams == 50, 60)
+    [engine] = held.children("prism")
+    os.kill(engine if who == "prism" else held.pid, signal.SIGKILL)
+    assert held.wait(60) != 0, held.said
+    held.server.wait_until(lambda: held.server.open_streams == 0, 30)
     held.server.go.set()
     assert held.start(100, *prism).wait() == 0, held.said
-    assert held.assert_whole()["replayed"] >= paid - 1
-    assert len(held.server.requests) <= 100 + 20
+    held.assert_whole()
+    assert len(held.server.requests) <= 100 + 50
+
+
+def test_a_model_server_may_restart(prism, tmp_path):
+    assert_a_model_server_may_restart(tmp_path, *prism)
 
 
 def test_a_prism_that_is_not_there_is_one_sentence(job):

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-from conftest import assert_live, assert_windowed_and_counted
+from conftest import (
+    assert_a_model_server_may_restart,
+    assert_ctrl_c_keeps_what_was_paid_for,
+    assert_live,
+    assert_windowed_and_counted,
+)
 
 from examples.engines.processes import answers, free_port, start_pool
 
@@ -39,6 +44,15 @@ def test_a_worker_that_dies_here_ends_the_job_and_the_same_command_goes_on(
     assert len(held.server.requests) <= 100 + 50
 
 
+def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, held):
+    """In a worker pool it would go on: this job server does not tell its workers."""
+    assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, "--environment_type=LOOPBACK")
+
+
+def test_a_model_server_may_restart(job_server, pool, tmp_path):
+    assert_a_model_server_may_restart(tmp_path, *job_server, *pool)
+
+
 BARE = """
 import sys
 class Without:
@@ -49,7 +63,9 @@ sys.meta_path.insert(0, Without)
 """
 
 
-def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes, job, tmp_path):
+def test_code_that_the_workers_do_not_have_is_one_sentence(
+    job_server, processes, job, fake_server, tmp_path
+):
     port = free_port()
     (tmp_path / "sitecustomize.py").write_text(BARE)  # a Python without this package
     bare = {"PYTHONPATH": str(tmp_path)}
@@ -58,6 +74,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(job_server, processes
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
     assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]
+    assert not fake_server.requests
 
 
 def test_deltas_go_out_live(job_server, held, processes):
