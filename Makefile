@@ -18,7 +18,7 @@ help:
 	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
 	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
-	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
+	@echo "make lock    pin what the images of the Dataflow templates install (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
 	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
@@ -110,11 +110,13 @@ test-engines: $(VENV)/ready
 flink-demo: $(VENV)/ready
 	@$(BIN)/python -m examples.engines.flink_demo
 
-LOCKED := templates/batch_complete/requirements
-lock:
+# The images have Python 3.11.
+.venv-lock/ready:
 	@python3.11 -m venv .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	@.venv-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra gcp --extra fast --output-file $(LOCKED).txt setup.py $(LOCKED).in
+	@touch $@
+
+lock: .venv-lock/ready
+	@.venv-lock/bin/python templates/lock.py
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
