@@ -14,6 +14,7 @@ from pipelines.feeds_kafka import KafkaFeed
 from pipelines.feeds_pubsub import PubSubFeed
 from pipelines.live_view import Live
 from pipelines.options import UsageError
+from transforms.elements import Completion, DeadLetter
 from transforms.outgoing import NewPublisher
 from transforms.publishing_bigquery import BigQueryTable
 from transforms.publishing_kafka import KafkaTopic
@@ -57,6 +58,8 @@ def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublis
         return functools.partial(sinks.JsonLines, where, name)
     if scheme == "kafka":
         return KafkaTopic(*_topic(where, flag), kafka_config(ours))
+    if scheme == "bigquery" and name != "deltas":
+        return _bigquery(spec, flag, Completion if name == "completions" else DeadLetter)
     if made is None or f"{_FORM.get(scheme, scheme)}:" not in forms:
         raise UsageError(f"{flag} {spec!r} is none of {forms}")
     return made(spec, flag)
@@ -104,9 +107,9 @@ def _pubsub(spec: str, flag: str) -> NewPublisher:
     return PubSubTopic(_resource(spec.removeprefix("pubsub:"), "topics", flag))
 
 
-def _bigquery(spec: str, flag: str) -> NewPublisher:
+def _bigquery(spec: str, flag: str, element: type) -> NewPublisher:
     try:
-        return BigQueryTable(".".join(bigquery.parse(spec)))
+        return BigQueryTable(".".join(bigquery.parse(spec)), element)
     except ValueError as error:
         raise UsageError(f"{flag} {error}") from None
 
@@ -118,5 +121,4 @@ _SINKS: dict[str, Callable[[str, str], NewPublisher]] = {
     "rediss": _redis,
     "unix": _redis,
     "pubsub": _pubsub,
-    "bigquery": _bigquery,
 }
