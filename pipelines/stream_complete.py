@@ -17,9 +17,8 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import engines, live_view, places
+from pipelines import dataflow, engines, live_view, outlets, places
 from pipelines import options as cli
-from pipelines.feeds import FeedUnavailable
 from pipelines.intake import Intake, IntakeOf
 from pipelines.model_options import (
     add_journal_options,
@@ -32,9 +31,8 @@ from pipelines.options import positive
 from pipelines.receiving import Receive
 from pipelines.receiving_elsewhere import ReceiveElsewhere
 from pipelines.stopping import run_program
-from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
+from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
-from transforms.outgoing import NewPublisher
 
 
 def parser() -> cli.Parser:
@@ -137,25 +135,12 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
         "on_published": intake and intake.published,
         "on_given_up": intake and intake.fail,
     }
-    to = _sinks(ours)
+    to = outlets.sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
     if "completions" in to:
         done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
     received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **terms)
     done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **terms)
-
-
-def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
-    """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
-    rows = ours.completions_to
-    if rows:
-        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
-    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
-    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
-    for name in ("failed-rows", "failed-calls"):
-        to[name] = places.sink(ours, "--failed_to", failed, name)
-    return to
 
 
 def _parts(ours: argparse.Namespace) -> frozenset[type]:
@@ -176,26 +161,13 @@ def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
     ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
 
 
-def _check_places(ours: argparse.Namespace) -> None:
-    """Raise UsageError unless the source and each sink are there."""
-    try:
-        places.source(ours).check()
-        for new_publisher in _sinks(ours).values():
-            publisher = new_publisher()
-            try:
-                publisher.check()
-            finally:
-                publisher.close()
-    except (SinkUnavailable, FeedUnavailable, ImportError) as error:
-        raise cli.UsageError(str(error)) from None
-
-
 def _submit(ours: argparse.Namespace, beam_options: PipelineOptions) -> int:
     """Run the job where its runner runs it, until it is drained or cancelled there."""
     for name in ("deltas_to", "completions_to", "failed_to"):
         to = getattr(ours, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):
             raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+    outlets.check_elsewhere(ours)
     beam_options.view_as(StandardOptions).streaming = True
     p = cli.new_pipeline(beam_options)
     settle_in_flight(ours)
@@ -218,12 +190,13 @@ class Job:
         _settle_journal(ours, here)
         ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
         engines.check(beam_options)
+        dataflow.check(beam_options)
         check_model(ours, here)
         if not here:
             return _submit(ours, beam_options)
         if engines.workers(beam_options) is not engines.Workers.IN_PROCESS:
             raise cli.UsageError("--direct_running_mode: a live source needs one process")
-        _check_places(ours)
+        outlets.check_here(ours)
         p = cli.new_pipeline(beam_options)
         if settle_in_flight(ours):
             cli.start_model(ours.model)

@@ -47,7 +47,8 @@ def columns_of(element: type) -> dict[str, str]:
 
 def type_of(field: Any) -> str:
     """Return the type of a column as BigQuery's API has it, in one of its two ways to name it."""
-    return _STANDARD_SQL.get(field.field_type, field.field_type)
+    named: str = field.field_type
+    return _STANDARD_SQL.get(named, named)
 
 
 def misfits(schema: Iterable[Any], element: type) -> list[str]:

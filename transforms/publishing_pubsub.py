@@ -81,9 +81,7 @@ def _key(id: str) -> str:
 
 
 @contextmanager
-def explained(
-    error: type[Exception], missing: type[Exception] | None = None
-) -> Iterator[None]:
+def explained(error: type[Exception], missing: type[Exception] | None = None) -> Iterator[None]:
     """Turn what Google's client raises into `error`, or `missing`, in one line."""
     api = importlib.import_module("google.api_core.exceptions")
     auth = importlib.import_module("google.auth.exceptions")

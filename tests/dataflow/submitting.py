@@ -144,4 +144,3 @@ def gcloud(dataflow: FakeDataflow, folder: Path, *arguments: str) -> Done[str]:
         "CLOUDSDK_CONFIG": str(folder),
     }
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
-

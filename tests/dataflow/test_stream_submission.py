@@ -192,3 +192,66 @@ def test_deltas_are_out_while_the_model_still_speaks(submitted, google, topics, 
             submitted.models.script = echo
         assert worker.wait(60) == 0
     assert whole(topics.deltas)["p30"] == answers(1, 30)["p30"]
+
+
+# --- What cannot work is said before anything is submitted ---------------------------------------
+
+WRONG = {
+    "no subscription": (
+        {"source": "pubsub:projects/p/subscriptions/none"},
+        "Subscription does not",
+    ),
+    "no topic": ({"deltas_to": "pubsub:projects/p/topics/none"}, "Topic not found"),
+    "no version": (
+        {"api_key_secret": f"{VERSION}00"},
+        f"there is no {VERSION}00: look at its name",
+    ),
+    "disabled version": (
+        {"api_key_secret": VERSION.replace("/3", "/99")},
+        "is disabled: enable it",
+    ),
+    "no bucket of the journal": (
+        {"journal": "gs://no-such-bucket/j"},
+        "cannot write to --journal gs://no-such-bucket/j",
+    ),
+    "no bucket to stage in": (
+        {"staging_location": "gs://no-such-bucket/s"},
+        "cannot write to --staging_location gs://no-such-bucket/s",
+    ),
+    "no number": ({"max_in_flight": "many"}, "'many' is not a positive whole number"),
+    "a file of one machine": ({"completions_to": "jsonl:out"}, "is on this machine"),
+    "nothing to update": ({"update": ""}, "--update: no job 'wrong' runs in europe-west4"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_work_is_one_line_and_no_job(google, emulator, topics, changes, words):
+    with FakeDataflow() as dataflow:
+        dataflow.running["job-0"] = "another"
+        argv = [*submission("wrong", topics.flags, **changes), *to(dataflow)]
+        argv = ["--update" if each == "--update=" else each for each in argv]
+        done = run(google, "submit", "pipelines.stream_complete", *argv)
+    assert done.returncode == 2, done.said
+    assert words in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.said
+    assert not dataflow.jobs
+
+
+def test_a_running_job_is_replaced_by_its_name_and_the_command_ends_when_it_is(
+    google, emulator, topics
+):
+    with FakeDataflow("JOB_STATE_RUNNING", "JOB_STATE_UPDATED") as dataflow:
+        dataflow.running = {"job-0": "another", "job-7": "answers"}
+        argv = [*submission("answers", topics.flags), *to(dataflow), "--update"]
+        done = run(google, "submit", "pipelines.stream_complete", *argv)
+    assert done.returncode == 0, done.said
+    [job] = dataflow.jobs
+    assert job["replaceJobId"] == "job-7"
+
+
+def test_a_cancelled_job_is_a_failure_here(google, emulator, topics):
+    with FakeDataflow("JOB_STATE_RUNNING", "JOB_STATE_CANCELLED") as dataflow:
+        argv = [*submission("cancelled", topics.flags), *to(dataflow)]
+        done = run(google, "submit", "pipelines.stream_complete", *argv)
+    assert done.returncode == 1
+    assert "CANCELLED" in done.stderr.strip().splitlines()[-1]

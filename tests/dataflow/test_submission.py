@@ -56,7 +56,9 @@ def submitted(google):
     with FakeServer() as models, FakeDataflow() as dataflow:
         argv = flags("plain", models.base_url, max_num_workers=7, setup_file="./setup.py")
         started = time.monotonic()
-        done = run(google, "submit", "pipelines.batch_complete", *argv, *to(dataflow), secret=SECRET)
+        done = run(
+            google, "submit", "pipelines.batch_complete", *argv, *to(dataflow), secret=SECRET
+        )
         seconds = dataflow.submitted_at - started
         assert done.returncode == 0, done.said
         [job] = dataflow.jobs
@@ -159,6 +161,10 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
     [
         ({"input": "gs://bucket/none/*.jsonl"}, "matches no file"),
         ({"output": "gs://no-such-bucket/out"}, "cannot write to --output gs://no-such-bucket/out"),
+        (
+            {"temp_location": "gs://no-such-bucket/t"},
+            "cannot write to --temp_location gs://no-such",
+        ),
         ({"api_key_secret": "sk-a-key"}, "a key itself is never an argument"),
         ({"model": "opnai/m"}, "did you mean openai/m?"),
         ({"api_key_secret": f"{VERSION}00"}, f"there is no {VERSION}00: look at its name"),
@@ -169,6 +175,7 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
     ids=[
         "no input",
         "no bucket",
+        "no bucket for Dataflow's files",
         "a key",
         "no model",
         "no version",
