@@ -94,7 +94,7 @@ def check(options: PipelineOptions) -> None:
         return
     given = options.get_all_options()
     if (endpoint := given.get("job_endpoint")) and endpoint != "embed":
-        _check_listener("--job_endpoint", endpoint, "start the job server there")
+        check_listener("--job_endpoint", endpoint, "start the job server there")
     if runner(options) == "flinkrunner":
         _check_flink(given)
     program = given.get("prism_location")
@@ -233,10 +233,11 @@ def _check_pool(given: dict[str, Any]) -> None:
     """An address beside a remote engine is the engine's to reach, and cannot be tried from here."""
     host, port = _pool(given)
     if _is_engine_here(given):
-        _check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
+        check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
 
 
-def _check_listener(flag: str, text: str, remedy: str) -> None:
+def check_listener(flag: str, text: str, remedy: str) -> None:
+    """Raise UsageError, which names `flag`, unless a server listens at the address `text`."""
     host, port = _address(flag, text)
     try:
         socket.create_connection((host, port), timeout=5).close()

@@ -43,6 +43,9 @@ _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 # for every chunk.
 _UNWATCHED: Mapping[str, Any] = {"buffer_msec": 50}
 
+# What a rate limiter takes for its answer is no waiting: its limits are by the second and longer.
+_A_MOMENT = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -153,19 +156,19 @@ class Ask:
     async def _begin_in_time(self, means: Means, prompt: Prompt) -> Begun:
         """Return the answer once it is under way; a late one may be asked for a second time."""
         if means.hedge is None:
-            return await self._begin(means.client, prompt)
+            return await self._begin(means, prompt)
         return await hedged(
             means.hedge,
             lambda: means.gate is None or means.gate.calm,
-            lambda: self._begin(means.client, prompt),
+            lambda: self._begin(means, prompt),
             _give_up,
         )
 
-    async def _begin(self, client: AsyncClient, prompt: Prompt) -> Begun:
+    async def _begin(self, means: Means, prompt: Prompt) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
-        if self.rate_limiter is not None and not await asyncio.to_thread(self.rate_limiter.allow):
-            raise RateLimitError("the job's own rate limiter refused the request")
-        stream = await self._open(client, prompt)
+        if self.rate_limiter is not None:
+            await self._allowed(means)
+        stream = await self._open(means.client, prompt)
         try:
             batches = stream.batches()
             if not self.deltas:
@@ -175,6 +178,16 @@ class Ask:
         except BaseException:
             await stream.aclose()
             raise
+
+    async def _allowed(self, means: Means) -> None:
+        """Return once the limiter allows a request; raises RateLimitError if it will not."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if not await asyncio.to_thread(self.rate_limiter.allow):
+            raise RateLimitError("the job's own rate limiter refused the request")
+        waited = loop.time() - started
+        if means.gate is not None and waited > _A_MOMENT:
+            means.gate.held_back += waited
 
     async def _open(self, client: AsyncClient, prompt: Prompt) -> AsyncStream:
         body = request_of(prompt)
