@@ -48,7 +48,11 @@ def _source(new_feed: NewFeed) -> tuple[Any, Callable[[Any], Message]]:
         from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
         path = new_feed.subscription
-        return ReadFromPubSub(subscription=path, with_attributes=True), _FromPubSub(path)
+        try:
+            read = ReadFromPubSub(subscription=path, with_attributes=True)
+        except ValueError as error:
+            raise UsageError(f"--source pubsub:{path}: {error}") from None
+        return read, _FromPubSub(path)
     if isinstance(new_feed, KafkaFeed):
         from apache_beam.io.kafka import ReadFromKafka
 
