@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -21,6 +21,7 @@ help:
 	@echo "make lock    pin what the images of the Dataflow templates install (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
+	@echo "make bench-launch  measure how long a job takes from the command line to Dataflow"
 	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
@@ -87,7 +88,7 @@ test-packaging: $(VENV)/ready
 .venv-gcp/ready: setup.py
 	@echo "Making .venv-gcp and installing Beam with Google's clients ..."
 	@$(PYTHON) -m venv .venv-gcp
-	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,test,test-gcp]'
+	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
@@ -117,6 +118,9 @@ flink-demo: $(VENV)/ready
 
 lock: .venv-lock/ready
 	@.venv-lock/bin/python templates/lock.py
+
+bench-launch: .venv-gcp/ready
+	@.venv-gcp/bin/python benchmarks/launching.py
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py

@@ -8,17 +8,19 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from fake_dataflow import FakeDataflow
+from fake_dataflow import Bucket, FakeDataflow
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_GOOGLE = [sys.executable, str(Path(__file__).with_name("without_google.py"))]
@@ -27,6 +29,26 @@ SECRET = "sk-planted-in-secret-manager"
 
 Google = SimpleNamespace  # `host` of the storage emulator, its `bucket`
 Done = subprocess.CompletedProcess
+
+
+@contextmanager
+def storage() -> Iterator[Google]:
+    """Run a storage emulator with a bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from gcp_storage_emulator.__main__ import main; main()"]
+    command += ["start", "--host=127.0.0.1", f"--port={port}", "--in-memory"]
+    command += ["--default-bucket=bucket"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet) as emulator:
+        host = f"http://127.0.0.1:{port}"
+        bucket = Bucket(host, "bucket")
+        try:
+            wait_for(lambda: bucket.names() == [])
+            yield SimpleNamespace(host=host, bucket=bucket)
+        finally:
+            emulator.terminate()
 
 
 def submission(folder: str, ours: Mapping[str, Any], **changes: Any) -> list[str]:
