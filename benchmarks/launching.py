@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "dataflow")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dataflow"))
 
 import pubsub_emulator
 from fake_dataflow import FakeDataflow
 from places import PubSubPlace
-from submitting import SECRET, Google, run, storage, submission, to
+from submitting import ROOT, SECRET, Google, run, storage, submission, to
 
 RUNS = 3
 
