@@ -7,7 +7,6 @@ import bz2
 import pickle
 import signal
 import subprocess
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,7 +61,7 @@ def submitted(google):
         seconds = dataflow.submitted_at - started
         assert done.returncode == 0, done.said
         [job] = dataflow.jobs
-        yield SimpleNamespace(job=job, said=done.said, models=models, seconds=seconds)
+        yield SimpleNamespace(job=job, said=done.said, models=models)
 
 
 def rows(google, folder, name):
@@ -97,11 +96,6 @@ def test_the_job_says_what_was_asked_of_dataflow(submitted):
     [image] = pool["sdkHarnessContainerImages"]
     assert "beam_python3." in image["containerImage"]
     assert "workflow.tar.gz" in [package["name"] for package in pool["packages"]]
-
-
-def test_a_submission_takes_no_longer_than_a_person_waits(submitted):
-    print(f"from the command line to the job: {submitted.seconds:.1f} s")  # shown by -rP
-    assert submitted.seconds < 60
 
 
 def test_the_submitter_needs_no_secret_and_none_is_in_the_job(submitted, google):
