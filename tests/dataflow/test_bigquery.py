@@ -326,17 +326,13 @@ def test_the_streaming_program_writes_answers_and_failures_to_tables(google, tmp
     assert "prompt" in failed["message"]
 
 
-@pytest.mark.parametrize("runner", [None, "DataflowRunner"], ids=["here", "on Dataflow"])
 @pytest.mark.parametrize(
-    ("table", "words"),
+    ("runner", "table", "words"),
     [
-        (
-            "my-project:d.other",
-            "my-project.d.other does not take rows of Completion (id is INT",
-        ),
-        ("my-project:d.none", "there is no table my-project.d.none: make it first"),
+        (None, "my-project:d.none", "there is no table my-project.d.none: make it first"),
+        ("DataflowRunner", "my-project:d.other", "does not take rows of Completion (id is INT"),
     ],
-    ids=["other columns", "no table"],
+    ids=["no table, here", "other columns, on Dataflow"],
 )
 def test_a_table_that_a_stream_cannot_write_to_is_one_line_and_no_job(google, table, words, runner):
     if "other" not in google:

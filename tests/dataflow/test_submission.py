@@ -30,6 +30,8 @@ from submitting import (
     wait_for,
 )
 
+from pipelines import batch_complete
+
 ROWS = b'{"id":"a","prompt":"one two","topic":"x"}\n{"id":"b","prompt":"three"}\nnonsense\n'
 
 
@@ -175,14 +177,13 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
         "no boolean",
     ],
 )
-def test_what_cannot_work_is_one_line_and_no_job(google, changes, words):
+def test_what_cannot_work_is_one_line_and_no_job(refused, changes, words):
     with FakeDataflow() as dataflow:
         argv = flags("wrong", "http://127.0.0.1:9/v1", **changes)
-        done = run(google, "submit", "pipelines.batch_complete", *argv, *to(dataflow))
-    assert done.returncode == 2
-    assert words in done.stderr.strip().splitlines()[-1]
-    assert not dataflow.jobs
-    assert "sk-a-key" not in done.said
+        status, said = refused(batch_complete.main, *argv, *to(dataflow))
+    assert (status, dataflow.jobs) == (2, [])
+    assert words in said
+    assert "sk-a-key" not in said
 
 
 def test_a_job_that_dataflow_gives_up_is_a_failure_here(google):

@@ -111,13 +111,20 @@ def execute(path: str) -> None:
             each.settle(done)
 
 
+# What takes Google's place: objects, their attributes, and values.
+INSTEAD: list[tuple[Any, str, Any]] = [
+    # Beam looks for credentials for half a minute, `--no_auth` or not: there are none.
+    (auth._Credentials, "_credentials_init", True),
+    (google.auth, "default", lambda *_, **__: (AnonymousCredentials(), "my-project")),
+    (bigquery_tools.BigQueryWrapper, "_bigquery_client", staticmethod(bigquery_client)),
+    (secretmanager, "SecretManagerServiceClient", SecretManager),
+]
+
+
 def main() -> None:
     """Do what the arguments say."""
-    # Beam looks for credentials for half a minute, `--no_auth` or not: there are none.
-    auth._Credentials._credentials_init = True
-    google.auth.default = lambda *_, **__: (AnonymousCredentials(), "my-project")
-    bigquery_tools.BigQueryWrapper._bigquery_client = staticmethod(bigquery_client)
-    secretmanager.SecretManagerServiceClient = SecretManager
+    for thing, name, value in INSTEAD:
+        setattr(thing, name, value)
     what, program, *arguments = sys.argv[1:]
     if what == "execute":
         execute(program)
