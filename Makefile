@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -18,9 +18,10 @@ help:
 	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
 	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
 	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
-	@echo "make lock    pin what the image of the Dataflow template installs (takes minutes)"
+	@echo "make lock    pin what the images of the Dataflow templates install (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
+	@echo "make bench-launch  measure how long a job takes from the command line to Dataflow"
 	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
 	@echo "make docs    build the documents into build/site"
 	@echo "make format  format the code"
@@ -87,7 +88,7 @@ test-packaging: $(VENV)/ready
 .venv-gcp/ready: setup.py
 	@echo "Making .venv-gcp and installing Beam with Google's clients ..."
 	@$(PYTHON) -m venv .venv-gcp
-	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,test,test-gcp]'
+	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
@@ -110,11 +111,16 @@ test-engines: .venv-services/ready
 flink-demo: $(VENV)/ready
 	@$(BIN)/python -m examples.engines.flink_demo
 
-LOCKED := templates/batch_complete/requirements
-lock:
+# The images have Python 3.11.
+.venv-lock/ready:
 	@python3.11 -m venv .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	@.venv-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-annotate --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra gcp --extra fast --output-file $(LOCKED).txt setup.py $(LOCKED).in
+	@touch $@
+
+lock: .venv-lock/ready
+	@.venv-lock/bin/python templates/lock.py
+
+bench-launch: .venv-gcp/ready
+	@.venv-gcp/bin/python benchmarks/launching.py
 
 bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py

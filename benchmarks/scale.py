@@ -44,6 +44,7 @@ class Costs:
 
     row_usec: float
     chunk_usec: float
+    delta_usec: float
     stream_kb: float
     process_mb: float
 
@@ -59,43 +60,51 @@ class Run:
 
 
 def measure(streams: int = 500, chunks: int = 100, gap_ms: float = 20) -> Costs:
-    """Return what a row, a chunk and a stream cost."""
+    """Return what a row, a chunk, a delta and a stream cost."""
     rows = 2 * streams
     few = _run(rows, streams, chunks // 4, gap_ms)
     many = _run(rows, streams, chunks, gap_ms)
     fewer_rows = _run(rows // 2, streams, chunks // 4, gap_ms)
     narrow = _run(rows, max(1, streams // 10), chunks // 4, gap_ms)
     chunk = (many.cpu - few.cpu) / (rows * (chunks - chunks // 4))
+    live = [_run(rows, streams, each, gap_ms, live=True) for each in (chunks // 4, chunks)]
+    delta = (live[1].cpu - live[0].cpu) / (rows * (chunks - chunks // 4))
     row = (few.cpu - fewer_rows.cpu) / (rows - rows // 2) - chunk * (chunks // 4)
     stream = (few.peak_kb - narrow.peak_kb) / (few.most_open - narrow.most_open)
-    return Costs(row * 1e6, chunk * 1e6, stream, narrow.peak_kb / 1024)
+    return Costs(row * 1e6, chunk * 1e6, delta * 1e6, stream, narrow.peak_kb / 1024)
 
 
-def _run(rows: int, streams: int, chunks: int, gap_ms: float) -> Run:
+def _run(rows: int, streams: int, chunks: int, gap_ms: float, live: bool = False) -> Run:
     with servers.serving("paced", chunks=chunks, gap_ms=gap_ms) as server:
         child = [sys.executable, __file__, "--child", server.base_url, str(rows), str(streams)]
+        child += ["live"] * live
         done = subprocess.run(child, check=True, capture_output=True, text=True, cwd=ROOT)
         most_open = server.stats()["max_open"]
     figures = json.loads(done.stdout.splitlines()[-1])
     return Run(figures["cpu"], figures["peak_kb"], figures["wall"], most_open)
 
 
-def child(base_url: str, rows: int, streams: int) -> None:
-    """Complete so many rows with so many streams in flight; print what it took."""
+def child(base_url: str, rows: int, streams: int, live: bool) -> None:
+    """Complete so many rows with so many streams in flight, publish deltas; print what it took."""
     sys.path.insert(0, str(ROOT))
     import apache_beam as beam
+    from streaming import Null
 
-    from transforms import CompletePrompts, Prompt
+    from transforms import CompletePrompts, Prompt, PublishDeltas
 
     request = json.dumps({"messages": [{"role": "user", "content": "Say something."}]})
     started, cpu = time.perf_counter(), time.process_time()
     with beam.Pipeline(runner="FnApiRunner") as p:
-        (
+        done = (
             p
             | beam.Create(range(rows), reshuffle=False)
             | beam.Map(lambda n: Prompt(str(n), request)).with_output_types(Prompt)
-            | CompletePrompts("openai/m", base_url=base_url, max_in_flight=streams)
+            | CompletePrompts(
+                "openai/m", base_url=base_url, max_in_flight=streams, emit_deltas=live
+            )
         )
+        if live:
+            done.deltas | PublishDeltas(Null)
     figures = {
         "cpu": time.process_time() - cpu,
         "wall": time.perf_counter() - started,
@@ -108,16 +117,19 @@ def arithmetic(costs: Costs) -> str:
     """Return what a worker and a fleet come to, each line with its sum."""
     per_answer = ANSWER_TOKENS / TOKENS_PER_SECOND
     load = costs.chunk_usec * TOKENS_PER_SECOND + costs.row_usec / per_answer  # usec a second
-    streams = int(BUSY * 1e6 / load)
+    live_load = costs.delta_usec * TOKENS_PER_SECOND + costs.row_usec / per_answer
+    streams, live = int(BUSY * 1e6 / load), int(BUSY * 1e6 / live_load)
     memory = costs.process_mb + streams * costs.stream_kb / 1024
     everywhere = WORKERS * VCPUS
     tokens = everywhere * streams * TOKENS_PER_SECOND
     hour = VCPU_HOUR + GB_PER_VCPU * GB_HOUR
     million = hour / 3600 / (streams * TOKENS_PER_SECOND) * 1e6
+    live_million = hour / 3600 / (live * TOKENS_PER_SECOND) * 1e6
     usual = hour / 3600 / (64 * TOKENS_PER_SECOND) * 1e6
     lines = [
         ("CPU of a row", f"{costs.row_usec:,.0f} us", "measured"),
         ("CPU of a chunk", f"{costs.chunk_usec:,.1f} us", "measured"),
+        ("CPU of a delta that is published", f"{costs.delta_usec:,.1f} us", "measured, to no sink"),
         ("memory of an open stream", f"{costs.stream_kb:,.0f} KB", "measured"),
         ("memory of the process", f"{costs.process_mb:,.0f} MB", "measured, with few streams"),
         (
@@ -127,6 +139,12 @@ def arithmetic(costs: Costs) -> str:
             f" + {costs.row_usec:,.0f} us / {per_answer:.0f} s",
         ),
         ("streams of a vCPU", f"{streams:,}", f"{BUSY:.0%} of a core / {load / 1e4:.2f} %"),
+        (
+            "streams of a vCPU, deltas published",
+            f"{live:,}",
+            f"{BUSY:.0%} of a core / ({costs.delta_usec:.1f} us x {TOKENS_PER_SECOND}/s"
+            f" + {costs.row_usec:,.0f} us / {per_answer:.0f} s)",
+        ),
         (
             "memory of that process",
             f"{memory:,.0f} MB",
@@ -151,6 +169,11 @@ def arithmetic(costs: Costs) -> str:
             "a million output tokens, in workers",
             f"{million:.5f} USD",
             f"{hour:.4f} USD an hour / ({streams:,} x {TOKENS_PER_SECOND}/s x 3600 s) x 10^6",
+        ),
+        (
+            "the same, deltas published",
+            f"{live_million:.5f} USD",
+            f"{hour:.4f} USD an hour / ({live:,} x {TOKENS_PER_SECOND}/s x 3600 s) x 10^6",
         ),
         (
             "the same with the usual 64 streams of a process",
@@ -182,6 +205,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), live=sys.argv[5:] == ["live"])
     else:
         main()

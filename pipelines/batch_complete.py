@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines import bigquery, engines
+from pipelines import bigquery, dataflow, engines
 from pipelines import options as cli
 from pipelines.limits import (
     add_limits,
@@ -163,6 +163,7 @@ def run(argv: Sequence[str]) -> int:
     cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
     engines.check(beam_options)
+    dataflow.check(beam_options)
     p = cli.new_pipeline(beam_options)
     launched = settle_in_flight(ours)
     # Held here, it is opened before anything is sent, and by this run alone.

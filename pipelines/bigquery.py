@@ -7,20 +7,19 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import orjson
 
 from pipelines.rows import Line
 from transforms.elements import Completion
+from transforms.publishing_bigquery import columns_of, type_of
 
 PREFIX = "bigquery:"
 _NAME = re.compile(r"(?:bigquery:)?([^\s/]+)[:.](\w+)\.([\w-]+)")
 # A table has no objects of any shape: these columns may hold theirs as JSON in a string.
 _JSON_COLUMNS = ("body", "messages", "response_format", "stop", "tools")
-_TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
-_STANDARD_SQL = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
 
 
 class Table(NamedTuple):
@@ -104,11 +103,7 @@ def check_input(table: Table) -> None:
 
 def schema() -> dict[str, str]:
     """Return the columns that completions are written to, with their types."""
-    columns = {}
-    for name, hint in get_type_hints(Completion).items():
-        kind = next(t for t in getattr(hint, "__args__", (hint,)) if t is not type(None))
-        columns[name] = _TYPES[kind]
-    return columns | {"ended_at": "TIMESTAMP"}
+    return columns_of(Completion) | {"ended_at": "TIMESTAMP"}
 
 
 class WriteTable(beam.PTransform):  # type: ignore[misc]
@@ -166,7 +161,7 @@ def _columns(table: Table) -> dict[str, str] | None:
     """Return the columns of `table` with their types, or None if only the dataset is there."""
     found = _asked(lambda client, name: client.get_table(name, retry=None, timeout=30), table)
     if found is not None:
-        return {c.name: _STANDARD_SQL.get(c.field_type, c.field_type) for c in found.schema}
+        return {column.name: type_of(column) for column in found.schema}
     dataset = _asked(
         lambda client, _: client.get_dataset(table.dataset, retry=None, timeout=30), table
     )

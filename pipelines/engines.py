@@ -14,6 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
 
 from pipelines import flink
 from pipelines.flink import UsageError as UsageError
@@ -23,6 +24,8 @@ from pipelines.flink import said
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
 # These hand it to a job server, which has options of its own.
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
+# Beam takes every end but DONE for a failure; so ends a stream when somebody wants it to.
+_ENDED_AS_WANTED = (PipelineState.DRAINED, PipelineState.UPDATED)
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
 
 
@@ -89,7 +92,7 @@ def check(options: PipelineOptions) -> None:
         return
     given = options.get_all_options()
     if (endpoint := given.get("job_endpoint")) and endpoint != "embed":
-        _check_listener("--job_endpoint", endpoint, "start the job server there")
+        check_listener("--job_endpoint", endpoint, "start the job server there")
     if runner(options) == "flinkrunner":
         flink.check(given)
     program = given.get("prism_location")
@@ -113,6 +116,9 @@ def run(p: beam.Pipeline, options: PipelineOptions) -> None:
         if runner(options) in PORTABLE_RUNNERS:
             _cancel(result, options.get_all_options())
         raise
+    except Exception:
+        if runner(options) != "dataflowrunner" or result.state not in _ENDED_AS_WANTED:
+            raise
 
 
 def _cancel(result: Any, given: dict[str, Any]) -> None:
@@ -246,10 +252,11 @@ def _check_pool(given: dict[str, Any]) -> None:
     """An address beside a remote engine is the engine's to reach, and cannot be tried from here."""
     host, port = _pool(given)
     if _is_engine_here(given):
-        _check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
+        check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
 
 
-def _check_listener(flag: str, text: str, remedy: str) -> None:
+def check_listener(flag: str, text: str, remedy: str) -> None:
+    """Raise UsageError, which names `flag`, unless a server listens at the address `text`."""
     host, port = _address(flag, text)
     try:
         socket.create_connection((host, port), timeout=5).close()

@@ -47,6 +47,10 @@ class FeedUnavailable(Exception):
     """The source cannot be reached or does not exist; the message is one line."""
 
 
+class FeedMissing(FeedUnavailable):
+    """The source answers, and what is named is not there."""
+
+
 class Feed(Protocol):
     """A source, as it lives in the process that reads it.
 

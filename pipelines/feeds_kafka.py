@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.feeds import FeedUnavailable, Message
-from transforms.publishing_kafka import client, topic_problem
+from transforms.publishing_kafka import client, read_config, topic_problem
 
 _log = logging.getLogger("pipelines.feeds")
 
@@ -22,12 +22,12 @@ _LONGEST_WITHOUT_POLL_MSEC = 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class KafkaFeed:
-    """Makes the feed of `topic` for a consumer `group`; `config` is for librdkafka."""
+    """Makes the feed of `topic` for a consumer `group`; `config_file` is as for `KafkaTopic`."""
 
     brokers: str
     topic: str
     group: str
-    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config_file: str | None = None
 
     def check(self) -> None:
         """Raise FeedUnavailable unless a broker answers and has the topic."""
@@ -77,7 +77,7 @@ class _KafkaFeed:
         }
         self._partitions: dict[int, Offsets] = {}
         self._committed: dict[int, int] = {}
-        self._consumer = self._kafka.Consumer({**ours, **where.config})
+        self._consumer = self._kafka.Consumer({**ours, **read_config(where.config_file)})
         self._next_commit = 0.0
         self._lock = threading.Lock()
         if problem := topic_problem(self._consumer, where.brokers, where.topic):

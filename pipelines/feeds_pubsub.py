@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.feeds import FeedUnavailable, Message
+from pipelines.feeds import FeedMissing, FeedUnavailable, Message
 from transforms.publishing_pubsub import CHECK_SECONDS, client, explained
 
 # The client renews its hold on a message for so long: an answer may take its time.
@@ -25,7 +25,7 @@ class PubSubFeed:
     most: int
 
     def check(self) -> None:
-        """Raise FeedUnavailable unless the subscription is there."""
+        """Raise FeedUnavailable unless it is there; FeedMissing if Pub/Sub has none."""
         self._connected().close()
 
     def __call__(self) -> _PubSubFeed:
@@ -33,7 +33,7 @@ class PubSubFeed:
         return _PubSubFeed(self._connected(), self.subscription, self.most)
 
     def _connected(self) -> Any:
-        with explained(FeedUnavailable):
+        with explained(FeedUnavailable, FeedMissing):
             subscriber = client().SubscriberClient()
             subscriber.get_subscription(
                 subscription=self.subscription, timeout=CHECK_SECONDS, retry=None

@@ -7,8 +7,10 @@ import re
 from typing import Any
 
 from pipelines import options as cli
+from pipelines.engines import check_listener
 from pipelines.options import positive
 from transforms import hedging
+from transforms.meter import NAMESPACE
 
 DEFAULT_MODEL = "local/gemma-3-270m"
 
@@ -88,6 +90,13 @@ def add_model_options(made: cli.Parser) -> None:
     model.add_argument("--rpm", type=positive, metavar="N", help="requests a minute, each process")
     model.add_argument("--tpm", type=positive, metavar="N", help="tokens a minute, each process")
     model.add_argument(
+        "--rate_limiter",
+        type=_limiter,
+        metavar="HOST:PORT/DOMAIN",
+        help="a limit for all workers together: an Envoy rate limit service, which is asked before"
+        " each request, in this domain and with the descriptor model=PROVIDER/MODEL",
+    )
+    model.add_argument(
         "--give_up_after",
         type=positive,
         default=600,
@@ -120,6 +129,12 @@ def _secret_version(text: str) -> str:
     return text
 
 
+def _limiter(text: str) -> str:
+    if not re.fullmatch(r"[^/\s]+:\d+/[^/\s]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT/DOMAIN")
+    return text
+
+
 def _hedge(text: str) -> str:
     try:
         hedging.parse(text)
@@ -141,11 +156,24 @@ def asking(ours: argparse.Namespace) -> dict[str, Any]:
         "max_in_flight rpm tpm give_up_after hedge_after base_url"
         " api_key_env api_key_secret api_key_file"
     )
-    return {name: getattr(ours, name) for name in names.split()} | model_params(ours)
+    given = {name: getattr(ours, name) for name in names.split()} | model_params(ours)
+    return given | {"rate_limiter": _rate_limiter(ours)}
+
+
+def _rate_limiter(ours: argparse.Namespace) -> Any:
+    if ours.rate_limiter is None:
+        return None
+    from apache_beam.io.components.rate_limiter import EnvoyRateLimiter
+
+    address, _, domain = ours.rate_limiter.rpartition("/")
+    return EnvoyRateLimiter(address, domain, [{"model": ours.model}], namespace=NAMESPACE)
 
 
 def check_model(ours: argparse.Namespace, here: bool) -> None:
     """Raise UsageError if the model cannot be asked."""
+    if here and ours.rate_limiter:
+        address = ours.rate_limiter.rpartition("/")[0]
+        check_listener("--rate_limiter", address, "start the rate limit service there")
     cli.check_model(
         ours.model,
         here=here,

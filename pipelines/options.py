@@ -63,7 +63,9 @@ def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        raise UsageError(f"--runner: {reason(error)}") from None
+        # Beam says in one error what is wrong with its own options.
+        _, of_options, found = reason(error).partition("Pipeline has validations errors: ")
+        raise UsageError(found if of_options else f"--runner: {reason(error)}") from None
 
 
 def check_input(pattern: str) -> None:
@@ -126,6 +128,11 @@ def _place(path: str) -> str:
 
 def check_output(folder: str) -> None:
     """Make the output folder; raise UsageError if nothing can be written there."""
+    check_writable("--output", folder)
+
+
+def check_writable(flag: str, folder: str) -> None:
+    """Make `folder`; raise UsageError, which names `flag`, if nothing can be written there."""
     probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")
     try:
         if not FileSystems.exists(folder):
@@ -133,7 +140,7 @@ def check_output(folder: str) -> None:
         FileSystems.create(probe).close()
         FileSystems.delete([probe])
     except Exception as error:
-        raise UsageError(f"cannot write to --output {folder}: {reason(error)}") from None
+        raise UsageError(f"cannot write to {flag} {folder}: {reason(error)}") from None
 
 
 def check_model(
@@ -191,6 +198,8 @@ def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
             f"--journal {'redis on ' + here[2] if here else spec} is of this machine alone, and the"
             " workers are elsewhere: use redis://HOST/DB, or a folder that all of them share"
         )
+    if "://" in spec and not spec.startswith("redis"):
+        check_writable("--journal", spec)
     return spec
 
 

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from pipelines import bigquery, sinks
 from pipelines.feeds import FolderFeed, NewFeed, Stdin
@@ -15,6 +15,9 @@ from pipelines.feeds_kafka import KafkaFeed
 from pipelines.feeds_pubsub import PubSubFeed
 from pipelines.live_view import Live
 from pipelines.options import UsageError
+from transforms.elements import Completion, DeadLetter
+from transforms.journal import JournalError
+from transforms.journal.redis import refuse_password
 from transforms.outgoing import NewPublisher
 from transforms.publishing_bigquery import BigQueryTable
 from transforms.publishing_kafka import KafkaTopic
@@ -24,8 +27,6 @@ from transforms.publishing_redis import RedisStreams
 SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"
 DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdout"
 ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
-
-Config = Mapping[str, str]
 
 
 def source(ours: argparse.Namespace) -> NewFeed:
@@ -40,7 +41,7 @@ def source(ours: argparse.Namespace) -> NewFeed:
         held = 2 * (ours.max_in_flight or 64)
         return PubSubFeed(_resource(where, "subscriptions", "--source"), held)
     if scheme == "kafka":
-        return KafkaFeed(*_topic(where, "--source"), ours.kafka_group, kafka_config(ours))
+        return KafkaFeed(*_topic(where, "--source"), ours.kafka_group, ours.kafka_config)
     raise UsageError(f"--source {spec!r} is none of {SOURCES}")
 
 
@@ -62,25 +63,12 @@ def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublis
     if scheme == "jsonl" and where:
         return functools.partial(sinks.JsonLines, where, name)
     if scheme == "kafka":
-        return KafkaTopic(*_topic(where, flag), kafka_config(ours))
+        return KafkaTopic(*_topic(where, flag), ours.kafka_config)
+    if scheme == "bigquery" and name != "deltas":
+        return _bigquery(spec, flag, Completion if name == "completions" else DeadLetter)
     if made is None or f"{_FORM.get(scheme, scheme)}:" not in forms:
         raise UsageError(f"{flag} {spec!r} is none of {forms}")
     return made(spec, flag)
-
-
-def kafka_config(ours: argparse.Namespace) -> Config:
-    """Return what the file `--kafka_config` says, lines of name=value; raises UsageError."""
-    if ours.kafka_config is None:
-        return {}
-    try:
-        with open(ours.kafka_config, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except OSError as error:
-        raise UsageError(f"--kafka_config {ours.kafka_config}: {error.strerror}") from None
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise UsageError(f"--kafka_config {ours.kafka_config}: {wrong[0]!r} is not name=value")
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _topic(where: str, flag: str) -> tuple[str, str]:
@@ -100,8 +88,10 @@ def _redis(spec: str, flag: str) -> NewPublisher:
     url = re.sub(r"^redis:(?=\w+://)", "", spec)
     new = RedisStreams(url)
     try:
-        new().close()
-    except ValueError as error:
+        refuse_password(url)
+        # Its variable may be one of the workers alone.
+        RedisStreams(re.sub(r"(?<=[?&])password_env=[^&]*&?", "", url))().close()
+    except (ValueError, JournalError) as error:
         raise UsageError(f"{flag} {error}") from None
     return new
 
@@ -110,9 +100,9 @@ def _pubsub(spec: str, flag: str) -> NewPublisher:
     return PubSubTopic(_resource(spec.removeprefix("pubsub:"), "topics", flag))
 
 
-def _bigquery(spec: str, flag: str) -> NewPublisher:
+def _bigquery(spec: str, flag: str, element: type) -> NewPublisher:
     try:
-        return BigQueryTable(".".join(bigquery.parse(spec)))
+        return BigQueryTable(".".join(bigquery.parse(spec)), element)
     except ValueError as error:
         raise UsageError(f"{flag} {error}") from None
 
@@ -124,5 +114,4 @@ _SINKS: dict[str, Callable[[str, str], NewPublisher]] = {
     "rediss": _redis,
     "unix": _redis,
     "pubsub": _pubsub,
-    "bigquery": _bigquery,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipelines.feeds_pubsub import PubSubFeed
 from pipelines.options import UsageError
 from pipelines.receiving import DEAD_LETTERS, PROMPTS, to_row
 from transforms.elements import DeadLetter, Prompt
+from transforms.publishing_kafka import read_config
 
 
 class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]
@@ -46,17 +48,37 @@ def _source(new_feed: NewFeed) -> tuple[Any, Callable[[Any], Message]]:
         from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
         path = new_feed.subscription
-        return ReadFromPubSub(subscription=path, with_attributes=True), _FromPubSub(path)
+        try:
+            read = ReadFromPubSub(subscription=path, with_attributes=True)
+        except ValueError as error:
+            raise UsageError(f"--source pubsub:{path}: {error}") from None
+        return read, _FromPubSub(path)
     if isinstance(new_feed, KafkaFeed):
         from apache_beam.io.kafka import ReadFromKafka
 
         where = {"bootstrap.servers": new_feed.brokers, "group.id": new_feed.group}
-        config = {**where, "auto.offset.reset": "earliest", **new_feed.config}
+        given = _without_secrets(new_feed.config_file)
+        config = {**where, "auto.offset.reset": "earliest", **given}
         read = ReadFromKafka(
             config, [new_feed.topic], commit_offset_in_finalize=True, with_metadata=True
         )
         return read, _from_kafka
     raise UsageError("--source: a job that runs elsewhere reads from pubsub: or kafka:")
+
+
+def _without_secrets(config_file: str | None) -> dict[str, str]:
+    """Return what the file says; raises UsageError for what nobody but the workers may know."""
+    try:
+        config = read_config(config_file)
+    except ValueError as error:
+        raise UsageError(f"--kafka_config: {error}") from None
+    for name in config:
+        if re.search("password|secret|jaas|[.]pem", name):
+            raise UsageError(
+                f"--kafka_config {config_file}: {name} would be stored in the job, since Beam's own"
+                " source reads Kafka there: use brokers that need none, or pubsub:"
+            )
+    return config
 
 
 class _FromPubSub:

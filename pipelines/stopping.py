@@ -103,6 +103,8 @@ def _set_up_logging() -> None:
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
     # Unknown flags have been refused; these are for the job server alone.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
+    # It warns of each request that waits.
+    logging.getLogger("apache_beam.io.components.rate_limiter").setLevel(logging.ERROR)
     # It warns of each job server that it starts or ends.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 

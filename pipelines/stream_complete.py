@@ -17,9 +17,8 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import engines, live_view, places
+from pipelines import dataflow, engines, live_view, outlets, places
 from pipelines import options as cli
-from pipelines.feeds import FeedUnavailable
 from pipelines.intake import IntakeOf
 from pipelines.model_options import (
     add_journal_options,
@@ -33,9 +32,8 @@ from pipelines.receiving import Receive
 from pipelines.receiving_by_turns import ReceiveByTurns
 from pipelines.receiving_elsewhere import ReceiveElsewhere
 from pipelines.stopping import run_program
-from transforms import CompletePrompts, Publish, PublishDeltas, SinkUnavailable
+from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
-from transforms.outgoing import NewPublisher
 
 
 def parser() -> cli.Parser:
@@ -140,7 +138,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
         "on_published": intake and intake.published,
         "on_given_up": intake and intake.fail,
     }
-    to = _sinks(ours)
+    to = outlets.sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
     if "completions" in to:
         done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
@@ -169,19 +167,6 @@ def _reads_by_turns(options: PipelineOptions) -> bool:
     )
 
 
-def _sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
-    """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
-    rows = ours.completions_to
-    if rows:
-        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
-    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
-    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
-    for name in ("failed-rows", "failed-calls"):
-        to[name] = places.sink(ours, "--failed_to", failed, name)
-    return to
-
-
 def _parts(ours: argparse.Namespace) -> frozenset[type]:
     """Return what must be out before a prompt is done."""
     return frozenset({Delta, Completion} if ours.completions_to else {Delta})
@@ -200,20 +185,6 @@ def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
     ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
 
 
-def _check_places(ours: argparse.Namespace) -> None:
-    """Raise UsageError unless the source and each sink are there."""
-    try:
-        places.source(ours).check()
-        for new_publisher in _sinks(ours).values():
-            publisher = new_publisher()
-            try:
-                publisher.check()
-            finally:
-                publisher.close()
-    except (SinkUnavailable, FeedUnavailable, ImportError) as error:
-        raise cli.UsageError(str(error)) from None
-
-
 def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None:
     """Raise UsageError for what only this machine has; and for what is not there, if that shows."""
     for name in ("deltas_to", "completions_to", "failed_to"):
@@ -223,7 +194,9 @@ def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None
     if ours.source == "stdin":
         raise cli.UsageError("--source stdin is on this machine, and the job runs elsewhere")
     if engines.workers(options) is engines.Workers.ON_MACHINE:
-        _check_places(ours)
+        outlets.check_here(ours)
+    else:
+        outlets.check_elsewhere(ours)
 
 
 class Job:
@@ -241,6 +214,7 @@ class Job:
         _settle_journal(ours, here)
         ours.journal = cli.reachable_journal(ours.journal, ours.output, self._options)
         engines.check(self._options)
+        dataflow.check(self._options)
         check_model(ours, here)
         if not here:
             _check_elsewhere(ours, self._options)
@@ -248,7 +222,7 @@ class Job:
             return self._run(ours, self._options)
         if engines.workers(self._options) is not engines.Workers.IN_PROCESS:
             raise cli.UsageError("--direct_running_mode: a live source needs one process")
-        _check_places(ours)
+        outlets.check_here(ours)
         if settle_in_flight(ours):
             cli.start_model(ours.model)
         journal = cli.open_here(ours.journal, ours.output, ours.journal_required)

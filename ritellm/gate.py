@@ -27,6 +27,7 @@ class Gate:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.held_back = 0.0  # seconds that others have kept requests waiting before they came here
         self._lanes: dict[tuple[str, str | None, str], Lane] = {}
 
     def lane(self, endpoint: Endpoint, model: str) -> Lane:
@@ -43,8 +44,8 @@ class Gate:
 
     @property
     def waited(self) -> float:
-        """Seconds that requests have waited here because a provider wanted them to."""
-        return sum(lane.waited for lane in self._lanes.values())
+        """Seconds that requests have waited, here or before, to be sent no faster than allowed."""
+        return self.held_back + sum(lane.waited for lane in self._lanes.values())
 
     @property
     def in_flight(self) -> int:

@@ -1,6 +1,6 @@
 """The container spec of a template: the JSON in a bucket that `gcloud ... run` is pointed at.
 
-    python templates/container_spec.py --image REGION-docker.pkg.dev/P/R/batch_complete:1
+    python templates/container_spec.py batch_complete --image REGION-docker.pkg.dev/P/R/NAME:1
 
 prints it, and fails if `gcloud` is installed and would make another. It is rendered here because
 `gcloud dataflow flex-template build` drops the fields of streaming from the metadata.
@@ -55,8 +55,9 @@ def comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Print a spec, checked."""
     parser = argparse.ArgumentParser(description="Print a template's container spec.")
+    names = sorted(found.parent.name for found in TEMPLATES.glob("*/metadata.json"))
+    parser.add_argument("template", choices=names, help="the template's folder")
     parser.add_argument("--image", required=True, help="the image, as it was pushed")
-    parser.add_argument("--template", default="batch_complete", help="the template's folder")
     ours = parser.parse_args()
     spec = container_spec(ours.template, ours.image)
     if shutil.which("gcloud") is None:

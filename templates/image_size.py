@@ -1,11 +1,12 @@
-"""What the template's image holds beyond Beam's SDK image, in megabytes of installed packages.
+"""What the templates' images hold beyond Beam's SDK image, in megabytes of installed packages.
 
     python templates/image_size.py
 
 Beam's image has all that `apache-beam[gcp]` asks for. The rest of the pinned requirements, and this
-project's own packages, are what is added. Run it where `.[gcp,fast]` is installed: it adds up the
-files on disk, as pip has put them there. Layers are compressed when they are pulled, to about a
-third; the launcher, a single program, is not counted.
+project's own packages, are what is added. Run it where `.[fast,gcp,kafka,pubsub,redis]` is
+installed (`make .venv-gcp/ready`): it adds up the files on disk, as pip has put them there. Layers
+are compressed when they are pulled, to about a third; the launcher, a single program, is not
+counted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("ritellm", "transforms", "pipelines")
 
 
-def pinned(template: str = "batch_complete") -> set[str]:
+def pinned(template: str) -> set[str]:
     """Return the names in the template's requirements."""
     text = (ROOT / "templates" / template / "requirements.txt").read_text()
     return set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
@@ -46,9 +47,9 @@ def asked_for(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
     return found
 
 
-def sizes() -> dict[str, int]:
+def sizes(template: str) -> dict[str, int]:
     """Return the bytes of each package that is added, our own among them."""
-    added = pinned() - asked_for("apache-beam", frozenset({"gcp"}))
+    added = pinned(template) - asked_for("apache-beam", frozenset({"gcp"}))
     found = {name: _size(name) for name in sorted(added)}
     own = (path for package in OURS for path in (ROOT / package).rglob("*.py"))
     # Twice, about: pip compiles what it installs.
@@ -70,7 +71,8 @@ def _plain(name: str) -> str:
 
 
 if __name__ == "__main__":
-    added = sizes()
-    for name, size in sorted(added.items(), key=lambda item: -item[1]):
-        print(f"{size / 1e6:8.2f} MB  {name}")
-    print(f"{sum(added.values()) / 1e6:8.2f} MB  over Beam's SDK image")
+    for template in ("batch_complete", "stream_complete"):
+        added = sizes(template)
+        for name, size in sorted(added.items(), key=lambda item: -item[1]):
+            print(f"{size / 1e6:8.2f} MB  {name}")
+        print(f"{sum(added.values()) / 1e6:8.2f} MB  over Beam's SDK image: {template}\n")

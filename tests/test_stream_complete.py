@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,8 @@ from pathlib import Path
 import apache_beam as beam
 import orjson
 import pytest
+from apache_beam.internal import pickler
+from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from fake_server import Wait, api_error, chat_events, stream
 
@@ -243,6 +247,7 @@ WRONG = {
     "a topic without brokers": ["--source=kafka:topic"],
     "a subscription without a project": ["--source=pubsub:mine"],
     "settings that are no file": ["--source=kafka:b:1/t", "--kafka_config=nothing"],
+    "a password in an address": ["--source=stdin", "--deltas_to=redis://:hunter2@127.0.0.1:1"],
     "no such source": ["--source=nope:x"],
     "a source without a place": ["--source=dir:"],
     "no such sink": ["--source=stdin", "--deltas_to=nope:x"],
@@ -260,4 +265,55 @@ def test_what_cannot_work_is_said_in_one_line_before_anything_is_asked(
     status, rows, err = ended([*common(fake_server), *flags], capfd)
     assert (status, rows) == (2, [])
     assert len(err.splitlines()) == 1
+    assert "hunter2" not in err
     assert not fake_server.requests
+
+
+# --- A job that runs elsewhere -------------------------------------------------------------------
+
+
+def elsewhere(*flags):
+    """Return the pipeline of a job with these flags, as it is submitted."""
+    ours = parser().parse_args(["--source=pubsub:projects/my-project/subscriptions/s", *flags])
+    ours.max_in_flight, ours.journal, ours.output = 4, "none", "."
+    p = beam.Pipeline(runner="FnApiRunner")
+    build(p, ours, None)
+    return p.to_runner_api()
+
+
+@pytest.fixture
+def kafka_login(tmp_path):
+    """A file that says how to log in."""
+    file = tmp_path / "kafka.properties"
+    file.write_text("security.protocol=SASL_SSL\nsasl.username=me\nsasl.password=hunter2\n")
+    return file
+
+
+def test_how_to_log_in_to_a_sink_is_read_on_the_worker_and_in_no_job(kafka_login):
+    proto = elsewhere("--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}")
+    assert any(str(kafka_login).encode() in raw for raw in unpickled(proto))
+    assert not any(b"hunter2" in raw for raw in unpickled(proto))
+
+
+def unpickled(proto):
+    """Yield what is pickled in the steps that publish, in bytes that can be searched."""
+    for step in proto.components.transforms.values():
+        if re.fullmatch(r"Publish\w+/Publish", step.unique_name):
+            fn = beam_runner_api_pb2.ParDoPayload.FromString(step.spec.payload).do_fn
+            yield pickle.dumps(pickler.loads(fn.payload)[0])
+
+
+def test_a_source_that_would_show_its_password_to_all_is_refused(kafka_login):
+    flags = ["--source=kafka:b:1/t", "--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}"]
+    with pytest.raises(cli.UsageError, match=r"sasl\.password would be stored in the job"):
+        elsewhere(*flags)
+
+
+def test_a_project_that_cannot_be_is_what_the_user_wrote():
+    with pytest.raises(cli.UsageError, match="--source pubsub:projects/p/subscriptions/s: Invalid"):
+        elsewhere("--source=pubsub:projects/p/subscriptions/s")
+
+
+def test_a_password_that_the_workers_alone_have_is_asked_of_nobody_else(monkeypatch):
+    monkeypatch.delenv("THERE", raising=False)
+    assert elsewhere("--deltas_to=redis://10.0.0.7/0?per_id=true&password_env=THERE")

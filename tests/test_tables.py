@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 from decimal import Decimal
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pipelines import bigquery, rows
 from pipelines.batch_complete import main
 from transforms.elements import Completion, DeadLetter, Prompt
+from transforms.publishing_bigquery import columns_of, misfits
 
 TABLE = bigquery.parse("bigquery:p:d.t")
 
@@ -73,3 +75,47 @@ def test_without_googles_client_it_says_what_to_install(monkeypatch, capsys):
         main([*argv, "--temp_location=gs://b/tmp"])
     assert exited.value.code == 2
     assert r"BigQuery needs Google's client: pip install" in capsys.readouterr().err
+
+
+# --- Tables that answers stream into ------------------------------------------------------------
+
+
+def column(name, kind, mode="NULLABLE"):
+    return SimpleNamespace(name=name, field_type=kind, mode=mode)
+
+
+ID = column("id", "STRING")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        [column(name, kind) for name, kind in columns_of(Completion).items() if name != "id"],
+        [column("ended_at", "TIMESTAMP"), column("completion", "JSON")],
+        [column("attempts", "INT64"), column("ttft", "FLOAT64"), column("shared", "BOOL")],
+        [column("seen", "DATE"), column("text", "STRING", "REQUIRED")],
+    ],
+    ids=["the id alone", "all", "wider types", "names of standard SQL", "columns of its own"],
+)
+def test_rows_go_into_a_table_that_has_some_of_their_columns(more):
+    assert misfits([ID, *more], Completion) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ([column("id", "INTEGER")], "id is INTEGER, not STRING"),
+        ([ID, column("attempts", "STRING")], "attempts is STRING, not INTEGER"),
+        ([ID, column("team", "STRING", "REQUIRED")], "team must not be null"),
+        ([column("text", "STRING")], "it has no column id"),
+        ([], "it has no column id"),
+    ],
+)
+def test_a_table_that_would_refuse_or_lose_rows_is_known_before(schema, problem):
+    assert misfits(schema, Completion) == [problem]
+
+
+def test_a_table_of_completions_is_none_of_failures():
+    schema = [column(name, kind, "REQUIRED") for name, kind in columns_of(Completion).items()]
+    assert "text must not be null" in misfits(schema, DeadLetter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -12,26 +13,47 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import batch_complete, bigquery
+from pipelines import batch_complete, bigquery, places, stream_complete
 from pipelines.limits import dollars, share
 from pipelines.options import UsageError, positive
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "templates" / "batch_complete"
-METADATA = json.loads((FOLDER / "metadata.json").read_text())
-PARAMETERS = {parameter["name"]: parameter for parameter in METADATA["parameters"]}
-OPTIONS = {
-    action.option_strings[0].removeprefix("--"): action
-    for action in batch_complete.parser()._actions
-    if action.dest not in {"help", "keep_order"}  # that one is refused on Dataflow
-}
-DOCKERFILE = (FOLDER / "Dockerfile").read_text()
-REQUIREMENTS = (FOLDER / "requirements.txt").read_text()
+TEMPLATES = ROOT / "templates"
 GCLOUD = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
-IMAGE = "europe-west4-docker.pkg.dev/my-project/jobs/batch_complete:1"
+PROGRAMS = {"batch_complete": batch_complete, "stream_complete": stream_complete}
+# Of one machine alone; Kafka's own source is Java's, and no Java is in the image.
+NOT_THERE = {
+    "batch_complete": {"help", "keep_order"},
+    "stream_complete": {"help", "drain_seconds", "kafka_group"},
+}
+# These have defaults that are of one machine: the embedded model, the terminal.
+REQUIRED_THERE = {"model", "deltas_to"}
 
-# The embedded model is the program's default, and is not in the image.
-REQUIRED_HERE_ONLY = {"model"}
+
+class Template:
+    """What is in the folder of a template, and the options of its program."""
+
+    def __init__(self, name):
+        self.name, self.folder, self.program = name, TEMPLATES / name, PROGRAMS[name]
+        self.metadata = json.loads((self.folder / "metadata.json").read_text())
+        self.parameters = {each["name"]: each for each in self.metadata["parameters"]}
+        self.dockerfile = (self.folder / "Dockerfile").read_text()
+        self.requirements = (self.folder / "requirements.txt").read_text()
+        self.readme = (self.folder / "README.md").read_text()
+        self.image = f"europe-west4-docker.pkg.dev/my-project/jobs/{name}:1"
+        self.options = {
+            action.option_strings[0].removeprefix("--"): action
+            for action in self.program.parser()._actions
+            if action.dest not in NOT_THERE[name]
+        }
+
+
+BOTH = [Template(name) for name in PROGRAMS]
+template = pytest.mark.parametrize("template", BOTH, ids=lambda template: template.name)
+option = pytest.mark.parametrize(
+    ("template", "name"),
+    [pytest.param(t, name, id=f"{t.name}-{name}") for t in BOTH for name in t.options],
+)
 
 
 def load(path):
@@ -41,21 +63,22 @@ def load(path):
     return module
 
 
-container_spec = load(ROOT / "templates" / "container_spec.py")
+container_spec = load(TEMPLATES / "container_spec.py")
 
 
 # --- metadata.json and the command line ----------------------------------------------------------
 
 
-def test_the_template_takes_what_the_program_takes():
-    assert PARAMETERS.keys() == OPTIONS.keys()
-    assert len(PARAMETERS) == len(METADATA["parameters"])
+@template
+def test_the_template_takes_what_the_program_takes(template):
+    assert template.parameters.keys() == template.options.keys()
+    assert len(template.parameters) == len(template.metadata["parameters"])
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_required_and_defaults_agree(name):
-    option, parameter = OPTIONS[name], PARAMETERS.get(name, {})
-    if name in REQUIRED_HERE_ONLY:
+@option
+def test_required_and_defaults_agree(template, name):
+    option, parameter = template.options[name], template.parameters[name]
+    if name in REQUIRED_THERE:
         assert not parameter.get("isOptional")
         assert "defaultValue" not in parameter
         return
@@ -70,14 +93,15 @@ def as_text(default):
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_types_agree(name):
-    option, kind = OPTIONS[name], PARAMETERS.get(name, {}).get("paramType")
+@option
+def test_types_agree(template, name):
+    option, parameter = template.options[name], template.parameters[name]
+    kind = parameter["paramType"]
     if isinstance(option.default, bool):
         assert kind == "BOOLEAN"
     elif option.choices:
         assert kind == "ENUM"
-        labels = [choice["value"] for choice in PARAMETERS[name]["enumOptions"]]
+        labels = [choice["value"] for choice in parameter["enumOptions"]]
         assert labels == [str(choice) for choice in option.choices]
     elif option.type in (int, float, positive, dollars, share):
         assert kind == "NUMBER"
@@ -85,13 +109,14 @@ def test_types_agree(name):
         assert kind == "TEXT" or kind.startswith("GCS_")
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_the_launcher_can_set_each_parameter_the_way_it_does(name):
+@option
+def test_the_launcher_can_set_each_parameter_the_way_it_does(template, name):
     """It writes --name=value, switches too."""
-    given = {"input": "gs://b/x.jsonl", "output": "gs://b/out/"}
-    given[name] = GOOD.get(name) or PARAMETERS[name]["defaultValue"]
-    ours = batch_complete.parser().parse_args([f"--{k}={v}" for k, v in given.items()])
-    if PARAMETERS[name]["paramType"] == "BOOLEAN":
+    given = {each: GOOD[each] for each in ("input", "output", "source") if each in template.options}
+    given[name] = GOOD.get(name) or template.parameters[name]["defaultValue"]
+    argv = [f"--{k}={v}" for k, v in given.items()]
+    ours = template.program.parser().parse_args(argv)
+    if template.parameters[name]["paramType"] == "BOOLEAN":
         assert getattr(ours, name) is (given[name] == "true")
     else:
         assert str(getattr(ours, name)) == given[name]
@@ -102,11 +127,17 @@ GOOD = {
     "input": "gs://bucket/prompts/*.jsonl.gz",
     "output": "gs://bucket/out/",
     "output_table": "my-project:evals.answers",
+    "source": "pubsub:projects/my-project/subscriptions/prompts",
+    "deltas_to": "redis://10.0.0.7/0?per_id=true",
+    "completions_to": "bigquery:my-project:evals.answers",
+    "failed_to": "kafka:b1:9092,b2:9092/failed",
+    "kafka_config": "gs://bucket/kafka.properties",
     "model": "openai/gpt-4o-mini",
     "base_url": "http://10.0.0.7:8000/v1",
     "api_key_env": "OPENAI_API_KEY",
     "api_key_secret": SECRET,
     "hedge_after": "p95",
+    "rate_limiter": "10.0.0.9:8081/llm",
     "max_in_flight": "128",
     "rpm": "500",
     "tpm": "200000",
@@ -123,12 +154,20 @@ BAD = {
     "input": "prompts.jsonl",
     "output": "/tmp/out",
     "output_table": "answers",
+    "source": "kafka:b1:9092/prompts",
+    "deltas_to": "bigquery:my-project:evals.deltas",
+    "completions_to": "jsonl:out",
+    "failed_to": "redis://:password@10.0.0.7/0",
     "model": "gpt-4o-mini",
     "base_url": "10.0.0.7:8000",
     "api_key_env": "sk-a key",
     "api_key_secret": "sk-planted",
     "hedge_after": "p100",
+    "rate_limiter": "10.0.0.9/llm",
     "max_in_flight": "0",
+    "flush_msec": "1.5",
+    "sink_patience": "0",
+    "max_message_bytes": "1e6",
     "temperature": "hot",
     "emit_deltas": "yes",
     "max_cost_usd": "0",
@@ -138,36 +177,66 @@ BAD = {
 
 
 @pytest.mark.parametrize("table", ["bigquery:p:d.t", "bigquery:p-1.d.t", "bigquery:d.org:p:d.t-1"])
-def test_the_input_may_be_a_table(table):
-    assert accepts(PARAMETERS["input"], table)
+def test_tables_may_have_any_name_that_bigquery_has(table):
+    batch, stream = BOTH
+    assert accepts(batch.parameters["input"], table)
+    assert accepts(stream.parameters["completions_to"], table)
     assert bigquery.parse(table).dataset == "d"
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["pubsub:projects/p/topics/t", "kafka:b:9092/t", "redis://h:6379/0", "redis:rediss://h/0"],
+)
+def test_what_the_patterns_take_for_a_place_the_program_does_too(place):
+    stream = BOTH[1]
+    assert accepts(stream.parameters["deltas_to"], place)
+    ours = stream.program.parser().parse_args([f"--source={GOOD['source']}"])
+    assert places.sink(ours, "--deltas_to", place, "deltas")
 
 
 def accepts(parameter, value):
     return all(re.search(regex, value) for regex in parameter.get("regexes", ()))
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_the_patterns_accept_what_is_right_and_refuse_what_is_not(name):
-    parameter = PARAMETERS[name]
+@option
+def test_the_patterns_accept_what_is_right_and_refuse_what_is_not(template, name):
+    parameter = template.parameters[name]
     for value in filter(None, (GOOD.get(name), parameter.get("defaultValue"))):
         assert accepts(parameter, value)
     if name in BAD:
         assert not accepts(parameter, BAD[name])
 
 
-@pytest.mark.parametrize("name", sorted(name for name in BAD if OPTIONS[name].type))
-def test_what_the_patterns_refuse_the_program_refuses_too(name):
-    argv = ["--input=a", "--output=b", f"--{name}={BAD[name]}"]
+@option
+def test_what_the_patterns_refuse_the_program_refuses_too(template, name):
+    if name not in BAD or not template.options[name].type:
+        return
+    required = [f"--{o}=a" for o in ("input", "output", "source") if o in template.options]
     with pytest.raises(UsageError):
-        batch_complete.parser().parse_args(argv)
+        template.program.parser().parse_args([*required, f"--{name}={BAD[name]}"])
 
 
-def test_each_parameter_tells_a_person_what_it_is():
-    for parameter in METADATA["parameters"]:
-        assert parameter["helpText"].endswith((".", "jsonl", "/", "p95", "mini", "completions"))
+@template
+def test_each_parameter_tells_a_person_what_it_is(template):
+    for parameter in template.metadata["parameters"]:
+        assert re.search(r"\.$|Example: \S+$", parameter["helpText"]), parameter["name"]
         assert parameter["label"]
-        assert parameter["groupName"] in {"Data", "Model", "Pace", "Limits"}
+        assert parameter["groupName"] in {"Data", "Model", "Pace", "Limits", "Sinks"}
+
+
+def test_what_both_take_they_take_alike():
+    batch, stream = (each.parameters for each in BOTH)
+    for name in batch.keys() & stream.keys() - {"journal"}:
+        assert batch[name] == stream[name]
+
+
+def test_only_a_stream_has_modes():
+    batch, stream = (each.metadata for each in BOTH)
+    assert (batch["streaming"], stream["streaming"]) == (False, True)
+    assert stream["supportsAtLeastOnce"] is stream["supportsExactlyOnce"] is True
+    assert stream["defaultStreamingMode"] == "EXACTLY_ONCE"
+    assert "defaultStreamingMode" not in batch
 
 
 def test_a_switch_is_still_a_bare_flag_on_the_command_line():
@@ -178,65 +247,74 @@ def test_a_switch_is_still_a_bare_flag_on_the_command_line():
 # --- The image -----------------------------------------------------------------------------------
 
 
-def test_main_is_three_lines_and_can_be_imported():
-    lines = [line for line in (FOLDER / "main.py").read_text().splitlines() if line.strip()]
+@template
+def test_main_is_three_lines_and_can_be_imported(template):
+    lines = [
+        line for line in (template.folder / "main.py").read_text().splitlines() if line.strip()
+    ]
     assert len(lines) == 3
-    assert load(FOLDER / "main.py").main is batch_complete.main
+    assert load(template.folder / "main.py").main is template.program.main
 
 
-def test_main_runs_as_the_launcher_runs_it(tmp_path):
-    command = [sys.executable, str(FOLDER / "main.py"), "--help"]
+@template
+def test_main_runs_as_the_launcher_runs_it(template, tmp_path):
+    command = [sys.executable, str(template.folder / "main.py"), "--help"]
     environ = {"PYTHONPATH": str(ROOT), "PATH": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert done.returncode == 0
     assert "--api_key_secret" in done.stdout
 
 
-def test_every_image_is_pinned_and_beam_is_of_one_version():
-    images = re.findall(r"(?:^FROM |--from=)(\S+)", DOCKERFILE, re.MULTILINE)
+@template
+def test_every_image_is_pinned_and_beam_is_of_one_version(template):
+    images = re.findall(r"(?:^FROM |--from=)(\S+)", template.dockerfile, re.MULTILINE)
     assert len(images) == 3
     for image in images:
         assert re.search(r"(:|@sha256:)[\w.-]*\d[\w.-]*$", image), image
         assert not image.endswith(":latest")
-    beam = re.search(r"^apache-beam==(\S+)", REQUIREMENTS, re.MULTILINE)[1]
-    assert f"apache/beam_python3.11_sdk:{beam} " in DOCKERFILE
+    beam = re.search(r"^apache-beam==(\S+)", template.requirements, re.MULTILINE)[1]
+    assert f"apache/beam_python3.11_sdk:{beam} " in template.dockerfile
 
 
-def test_everything_is_in_the_image_and_nothing_is_installed_at_launch():
-    env = dict(re.findall(r"^ENV (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
+@template
+def test_everything_is_in_the_image_and_nothing_is_installed_at_launch(template):
+    env = dict(re.findall(r"^ENV (\w+)=(\S+)$", template.dockerfile, re.MULTILINE))
     assert env == {"FLEX_TEMPLATE_PYTHON_PY_FILE": "/template/main.py"}
-    assert 'ENTRYPOINT ["/opt/apache/beam/boot"]' in DOCKERFILE
-    installs = re.findall(r"pip install ([^\\&\n]+)", DOCKERFILE)
+    assert 'ENTRYPOINT ["/opt/apache/beam/boot"]' in template.dockerfile
+    installs = re.findall(r"pip install ([^\\&\n]+)", template.dockerfile)
     assert len(installs) == 2
     assert all("--no-deps" in install for install in installs)
     assert "--require-hashes" in installs[0]
     assert "--no-build-isolation" in installs[1]
 
 
-def test_what_the_image_copies_is_there():
-    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+@template
+def test_what_the_image_copies_is_there(template):
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", template.dockerfile, re.MULTILINE):
         for source in sources.split():
             assert (ROOT / source).exists(), source
 
 
-def test_the_image_holds_no_secret():
-    assert not re.search(r"(?i)api_key|secret|password|token|credential", DOCKERFILE)
-    assert not re.search(r"^ARG", DOCKERFILE, re.MULTILINE)
+@template
+def test_the_image_holds_no_secret(template):
+    assert not re.search(r"(?i)api_key|secret|password|token|credential", template.dockerfile)
+    assert not re.search(r"^ARG", template.dockerfile, re.MULTILINE)
 
 
 # --- What is installed in it -------------------------------------------------------------------
 
 
-def requirements():
+def requirements(template):
     """Return (requirement, its hashes) for each."""
-    joined = re.sub(r"^#.*$", "", REQUIREMENTS, flags=re.MULTILINE).replace("\\\n", " ")
+    joined = re.sub(r"^#.*$", "", template.requirements, flags=re.MULTILINE).replace("\\\n", " ")
     for line in filter(str.strip, joined.splitlines()):
         requirement, *hashes = line.split()
         yield requirement, hashes
 
 
-def test_every_requirement_is_pinned_and_hashed():
-    found = dict(requirements())
+@template
+def test_every_requirement_is_pinned_and_hashed(template):
+    found = dict(requirements(template))
     assert len(found) > 50
     for requirement, hashes in found.items():
         assert re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", requirement)
@@ -244,49 +322,71 @@ def test_every_requirement_is_pinned_and_hashed():
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
 
 
-def test_the_requirements_name_no_registry_and_not_the_other_ritellm():
-    assert "ritellm" not in REQUIREMENTS
-    assert "://" not in REQUIREMENTS
-    assert "--index" not in REQUIREMENTS
-    assert "--find-links" not in REQUIREMENTS
+@template
+def test_the_requirements_name_no_registry_and_not_the_other_ritellm(template):
+    assert "ritellm" not in template.requirements
+    assert "://" not in template.requirements
+    assert "--index" not in template.requirements
+    assert "--find-links" not in template.requirements
 
 
-def test_the_requirements_have_all_that_setup_asks_for():
-    setup = (ROOT / "setup.py").read_text()
-    wanted = re.findall(r'"([a-z-]+)(?:\[gcp\])?>=', setup.partition("install_requires")[2])
-    wanted += ["httptools", "google-cloud-secret-manager", "google-cloud-storage", "setuptools"]
-    pinned = {requirement.partition("==")[0] for requirement, _ in requirements()}
-    assert {"apache-beam", "httpx", "orjson"} <= set(wanted)
-    assert set(wanted) <= pinned
+def extras():
+    """Return what setup.py asks for in each extra."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    [made] = [n for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "EXTRAS"]
+    return ast.literal_eval(made.value)
+
+
+@template
+def test_the_requirements_have_all_that_is_asked_for(template):
+    asked = (template.folder / "requirements.in").read_text()
+    wanted = ["apache-beam", "httpx", "orjson", "setuptools"]
+    wanted += ["google-cloud-secret-manager", "google-cloud-storage", "google-cloud-pubsub"]
+    [named] = re.findall(r"^\.\[([a-z,]+)\]$", asked, re.MULTILINE)
+    wanted += [each for extra in named.split(",") for each in extras()[extra]]
+    pinned = {requirement.partition("==")[0] for requirement, _ in requirements(template)}
+    assert {re.match(r"[a-z0-9-]+", each)[0] for each in wanted} <= pinned
+    assert {"redis", "httptools"} <= pinned  # a journal for all workers; the fast transport
+
+
+def test_the_two_images_are_one_but_for_what_their_programs_need():
+    batch, stream = BOTH
+    assert batch.dockerfile.replace(batch.name, stream.name) == stream.dockerfile
+    less, more = (dict(requirements(each)) for each in BOTH)
+    assert less.items() <= more.items()
+    assert {each.partition("==")[0] for each in more.keys() - less.keys()} == {"confluent-kafka"}
 
 
 # --- The container spec --------------------------------------------------------------------------
 
 
-def test_the_container_spec_names_the_image_and_holds_the_metadata():
-    spec = container_spec.container_spec("batch_complete", IMAGE)
-    assert spec["image"] == IMAGE
+@template
+def test_the_container_spec_names_the_image_and_holds_the_metadata(template):
+    spec = container_spec.container_spec(template.name, template.image)
+    assert spec["image"] == template.image
     assert spec["sdkInfo"] == {"language": "PYTHON"}
-    assert spec["metadata"] == METADATA
-    assert spec["metadata"]["streaming"] is False
+    assert spec["metadata"] == template.metadata
 
 
 @GCLOUD
-def test_gcloud_would_upload_the_same_spec():
-    spec = container_spec.container_spec("batch_complete", IMAGE)
-    theirs = container_spec.gclouds_spec("batch_complete", IMAGE)
+@template
+def test_gcloud_would_upload_the_same_spec(template):
+    spec = container_spec.container_spec(template.name, template.image)
+    theirs = container_spec.gclouds_spec(template.name, template.image)
     assert container_spec.comparable(spec) == theirs
-    assert theirs["metadata"]["parameters"] == METADATA["parameters"]
+    assert theirs["metadata"]["parameters"] == template.metadata["parameters"]
 
 
-def test_the_script_prints_the_spec():
-    command = [sys.executable, str(ROOT / "templates/container_spec.py"), "--image", IMAGE]
+@template
+def test_the_script_prints_the_spec(template):
+    script = str(TEMPLATES / "container_spec.py")
+    command = [sys.executable, script, template.name, f"--image={template.image}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == container_spec.container_spec("batch_complete", IMAGE)
+    assert json.loads(done.stdout) == container_spec.container_spec(template.name, template.image)
 
 
-def test_the_readme_names_every_required_parameter():
-    readme = (FOLDER / "README.md").read_text()
-    required = [p["name"] for p in METADATA["parameters"] if not p.get("isOptional")]
+@template
+def test_the_readme_names_every_required_parameter(template):
+    required = [p["name"] for p in template.metadata["parameters"] if not p.get("isOptional")]
     for name in [*required, "sdk_container_image", "api_key_secret"]:
-        assert re.search(rf"\b{name}=", readme), name
+        assert re.search(rf"\b{name}=", template.readme), name

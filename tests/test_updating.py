@@ -13,12 +13,12 @@ import sys
 import apache_beam as beam
 import pytest
 from apache_beam import coders
-from apache_beam.portability.api import schema_pb2
+from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
 
-from pipelines.batch_complete import build, parser
+from pipelines import batch_complete, stream_complete
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 
-NAMES = """
+BATCH = """
 CompletePrompts CompletePrompts/Ask
 ReadPrompts ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
 ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern ReadPrompts/ReadLines
@@ -29,6 +29,14 @@ WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
 WriteFailedRows WriteFailedRows/ToJson WriteFailedRows/Write
 WriteReport WriteReport/Once WriteReport/SumCompletions WriteReport/SumFailedCalls
 WriteReport/SumFailedRows WriteReport/Write
+""".split()
+STREAM = """
+CompletePrompts CompletePrompts/Ask
+PublishCompletions PublishCompletions/Publish
+PublishDeltas PublishDeltas/Publish
+PublishFailedCalls PublishFailedCalls/Publish
+PublishFailedRows PublishFailedRows/Publish
+Receive Receive/Parse Receive/Read Receive/ToMessage
 """.split()
 # Columns in their order; a `?` may be null. New ones go to the end.
 COLUMNS = {
@@ -46,30 +54,51 @@ COLUMNS = {
 }
 
 
-@pytest.fixture(scope="module")
-def proto():
-    """The job as a runner gets it."""
+def batch():
+    """The job of the batch program, as a runner gets it."""
     p = beam.Pipeline(runner="FnApiRunner")
     argv = ["--input=gs://b/x.jsonl", "--output=/o", "--model=openai/m", "--emit_deltas"]
-    ours = parser().parse_args(argv)
+    ours = batch_complete.parser().parse_args(argv)
     ours.max_in_flight = 4
-    build(p, ours, spread=True)
+    batch_complete.build(p, ours, spread=True)
     return p.to_runner_api()
 
 
-def test_transforms_keep_their_names(proto):
-    names = {t.unique_name for t in proto.components.transforms.values()} - {""}
+def stream():
+    """The job of the streaming program, as a runner elsewhere gets it."""
+    p = beam.Pipeline(runner="FnApiRunner")
+    argv = ["--source=pubsub:projects/my-project/subscriptions/s", "--model=openai/m"]
+    argv += ["--deltas_to=redis://h/0", "--completions_to=pubsub:projects/my-project/topics/t"]
+    ours = stream_complete.parser().parse_args([*argv, "--journal=none"])
+    ours.max_in_flight, ours.output = 4, "."
+    stream_complete.build(p, ours, None)
+    return p.to_runner_api()
+
+
+@pytest.mark.parametrize(("job", "wanted"), [(batch, BATCH), (stream, STREAM)])
+def test_transforms_keep_their_names(job, wanted):
+    names = {t.unique_name for t in job().components.transforms.values()} - {""}
     ours = {name for name in names if name.count("/") < 2 and not name.startswith("ref_")}
-    assert sorted(ours) == sorted(NAMES)
+    assert sorted(ours) == sorted(wanted)
 
 
-def test_no_two_transforms_have_one_name(proto):
-    names = [t.unique_name for t in proto.components.transforms.values()]
+@pytest.mark.parametrize("job", [batch, stream])
+def test_no_two_transforms_have_one_name(job):
+    names = [t.unique_name for t in job().components.transforms.values()]
     assert len(set(names)) == len(names)
 
 
-def test_what_is_shuffled_keeps_its_coder(proto):
-    parts, coder = proto.components, {}
+def test_a_stream_keeps_nothing_that_an_update_would_have_to_carry_over():
+    for step in stream().components.transforms.values():
+        assert "group_by_key" not in step.spec.urn
+        if step.spec.urn == "beam:transform:pardo:v1":
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(step.spec.payload)
+            assert not payload.state_specs
+            assert not payload.timer_family_specs
+
+
+def test_what_is_shuffled_keeps_its_coder():
+    parts, coder = batch().components, {}
     for transform in parts.transforms.values():
         if transform.spec.urn == "beam:transform:group_by_key:v1":
             [shuffled] = transform.inputs.values()

@@ -42,6 +42,9 @@ _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 # for every chunk.
 _UNWATCHED: Mapping[str, Any] = {"buffer_msec": 50}
 
+# What a rate limiter takes for its answer is no waiting: its limits are by the second and longer.
+_A_MOMENT = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -161,11 +164,11 @@ class Ask:
         """Return the answer once it is under way; a late one may be asked for a second time."""
         plan = means.drafts.plan(question, self.model, functools.partial(self._draft, means.client))
         if means.hedge is None:
-            return await self._begin(means.client, plan)
+            return await self._begin(means, plan)
         return await hedged(
             means.hedge,
             lambda: means.gate is None or means.gate.calm,
-            lambda: self._begin(means.client, plan),
+            lambda: self._begin(means, plan),
             _give_up,
         )
 
@@ -173,11 +176,11 @@ class Ask:
         pace = {} if self.deltas else _UNWATCHED
         return client.draft(model, stream=True, **{**_DEFAULTS, **pace, **self.params, **own})
 
-    async def _begin(self, client: AsyncClient, plan: Plan) -> Begun:
+    async def _begin(self, means: Means, plan: Plan) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
-        if self.rate_limiter is not None and not await asyncio.to_thread(self.rate_limiter.allow):
-            raise RateLimitError("the job's own rate limiter refused the request")
-        stream: AsyncStream = await client.ask(plan)  # type: ignore[assignment]
+        if self.rate_limiter is not None:
+            await self._allowed(means)
+        stream: AsyncStream = await means.client.ask(plan)  # type: ignore[assignment]
         try:
             batches = stream.batches()
             if not self.deltas:
@@ -187,6 +190,16 @@ class Ask:
         except BaseException:
             await stream.aclose()
             raise
+
+    async def _allowed(self, means: Means) -> None:
+        """Return once the limiter allows a request; raises RateLimitError if it will not."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if not await asyncio.to_thread(self.rate_limiter.allow):
+            raise RateLimitError("the job's own rate limiter refused the request")
+        waited = loop.time() - started
+        if means.gate is not None and waited > _A_MOMENT:
+            means.gate.held_back += waited
 
     async def _keep(
         self, means: Means, question: Question, completion: Outcome, spent: Spent | None

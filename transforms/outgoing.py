@@ -24,6 +24,10 @@ class SinkUnavailable(Exception):
     """The sink takes nothing at the moment, or cannot be reached; the message is one line."""
 
 
+class SinkMissing(SinkUnavailable):
+    """The sink answers, and is not there or not fit for what would come: waiting does not help."""
+
+
 class Publisher(Protocol[Item_contra]):
     """A sink, as it lives on a worker. Used by one thread at a time."""
 

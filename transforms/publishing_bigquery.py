@@ -3,32 +3,69 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 from transforms.elements import Completion, DeadLetter
-from transforms.outgoing import SinkUnavailable
+from transforms.outgoing import SinkMissing, SinkUnavailable
+
+_TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
+_STANDARD_SQL = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+# What takes a value of ours besides its own type.
+_WIDER = {
+    "STRING": {"JSON"},
+    "INTEGER": {"FLOAT", "NUMERIC", "BIGNUMERIC"},
+    "FLOAT": {"NUMERIC", "BIGNUMERIC", "TIMESTAMP"},
+}
 
 
 @dataclass(frozen=True)
 class BigQueryTable:
     """Makes the publisher for the table `project.dataset.table`, on the worker.
 
-    The table has the columns of `Completion` or of `DeadLetter` (those that it has not are left
-    out). Rows that come again within a minute or so are dropped by BigQuery, by their id.
+    The table has columns of `element`, `Completion` or `DeadLetter`; those that it has not are left
+    out. Rows that come again within a minute or so are dropped by BigQuery, by their id.
     """
 
     table: str
+    element: type = Completion
 
     def __call__(self) -> _BigQueryPublisher:
         """Return the publisher."""
-        return _BigQueryPublisher(self.table)
+        return _BigQueryPublisher(self.table, self.element)
+
+
+def columns_of(element: type) -> dict[str, str]:
+    """Return the columns of an element's rows, with BigQuery's names of their types."""
+    columns = {}
+    for name, hint in get_type_hints(element).items():
+        kind = next(t for t in getattr(hint, "__args__", (hint,)) if t is not type(None))
+        columns[name] = _TYPES[kind]
+    return columns
+
+
+def type_of(field: Any) -> str:
+    """Return the type of a column as BigQuery's API has it, in one of its two ways to name it."""
+    named: str = field.field_type
+    return _STANDARD_SQL.get(named, named)
+
+
+def misfits(schema: Iterable[Any], element: type) -> list[str]:
+    """Return what keeps rows of `element` out of a table of this schema, each in a few words."""
+    ours, there = columns_of(element), {field.name: field for field in schema}
+    found = [] if "id" in there else ["it has no column id"]
+    for name, field in there.items():
+        if name not in ours:
+            found += [f"{name} must not be null"] if field.mode == "REQUIRED" else []
+        elif type_of(field) not in {ours[name], *_WIDER.get(ours[name], ())}:
+            found.append(f"{name} is {type_of(field)}, not {ours[name]}")
+    return found
 
 
 class _BigQueryPublisher:
-    def __init__(self, table: str) -> None:
-        self._table = table
+    def __init__(self, table: str, element: type) -> None:
+        self._table, self._element = table, element
         self._api: Any = importlib.import_module("google.api_core.exceptions")
         self._auth: Any = importlib.import_module("google.auth.exceptions")
         try:
@@ -37,11 +74,20 @@ class _BigQueryPublisher:
             raise SinkUnavailable(f"BigQuery: {_line(error)}") from error
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the table is there."""
+        """Raise SinkUnavailable unless the table is there; SinkMissing if it cannot be used."""
         try:
-            self._client.get_table(self._table, timeout=10, retry=None)
+            found = self._client.get_table(self._table, timeout=10, retry=None)
+        except self._api.NotFound:
+            raise SinkMissing(f"BigQuery: there is no table {self._table}: make it first") from None
         except (self._api.GoogleAPIError, self._auth.GoogleAuthError) as error:
             raise SinkUnavailable(f"BigQuery: {_line(error)}") from error
+
+        if wrong := misfits(found.schema, self._element):
+            kind = self._element.__name__
+            raise SinkMissing(
+                f"BigQuery: {self._table} does not take rows of {kind} ({', '.join(wrong[:3])}):"
+                f" name a table with the columns of {kind}"
+            )
 
     def publish(self, lot: Sequence[Completion | DeadLetter]) -> None:
         """Insert `lot`; raises ValueError if BigQuery refuses a row."""

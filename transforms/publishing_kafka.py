@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Delta
@@ -23,17 +23,17 @@ class KafkaTopic:
     """Makes the publisher for `topic`, on the worker.
 
     The key of a record is the element's id, its value JSON; the headers are `kind` (delta,
-    completion, failed) and for a delta `attempt` and `seq`. `config` is for librdkafka: it can say
-    how to log in.
+    completion, failed) and for a delta `attempt` and `seq`. `config_file` is the path of lines of
+    name=value for librdkafka, on any Beam filesystem, read on the worker: it can say how to log in.
     """
 
     brokers: str
     topic: str
-    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config_file: str | None = None
 
     def __call__(self) -> _KafkaPublisher:
-        """Return the publisher; it connects when it is used."""
-        return _KafkaPublisher(self.brokers, self.topic, self.config)
+        """Return the publisher; it connects when it is used. Raises ValueError for a bad file."""
+        return _KafkaPublisher(self.brokers, self.topic, read_config(self.config_file))
 
 
 class _KafkaPublisher:
@@ -95,6 +95,27 @@ class _KafkaPublisher:
         text = f"Kafka at {self._brokers} does not take what goes to {self._topic!r}: {error.str()}"
         final = error.fatal() or error.code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE
         return ValueError(text) if final else SinkUnavailable(text)
+
+
+def read_config(path: str | None) -> dict[str, str]:
+    """Return what the file at `path` says, nothing without one; raises ValueError, in one line.
+
+    A line is name=value; those that are blank or begin with # say nothing.
+    """
+    if path is None:
+        return {}
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        with FileSystems.open(path) as file:
+            lines = [line.strip() for line in file.read().decode().splitlines()]
+    except Exception as error:  # Beam's filesystems raise what they like
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
+        raise ValueError(f"cannot read {path} here: {said}") from None
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise ValueError(f"{path}: {wrong[0]!r} is not name=value")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def topic_problem(kafka_client: Any, brokers: str, topic: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.messages import KINDS, to_bytes
-from transforms.outgoing import SinkUnavailable
+from transforms.outgoing import SinkMissing, SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -46,8 +46,8 @@ class _PubSubPublisher:
             self._client = pubsub.PublisherClient(batches, options)
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the topic is there."""
-        with explained(SinkUnavailable):
+        """Raise SinkUnavailable unless the topic is there; SinkMissing if Pub/Sub has none."""
+        with explained(SinkUnavailable, SinkMissing):
             self._client.get_topic(topic=self._topic, timeout=CHECK_SECONDS, retry=None)
 
     def publish(self, lot: Sequence[Outcome]) -> None:
@@ -81,12 +81,14 @@ def _key(id: str) -> str:
 
 
 @contextmanager
-def explained(error: type[Exception]) -> Iterator[None]:
-    """Turn what Google's client raises into `error`, in one line."""
+def explained(error: type[Exception], missing: type[Exception] | None = None) -> Iterator[None]:
+    """Turn what Google's client raises into `error`, or `missing`, in one line."""
     api = importlib.import_module("google.api_core.exceptions")
     auth = importlib.import_module("google.auth.exceptions")
     try:
         yield
+    except api.NotFound as raised:
+        raise (missing or error)(f"Pub/Sub: {_line(raised)}") from raised
     except (api.GoogleAPIError, auth.GoogleAuthError) as raised:
         raise error(f"Pub/Sub: {_line(raised)}") from raised
 

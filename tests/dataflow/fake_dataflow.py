@@ -22,9 +22,10 @@ FAILURE = {
 
 
 class FakeDataflow:
-    """The REST service; `jobs` and `launches` are the bodies that were posted.
+    """The REST service; `jobs`, `launches` and `changes` are the bodies that were sent.
 
     `states` are what a job is found in when it is asked for, one after the other; the last stays.
+    `running` are the jobs that it has besides, names by id.
     """
 
     def __init__(self, *states: str) -> None:
@@ -32,6 +33,8 @@ class FakeDataflow:
         self.states_asked: list[str] = []
         self.jobs: list[dict[str, Any]] = []
         self.launches: list[dict[str, Any]] = []
+        self.changes: list[dict[str, Any]] = []
+        self.running: dict[str, str] = {}
         self.submitted_at = 0.0  # by time.monotonic
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -59,6 +62,12 @@ class FakeDataflow:
             self.submitted_at = time.monotonic()
             self.jobs.append(json.loads(body))
             return {**self.jobs[-1], "id": "job-1", "currentState": "JOB_STATE_PENDING"}
+        if method == "GET" and path.endswith("/jobs"):
+            running = {"currentState": "JOB_STATE_RUNNING"}
+            return {"jobs": [{"id": id, "name": n, **running} for id, n in self.running.items()]}
+        if method == "PUT" and "/jobs/" in path:
+            self.changes.append({"id": path.rpartition("/")[2], **json.loads(body)})
+            return self.changes[-1]
         if method == "GET" and path.endswith("/jobs/job-1"):
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             self.states_asked.append(state)
@@ -80,7 +89,7 @@ def _handler_of(service: FakeDataflow) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = _reply  # noqa: N815
+        do_GET = do_POST = do_PUT = _reply  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass

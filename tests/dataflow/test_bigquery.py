@@ -135,10 +135,10 @@ def free_port():
         return free.getsockname()[1]
 
 
-def run(google, *flags):
+def run(google, *flags, program="pipelines.batch_complete"):
     """Run the program; returns the finished process."""
-    command = [sys.executable, str(HERE / "without_google.py"), "submit"]
-    command += ["pipelines.batch_complete", "--model=openai/m", *flags]
+    command = [sys.executable, str(HERE / "without_google.py"), "submit", program]
+    command += ["--model=openai/m", *flags]
     environ = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
     environ |= {
         "BIGQUERY_EMULATOR_HOST": google.host,
@@ -324,3 +324,30 @@ def test_the_streaming_program_writes_answers_and_failures_to_tables(google, tmp
     [failed] = google.rows("failed")
     assert failed["id"] == "b"
     assert "prompt" in failed["message"]
+
+
+@pytest.mark.parametrize(
+    ("runner", "table", "words"),
+    [
+        (None, "my-project:d.none", "there is no table my-project.d.none: make it first"),
+        ("DataflowRunner", "my-project:d.other", "does not take rows of Completion (id is INT"),
+    ],
+    ids=["no table, here", "other columns, on Dataflow"],
+)
+def test_a_table_that_a_stream_cannot_write_to_is_one_line_and_no_job(google, table, words, runner):
+    if "other" not in google:
+        google.make_table("other", OTHER)
+    flags = [f"--completions_to=bigquery:{table}", "--deltas_to=redis://10.255.255.1/0"]
+    if runner is None:
+        flags = [*flags[:1], "--source=stdin", "--deltas_to=stdout"]
+    else:
+        flags += ["--source=kafka:10.255.255.1:9092/prompts", f"--runner={runner}"]
+        flags += ["--region=europe-west4", "--project=my-project"]
+        flags += ["--temp_location=gs://bucket/wrong/tmp", "--no_auth"]
+    with FakeServer() as models, FakeDataflow() as dataflow:
+        flags += [f"--base_url={models.base_url}", f"--dataflow_endpoint={dataflow.endpoint}"]
+        done = run(google, *flags, program="pipelines.stream_complete")
+        assert not models.requests
+        assert not dataflow.jobs
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr.strip().splitlines()[-1]

@@ -106,9 +106,10 @@ def test_a_worker_can_import_every_module_from_what_was_installed(worker, tmp_pa
         assert Path(place).is_relative_to(own), f"{name} came from {place}"
 
 
-def test_the_installed_program_runs(worker, tmp_path):
+@pytest.mark.parametrize("program", ["batch_complete", "stream_complete"])
+def test_the_installed_program_runs(worker, tmp_path, program):
     python, _ = worker
-    assert "--input" in run(python, "-m", "pipelines.batch_complete", "--help", cwd=tmp_path)
+    assert "--api_key_secret" in run(python, "-m", f"pipelines.{program}", "--help", cwd=tmp_path)
 
 
 def test_the_distribution_is_not_called_like_the_other_package(worker):

@@ -9,6 +9,7 @@ import pytest
 from loopback import Server
 from redis_server import RedisServer
 
+from transforms.messages import KINDS
 from transforms.publishing_kafka import KafkaTopic
 from transforms.publishing_pubsub import PubSubTopic
 from transforms.publishing_redis import RedisStreams
@@ -150,7 +151,7 @@ Place = RedisPlace | KafkaPlace | PubSubPlace
 
 def by_kind(rows: list[tuple[str, Row]]) -> dict[str, list[Row]]:
     """Return the rows of each kind."""
-    return {name: [row for kind, row in rows if kind == name] for name in ("delta", "failed")}
+    return {name: [row for kind, row in rows if kind == name] for name in KINDS.values()}
 
 
 def place_of(kind: str, request: pytest.FixtureRequest, name: str) -> Place:

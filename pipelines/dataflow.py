@@ -1,0 +1,34 @@
+"""What must be there before a job is submitted to Dataflow."""
+
+from __future__ import annotations
+
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from pipelines.engines import UsageError, runner
+from pipelines.options import check_writable
+
+
+def check(options: PipelineOptions) -> None:
+    """Raise UsageError for what Beam would try for minutes, or for ever, before it gives up."""
+    if runner(options) != "dataflowrunner":
+        return
+    google = options.view_as(GoogleCloudOptions)
+    for flag in ("temp_location", "staging_location"):
+        if (place := getattr(google, flag) or "").startswith("gs://"):
+            check_writable(f"--{flag}", place)
+    if google.update and not google.template_location:
+        _check_replaced(google)
+
+
+def _check_replaced(google: GoogleCloudOptions) -> None:
+    from apache_beam.runners.dataflow.internal import apiclient
+    from google.cloud import dataflow_v1beta3 as api
+
+    states = (api.JobState.JOB_STATE_RUNNING, api.JobState.JOB_STATE_DRAINING)
+    request = api.ListJobsRequest(project_id=google.project, location=google.region)
+    jobs = apiclient.DataflowApplicationClient(google)._jobs_client.list_jobs(request)
+    if not any(job.name == google.job_name and job.current_state in states for job in jobs):
+        raise UsageError(
+            f"--update: no job {google.job_name!r} runs in {google.region} of {google.project}:"
+            " look at --job_name, or leave --update out to start one"
+        )

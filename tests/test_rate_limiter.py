@@ -1,0 +1,110 @@
+"""A limit for all workers: a rate limit service is asked before each request."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from rate_limit_server import RateLimitServer
+
+from pipelines import batch_complete, stream_complete
+from ritellm.errors import RateLimitError
+from ritellm.gate import Gate
+from ritellm.pacing import Limits
+from transforms import asking
+from transforms.asking import Ask, Means
+
+PROMPTS = b"".join(orjson.dumps({"id": f"p{n}", "prompt": "x"}) + b"\n" for n in range(30))
+
+
+@pytest.fixture(params=["batch", "stream"])
+def program(request, fake_server, monkeypatch, tmp_path, capfd):
+    """Return a function that runs one of the programs with some flags; exit status and stderr."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_bytes(PROMPTS)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PROMPTS)))
+    ways = {
+        "batch": (batch_complete.main, ["--input=in.jsonl", "--output=out"]),
+        "stream": (stream_complete.main, ["--source=stdin", "--deltas_to=jsonl:out"]),
+    }
+
+    def run(*flags):
+        main, argv = ways[request.param]
+        with pytest.raises(SystemExit) as end:
+            main([*argv, "--model=openai/m", f"--base_url={fake_server.base_url}", *flags])
+        return end.value.code, capfd.readouterr().err
+
+    return run
+
+
+def test_each_request_has_leave_and_what_has_none_waits(program, fake_server):
+    with RateLimitServer(refuses=6) as limiter:
+        status, said = program(f"--rate_limiter={limiter.address}/llm")
+    assert status == 0, said
+    assert len(fake_server.requests) == limiter.granted == 30
+    assert len(limiter.asked) > 30
+    assert "Throttled" not in said
+    assert len({request.SerializeToString() for request in limiter.asked}) == 1
+    [descriptor] = limiter.asked[0].descriptors
+    assert (limiter.asked[0].domain, limiter.asked[0].hits_addend) == ("llm", 1)
+    assert [(entry.key, entry.value) for entry in descriptor.entries] == [("model", "openai/m")]
+
+
+def test_a_service_that_is_not_there_is_said_at_once(program, fake_server):
+    status, said = program("--rate_limiter=127.0.0.1:1/llm")
+    assert status == 2
+    assert "--rate_limiter 127.0.0.1:1: nothing answers" in said.splitlines()[-1]
+    assert not fake_server.requests
+
+
+@pytest.mark.parametrize("wrong", ["127.0.0.1/llm", "host:81", "host:81/", "http://host:81/llm"])
+def test_what_is_no_address_of_a_domain_is_refused(program, wrong):
+    status, said = program(f"--rate_limiter={wrong}")
+    assert status == 2
+    assert f"{wrong!r} is no HOST:PORT/DOMAIN" in said
+
+
+class Slow:
+    """A limiter that takes its time, on a clock that the test moves."""
+
+    def __init__(self, clock, seconds, allows=True):
+        self._clock, self._seconds, self._allows = clock, seconds, allows
+
+    def allow(self):
+        self._clock.now += self._seconds
+        return self._allows
+
+
+@pytest.fixture
+def allowed(monkeypatch):
+    """Return a function that asks a limiter once, and what the gate then says was waited."""
+
+    def ask(seconds, allows=True):
+        async def once():
+            clock = SimpleNamespace(now=0.0)
+            loop = asyncio.get_running_loop()
+            monkeypatch.setattr(loop, "time", lambda: clock.now, raising=False)
+            gate = Gate(Limits())
+            await Ask("openai/m", rate_limiter=Slow(clock, seconds, allows))._allowed(
+                Means(None, gate)
+            )
+            return gate.waited
+
+        return asyncio.run(once())
+
+    return ask
+
+
+def test_dataflow_hears_of_the_waiting_but_not_of_the_asking(allowed):
+    assert allowed(30.0) == 30.0
+    assert allowed(asking._A_MOMENT / 2) == 0.0
+
+
+def test_a_limiter_that_gives_up_is_an_error_of_the_request(allowed):
+    with pytest.raises(RateLimitError, match="own rate limiter"):
+        allowed(0.1, allows=False)
