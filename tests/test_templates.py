@@ -24,7 +24,7 @@ PROGRAMS = {"batch_complete": batch_complete, "stream_complete": stream_complete
 # Of one machine alone; Kafka's own source is Java's, and no Java is in the image.
 NOT_THERE = {
     "batch_complete": {"help", "keep_order"},
-    "stream_complete": {"help", "drain_seconds", "kafka_group"},
+    "stream_complete": {"help", "drain_seconds", "kafka_group", "turn_seconds"},
 }
 # These have defaults that are of one machine: the embedded model, the terminal.
 REQUIRED_THERE = {"model", "deltas_to"}
