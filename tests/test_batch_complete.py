@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -474,6 +476,52 @@ def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
     )
     job.server.wait_until(lambda: job.server.open_streams == 0)
     assert {file.name.partition("-")[0] for file in job.out.iterdir()} <= JOURNAL_FILES
+
+
+def test_ctrl_c_pressed_again_ends_it_at_once_and_leaves_the_terminal_as_it_was(job):
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    job.server.script = lambda request: stream(*chat_events("x")[:2], Stall())
+    job.write({"prompt": "x"})
+    command = [sys.executable, "-m", "pipelines.batch_complete"]
+    command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    command += ["--model", "openai/m", "--base_url", job.server.base_url]
+    person, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=_in_session_of(terminal), **streams) as it:
+        job.server.wait_until(lambda: job.server.open_streams == 1, timeout=30)
+        while it.poll() is None:  # the first may not have been heard when the second is pressed
+            os.write(person, b"\x03")
+            select.select([person], [], [], 0.01)
+    assert it.returncode == 130
+    assert termios.tcgetattr(terminal) == before
+    os.close(terminal)
+    shown = _all_of(person)
+    assert "Traceback" not in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h"), "the cursor is seen again"
+    assert not shown or shown.endswith(("\n", "\r", "^C", "\x1b[K")), repr(shown[-200:])
+
+
+def _in_session_of(terminal):
+    """Return what makes `terminal` the one at which Ctrl-C reaches a new process."""
+    import fcntl
+    import termios
+
+    def become():
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    return become
+
+
+def _all_of(person):
+    """Return all that a terminal has shown: on Linux its end is an error."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(person, 65536):
+            shown += piece
+    os.close(person)
+    return shown.decode(errors="replace")
 
 
 def test_a_job_that_breaks_says_why_in_its_last_line(job, monkeypatch):
