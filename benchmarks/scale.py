@@ -15,10 +15,11 @@ import json
 import os
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import fleet
@@ -28,6 +29,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "dataflow.md"
 PLOT = ROOT / "docs" / "fleet.svg"
 MARKS = re.compile(r"(<!-- scale -->\n).*?(<!-- /scale -->)", re.DOTALL)
+
+# A cost is a difference of two runs: noise of both is in it.
+ROUNDS = 3
 
 # Inputs of the arithmetic; none is measured here.
 WORKERS = 10_000
@@ -59,17 +63,22 @@ class Run:
     most_open: int
 
 
-def measure(streams: int = 500, chunks: int = 100, gap_ms: float = 20) -> Costs:
-    """Return what a row, a chunk, a delta and a stream cost."""
+def measure(streams: int = 500, chunks: int = 100) -> Costs:
+    """Return what a row, a chunk, a delta and a stream cost, each the median of some rounds."""
+    rounds = [_round(streams, chunks) for _ in range(ROUNDS)]
+    return Costs(*(statistics.median(values) for values in zip(*map(astuple, rounds), strict=True)))
+
+
+def _round(streams: int, chunks: int, gap_ms: float = 20) -> Costs:
     rows = 2 * streams
     few = _run(rows, streams, chunks // 4, gap_ms)
     many = _run(rows, streams, chunks, gap_ms)
-    fewer_rows = _run(rows // 2, streams, chunks // 4, gap_ms)
+    brief = [_run(each, streams, 1, gap_ms) for each in (streams, 8 * streams)]
     narrow = _run(rows, max(1, streams // 10), chunks // 4, gap_ms)
     chunk = (many.cpu - few.cpu) / (rows * (chunks - chunks // 4))
     live = [_run(rows, streams, each, gap_ms, live=True) for each in (chunks // 4, chunks)]
     delta = (live[1].cpu - live[0].cpu) / (rows * (chunks - chunks // 4))
-    row = (few.cpu - fewer_rows.cpu) / (rows - rows // 2) - chunk * (chunks // 4)
+    row = (brief[1].cpu - brief[0].cpu) / (7 * streams) - chunk
     stream = (few.peak_kb - narrow.peak_kb) / (few.most_open - narrow.most_open)
     return Costs(row * 1e6, chunk * 1e6, delta * 1e6, stream, narrow.peak_kb / 1024)
 
@@ -194,7 +203,8 @@ def main() -> None:
     ours = parser.parse_args()
     own = arithmetic(measure(ours.streams, ours.chunks))
     simulated = fleet.measure()
-    found = f"{own}\nOn {os.cpu_count()} shared cores, on loopback, with {ours.streams} streams.\n"
+    found = f"{own}\nOn {os.cpu_count()} shared cores, on loopback, with {ours.streams} streams;"
+    found += f" the medians of {ROUNDS} rounds.\n"
     found += f"\n{fleet.table(simulated)}\n![The fleet over time]({PLOT.name})\n"
     print(found)
     if not ours.print:
