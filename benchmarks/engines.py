@@ -81,10 +81,9 @@ def flink(workers: int) -> Iterator[Running]:
         yield Running(cluster.flags_of_pool(KEY), cluster.cpu_seconds)
 
 
-ENGINES = {"here": here, "prism": prism, "job server": job_server, "flink": flink}
+ENGINES = {"FnApiRunner": here, "Prism": prism, "PortableRunner": job_server, "Flink": flink}
 # Prism has one worker to an environment.
-CASES = [("prism", 1), *((name, n) for name in ("here", "job server", "flink") for n in (1, 2, 4))]
-CASES.sort(key=lambda case: list(ENGINES).index(case[0]))
+CASES = [(name, n) for name in ENGINES for n in (1, 2, 4) if name != "Prism" or n == 1]
 
 
 def measure(
@@ -143,7 +142,7 @@ def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterato
 def write(measured: Mapping[str, str], note: str) -> None:
     """Put lines into the table in docs/engines.md; those of other engines stay."""
     text = DOCUMENT.read_text()
-    before = dict(re.findall(r"^(\| [a-z ]+ \| \d \|)(.*)$", text, re.M)) | measured
+    before = dict(re.findall(r"^(\| [A-Za-z]+ \| \d \|)(.*)$", text, re.M)) | measured
     heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
     rows = [head + before[head] for head in heads if head in before]
     table = "\n".join([HEAD, *rows, "", note])

@@ -63,6 +63,9 @@ class Feed(Protocol):
         Raises FeedEnded.
         """
 
+    def keep(self) -> None:
+        """Do what the source wants of a reader that wants nothing now; never waits."""
+
     def settle(self, receipts: Sequence[Any]) -> None:
         """Note that these messages are done; called from any thread, never waits."""
 
@@ -128,6 +131,9 @@ class StdinFeed:
             self._queue.put(None)
             raise FeedEnded
         return message
+
+    def keep(self) -> None:
+        """Standard input wants nothing."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
         """Standard input does not want to know."""
@@ -196,6 +202,9 @@ class _FolderFeed:
             self._lines = self._read(self._waiting.popleft())
             return next(self._lines, None)
         return None
+
+    def keep(self) -> None:
+        """A folder wants nothing."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
         """Count the lines down; the last one moves its file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,8 @@ class _KafkaFeed:
         }
         self._partitions: dict[int, Offsets] = {}
         self._committed: dict[int, int] = {}
+        self._early: deque[Message] = deque()  # taken while none was wanted
+        self._paused = False
         self._consumer = self._kafka.Consumer({**ours, **read_config(where.config_file)})
         self._next_commit = 0.0
         self._lock = threading.Lock()
@@ -92,6 +95,21 @@ class _KafkaFeed:
 
     def poll(self, seconds: float) -> Message | None:
         """Return the next record."""
+        if self._early:
+            return self._early.popleft()
+        if self._paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._paused = False
+        return self._poll(seconds)
+
+    def keep(self) -> None:
+        """Commit, and let partitions come and go; a group waits for each of its members."""
+        self._consumer.pause(self._consumer.assignment())
+        self._paused = True
+        if (message := self._poll(0)) is not None:  # of a partition that has just come
+            self._early.append(message)
+
+    def _poll(self, seconds: float) -> Message | None:
         if time.monotonic() >= self._next_commit:
             self._commit(wait=False)
         record = self._consumer.poll(seconds)

@@ -66,6 +66,9 @@ class _PubSubFeed:
         place = f"{name}, message {message.message_id}"
         return Message(message.data, f"{name}:{message.message_id}", place, message)
 
+    def keep(self) -> None:
+        """The client renews its hold on messages by itself."""
+
     def settle(self, receipts: Sequence[Any]) -> None:
         """Acknowledge; the client does it in its own thread."""
         for message in receipts:

@@ -73,6 +73,12 @@ class Reader:
             if enough():
                 return
 
+    def answered(self) -> Iterator[Any]:
+        """Have the core hand on what comes until all that was taken in has its outcome."""
+        while self.intake.open:
+            self._feed.keep()
+            yield from self.pump()
+
     def pump(self) -> Iterator[Any]:
         """Have the core hand on what comes; raises what a sink was given up for."""
         if self.intake.failure is not None:

@@ -128,3 +128,5 @@ class _TurnsFn(beam.DoFn):  # type: ignore[misc]
             return time.monotonic() - began >= most
 
         yield from reader.take_in(enough)
+        # Not left to the end of the bundle: a group of readers waits for who does not poll.
+        yield from reader.answered()

@@ -16,7 +16,16 @@ from apache_beam.transforms.core import RestrictionProvider
 from pipelines import flink
 from pipelines import options as cli
 from pipelines.batch_complete import parser
-from pipelines.engines import UsageError, Workers, check, explained, left_behind, traps, workers
+from pipelines.engines import (
+    UsageError,
+    Workers,
+    check,
+    explained,
+    left_behind,
+    traps,
+    with_defaults,
+    workers,
+)
 
 REQUIRED = ["--input=in.jsonl", "--output=out"]
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=embed"]
@@ -165,6 +174,14 @@ def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
 )
 def test_what_becomes_of_a_job_that_was_stopped_here_is_told(flags, told):
     assert left_behind(PipelineOptions(flags), "; kept") == told
+
+
+def test_a_job_with_checkpoints_ends_its_bundles_before_them_unless_told_otherwise():
+    asked = ["--runner=FlinkRunner", "--checkpointing_interval=1000"]
+    flag = "--finish_bundle_before_checkpointing"
+    assert with_defaults(asked) == [*asked, flag]
+    assert with_defaults([*asked, f"{flag}=false"]) == [*asked, f"{flag}=false"]
+    assert with_defaults(["--runner=FlinkRunner"]) == ["--runner=FlinkRunner"]
 
 
 REMOTE = PipelineOptions(["--runner=FlinkRunner", "--flink_master=flink:8081"])

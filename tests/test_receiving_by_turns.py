@@ -37,6 +37,9 @@ class ListFeed:
             return Message(data, f"list:{n}", f"message {n}", n)
         raise FeedEnded
 
+    def keep(self):
+        LOG.append("kept")
+
     def settle(self, receipts):
         LOG.extend(receipts)
 

@@ -5,6 +5,7 @@ python -m examples.engines.flink_demo [flags of pipelines.batch_complete]
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from examples.engines.tools import Missing
 
 def main() -> int:
     """Return the exit status of the job."""
+    # Ended from outside it must stop its cluster, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = sys.argv[1:] or ["--input", "examples/questions.jsonl", "--output", "out/flink/"]
     try:
         with tempfile.TemporaryDirectory(prefix="flink-") as folder:

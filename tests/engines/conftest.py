@@ -41,7 +41,7 @@ def prism():
         pytest.skip(f"no Prism: {missing}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def flink(tmp_path_factory):
     """A Flink cluster: a job manager, two task managers, a job server."""
     try:

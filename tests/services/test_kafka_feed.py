@@ -1,0 +1,31 @@
+"""Readers of one Kafka group: a member that is busy with its answers holds nobody up."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from places import KafkaPlace
+from programs import until
+from prompts import prompts
+
+from pipelines.feeds_kafka import KafkaFeed
+
+
+def test_a_reader_that_waits_for_its_answers_lets_another_in_and_commits(kafka, source):
+    assert isinstance(source, KafkaPlace)
+    where = KafkaFeed(kafka.address, source.name, "ritellm")
+    source.send(*prompts(4))
+    with closing(where()) as first:
+        taken = [until(lambda: first.poll(0.1)) for _ in range(4)]
+        source.send(*prompts(20, start=4))
+        with closing(where()) as second:
+
+            def shared():
+                first.keep()
+                return second.poll(0.1)
+
+            until(shared)
+            first.settle([message.receipt for message in taken[:1]])
+            until(lambda: first.keep() or source.settled() >= 1)
+            ids = {message.id for message in taken}
+            assert until(lambda: first.poll(0.1)).id not in ids, "what comes early is not lost"
