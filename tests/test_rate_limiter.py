@@ -91,7 +91,7 @@ def allowed(monkeypatch):
             monkeypatch.setattr(loop, "time", lambda: clock.now, raising=False)
             gate = Gate(Limits())
             await Ask("openai/m", rate_limiter=Slow(clock, seconds, allows))._allowed(
-                Means(None, gate=gate)
+                Means(None, asyncio.Semaphore(), gate)
             )
             return gate.waited
 
