@@ -62,7 +62,9 @@ def table() -> str:
         rows.append((f"`{statement}`", f"{msec:.0f} ms", "`benchmarks/importing.py`"))
     for case, figures in client.measure().items():
         cost = f"{figures['ratio']:.1f}x a bare reader's CPU"
-        detail = f"{figures['usec_per_chunk']:.0f} us against {figures['floor_usec_per_chunk']:.0f}"
+        detail = f"{figures['usec_per_chunk']:.1f} us against {figures['floor_usec_per_chunk']:.1f}"
+        if "wall_ratio" in figures:
+            detail += f", in {figures['wall_ratio']:.2f}x the time, {figures['peak_mb']:.0f} MB"
         rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
