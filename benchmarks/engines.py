@@ -92,6 +92,7 @@ def measure(
     """Return rows a second, CPU a row and start-up of one engine."""
     serving = servers.serving("paced", chunks=chunks, gap_ms=gap_ms)
     with tempfile.TemporaryDirectory() as folder, serving as server, ENGINES[engine](workers) as up:
+        _run(Path(folder) / "warm", 1, server, max_in_flight, up)  # what comes first costs more
         start_up = _run(Path(folder) / "one", 1, server, max_in_flight, up)
         full = _run(Path(folder) / "full", rows, server, max_in_flight, up)
     return {
@@ -159,17 +160,15 @@ def main() -> None:
     parser.add_argument("--engine", choices=ENGINES, help="only this one")
     given = vars(parser.parse_args())
     only = given.pop("engine")
-    measured = {}
-    print(HEAD)
-    for head, rest in lines([case for case in CASES if only in (None, case[0])], given):
-        measured[head] = rest
-        print(head + rest, flush=True)
     note = (
         f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
         f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"
         " the server shares (`python benchmarks/engines.py`)."
     )
-    write(measured, note)
+    print(HEAD)
+    for head, rest in lines([case for case in CASES if only in (None, case[0])], given):
+        print(head + rest, flush=True)
+        write({head: rest}, note)
 
 
 if __name__ == "__main__":

@@ -97,8 +97,8 @@ class _KafkaFeed:
         """Return the next record."""
         if self._early:
             return self._early.popleft()
-        if self._paused:
-            self._consumer.resume(self._consumer.assignment())
+        if self._paused and (assigned := self._consumer.assignment()):
+            self._consumer.resume(assigned)
             self._paused = False
         return self._poll(seconds)
 
@@ -174,6 +174,7 @@ class _KafkaFeed:
                 self._committed[each.partition] = each.offset
 
     def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
+        self._paused = True  # a partition that comes back is as it was when it went
         self._forget(partitions)
 
     def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:
