@@ -9,10 +9,11 @@ import orjson
 
 from ritellm.chunks import completion_to_chunk
 from ritellm.errors import APIResponseValidationError, StreamTruncatedError
-from ritellm.runs import Piece, Run
+from ritellm.runs import Piece
 from ritellm.types import Chunk
 from ritellm.wire.base import Decoder, Event, Framing, Wire
-from ritellm.wire.sse import SSE, events_of
+from ritellm.wire.repeats import Repeats
+from ritellm.wire.sse import SSE, block_of, events_of
 
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(
@@ -120,14 +121,31 @@ class _SSEBody(_StreamBody):
     def __init__(self, framing: SSE, decoder: Decoder) -> None:
         super().__init__(framing, decoder)
         self._block = framing.block
-        self._run: Callable[[bytes], Run | None] | None = getattr(decoder, "run", None)
+        self._repeats: Repeats | None = getattr(decoder, "repeats", None)
 
     def feed(self, data: bytes, into: list[Piece]) -> None:
-        block = self._block(data)
-        if self._run is not None and not self._decoder.done and (run := self._run(block)):
+        block, repeats = self._block(data), self._repeats
+        if repeats is None:
+            self._decode(events_of(block), into)
+        elif not self._decoder.done and (run := repeats.run(block)):
             into.append(run)
         elif block:
-            self._decode(events_of(block), into)
+            self._decode_alike(repeats, events_of(block), into)
+
+    def _decode_alike(self, repeats: Repeats, events: list[Event], into: list[Piece]) -> None:
+        """Read neighbours that are alike together, and each other event by itself."""
+        at = 0
+        while at < len(events) and not self._decoder.done:
+            end = at
+            while end < len(events) and repeats.fits(events[end]):
+                end += 1
+            alike = events[at:end]
+            if len(alike) > 1 and (run := repeats.run(block_of(alike))):
+                into.append(run)
+            else:
+                end = max(end, at + 1)
+                self._decode(events[at:end], into)
+            at = end
 
 
 class _UnnamedBody:

@@ -106,12 +106,8 @@ class Call:
         seconds = self.plan.request.buffer.seconds
         return seconds if self.watched else min(seconds, (now - self._asked_at) * _IMPATIENCE)
 
-    def waiting(self, now: float) -> None:
-        """Note that the caller is back for more: what it took itself is nobody's delay."""
-        self._patient_since = now
-
     def excuse(self, seconds: float) -> None:
-        """Note that the caller was away for so long before the first chunk: no delay either."""
+        """Note that the caller was away for so long: what it took itself is nobody's delay."""
         self._patient_since += seconds
 
     @property

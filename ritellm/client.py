@@ -13,7 +13,7 @@ import httpx
 from ritellm.call import Call, Plan, StreamFacts
 from ritellm.client_httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
 from ritellm.client_transport import SyncHttp, new_http, pieces_of
-from ritellm.client_wire import cancelled_if_left, send
+from ritellm.client_wire import cancel, send
 from ritellm.draft import Draft
 from ritellm.exchange import Exchange
 from ritellm.observing import observed
@@ -128,15 +128,19 @@ class Stream(StreamFacts, Iterator[Chunk]):
 
 
 def _attempts(http: SyncHttp, call: Call) -> Generator[Batch, None, None]:
-    with observed(call), cancelled_if_left(http, call):
-        while True:
-            endpoint = locate(call.plan.endpoint, call.plan.request.model)
-            exchange = call.start(endpoint, time.monotonic())
-            yield from _attempt(http, call, exchange)
-            if exchange.error is None:
-                call.finish(time.monotonic())
-                return
-            time.sleep(call.retry_delay(time.monotonic(), random.random()))
+    with observed(call):
+        try:
+            while True:
+                endpoint = locate(call.plan.endpoint, call.plan.request.model)
+                exchange = call.start(endpoint, time.monotonic())
+                yield from _attempt(http, call, exchange)
+                if exchange.error is None:
+                    call.finish(time.monotonic())
+                    return
+                time.sleep(call.retry_delay(time.monotonic(), random.random()))
+        except BaseException:
+            cancel(http, call)
+            raise
 
 
 def _attempt(http: SyncHttp, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
@@ -154,9 +158,10 @@ def _attempt(http: SyncHttp, call: Call, exchange: Exchange) -> Generator[Batch,
             call.excuse(time.monotonic() - opened)
         body = pieces_of(response)
         for data in body:
-            if chunks := call.receive_data(data, time.monotonic()):
+            arrived = time.monotonic()
+            if chunks := call.receive_data(data, arrived):
                 yield chunks
-                call.waiting(time.monotonic())
+                call.excuse(time.monotonic() - arrived)
             if exchange.over:
                 break
         if chunks := call.receive_eof(time.monotonic()):

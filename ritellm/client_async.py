@@ -24,7 +24,7 @@ from ritellm.client_transport import (
     new_async_http,
     reader_of,
 )
-from ritellm.client_wire import acancelled_if_left, asend
+from ritellm.client_wire import acancel, asend
 from ritellm.draft import Draft
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
@@ -177,7 +177,7 @@ async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[_Attempt, Non
     """Yield each attempt that was accepted; who takes it reads it to its end, then comes back."""
     now = asyncio.get_running_loop().time
     with observed(call):
-        async with acancelled_if_left(http, call):
+        try:
             while True:
                 endpoint = await _locate(call)
                 passage = await _admitted(call, endpoint)
@@ -192,6 +192,9 @@ async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[_Attempt, Non
                     call.finish(now())
                     return
                 await asyncio.sleep(call.retry_delay(now(), random.random()))
+        except BaseException:
+            await acancel(http, call)
+            raise
 
 
 class _Attempt:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -33,8 +33,13 @@ def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
         player.wait_until(take.answered)
         return player.response()
     ask = call.current.http_request()
-    with _recording(call, ask) as recorder:
-        return _heard(call, recorder, http.send(ask, call, read))
+    if call.plan.record is None:
+        return _heard(call, http.send(ask, call, read))
+    recorder = Recorder(call.plan.record, call, ask)
+    with recorder.watched():
+        response = _heard(call, http.send(ask, call, read))
+        recorder.hear(response)
+        return response
 
 
 async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
@@ -45,8 +50,13 @@ async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
         await player.await_until(take.answered)
         return player.response()
     ask = call.current.http_request()
-    with _recording(call, ask) as recorder:
-        return _heard(call, recorder, await http.send(ask, call))
+    if call.plan.record is None:
+        return _heard(call, await http.send(ask, call))
+    recorder = Recorder(call.plan.record, call, ask)
+    with recorder.watched():
+        response = _heard(call, await http.send(ask, call))
+        recorder.hear(response)
+        return response
 
 
 # How long whoever leaves a stream waits at most until the provider has been told.
@@ -55,52 +65,29 @@ _CANCEL_SECONDS = 2.0
 _CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
 
 
-@contextmanager
-def cancelled_if_left(http: SyncHttp, call: Call) -> Iterator[None]:
-    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
-    try:
-        yield
-    except BaseException:
-        if ask := call.cancellation():
-            with suppress(*_CANNOT_CANCEL):
-                http.send(ask, call, _cancel_seconds(call)).close()
-        raise
+def cancel(http: SyncHttp, call: Call) -> None:
+    """Tell the provider that `call` was left, if it would go on; best effort, in time."""
+    if ask := call.cancellation():
+        with suppress(*_CANNOT_CANCEL):
+            http.send(ask, call, _cancel_seconds(call)).close()
 
 
-@asynccontextmanager
-async def acancelled_if_left(http: AsyncHttp, call: Call) -> AsyncIterator[None]:
-    """Tell the provider if an answer that it would go on with is left; best effort, in time."""
-    try:
-        yield
-    except BaseException:
-        if ask := call.cancellation():
-            with suppress(*_CANNOT_CANCEL):
-                told = await asyncio.wait_for(http.send(ask, call), _cancel_seconds(call))
-                await told.aclose()
-        raise
+async def acancel(http: AsyncHttp, call: Call) -> None:
+    """Tell the provider that `call` was left, if it would go on; best effort, in time."""
+    if ask := call.cancellation():
+        with suppress(*_CANNOT_CANCEL):
+            told = await asyncio.wait_for(http.send(ask, call), _cancel_seconds(call))
+            await told.aclose()
 
 
 def _cancel_seconds(call: Call) -> float:
     return min(_CANCEL_SECONDS, call.plan.timeouts.connect or _CANCEL_SECONDS)
 
 
-@contextmanager
-def _recording(call: Call, ask: HttpRequest) -> Iterator[Recorder | None]:
-    """Record the attempt, if that is wished."""
-    if call.plan.record is None:
-        yield None
-        return
-    recorder = Recorder(call.plan.record, call, ask)
-    with recorder.watched():
-        yield recorder
-
-
-def _heard(call: Call, recorder: Recorder | None, response: Heard) -> Heard:
+def _heard(call: Call, response: Heard) -> Heard:
     """Return `response`, noted."""
     call.timing.connection_reused = _is_reused(response)
     observing.answered(call, response.status_code, response.headers)
-    if recorder:
-        recorder.hear(response)
     return response
 
 

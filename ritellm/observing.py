@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("ritellm")
 
 
-@contextmanager
-def observed(call: Call) -> Iterator[None]:
-    """Tell of `call` from its beginning to its end."""
+def observed(call: Call) -> AbstractContextManager[None]:
+    """Tell of `call` from its beginning to its end, if anybody listens."""
     telemetry = _telemetry()
+    if telemetry is None and not log.isEnabledFor(logging.DEBUG):
+        return _UNOBSERVED
+    return _observed(call, telemetry)
+
+
+_UNOBSERVED = nullcontext()
+
+
+@contextmanager
+def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
     span = telemetry.start(call) if telemetry else None
     try:
         yield

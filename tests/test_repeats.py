@@ -85,7 +85,7 @@ def summed(chunks):
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("name", ["content", "reasoning_content"])
-def test_only_the_first_of_a_kind_is_parsed(name, compact, padded):
+def test_only_the_first_two_of_a_kind_are_parsed(name, compact, padded):
     words = ["one", " two", "", " drei €", " \U0001f600", "\u00a0"]
     events = [
         event(word, name, compact=compact, padding="aZ09"[: 1 + n % 4] if padded else None)
@@ -93,7 +93,7 @@ def test_only_the_first_of_a_kind_is_parsed(name, compact, padded):
     ]
     chunks, parsed = decoded(events)
     assert chunks == parsed_all(events)
-    assert parsed <= 1 + padded  # the first one; a blank in JSON's middle is no padding of OpenAI's
+    assert parsed <= 2 + padded  # a blank in JSON's middle is no padding of OpenAI's
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,37 @@ def test_chunks_share_nothing_that_a_caller_could_change():
 @pytest.mark.parametrize("padding", [None, "aZ09"])
 def test_events_that_come_together_are_one_run(padding):
     words = ["one", " two", ' "three"', "\u2028", ""]
-    events = [event("zero", padding=padding), *[event(word, padding=padding) for word in words]]
-    (first, run), total = read_in_blocks(events, [1])
+    events = [event(word, padding=padding) for word in ["0", "1", *words]]
+    (first, second, run), total = read_in_blocks(events, [1, 1])
     assert isinstance(run, Run)
     assert run.texts == words
-    assert [first, *run] == parsed_all(events)
+    assert [first, second, *run] == parsed_all(events)
     assert total == summed(parsed_all(events))
+
+
+def test_those_between_a_head_and_an_end_that_came_with_them_are_one_run():
+    head, end = event("", role="assistant"), event("x", finish_reason="stop")
+    events = [head, *[event(f"word {n}") for n in range(9)], end]
+    pieces, total = read_in_blocks(events, [])
+    (run,) = [piece for piece in pieces if isinstance(piece, Run)]
+    assert len(run) >= 7
+    assert expanded(pieces) == parsed_all(events)
+    assert total == summed(parsed_all(events))
+
+
+def test_an_event_that_fits_but_is_no_chunk_spoils_none_of_its_neighbours():
+    spoilt = event("x").replace(b"x", b"a\\")
+    events = [*[event(f"word {n}") for n in range(4)], spoilt]
+    body, pieces = _SSEBody(SSE(), OpenAIChatDecoder()), []
+    with pytest.raises(RitellmError):
+        body.feed(b"".join(b"data: %b\n\n" % data for data in events), pieces)
+    assert expanded(pieces) == parsed_all(events[:-1])
+
+
+def test_nothing_behind_the_terminator_is_read():
+    events = [event("one"), event("two"), event("three"), b"[DONE]", event("four")]
+    pieces, _ = read_in_blocks(events, [])
+    assert expanded(pieces) == parsed_all(events[:3])
 
 
 @pytest.mark.parametrize("other", sorted(set(OTHERS) - {"nothing", "an error"}))
@@ -185,8 +210,9 @@ def test_one_of_another_kind_among_them_is_seen(other, at):
 
 
 def test_what_came_between_two_runs_of_a_kind_is_not_news_behind_them():
-    events = [event("a"), event("b"), event("c", head={**HEAD, "model": "n"}), event("d")]
-    (_, run, other, _), _ = read_in_blocks(events, [1, 1, 1])
+    texts = [event("_"), event("a"), event("b")]
+    events = [*texts, event("c", head={**HEAD, "model": "n"}), event("d")]
+    (*_, run, other, _), _ = read_in_blocks(events, [1, 1, 1, 1])
     total = ChunkSum()
     total.add_run(run)
     total.add(other)
@@ -201,9 +227,10 @@ def test_a_block_in_which_the_ends_overlap_is_no_chunk(cut):
     decoder = OpenAIChatDecoder()
     data = event("one")
     decoder.decode(("", data), [])
+    decoder.decode(("", data), [])
     before, after = data[: data.index(b"one")], data[data.index(b"one") + 3 :]
-    assert decoder.run(b"data: " + before + after + b"\n\n") is not None
-    assert decoder.run(b"data: " + before + after[cut:] + b"\n\n") is None
+    assert decoder.repeats.run(b"data: " + before + after + b"\n\n") is not None
+    assert decoder.repeats.run(b"data: " + before + after[cut:] + b"\n\n") is None
 
 
 EVENTS = st.builds(

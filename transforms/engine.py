@@ -6,11 +6,13 @@ Knows nothing of Beam, of HTTP, or of what an answer is.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from transforms.inbox import Inbox
@@ -44,6 +46,7 @@ class Engine(Generic[AnyMeans]):
         )
         self._thread.start()
         self.means = self.run(_make(new_means))
+        settle()
         self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.means)
 
     def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
@@ -53,6 +56,25 @@ class Engine(Generic[AnyMeans]):
     def close(self) -> None:
         """Stop the loop; happens by itself when the last holder is gone."""
         self._finalizer()
+
+
+# So many more objects before the youngest are looked through: Python's own 700 are those of a few
+# requests, and thousands are under way.
+_YOUNG = 10_000
+
+
+@cache
+def settle() -> None:
+    """Spare the garbage collector what is in vain, once in a process.
+
+    What is there by now, mostly modules, will stay; and who has a request under way is no garbage,
+    however often it is looked at. A higher threshold is kept, and a collector that was turned off.
+    """
+    gc.collect()
+    gc.freeze()
+    young, *older = gc.get_threshold()
+    if 0 < young < _YOUNG:
+        gc.set_threshold(_YOUNG, *older)
 
 
 async def _make(new_means: Callable[[], AnyMeans]) -> AnyMeans:

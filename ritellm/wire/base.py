@@ -26,8 +26,8 @@ class Framing(Protocol):
 class Decoder(Protocol):
     """Turns the events of one stream into chunks.
 
-    A decoder of server-sent events may also have `run(block: bytes) -> Run | None`, which reads
-    whole events that are alike, all at once.
+    A decoder of server-sent events may also have `repeats`, which reads events that are alike all
+    at once (`ritellm.wire.repeats`).
     """
 
     done: bool  # the dialect's terminator has been seen

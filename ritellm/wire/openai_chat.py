@@ -23,7 +23,7 @@ from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
 from ritellm.wire.repeats import Repeats
 from ritellm.wire.request import post
-from ritellm.wire.sse import SSE
+from ritellm.wire.sse import SSE, block_of
 
 PATH = "/chat/completions"
 
@@ -58,17 +58,16 @@ def new_decoder(request: Request) -> OpenAIChatDecoder:
 class OpenAIChatDecoder:
     """Turns the events of one stream into chunks; they nearly are chunks already."""
 
-    __slots__ = ("_repeats", "done", "run")
+    __slots__ = ("done", "repeats")
 
     def __init__(self) -> None:
         self.done = False
-        self._repeats = Repeats()
-        self.run = self._repeats.run
+        self.repeats = Repeats()
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
-        if not kind and (run := self.run(b"data: %b\n\n" % data)) is not None:
+        if self.repeats.fits(event) and (run := self.repeats.run(block_of([event]))) is not None:
             into += run
             return
         if data == b"[DONE]":
@@ -91,7 +90,7 @@ class OpenAIChatDecoder:
                     plain = False
                     _normalise(choice, "delta")
             if plain:
-                self._repeats.learn(data, payload)
+                self.repeats.learn(data, payload)
         into.append(Chunk(payload))
 
 

@@ -67,6 +67,8 @@ def split_parts(delta: dict[str, Any]) -> None:
 
 
 def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
+    if not request.params:
+        return {}
     quirks = endpoint.provider.quirks
     supported = request.params.keys() - quirks.lacks
     params = supported_params(request, supported, endpoint.provider.name)

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 
 from ritellm.runs import PADDING, Kind, Run
+from ritellm.wire.base import Event
+from ritellm.wire.sse import block_of
 
 _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "
@@ -25,15 +27,27 @@ _PATIENCE = 8
 class Repeats:
     """What the events of one stream have in common."""
 
-    __slots__ = ("_after", "_before", "_between", "_kind", "_middle", "_misses")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_begun",
+        "_between",
+        "_end",
+        "_kind",
+        "_middle",
+        "_misses",
+        "_start",
+    )
 
     def __init__(self) -> None:
         self._kind: Kind | None = None  # of the newest example
         self._before = b""  # from the start of an event to its text
         self._after = b""  # from its text, or its padding, to the start of the next event
+        self._start, self._end = b"", b""  # the same, of an event's data alone
         self._between = ""  # both of them
         self._middle = ""  # from the text to the padding, where there is one
         self._misses = 0
+        self._begun = False  # there was one: learning from it is in vain if no other comes
 
     def run(self, block: bytes) -> Run | None:
         """Return the chunks in `block`, which is whole events, if all are one more of the same."""
@@ -62,8 +76,21 @@ class Repeats:
         self._misses = 0
         return Run(self._kind, texts, paddings)
 
+    def fits(self, event: Event) -> bool:
+        """Return whether `event` begins and ends as the newest example did: it may repeat it."""
+        kind, data = event
+        if kind or self._kind is None:
+            return False
+        return data.startswith(self._start) and data.endswith(self._end)
+
     def learn(self, data: bytes, payload: Mapping[str, Any]) -> None:
-        """Take `payload`, which was parsed from `data`, for an example of those to come."""
+        """Take `payload`, which was parsed from `data`, for an example of those to come.
+
+        The first of all is passed over: many an answer is one piece of text.
+        """
+        if not self._begun:
+            self._begun = True
+            return
         self._misses += 1
         self._kind = None
         if self._misses > _PATIENCE or len(payload["choices"]) != 1:
@@ -80,7 +107,7 @@ class Repeats:
             return
         self._cut(data, start, end, padded=PADDING in payload)
         self._kind = Kind(payload, name)
-        again = self.run(_EVENT + data + b"\n\n")
+        again = self.run(block_of([("", data)]))
         if again is None or [*again] != [payload]:
             self._kind = None
 
@@ -89,9 +116,11 @@ class Repeats:
         padding = _behind_key(data, PADDING) if padded else 0
         # Padding that stands elsewhere than at the very end is no padding of OpenAI's.
         is_last = padding > end and data.find(b'"', padding) == len(data) - 2
-        self._before = _EVENT + data[:start]
+        self._start = data[:start]
+        self._before = _EVENT + self._start
         self._middle = data[end:padding].decode("utf-8", "replace") if is_last else ""
         self._after = _PADDED_END if is_last else data[end:] + b"\n\n"
+        self._end = self._after[:-2]
         self._between = (self._after + self._before).decode("utf-8", "replace")
 
 
