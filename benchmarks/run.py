@@ -27,9 +27,9 @@ import streaming
 JOBS: dict[str, dict[str, Any]] = {
     "2,000 rows of 340 ms, 256 in flight": {
         "rows": 2000,
-        "chunks": 1,
+        "chunks": 20,
         "first_ms": 300,
-        "gap_ms": 40,
+        "gap_ms": 2,
         "max_in_flight": 256,
     },
     "2,000 rows of 50 chunks at 20 ms, 500 in flight": {

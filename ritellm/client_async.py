@@ -126,28 +126,22 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
         while True:
             for chunk in self._chunks:
                 return chunk
-            self._chunks = iter(await self._batch())
-
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Yield the chunks as they came off the network: those of one read together."""
-        if first := list(self._chunks):
-            yield first
-        while True:
-            try:
-                batch = await self._batch()
-            except StopAsyncIteration:
-                return
-            yield batch
+            batch = await self.batch()
+            if not batch:
+                raise StopAsyncIteration
+            self._chunks = iter(batch)
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
         self._call.watched = self._call.current.watched = False
-        async for _ in self.batches():
+        while await self.batch():
             pass
         return self.completion
 
-    async def _batch(self) -> Batch:
-        """Return the next chunks, of whichever attempt; raises StopAsyncIteration at the end."""
+    async def batch(self) -> Batch:
+        """Return the next chunks, those that came off the network together; none at the end."""
+        if left := list(self._chunks):
+            return left
         while True:
             if self._attempt is not None:
                 try:
@@ -158,7 +152,10 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
                 if chunks:
                     return chunks
                 self._attempt = None
-            self._attempt = await self._attempts.__anext__()
+            try:
+                self._attempt = await self._attempts.__anext__()
+            except StopAsyncIteration:
+                return []
 
     async def aclose(self) -> None:
         """Stop here: the provider sees the connection go."""

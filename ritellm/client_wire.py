@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -20,7 +20,7 @@ from ritellm.client_httpx import FAILURES, Played
 from ritellm.client_record import Recorder
 from ritellm.client_transport import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
 from ritellm.errors import RitellmError
-from ritellm.types import HttpRequest, Take
+from ritellm.types import Take
 
 Heard = TypeVar("Heard", bound=AnyResponse)
 

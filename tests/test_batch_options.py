@@ -127,6 +127,18 @@ def test_the_cap_is_on_all_runs_together(job):
     assert job.report["errors"] == {"BudgetExceeded": 10}
 
 
+def test_four_processes_ask_each_row_once_and_find_it_in_the_journal_later(job):
+    flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing"]
+    flags += ["--direct_num_workers=4"]
+    job.write(*questions(40))
+    for _ in range(2):
+        done = job.process(*flags)
+        assert done.returncode == 0, done.stderr
+        assert len(job.rows("completions")) == job.report["completed"] == 40
+        assert len(job.server.requests) == 40
+    assert job.report["replayed"] == 40
+
+
 def test_dollars_are_capped_by_the_prices_that_are_given(job):
     path = job.folder / "prices.json"
     path.write_text('{"openai/m": {"input": 0, "output": 1000000}}')

@@ -981,7 +981,7 @@ def test_patience_ends_with_the_nearest_timeout(limits, first, between):
     call.receive_data(b": ping\n\n", 105.0)
     assert call.deadline == first
     assert call.receive_data(chat_events("one")[0], 110.0)
-    call.waiting(111.0)
+    call.excuse(1.0)
     assert call.deadline == between
     call.receive_data(b": ping\n\n", 112.0)
     assert call.deadline == between
@@ -1324,9 +1324,9 @@ def test_at_exit_no_connection_is_left_open(fake_server):
 
 # The two faces are one
 
-# What the other face has no need of: a constructor cannot wait, and `batches` is for the event loop
+# What the other face has no need of: a constructor cannot wait, and `batch` is for the event loop
 # that reads many streams.
-ONLY_ASYNC = {"open", "batches"}
+ONLY_ASYNC = {"open", "batch"}
 
 
 def public(cls):

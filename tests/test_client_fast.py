@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -205,6 +206,55 @@ def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch):
             return opened.completion.choices[0].message.content
 
     assert asyncio.run(asyncio.wait_for(ask(), 20)) == "".join(words)
+
+
+class CountedSlots:
+    """Sockets that are told what to read by the test, and number the times that they promise."""
+
+    def __init__(self):
+        self.buffer = memoryview(bytearray(client_connection.READ_BYTES))
+        self.due = 0.0
+
+    def watch(self, connection):
+        pass
+
+    def forget(self, connection):
+        pass
+
+    def collect_later(self, connection, now, seconds):
+        self.due += 1
+        return self.due
+
+
+def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
+    half = len(BODY) // 2
+    slots = CountedSlots()
+
+    async def ask(connection, server):
+        asked = asyncio.ensure_future(connection.ask(b"?", lambda now: 1.0, lambda: None))
+        await asyncio.sleep(0)
+        server.sendall(SSE + LENGTH + BODY[:half])
+        connection.readable()
+        return (await asked).stream.take()
+
+    async def ask_twice():
+        ours, server = socket.socketpair()
+        ours.setblocking(False)
+        with ours, server:
+            connection = client_connection.Connection(ours, slots)
+            assert await ask(connection, server) == BODY[:half]
+            server.sendall(BODY[half:])
+            connection.collect(1.0)
+            assert connection.take() == BODY[half:]
+            assert connection.rest()
+            assert await ask(connection, server) == BODY[:half]
+            server.sendall(BODY[half:])
+            connection.collect(1.0)
+            assert connection.take() == b""
+            connection.collect(2.0)
+            return connection.take()
+
+    assert asyncio.run(ask_twice()) == BODY[half:]
 
 
 def test_what_came_before_a_break_is_delivered_before_it():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
 
+from transforms import engine as engines
 from transforms.engine import Engine, Wait, Window
 
 
@@ -178,3 +180,27 @@ def test_the_engine_ends_when_its_last_holder_is_gone():
     client = engine.means.client
     del engine
     assert client.closed
+
+
+@pytest.fixture
+def collector():
+    before = gc.get_threshold()
+    yield gc
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+def test_with_the_first_engine_the_collector_looks_less_often_and_not_at_what_stays(collector):
+    gc.set_threshold(700, 10, 10)
+    engines.settle.cache_clear()
+    Engine(_Means).close()
+    assert gc.get_freeze_count() > 10_000
+    assert gc.get_threshold() == (10_000, 10, 10)
+
+
+@pytest.mark.parametrize("young", [0, 50_000])
+def test_a_collector_that_was_turned_off_or_down_stays_so(collector, young):
+    gc.set_threshold(young, 10, 10)
+    engines.settle.cache_clear()
+    Engine(_Means).close()
+    assert gc.get_threshold()[0] == young

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,8 +39,8 @@ Outcome = Delta | Completion | DeadLetter
 _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 
 # Where nobody watches the deltas, a stream is read now and then: a wake-up each, not a wake-up
-# for every chunk.
-_UNWATCHED: Mapping[str, Any] = {"buffer_msec": 50}
+# for every chunk. A short answer is read sooner (`Call.pause`).
+_UNWATCHED: Mapping[str, Any] = {"buffer_msec": 100}
 
 # What a rate limiter takes for its answer is no waiting: its limits are by the second and longer.
 _A_MOMENT = 1.0
@@ -61,11 +61,10 @@ class Means:
 
 
 class Begun(NamedTuple):
-    """An answer under way: its first chunks, and where the others come from."""
+    """An answer under way, and its first chunks."""
 
     stream: AsyncStream
     first: Batch
-    rest: AsyncIterator[Batch]
 
 
 async def _give_up(begun: Begun) -> None:
@@ -155,9 +154,10 @@ class Ask:
             if self.deltas:
                 if noted is not None:
                     await _durable(noted)
-                await put([to_delta(id, chunk, before) for chunk in begun.first])
-                async for chunks in begun.rest:
+                chunks = begun.first
+                while chunks:
                     await put([to_delta(id, chunk, before) for chunk in chunks])
+                    chunks = await stream.batch()
         return stream
 
     async def _begin_in_time(self, means: Means, question: Question) -> Begun:
@@ -182,11 +182,10 @@ class Ask:
             await self._allowed(means)
         stream: AsyncStream = await means.client.ask(plan)  # type: ignore[assignment]
         try:
-            batches = stream.batches()
-            if not self.deltas:
-                await stream.read()
-                return Begun(stream, [], batches)
-            return Begun(stream, await batches.__anext__(), batches)
+            if self.deltas:
+                return Begun(stream, await stream.batch())
+            await stream.read()
+            return Begun(stream, [])
         except BaseException:
             await stream.aclose()
             raise

@@ -127,7 +127,8 @@ class Outbox(Generic[Item]):
         self._limit = limit
         self._items: deque[Item] = deque()
         self._filled = threading.Condition()
-        self._wanted = 1  # so many items the bundle thread waits for
+        self._wanted = 0  # so many items the bundle thread waits for; 0 while it does not wait
+        self._telling = False
         self._space = asyncio.Event()
 
     async def put(self, items: Iterable[Item]) -> None:
@@ -138,12 +139,21 @@ class Outbox(Generic[Item]):
         self.put_now(items)
 
     def put_now(self, items: Iterable[Item]) -> None:
-        """Hand over `items` without waiting."""
+        """Hand over `items` without waiting. Called on the loop."""
         with self._filled:
-            before = len(self._items)
             self._items.extend(items)
-            if before < self._wanted <= len(self._items):
-                self._filled.notify()  # else it has been told, and will find these as well
+            if self._wanted and not self._telling:
+                # Once for all that this turn of the loop brings: two threads that take turns at
+                # each item are slower than one after the other.
+                self._telling = True
+                self._loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        with self._filled:
+            self._telling = False
+            if 0 < self._wanted <= len(self._items):
+                self._wanted = 0  # it has been told, and will find what comes until it looks
+                self._filled.notify()
 
     def take(self, wait: Wait | None) -> list[Item]:
         """Return all items there are; with `wait`, once there are as many as it says."""
@@ -151,7 +161,7 @@ class Outbox(Generic[Item]):
             if wait is not None and len(self._items) < wait.least:
                 self._wanted = wait.least
                 self._filled.wait_for(lambda: len(self._items) >= wait.least, wait.seconds)
-                self._wanted = 1
+                self._wanted = 0
             items = list(self._items)
             self._items.clear()
         if len(items) >= self._limit:
