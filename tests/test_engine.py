@@ -94,6 +94,25 @@ def test_a_thread_can_wait_until_there_is_enough(engine):
     assert window.in_flight == 0
 
 
+def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(engine):
+    window, come, woken = Window(engine), asyncio.Event(), threading.Event()
+
+    async def work(put):
+        await come.wait()
+        await put(["item"])
+        woken.wait(0.05)  # keeps the loop, and lets the thread take what it was told of
+        await asyncio.Event().wait()
+
+    for name in range(3):
+        window.submit(name, work)
+    settle(engine)
+    engine.loop.call_soon_threadsafe(come.set)
+    came = window.take(Wait())
+    woken.set()
+    window.cancel()
+    assert len(came) == 3
+
+
 def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
     window = Window(engine, limit=3)
     put_so_far = 0
