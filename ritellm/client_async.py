@@ -133,10 +133,14 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
+        await self.finish()
+        return self.completion
+
+    async def finish(self) -> None:
+        """Read to the end, for the whole answer only: no chunks are made of what comes."""
         self._call.watched = self._call.current.watched = False
         while await self.batch():
             pass
-        return self.completion
 
     async def batch(self) -> Batch:
         """Return the next chunks, those that came off the network together; none at the end."""

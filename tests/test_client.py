@@ -1324,9 +1324,9 @@ def test_at_exit_no_connection_is_left_open(fake_server):
 
 # The two faces are one
 
-# What the other face has no need of: a constructor cannot wait, and `batch` is for the event loop
-# that reads many streams.
-ONLY_ASYNC = {"open", "batch"}
+# What the other face has no need of: a constructor cannot wait, and `batch` and `finish` are for the
+# event loop that reads many streams.
+ONLY_ASYNC = {"open", "batch", "finish"}
 
 
 def public(cls):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 
 import pytest
@@ -202,24 +203,31 @@ def test_the_engine_ends_when_its_last_holder_is_gone():
 
 
 @pytest.fixture
-def collector():
-    before = gc.get_threshold()
-    yield gc
+def interpreter():
+    before, turn = gc.get_threshold(), sys.getswitchinterval()
+    engines.settle.cache_clear()
+    yield
     gc.set_threshold(*before)
     gc.unfreeze()
+    sys.setswitchinterval(turn)
 
 
-def test_with_the_first_engine_the_collector_looks_less_often_and_not_at_what_stays(collector):
+@pytest.mark.parametrize(("before", "after"), [(0.005, 0.0005), (0.0001, 0.0001)])
+def test_with_the_first_engine_threads_take_short_turns(interpreter, before, after):
+    sys.setswitchinterval(before)
+    Engine(_Means).close()
+    assert sys.getswitchinterval() == pytest.approx(after, abs=2e-6)
+
+
+def test_with_the_first_engine_the_collector_looks_less_often_and_not_at_what_stays(interpreter):
     gc.set_threshold(700, 10, 10)
-    engines.settle.cache_clear()
     Engine(_Means).close()
     assert gc.get_freeze_count() > 10_000
     assert gc.get_threshold() == (10_000, 10, 10)
 
 
 @pytest.mark.parametrize("young", [0, 50_000])
-def test_a_collector_that_was_turned_off_or_down_stays_so(collector, young):
+def test_a_collector_that_was_turned_off_or_down_stays_so(interpreter, young):
     gc.set_threshold(young, 10, 10)
-    engines.settle.cache_clear()
     Engine(_Means).close()
     assert gc.get_threshold()[0] == young

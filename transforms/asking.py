@@ -184,7 +184,7 @@ class Ask:
         try:
             if self.deltas:
                 return Begun(stream, await stream.batch())
-            await stream.read()
+            await stream.finish()
             return Begun(stream, [])
         except BaseException:
             await stream.aclose()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from collections import deque
@@ -58,6 +59,9 @@ class Engine(Generic[AnyMeans]):
         self._finalizer()
 
 
+# So long a thread that computes may keep the interpreter to itself: the loop's thread asks for it
+# after each system call, many times for each row, and Python's own 5 ms are a long time then.
+_TURN_SECONDS = 0.0005
 # So many more objects before the youngest are looked through: Python's own 700 are those of a few
 # requests, and thousands are under way.
 _YOUNG = 10_000
@@ -65,11 +69,14 @@ _YOUNG = 10_000
 
 @cache
 def settle() -> None:
-    """Spare the garbage collector what is in vain, once in a process.
+    """Set up the interpreter for one loop and thousands of requests, once in a process.
 
-    What is there by now, mostly modules, will stay; and who has a request under way is no garbage,
-    however often it is looked at. A higher threshold is kept, and a collector that was turned off.
+    The garbage collector is spared what is in vain: what is there by now, mostly modules, will
+    stay, and who has a request under way is no garbage, however often it is looked at. Threads take
+    shorter turns. What somebody has set further in that direction, or turned off, is kept.
     """
+    if sys.getswitchinterval() > _TURN_SECONDS:
+        sys.setswitchinterval(_TURN_SECONDS)
     gc.collect()
     gc.freeze()
     young, *older = gc.get_threshold()
