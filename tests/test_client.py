@@ -1324,7 +1324,7 @@ def test_at_exit_no_connection_is_left_open(fake_server):
 
 # The two faces are one
 
-# What the other face has no need of: a constructor cannot wait, and `batch` and `finish` are for the
+# What the other face has no need of: a constructor cannot wait, and `batch` and `finish` are for an
 # event loop that reads many streams.
 ONLY_ASYNC = {"open", "batch", "finish"}
 

@@ -78,7 +78,7 @@ def test_what_is_shown_is_counted_and_what_is_counted_is_shown(counted):
     on_dashboard = shown([FOLDER / "dashboard.json"])
     assert ours <= on_dashboard
     for name in distributions:
-        assert f"{name}_MEAN" in on_dashboard
+        assert ":" in name or f"{name}_MEAN" in on_dashboard  # those of one model are not
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

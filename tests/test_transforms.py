@@ -8,6 +8,7 @@ import apache_beam as beam
 import orjson
 import pytest
 from apache_beam.internal import pickler
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
@@ -15,6 +16,7 @@ from apache_beam.utils.timestamp import Timestamp
 from fake_server import Reset, Stall, Wait, api_error, chat_events, stream
 
 from ritellm import RetryPolicy
+from ritellm.prices import Price
 from transforms import (
     AssembleCompletions,
     CompletePrompts,
@@ -333,18 +335,21 @@ def test_what_the_rate_limiter_refuses_is_not_asked(fake_server):
 
 def test_the_outcomes_are_counted_as_beam_metrics(fake_server):
     fake_server.script = by_content({"x y": stream(*chat_events("a b")), "bad": api_error(400)})
-    p = pipeline()
-    prompts(p, prompt("a", "x y"), prompt("b", "bad")) | asked(fake_server, emit_deltas=True)
+    p, prices = pipeline(), {"openai/m": Price(input=0.0, output=1.0)}
+    asking = asked(fake_server, emit_deltas=True, prices=prices)
+    prompts(p, prompt("a", "x y"), prompt("b", "bad")) | asking
     result = p.run()
     result.wait_until_finish()
-    counters = result.metrics().query()["counters"]
-    counted = {
-        c.key.metric.name: c.committed for c in counters if c.key.metric.namespace == "ritellm"
-    }
+    found = result.metrics().query(MetricsFilter().with_namespace("ritellm"))
+    counted = {c.key.metric.name: c.committed for c in found["counters"]}
+    timed = {d.key.metric.name: d.committed.count for d in found["distributions"]}
     assert counted["completions"] == 1
     assert counted["dead_letters"] == 1
     assert counted["attempts"] == 2
     assert counted["completions:fake-model"] == 1
+    assert counted["cost_usd_micros"] == counted["cost_usd_micros:fake-model"] == 2
+    assert timed["ttft_msec"] == timed["ttft_msec:fake-model"] == 1
+    assert timed["duration_msec:fake-model"] == 1
     assert counted["dead_letters:BadRequestError"] == 1
     assert counted["finish_reason:stop"] == 1
     assert counted["completion_tokens"] == 2

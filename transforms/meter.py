@@ -83,8 +83,8 @@ class Meter:
             counted[f"completions{suffix}"] += 1
             counted[f"prompt_tokens{suffix}"] += row.prompt_tokens or 0
             counted[f"completion_tokens{suffix}"] += row.completion_tokens or 0
-        if row.cost_usd is not None:
-            counted["cost_usd_micros"] += round(row.cost_usd * 1e6)
+            if row.cost_usd is not None:
+                counted[f"cost_usd_micros{suffix}"] += round(row.cost_usd * 1e6)
         counted["cached_tokens"] += row.cached_tokens or 0
         counted["reasoning_tokens"] += row.reasoning_tokens or 0
         counted[f"finish_reason:{row.finish_reason}"] += 1
@@ -95,6 +95,7 @@ class Meter:
         ):
             if seconds is not None:
                 _distribution(name).update(round(seconds * 1000))
+                _distribution(f"{name}:{row.model}").update(round(seconds * 1000))
         with TALLY.lock:
             TALLY.retries += _attempts(row, counted)
             TALLY.completions += 1
