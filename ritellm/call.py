@@ -42,7 +42,9 @@ class Plan:
 class Call:
     """The state of one completion: its current attempt, its deadline, its timing."""
 
-    def __init__(self, plan: Plan, now: float, gate: Gate | None = None) -> None:
+    def __init__(
+        self, plan: Plan, now: float, gate: Gate | None = None, watched: bool = True
+    ) -> None:
         self.plan = plan
         self.gate = gate  # where every attempt waits for its turn
         self.timing = Timing(now)
@@ -53,7 +55,8 @@ class Call:
         self.exchange: Exchange | None = None
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
-        self.watched = plan.request.stream  # else the caller wants the whole answer only
+        # Else the caller wants the whole answer only.
+        self.watched = watched and plan.request.stream
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = self._asked_at = now
         self._delivered_at = -math.inf

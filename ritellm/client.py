@@ -67,9 +67,13 @@ class Client:
         """
         return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
 
-    def ask(self, plan: Plan) -> Completion | Stream:
-        """Return what `completion` returns, for `plan`."""
-        opened = Stream(self._http, Call(plan, time.monotonic()))
+    def ask(self, plan: Plan, *, watched: bool = True) -> Completion | Stream:
+        """Return what `completion` returns, for `plan`.
+
+        Of a stream that is not `watched` no chunks are made: for those who want the whole answer
+        only, and how it came about.
+        """
+        opened = Stream(self._http, Call(plan, time.monotonic(), watched=watched))
         return opened if plan.request.stream else opened.read()
 
     def close(self) -> None:

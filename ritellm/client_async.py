@@ -90,10 +90,14 @@ class AsyncClient:
         """
         return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
 
-    async def ask(self, plan: Plan) -> Completion | AsyncStream:
-        """Return what `completion` returns, for `plan`."""
+    async def ask(self, plan: Plan, *, watched: bool = True) -> Completion | AsyncStream:
+        """Return what `completion` returns, for `plan`.
+
+        Of a stream that is not `watched` no chunks are made, and it is read less often: for those
+        who want the whole answer only, and how it came about.
+        """
         now = asyncio.get_running_loop().time()
-        call = Call(plan, now, self.gate)
+        call = Call(plan, now, self.gate, watched)
         opened = await AsyncStream(self._http, call).open()
         return opened if plan.request.stream else await opened.read()
 
@@ -133,17 +137,16 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
 
     async def read(self) -> Completion:
         """Return the whole answer, once it is there."""
-        await self.finish()
-        return self.completion
-
-    async def finish(self) -> None:
-        """Read to the end, for the whole answer only: no chunks are made of what comes."""
         self._call.watched = self._call.current.watched = False
         while await self.batch():
             pass
+        return self.completion
 
     async def batch(self) -> Batch:
-        """Return the next chunks, those that came off the network together; none at the end."""
+        """Return the next chunks, those that came off the network together; none at the end.
+
+        Where they are not watched there are none, and this is the end.
+        """
         if left := list(self._chunks):
             return left
         while True:

@@ -1073,8 +1073,8 @@ def test_the_first_token_is_the_first_content(delta, counts):
 def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_end_matters(
     watched, age, pause
 ):
-    asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=watched, buffer_msec=100)
-    call = Call(asked, 100.0)
+    asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=True, buffer_msec=100)
+    call = Call(asked, 100.0, watched=watched)
     call.start(asked.endpoint, 100.0)
     assert call.pause(100.0 + age) == pytest.approx(pause)
 
@@ -1324,9 +1324,9 @@ def test_at_exit_no_connection_is_left_open(fake_server):
 
 # The two faces are one
 
-# What the other face has no need of: a constructor cannot wait, and `batch` and `finish` are for an
-# event loop that reads many streams.
-ONLY_ASYNC = {"open", "batch", "finish"}
+# What the other face has no need of: a constructor cannot wait, and `batch` is for the event loop
+# that reads many streams.
+ONLY_ASYNC = {"open", "batch"}
 
 
 def public(cls):
@@ -1343,6 +1343,7 @@ def test_the_two_faces_have_the_same_methods():
     ("one", "other"),
     [
         (Client.completion, AsyncClient.completion),
+        (Client.ask, AsyncClient.ask),
         (ritellm.completion, ritellm.acompletion),
         (Client.close, AsyncClient.close),
         (Stream.read, AsyncStream.read),

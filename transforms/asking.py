@@ -180,12 +180,10 @@ class Ask:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None:
             await self._allowed(means)
-        stream: AsyncStream = await means.client.ask(plan)  # type: ignore[assignment]
+        asked = await means.client.ask(plan, watched=self.deltas)
+        stream: AsyncStream = asked  # type: ignore[assignment]
         try:
-            if self.deltas:
-                return Begun(stream, await stream.batch())
-            await stream.finish()
-            return Begun(stream, [])
+            return Begun(stream, await stream.batch())
         except BaseException:
             await stream.aclose()
             raise

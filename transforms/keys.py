@@ -64,17 +64,17 @@ class RenewingClient(AsyncClient):
         """Do what `AsyncClient.draft` does."""
         return super().draft(model, stream=stream, **{"api_key": self._key.value, **arguments})
 
-    async def ask(self, plan: Plan) -> Completion | AsyncStream:
+    async def ask(self, plan: Plan, *, watched: bool = True) -> Completion | AsyncStream:
         """Do what `AsyncClient.ask` does."""
         key = self._key.value
         try:
-            return await super().ask(self._signed(plan, key))
+            return await super().ask(self._signed(plan, key), watched=watched)
         except AuthenticationError as error:
             other = await self._renewed(key, error)
             if other is None:
                 error.message += f"; the key in {self._name} is still the one that was refused"
                 raise
-        return await super().ask(self._signed(plan, other))
+        return await super().ask(self._signed(plan, other), watched=watched)
 
     def _signed(self, plan: Plan, key: str) -> Plan:
         """Return `plan` with `key` wherever it has one that this client had before."""
