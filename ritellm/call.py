@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ritellm.gate import Gate
 
 # The share of its time that the end of an answer may be noticed too late.
-_IMPATIENCE = 0.1
+_IMPATIENCE = 0.05
 
 OnInterrupt = Literal["raise", "restart", "continue"]
 

@@ -244,6 +244,9 @@ class _Attempt:
         if self._away_since is not None:  # at work with what had come: no delay of the provider's
             call.excuse(now() - self._away_since)
         try:
+            if not (exchange.watched or exchange.over):
+                await self._drink_up(body)
+                return await self._end()
             while not exchange.over:
                 data = body.take()
                 if not data:
@@ -260,6 +263,21 @@ class _Attempt:
             exchange.over = self._over = True
             self._fail(error)
         return []
+
+    async def _drink_up(self, body: Reader) -> None:
+        """Return at the end of the body, or of the answer; nobody wants what comes until then."""
+        data = body.take()
+        if data and self._drink(data):
+            return
+        self._watchdog.watch()
+        await body.pour(self._drink)
+        self._watchdog.task = None
+
+    def _drink(self, data: bytes) -> bool:
+        """Take a piece of the body; return whether the answer is over."""
+        self._call.receive_data(data, self._now())
+        self._watchdog.heed_progress()
+        return self._exchange.over
 
     async def close(self) -> None:
         """Give back what is held."""

@@ -32,6 +32,7 @@ class Connection:
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._incoming = Incoming()
         self._waiter: asyncio.Future[bytes] | None = None
+        self._drink: Callable[[bytes], bool] | None = None  # who waits, waits for the end
         self._opening = False  # who waits, waits for the headers
         self._error: Exception | None = None
         self._waiting = 0  # bytes that have come since the last `take`
@@ -87,6 +88,16 @@ class Connection:
             if self._paused:
                 self._resume()
         return waiter
+
+    def pour(self, drink: Callable[[bytes], bool]) -> asyncio.Future[bytes]:
+        """Give `drink` what comes of the body as it comes; done at its end, or once that is True.
+
+        To be called when there is nothing to take. Nobody is woken for each piece.
+        """
+        poured = self.arrival()
+        if not poured.done():
+            self._drink = drink
+        return poured
 
     @property
     def exhausted(self) -> bool:
@@ -187,7 +198,9 @@ class Connection:
         if waiter is None:
             return
         if waiter.done():  # cancelled
-            self._waiter = None
+            self._waiter = self._drink = None
+        elif self._drink is not None:
+            self._pour(waiter, self._drink)
         elif self._opening and incoming.begun:
             self._waiter, self._opening = None, False
             waiter.set_result(b"")
@@ -197,6 +210,24 @@ class Connection:
         elif self._error is not None:
             self._waiter = None
             waiter.set_exception(self._error)
+
+    def _pour(self, waiter: asyncio.Future[bytes], drink: Callable[[bytes], bool]) -> None:
+        incoming = self._incoming
+        try:
+            over = bool(incoming.pieces) and drink(self.take())
+        except Exception as error:  # belongs to whoever waits
+            waiter.set_exception(error)
+            over = False
+        if waiter.done():
+            pass
+        elif over or incoming.ended:
+            waiter.set_result(b"")
+        elif self._error is not None:
+            waiter.set_exception(self._error)
+        elif self._paused:
+            self._resume()
+        if waiter.done():
+            self._waiter = self._drink = None
 
     # Writing.
 
@@ -236,6 +267,7 @@ class Body(httpx.AsyncByteStream):
     def __init__(self, connection: Connection, release: Callable[[], None]) -> None:
         self.take = connection.take
         self.arrival = connection.arrival
+        self.pour = connection.pour
         self._connection = connection
         self._release: Callable[[], None] | None = release
 

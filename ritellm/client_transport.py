@@ -9,6 +9,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Awaitable,
+    Callable,
     Iterable,
     Iterator,
 )
@@ -144,6 +145,12 @@ class Reader(Protocol):
     def arrival(self) -> Awaitable[bytes]:
         """Return what comes next; nothing at the end. Only while there is nothing to take."""
 
+    def pour(self, drink: Callable[[bytes], bool]) -> Awaitable[bytes]:
+        """Give `drink` what comes as it comes; done at the end, or once that is True.
+
+        Only while there is nothing to take.
+        """
+
     async def aclose(self) -> None:
         """Leave the rest."""
 
@@ -164,6 +171,12 @@ class _Pieces:
             if data:
                 return data
         self.ended = True
+        return b""
+
+    async def pour(self, drink: Callable[[bytes], bool]) -> bytes:
+        while data := await self.arrival():
+            if drink(data):
+                break
         return b""
 
     async def aclose(self) -> None:

@@ -29,6 +29,10 @@ class Watchdog:
         self.task = asyncio.current_task()
         if self._timer is None:
             self._look_later()
+        self.heed_progress()
+
+    def heed_progress(self) -> None:
+        """Have the deadline be that between chunks, once there was a first."""
         if not self._begun and self._call.timing.last_chunk is not None:
             # The one moment at which a deadline may move forward: after a first chunk that may
             # take minutes, the next may have to come in seconds.

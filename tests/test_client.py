@@ -1068,7 +1068,7 @@ def test_the_first_token_is_the_first_content(delta, counts):
 
 
 @pytest.mark.parametrize(
-    ("watched", "age", "pause"), [(True, 0.2, 0.1), (False, 0.2, 0.02), (False, 60.0, 0.1)]
+    ("watched", "age", "pause"), [(True, 0.2, 0.1), (False, 0.2, 0.01), (False, 60.0, 0.1)]
 )
 def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_end_matters(
     watched, age, pause

@@ -190,7 +190,8 @@ def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
     assert asyncio.run(ask()) < 0.8 * size  # the rest is what the kernel keeps
 
 
-def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch):
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch, watched):
     """Nothing more comes that could tell of it."""
     monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
     monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
@@ -200,7 +201,8 @@ def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch):
     async def ask():
         server = RawServer(SSE + b"content-length: %d\r\n\r\n" % len(body) + body)
         async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
-            opened = await client.completion("openai/m", MESSAGES, stream=True)
+            plan = client.draft("openai/m", stream=True).plan(MESSAGES)
+            opened = await client.ask(plan, watched=watched)
             async for _ in opened:
                 await asyncio.sleep(0)
             return opened.completion.choices[0].message.content
@@ -255,6 +257,43 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
             return connection.take()
 
     assert asyncio.run(ask_twice()) == BODY[half:]
+
+
+async def poured(drink, *pieces):
+    """Return how pouring a body of `pieces` that come one by one ends, and whether it is over."""
+    ours, server = socket.socketpair()
+    ours.setblocking(False)
+    with ours, server:
+        connection = client_connection.Connection(ours, CountedSlots())
+        asked = asyncio.ensure_future(connection.ask(b"?", None, lambda: None))
+        await asyncio.sleep(0)
+        server.sendall(SSE + b"content-length: 6\r\n\r\n")
+        connection.readable()
+        await asked
+        end = connection.pour(drink)
+        for piece in pieces:
+            server.sendall(piece)
+            connection.readable()
+        await asyncio.wait([end], timeout=0.01)
+        return end
+
+
+def test_what_is_poured_wakes_nobody_until_the_body_ends():
+    drunk = []
+    end = asyncio.run(poured(drunk.append, b"ab", b"cd", b"ef"))
+    assert drunk == [b"ab", b"cd", b"ef"]
+    assert end.result() == b""
+
+
+@pytest.mark.parametrize(("pieces", "done"), [([b"ab"], False), ([b"ab", b"cd"], True)])
+def test_pouring_ends_when_there_has_been_enough(pieces, done):
+    drunk = []
+    end = asyncio.run(poured(lambda data: drunk.append(data) or len(drunk) == 2, *pieces))
+    assert end.done() == done
+
+
+def test_who_chokes_on_what_is_poured_is_told():
+    assert isinstance(asyncio.run(poured(lambda data: 1 / 0, b"ab")).exception(), ZeroDivisionError)
 
 
 def test_what_came_before_a_break_is_delivered_before_it():
