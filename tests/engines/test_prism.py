@@ -7,9 +7,10 @@ import signal
 
 import pytest
 from conftest import (
-    assert_a_model_server_may_restart,
+    assert_a_model_server_may_die,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
+    assert_turns,
     assert_windowed_and_counted,
     texts,
 )
@@ -40,8 +41,8 @@ def test_who_dies_ends_the_job_and_the_same_command_goes_on(prism, held, who):
     assert len(held.server.requests) <= 100 + 50
 
 
-def test_a_model_server_may_restart(prism, tmp_path):
-    assert_a_model_server_may_restart(tmp_path, *prism)
+def test_the_model_server_dies_and_comes_back(prism, models, tmp_path):
+    assert_a_model_server_may_die(models, tmp_path, *prism, "--max_in_flight=50")
 
 
 def test_a_prism_that_is_not_there_is_one_sentence(job):
@@ -51,6 +52,12 @@ def test_a_prism_that_is_not_there_is_one_sentence(job):
 
 def test_deltas_go_out_live(prism, held, processes):
     assert_live(held, processes, *prism)
+
+
+def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
+    prism, pool, streaming, source, deltas_in_kafka, models, processes
+):
+    assert_turns(streaming, source, deltas_in_kafka, models, processes, *prism, *pool)
 
 
 def test_windows_and_metrics(prism, fake_server, tmp_path):

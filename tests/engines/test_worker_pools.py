@@ -6,9 +6,10 @@ import os
 import signal
 
 from conftest import (
-    assert_a_model_server_may_restart,
+    assert_a_model_server_may_die,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
+    assert_turns,
     assert_windowed_and_counted,
 )
 
@@ -49,8 +50,8 @@ def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, held):
     assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, "--environment_type=LOOPBACK")
 
 
-def test_a_model_server_may_restart(job_server, pool, tmp_path):
-    assert_a_model_server_may_restart(tmp_path, *job_server, *pool)
+def test_the_model_server_dies_and_comes_back(job_server, pool, models, tmp_path):
+    assert_a_model_server_may_die(models, tmp_path, *job_server, *pool, "--max_in_flight=50")
 
 
 BARE = """
@@ -79,6 +80,12 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(
 
 def test_deltas_go_out_live(job_server, held, processes):
     assert_live(held, processes, *job_server, "--environment_type=LOOPBACK")
+
+
+def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
+    job_server, pool, streaming, source, deltas_in_kafka, models, processes
+):
+    assert_turns(streaming, source, deltas_in_kafka, models, processes, *job_server, *pool)
 
 
 def test_windows_and_metrics(job_server, fake_server, tmp_path):
