@@ -133,6 +133,14 @@ def streaming(processes, models, tmp_path):
     return start
 
 
+@pytest.fixture
+def from_kafka_to_kafka(streaming, source, deltas_in_kafka, redis_server):
+    """Return a function that starts it between two topics, with short turns."""
+    where = [f"--source={source.source}", f"--deltas_to={deltas_in_kafka.spec}"]
+    kept = [f"--journal={redis_server.url}", "--turn_seconds=1"]
+    return lambda *flags: streaming(*where, *kept, *flags)
+
+
 class HeldServer(FakeServer):
     """Answers `free` requests at once; later ones begin, and are held until `go` is set."""
 
@@ -241,10 +249,9 @@ def told(deltas):
     return {delta["id"] for delta in deltas.received()["delta"]}
 
 
-def assert_turns(streaming, source, deltas, models, processes, *flags):
+def assert_turns(start, source, deltas, models):
     """Turn after turn deltas go out while the answers are under way; then they are settled."""
-    to = f"--deltas_to={deltas.spec}"
-    streaming(f"--source={source.source}", to, "--turn_seconds=1", *flags)
+    start()
     for count in (5, 10, 15):  # a message is settled a second after its answer, at most
         models.hold()
         source.send(*prompts(5, start=count - 5))
@@ -253,9 +260,21 @@ def assert_turns(streaming, source, deltas, models, processes, *flags):
         models.go()
         until(lambda count=count: whole(deltas) == answers_of(count), 90)
         until(lambda count=count: source.settled() == count, 90)
-    processes.kill("stream", signal.SIGINT)
-    assert processes.wait("stream", 60) == 130, processes.tail("stream")
     assert len(models.asked) == 15
+
+
+def assert_a_stream_survives_its_worker(start, source, deltas, models, processes, wait_for_end):
+    """The worker is killed with streams open, the job ends, and the same command goes on."""
+    models.hold()
+    source.send(*prompts(5, start=15))
+    until(lambda: models.open == 5, 90)
+    for worker in processes.children("workers"):
+        os.kill(worker, signal.SIGKILL)
+    wait_for_end()
+    models.go()
+    start()
+    until(lambda: whole(deltas) == answers_of(20) and source.settled() == 20, 90)
+    assert len(models.asked) == 15 + 5 + 5
 
 
 def assert_ctrl_c_keeps_what_was_paid_for(held, *flags):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 import pytest
 from conftest import (
     assert_a_model_server_may_die,
+    assert_a_stream_survives_its_worker,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
     assert_turns,
     assert_windowed_and_counted,
     texts,
 )
+from programs import until
+from prompts import prompts
 
 
 def test_a_batch_runs_on_prism_as_it_does_here(prism, job):
@@ -55,9 +59,20 @@ def test_deltas_go_out_live(prism, held, processes):
 
 
 def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
-    prism, pool, streaming, source, deltas_in_kafka, models, processes
+    prism, pool, from_kafka_to_kafka, source, deltas_in_kafka, models, processes
 ):
-    assert_turns(streaming, source, deltas_in_kafka, models, processes, *prism, *pool)
+    def ended():
+        assert processes.wait("stream", 60) == 1, processes.tail("stream")
+
+    start = partial(from_kafka_to_kafka, *prism, *pool)
+    assert_turns(start, source, deltas_in_kafka, models)
+    assert_a_stream_survives_its_worker(start, source, deltas_in_kafka, models, processes, ended)
+    models.hold()
+    source.send(*prompts(5, start=20))
+    until(lambda: models.open == 5, 90)
+    processes.kill("stream", signal.SIGINT)
+    assert processes.wait("stream", 60) == 130, processes.tail("stream")
+    until(lambda: models.open == 0, 30)
 
 
 def test_windows_and_metrics(prism, fake_server, tmp_path):

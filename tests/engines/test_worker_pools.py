@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 from conftest import (
     assert_a_model_server_may_die,
+    assert_a_stream_survives_its_worker,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
     assert_turns,
@@ -83,9 +85,17 @@ def test_deltas_go_out_live(job_server, held, processes):
 
 
 def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
-    job_server, pool, streaming, source, deltas_in_kafka, models, processes
+    job_server, pool, from_kafka_to_kafka, source, deltas_in_kafka, models, processes
 ):
-    assert_turns(streaming, source, deltas_in_kafka, models, processes, *job_server, *pool)
+    """This job server does not notice that the worker of a stream is gone: Ctrl-C ends the job."""
+
+    def ended():
+        processes.kill("stream", signal.SIGINT)
+        assert processes.wait("stream", 60) == 130, processes.tail("stream")
+
+    start = partial(from_kafka_to_kafka, *job_server, *pool)
+    assert_turns(start, source, deltas_in_kafka, models)
+    assert_a_stream_survives_its_worker(start, source, deltas_in_kafka, models, processes, ended)
 
 
 def test_windows_and_metrics(job_server, fake_server, tmp_path):
