@@ -59,6 +59,10 @@ class Processes:
         if number == signal.SIGKILL:
             self._running[name].wait()
 
+    def pid(self, name: str) -> int:
+        """Return the id of the process."""
+        return self._running[name].pid
+
     def wait(self, name: str, seconds: float) -> int:
         """Return the exit status of a process that ends by itself."""
         return self._running[name].wait(timeout=seconds)

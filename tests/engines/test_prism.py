@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from functools import partial
+from pathlib import Path
 
 import pytest
 from conftest import (
@@ -56,6 +57,32 @@ def test_a_prism_that_is_not_there_is_one_sentence(job):
 
 def test_deltas_go_out_live(prism, held, processes):
     assert_live(held, processes, *prism)
+
+
+def test_an_interrupt_lets_the_answers_of_a_stream_end(
+    prism, streaming, models, processes, tmp_path
+):
+    """One that Prism does not hear of: a terminal's Ctrl-C would end it, too."""
+    files = tmp_path / "prompts"
+    files.mkdir()
+    (files / "rows.jsonl").write_bytes(b"\n".join(prompts(20)))
+    streaming(f"--source=dir:{files}", f"--deltas_to=jsonl:{tmp_path}/out", *prism)
+    until(lambda: models.open == 20, 90)
+    os.kill(processes.pid("stream"), signal.SIGINT)
+    models.go()
+    assert processes.wait("stream", 60) == 0, processes.tail("stream")
+    assert (files / "done" / "rows.jsonl").exists()
+    assert len(models.asked) == 20
+
+
+def test_a_second_interrupt_ends_the_program_and_prism_at_once(prism, held):
+    held.start(100, *prism, "--max_in_flight=50")
+    held.server.wait_until(lambda: held.server.open_streams == 50, 60)
+    [engine] = held.children("prism")
+    held.interrupt()
+    held.interrupt()
+    assert held.wait(30) == 130, held.said
+    until(lambda: not Path(f"/proc/{engine}/exe").exists(), 30)
 
 
 def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
