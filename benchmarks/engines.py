@@ -158,15 +158,17 @@ def main() -> None:
     parser.add_argument("--gap_ms", type=float, default=20)
     parser.add_argument("--max_in_flight", type=int, default=200, help="in each process")
     parser.add_argument("--engine", choices=ENGINES, help="only this one")
+    parser.add_argument("--workers", type=int, choices=(1, 2, 4), help="only so many")
     given = vars(parser.parse_args())
-    only = given.pop("engine")
+    engine, workers = given.pop("engine"), given.pop("workers")
+    cases = [(e, n) for e, n in CASES if engine in (None, e) and workers in (None, n)]
     note = (
         f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
         f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"
         " the server shares (`python benchmarks/engines.py`)."
     )
     print(HEAD)
-    for head, rest in lines([case for case in CASES if only in (None, case[0])], given):
+    for head, rest in lines(cases, given):
         print(head + rest, flush=True)
         write({head: rest}, note)
 
