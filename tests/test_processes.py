@@ -50,20 +50,25 @@ def called(name):
     return found
 
 
-@pytest.mark.parametrize("times", [1, 2])
+def in_time(condition):
+    """Return as soon as `condition()` holds."""
+    patience = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all_that_was_started_and_a_second_one_does_not_disturb(
-    tmp_path, name, number, times
+    tmp_path, name, number
 ):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), name]
     with subprocess.Popen(command, cwd=ROOT) as program:
         try:
-            patience = time.monotonic() + SECONDS
-            while len(called(name)) < 7:
-                assert time.monotonic() < patience
-                time.sleep(0.02)
-            for _ in range(times):
-                program.send_signal(number)
+            in_time(lambda: len(called(name)) == 7)
+            program.send_signal(number)
+            in_time(lambda: len(called(name)) < 7)
+            program.send_signal(number)
             assert program.wait(SECONDS) == 128 + number
             assert called(name) == []
         finally:
