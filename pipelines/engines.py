@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.job_server import StopOnExitJobServer
 from apache_beam.runners.runner import PipelineState
 
 from pipelines import flink
@@ -26,6 +28,7 @@ LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunn
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
 # Beam takes every end but DONE for a failure; so ends a stream when somebody wants it to.
 _ENDED_AS_WANTED = (PipelineState.DRAINED, PipelineState.UPDATED)
+_started: list[StopOnExitJobServer] = []
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
 
 
@@ -109,7 +112,8 @@ def run(p: beam.Pipeline, options: PipelineOptions) -> None:
     """Run the job to its end. Ctrl-C ends it where it runs, unless it was only submitted there."""
     for trap in traps(p, options):
         print(f"WARNING: {trap}", file=sys.stderr, flush=True)
-    result = p.run()
+    with _own_ctrl_c():
+        result = p.run()
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
@@ -119,6 +123,27 @@ def run(p: beam.Pipeline, options: PipelineOptions) -> None:
     except Exception:
         if runner(options) != "dataflowrunner" or result.state not in _ENDED_AS_WANTED:
             raise
+
+
+@contextlib.contextmanager
+def _own_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C mean what it did before the block, in which Beam may start a job server.
+
+    Beam would end that first, and ask then: a stream could not let its answers end. Ctrl-C once
+    more, meanwhile, hung there for ever.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    beams = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(beams, StopOnExitJobServer):
+        _started.append(beams)
+        signal.signal(signal.SIGINT, before)
+
+
+def end_at_once() -> None:
+    """End what Beam has started for this program, which is about to end without a goodbye."""
+    for server in _started:
+        server.stop()
 
 
 def _cancel(result: Any, given: dict[str, Any]) -> None:

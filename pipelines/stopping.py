@@ -37,6 +37,7 @@ class Interrupt:
         self.asked = False
         self._stop = stop
         self._before: dict[int, Any] = {}
+        self._thread_failed = threading.excepthook
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
@@ -44,6 +45,7 @@ class Interrupt:
                 self._before[number] = signal.signal(number, self._heard)
         for handler in logging.getLogger().handlers:
             handler.addFilter(self._is_news)
+        threading.excepthook = self._tell_of_thread
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,6 +53,11 @@ class Interrupt:
             signal.signal(number, before)
         for handler in logging.getLogger().handlers:
             handler.removeFilter(self._is_news)
+        threading.excepthook = self._thread_failed
+
+    def _tell_of_thread(self, failure: threading.ExceptHookArgs) -> None:
+        if not self.asked:
+            self._thread_failed(failure)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
         cause = record.exc_info[1] if record.exc_info else None
@@ -61,6 +68,7 @@ class Interrupt:
         if self.asked:
             for tidy in _before_sudden_end:
                 tidy()
+            engines.end_at_once()
             os._exit(INTERRUPTED)
         self.asked = True
         if self._stop is None or not self._stop():
@@ -91,7 +99,15 @@ def run_program(
                 status = _last_words(f"{name}: stopped early: {root[1]}; {after_interrupt()}", 1)
             else:
                 status = _last_words(f"{name}: the job failed: {_heart(error)}", 1)
+    if interrupt.asked:
+        _say_no_more()
     sys.exit(status)
+
+
+def _say_no_more() -> None:
+    """Keep quiet what Beam prints of threads at work, which find the program at its end."""
+    logging.disable()
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _set_up_logging() -> None:

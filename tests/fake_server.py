@@ -367,7 +367,7 @@ class FakeServer:
 
     Each request is answered by the next enqueued reply, else by `script`, which runs in the
     server's thread and must not wait. What a script raises is answered with a 500; it, or any other
-    error in the server's thread, is raised when the block ends.
+    error in the server's thread, is raised when the block ends. With `port` 0 it finds a free one.
 
     Attributes:
         requests: All requests so far, each recorded when it is complete and before it is answered.
@@ -378,8 +378,9 @@ class FakeServer:
         cancelled: How many of them their client left early (half-closing is leaving).
     """
 
-    def __init__(self, script: Script = echo) -> None:
+    def __init__(self, script: Script = echo, port: int = 0) -> None:
         self.script = script
+        self._port = port
         self.requests: list[Request] = []
         self.connections = self.open_streams = self.max_open = self.cancelled = 0
         self.errors: list[BaseException] = []
@@ -419,8 +420,8 @@ class FakeServer:
 
     def __enter__(self) -> FakeServer:
         # Bound and listening before the thread starts: a client may connect at once.
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self._port: int = self._socket.getsockname()[1]
+        self._socket = socket.create_server(("127.0.0.1", self._port), backlog=1024)
+        self._port = self._socket.getsockname()[1]
         self._thread.start()
         self._started.wait()
         return self

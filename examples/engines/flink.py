@@ -55,7 +55,7 @@ class FlinkCluster:
 
     def __init__(self, folder: Path, task_managers: int = 2, slots: int = 1) -> None:
         self.rest_port = free_port()
-        self._folder = folder
+        self.folder = folder
         self._names = [f"taskmanager-{n}" for n in range(1, task_managers + 1)]
         self._slots = slots
         self._rpc_port = free_port()
@@ -70,9 +70,9 @@ class FlinkCluster:
 
     def __enter__(self) -> FlinkCluster:
         self._jars = tools.flink()
-        (self._folder / "log4j-console.properties").write_text(_LOG)
+        (self.folder / "log4j-console.properties").write_text(_LOG)
         settings = "".join(f"{name}: {value}\n" for name, value in self._settings().items())
-        (self._folder / "config.yaml").write_text(settings)
+        (self.folder / "config.yaml").write_text(settings)
         self._processes.__enter__()
         try:
             self._java("jobmanager", "-Xmx384m", _JOB_MANAGER, "--host", "127.0.0.1")
@@ -156,24 +156,23 @@ class FlinkCluster:
     def _start_job_server(self) -> None:
         jar, there = tools.job_server(), f"127.0.0.1:{self.rest_port}"
         ports = [f"--job-port={self._job_port}", "--artifact-port=0", "--expansion-port=0"]
-        kept = f"--artifacts-dir={self._folder}/artifacts"
+        kept = f"--artifacts-dir={self.folder}/artifacts"
         memory = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command = ["java", *memory, "-jar", str(jar), f"--flink-master={there}", kept, *ports]
         self._processes.start("jobserver", command)
         self._processes.wait_until(lambda: answers("127.0.0.1", self._job_port), "jobserver")
 
     def _java(self, name: str, heap: str, main: str, *arguments: str) -> None:
-        log = f"-Dlog4j.configurationFile=file:{self._folder}/log4j-console.properties"
+        log = f"-Dlog4j.configurationFile=file:{self.folder}/log4j-console.properties"
         options = [heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log, *_OPENED]
-        configured = ["--configDir", str(self._folder), *arguments]
+        configured = ["--configDir", str(self.folder), *arguments]
         classes = ["-cp", ":".join(self._classes())]
         self._processes.start(name, ["java", *options, *classes, main, *configured])
 
     def _classes(self) -> list[str]:
-        """Flink, and of what the job server has all that is not Flink: workers are kept from stage
-        to stage only by classes that outlive a job."""
-        beam = [jar for jar in tools.job_server().parent.glob("*.jar") if _is_beams(jar.name)]
-        return [f"{self._jars}/*", *map(str, sorted(beam))]
+        """Flink and Beam: jobs come without, and workers are kept from stage to stage only by
+        classes that outlive a job."""
+        return [f"{self._jars}/*", *map(str, tools.beam_classes())]
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -198,11 +197,7 @@ class FlinkCluster:
             # Beam's classes are on the class path: those that a job brings would be loaded anew.
             "classloader.resolve-order": "parent-first",
             "taskmanager.network.sort-shuffle.min-buffers": 16,
-            "io.tmp.dirs": self._folder / "tmp",
-            "state.checkpoints.dir": f"file://{self._folder}/checkpoints",
+            "io.tmp.dirs": self.folder / "tmp",
+            "state.checkpoints.dir": f"file://{self.folder}/checkpoints",
             **_MEMORY,
         }
-
-
-def _is_beams(name: str) -> bool:
-    return not name.startswith(("flink-", "slf4j-jdk14", "slf4j-api"))

@@ -5,20 +5,18 @@ python -m examples.engines.flink_demo [flags of pipelines.batch_complete]
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from examples.engines.flink import FlinkCluster
+from examples.engines.processes import end_once, run
 from examples.engines.tools import Missing
 
 
 def main() -> int:
     """Return the exit status of the job."""
-    # Ended from outside it must stop its cluster, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_once()
     given = sys.argv[1:] or ["--input", "examples/questions.jsonl", "--output", "out/flink/"]
     try:
         with tempfile.TemporaryDirectory(prefix="flink-") as folder:
@@ -26,7 +24,7 @@ def main() -> int:
             with FlinkCluster(Path(folder)) as cluster:
                 print(f"Flink's own page, while this runs: {cluster.web}", flush=True)
                 command = [sys.executable, "-m", "pipelines.batch_complete", *given]
-                status = subprocess.run([*command, *cluster.flags()]).returncode
+                status = run([*command, *cluster.flags()])
                 for job in cluster.jobs():
                     tasks = job["tasks"]["total"]
                     print(
@@ -37,8 +35,6 @@ def main() -> int:
     except Missing as missing:
         print(f"flink_demo: {missing}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+# What ends a program from outside, and lets it say goodbye.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Processes:
@@ -27,11 +32,7 @@ class Processes:
         for name in reversed(self._running):
             self.kill(name, signal.SIGTERM)
         for process in self._running.values():
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
-                process.wait()
+            _see_end(process, 10)
 
     def start(
         self,
@@ -41,7 +42,7 @@ class Processes:
         stdin: Path = Path(os.devnull),
     ) -> int:
         """Start `command` as the head of a process group; returns its id."""
-        with open(self.logs / f"{name}.log", "ab") as log, open(stdin, "rb") as source:
+        with open(self.logs / f"{name}.log", "ab") as log, open(stdin, "rb") as source, _held():
             self._running[name] = subprocess.Popen(
                 command,
                 env={**os.environ, **(environ or {})},
@@ -57,6 +58,10 @@ class Processes:
         _signal(self._running[name], number)
         if number == signal.SIGKILL:
             self._running[name].wait()
+
+    def pid(self, name: str) -> int:
+        """Return the id of the process."""
+        return self._running[name].pid
 
     def wait(self, name: str, seconds: float) -> int:
         """Return the exit status of a process that ends by itself."""
@@ -99,7 +104,67 @@ def _ticks(stat: Path, groups: set[int]) -> int:
     return sum(map(int, fields[11:15])) if int(fields[2]) in groups else 0
 
 
+def run(command: Sequence[str], seconds: float = 30.0) -> int:
+    """Return the exit status of `command`, which has this program's terminal but not its Ctrl-C.
+
+    When this program is interrupted, that one is, and has so many seconds to end by itself.
+    """
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        with _held():
+            running.append(subprocess.Popen(command, start_new_session=True))
+        return running[0].wait()
+    except BaseException:
+        for process in running:
+            process.send_signal(signal.SIGINT)
+            _see_end(process, seconds)
+        raise
+
+
+def end_once() -> None:
+    """Have Ctrl-C, SIGTERM and a closed terminal end this program by SystemExit.
+
+    What comes after the first of them is ignored: this program is ending what it has started.
+    """
+
+    def heard(number: int, frame: object) -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for each in _ENDING:
+        signal.signal(each, heard)
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[None]:
+    """Have signals wait for the end of the block: who has no name yet is not ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in _ENDING}
+    try:
+        yield
+    finally:
+        for each, heard in before.items():
+            signal.signal(each, heard)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+def _see_end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Return once the process has ended; after so many seconds, and all that it leaves, at once."""
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal the process and all that it has started, as far as it is in its group."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:

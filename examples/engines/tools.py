@@ -27,7 +27,11 @@ JOB_SERVER = "2.70.0"
 _JOB_SERVICE = "2.65.0"
 
 _FLINK_JARS = ("flink-dist-", "log4j-")
+_NOT_BEAMS = ("flink-", "slf4j-jdk14", "slf4j-api")
 _JOB_SERVER_MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
+# Beam sends the job server's whole class path with each job, and no option says otherwise; what is
+# in a folder of this name it leaves out.
+_NOT_SENT = "gradle/wrapper"
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>ritellm</groupId><artifactId>job-server</artifactId><version>1</version>
@@ -65,10 +69,22 @@ def flink() -> Path:
 
 
 def job_server() -> Path:
-    """Return the jar that starts Beam's job server for Flink; raises Missing."""
+    """Return the jar that starts Beam's job server for Flink; raises Missing.
+
+    Its jobs come without Beam's classes: a cluster needs `beam_classes` on its own class path.
+    """
+    return _job_server() / _launcher()
+
+
+def beam_classes() -> list[Path]:
+    """Return the jars that a cluster needs besides Flink's own to run Beam's jobs."""
+    jars = (_job_server() / _NOT_SENT).glob("*.jar")
+    return sorted(jar for jar in jars if not jar.name.startswith(_NOT_BEAMS))
+
+
+def _job_server() -> Path:
     flink = FLINK.rpartition(".")[0]
-    made = _once(f"job-server-{flink}-{JOB_SERVER}", ["java", "mvn"], _resolve_job_server)
-    return made / _launcher()
+    return _once(f"job-server-{flink}-{JOB_SERVER}-lean", ["java", "mvn"], _resolve_job_server)
 
 
 def _launcher() -> str:
@@ -121,9 +137,9 @@ def _resolve_job_server(into: Path) -> None:
     """Its jars, and one with nothing but their names: `java -jar` takes one only."""
     pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER, service=_JOB_SERVICE)
     (into / "pom.xml").write_text(pom)
-    copy = ["dependency:copy-dependencies", "-DoutputDirectory=.", "-DincludeScope=runtime"]
-    _run(["mvn", "--quiet", "--batch-mode", *copy], into)
-    jars = sorted(path.name for path in into.glob("*.jar"))
+    copy = [f"-DoutputDirectory={_NOT_SENT}", "-DincludeScope=runtime"]
+    _run(["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", *copy], into)
+    jars = sorted(f"{_NOT_SENT}/{path.name}" for path in (into / _NOT_SENT).glob("*.jar"))
     manifest = ["Manifest-Version: 1.0", f"Main-Class: {_JOB_SERVER_MAIN}"]
     manifest += _folded("Class-Path: " + " ".join(jars))
     with zipfile.ZipFile(into / _launcher(), "w") as jar:

@@ -5,22 +5,16 @@ Whoever dies, each prompt comes out once, and no more is paid for twice than was
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
-from urllib.request import urlopen
 
 from conftest import (
-    ROOT,
-    Job,
+    assert_a_model_server_may_die,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
     assert_windowed_and_counted,
     texts,
 )
-
-from examples.engines.processes import Processes, answers, free_port
 
 WORKER = {"OPENAI_API_KEY": "sk-worker"}
 
@@ -30,6 +24,8 @@ def test_a_batch_runs_on_flink_in_the_programs_own_threads(flink, job):
     job.assert_whole()
     assert "61 rows: 60 completed, 1 failed" in job.said
     assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
+    brought = [file.stat().st_size for file in flink.folder.rglob("blob_*")]
+    assert sum(brought) < 1_000_000  # and not all of Beam's classes
 
 
 def test_a_task_manager_dies_with_50_streams_open(flink, held, tmp_path):
@@ -60,23 +56,9 @@ def test_ctrl_c_ends_the_job_on_the_cluster_and_what_was_paid_for_is_kept(flink,
     assert sorted(job["state"] for job in flink.jobs())[0] == "CANCELED"
 
 
-def test_the_model_server_restarts_with_50_streams_open(flink, tmp_path):
-    port = free_port()
-    with Processes(tmp_path / "logs") as processes:
-        models = Models(processes, port)
-        models.start()
-        job = Job(f"http://127.0.0.1:{port}/v1", tmp_path)
-        job.start(200, *flink.flags_of_pool(WORKER), "--max_in_flight=30")
-        processes.wait_until(lambda: models.stats()["open"] >= 50, "models", 90)
-        asked = models.stats()["requests"]
-        processes.kill("models")
-        models.start()
-        assert job.wait() == 0, job.said[-3000:]
-        asked += models.stats()["requests"]
-    completions = job.lines("completions")
-    assert {row["id"] for row in completions} == {f"r{n}" for n in range(200)}
-    assert len(completions) == 200
-    assert asked <= 200 + 60
+def test_the_model_server_dies_with_50_streams_open_and_comes_back(flink, models, tmp_path):
+    flags = [*flink.flags_of_pool(WORKER), "--max_in_flight=30"]
+    assert_a_model_server_may_die(models, tmp_path, *flags, rows=200)
 
 
 def test_deltas_go_out_live(flink, held, processes):
@@ -85,20 +67,3 @@ def test_deltas_go_out_live(flink, held, processes):
 
 def test_windows_and_metrics(flink, fake_server, tmp_path):
     assert_windowed_and_counted(fake_server, tmp_path, *flink.flags())
-
-
-class Models:
-    """The benchmarks' model server: answers take two seconds, and it can die and come back."""
-
-    def __init__(self, processes, port):
-        self._processes, self._port = processes, port
-
-    def start(self):
-        server = str(ROOT / "benchmarks" / "servers.py")
-        command = [sys.executable, server, "--mode=paced", "--chunks=100", "--gap-ms=20"]
-        self._processes.start("models", [*command, f"--port={self._port}"])
-        self._processes.wait_until(lambda: answers("127.0.0.1", self._port), "models")
-
-    def stats(self):
-        with urlopen(f"http://127.0.0.1:{self._port}/stats") as answer:
-            return json.loads(answer.read())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 from conftest import (
-    assert_a_model_server_may_restart,
+    assert_a_model_server_may_die,
+    assert_a_stream_survives_its_worker,
     assert_ctrl_c_keeps_what_was_paid_for,
     assert_live,
+    assert_turns,
     assert_windowed_and_counted,
 )
 
@@ -49,8 +52,8 @@ def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(job_server, held):
     assert_ctrl_c_keeps_what_was_paid_for(held, *job_server, "--environment_type=LOOPBACK")
 
 
-def test_a_model_server_may_restart(job_server, pool, tmp_path):
-    assert_a_model_server_may_restart(tmp_path, *job_server, *pool)
+def test_the_model_server_dies_and_comes_back(job_server, pool, models, tmp_path):
+    assert_a_model_server_may_die(models, tmp_path, *job_server, *pool, "--max_in_flight=50")
 
 
 BARE = """
@@ -79,6 +82,20 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(
 
 def test_deltas_go_out_live(job_server, held, processes):
     assert_live(held, processes, *job_server, "--environment_type=LOOPBACK")
+
+
+def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
+    job_server, pool, from_kafka_to_kafka, source, deltas_in_kafka, models, processes
+):
+    """This job server does not notice that the worker of a stream is gone: Ctrl-C ends the job."""
+
+    def ended():
+        processes.kill("stream", signal.SIGINT)
+        assert processes.wait("stream", 60) == 130, processes.tail("stream")
+
+    start = partial(from_kafka_to_kafka, *job_server, *pool)
+    assert_turns(start, source, deltas_in_kafka, models)
+    assert_a_stream_survives_its_worker(start, source, deltas_in_kafka, models, processes, ended)
 
 
 def test_windows_and_metrics(job_server, fake_server, tmp_path):
