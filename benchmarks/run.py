@@ -19,10 +19,7 @@ from typing import Any
 import batch
 import client
 import importing
-import liveness
 import memory
-import scenarios
-import streaming
 
 JOBS: dict[str, dict[str, Any]] = {
     "2,000 rows of 340 ms, 256 in flight": {
@@ -56,7 +53,11 @@ MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
 def table() -> str:
-    """Return the figures as a Markdown table."""
+    """Return the figures as a Markdown table.
+
+    What loads Beam into this process comes after what is told of memory: a child begins with its
+    parent's, as far as the system counts.
+    """
     rows = []
     for statement, msec in importing.measure().items():
         rows.append((f"`{statement}`", f"{msec:.0f} ms", "`benchmarks/importing.py`"))
@@ -68,6 +69,9 @@ def table() -> str:
         rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
+    import liveness
+    import scenarios
+
     for streams in (100, 500):
         seen = liveness.measure(streams)
         rows.append(
@@ -112,6 +116,8 @@ def _flat() -> tuple[str, str, str]:
 
 
 def _streaming() -> list[tuple[str, str, str]]:
+    import streaming
+
     paid, script = streaming.cost(), "`benchmarks/streaming.py`"
     cost = f"{paid['ratio']:.1f}x the bare client's CPU"
     detail = f"{paid['usec_per_delta']:.0f} us against {paid['bare_client_usec']:.0f}"
