@@ -245,7 +245,7 @@ class _Attempt:
             call.excuse(now() - self._away_since)
         try:
             if not (exchange.watched or exchange.over):
-                await self._drink_up(body)
+                await self._read_through(body)
                 return await self._end()
             while not exchange.over:
                 data = body.take()
@@ -264,16 +264,16 @@ class _Attempt:
             self._fail(error)
         return []
 
-    async def _drink_up(self, body: Reader) -> None:
+    async def _read_through(self, body: Reader) -> None:
         """Return at the end of the body, or of the answer; nobody wants what comes until then."""
         data = body.take()
-        if data and self._drink(data):
+        if data and self._receive(data):
             return
         self._watchdog.watch()
-        await body.pour(self._drink)
+        await body.pour(self._receive)
         self._watchdog.task = None
 
-    def _drink(self, data: bytes) -> bool:
+    def _receive(self, data: bytes) -> bool:
         """Take a piece of the body; return whether the answer is over."""
         self._call.receive_data(data, self._now())
         self._watchdog.heed_progress()

@@ -32,7 +32,7 @@ class Connection:
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._incoming = Incoming()
         self._waiter: asyncio.Future[bytes] | None = None
-        self._drink: Callable[[bytes], bool] | None = None  # who waits, waits for the end
+        self._sink: Callable[[bytes], bool] | None = None  # who waits, waits for the end
         self._opening = False  # who waits, waits for the headers
         self._error: Exception | None = None
         self._waiting = 0  # bytes that have come since the last `take`
@@ -89,14 +89,14 @@ class Connection:
                 self._resume()
         return waiter
 
-    def pour(self, drink: Callable[[bytes], bool]) -> asyncio.Future[bytes]:
-        """Give `drink` what comes of the body as it comes; done at its end, or once that is True.
+    def pour(self, sink: Callable[[bytes], bool]) -> asyncio.Future[bytes]:
+        """Give `sink` what comes of the body as it comes; done at its end, or once that is True.
 
         To be called when there is nothing to take. Nobody is woken for each piece.
         """
         poured = self.arrival()
         if not poured.done():
-            self._drink = drink
+            self._sink = sink
         return poured
 
     @property
@@ -198,9 +198,9 @@ class Connection:
         if waiter is None:
             return
         if waiter.done():  # cancelled
-            self._waiter = self._drink = None
-        elif self._drink is not None:
-            self._pour(waiter, self._drink)
+            self._waiter = self._sink = None
+        elif self._sink is not None:
+            self._pour(waiter, self._sink)
         elif self._opening and incoming.begun:
             self._waiter, self._opening = None, False
             waiter.set_result(b"")
@@ -211,10 +211,10 @@ class Connection:
             self._waiter = None
             waiter.set_exception(self._error)
 
-    def _pour(self, waiter: asyncio.Future[bytes], drink: Callable[[bytes], bool]) -> None:
+    def _pour(self, waiter: asyncio.Future[bytes], sink: Callable[[bytes], bool]) -> None:
         incoming = self._incoming
         try:
-            over = bool(incoming.pieces) and drink(self.take())
+            over = bool(incoming.pieces) and sink(self.take())
         except Exception as error:  # belongs to whoever waits
             waiter.set_exception(error)
             over = False
@@ -227,7 +227,7 @@ class Connection:
         elif self._paused:
             self._resume()
         if waiter.done():
-            self._waiter = self._drink = None
+            self._waiter = self._sink = None
 
     # Writing.
 

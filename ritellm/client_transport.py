@@ -145,8 +145,8 @@ class Reader(Protocol):
     def arrival(self) -> Awaitable[bytes]:
         """Return what comes next; nothing at the end. Only while there is nothing to take."""
 
-    def pour(self, drink: Callable[[bytes], bool]) -> Awaitable[bytes]:
-        """Give `drink` what comes as it comes; done at the end, or once that is True.
+    def pour(self, sink: Callable[[bytes], bool]) -> Awaitable[bytes]:
+        """Give `sink` what comes as it comes; done at the end, or once that is True.
 
         Only while there is nothing to take.
         """
@@ -173,9 +173,9 @@ class _Pieces:
         self.ended = True
         return b""
 
-    async def pour(self, drink: Callable[[bytes], bool]) -> bytes:
+    async def pour(self, sink: Callable[[bytes], bool]) -> bytes:
         while data := await self.arrival():
-            if drink(data):
+            if sink(data):
                 break
         return b""
 

@@ -92,6 +92,10 @@ class Sync:
     def stream(self, **arguments):
         return self.client.completion(MODEL, MESSAGES, stream=True, **arguments)
 
+    def unwatched(self, **arguments):
+        plan = self.client.draft(MODEL, stream=True, **arguments).plan(MESSAGES)
+        return self.client.ask(plan, watched=False)
+
     def settle(self):
         """Let what was begun in the background happen; here there is none."""
 
@@ -125,6 +129,10 @@ class Async:
     def stream(self, **arguments):
         opening = self.client.completion(MODEL, MESSAGES, stream=True, **arguments)
         return Stepped(self.loop, self.run(opening))
+
+    def unwatched(self, **arguments):
+        plan = self.client.draft(MODEL, stream=True, **arguments).plan(MESSAGES)
+        return Stepped(self.loop, self.run(self.client.ask(plan, watched=False)))
 
     def settle(self):
         for _ in range(5):
@@ -1320,6 +1328,32 @@ def test_at_exit_no_connection_is_left_open(fake_server):
     command = [sys.executable, "-W", "default::ResourceWarning", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "hi\nhi\n", "")
+
+
+# A stream that nobody watches
+
+
+def test_a_stream_that_nobody_watches_brings_the_whole_and_no_chunks(face):
+    opened = face.unwatched()
+    assert list(opened) == []
+    assert content(opened.completion) == "one two three"
+    assert opened.timing.ttft is not None
+
+
+def test_a_stream_that_nobody_watches_may_not_stall_longer_than_another(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:2], Stall()))
+    with pytest.raises(Timeout) as caught:
+        list(face.unwatched(timeout=limits(inter_chunk=SHORT), num_retries=0))
+    assert caught.value.code == "inter_chunk_timeout"
+    assert content(caught.value.partial) == "one "
+
+
+def test_a_stream_that_nobody_watches_is_asked_again_when_it_breaks(face, fake_server):
+    fake_server.enqueue(stream(*chat_events("one two")[:2], Reset()))
+    opened = face.unwatched(on_interrupt="restart")
+    assert list(opened) == []
+    assert content(opened.completion) == "one two three"
+    assert opened.attempts == 2
 
 
 # The two faces are one

@@ -259,7 +259,7 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
     assert asyncio.run(ask_twice()) == BODY[half:]
 
 
-async def poured(drink, *pieces):
+async def poured(sink, *pieces):
     """Return how pouring a body of `pieces` that come one by one ends, and whether it is over."""
     ours, server = socket.socketpair()
     ours.setblocking(False)
@@ -270,7 +270,7 @@ async def poured(drink, *pieces):
         server.sendall(SSE + b"content-length: 6\r\n\r\n")
         connection.readable()
         await asked
-        end = connection.pour(drink)
+        end = connection.pour(sink)
         for piece in pieces:
             server.sendall(piece)
             connection.readable()
@@ -279,20 +279,20 @@ async def poured(drink, *pieces):
 
 
 def test_what_is_poured_wakes_nobody_until_the_body_ends():
-    drunk = []
-    end = asyncio.run(poured(drunk.append, b"ab", b"cd", b"ef"))
-    assert drunk == [b"ab", b"cd", b"ef"]
+    came = []
+    end = asyncio.run(poured(came.append, b"ab", b"cd", b"ef"))
+    assert came == [b"ab", b"cd", b"ef"]
     assert end.result() == b""
 
 
 @pytest.mark.parametrize(("pieces", "done"), [([b"ab"], False), ([b"ab", b"cd"], True)])
 def test_pouring_ends_when_there_has_been_enough(pieces, done):
-    drunk = []
-    end = asyncio.run(poured(lambda data: drunk.append(data) or len(drunk) == 2, *pieces))
+    came = []
+    end = asyncio.run(poured(lambda data: came.append(data) or len(came) == 2, *pieces))
     assert end.done() == done
 
 
-def test_who_chokes_on_what_is_poured_is_told():
+def test_a_sink_that_fails_fails_whoever_waits():
     assert isinstance(asyncio.run(poured(lambda data: 1 / 0, b"ab")).exception(), ZeroDivisionError)
 
 
