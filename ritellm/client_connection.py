@@ -214,18 +214,14 @@ class Connection:
     def _pour(self, waiter: asyncio.Future[bytes], sink: Callable[[bytes], bool]) -> None:
         incoming = self._incoming
         try:
-            over = bool(incoming.pieces) and sink(self.take())
-        except Exception as error:  # belongs to whoever waits
+            if (incoming.pieces and sink(self.take())) or incoming.ended:
+                waiter.set_result(b"")
+            elif self._error is not None:
+                waiter.set_exception(self._error)
+            elif self._paused:
+                self._resume()
+        except Exception as error:  # the sink's: it belongs to whoever waits
             waiter.set_exception(error)
-            over = False
-        if waiter.done():
-            pass
-        elif over or incoming.ended:
-            waiter.set_result(b"")
-        elif self._error is not None:
-            waiter.set_exception(self._error)
-        elif self._paused:
-            self._resume()
         if waiter.done():
             self._waiter = self._sink = None
 

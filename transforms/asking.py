@@ -180,8 +180,8 @@ class Ask:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None:
             await self._allowed(means)
-        asked = await means.client.ask(plan, watched=self.deltas)
-        stream: AsyncStream = asked  # type: ignore[assignment]
+        opened = await means.client.ask(plan, watched=self.deltas)
+        stream: AsyncStream = opened  # type: ignore[assignment]
         try:
             return Begun(stream, await stream.batch())
         except BaseException:
