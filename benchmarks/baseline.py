@@ -19,7 +19,9 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
+import apart
 import orjson
 import servers
 
@@ -83,6 +85,14 @@ def raw_protocol_read(
         return _measured(lambda: loop.run_until_complete(_read_all(host, port, streams, request)))
     finally:
         loop.close()
+
+
+def read_floor(base_url: str, streams: int, warm_up: bool = False) -> apart.Reading:
+    """Read `streams` responses, for a process of its own; with `warm_up` once before, uncounted."""
+    address = urlsplit(base_url)
+    for _ in range(1 + warm_up):
+        came = raw_protocol_read(address.hostname or "", address.port or 80, streams)
+    return apart.Reading(came.chunks, came.cpu_seconds, came.wall_seconds)
 
 
 def raw_socket_read(

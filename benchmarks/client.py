@@ -2,21 +2,21 @@
 
     python benchmarks/client.py
 
-Both sides read the same server in the same run, in turn; what counts is the ratio of their CPU time
-per chunk, pair by pair.
+Both sides read the same server in the same run, in turn, each in a process of its own; what counts
+is the ratio of their CPU time per chunk, pair by pair.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import apart
 import baseline
 import httpx
 import servers
@@ -25,14 +25,22 @@ from ritellm import AsyncClient, Client
 from ritellm.client_httpx import LIMITS
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
+Pair = tuple[apart.Reading, apart.Reading]
 
 
-def async_client_read(base_url: str, streams: int, **arguments: Any) -> baseline.Reading:
-    """Read `streams` answers at once with AsyncClient."""
-    transport = httpx.AsyncHTTPTransport(limits=LIMITS) if arguments.pop("httpx", False) else None
+def read_async(
+    base_url: str, streams: int, bare: bool = False, warm_up: bool = False, **arguments: Any
+) -> apart.Reading:
+    """Read `streams` answers at once with AsyncClient.
 
-    async def read_all() -> baseline.Reading:
+    `bare` is httpx without the extra `fast`; with `warm_up` there is an answer before, uncounted.
+    """
+
+    async def read_all() -> apart.Reading:
+        transport = httpx.AsyncHTTPTransport(limits=LIMITS) if bare else None
         async with AsyncClient(base_url=base_url, transport=transport, **arguments) as client:
+            if warm_up:
+                await _read(client)
             cpu, wall = time.process_time(), time.perf_counter()
             counts = await asyncio.gather(*(_read(client) for _ in range(streams)))
             return _reading(sum(counts), cpu, wall)
@@ -48,28 +56,37 @@ async def _read(client: AsyncClient) -> int:
     return count
 
 
-def sync_client_read(base_url: str, **arguments: Any) -> baseline.Reading:
-    """Read one answer with Client."""
-    transport = httpx.HTTPTransport(limits=LIMITS) if arguments.pop("httpx", False) else None
+def read_sync(base_url: str, bare: bool = False) -> apart.Reading:
+    """Read one answer with Client, after one that does not count."""
+    transport = httpx.HTTPTransport(limits=LIMITS) if bare else None
     with Client(base_url=base_url, transport=transport) as client:
-        cpu, wall = time.process_time(), time.perf_counter()
-        stream = client.completion("openai/gpt-4o-mini", MESSAGES, stream=True)
-        return _reading(sum(1 for _ in stream), cpu, wall)
+        for _ in range(2):
+            cpu, wall = time.process_time(), time.perf_counter()
+            stream = client.completion("openai/gpt-4o-mini", MESSAGES, stream=True)
+            reading = _reading(sum(1 for _ in stream), cpu, wall)
+    return reading
 
 
-def _reading(chunks: int, cpu: float, wall: float) -> baseline.Reading:
-    return baseline.Reading(chunks, 0, time.process_time() - cpu, time.perf_counter() - wall)
+def _reading(chunks: int, cpu: float, wall: float) -> apart.Reading:
+    return apart.Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
+
+
+READERS: dict[str, apart.Read] = {
+    "async": read_async,
+    "sync": read_sync,
+    "floor": baseline.read_floor,
+}
+_read_apart = partial(apart.read, __file__)
 
 
 def pairs(
-    ours: Callable[[], baseline.Reading], floor: Callable[[], baseline.Reading], runs: int
+    ours: Callable[[], apart.Reading], floor: Callable[[], apart.Reading], runs: int
 ) -> dict[str, float]:
-    """Return medians over `runs` pairs, after one that does not count.
+    """Return medians over `runs` pairs.
 
     Chunks are counted as the floor counts them: a buffer delivers fewer.
     """
-    ours(), floor()
-    read = [(ours(), floor()) for _ in range(runs)]
+    read: list[Pair] = [(ours(), floor()) for _ in range(runs)]
     per_chunk = [(a.cpu_seconds / b.chunks * 1e6, b.usec_per_chunk) for a, b in read]
     return {
         "usec_per_chunk": statistics.median(a for a, _ in per_chunk),
@@ -77,7 +94,7 @@ def pairs(
         "ratio": statistics.median(a / b for a, b in per_chunk),
         "wall_seconds": statistics.median(a.wall_seconds for a, _ in read),
         "floor_wall_seconds": statistics.median(b.wall_seconds for _, b in read),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # of both, so far
+        "peak_mb": statistics.median(a.peak_mb for a, _ in read),
     }
 
 
@@ -89,12 +106,14 @@ def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, flo
         return not cases or case.startswith(tuple(cases))
 
     with servers.serving("firehose", chunks=20_000) as server:
-        url, floor = server.base_url, _floor(server, 1)
+        url = server.base_url
+        floor = partial(_read_apart, "floor", base_url=url, streams=1, warm_up=True)
+        one = partial(_read_apart, "async", base_url=url, streams=1, warm_up=True)
         for case, ours in {
-            "1 stream, async": lambda: async_client_read(url, 1),
-            "1 stream, sync": lambda: sync_client_read(url),
-            "1 stream, async, httpx alone": lambda: async_client_read(url, 1, httpx=True),
-            "1 stream, sync, httpx alone": lambda: sync_client_read(url, httpx=True),
+            "1 stream, async": one,
+            "1 stream, sync": partial(_read_apart, "sync", base_url=url),
+            "1 stream, async, httpx alone": partial(one, bare=True),
+            "1 stream, sync, httpx alone": partial(_read_apart, "sync", base_url=url, bare=True),
         }.items():
             if wanted(case):
                 found[case] = pairs(ours, floor, runs)
@@ -102,13 +121,14 @@ def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, flo
     for streams, chunks, gap in ((500, 250, 20), (2000, 100, 80)):
         case = f"{streams:,} streams, a chunk each {gap} ms"
         with servers.serving("paced", chunks=chunks, gap_ms=gap) as server:
-            url, floor = server.base_url, _floor(server, streams)
+            url = server.base_url
+            floor = partial(_read_apart, "floor", base_url=url, streams=streams)
             for label, arguments in (
                 (case, {}),
                 (f"{case}, buffer_msec={5 * gap}", {"buffer_msec": 5 * gap}),
             ):
                 if wanted(label):
-                    ours = partial(async_client_read, url, streams, **arguments)
+                    ours = partial(_read_apart, "async", base_url=url, streams=streams, **arguments)
                     found[label] = pairs(ours, floor, min(runs, 3))
                     found[label]["wall_ratio"] = found[label]["wall_seconds"] / (
                         chunks * gap / 1000
@@ -116,14 +136,17 @@ def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, flo
     return found
 
 
-def _floor(server: servers.Running, streams: int) -> Callable[[], baseline.Reading]:
-    return lambda: baseline.raw_protocol_read("127.0.0.1", server.port, streams)
-
-
-if __name__ == "__main__":
+def main() -> None:
+    """Read here, or measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("cases", nargs="*", help="how the wanted ones begin, such as '500'")
+    apart.add_flags(parser)
     options = parser.parse_args()
-    for case, figures in measure(options.runs, options.cases).items():
-        print(case, {name: round(value, 2) for name, value in figures.items()})
+    if not apart.report(options, READERS):
+        for case, figures in measure(options.runs, options.cases).items():
+            print(case, {name: round(value, 2) for name, value in figures.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-HERE = Path(__file__).parent
+import apart
+import baseline
+import servers
+
 MESSAGES = [{"role": "user", "content": "Say something."}]
-OURS = ("floor", "ritellm")
 THEIRS = ("openai", "litellm")
 
 
@@ -71,59 +70,46 @@ async def _litellm(base_url: str) -> Callable[[], Awaitable[int]]:
     return read
 
 
-READERS = {"ritellm": _ritellm, "openai": _openai, "litellm": _litellm}
+CLIENTS = {"ritellm": _ritellm, "openai": _openai, "litellm": _litellm}
 
 
-def read_here(name: str, base_url: str, streams: int) -> dict[str, float]:
-    """Return what this process needs to read `streams` answers at once."""
-    if name == "floor":
-        import baseline
+def read_client(name: str, base_url: str, streams: int, warm_up: bool) -> apart.Reading:
+    """Read `streams` answers at once with the client called `name`."""
 
-        host, _, port = base_url.split("/")[2].partition(":")
-        reading = baseline.raw_protocol_read(host, int(port), streams)
-        return _figures(reading.chunks, reading.cpu_seconds, reading.wall_seconds)
-
-    async def read_all() -> dict[str, float]:
-        read = await READERS[name](base_url)
+    async def read_all() -> apart.Reading:
+        read = await CLIENTS[name](base_url)
+        if warm_up:
+            await read()
         cpu, wall = time.process_time(), time.perf_counter()
         chunks = sum(await asyncio.gather(*(read() for _ in range(streams))))
-        return _figures(chunks, time.process_time() - cpu, time.perf_counter() - wall)
+        return apart.Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
 
     return asyncio.run(read_all())
 
 
-def _figures(chunks: int, cpu: float, wall: float) -> dict[str, float]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"usec_per_chunk": cpu / chunks * 1e6, "wall_seconds": wall, "peak_mb": peak}
-
-
-def _read_apart(python: str, name: str, base_url: str, streams: int) -> dict[str, float]:
-    command = [python, __file__, "--read", name, "--base-url", base_url, "--streams", str(streams)]
-    environ = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+READERS: dict[str, apart.Read] = {
+    "floor": baseline.read_floor,
+    **{name: partial(read_client, name) for name in CLIENTS},
+}
 
 
 def measure(python: str, runs: int) -> dict[str, dict[str, dict[str, float]]]:
     """Return the median figures by case and client; `python` is the peers' own."""
-    import servers
-
     cases: dict[str, tuple[dict[str, Any], int]] = {
         "1 stream at full speed": ({"mode": "firehose", "chunks": 20_000}, 1),
-        "500 streams, a chunk each 20 ms": ({"mode": "paced", "chunks": 100}, 500),
+        "500 streams, a chunk each 20 ms": ({"mode": "paced", "chunks": 100, "gap_ms": 20}, 500),
     }
     found: dict[str, dict[str, dict[str, float]]] = {}
     for case, (options, streams) in cases.items():
         with servers.serving(**options) as server:
             found[case] = {}
-            for name in (*OURS, *THEIRS):
-                with_python = sys.executable if name in OURS else python
-                read = [
-                    _read_apart(with_python, name, server.base_url, streams) for _ in range(runs)
-                ]
+            asked = {"base_url": server.base_url, "streams": streams, "warm_up": streams == 1}
+            for name in READERS:
+                runs_on = python if name in THEIRS else sys.executable
+                read = [apart.read(__file__, name, runs_on, **asked) for _ in range(runs)]
                 found[case][name] = {
-                    key: statistics.median(each[key] for each in read) for key in read[0]
+                    key: statistics.median(getattr(each, key) for each in read)
+                    for key in ("usec_per_chunk", "wall_seconds", "peak_mb")
                 }
     return found
 
@@ -150,13 +136,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="the peers' own interpreter")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--read", choices=("floor", *READERS), help=argparse.SUPPRESS)
-    parser.add_argument("--base-url", help=argparse.SUPPRESS)
-    parser.add_argument("--streams", type=int, help=argparse.SUPPRESS)
+    apart.add_flags(parser)
     options = parser.parse_args()
-    if options.read:
-        print(json.dumps(read_here(options.read, options.base_url, options.streams)))
-    else:
+    if not apart.report(options, READERS):
         print(table(measure(options.python, options.runs)))
 
 

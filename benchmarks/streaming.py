@@ -79,7 +79,7 @@ def cost(
             cpu, wall = published(server.base_url, streams)
             ours.append(cpu / deltas * 1e6)
             walls.append(wall)
-            read = client.async_client_read(server.base_url, streams)
+            read = client.read_async(server.base_url, streams)
             bare.append(read.cpu_seconds / deltas * 1e6)
         late = server.stats()["max_late_msec"]
     return {

@@ -1,0 +1,61 @@
+"""Readers, each in a process of its own: what one has loaded, or allocated, helps no other.
+
+It matters: asyncio's own sockets ask for a buffer of 256 KiB for each read. In a process that has
+freed one that large before, malloc has it at hand; in a fresh one each is mapped anew, and a bare
+reader of 500 streams costs twice as much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Reading(NamedTuple):
+    """What was read, and what it cost its process."""
+
+    chunks: int
+    cpu_seconds: float
+    wall_seconds: float
+    peak_mb: float = 0.0
+
+    @property
+    def usec_per_chunk(self) -> float:
+        """CPU time per chunk."""
+        return self.cpu_seconds / self.chunks * 1e6
+
+
+Read = Callable[..., Reading]
+
+
+def read(script: str, name: str, python: str = sys.executable, **arguments: Any) -> Reading:
+    """Return what `script`'s reader `name` needs, in a process of its own, run by `python`."""
+    command = [python, script, "--read", name, "--arguments", json.dumps(arguments)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environ, check=True)
+    return Reading(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags by which `read` calls its script."""
+    parser.add_argument("--read", help=argparse.SUPPRESS)
+    parser.add_argument("--arguments", type=json.loads, help=argparse.SUPPRESS)
+
+
+def report(options: argparse.Namespace, readers: Mapping[str, Read]) -> bool:
+    """Read here and print the figures, if `read` has called; return whether it has."""
+    if options.read is None:
+        return False
+    reading = readers[options.read](**options.arguments)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(reading._replace(peak_mb=peak)._asdict()))
+    return True
