@@ -109,6 +109,13 @@ class Call:
         seconds = self.plan.request.buffer.seconds
         return seconds if self.watched else min(seconds, (now - self._asked_at) * _IMPATIENCE)
 
+    def hold(self) -> float:
+        """Return the seconds for which what has come of an unwatched answer may lie unread.
+
+        None before its first content: that is when it began.
+        """
+        return 0.0 if self.timing.first_content is None else self.plan.request.buffer.seconds
+
     def excuse(self, seconds: float) -> None:
         """Note that the caller was away for so long: what it took itself is nobody's delay."""
         self._patient_since += seconds

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import httpx
 
@@ -17,6 +18,18 @@ from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
 
 # So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
 _HIGH_WATER = 256 * 1024
+# What a chunked body ends with, unless there are trailers.
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Pace(Protocol):
+    """How a body is read that nobody waits for the single pieces of."""
+
+    def pause(self, now: float) -> float:
+        """Return the seconds for which nothing need be read."""
+
+    def hold(self) -> float:
+        """Return the seconds for which what is read need not be looked at."""
 
 
 class Connection:
@@ -39,24 +52,27 @@ class Connection:
         self._paused = self._left = False  # nothing is read now; and there is something to read
         self._unsent = memoryview(b"")
         self._is_writing = False
-        self._pause: Callable[[float], float] | None = None
+        self._pace: Pace | None = None
         self._gathers = False  # what comes is left to the kernel, until `_due`
-        self._due = 0.0
+        self._due = self._parsed = 0.0
+        self._tells_end = False  # by the last bytes, whoever parses them
+        self._held: list[bytes] = []  # read since, and not parsed yet
         sockets.watch(self)
 
     async def ask(
-        self, request: bytes, pause: Callable[[float], float] | None, release: Callable[[], None]
+        self, request: bytes, pace: Pace | None, release: Callable[[], None]
     ) -> Response:
         """Send `request` and return the response once its headers are here.
 
-        With `pause` the body is read now and then, and it says, given the time, for how many
-        seconds not. `release` is called when the response is closed.
+        With a `pace` the body is read now and then. `release` is called when the response is
+        closed.
         """
         incoming = self._incoming
         incoming.expect()
         self.served += 1
         self._waiting = 0
-        self._pause = pause
+        self._pace = pace
+        self._held.clear()
         self._unsent = memoryview(request)
         self._opening = True
         self._write()
@@ -97,6 +113,7 @@ class Connection:
         poured = self.arrival()
         if not poured.done():
             self._sink = sink
+            self._tells_end = self._incoming.headers.get("transfer-encoding") == "chunked"
         return poured
 
     @property
@@ -151,35 +168,63 @@ class Connection:
         """Read what was left to the kernel, and leave it what comes next."""
         if self._gathers and due == self._due and not self.closed:
             self.readable()
+            if self._held and not self._may_hold():
+                self._parse(b"")
+                self._wake()
             self._leave()
 
     def _receive(self, data: memoryview) -> None:
-        incoming = self._incoming
-        if incoming.ended:
+        if self._incoming.ended:
             self.abort()  # nobody has asked anything
             return
+        self._waiting += len(data)
+        self._paused = self._waiting > _HIGH_WATER
+        if self._held or self._may_hold():
+            self._hold(bytes(data))
+        else:
+            self._parse(data)
+
+    def _may_hold(self) -> bool:
+        """Return whether what comes now need not be looked at yet."""
+        if self._sink is None or self._pace is None or not (self._gathers and self._tells_end):
+            return False
+        return self._due < self._parsed + self._pace.hold() and self._waiting < READ_BYTES
+
+    def _hold(self, data: bytes) -> None:
+        """Keep `data` for later, unless the end of the body may be in it."""
+        self._held.append(data)
+        if len(data) < len(_LAST_CHUNK) or data.endswith(_LAST_CHUNK) or not self._may_hold():
+            self._parse(b"")
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Parse what is held, and `data`."""
+        incoming, held = self._incoming, self._held
+        if held:
+            data = b"".join((*held, data))
+            held.clear()
+        self._parsed = self._due
         try:
             incoming.feed(data)
         except httpx.RemoteProtocolError as error:
             self._error = error
             self.abort()
             return
-        self._waiting += len(data)
-        self._paused = self._waiting > _HIGH_WATER
-        if self._pause is not None and not self._gathers and incoming.pieces:
+        if self._pace is not None and not self._gathers and incoming.pieces:
             self._gathers = True
             self._sockets.forget(self)
             self._leave()
 
     def _leave(self) -> None:
         """Leave what comes to the kernel for a while."""
-        if self._pause is not None and not self._incoming.ended and not self.closed:
+        if self._pace is not None and not self._incoming.ended and not self.closed:
             now = asyncio.get_running_loop().time()
-            self._due = self._sockets.collect_later(self, now, self._pause(now))
+            self._due = self._sockets.collect_later(self, now, self._pace.pause(now))
 
     def _lose(self, error: OSError | None) -> None:
         """End what is under way: well, if it ends with the connection."""
         self.abort()
+        if self._held:
+            self._parse(b"")
         if self._error is None:
             try:
                 self._incoming.close(error)

@@ -119,7 +119,7 @@ class Incoming:
         pieces.clear()
         return data
 
-    def feed(self, data: memoryview) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take `data`; raises httpx.RemoteProtocolError."""
         try:
             self._parser.feed_data(data)
