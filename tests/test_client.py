@@ -1087,6 +1087,17 @@ def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_e
     assert call.pause(100.0 + age) == pytest.approx(pause)
 
 
+def test_an_unwatched_answer_may_lie_unread_once_it_has_begun():
+    asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=True, buffer_msec=100)
+    call = Call(asked, 100.0, watched=False)
+    exchange = call.start(asked.endpoint, 100.0)
+    exchange.receive_response(200, {"content-type": "text/event-stream"})
+    call.receive_data(sse(chat_chunk({"role": "assistant", "content": ""})), 100.1)
+    assert call.hold() == 0.0
+    call.receive_data(sse(chat_chunk({"content": "a"})), 100.2)
+    assert call.hold() == 0.1
+
+
 def test_what_lies_in_a_buffer_is_not_the_providers_delay():
     limits = Timeouts(inter_chunk=1.0, first_chunk=2.0, total=None)
     environ = {"OPENAI_API_KEY": KEY}

@@ -228,12 +228,25 @@ class CountedSlots:
         return self.due
 
 
+class Paced:
+    """A pace of one second that lets lie what is read for `held` seconds."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def pause(self, now):
+        return 1.0
+
+    def hold(self):
+        return self.held
+
+
 def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
     half = len(BODY) // 2
     slots = CountedSlots()
 
     async def ask(connection, server):
-        asked = asyncio.ensure_future(connection.ask(b"?", lambda now: 1.0, lambda: None))
+        asked = asyncio.ensure_future(connection.ask(b"?", Paced(0.0), lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + LENGTH + BODY[:half])
         connection.readable()
@@ -294,6 +307,72 @@ def test_pouring_ends_when_there_has_been_enough(pieces, done):
 
 def test_a_sink_that_fails_fails_whoever_waits():
     assert isinstance(asyncio.run(poured(lambda data: 1 / 0, b"ab")).exception(), ZeroDivisionError)
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+LAST = b"0\r\n\r\n"
+
+
+def http_chunk(data):
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+AB, CD, EF = map(http_chunk, (b"ab", b"cd", b"ef"))
+
+
+async def collected(head, held, *pieces):
+    """Return what the sink had after each of `pieces` was collected, and the end; None closes."""
+    ours, server = socket.socketpair()
+    ours.setblocking(False)
+    came, had = [], []
+    with ours, server:
+        connection = client_connection.Connection(ours, CountedSlots())
+        asked = asyncio.ensure_future(connection.ask(b"?", Paced(held), lambda: None))
+        await asyncio.sleep(0)
+        server.sendall(SSE + head)
+        connection.readable()
+        assert (await asked).stream.take()
+        end = connection.pour(came.append)
+        for due, piece in enumerate(pieces, 1):
+            if piece is None:
+                server.close()
+            else:
+                server.sendall(piece)
+            connection.collect(float(due))
+            had.append(b"".join(came))
+        return had, end
+
+
+@pytest.mark.parametrize(
+    ("pieces", "had", "over"),
+    [
+        ([AB, CD, EF], [b"", b"", b"abcdef"], False),
+        ([AB, b"", b""], [b"", b"", b"ab"], False),
+        ([AB, CD + LAST], [b"", b"abcd"], True),
+        ([AB, LAST], [b"", b"ab"], True),
+        ([AB + LAST[:2], LAST[2:]], [b"", b"ab"], True),
+        ([http_chunk(b"a" * 65_536), AB], [b"a" * 65_536, b"a" * 65_536], False),
+    ],
+)
+def test_what_is_poured_lies_for_a_while_but_not_when_its_end_has_come(pieces, had, over):
+    came, end = asyncio.run(collected(CHUNKED + http_chunk(b"first"), 2.5, *pieces))
+    assert came == had
+    assert end.done() == over
+
+
+@pytest.mark.parametrize(
+    ("head", "held"),
+    [(b"content-length: 9\r\n\r\nfirst", 2.5), (CHUNKED + http_chunk(b"first"), 0.0)],
+)
+def test_what_is_poured_does_not_lie_where_its_end_cannot_be_seen_or_nothing_is_known(head, held):
+    data = b"ab" if b"length" in head else AB
+    assert asyncio.run(collected(head, held, data))[0] == [b"ab"]
+
+
+def test_what_lies_there_when_the_server_leaves_is_delivered_before_the_break():
+    came, end = asyncio.run(collected(CHUNKED + http_chunk(b"first"), 9.0, AB, None))
+    assert came == [b"", b"ab"]
+    assert isinstance(end.exception(), httpx.RemoteProtocolError)
 
 
 def test_what_came_before_a_break_is_delivered_before_it():
