@@ -13,7 +13,7 @@ from ritellm.runs import Piece
 from ritellm.types import Chunk
 from ritellm.wire.base import Decoder, Event, Framing, Wire
 from ritellm.wire.repeats import Repeats
-from ritellm.wire.sse import SSE, block_of, events_of
+from ritellm.wire.sse import SSE, events_of
 
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(
@@ -23,6 +23,7 @@ _JSON = frozenset({"application/json", "text/json"})
 _OPENS_JSON = (b"{", b"[")
 _OPENS_SSE = (b":", b"d", b"e", b"i", b"r")  # a comment, data, event, id, retry: none begins JSON
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # blanks, and a byte order mark, whole or in pieces
+_OVER = b"\n\n"  # what an event ends with, once its lines are
 # An error page longer than this tells nobody more.
 _ERROR_BYTES = 64 * 1024
 
@@ -124,27 +125,18 @@ class _SSEBody(_StreamBody):
         self._repeats: Repeats | None = getattr(decoder, "repeats", None)
 
     def feed(self, data: bytes, into: list[Piece]) -> None:
-        block, repeats = self._block(data), self._repeats
+        block, repeats, decoder = self._block(data), self._repeats, self._decoder
         if repeats is None:
             self._decode(events_of(block), into)
-        elif not self._decoder.done and (run := repeats.run(block)):
-            into.append(run)
-        elif block:
-            self._decode_alike(repeats, events_of(block), into)
-
-    def _decode_alike(self, repeats: Repeats, events: list[Event], into: list[Piece]) -> None:
-        """Read neighbours that are alike together, and each other event by itself."""
+            return
         at = 0
-        while at < len(events) and not self._decoder.done:
-            end = at
-            while end < len(events) and repeats.fits(events[end]):
-                end += 1
-            alike = events[at:end]
-            if len(alike) > 1 and (run := repeats.run(block_of(alike))):
+        while at < len(block) and not decoder.done:
+            run, at = repeats.take(block, at)
+            if run is not None:
                 into.append(run)
-            else:
-                end = max(end, at + 1)
-                self._decode(events[at:end], into)
+                continue
+            end = block.index(_OVER, at) + len(_OVER)
+            self._decode(events_of(block[at:end]), into)
             at = end
 
 

@@ -59,9 +59,7 @@ class Connection:
         self._held: list[bytes] = []  # read since, and not parsed yet
         sockets.watch(self)
 
-    async def ask(
-        self, request: bytes, pace: Pace | None, release: Callable[[], None]
-    ) -> Response:
+    async def ask(self, request: bytes, pace: Pace | None, release: Callable[[], None]) -> Response:
         """Send `request` and return the response once its headers are here.
 
         With a `pace` the body is read now and then. `release` is called when the response is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -40,20 +41,20 @@ def decoded(events, monkeypatch=None):
         return plain_parse(data)
 
     plain_parse = openai_chat.parse_json
-    decoder, chunks = OpenAIChatDecoder(), []
+    body, pieces = _SSEBody(SSE(), OpenAIChatDecoder()), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openai_chat, "parse_json", parse)
         for data in events:
             try:
-                decoder.decode(("", data), chunks)
+                body.feed(b"data: %b\n\n" % data, pieces)
             except RitellmError as error:
-                chunks.append(Chunk(error=str(error)))
-    return chunks, len(parsed)
+                pieces.append(Chunk(error=str(error)))
+    return expanded(pieces), len(parsed)
 
 
 def parsed_all(events):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Repeats, "run", lambda self, block: None)
+        patch.setattr(Repeats, "take", lambda self, block, at: (None, at))
         chunks, parsed = decoded(events)
     assert parsed == len(events)
     return chunks
@@ -147,13 +148,26 @@ def test_choices_that_take_turns_are_all_told_apart():
     assert decoded(events)[0] == parsed_all(events)
 
 
+def counted(monkeypatch, name):
+    """Have calls of a method of Repeats counted; return the list that grows."""
+    plain, calls = getattr(Repeats, name), []
+    monkeypatch.setattr(Repeats, name, lambda *a, **k: calls.append(a) or plain(*a, **k))
+    return calls
+
+
 def test_a_stream_of_many_kinds_is_not_learnt_for_ever(monkeypatch):
-    learnt = []
-    monkeypatch.setattr(
-        "ritellm.wire.repeats._behind_key", lambda data, key: learnt.append(data) or 0
-    )
+    learnt = counted(monkeypatch, "_cut")
     decoded([event("x", head={**HEAD, "created": n}) for n in range(50)])
-    assert len(learnt) < 20
+    assert len(learnt) < 10
+
+
+def test_a_block_with_one_that_fits_but_does_not_repeat_is_not_tried_for_each_of_them(monkeypatch):
+    tried = counted(monkeypatch, "_read")
+    odd = event("x").replace(b'"x"', b'"x","refusal":"y"')
+    events = [event(f"word {n}") for n in range(100)]
+    pieces, _ = read_in_blocks([*events, odd, *events], [])
+    assert len(tried) < 40
+    assert expanded(pieces) == parsed_all([*events, odd, *events])
 
 
 def test_chunks_share_nothing_that_a_caller_could_change():
@@ -229,8 +243,9 @@ def test_a_block_in_which_the_ends_overlap_is_no_chunk(cut):
     decoder.decode(("", data), [])
     decoder.decode(("", data), [])
     before, after = data[: data.index(b"one")], data[data.index(b"one") + 3 :]
-    assert decoder.repeats.run(b"data: " + before + after + b"\n\n") is not None
-    assert decoder.repeats.run(b"data: " + before + after[cut:] + b"\n\n") is None
+    whole = b"data: " + before + after + b"\n\n"
+    assert decoder.repeats.take(whole, 0) == (ANY, len(whole))
+    assert decoder.repeats.take(b"data: " + before + after[cut:] + b"\n\n", 0) == (None, 0)
 
 
 EVENTS = st.builds(

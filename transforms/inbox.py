@@ -21,6 +21,7 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop_of = ref(loop)
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._waiting: dict[Future[Any], list[asyncio.Future[None]]] = {}
         self._woken = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
@@ -39,10 +40,16 @@ class Inbox:
         return inbox
 
     async def result(self, future: Future[Result]) -> Result:
-        """Return what a thread puts into `future`; leaving early takes nothing back."""
+        """Return what a thread puts into `future`; leaving early takes nothing back.
+
+        Many may wait for the same one: the thread wakes the loop once for all of them.
+        """
         if not future.done():
             come: asyncio.Future[None] = self._loop.create_future()
-            future.add_done_callback(lambda _: self.post(_come, come))
+            waiting = self._waiting.setdefault(future, [])
+            waiting.append(come)
+            if len(waiting) == 1:
+                future.add_done_callback(lambda done: self.post(self._come, done))
             await come
         return future.result()
 
@@ -57,12 +64,16 @@ class Inbox:
         self._woken = False
         while self._calls:
             call, arguments = self._calls.popleft()
-            self._loop.call_soon(call, *arguments)
+            try:
+                call(*arguments)
+            except Exception as error:  # as the loop does: it is nobody else's
+                said = {"message": f"posted: {call!r}", "exception": error}
+                self._loop.call_exception_handler(said)
+
+    def _come(self, future: Future[Any]) -> None:
+        for come in self._waiting.pop(future):
+            if not come.done():
+                come.set_result(None)
 
 
 _inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Inbox] = WeakKeyDictionary()
-
-
-def _come(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

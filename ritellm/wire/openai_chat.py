@@ -23,7 +23,7 @@ from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
 from ritellm.wire.repeats import Repeats
 from ritellm.wire.request import post
-from ritellm.wire.sse import SSE, block_of
+from ritellm.wire.sse import SSE
 
 PATH = "/chat/completions"
 
@@ -67,9 +67,6 @@ class OpenAIChatDecoder:
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error that the provider put there."""
         kind, data = event
-        if self.repeats.fits(event) and (run := self.repeats.run(block_of([event]))) is not None:
-            into += run
-            return
         if data == b"[DONE]":
             self.done = True
             return

@@ -14,12 +14,11 @@ from typing import Any
 import orjson
 
 from ritellm.runs import PADDING, Kind, Run
-from ritellm.wire.base import Event
-from ritellm.wire.sse import block_of
 
 _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "
-_PADDED_END = b'"}\n\n'
+_OVER = b"\n\n"
+_PADDED_END = b'"}' + _OVER
 # A stream that misses more often than this in a row with what it hits is of another kind.
 _PATIENCE = 8
 
@@ -32,32 +31,57 @@ class Repeats:
         "_before",
         "_begun",
         "_between",
-        "_end",
         "_kind",
         "_middle",
         "_misses",
-        "_start",
     )
 
     def __init__(self) -> None:
         self._kind: Kind | None = None  # of the newest example
         self._before = b""  # from the start of an event to its text
         self._after = b""  # from its text, or its padding, to the start of the next event
-        self._start, self._end = b"", b""  # the same, of an event's data alone
         self._between = ""  # both of them
         self._middle = ""  # from the text to the padding, where there is one
         self._misses = 0
         self._begun = False  # there was one: learning from it is in vain if no other comes
 
-    def run(self, block: bytes) -> Run | None:
-        """Return the chunks in `block`, which is whole events, if all are one more of the same."""
+    def take(self, block: bytes, at: int) -> tuple[Run | None, int]:
+        """Return the chunks that `block`, which is whole events, has at `at`, and where they end.
+
+        None unless the first event there is one more of the same.
+        """
+        if self._kind is None or not block.startswith(self._before, at):
+            return None, at
+        # Nearly always all are alike: what is not shows in the texts, for a line ends there.
+        whole = len(block)
+        end = whole if block.endswith(self._after, at) else self._end_of_same(block, at)
+        run = self._read(block, at, end)
+        if run is None and end == whole:
+            end = self._end_of_same(block, at)
+            run = self._read(block, at, end)
+        if run is None:
+            self._kind = None  # what is damaged once is not looked at again and again
+            return None, at
+        self._misses = 0
+        return run, end
+
+    def _end_of_same(self, block: bytes, at: int) -> int:
+        """Return where the events end that repeat the newest example, from `at` on."""
         before, after = self._before, self._after
-        if self._kind is None or not (block.startswith(before) and block.endswith(after)):
+        while block.startswith(before, at):
+            end = block.find(_OVER, at) + len(_OVER)
+            if not block.endswith(after, at + len(before), end):
+                break
+            at = end
+        return at
+
+    def _read(self, block: bytes, at: int, end: int) -> Run | None:
+        """Return the chunks from `at` to `end`, if they are nothing but more of the same."""
+        first, last = at + len(self._before), end - len(self._after)
+        if self._kind is None or first > last:  # the one over the other
             return None
-        if len(block) < len(before) + len(after):
-            return None  # both, one over the other
         try:
-            texts = block[len(before) : -len(after)].decode().split(self._between)
+            texts = block[first:last].decode().split(self._between)
         except UnicodeDecodeError:
             return None
         paddings = None
@@ -73,15 +97,7 @@ class Repeats:
             if unescaped is None:
                 return None
             texts = unescaped
-        self._misses = 0
         return Run(self._kind, texts, paddings)
-
-    def fits(self, event: Event) -> bool:
-        """Return whether `event` begins and ends as the newest example did: it may repeat it."""
-        kind, data = event
-        if kind or self._kind is None:
-            return False
-        return data.startswith(self._start) and data.endswith(self._end)
 
     def learn(self, data: bytes, payload: Mapping[str, Any]) -> None:
         """Take `payload`, which was parsed from `data`, for an example of those to come.
@@ -107,7 +123,8 @@ class Repeats:
             return
         self._cut(data, start, end, padded=PADDING in payload)
         self._kind = Kind(payload, name)
-        again = self.run(block_of([("", data)]))
+        block = _EVENT + data + _OVER
+        again = self._read(block, 0, len(block))
         if again is None or [*again] != [payload]:
             self._kind = None
 
@@ -116,11 +133,9 @@ class Repeats:
         padding = _behind_key(data, PADDING) if padded else 0
         # Padding that stands elsewhere than at the very end is no padding of OpenAI's.
         is_last = padding > end and data.find(b'"', padding) == len(data) - 2
-        self._start = data[:start]
-        self._before = _EVENT + self._start
+        self._before = _EVENT + data[:start]
         self._middle = data[end:padding].decode("utf-8", "replace") if is_last else ""
-        self._after = _PADDED_END if is_last else data[end:] + b"\n\n"
-        self._end = self._after[:-2]
+        self._after = _PADDED_END if is_last else data[end:] + _OVER
         self._between = (self._after + self._before).decode("utf-8", "replace")
 
 

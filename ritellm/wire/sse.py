@@ -7,8 +7,6 @@ blank line is handed out by `eof()` (servers forget it after `[DONE]`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ritellm.wire.base import Event
 
 _BOM = b"\xef\xbb\xbf"
@@ -63,11 +61,6 @@ class SSE:
         """Return the event that the end of the body leaves open, if there is one."""
         rest, self._rest = self._rest, b""
         return events_of(rest + b"\n\n")
-
-
-def block_of(events: Iterable[Event]) -> bytes:
-    """Return the block that untyped `events` of one line each are read from."""
-    return _DATA + _BETWEEN.join([data for _, data in events]) + b"\n\n"
 
 
 def events_of(block: bytes) -> list[Event]:

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from itertools import chain
 
 from transforms.journal.base import Record, Spent
 from transforms.journal.keys import JournalKey
@@ -28,7 +29,10 @@ _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
 _OURS = {"completions", "by_id", "spent"}
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
-_INSERT = "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT OR REPLACE INTO completions VALUES "
+# So many rows with one statement: each statement gives the interpreter away, and in a busy process
+# it takes half a millisecond to come back. SQLite prepares each length once.
+_AT_ONCE = (64, 16, 4, 1)
 _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 
 
@@ -49,10 +53,13 @@ class Table:
         """Store `records` and what they cost, all or nothing."""
         records = list(records)
         rows = [_row(record.key, record) for record in records if record.key is not None]
-        spent = sum((record.spent for record in records), Spent())
+        tokens = sum([record.spent.tokens for record in records])
+        usd = sum([record.spent.usd for record in records])
         with self._writing, _transaction(self._writer):
-            self._writer.executemany(_INSERT, rows)
-            self._writer.execute(_SPEND, (spent.tokens, spent.usd))
+            for lot in _lots(rows):
+                values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(lot))
+                self._writer.execute(_INSERT + values, [*chain.from_iterable(lot)])
+            self._writer.execute(_SPEND, (tokens, usd))
 
     def get(self, key: JournalKey) -> bytes | None:
         """Return the value under `key`; raises ValueError if it is damaged."""
@@ -149,6 +156,15 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
+
+
+def _lots(rows: list[_Row]) -> Iterator[list[_Row]]:
+    """Yield `rows` in as few lots of the given sizes as there can be."""
+    at = 0
+    while at < len(rows):
+        size = next(size for size in _AT_ONCE if size <= len(rows) - at)
+        yield rows[at : at + size]
+        at += size
 
 
 def _row(key: JournalKey, record: Record) -> _Row:

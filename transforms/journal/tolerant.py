@@ -29,6 +29,8 @@ class TolerantJournal:
         self._clock = clock
         self._lock = threading.Lock()
         self._again_at: float | None = None  # None while all is well
+        # What the journal promised last, and what we promised for it: a group of records has one.
+        self._promised: tuple[Future[None], Future[None]] | None = None
         self.missed = 0
 
     def lookup(self, key: JournalKey) -> bytes | None:
@@ -67,12 +69,15 @@ class TolerantJournal:
         return answer
 
     def _put(self, put: Callable[[], Future[None]]) -> Future[None]:
+        if self._is_pausing():
+            return _kept()
+        written, promised = put(), self._promised
+        if promised is not None and promised[0] is written:
+            return promised[1]
         kept: Future[None] = Future()
         kept.set_running_or_notify_cancel()
-        if self._is_pausing():
-            kept.set_result(None)
-        else:
-            put().add_done_callback(lambda done: self._settle(done, kept))
+        self._promised = written, kept
+        written.add_done_callback(lambda done: self._settle(done, kept))
         return kept
 
     def _settle(self, done: Future[None], kept: Future[None]) -> None:
@@ -108,3 +113,9 @@ class TolerantJournal:
         with self._lock:
             self._again_at = None
         _log.warning("the journal is back; %d calls went without it", self.missed)
+
+
+def _kept() -> Future[None]:
+    kept: Future[None] = Future()
+    kept.set_result(None)
+    return kept
