@@ -80,7 +80,7 @@ def test_a_percentile_says_nothing_before_there_are_answers():
     assert hedge.delay() is None
     for _ in range(20):
         hedge.took(1.0)
-    assert hedge.delay() == pytest.approx(1.5, rel=0.02)
+    assert hedge.delay() == pytest.approx(2.0, rel=0.02)
 
 
 def test_at_most_one_in_twenty_is_asked_again():

@@ -19,7 +19,7 @@ _ENOUGH = 20
 # Where nobody can say yet what is late, or nothing may be spent, so many seconds pass.
 _LOOK_AGAIN = 0.25
 # An answer is late when it takes that much longer than the percentile.
-_LATE = 1.5
+_LATE = 2.0
 
 
 class Hedge:
