@@ -187,6 +187,43 @@ def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
     assert window.take() == []
 
 
+def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(engine):
+    window, held, done_before = Window(engine), threading.Event(), []
+    begun = []
+
+    async def work(put):
+        begun.append(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        done_before.append(len(begun))
+        return ()
+
+    engine.loop.call_soon_threadsafe(held.wait)  # so that all are there when the loop goes on
+    for number in range(100):
+        window.submit(number, work)
+    held.set()
+    drain(window)
+    assert len(begun) == 100
+    assert done_before[0] < 50
+
+
+def test_work_that_was_given_up_before_its_turn_never_begins(engine, monkeypatch):
+    window, held, begun = Window(engine), threading.Event(), []
+
+    async def work(put):
+        begun.append(None)
+        await asyncio.Event().wait()
+
+    engine.loop.call_soon_threadsafe(held.wait)
+    for number in range(100):
+        window.submit(number, work)
+    run = engine.run
+    monkeypatch.setattr(engine, "run", lambda cancelling: held.set() or run(cancelling))
+    window.cancel()
+    settle(engine)
+    assert begun == []
+
+
 def test_closing_the_engine_closes_the_client_and_ends_the_thread():
     engine = Engine(_Means)
     client, loop = engine.means.client, engine.loop

@@ -42,6 +42,7 @@ class Engine(Generic[AnyMeans]):
     def __init__(self, new_means: Callable[[], AnyMeans]) -> None:
         self.loop = asyncio.new_event_loop()
         self.inbox = Inbox.of(self.loop)
+        self.starts = _Starts(self.loop)
         self._thread = threading.Thread(
             target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
         )
@@ -57,6 +58,34 @@ class Engine(Generic[AnyMeans]):
     def close(self) -> None:
         """Stop the loop; happens by itself when the last holder is gone."""
         self._finalizer()
+
+
+# So much work begins in one turn of the loop.
+_STARTS = 8
+
+
+class _Starts:
+    """Begins work, a little each turn of the loop.
+
+    All at once, each would wait for all others at every step that it takes: of 256 requests none
+    would be sent before all 256 are connected.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def add(self, start: Callable[[], object]) -> None:
+        """Call `start` when it is its turn. Called on the loop."""
+        self._waiting.append(start)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        for _ in range(min(_STARTS, len(self._waiting))):
+            self._waiting.popleft()()
+        if self._waiting:
+            self._loop.call_soon(self._next)
 
 
 # So long a thread that computes may keep the interpreter to itself: the loop's thread asks for it
@@ -231,6 +260,11 @@ class Window(Generic[Key, Item]):
         self.in_flight = 0
 
     def _start(self, key: Key, work: Work[Item]) -> None:
+        self._engine.starts.add(lambda: self._begin(key, work))
+
+    def _begin(self, key: Key, work: Work[Item]) -> None:
+        if self._given_up:
+            return
         task = self._engine.loop.create_task(self._work(key, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
