@@ -223,6 +223,8 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         """Yield what has come, in its own window; a consumer that fails ends all streams."""
         try:
             lot = self._flying().take(wait)
+            if not lot and wait is None:
+                return
             self._meter.count([outcome for _, outcome in lot])
             for place, outcome in lot:
                 yield self._tagged(outcome, place)

@@ -60,8 +60,8 @@ class Engine(Generic[AnyMeans]):
         self._finalizer()
 
 
-# So much work begins in one turn of the loop.
-_STARTS = 8
+# So much work begins in one turn of the loop: so many pieces, or that share of what waits.
+_STARTS, _SHARE = 8, 8
 
 
 class _Starts:
@@ -82,9 +82,10 @@ class _Starts:
             self._loop.call_soon(self._next)
 
     def _next(self) -> None:
-        for _ in range(min(_STARTS, len(self._waiting))):
-            self._waiting.popleft()()
-        if self._waiting:
+        waiting = self._waiting
+        for _ in range(min(len(waiting), max(_STARTS, len(waiting) // _SHARE))):
+            waiting.popleft()()
+        if waiting:
             self._loop.call_soon(self._next)
 
 
