@@ -16,8 +16,9 @@ import httpx
 from ritellm.client_http11 import Answer, Incoming
 from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
 
-# So many bytes may wait for a reader who is away; then the kernel's buffers fill, and the server's.
-_HIGH_WATER = 256 * 1024
+# So many bytes may wait for a reader; then the kernel's buffers fill, and the server's. More at once
+# would cost more: what is larger than 128 KiB, malloc maps and unmaps anew each time.
+_HIGH_WATER = READ_BYTES
 # What a chunked body ends with, unless there are trailers.
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -176,7 +177,7 @@ class Connection:
             self.abort()  # nobody has asked anything
             return
         self._waiting += len(data)
-        self._paused = self._waiting > _HIGH_WATER
+        self._paused = self._waiting >= _HIGH_WATER
         if self._held or self._may_hold():
             self._hold(bytes(data))
         else:
@@ -186,7 +187,7 @@ class Connection:
         """Return whether what comes now need not be looked at yet."""
         if self._sink is None or self._pace is None or not (self._gathers and self._tells_end):
             return False
-        return self._due < self._parsed + self._pace.hold() and self._waiting < READ_BYTES
+        return self._due < self._parsed + self._pace.hold() and self._waiting < _HIGH_WATER
 
     def _hold(self, data: bytes) -> None:
         """Keep `data` for later, unless the end of the body may be in it."""
