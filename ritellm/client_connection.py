@@ -16,8 +16,8 @@ import httpx
 from ritellm.client_http11 import Answer, Incoming
 from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
 
-# So many bytes may wait for a reader; then the kernel's buffers fill, and the server's. More at once
-# would cost more: what is larger than 128 KiB, malloc maps and unmaps anew each time.
+# So many bytes may wait for a reader; then the kernel's buffers fill, and the server's. More would
+# cost more: what is larger than 128 KiB, malloc maps and unmaps anew each time.
 _HIGH_WATER = READ_BYTES
 # What a chunked body ends with, unless there are trailers.
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -42,6 +42,7 @@ class Connection:
         self.served = 0
         self.idle_since = 0.0
         self._sockets = sockets
+        self._loop = asyncio.get_running_loop()
         self._receive_into = sock.recv_into
         self._secure = isinstance(sock, ssl.SSLSocket)
         self._incoming = Incoming()
@@ -93,7 +94,7 @@ class Connection:
 
         To be called when there is nothing to take. Raises what broke the connection before.
         """
-        waiter: asyncio.Future[bytes] = asyncio.Future()
+        waiter: asyncio.Future[bytes] = asyncio.Future(loop=self._loop)
         if self._error is not None:
             waiter.set_exception(self._error)
         elif self._incoming.ended:
@@ -178,14 +179,14 @@ class Connection:
             return
         self._waiting += len(data)
         self._paused = self._waiting >= _HIGH_WATER
-        if self._held or self._may_hold():
+        if self._gathers and (self._held or self._may_hold()):
             self._hold(bytes(data))
         else:
             self._parse(data)
 
     def _may_hold(self) -> bool:
         """Return whether what comes now need not be looked at yet."""
-        if self._sink is None or self._pace is None or not (self._gathers and self._tells_end):
+        if self._sink is None or self._pace is None or not self._tells_end:
             return False
         return self._due < self._parsed + self._pace.hold() and self._waiting < _HIGH_WATER
 
@@ -216,7 +217,7 @@ class Connection:
     def _leave(self) -> None:
         """Leave what comes to the kernel for a while."""
         if self._pace is not None and not self._incoming.ended and not self.closed:
-            now = asyncio.get_running_loop().time()
+            now = self._loop.time()
             self._due = self._sockets.collect_later(self, now, self._pace.pause(now))
 
     def _lose(self, error: OSError | None) -> None:
@@ -234,7 +235,7 @@ class Connection:
         self._paused = False
         if self._left:  # the edge has been seen: it will not be told again
             self._left = False
-            asyncio.get_running_loop().call_soon(self.readable)
+            self._loop.call_soon(self.readable)
 
     def _wake(self) -> None:
         """Give whoever waits what has come; nothing, where only the headers are waited for."""
@@ -279,7 +280,7 @@ class Connection:
         except NOT_NOW:
             if not self._is_writing:
                 self._is_writing = True
-                asyncio.get_running_loop().add_writer(self.socket.fileno(), self._write)
+                self._loop.add_writer(self.socket.fileno(), self._write)
             return
         except OSError:
             pass  # reading tells what happened, and what the server said before
@@ -288,7 +289,7 @@ class Connection:
     def _stop_writing(self) -> None:
         if self._is_writing:
             self._is_writing = False
-            asyncio.get_running_loop().remove_writer(self.socket.fileno())
+            self._loop.remove_writer(self.socket.fileno())
 
 
 class Response(Answer):

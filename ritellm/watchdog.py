@@ -29,7 +29,8 @@ class Watchdog:
         self.task = asyncio.current_task()
         if self._timer is None:
             self._look_later()
-        self.heed_progress()
+        if not self._begun:
+            self.heed_progress()
 
     def heed_progress(self) -> None:
         """Have the deadline be that between chunks, once there was a first."""
