@@ -145,11 +145,17 @@ class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
             yield row
 
 
+# So many ids are at hand before they go to disk: a statement for each row costs more than the row.
+_AT_HAND = 20_000
+
+
 class SeenIds:
-    """The ids seen so far, in a temporary file: a billion of them need no memory."""
+    """The ids seen so far, the older ones in a temporary file: a billion of them need no memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._newest: dict[bytes, str] = {}
+        self._has_older = False
         # "" is a private database on disk that goes away with the connection.
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
@@ -160,11 +166,27 @@ class SeenIds:
         """Return whether `id` is new, or was claimed by the same `place` (a bundle's retry)."""
         digest = hashlib.blake2b(id.encode(), digest_size=16).digest()
         with self._lock:
-            added = self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (digest, place))
-            if added.rowcount:
-                return True
-            query = "SELECT place FROM ids WHERE id = ?"
-            return bool(self._db.execute(query, (digest,)).fetchone()[0] == place)
+            known = self._newest.get(digest) or self._older(digest)
+            if known is not None:
+                return known == place
+            self._newest[digest] = place
+            if len(self._newest) >= _AT_HAND:
+                self._put_away()
+            return True
+
+    def _older(self, digest: bytes) -> str | None:
+        if not self._has_older:
+            return None
+        row = self._db.execute("SELECT place FROM ids WHERE id = ?", (digest,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _put_away(self) -> None:
+        """Move what is at hand to the disk, in its order there: that touches each page once."""
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", sorted(self._newest.items()))
+        self._db.execute("COMMIT")
+        self._newest.clear()
+        self._has_older = True
 
     def __del__(self) -> None:
         self._db.close()

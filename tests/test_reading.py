@@ -1,0 +1,30 @@
+"""Each id once: the newest at hand, the older ones on disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines import reading
+from pipelines.reading import SeenIds
+
+
+@pytest.fixture
+def ids(monkeypatch):
+    monkeypatch.setattr(reading, "_AT_HAND", 3)
+    return SeenIds()
+
+
+@pytest.mark.parametrize("others", range(8))
+def test_an_id_belongs_to_the_place_that_claimed_it_first_however_long_ago(ids, others):
+    assert ids.claim("first", "a:1")
+    for number in range(others):
+        assert ids.claim(f"other {number}", f"b:{number}")
+    assert not ids.claim("first", "a:2")
+    assert ids.claim("first", "a:1"), "a bundle's retry claims it again"
+    assert all(ids.claim(f"other {number}", f"b:{number}") for number in range(others))
+
+
+def test_what_is_put_away_needs_no_memory(ids):
+    for number in range(1000):
+        ids.claim(str(number), f"a:{number}")
+    assert len(ids._newest) < 3
