@@ -6,7 +6,9 @@
 The ideal is rows / max_in_flight rounds of one answer each; the server gives a stream its turn half
 a gap after it began, on average. Start-up (imports, building and starting the job) is what the same
 command takes for an empty file, the median of three; it is measured in the same run, and
-subtracted. `span_seconds` is from the first request's start to the last answer's end.
+subtracted. `span_seconds` is from the first request's start to the last answer's end. What the
+machine allows is told by `reader_ratio`: one round of answers, read at once by a process that does
+nothing else (`baseline.py`), against the time of one answer.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import apart
 import servers
+
+CLIENT = str(Path(__file__).parent / "client.py")
 
 
 def measure(
@@ -37,6 +42,7 @@ def measure(
         empty = {name: statistics.median(each[name] for each in empties) for name in empties[0]}
         full = _run(Path(folder) / "full", rows, server, max_in_flight)
         served = server.stats()
+        read = apart.read(CLIENT, "floor", base_url=server.base_url, streams=max_in_flight)
     answer = (first_ms + (chunks + 0.5) * gap_ms) / 1000
     ideal = math.ceil(rows / max_in_flight) * answer
     wall = full["wall"] - empty["wall"]
@@ -49,6 +55,7 @@ def measure(
         "span_seconds": full["span"],
         "rows_per_second": rows / wall,
         "ratio": wall / ideal,
+        "reader_ratio": read.wall_seconds / answer,
         "cpu_msec_per_row": (full["cpu"] - empty["cpu"]) / rows * 1000,
         "peak_mb": full["peak_mb"],
         "most_streams_open": served["max_open"],

@@ -99,7 +99,8 @@ def _job(what: str, case: dict[str, Any]) -> tuple[str, str, str]:
     job = batch.measure(**case)
     return (
         what,
-        f"{job['ratio']:.2f}x the ideal {job['ideal_seconds']:.1f} s,"
+        f"{job['ratio']:.2f}x the ideal {job['ideal_seconds']:.1f} s"
+        f" (a bare reader {job['reader_ratio']:.2f}x),"
         f" {job['rows_per_second']:.0f} rows/s, {job['cpu_msec_per_row']:.1f} ms CPU a row,"
         f" {job['peak_mb']:.0f} MB at most",
         "`benchmarks/batch.py`",
