@@ -182,8 +182,9 @@ class SeenIds:
 
     def _put_away(self) -> None:
         """Move what is at hand to the disk, in its order there: that touches each page once."""
+        rows = sorted(self._newest.items())
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", sorted(self._newest.items()))
+        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", rows)
         self._db.execute("COMMIT")
         self._newest.clear()
         self._has_older = True

@@ -53,11 +53,12 @@ class Repeats:
         if self._kind is None or not block.startswith(self._before, at):
             return None, at
         # Nearly always all are alike: what is not shows in the texts, for a line ends there.
-        whole = len(block)
-        end = whole if block.endswith(self._after, at) else self._end_of_same(block, at)
-        run = self._read(block, at, end)
-        if run is None and end == whole:
+        end = len(block)
+        run = self._read(block, at, end) if block.endswith(self._after, at) else None
+        if run is None:
             end = self._end_of_same(block, at)
+            if end == at:
+                return None, at
             run = self._read(block, at, end)
         if run is None:
             self._kind = None  # what is damaged once is not looked at again and again
