@@ -23,7 +23,7 @@ _HIGH_WATER = READ_BYTES
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Pace(Protocol):
+class Cadence(Protocol):
     """How a body is read that nobody waits for the single pieces of."""
 
     def pause(self, now: float) -> float:
@@ -54,24 +54,26 @@ class Connection:
         self._paused = self._left = False  # nothing is read now; and there is something to read
         self._unsent = memoryview(b"")
         self._is_writing = False
-        self._pace: Pace | None = None
+        self._cadence: Cadence | None = None
         self._gathers = False  # what comes is left to the kernel, until `_due`
         self._due = self._parsed = 0.0
         self._tells_end = False  # by the last bytes, whoever parses them
         self._held: list[bytes] = []  # read since, and not parsed yet
         sockets.watch(self)
 
-    async def ask(self, request: bytes, pace: Pace | None, release: Callable[[], None]) -> Response:
+    async def ask(
+        self, request: bytes, cadence: Cadence | None, release: Callable[[], None]
+    ) -> Response:
         """Send `request` and return the response once its headers are here.
 
-        With a `pace` the body is read now and then. `release` is called when the response is
+        With a `cadence` the body is read now and then. `release` is called when the response is
         closed.
         """
         incoming = self._incoming
         incoming.expect()
         self.served += 1
         self._waiting = 0
-        self._pace = pace
+        self._cadence = cadence
         self._held.clear()
         self._unsent = memoryview(request)
         self._opening = True
@@ -186,9 +188,9 @@ class Connection:
 
     def _may_hold(self) -> bool:
         """Return whether what comes now need not be looked at yet."""
-        if self._sink is None or self._pace is None or not self._tells_end:
+        if self._sink is None or self._cadence is None or not self._tells_end:
             return False
-        return self._due < self._parsed + self._pace.hold() and self._waiting < _HIGH_WATER
+        return self._due < self._parsed + self._cadence.hold() and self._waiting < _HIGH_WATER
 
     def _hold(self, data: bytes) -> None:
         """Keep `data` for later, unless the end of the body may be in it."""
@@ -209,16 +211,16 @@ class Connection:
             self._error = error
             self.abort()
             return
-        if self._pace is not None and not self._gathers and incoming.pieces:
+        if self._cadence is not None and not self._gathers and incoming.pieces:
             self._gathers = True
             self._sockets.forget(self)
             self._leave()
 
     def _leave(self) -> None:
         """Leave what comes to the kernel for a while."""
-        if self._pace is not None and not self._incoming.ended and not self.closed:
+        if self._cadence is not None and not self._incoming.ended and not self.closed:
             now = self._loop.time()
-            self._due = self._sockets.collect_later(self, now, self._pace.pause(now))
+            self._due = self._sockets.collect_later(self, now, self._cadence.pause(now))
 
     def _lose(self, error: OSError | None) -> None:
         """End what is under way: well, if it ends with the connection."""

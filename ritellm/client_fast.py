@@ -48,8 +48,8 @@ class FastHttp:
         release = partial(pool.give, target, connection)
         try:
             # A reader that comes now and then lets the kernel gather what comes meanwhile.
-            pace = call if call.plan.request.buffer.seconds else None
-            return await connection.ask(request, pace, release)
+            cadence = call if call.plan.request.buffer.seconds else None
+            return await connection.ask(request, cadence, release)
         except BaseException:
             connection.abort()
             raise

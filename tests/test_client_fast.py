@@ -228,8 +228,8 @@ class CountedSlots:
         return self.due
 
 
-class Paced:
-    """A pace of one second that lets lie what is read for `held` seconds."""
+class Slow:
+    """A cadence of one second that lets lie what is read for `held` seconds."""
 
     def __init__(self, held):
         self.held = held
@@ -246,7 +246,7 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
     slots = CountedSlots()
 
     async def ask(connection, server):
-        asked = asyncio.ensure_future(connection.ask(b"?", Paced(0.0), lambda: None))
+        asked = asyncio.ensure_future(connection.ask(b"?", Slow(0.0), lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + LENGTH + BODY[:half])
         connection.readable()
@@ -327,7 +327,7 @@ async def collected(head, held, *pieces):
     came, had = [], []
     with ours, server:
         connection = client_connection.Connection(ours, CountedSlots())
-        asked = asyncio.ensure_future(connection.ask(b"?", Paced(held), lambda: None))
+        asked = asyncio.ensure_future(connection.ask(b"?", Slow(held), lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + head)
         connection.readable()
