@@ -22,7 +22,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from redis_server import running
 
@@ -339,6 +339,7 @@ def test_a_file_that_was_cut_gives_what_is_left_and_is_kept(place):
 
 @settings(deadline=None, max_examples=60)
 @given(place=PLACES, junk=st.binary(min_size=1, max_size=6000))
+@example(place=4068, junk=b"\x80")  # the name of a column
 def test_junk_in_the_file_costs_no_more_than_the_pages_it_is_in(place, junk):
     start = place % len(sound())
     damaged = (sound()[:start] + junk + sound()[start + len(junk) :])[: len(sound())]
@@ -870,6 +871,25 @@ def test_what_goes_wrong_is_said_to_everybody_who_waits_for_it():
     gate.error = None
     commit.put(numbered(1)).result(timeout=30)
     commit.close()
+
+
+def test_each_record_of_a_group_that_is_not_written_counts_as_missed():
+    gate = _Gate()
+    gate.error = JournalUnavailable("full")
+    commit = GroupCommit(gate)
+
+    class Full:
+        def record(self, key, value, spent):
+            return commit.put(Record(key, value, spent))
+
+    journal = TolerantJournal(Full())
+    first = journal.record(key(0), value())
+    assert gate.entered.wait(30)
+    others = [journal.record(key(number), value()) for number in range(1, 4)]
+    gate.open.set()
+    commit.close()
+    assert [kept.result() for kept in [first, *others]] == [None] * 4
+    assert journal.missed == 4
 
 
 def test_a_tolerant_journal_hides_no_bug():

@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import chain
 
 from transforms.journal.base import Record, Spent
@@ -26,7 +27,6 @@ COMMIT;
 """
 # Costs 0.03 ms a row, for hashes come in no order: made when equal requests are first looked for.
 _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
-_OURS = {"completions", "by_id", "spent"}
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
 _INSERT = "INSERT OR REPLACE INTO completions VALUES "
@@ -110,10 +110,24 @@ def is_sound(path: str) -> bool:
         return False
     with closing(_connect(path)) as db:
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
-        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    if found == "ok" and names and not names & _OURS:
+        has = _definitions(db)
+    if found == "ok" and has and not has.keys() & _ours().keys():
         raise ValueError("not ours")
-    return bool(found == "ok") and names - _OPTIONAL in (set(), _OURS)
+    return bool(found == "ok") and has in ({}, _ours())
+
+
+def _definitions(db: sqlite3.Connection) -> dict[str, str]:
+    """Return the statement that made each table and index, but for those that may be missing."""
+    has = dict(db.execute("SELECT name, sql FROM sqlite_master"))
+    return {name: sql for name, sql in has.items() if name not in _OPTIONAL}
+
+
+@cache
+def _ours() -> dict[str, str]:
+    """Return the definitions of a new file: a damaged one may be sound, with a column less."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_SCHEMA)
+        return _definitions(db)
 
 
 def _has_sound_header(path: str) -> bool:

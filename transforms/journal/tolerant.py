@@ -29,8 +29,7 @@ class TolerantJournal:
         self._clock = clock
         self._lock = threading.Lock()
         self._again_at: float | None = None  # None while all is well
-        # What the journal promised last, and what we promised for it: a group of records has one.
-        self._promised: tuple[Future[None], Future[None]] | None = None
+        self._newest: _Group | None = None
         self.missed = 0
 
     def lookup(self, key: JournalKey) -> bytes | None:
@@ -71,25 +70,26 @@ class TolerantJournal:
     def _put(self, put: Callable[[], Future[None]]) -> Future[None]:
         if self._is_pausing():
             return _kept()
-        written, promised = put(), self._promised
-        if promised is not None and promised[0] is written:
-            return promised[1]
-        kept: Future[None] = Future()
-        kept.set_running_or_notify_cancel()
-        self._promised = written, kept
-        written.add_done_callback(lambda done: self._settle(done, kept))
-        return kept
+        written = put()
+        with self._lock:
+            group = self._newest
+            if group is not None and group.written is written:
+                group.size += 1
+                return group.kept
+            group = self._newest = _Group(written)
+        written.add_done_callback(lambda _: self._settle(group))
+        return group.kept
 
-    def _settle(self, done: Future[None], kept: Future[None]) -> None:
-        error = done.exception()
+    def _settle(self, group: _Group) -> None:
+        error = group.written.exception()
         if error is not None and not isinstance(error, JournalUnavailable):
-            kept.set_exception(error)
+            group.kept.set_exception(error)
             return
         if error is None:
             self._succeeded()
         else:
-            self._failed(error)
-        kept.set_result(None)
+            self._failed(error, group.size)
+        group.kept.set_result(None)
 
     def _is_pausing(self) -> bool:
         if self._again_at is None:  # nearly always
@@ -99,11 +99,11 @@ class TolerantJournal:
             self.missed += pausing
         return pausing
 
-    def _failed(self, error: JournalUnavailable) -> None:
+    def _failed(self, error: JournalUnavailable, calls: int = 1) -> None:
         with self._lock:
             news = self._again_at is None
             self._again_at = self._clock() + _PAUSE
-            self.missed += 1
+            self.missed += calls
         if news:
             _log.warning("going on without the journal, answers may be paid for again: %s", error)
 
@@ -113,6 +113,16 @@ class TolerantJournal:
         with self._lock:
             self._again_at = None
         _log.warning("the journal is back; %d calls went without it", self.missed)
+
+
+class _Group:
+    """Records that the journal writes together: what it promised for them, and what we do."""
+
+    def __init__(self, written: Future[None]) -> None:
+        self.written = written
+        self.kept: Future[None] = Future()
+        self.kept.set_running_or_notify_cancel()
+        self.size = 1
 
 
 def _kept() -> Future[None]:
