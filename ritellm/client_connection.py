@@ -180,11 +180,11 @@ class Connection:
             self.abort()  # nobody has asked anything
             return
         self._waiting += len(data)
-        self._paused = self._waiting >= _HIGH_WATER
         if self._gathers and (self._held or self._may_hold()):
             self._hold(bytes(data))
         else:
             self._parse(data)
+        self._paused = self._waiting >= _HIGH_WATER and bool(self._incoming.pieces)
 
     def _may_hold(self) -> bool:
         """Return whether what comes now need not be looked at yet."""

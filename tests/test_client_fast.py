@@ -309,6 +309,12 @@ def test_a_sink_that_fails_fails_whoever_waits():
     assert isinstance(asyncio.run(poured(lambda data: 1 / 0, b"ab")).exception(), ZeroDivisionError)
 
 
+def test_headers_larger_than_one_read_are_read_to_their_end(asked):
+    large = b"x-note: " + b"a" * 200_000 + b"\r\n"
+    timeouts = Timeouts(first_chunk=5.0)
+    assert asked(RawServer(SSE + large + LENGTH + BODY), timeout=timeouts) == ["one two"]
+
+
 CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
 
