@@ -18,7 +18,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import apart
@@ -34,31 +34,16 @@ _BODY = {
 }
 
 
-class Reading(NamedTuple):
-    """What was read, and what it cost this process."""
-
-    chunks: int
-    bytes: int
-    cpu_seconds: float
-    wall_seconds: float
-
-    @property
-    def usec_per_chunk(self) -> float:
-        """CPU time per chunk."""
-        return self.cpu_seconds / self.chunks * 1e6
-
-
 class Events:
     """Counts and decodes the events in the bytes of one response, whose chunk sizes it skips."""
 
     def __init__(self) -> None:
-        self.chunks = self.bytes = 0
+        self.chunks = 0
         self.done = False
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
         """Decode each event that `data` completes."""
-        self.bytes += len(data)
         *events, self._rest = (self._rest + data).split(b"\n\n")
         for event in events:
             payload = event[event.index(b"data: ") + 6 :]
@@ -77,7 +62,7 @@ def raw_protocol_read(
     path: str = PATH,
     body: dict[str, Any] | None = None,
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
-) -> Reading:
+) -> apart.Reading:
     """Read `streams` responses at once, each on its own connection, with an asyncio.Protocol."""
     request = _request(host, path, body or _BODY)
     loop = new_event_loop()
@@ -92,12 +77,12 @@ def read_floor(base_url: str, streams: int, warm_up: bool = False) -> apart.Read
     address = urlsplit(base_url)
     for _ in range(1 + warm_up):
         came = raw_protocol_read(address.hostname or "", address.port or 80, streams)
-    return apart.Reading(came.chunks, came.cpu_seconds, came.wall_seconds)
+    return came
 
 
 def raw_socket_read(
     host: str, port: int, *, path: str = PATH, body: dict[str, Any] | None = None
-) -> Reading:
+) -> apart.Reading:
     """Read one response from a blocking socket."""
     request = _request(host, path, body or _BODY)
 
@@ -112,14 +97,13 @@ def raw_socket_read(
     return _measured(read)
 
 
-def _measured(read: Callable[[], list[Events]]) -> Reading:
+def _measured(read: Callable[[], list[Events]]) -> apart.Reading:
     cpu, wall = time.process_time(), time.perf_counter()
     counts = read()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     if not all(events.done for events in counts):
         raise ConnectionError("the server left a stream unfinished")
-    chunks, size = sum(e.chunks for e in counts), sum(e.bytes for e in counts)
-    return Reading(chunks, size, cpu, wall)
+    return apart.Reading(sum(events.chunks for events in counts), cpu, wall)
 
 
 def _request(host: str, path: str, body: dict[str, Any]) -> bytes:
@@ -162,7 +146,7 @@ class _Reader(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-def _report(name: str, server: servers.Running, read: Callable[..., Reading], streams: int) -> None:
+def _report(name: str, server: servers.Running, read: apart.Read, streams: int) -> None:
     before = server.stats()
     reading = read("127.0.0.1", server.port, *([streams] if streams > 1 else []))
     after = server.stats()

@@ -25,7 +25,6 @@ from ritellm import AsyncClient, Client
 from ritellm.client_httpx import LIMITS
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
-Pair = tuple[apart.Reading, apart.Reading]
 
 
 def read_async(
@@ -86,7 +85,7 @@ def pairs(
 
     Chunks are counted as the floor counts them: a buffer delivers fewer.
     """
-    read: list[Pair] = [(ours(), floor()) for _ in range(runs)]
+    read = [(ours(), floor()) for _ in range(runs)]
     per_chunk = [(a.cpu_seconds / b.chunks * 1e6, b.usec_per_chunk) for a, b in read]
     return {
         "usec_per_chunk": statistics.median(a for a, _ in per_chunk),

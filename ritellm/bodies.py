@@ -13,7 +13,7 @@ from ritellm.runs import Piece
 from ritellm.types import Chunk
 from ritellm.wire.base import Decoder, Event, Framing, Wire
 from ritellm.wire.repeats import Repeats
-from ritellm.wire.sse import SSE, events_of
+from ritellm.wire.sse import SSE, end_of_event, events_of
 
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(
@@ -23,7 +23,6 @@ _JSON = frozenset({"application/json", "text/json"})
 _OPENS_JSON = (b"{", b"[")
 _OPENS_SSE = (b":", b"d", b"e", b"i", b"r")  # a comment, data, event, id, retry: none begins JSON
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # blanks, and a byte order mark, whole or in pieces
-_OVER = b"\n\n"  # what an event ends with, once its lines are
 # An error page longer than this tells nobody more.
 _ERROR_BYTES = 64 * 1024
 
@@ -135,7 +134,7 @@ class _SSEBody(_StreamBody):
             if run is not None:
                 into.append(run)
                 continue
-            end = block.index(_OVER, at) + len(_OVER)
+            end = end_of_event(block, at)
             self._decode(events_of(block[at:end]), into)
             at = end
 

@@ -112,7 +112,7 @@ class Call:
     def hold(self) -> float:
         """Return the seconds for which what has come of an unwatched answer may lie unread.
 
-        None before its first content: that is when it began.
+        No time before its first content, for that tells when it began.
         """
         return 0.0 if self.timing.first_content is None else self.plan.request.buffer.seconds
 

@@ -29,8 +29,7 @@ class Watchdog:
         self.task = asyncio.current_task()
         if self._timer is None:
             self._look_later()
-        if not self._begun:
-            self.heed_progress()
+        self.heed_progress()
 
     def heed_progress(self) -> None:
         """Have the deadline be that between chunks, once there was a first."""

@@ -234,7 +234,7 @@ class Window(Generic[Key, Item]):
     def submit(self, key: Key, work: Work[Item]) -> None:
         """Start `work(put)` on the loop."""
         self.in_flight += 1
-        self._engine.inbox.post(self._start, key, work)
+        self._engine.inbox.post(self._engine.starts.add, lambda: self._begin(key, work))
 
     def take(self, wait: Wait | None = None) -> list[tuple[Key, Item]]:
         """Return what has come; with `wait`, once there is something.
@@ -259,9 +259,6 @@ class Window(Generic[Key, Item]):
             self._engine.run(self._cancel_all())
         self._outbox.take(None)
         self.in_flight = 0
-
-    def _start(self, key: Key, work: Work[Item]) -> None:
-        self._engine.starts.add(lambda: self._begin(key, work))
 
     def _begin(self, key: Key, work: Work[Item]) -> None:
         if self._given_up:

@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 _ENOUGH = 20
 # Where nobody can say yet what is late, or nothing may be spent, so many seconds pass.
 _LOOK_AGAIN = 0.25
-# An answer is late when it takes that much longer than the percentile.
+# An answer is late when it takes that many times the percentile.
 _LATE = 2.0
 
 

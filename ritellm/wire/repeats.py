@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from ritellm.runs import PADDING, Kind, Run
+from ritellm.wire.sse import end_of_event
 
 _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "
@@ -70,7 +71,7 @@ class Repeats:
         """Return where the events end that repeat the newest example, from `at` on."""
         before, after = self._before, self._after
         while block.startswith(before, at):
-            end = block.find(_OVER, at) + len(_OVER)
+            end = end_of_event(block, at)
             if not block.endswith(after, at + len(before), end):
                 break
             at = end

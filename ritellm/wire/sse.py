@@ -11,6 +11,7 @@ from ritellm.wire.base import Event
 
 _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
+_OVER = b"\n\n"  # what an event ends with
 _BETWEEN = b"\n\ndata: "
 
 
@@ -61,6 +62,11 @@ class SSE:
         """Return the event that the end of the body leaves open, if there is one."""
         rest, self._rest = self._rest, b""
         return events_of(rest + b"\n\n")
+
+
+def end_of_event(block: bytes, at: int) -> int:
+    """Return where the event ends that begins at `at` in a block of whole lines."""
+    return block.index(_OVER, at) + len(_OVER)
 
 
 def events_of(block: bytes) -> list[Event]:

@@ -41,7 +41,8 @@ class Journal(Protocol):
 
     `lookup` and `lookup_equal` may block for milliseconds: call them on the bundle thread, not on
     the event loop. `record` and `spend` never block; await their futures with
-    `asyncio.wrap_future`. All of them raise JournalUnavailable, `record` through its future.
+    `asyncio.wrap_future`. What is written together may share one. All of them raise
+    JournalUnavailable, `record` through its future.
     """
 
     def lookup(self, key: JournalKey) -> bytes | None:

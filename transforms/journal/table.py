@@ -53,13 +53,12 @@ class Table:
         """Store `records` and what they cost, all or nothing."""
         records = list(records)
         rows = [_row(record.key, record) for record in records if record.key is not None]
-        tokens = sum([record.spent.tokens for record in records])
-        usd = sum([record.spent.usd for record in records])
+        spent = sum((record.spent for record in records), Spent())
         with self._writing, _transaction(self._writer):
             for lot in _lots(rows):
                 values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(lot))
                 self._writer.execute(_INSERT + values, [*chain.from_iterable(lot)])
-            self._writer.execute(_SPEND, (tokens, usd))
+            self._writer.execute(_SPEND, (spent.tokens, spent.usd))
 
     def get(self, key: JournalKey) -> bytes | None:
         """Return the value under `key`; raises ValueError if it is damaged."""
