@@ -62,7 +62,6 @@ class Repeats:
                 return None, at
             run = self._read(block, at, end)
         if run is None:
-            self._kind = None  # what is damaged once is not looked at again and again
             return None, at
         self._misses = 0
         return run, end
