@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
-from itertools import chain
 
 from transforms.journal.base import Record, Spent
 from transforms.journal.keys import JournalKey
@@ -29,10 +28,7 @@ COMMIT;
 _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
-_INSERT = "INSERT OR REPLACE INTO completions VALUES "
-# So many rows with one statement: each statement gives the interpreter away, and in a busy process
-# it takes half a millisecond to come back. SQLite prepares each length once.
-_AT_ONCE = (64, 16, 4, 1)
+_INSERT = "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
 _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 
 
@@ -55,9 +51,7 @@ class Table:
         rows = [_row(record.key, record) for record in records if record.key is not None]
         spent = sum((record.spent for record in records), Spent())
         with self._writing, _transaction(self._writer):
-            for lot in _lots(rows):
-                values = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(lot))
-                self._writer.execute(_INSERT + values, [*chain.from_iterable(lot)])
+            self._writer.executemany(_INSERT, rows)
             self._writer.execute(_SPEND, (spent.tokens, spent.usd))
 
     def get(self, key: JournalKey) -> bytes | None:
@@ -169,15 +163,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
-
-
-def _lots(rows: list[_Row]) -> Iterator[list[_Row]]:
-    """Yield `rows` in as few lots of the given sizes as there can be."""
-    at = 0
-    while at < len(rows):
-        size = next(size for size in _AT_ONCE if size <= len(rows) - at)
-        yield rows[at : at + size]
-        at += size
 
 
 def _row(key: JournalKey, record: Record) -> _Row:
