@@ -8,10 +8,11 @@ until the breaker says that waiting is pointless.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ritellm.limit_headers import count, duration
 
 # How much more is allowed with each accepted request, up to this share of what was before a cut.
 _RECOVERY = 0.5
@@ -21,7 +22,6 @@ _CALM_AFTER = 5.0
 # How many times as long as a refusal takes, and how many seconds at least, there must be none for
 # one more request to go first.
 _SURE, _QUICK = 4.0, 0.02
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Pace:
     def _heed(self, headers: Mapping[str, str], now: float) -> None:
         """Stretch what is left of the provider's budget over the time until it is new."""
         for kind in ("requests", "tokens"):
-            left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+            left = count(headers.get(f"x-ratelimit-remaining-{kind}"))
             reset = duration(headers.get(f"x-ratelimit-reset-{kind}"))
             if left is None or reset is None:
                 continue
@@ -237,24 +237,3 @@ class _Bucket:
     def _fill(self, now: float) -> None:
         self._level = min(self._full, self._level + (now - self._since) * self._per_second)
         self._since = now
-
-
-def duration(text: str | None) -> float | None:
-    """Return the seconds in `1s`, `6m0s`, `120ms` or a plain number, as rate headers have them."""
-    if not text:
-        return None
-    seconds = _number(text)
-    if seconds is not None:
-        return seconds
-    match = _DURATION.fullmatch(text.strip())
-    if not match or not any(match.groups()):
-        return None
-    hours, minutes, whole, millis = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + whole + millis / 1000
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text or "")
-    except ValueError:
-        return None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 
 from ritellm.errors import RateLimitError, RitellmError, ServiceUnavailableError
 
@@ -47,36 +44,3 @@ class RetryPolicy:
 def is_throttle(error: RitellmError) -> bool:
     """Return whether `error` says "not now" rather than "not this"."""
     return error.retryable and isinstance(error, (RateLimitError, ServiceUnavailableError))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that response `headers` (lower-case names) ask us to wait, if they do.
-
-    RFC 9110, section 10.2.3: seconds or a date (read against the response's own `Date`, so that no
-    clock is needed here); `retry-after-ms` is OpenAI's and Azure's.
-    """
-    millis = _number(headers.get("retry-after-ms"))
-    if millis is not None:
-        return millis / 1000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    return seconds if seconds is not None else _seconds_until(value, headers.get("date"))
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text or ""))
-    except ValueError:
-        return None
-
-
-def _seconds_until(then: str | None, now: str | None) -> float | None:
-    if not then or not now:
-        return None
-    try:
-        until, since = parsedate_to_datetime(then), parsedate_to_datetime(now)
-    except (TypeError, ValueError):
-        return None
-    # An HTTP date is GMT; one that forgets to say so parses as naive.
-    gap = until.replace(tzinfo=timezone.utc) - since.replace(tzinfo=timezone.utc)
-    return max(0.0, gap.total_seconds())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ritellm.pacing import Limits, Pace, duration
+from ritellm.pacing import Limits, Pace
 
 
 def pace(**limits):
@@ -239,21 +239,3 @@ def test_the_breaker_says_for_how_long_there_was_nothing_but_refusals():
     assert made.hopeless(70.0) == 60.0
     made.accepted(70.0, 70.0, {})
     assert made.hopeless(1000.0) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("1s", 1.0),
-        ("6m0s", 360.0),
-        ("1h2m3.5s", 3723.5),
-        ("120ms", 0.12),
-        ("8.64s", 8.64),
-        ("30", 30.0),
-        ("soon", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_durations_are_read_as_rate_headers_have_them(text, seconds):
-    assert duration(text) == seconds

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ritellm.errors import APIConnectionError, BadRequestError, RateLimitError
-from ritellm.retry import RetryPolicy, retry_after
+from ritellm.retry import RetryPolicy
 
 BUSY = RateLimitError("busy")
 
@@ -84,33 +84,3 @@ def test_what_the_provider_asks_for_is_a_floor(policy, asked, jitter, expected):
 def test_no_delay_is_negative_or_earlier_than_asked_or_endless(attempt, jitter, asked):
     delay = RetryPolicy(num_retries=60).delay(attempt, asks(asked), jitter)
     assert (asked or 0.0) <= delay <= (asked or 0.0) + 20.0
-
-
-DATE = "Sun, 22 Nov 2026 20:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0"}, 0.0),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after": " 2 "}, 2.0),
-        ({"retry-after": "-1"}, 0.0),
-        ({"retry-after": ""}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),  # the finer one
-        ({"retry-after-ms": "x", "retry-after": "1"}, 1.0),
-        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": DATE}, 30.0),
-        ({"retry-after": "Sun, 22 Nov 2026 19:59:00 GMT", "date": DATE}, 0.0),
-        ({"retry-after": "Sunday, 22-Nov-26 20:01:00 GMT", "date": DATE}, 60.0),  # RFC 850
-        ({"retry-after": "Sun Nov 22 20:01:00 2026", "date": DATE}, 60.0),  # asctime: no zone
-        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT"}, None),  # against which clock?
-        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": "now"}, None),
-        ({"date": DATE}, None),
-    ],
-)
-def test_retry_after_is_read_in_seconds_milliseconds_and_as_a_date(headers, expected):
-    assert retry_after(headers) == expected

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from ritellm.errors import APIError, InternalServerError, error_class
-from ritellm.retry import retry_after
+from ritellm.limit_headers import retry_after
 from ritellm.wire.openai_chat import excerpt
 
 # Inside a 200 there is no status; these are the ones the service's own description gives.

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from ritellm.errors import APIError, AuthenticationError, InternalServerError, error_class, is_final
-from ritellm.retry import retry_after
+from ritellm.limit_headers import duration, retry_after
 from ritellm.wire.openai_chat import excerpt
 
 # Inside a 200 there is no status: these are what Anthropic answers with when it can still choose.
@@ -110,12 +110,8 @@ def _details(error: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def _retry_delay(error: Mapping[str, Any]) -> float | None:
-    for detail in _details(error, "RetryInfo"):
-        try:
-            return float(str(detail.get("retryDelay")).removesuffix("s"))
-        except ValueError:
-            continue
-    return None
+    delays = (duration(str(each.get("retryDelay"))) for each in _details(error, "RetryInfo"))
+    return next((delay for delay in delays if delay is not None), None)
 
 
 def _for_today(error: Mapping[str, Any]) -> bool:

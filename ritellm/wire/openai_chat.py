@@ -17,7 +17,7 @@ from ritellm.errors import (
     error_class,
     is_final,
 )
-from ritellm.retry import retry_after
+from ritellm.limit_headers import retry_after
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
 from ritellm.wire.openai_request import body_of, split_parts
