@@ -169,6 +169,7 @@ class Call:
         final = delay is None or (begun and not self._may_go_on(following))
         if delay is None or final or self._ends_within(now + delay):
             self.timing.ended = now
+            error.message += self.plan.retry.refusal(error) if delay is None else ""
             exchange.attach_partial()
             raise error
         self.why = error

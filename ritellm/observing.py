@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ritellm.call import Call
+from ritellm.limit_headers import oddities
 
 if TYPE_CHECKING:
     from ritellm.telemetry import Telemetry
@@ -74,6 +75,20 @@ def answered(call: Call, status: int, headers: Mapping[str, str]) -> None:
         told = headers.get("x-request-id") or headers.get("request-id")
         request = f", request {told}" if told else ""
         log.debug("%s: status %d%s", _name(call), status, request, extra=_noted(call))
+    for odd in oddities(headers):
+        _warn_once(call, odd)
+
+
+# The addresses and names of odd headers that were told of.
+_warned: set[tuple[str, str]] = set()
+
+
+def _warn_once(call: Call, odd: str) -> None:
+    """Tell of an `odd` header, once for each address."""
+    key = call.current.endpoint.base_url, odd.partition(":")[0]
+    if key not in _warned:
+        _warned.add(key)
+        log.warning("%s: a limit header makes no sense: %s", _name(call), odd)
 
 
 def _ended(call: Call, how: str) -> None:

@@ -30,10 +30,22 @@ class RetryPolicy:
         wait = self.backoff(attempt, jitter)
         if error.retry_after is None:
             return wait
-        if error.retry_after > self.longest_wait:
+        if self._is_too_long(error):
             return None
         # Never earlier than asked, and not all at the same moment.
         return error.retry_after + wait * 0.1
+
+    def refusal(self, error: RitellmError) -> str:
+        """Return what to add to the message of an `error` whose wait is too long; or nothing."""
+        if not error.retryable or not self._is_too_long(error):
+            return ""
+        return (
+            f" (the provider asks to wait {error.retry_after:.0f} s, and the longest wait is"
+            f" {self.longest_wait:g} s)"
+        )
+
+    def _is_too_long(self, error: RitellmError) -> bool:
+        return error.retry_after is not None and error.retry_after > self.longest_wait
 
     def backoff(self, attempt: int, jitter: float) -> float:
         """Return the exponential delay after failed `attempt`, half of it left to chance."""

@@ -902,6 +902,14 @@ def test_a_delay_that_would_end_after_the_total_is_not_waited(face, fake_server)
     assert len(fake_server.requests) == 1
 
 
+def test_a_wait_that_is_too_long_is_refused_and_named(face, fake_server):
+    fake_server.enqueue(api_error(429, headers={"retry-after": "22320"}))
+    with pytest.raises(RateLimitError, match="the provider asks to wait 22320 s") as caught:
+        face.ask()
+    assert caught.value.retry_after == 22320
+    assert len(fake_server.requests) == 1
+
+
 @pytest.mark.parametrize("cut", [Reset(), End(), Send(error_event())])
 def test_after_the_first_chunk_nothing_is_asked_again_by_itself(face, fake_server, cut):
     fake_server.enqueue(stream(*chat_events("one two")[:1], cut))

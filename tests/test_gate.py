@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fake_server import FakeServer, api_error, chat_stream
 
-from ritellm import AsyncClient, RateLimitError
+from ritellm import AsyncClient, RateLimitError, RitellmError
 from ritellm.gate import Gate, Lane, estimated_tokens
 from ritellm.pacing import Limits
 from ritellm.providers import PROVIDERS
@@ -65,6 +65,15 @@ def test_the_breaker_gives_up_and_says_why(fake_server):
         assert isinstance(error, RateLimitError)
         assert "gave up" in str(error)
         assert "openai/m" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"), [(503, "1000000000"), (503, "-1"), (503, "nan"), (429, "1795377630000")]
+)
+def test_the_breaker_holds_whatever_a_retry_after_says(fake_server, status, asked):
+    fake_server.script = lambda request: api_error(status, headers={"retry-after": asked})
+    _, errors = asyncio.run(ask_many(fake_server, 3, Limits(give_up_after=0.05)))
+    assert all(isinstance(error, RitellmError) and "gave up" in str(error) for error in errors)
 
 
 def test_those_in_line_are_told_when_the_provider_refuses_everyone():

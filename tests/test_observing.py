@@ -253,3 +253,20 @@ def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch
     monkeypatch.setattr(telemetry.metrics, "get_meter_provider", lambda: deaf[1])
     monkeypatch.setattr(telemetry.Telemetry, "start", None)  # cannot be called
     assert ask(fake_server).choices
+
+
+# Limit headers that make no sense
+
+
+def test_an_odd_limit_header_is_told_of_once_for_each_address(fake_server, caplog, monkeypatch):
+    monkeypatch.setattr(observing, "_warned", set())
+    odd = {"retry-after": "nan", "x-ratelimit-reset-requests": "9" * 60}
+    fake_server.enqueue(api_error(429, headers=odd), api_error(503, headers=odd))
+    ritellm.completion(**at(fake_server))
+    assert len(fake_server.requests) == 3
+    said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert said == [
+        "openai/m: a limit header makes no sense: retry-after: 'nan' (ignored)",
+        "openai/m: a limit header makes no sense: x-ratelimit-reset-requests:"
+        f" '{'9' * 40}...' (ignored)",
+    ]

@@ -84,3 +84,12 @@ def test_what_the_provider_asks_for_is_a_floor(policy, asked, jitter, expected):
 def test_no_delay_is_negative_or_earlier_than_asked_or_endless(attempt, jitter, asked):
     delay = RetryPolicy(num_retries=60).delay(attempt, asks(asked), jitter)
     assert (asked or 0.0) <= delay <= (asked or 0.0) + 20.0
+
+
+def test_an_error_says_that_its_wait_was_too_long():
+    policy = RetryPolicy(longest_wait=60.0)
+    assert policy.refusal(asks(3600.0)) == (
+        " (the provider asks to wait 3600 s, and the longest wait is 60 s)"
+    )
+    assert policy.refusal(asks(60.0)) == policy.refusal(asks(None)) == ""
+    assert policy.refusal(RateLimitError("busy", retryable=False, retry_after=3600.0)) == ""
