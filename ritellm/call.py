@@ -54,6 +54,8 @@ class Call:
         self._tries = 0  # attempts of the plan under way: a fallback starts anew
         self.exchange: Exchange | None = None
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
+        self._throttled_since: float | None = None  # the newest attempts have met nothing else
+        self._excused = 0.0  # seconds of waiting and of refusals: none of them counts as `total`
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
         # Else the caller wants the whole answer only.
         self.watched = watched and plan.request.stream
@@ -137,7 +139,7 @@ class Call:
             (since, limits.inter_chunk, "inter_chunk")
             if begun
             else (since, limits.first_chunk, "first_chunk"),
-            (self.timing.started, limits.total, "total"),
+            (self.timing.started + self._excused, limits.total, "total"),
         ]
         ends = [(since + limit, name) for since, limit, name in candidates if limit is not None]
         return min(ends, default=None)
@@ -208,19 +210,28 @@ class Call:
         if tape is not None:
             return tape.delay(self._tries)
         if gate is None or not is_throttle(error):
+            self._throttled_since = None
             return retry.delay(self._tries - self._throttled, error, jitter)
         self._throttled += 1
-        if (waited := now - self.timing.started) > gate.limits.give_up_after:
+        if self._throttled_since is None:
+            self._throttled_since = self._asked_at
+        if (waited := now - self._throttled_since) > gate.limits.give_up_after:
             error.message += f" (gave up after {waited:.0f} s of throttling)"
             return None
-        if isinstance(error, RateLimitError) or error.retry_after is not None:
-            return 0.0  # the gate knows when
-        return retry.backoff(self._throttled, jitter)
+        # The gate knows when, where the provider said it or refuses for its limits.
+        known = isinstance(error, RateLimitError) or error.retry_after is not None
+        delay = 0.0 if known else retry.backoff(self._throttled, jitter)
+        if self.timing.last_chunk is None:
+            self._excused += now - self._asked_at
+        self._excused += delay
+        return delay
 
     def excuse_wait(self, seconds: float) -> None:
-        """Note that the first attempt had to wait its turn: no time of the provider's."""
+        """Note that an attempt had to wait its turn: no time of the provider's."""
         if self.attempts == 0:
             self.timing.started += seconds
+        else:
+            self._excused += seconds
 
     def finish(self, now: float) -> None:
         """Note that the answer is whole; what was read behind it took no time of it."""
@@ -233,7 +244,7 @@ class Call:
 
     def _ends_within(self, then: float) -> bool:
         total = self.plan.timeouts.total
-        return total is not None and then >= self.timing.started + total
+        return total is not None and then >= self.timing.started + self._excused + total
 
     def _progressed(self, exchange: Exchange, now: float) -> None:
         """Note that chunks have come, for the caller or for the sum."""
