@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from pipelines import options as cli
+from pipelines import timeouts
 from pipelines.engines import check_listener
 from pipelines.options import positive
 from transforms import hedging
@@ -110,6 +111,7 @@ def add_model_options(made: cli.Parser) -> None:
         help="ask a second time for an answer that is later than this, for example 20 or p95; the"
         " first to answer counts (5 %% extra requests at most)",
     )
+    timeouts.add_timeout_option(model)
     model.add_argument(
         "--on_interrupt",
         choices=tuple(_ON_INTERRUPT),
@@ -157,7 +159,7 @@ def asking(ours: argparse.Namespace) -> dict[str, Any]:
         " api_key_env api_key_secret api_key_file"
     )
     given = {name: getattr(ours, name) for name in names.split()} | model_params(ours)
-    return given | {"rate_limiter": _rate_limiter(ours)}
+    return given | {"timeout": timeouts.parse(ours.timeout), "rate_limiter": _rate_limiter(ours)}
 
 
 def _rate_limiter(ours: argparse.Namespace) -> Any:

@@ -27,6 +27,7 @@ from transforms.engine import Engine, Wait, Window
 from transforms.journal import NewJournal
 from transforms.ledger import NewLedger
 from transforms.meter import Meter
+from transforms.patience import timeouts_of
 
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
@@ -71,6 +72,8 @@ class _Asking(beam.PTransform):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         kept = _without_keys(params)
+        if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
+            kept = {**kept, "timeout": timeouts_of(kept)}
         if dedupe and journal is None:
             raise ValueError("dedupe finds equal requests in the journal: it needs one")
         self._ask = Ask(
@@ -117,6 +120,8 @@ class StreamCompletions(_Asking):
         api_key_env: the *name* of the variable that holds the key, read on the worker.
         api_key_secret: the name of a version in Google's Secret Manager, read on the worker.
         api_key_file: the path of a file that holds the key, read on the worker.
+        timeout: seconds, or `ritellm.Timeouts`. Where it is no `Timeouts`, `total` is an hour, or
+            twice `first_chunk` if that is longer. A `new_client` keeps its own without it.
         params: arguments of `ritellm.completion` for every prompt (a prompt's own go first).
     """
 

@@ -1,0 +1,98 @@
+"""The flag `--timeout`: how long each part of a request may take."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from ritellm.types import Timeouts
+from transforms.patience import TOTAL_SECONDS, with_total
+
+_PARTS = tuple(field.name for field in fields(Timeouts))
+_USUAL = Timeouts()
+_UNBOUNDED = Timeouts(None, None, None, None)
+_HELP = (
+    "how long a request may take: seconds (for connect, first_chunk and inter_chunk alike), or"
+    " parts, as in first_chunk=900,total=7200; none is no bound. connect: to reach the provider"
+    f" (default: {_USUAL.connect:g}); first_chunk: from sending to the first chunk (default:"
+    f" {_USUAL.first_chunk:g}); inter_chunk: between two chunks (default: {_USUAL.inter_chunk:g});"
+    " total: all attempts at one prompt, without the time in which it waits for its turn (default:"
+    f" {TOTAL_SECONDS:g}, or twice first_chunk if that is longer)"
+)
+
+
+def add_timeout_option(made: Any) -> None:
+    """Add the flag to a parser, or to a group of one."""
+    made.add_argument("--timeout", action=_Joined, metavar="SECONDS|PART=SECONDS,...", help=_HELP)
+
+
+class _Joined(argparse.Action):
+    """Keeps the text of all `--timeout` together; refuses what `parse` refuses."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Join and check."""
+        before = getattr(namespace, self.dest)
+        text = values if before is None else f"{before},{values}"
+        try:
+            parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, text)
+
+
+def parse(text: str | None) -> Timeouts:
+    """Return the timeouts that `text` stands for; raises ValueError, in one sentence.
+
+    A plain number means what it does in `completion(timeout=...)`; a plain `none` lifts all bounds.
+    Parts go before a plain value. A `total` that is not set is a job's usual one.
+    """
+    chosen: dict[str, float | None] = {}
+    for name, seconds in _items(text):
+        if name in chosen:
+            raise ValueError(f"{name or 'a plain number'} must be given once, got it twice")
+        chosen[name] = seconds
+    is_plain = "" in chosen
+    plain = chosen.pop("", None)
+    limits = _UNBOUNDED if is_plain and plain is None else Timeouts.of(plain)
+    return _with_parts(limits, chosen)
+
+
+def _with_parts(limits: Timeouts, parts: Mapping[str, Any]) -> Timeouts:
+    """Return `limits` with these parts, and with a job's usual total where they have none."""
+    made = replace(limits, **parts)
+    return made if "total" in parts or limits is _UNBOUNDED else with_total(made)
+
+
+def _items(text: str | None) -> Iterator[tuple[str, float | None]]:
+    """Yield parts and their seconds; a plain value's part is ""."""
+    for item in text.split(",") if text is not None else ():
+        name, equals, value = (each.strip() for each in item.rpartition("="))
+        if equals and name not in _PARTS:
+            near = difflib.get_close_matches(name, _PARTS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"the part must be one of {', '.join(_PARTS)}, got {name!r}{hint}")
+        yield name, _seconds(name, value)
+
+
+def _seconds(name: str, text: str) -> float | None:
+    if text == "none":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(
+            f"{name or 'the timeout'} must be a positive number of seconds or none, got {text!r}"
+        )
+    return seconds
