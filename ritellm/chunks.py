@@ -15,6 +15,7 @@ from typing import Any
 from ritellm.fragments import Values, sum_thinking_blocks, sum_tool_calls
 from ritellm.runs import Kind, Piece, Run, joined
 from ritellm.types import Chunk, Completion
+from ritellm.usage import merged
 
 
 class ChunkSum:
@@ -63,13 +64,22 @@ class ChunkSum:
     def _note(self, head: Mapping[str, Any]) -> None:
         top = self._top
         for key, value in head.items():
-            if value is not None and value != "" and (key not in _FIRST or not top.get(key)):
-                top[key] = value
+            if value is None or value == "" or (key in _FIRST and top.get(key)):
+                continue
+            if key == "usage" and isinstance(known := top.get(key), Mapping):
+                # A later count may lack the details of an earlier one.
+                value = merged(known, value) if isinstance(value, Mapping) else known
+            top[key] = value
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The tokens as the provider counted them last, or None if it has not said."""
+        """The tokens as the provider counted them by now, or None if it has not said."""
         return self._top.get("usage")
+
+    @property
+    def service_tier(self) -> str | None:
+        """The tier that the provider said last beside the choices, or None if it has not."""
+        return self._top.get("service_tier")
 
     @property
     def finish_reason(self) -> str | None:

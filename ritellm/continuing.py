@@ -17,6 +17,7 @@ from ritellm import wire as wires
 from ritellm.errors import APIConnectionError, InvalidRequestError, Timeout
 from ritellm.exchange import Exchange
 from ritellm.types import Chunk, Endpoint, HttpRequest, Prefill, Request
+from ritellm.usage import merged
 from ritellm.wire.base import Decoder
 
 _RESPONSES = frozenset({"openai_responses", "azure_responses"})
@@ -125,6 +126,7 @@ class _Joint:
         self.decoder: Decoder | None = None
         self.listen: Callable[[Request, Endpoint], HttpRequest] | None = None
         self._spent = self.sum.usage if isinstance(self.sum.usage, Mapping) else {}
+        self._counted: dict[str, Any] = {}  # of the second answer
         self._echo = echo
         self._held = ""
 
@@ -135,7 +137,9 @@ class _Joint:
                 self._trim(choice)
             if isinstance(usage := chunk.get("usage"), Mapping):
                 broken = self._spent.get("interrupted_requests", 0) + 1
-                chunk["usage"] = {**_added(self._spent, usage), "interrupted_requests": broken}
+                self._counted = merged(self._counted, usage)
+                both = _added(self._spent, self._counted)
+                chunk["usage"] = {**both, "interrupted_requests": broken}
         return chunks
 
     def _trim(self, choice: dict[str, Any]) -> None:
@@ -182,7 +186,7 @@ def _listened(before: Exchange, endpoint: Endpoint) -> _Listened:
 
 def _added(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sum of two usages, field by field; what is no number is the later one's."""
-    summed = {**mine, **theirs}
+    summed = merged(mine, theirs)
     for name in mine.keys() & theirs.keys():
         one, two = mine[name], theirs[name]
         if isinstance(one, Mapping) and isinstance(two, Mapping):

@@ -20,7 +20,7 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"errors"},
-    {"chunks", "fragments", "limit_headers", "retry", "runs", "sequenced", "timing"},
+    {"chunks", "fragments", "limit_headers", "retry", "runs", "sequenced", "timing", "usage"},
     {"wire"},
     {"exchange", "providers"},
     set("arguments call continuing following mocking prepare recording replaying".split()),
@@ -33,8 +33,8 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "arguments call chunks continuing errors exchange following fragments limit_headers mocking"
-    " prepare recording retry runs sequenced timing types".split()
+    "arguments call chunks continuing errors exchange following fragments"
+    " limit_headers mocking prepare recording retry runs sequenced timing types usage".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

@@ -11,6 +11,7 @@ from typing import Any
 
 from ritellm.errors import APIError, APIResponseValidationError
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.usage import merged
 from ritellm.wire.answer import chunk, json_object, total
 from ritellm.wire.anthropic_blocks import Answer, Delta, open_block
 from ritellm.wire.anthropic_content import FIELDS, LAYOUT
@@ -148,7 +149,7 @@ class AnthropicDecoder:
 
     def _count(self, usage: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the tokens so far: later counts replace earlier ones, field by field."""
-        self._usage.update(_kept(usage or {}, ()))
+        self._usage = merged(self._usage, _kept(usage or {}, ()))
         return {"usage": _usage(self._usage)} if self._usage else {}
 
 

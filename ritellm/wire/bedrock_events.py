@@ -14,6 +14,7 @@ import orjson
 
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion
+from ritellm.usage import merged
 from ritellm.wire.answer import chunk, json_object, total, url_citation
 from ritellm.wire.base import Event
 from ritellm.wire.bedrock_blocks import FIELDS, LAYOUT
@@ -44,7 +45,7 @@ _PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
 class BedrockDecoder:
     """Turns the events of one stream into chunks. Usage comes behind the end, in `metadata`."""
 
-    __slots__ = ("_calls", "_images", "_kept", "_layout", "_unanswered", "done")
+    __slots__ = ("_calls", "_images", "_kept", "_layout", "_unanswered", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -53,6 +54,7 @@ class BedrockDecoder:
         self._images: dict[int, list[Payload]] = {}
         self._calls: dict[int, int] = {}  # contentBlockIndex: the tool call's index
         self._unanswered: APIError | None = None
+        self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of `event`; raises the error that it carries."""
@@ -123,7 +125,9 @@ class BedrockDecoder:
     def metadata(self, payload: Payload, into: list[Chunk]) -> None:
         """Append usage, the last there is; raises what the end left unsaid."""
         tier = (payload.get("serviceTier") or {}).get("type")
-        head = present(usage=_usage(payload.get("usage")), service_tier=tier)
+        if isinstance(counted := payload.get("usage"), Mapping):
+            self._usage = merged(self._usage, counted)
+        head = present(usage=_usage(self._usage), service_tier=tier)
         into.append(chunk(None, {**_rest(payload), **head}))
         if self._unanswered:
             raise self._unanswered
@@ -257,9 +261,9 @@ def _rest(payload: Payload) -> dict[str, Any]:
     return {key: value for key, value in payload.items() if key not in _PLACED}
 
 
-def _usage(usage: Any) -> dict[str, Any] | None:
+def _usage(usage: Payload) -> dict[str, Any] | None:
     """Return usage by OpenAI's names; Bedrock counts what was cached apart."""
-    if not isinstance(usage, Mapping):
+    if not usage:
         return None
     read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
     prompt = (usage.get("inputTokens") or 0) + (read or 0) + (written or 0)

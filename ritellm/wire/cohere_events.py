@@ -10,6 +10,7 @@ from typing import Any
 
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError, Timeout
 from ritellm.types import Chunk, Completion
+from ritellm.usage import merged
 from ritellm.wire.answer import chunk, json_object, total, url_citation
 from ritellm.wire.base import Event
 from ritellm.wire.openai_chat import stream_error
@@ -30,11 +31,12 @@ _BROKEN: dict[Any, type[APIError]] = {"ERROR": InternalServerError, "TIMEOUT": T
 class CohereDecoder:
     """Turns the events of one stream into chunks."""
 
-    __slots__ = ("_head", "done")
+    __slots__ = ("_head", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of `event`; raises the error that it carries."""
@@ -77,7 +79,9 @@ class CohereDecoder:
     def end(self, delta: Payload, into: list[Chunk]) -> None:
         """Append the finish reason and usage; raises if the provider broke off."""
         reason = delta.get("finish_reason")
-        head = {**self._head, **present(usage=_usage(delta.get("usage")))}
+        if isinstance(counted := delta.get("usage"), Mapping):
+            self._usage = merged(self._usage, counted)
+        head = {**self._head, **present(usage=_usage(self._usage))}
         if reason in _BROKEN:
             if "usage" in head:
                 into.append(chunk(None, head))
@@ -156,9 +160,9 @@ def _logprobs(items: Any) -> dict[str, Any]:
     return {"content": content}
 
 
-def _usage(usage: Any) -> dict[str, Any] | None:
+def _usage(usage: Payload) -> dict[str, Any] | None:
     """Return usage by OpenAI's names. What is billed is another measure, and stays beside it."""
-    if not isinstance(usage, Mapping):
+    if not usage:
         return None
     tokens = usage.get("tokens") or {}
     prompt, completion = map(_count, (tokens.get("input_tokens"), tokens.get("output_tokens")))

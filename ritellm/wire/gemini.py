@@ -13,6 +13,7 @@ from typing import Any
 
 from ritellm.errors import APIError, APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.usage import merged
 from ritellm.wire.answer import total
 from ritellm.wire.base import Event
 from ritellm.wire.failure import event_error, status_error
@@ -56,12 +57,13 @@ def new_decoder(request: Request) -> GeminiDecoder:
 class GeminiDecoder:
     """Turns the events of one stream into chunks; each is a small answer of its own."""
 
-    __slots__ = ("_candidates", "_head", "done")
+    __slots__ = ("_candidates", "_head", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] = {}
         self._candidates: dict[int, Candidate] = {}
+        self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of `event`; raises the error that the provider put there."""
@@ -84,8 +86,9 @@ class GeminiDecoder:
             choices = [_blocked(feedback)]
             self.done = True
         fields = _kept(payload)
-        if "usageMetadata" in payload:
-            fields["usage"] = usage(payload["usageMetadata"] or {})
+        if isinstance(counted := payload.get("usageMetadata"), Mapping):
+            self._usage = merged(self._usage, counted)
+            fields["usage"] = usage(self._usage)
         into.append(Chunk({**self._head, **fields, "choices": choices}))
         for candidate in candidates:
             _refuse_broken(candidate)

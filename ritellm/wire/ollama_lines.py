@@ -14,6 +14,7 @@ import orjson
 
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion
+from ritellm.usage import merged
 from ritellm.wire.answer import chunk, json_object, total
 from ritellm.wire.base import Event
 from ritellm.wire.openai_chat import stream_error
@@ -22,18 +23,20 @@ from ritellm.wire.openai_chat import stream_error
 _PLACED = frozenset(
     "model created_at message done done_reason prompt_eval_count eval_count logprobs".split()
 )
+_COUNTS = ("prompt_eval_count", "eval_count")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
 class OllamaDecoder:
     """Turns the lines of one stream into chunks."""
 
-    __slots__ = ("_calls", "_head", "done")
+    __slots__ = ("_calls", "_counts", "_head", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] | None = None
         self._calls = 0
+        self._counts: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of a line; raises the error that it carries."""
@@ -50,7 +53,9 @@ class OllamaDecoder:
         if line.get("done"):
             self.done = True
             choice["finish_reason"] = self._finish_reason(line.get("done_reason"))
-            if usage := _usage(line):
+            counts = {name: line.get(name) for name in _COUNTS if name in line}
+            self._counts = merged(self._counts, counts)
+            if usage := _usage(self._counts):
                 head["usage"] = usage
         into.append(chunk(delta, head, **choice))
 
