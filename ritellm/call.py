@@ -272,6 +272,11 @@ class StreamFacts:
         return self._call.current.sum.usage
 
     @property
+    def service_tier(self) -> str | None:
+        """The tier beside the choices, as far as it has come; `usage` may name one too."""
+        return self._call.current.sum.service_tier
+
+    @property
     def timing(self) -> Timing:
         """When the chunks came: `ttft`, `inter_chunk`, `total`, in seconds."""
         return self._call.timing

@@ -1,8 +1,8 @@
 """What tokens cost, as far as `price_table` or a file of the caller's own knows it.
 
-Prices change without notice, and yours may differ (discounts, batch, flex and priority tiers,
-regions): check them before money depends on it, and correct them with a file of your own
-(`load_prices`). Tokens only: searches, tools, storage and images by the piece are not in it.
+Prices change without notice, and yours may differ (discounts, regions): check them before money
+depends on it, and correct them with a file of your own (`load_prices`). Tokens only: searches,
+tools, storage and images by the piece are not in it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,23 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
 from ritellm.price_table import AS_OF, PRICES, Price
 from ritellm.providers import route, split_model
 
-__all__ = ["AS_OF", "PRICES", "Price", "cost", "load_prices", "parse_prices", "price_of"]
+__all__ = [
+    "AS_OF",
+    "PRICES",
+    "Price",
+    "cost",
+    "load_prices",
+    "parse_prices",
+    "price_of",
+    "reserve",
+]
 
 Usage = Mapping[str, Any]
 
@@ -27,6 +36,11 @@ _FREE = Price(0, 0)  # runs on the caller's own machine: nobody sends a bill
 # A dated snapshot costs what its model does, unless the table says otherwise.
 _SNAPSHOT = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 _PER = 1_000_000
+_AMOUNTS = ("input", "output", "cached_input", "cache_write", "cache_write_1h")
+# What providers call the tier that their list prices hold for.
+_AS_LISTED = frozenset(
+    {"", "default", "standard", "on_demand", "unspecified", "traffic_type_unspecified"}
+)
 
 
 def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
@@ -39,24 +53,57 @@ def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
     return prices.get(name) or prices.get(_SNAPSHOT.sub("", name))
 
 
-def cost(model: str, usage: Usage | None, prices: Mapping[str, Price] = PRICES) -> float | None:
+def cost(
+    model: str,
+    usage: Usage | None,
+    prices: Mapping[str, Price] = PRICES,
+    service_tier: str | None = None,
+) -> float | None:
     """Return what `usage` costs in USD, or None if that is not known: never a wrong 0.
 
-    `usage` is OpenAI's, as our completions have it. Unknown are an unknown model, tokens that
-    nobody counted, and audio, which has prices of its own.
+    `usage` is OpenAI's, as our completions have it, and `service_tier` the tier that stands beside
+    it in a completion. Without one the tier in `usage` counts, where Anthropic and Google say it.
+    Unknown are an unknown model or tier, tokens that were not counted, and audio, which has prices
+    of its own.
     """
     price = price_of(model, prices)
     if price == _FREE:
         return 0.0
     if price is None or not usage:
         return None
+    return _priced(usage, in_tier(price, tier_in(usage, service_tier)))
+
+
+def reserve(
+    model: str,
+    usage: Usage,
+    prices: Mapping[str, Price] = PRICES,
+    service_tier: str | None = None,
+) -> float | None:
+    """Return what `usage` may cost in USD if a request asks for `service_tier`; None as in `cost`.
+
+    A tier whose price is not known, and "auto", may cost what the dearest known tier costs.
+    """
+    price = price_of(model, prices)
+    if price is None:
+        return None
+    asked = in_tier(price, _tier_name(service_tier))
+    known = [asked] if asked else [price, *(in_tier(price, tier) for tier in price.tiers)]
+    sums = [usd for each in known if (usd := _priced(usage, each)) is not None]
+    return max(sums, default=None)
+
+
+def _priced(usage: Usage, price: Price | None) -> float | None:
+    """Return what `usage` costs at `price`, or None if that is not known."""
     prompt, answer = usage.get("prompt_tokens"), _billed_output(usage)
     if prompt is None or answer is None or _has_audio(usage):
         return None
-    if price.long is not None and prompt > (price.long_above or 0):
+    if price is not None and price.long_above is not None and prompt > price.long_above:
         price = price.long
+    if price is None:
+        return None
     details = usage.get("prompt_tokens_details") or {}
-    cached, written = details.get("cached_tokens") or 0, details.get("cache_creation_tokens") or 0
+    cached, written = details.get("cached_tokens") or 0, _written(details)
     written_1h = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0
     total = (
         max(0, prompt - cached - written) * price.input
@@ -66,6 +113,48 @@ def cost(model: str, usage: Usage | None, prices: Mapping[str, Price] = PRICES) 
         + answer * price.output
     )
     return float(total / _PER)
+
+
+def _written(details: Usage) -> int:
+    """Return the tokens written to the cache, by OpenAI's name or by ours for Anthropic's."""
+    written: int = details.get("cache_write_tokens") or details.get("cache_creation_tokens") or 0
+    return written
+
+
+def tier_in(usage: Usage, beside: str | None = None) -> str | None:
+    """Return the tier that a response was served in; None is the list price's.
+
+    `beside` is what the completion says at its top level.
+    """
+    if usage.get("speed") == "fast":  # Anthropic's fast mode, which has a price of its own
+        return "fast"
+    said = (beside, *(usage.get(name) for name in ("service_tier", "serviceTier", "trafficType")))
+    return _tier_name(next((tier for tier in said if tier), None))
+
+
+def _tier_name(said: Any) -> str | None:
+    """Return a tier by OpenAI's name; an unknown one passes as it is."""
+    name = str(said or "").lower().removeprefix("service_tier_")
+    return None if name in _AS_LISTED else name.removeprefix("on_demand_")
+
+
+def in_tier(price: Price, tier: str | None) -> Price | None:
+    """Return `price` as it is in `tier`, or None if that is not known.
+
+    "auto" in a response leaves open what the provider chose: only a price without tiers is sure.
+    """
+    if tier is None or (tier == "auto" and not price.tiers):
+        return price
+    found = price.tiers.get(tier)
+    return found if found is None or isinstance(found, Price) else _times(price, found)
+
+
+def _times(price: Price, factor: float) -> Price:
+    amounts = {name: getattr(price, name) for name in _AMOUNTS}
+    scaled: dict[str, Any] = {
+        name: None if each is None else each * factor for name, each in amounts.items()
+    }
+    return replace(price, **scaled, long=price.long and _times(price.long, factor), tiers={})
 
 
 def _full_name(model: str) -> str:
@@ -81,7 +170,9 @@ def load_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
     """Return our prices, corrected by the JSON file at `path`.
 
     {"openai/gpt-4o-mini": {"input": 0.15, "cached_input": 0.075, "output": 0.6}, ...}: the names
-    are those of `Price`. Raises InvalidRequestError, and says which entry is wrong.
+    are those of `Price`. `"tiers": {"flex": 0.5, "priority": {"input": 0.25, "output": 1}}` adds
+    service tiers, each as a factor or as a price; a model of the file has no others.
+    Raises InvalidRequestError, and says which entry is wrong.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -106,10 +197,20 @@ def _price(path: Any, model: str, entry: Any) -> Price:
     known = {field.name for field in fields(Price)}
     if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= known:
         raise _wrong(path, model, f"needs input and output, and knows only {sorted(known)}")
-    amounts = {name: value for name, value in entry.items() if name != "long"}
+    amounts = {name: value for name, value in entry.items() if name not in ("long", "tiers")}
     if not all(map(_is_amount, amounts.values())) or ("long" in entry) != ("long_above" in entry):
         raise _wrong(path, model, "is made of numbers from 0; long and long_above go together")
-    return Price(**amounts, long=_price(path, model, entry["long"]) if "long" in entry else None)
+    long = _price(path, model, entry["long"]) if "long" in entry else None
+    return Price(**amounts, long=long, tiers=_tiers(path, model, entry.get("tiers", {})))
+
+
+def _tiers(path: Any, model: str, entry: Any) -> dict[str, Price | float]:
+    if not isinstance(entry, dict):
+        raise _wrong(path, model, "has tiers that must be an object of names")
+    return {
+        name: tier if _is_amount(tier) else _price(path, f"{model} in tier {name}", tier)
+        for name, tier in entry.items()
+    }
 
 
 def _wrong(path: Any, model: str, rule: str) -> InvalidRequestError:

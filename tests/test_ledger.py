@@ -12,7 +12,7 @@ import pytest
 
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import PRICES, Price
-from transforms.estimating import estimate
+from transforms.estimating import estimate, tier_requested
 from transforms.journal import JournalKey, JournalUnavailable, Spent, open_journal
 from transforms.ledger import BudgetExceeded, Caps, Ledger, LocalAccounts, NewLedger
 from transforms.ledger_redis import RedisAccounts
@@ -115,7 +115,7 @@ def test_who_waits_is_let_in_when_there_is_room_and_refused_when_none_will_be(ne
         in_flight.append(name)
         for _ in range(20):
             await asyncio.sleep(0)
-        await ledger.settled(reservation, usage(10, 5))
+        await ledger.charged(reservation, ledger.cost_of(reservation, usage(10, 5)))
         return None
 
     async def job():
@@ -169,6 +169,49 @@ def test_a_price_that_cannot_be_told_in_the_end_costs_what_was_reserved():
     reservation = ledger.reserve(MODEL, 1000, 1000)
     audio = {**usage(10, 10), "prompt_tokens_details": {"audio_tokens": 5}}
     assert ledger.settle(reservation, audio) == Spent(20, reservation.held.usd)
+
+
+@pytest.mark.parametrize(
+    ("tier", "usd"),
+    [(None, 11.25), ("default", 11.25), ("flex", 5.625), ("priority", 22.5), ("auto", 22.5)],
+)
+def test_room_is_held_for_the_tier_that_the_request_asks_for(tier, usd):
+    ledger = Ledger(Caps(usd=100))
+    reservation = ledger.reserve("openai/gpt-5", 1_000_000, 1_000_000, tier)
+    assert reservation.held.usd == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("tier", "usd"), [(None, 1.125), ("flex", 0.5625), ("priority", 2.25), ("scale", 11.25)]
+)
+def test_what_the_response_says_of_its_tier_is_what_it_costs(tier, usd):
+    ledger = Ledger(Caps(usd=100))
+    reservation = ledger.reserve("openai/gpt-5", 1_000_000, 1_000_000)
+    spent = ledger.settle(reservation, usage(100_000, 100_000), tier)
+    assert spent.usd == ledger.spent().usd == pytest.approx(usd)
+
+
+def test_a_tier_without_a_price_costs_the_dearest_that_is_known():
+    ledger = Ledger(Caps(usd=100))
+    reservation = ledger.reserve("openai/gpt-5", 10, 10)
+    spent = ledger.settle(reservation, usage(1_000_000, 1_000_000), "scale")
+    assert spent.usd == pytest.approx(22.5)
+
+
+@pytest.mark.parametrize(
+    ("request_", "tier"),
+    [
+        ({}, None),
+        ({"service_tier": None}, None),
+        ({"service_tier": "flex"}, "flex"),
+        ({"service_tier": "flex", "extra_body": {"service_tier": "priority"}}, "priority"),
+        ({"extra_body": {"serviceTier": {"type": "priority"}}}, "priority"),
+        ({"extra_body": {"speed": "fast"}}, "fast"),
+        ({"extra_body": None}, None),
+    ],
+)
+def test_a_request_names_its_tier_as_a_parameter_or_in_the_extra_body(request_, tier):
+    assert tier_requested(request_) == tier
 
 
 def test_settling_twice_makes_no_room_twice(new_accounts):

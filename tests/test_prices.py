@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 
 from ritellm.errors import InvalidRequestError
-from ritellm.prices import AS_OF, PRICES, Price, cost, load_prices, price_of
+from ritellm.prices import AS_OF, PRICES, cost, load_prices, price_of, reserve
 
 MILLION = 1_000_000
 
@@ -51,6 +52,14 @@ def usage(prompt, completion, **more):
         # A long input makes the whole request dearer.
         ("gemini/gemini-2.5-pro", usage(200_000, 1000), (200_000 * 1.25 + 1000 * 10) / MILLION),
         ("gemini/gemini-2.5-pro", usage(200_001, 1000), (200_001 * 2.50 + 1000 * 15) / MILLION),
+        # OpenAI's name for what was written to its cache.
+        ("openai/gpt-5.6",
+         usage(10_000, 0, prompt_tokens_details={"cached_tokens": 6000,
+                                                 "cache_write_tokens": 3000}),
+         (1000 * 4 + 6000 * 0.40 + 3000 * 5) / MILLION),
+        ("openai/gpt-5.6",
+         usage(10, 0, prompt_tokens_details={"cached_tokens": None, "cache_write_tokens": None}),
+         10 * 4 / MILLION),
         ("local/gemma-3-270m", usage(1000, 1000), 0),
         ("local/gemma-3-270m", None, 0),
     ],
@@ -98,10 +107,93 @@ def test_a_snapshot_with_a_price_of_its_own_keeps_it():
     assert price_of("openai/gpt-4o-2024-05-13") != price_of("openai/gpt-4o")
 
 
+BOTH = usage(MILLION, MILLION)
+SHORT = usage(100_000, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("model", "counted", "tier", "usd"),
+    [
+        ("openai/gpt-5", BOTH, None, 1.25 + 10),
+        ("openai/gpt-5", BOTH, "default", 1.25 + 10),
+        ("openai/gpt-5", BOTH, "flex", (1.25 + 10) / 2),
+        ("openai/gpt-5", BOTH, "batch", (1.25 + 10) / 2),
+        ("openai/gpt-5", BOTH, "priority", (1.25 + 10) * 2),
+        ("openai/gpt-4o", BOTH, "priority", 4.25 + 17),
+        ("openai/gpt-4o-2024-08-06", BOTH, "priority", 4.25 + 17),
+        ("openai/gpt-5-mini", BOTH, "priority", 0.45 + 3.60),
+        # A long input and what was cached have their own prices in each tier.
+        ("openai/gpt-5.6", usage(300_000, 0), "flex", 300_000 * 4 / MILLION),
+        ("openai/gpt-5.6", usage(300_000, 0), "priority", 300_000 * 16 / MILLION),
+        ("openai/gpt-5.6", usage(1000, 0, prompt_tokens_details={"cache_write_tokens": 1000}),
+         "flex", 2.50 / 1000),
+        ("gemini/gemini-2.5-pro", usage(1000, 0, prompt_tokens_details={"cached_tokens": 1000}),
+         "flex", 0.125 / 1000),
+        ("gemini/gemini-2.5-pro", usage(200_001, 0), "flex", 200_001 * 1.25 / MILLION),
+        ("gemini/gemini-2.5-pro", usage(200_001, 0), "priority", 200_001 * 4.50 / MILLION),
+        # Where each dialect says it, and by its own words.
+        ("anthropic/claude-opus-5", {**SHORT, "service_tier": "standard"}, None, 3),
+        ("anthropic/claude-opus-5", {**SHORT, "service_tier": "batch"}, None, 1.50),
+        ("anthropic/claude-opus-5", {**SHORT, "speed": "fast"}, None, 6),
+        ("gemini/gemini-2.5-flash", {**SHORT, "trafficType": "ON_DEMAND"}, None, 0.28),
+        ("gemini/gemini-2.5-flash", {**SHORT, "trafficType": "ON_DEMAND_FLEX"}, None, 0.14),
+        ("gemini/gemini-2.5-flash", {**SHORT, "trafficType": "ON_DEMAND_PRIORITY"}, None, 0.504),
+        ("gemini/gemini-2.5-flash", {**SHORT, "serviceTier": "standard"}, None, 0.28),
+        ("gemini/gemini-2.5-flash", {**SHORT, "serviceTier": "priority"}, None, 0.504),
+        ("gemini/gemini-2.5-flash", {**SHORT, "serviceTier": "SERVICE_TIER_FLEX"}, None, 0.14),
+        ("groq/llama-3.1-8b-instant", BOTH, "on_demand", 0.13),
+        ("groq/llama-3.1-8b-instant", BOTH, "flex", 0.13),
+        # "auto" leaves nothing open where there are no tiers.
+        ("mistral/mistral-large-2512", BOTH, "auto", 2),
+        ("local/gemma-3-270m", BOTH, "flex", 0),
+    ],
+)  # fmt: skip
+def test_the_tier_that_served_a_response_sets_its_price(model, counted, tier, usd):
+    assert cost(model, counted, service_tier=tier) == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("model", "counted", "tier"),
+    [
+        ("openai/gpt-5", BOTH, "scale"),
+        ("openai/gpt-5", BOTH, "auto"),
+        ("openai/gpt-4o", BOTH, "flex"),
+        ("openai/gpt-5-nano", BOTH, "priority"),
+        ("openai/gpt-5.4", usage(272_001, 1), "priority"),
+        ("anthropic/claude-opus-5", {**BOTH, "service_tier": "priority"}, None),
+        ("anthropic/claude-sonnet-5", {**BOTH, "speed": "fast"}, None),
+        ("gemini/gemini-2.5-flash", {**BOTH, "trafficType": "PROVISIONED_THROUGHPUT"}, None),
+        ("groq/llama-3.1-8b-instant", BOTH, "performance"),
+        ("mistral/mistral-large-2512", BOTH, "flex"),
+    ],
+)
+def test_a_tier_without_a_known_price_costs_none_and_not_the_list_price(model, counted, tier):
+    assert cost(model, counted, service_tier=tier) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "usd"),
+    [
+        ("openai/gpt-5", None, 11.25),
+        ("openai/gpt-5", "default", 11.25),
+        ("openai/gpt-5", "flex", 5.625),
+        ("openai/gpt-5", "priority", 22.50),
+        # The provider chooses, or nothing is known: the dearest.
+        ("openai/gpt-5", "auto", 22.50),
+        ("openai/gpt-5", "scale", 22.50),
+        ("openai/gpt-5-nano", "priority", 0.45),
+        ("nobody/knows", "flex", None),
+    ],
+)
+def test_what_is_reserved_is_what_the_requested_tier_may_cost(model, tier, usd):
+    assert reserve(model, BOTH, service_tier=tier) == (usd and pytest.approx(usd))
+
+
 def test_the_table_is_dated_and_sane():
     assert AS_OF.startswith("20")
     for model, price in PRICES.items():
         assert "/" in model
+        assert pickle.loads(pickle.dumps(price)) == price
         assert 0 < price.input <= price.output, model
         assert price.cached_input is None or price.cached_input < price.input, model
         assert (price.long is None) == (price.long_above is None), model
@@ -127,7 +219,15 @@ def test_a_file_corrects_the_table_and_adds_to_it(tmp_path):
     assert cost("hosted_vllm/ours", usage(MILLION, 0), prices) == pytest.approx(0.1)
     assert cost("x/y", usage(11, 0), prices) == pytest.approx(22 / MILLION)
     assert prices["openai/gpt-4o"] == PRICES["openai/gpt-4o"]
-    assert PRICES["openai/gpt-4o-mini"] == Price(0.15, 0.60, 0.075)
+    assert PRICES["openai/gpt-4o-mini"].output == 0.60
+
+
+def test_a_file_may_price_tiers_as_factors_and_as_prices(tmp_path):
+    tiers = {"flex": 0.25, "priority": {"input": 5, "output": 7}}
+    path = prices_in(tmp_path, {"x/y": {"input": 1, "output": 1, "tiers": tiers}})
+    prices = load_prices(path)
+    costs = [cost("x/y", BOTH, prices, tier) for tier in (None, "flex", "priority", "batch")]
+    assert costs == [2, 0.5, 12, None]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +242,8 @@ def test_a_file_corrects_the_table_and_adds_to_it(tmp_path):
         ({"m": {"input": "1", "output": 1}}, "numbers from 0"),
         ({"m": {"input": 1, "output": 1, "long_above": 5}}, "go together"),
         ({"m": {"input": 1, "output": 1, "long_above": 5, "long": {}}}, "needs input and output"),
+        ({"m": {"input": 1, "output": 1, "tiers": []}}, "'m'.* tiers that must be an object"),
+        ({"m": {"input": 1, "output": 1, "tiers": {"flex": -1}}}, "'m in tier flex'.* needs input"),
     ],
 )
 def test_a_wrong_file_is_refused_and_told_why(tmp_path, content, said):

@@ -141,7 +141,7 @@ class Ask:
         model, request = question.model(self.model), {**self.params, **question.body}
         async with budgeted(means.ledger, means.journal, model, request) as bill:
             stream = await self._streamed(means, question, put, asked)
-            return stream, await bill.settled(stream.usage)
+            return stream, await bill.settled(stream.usage, stream.service_tier)
 
     async def _streamed(
         self, means: Means, question: Question, put: Put[Outcome], asked: int
@@ -219,7 +219,7 @@ class Ask:
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
-            "cost_usd": cost(stream.model, stream.usage, self.prices),
+            "cost_usd": cost(stream.model, stream.usage, self.prices, stream.service_tier),
         }
         whole = to_completion(prompt.id, stream.completion, outcome, prompt.input)
         completion = whole._replace(place=prompt.place)

@@ -24,6 +24,18 @@ def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
     return prompt, None if limit is None else limit * (_count(request, "n") or 1)
 
 
+def tier_requested(request: Mapping[str, Any]) -> str | None:
+    """Return the service tier that a request asks for; what `extra_body` says is sent last."""
+    extra = request.get("extra_body")
+    for body in (extra if isinstance(extra, Mapping) else {}, request):
+        for name in ("service_tier", "serviceTier", "speed"):
+            tier = body.get(name)
+            tier = tier.get("type") if isinstance(tier, Mapping) else tier  # Bedrock's
+            if tier:
+                return str(tier)
+    return None
+
+
 def _count(request: Mapping[str, Any], name: str) -> int | None:
     """Return a number above 0, or None for anything else: the provider will say what is wrong."""
     value = request.get(name)

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from ritellm.errors import InvalidRequestError, RitellmError
-from ritellm.prices import AS_OF, PRICES, Price, cost
+from ritellm.prices import AS_OF, PRICES, Price, cost, reserve, tier_in
 from transforms.journal.base import NOTHING, Journal, Spent
 
 # Reserved for an answer whose length the request does not limit; a longer one can overshoot.
@@ -128,14 +128,28 @@ class Ledger:
         """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
         self._estimate(model, 1, 1)
 
-    def reserve(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Reservation | None:
-        """Return room for a request, or None if there is none at the moment."""
-        reservation = Reservation(model, self._estimate(model, prompt_tokens, max_tokens))
+    def reserve(
+        self,
+        model: str,
+        prompt_tokens: int,
+        max_tokens: int | None,
+        service_tier: str | None = None,
+    ) -> Reservation | None:
+        """Return room for a request in the tier it asks for, or None if there is none now."""
+        held = self._estimate(model, prompt_tokens, max_tokens, service_tier)
+        reservation = Reservation(model, held)
         return reservation if self._accounts.hold(reservation, self._caps) else None
 
-    async def admit(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Reservation:
+    async def admit(
+        self,
+        model: str,
+        prompt_tokens: int,
+        max_tokens: int | None,
+        service_tier: str | None = None,
+    ) -> Reservation:
         """Return room for a request as soon as there is; raises BudgetExceeded if none will be."""
-        reservation = Reservation(model, self._estimate(model, prompt_tokens, max_tokens))
+        most = self._estimate(model, prompt_tokens, max_tokens, service_tier)
+        reservation = Reservation(model, most)
         room, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def wake() -> None:
@@ -152,28 +166,31 @@ class Ledger:
             self._waiting.discard(wake)
         return reservation
 
-    def settle(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
-        """Return what the answer cost, for the journal, and make room of what it did not.
+    def settle(
+        self,
+        reservation: Reservation,
+        usage: Mapping[str, Any] | None,
+        service_tier: str | None = None,
+    ) -> Spent:
+        """Return what the response cost, for the journal, and make room of what it did not.
 
-        What nobody counted costs what was reserved for it.
+        What was not counted costs what was reserved for it.
         """
-        spent = self._cost_of(reservation, usage)
+        return self.charge(reservation, self.cost_of(reservation, usage, service_tier))
+
+    def charge(self, reservation: Reservation, spent: Spent) -> Spent:
+        """Return `spent`, once it stands in the place of what was reserved."""
         self._accounts.settle(reservation, spent)
         self._wake()
         return spent
 
-    async def settled(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
-        """Do what `settle` does, off the event loop where that takes a server."""
-        return await self._off_loop(self.settle, reservation, usage)
+    async def charged(self, reservation: Reservation, spent: Spent) -> Spent:
+        """Do what `charge` does, off the event loop where that takes a server."""
+        return await self._off_loop(self.charge, reservation, spent)
 
     def release(self, reservation: Reservation) -> None:
         """Make room again for a request that was not billed."""
-        self._accounts.settle(reservation, NOTHING)
-        self._wake()
-
-    async def released(self, reservation: Reservation) -> None:
-        """Do what `release` does, off the event loop where that takes a server."""
-        await self._off_loop(self.release, reservation)
+        self.charge(reservation, NOTHING)
 
     def spent(self) -> Spent:
         """Return what was spent so far, by earlier runs too."""
@@ -185,18 +202,37 @@ class Ledger:
             f" may take {reservation.held} (max_tokens limits that)"
         )
 
-    def _cost_of(self, reservation: Reservation, usage: Mapping[str, Any] | None) -> Spent:
-        if usage is None:
-            return reservation.held
-        counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
-        usd = cost(reservation.model, usage, self._prices)
-        tokens = usage.get("total_tokens") or counted or reservation.held.tokens
-        return Spent(tokens, reservation.held.usd if usd is None else usd)
+    def cost_of(
+        self,
+        reservation: Reservation,
+        usage: Mapping[str, Any] | None,
+        service_tier: str | None = None,
+    ) -> Spent:
+        """Return what `usage` costs in the tier that the response names.
 
-    def _estimate(self, model: str, prompt_tokens: int, max_tokens: int | None) -> Spent:
+        What was not counted costs what was reserved. A tier without a known price costs as the
+        dearest that is known does, and no less than was reserved.
+        """
+        held = reservation.held
+        if usage is None:
+            return held
+        counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
+        usd = cost(reservation.model, usage, self._prices, service_tier)
+        if usd is None:
+            tier = tier_in(usage, service_tier)
+            usd = max(held.usd, reserve(reservation.model, usage, self._prices, tier) or 0.0)
+        return Spent(usage.get("total_tokens") or counted or held.tokens, usd)
+
+    def _estimate(
+        self,
+        model: str,
+        prompt_tokens: int,
+        max_tokens: int | None,
+        service_tier: str | None = None,
+    ) -> Spent:
         answer = _ANSWER_TOKENS if max_tokens is None else max_tokens
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": answer}
-        usd = cost(model, usage, self._prices)
+        usd = reserve(model, usage, self._prices, service_tier)
         if usd is None and self._caps.usd is not None:
             raise InvalidRequestError(
                 f"a cap in USD needs the price of {model!r}, which our table of {AS_OF} does not"

@@ -76,7 +76,8 @@ def to_dead_letter(
     prompt: Prompt, error: RitellmError, prices: Mapping[str, Price], started: float
 ) -> DeadLetter:
     """Return `prompt`, tried since `started` (seconds since 1970), with what went wrong."""
-    usage = error.partial.get("usage") if error.partial else None
+    partial: Mapping[str, Any] = error.partial or {}
+    usage = partial.get("usage")
     model = f"{error.provider}/{error.model}"
     now = time.time()
     return DeadLetter(
@@ -87,10 +88,10 @@ def to_dead_letter(
         status_code=error.status_code,
         retryable=error.retryable,
         attempts=error.attempts,
-        partial_text=text_of(error.partial or {}),
+        partial_text=text_of(partial),
         input=prompt.input,
         usage=orjson.dumps(usage).decode() if usage else None,
-        cost_usd=cost(model, usage, prices),
+        cost_usd=cost(model, usage, prices, partial.get("service_tier")),
         seconds=now - started,
         ended_at=now,
         place=prompt.place,

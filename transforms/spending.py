@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ritellm.errors import RitellmError
-from transforms.estimating import estimate
+from transforms.estimating import estimate, tier_requested
 from transforms.journal.base import NOTHING, Journal, Spent
 from transforms.ledger import Ledger, Reservation
 
@@ -20,10 +20,11 @@ class Bill:
         self._reservation = reservation
         self._open = True
 
-    async def settled(self, usage: Mapping[str, Any] | None) -> Spent:
-        """Return what `usage` costs; None, for what nobody counted, costs what was held."""
-        self._open = False
-        return await self._ledger.settled(self._reservation, usage)
+    async def settled(
+        self, usage: Mapping[str, Any] | None, service_tier: str | None = None
+    ) -> Spent:
+        """Return what `usage` costs; None, for what was not counted, costs what was held."""
+        return await self._charged(self._ledger.cost_of(self._reservation, usage, service_tier))
 
     async def failed(self, error: BaseException) -> Spent:
         """Return what a prompt has cost that was not answered: nothing if it was refused."""
@@ -31,10 +32,12 @@ class Bill:
             return NOTHING  # the answer was whole; what failed came later
         partial: Mapping[str, Any] | None = error.partial if isinstance(error, RitellmError) else {}
         if partial is None:
-            self._open = False
-            await self._ledger.released(self._reservation)
-            return NOTHING
-        return await self.settled(partial.get("usage"))
+            return await self._charged(NOTHING)
+        return await self.settled(partial.get("usage"), partial.get("service_tier"))
+
+    async def _charged(self, spent: Spent) -> Spent:
+        self._open = False
+        return await self._ledger.charged(self._reservation, spent)
 
 
 @asynccontextmanager
@@ -45,7 +48,8 @@ async def budgeted(
 
     What an answer that broke off has cost, the journal remembers for the next run.
     """
-    bill = Bill(ledger, await ledger.admit(model, *estimate(request)))
+    room = ledger.admit(model, *estimate(request), tier_requested(request))
+    bill = Bill(ledger, await room)
     try:
         yield bill
     except BaseException as error:
