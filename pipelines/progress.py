@@ -37,6 +37,7 @@ class ProgressLine:
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
         self._done_before = tally.completions + tally.dead_letters
         self._tokens_before = tally.completion_tokens
+        self._uncounted_before = tally.uncounted
         self._spent_before = tally.cost_usd
 
     def __enter__(self) -> ProgressLine:
@@ -56,19 +57,20 @@ class ProgressLine:
         """Return the line as it stands."""
         seconds = max(self._clock() - self._started, 1e-9)
         done = self._tally.completions + self._tally.dead_letters - self._done_before
-        tokens = self._tally.completion_tokens - self._tokens_before
         rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
         failed = f", {self._tally.dead_letters:,} failed" if self._tally.dead_letters else ""
-        rate = tokens / seconds
-        parts = [
-            rows + failed,
-            f"{tokens:,} tokens",
-            f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s",
-        ]
-        parts += self._state()
+        parts = [rows + failed, *self._tokens(seconds), *self._state()]
         if self._total and 0 < done < self._total:
             parts.append(f"{duration(seconds / done * (self._total - done))} left")
         return _bar(done, self._total) + " · ".join(parts)
+
+    def _tokens(self, seconds: float) -> list[str]:
+        """Return what was written so far, and how fast; or that the server does not count."""
+        tokens = self._tally.completion_tokens - self._tokens_before
+        if not tokens and self._tally.uncounted > self._uncounted_before:
+            return ["the server sends no token counts"]
+        rate = tokens / seconds
+        return [f"{tokens:,} tokens", f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s"]
 
     def _state(self) -> list[str]:
         """Return what is under way, and what keeps it from going faster."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -12,6 +13,41 @@ import orjson
 from pipelines.writing import write_whole
 from ritellm.timing import Quantiles
 from transforms.elements import Completion, DeadLetter
+from transforms.meter import has_usage
+
+_TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
+
+
+@dataclass(slots=True)
+class Wasted:
+    """What was billed and thrown away, over some rows."""
+
+    rows: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0
+    estimated: bool = False
+
+    def add(self, row: Completion | DeadLetter) -> None:
+        """Count what one row has wasted."""
+        cost = row.wasted_cost_usd
+        one = Wasted(1, row.wasted_tokens, cost or 0.0, int(cost is None), row.waste_estimated)
+        if row.wasted_tokens:
+            self.merge(one)
+
+    def merge(self, other: Wasted) -> None:
+        """Count all that `other` has counted."""
+        self.rows += other.rows
+        self.tokens += other.tokens
+        self.cost_usd += other.cost_usd
+        self.unpriced += other.unpriced
+        self.estimated = self.estimated or other.estimated
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON would have it; the cost is None where a price is not known."""
+        cost = None if self.unpriced else self.cost_usd
+        told = {"rows": self.rows, "tokens": self.tokens, "cost_usd": cost}
+        return {**told, "estimated": self.estimated}
 
 
 class Totals:
@@ -24,8 +60,12 @@ class Totals:
         self.shared = 0
         self.attempts = 0
         self.cost_usd = 0.0
-        self.unpriced = 0
+        self.unpriced = 0  # of the rows with usage
+        self.uncounted = 0  # rows whose server sent no usage
+        self.unknown_costs = 0
+        self.wasted = Wasted()
         self.tokens: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()  # the rows in each sum of tokens
         self.finish_reasons: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self.ttft = Quantiles()
@@ -39,8 +79,9 @@ class Totals:
             self.attempts += row.attempts
             self.failed += 1
             self.errors[row.error_type] += 1
-            self.cost_usd += row.cost_usd or 0.0
-            self.unpriced += row.usage is not None and row.cost_usd is None
+            self.wasted.add(row)
+            if row.usage is not None:
+                self._cost(row.cost_usd)
             return
         self.completed += 1
         self.finish_reasons[str(row.finish_reason)] += 1
@@ -50,12 +91,26 @@ class Totals:
         if row.replayed:  # an earlier run paid for it, and took its time
             self.replayed += 1
             return
-        self.cost_usd += row.cost_usd or 0.0
-        self.unpriced += row.cost_usd is None
+        self.wasted.add(row)
+        self._count(row)
         self.attempts += row.attempts
-        for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"):
-            self.tokens[name] += getattr(row, name) or 0
         self._time(row)
+
+    def _count(self, row: Completion) -> None:
+        if not has_usage(row):
+            self.uncounted += 1
+            self.unknown_costs += row.cost_usd is None
+            return
+        self._cost(row.cost_usd)
+        for name in _TOKENS:
+            if (tokens := getattr(row, name)) is not None:
+                self.tokens[name] += tokens
+                self.counted[name] += 1
+
+    def _cost(self, usd: float | None) -> None:
+        self.cost_usd += usd or 0.0
+        self.unpriced += usd is None
+        self.unknown_costs += usd is None
 
     def _time(self, row: Completion) -> None:
         if row.ttft is not None:
@@ -77,9 +132,13 @@ class Totals:
         self.shared += other.shared
         self.cost_usd += other.cost_usd
         self.unpriced += other.unpriced
+        self.uncounted += other.uncounted
+        self.unknown_costs += other.unknown_costs
+        self.wasted.merge(other.wasted)
         self.attempts += other.attempts
         for mine, theirs in (
             (self.tokens, other.tokens),
+            (self.counted, other.counted),
             (self.finish_reasons, other.finish_reasons),
             (self.errors, other.errors),
         ):
@@ -89,9 +148,13 @@ class Totals:
         self._span(other.started_at, other.ended_at)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON would have it; times in seconds, None where nothing ran."""
+        """Return the report as JSON would have it; times in seconds, None where nothing ran.
+
+        Tokens that no server has counted are None as well.
+        """
         span = (self.ended_at or 0) - (self.started_at or 0)
-        tokens = self.tokens["completion_tokens"]
+        tokens = {name: self.tokens[name] if self.counted[name] else None for name in _TOKENS}
+        written = tokens["completion_tokens"]
         return {
             "rows": self.completed + self.failed,
             "completed": self.completed,
@@ -101,11 +164,14 @@ class Totals:
             "attempts": self.attempts,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
-            "tokens": dict(self.tokens),
-            "cost_usd": None if self.unpriced else self.cost_usd,
+            "tokens": tokens,
+            "rows_without_usage": self.uncounted,
+            "cost_usd": None if self.unknown_costs else self.cost_usd,
+            "rows_without_price": self.unpriced,
+            "wasted": self.wasted.as_dict(),
             "ttft": {"p50": self.ttft.at(0.5), "p95": self.ttft.at(0.95)},
             "seconds_per_row": {"p50": self.seconds.at(0.5), "p95": self.seconds.at(0.95)},
-            "tokens_per_second": tokens / span if span > 0 else None,
+            "tokens_per_second": written / span if span > 0 and written is not None else None,
             "rows_per_second": self.completed / span if span > 0 else None,
             "seconds": span if span > 0 else None,
             "started_at": self.started_at,

@@ -62,16 +62,42 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
         return
     ttft = report["ttft"]
     seconds, rate = report["seconds"], report["tokens_per_second"]
-    yield (
-        f"tokens: {tokens.get('prompt_tokens', 0):,} in, {tokens.get('completion_tokens', 0):,} out"
-        + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
-    )
-    if cost := report["cost_usd"]:
-        yield f"cost: ${cost:,.{4 if cost >= 0.01 else 6}f} by list prices"
-    elif cost is None:
-        yield f"cost: not known, for {report['model']} has no price (--prices)"
+    if any(count is not None for count in tokens.values()):
+        yield (
+            f"tokens: {tokens['prompt_tokens'] or 0:,} in, {tokens['completion_tokens'] or 0:,} out"
+            + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
+        )
+    yield from _costs(report)
     if ttft["p50"] is not None:
         yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
+
+
+def _costs(report: Mapping[str, Any]) -> Iterator[str]:
+    if uncounted := report["rows_without_usage"]:
+        whose = "its" if uncounted == 1 else "their"
+        yield (
+            f"the server sent no token counts for {_plural(uncounted, 'row')};"
+            f" {whose} tokens and cost are not known"
+        )
+    if cost := report["cost_usd"]:
+        yield f"cost: {_dollars(cost)} by list prices"
+    if unpriced := report["rows_without_price"]:
+        rows = _plural(unpriced, "row")
+        yield (
+            f"cost: not known, the table has no price for {report['model']} or for its service"
+            f" tier in {rows} (--prices)"
+        )
+    if (wasted := report["wasted"])["tokens"]:
+        about = "about " if wasted["estimated"] else ""
+        usd = f" ({_dollars(wasted['cost_usd'])})" if wasted["cost_usd"] else ""
+        yield (
+            f"wasted: {about}{wasted['tokens']:,} tokens{usd} in {_plural(wasted['rows'], 'row')},"
+            " on attempts that broke off or came too late"
+        )
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:,.{4 if usd >= 0.01 else 6}f}"
 
 
 def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ritellm import continuing
 from ritellm.errors import RateLimitError, RitellmError, Timeout
@@ -15,7 +15,7 @@ from ritellm.exchange import Exchange
 from ritellm.retry import RetryPolicy, is_throttle
 from ritellm.runs import Batch
 from ritellm.timing import Timing
-from ritellm.types import Completion, Endpoint, HttpRequest, Request, Take, Timeouts
+from ritellm.types import Completion, Discarded, Endpoint, HttpRequest, Request, Take, Timeouts
 
 if TYPE_CHECKING:
     from ritellm.gate import Gate
@@ -53,6 +53,7 @@ class Call:
         self.why: RitellmError | None = None  # the newest attempt is not the first
         self._tries = 0  # attempts of the plan under way: a fallback starts anew
         self.exchange: Exchange | None = None
+        self.discarded: list[Discarded] = []  # accepted, and given up for a newer attempt
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
         self._throttled_since: float | None = None  # the newest attempts have met nothing else
         self._excused = 0.0  # seconds of waiting and of refusals: none of them counts as `total`
@@ -173,13 +174,21 @@ class Call:
             self.timing.ended = now
             error.message += self.plan.retry.refusal(error) if delay is None else ""
             exchange.attach_partial()
+            self._discard(exchange, kept=True)
+            error.discarded = tuple(self.discarded)
             raise error
         self.why = error
         if fallback:
             self._fall_back()
         if begun and self.plan.on_interrupt == "continue":
             self._broken = exchange
+        if self._broken is None or not exchange.endpoint.provider.quirks.background:
+            self._discard(exchange, kept=self._broken is not None)
         return delay
+
+    def _discard(self, exchange: Exchange, kept: bool) -> None:
+        if lost := exchange.discarded(kept=kept):
+            self.discarded.append(lost)
 
     def _may_go_on(self, following: Plan) -> bool:
         """Return whether an answer that the caller has seen the beginning of may go on."""
@@ -254,49 +263,3 @@ class Call:
         timing.chunks(now)
         if timing.first_content is None and exchange.has_content:
             timing.first_content = now
-
-
-class StreamFacts:
-    """What both faces' streams tell about themselves."""
-
-    _call: Call
-
-    @property
-    def completion(self) -> Completion:
-        """The answer so far; whole once the stream has ended without an error."""
-        return self._call.completion()
-
-    @property
-    def usage(self) -> dict[str, Any] | None:
-        """The tokens as the provider counted them, or None if it has not."""
-        return self._call.current.sum.usage
-
-    @property
-    def service_tier(self) -> str | None:
-        """The tier beside the choices, as far as it has come; `usage` may name one too."""
-        return self._call.current.sum.service_tier
-
-    @property
-    def timing(self) -> Timing:
-        """When the chunks came: `ttft`, `inter_chunk`, `total`, in seconds."""
-        return self._call.timing
-
-    @property
-    def length(self) -> int:
-        """How many chunks the newest attempt has brought: the next one's `seq`."""
-        return self._call.current.sum.count
-
-    @property
-    def model(self) -> str:
-        """Who is asked, "provider/model": a fallback, if it came to that."""
-        return f"{self._call.current.endpoint.provider.name}/{self._call.plan.request.model}"
-
-    @property
-    def attempt(self) -> int:
-        """What the newest chunks carry: an answer that goes on keeps its attempt."""
-        return self._call.current.attempt
-
-    @property
-    def attempts(self) -> int:
-        """How often the provider was asked."""
-        return self._call.attempts

@@ -21,7 +21,7 @@ from ritellm.usage import merged
 class ChunkSum:
     """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
 
-    __slots__ = ("_choices", "_head", "_kind", "_texts", "_top", "count")
+    __slots__ = ("_choices", "_head", "_kind", "_texts", "_top", "_uncounted", "count")
 
     def __init__(self) -> None:
         self.count = 0
@@ -30,6 +30,7 @@ class ChunkSum:
         self._top: dict[str, Any] = {}
         self._head: dict[str, Any] | None = None  # the last chunk but for its choices
         self._choices: dict[int, _ChoiceSum] = {}
+        self._uncounted = False  # there are choices that came behind the last usage
 
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Add the next chunk."""
@@ -38,9 +39,12 @@ class ChunkSum:
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
             self._choice(choice.get("index") or 0).add(choice)
+            self._uncounted = True
         if head != self._head:  # nearly always the same for a whole answer
             self._head = head
             self._note(head)
+            if head.get("usage"):
+                self._uncounted = False
 
     def add_run(self, run: Run) -> None:
         """Add the chunks of `run`, as if each had been added."""
@@ -51,11 +55,14 @@ class ChunkSum:
             self._kind = kind
             self._texts = self._choice(kind.choice["index"]).delta.setdefault(kind.name, [])
         self._texts += run.texts
+        self._uncounted = True
         self.count += len(run.texts)
 
     def merge(self, later: ChunkSum) -> None:
         """Add all that `later` holds behind all that this sum holds."""
         self.count += later.count
+        behind = later.usage or later._choices
+        self._uncounted = later._uncounted if behind else self._uncounted
         self._note(later._top)
         self._head = self._kind = None
         for index, choice in later._choices.items():
@@ -75,6 +82,11 @@ class ChunkSum:
     def usage(self) -> dict[str, Any] | None:
         """The tokens as the provider counted them by now, or None if it has not said."""
         return self._top.get("usage")
+
+    @property
+    def counted(self) -> bool:
+        """Whether the provider has counted all that has come."""
+        return self.usage is not None and not self._uncounted
 
     @property
     def service_tier(self) -> str | None:

@@ -10,12 +10,13 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, Plan, StreamFacts
+from ritellm.call import Call, Plan
 from ritellm.client_httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
 from ritellm.client_transport import SyncHttp, new_http, pieces_of
 from ritellm.client_wire import cancel, send
 from ritellm.draft import Draft
 from ritellm.exchange import Exchange
+from ritellm.facts import StreamFacts
 from ritellm.observing import observed
 from ritellm.prepare import draft
 from ritellm.providers import locate

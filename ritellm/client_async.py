@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, Plan, StreamFacts
+from ritellm.call import Call, Plan
 from ritellm.client_httpx import (
     DRAIN_BYTES,
     DRAIN_SECONDS,
@@ -28,6 +28,7 @@ from ritellm.client_wire import acancel, asend
 from ritellm.draft import Draft
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
+from ritellm.facts import StreamFacts
 from ritellm.gate import Gate, Passage
 from ritellm.observing import observed
 from ritellm.prepare import draft
@@ -96,10 +97,13 @@ class AsyncClient:
         Of a stream that is not `watched` no chunks are made, and it is read less often: for those
         who want the whole answer only, and how it came about.
         """
-        now = asyncio.get_running_loop().time()
-        call = Call(plan, now, self.gate, watched)
-        opened = await AsyncStream(self._http, call).open()
+        opened = await self.stream(plan, watched=watched).open()
         return opened if plan.request.stream else await opened.read()
+
+    def stream(self, plan: Plan, *, watched: bool = True) -> AsyncStream:
+        """Return the stream for `plan`, for which nothing is sent before its `open`."""
+        now = asyncio.get_running_loop().time()
+        return AsyncStream(self._http, Call(plan, now, self.gate, watched))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -333,7 +337,7 @@ async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     try:
         passage = await call.gate.lane(endpoint, request.model).enter(request)
     except RitellmError as error:
-        error.attempts = call.attempts
+        error.attempts, error.discarded = call.attempts, tuple(call.discarded)
         raise
     call.excuse_wait(now() - arrived)
     return passage

@@ -22,14 +22,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ritellm.types import Completion
+from ritellm.types import Completion, Discarded
 
 
 class RitellmError(Exception):
-    """The root. `partial` is the completion so far, when a stream broke in the middle."""
+    """The root. `partial` is the completion so far, when a stream broke in the middle.
+
+    `discarded` holds the attempts that the provider had accepted, the last one included.
+    """
 
     status_code: int | None = None
     retryable: bool = False
+    discarded: tuple[Discarded, ...] = ()
 
     def __init__(
         self,

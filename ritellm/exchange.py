@@ -16,16 +16,19 @@ from ritellm import wire as wires
 from ritellm.bodies import Body, body_of
 from ritellm.chunks import ChunkSum, merge_chunks
 from ritellm.errors import (
+    APIConnectionError,
     APIResponseValidationError,
     InvalidRequestError,
     RitellmError,
     StreamTruncatedError,
+    Timeout,
 )
 from ritellm.runs import Batch, Piece, Run, expanded
 from ritellm.types import (
     Buffer,
     Chunk,
     Completion,
+    Discarded,
     Endpoint,
     HttpRequest,
     NoChoices,
@@ -47,6 +50,8 @@ class TakenUp(Protocol):
 
 
 _UNBUFFERED = Buffer()
+# The request had not reached the provider when these ran out.
+_TOO_EARLY = frozenset({"connect_timeout", "write_timeout"})
 # So many chunks at a time may as well be made at once.
 _FEW = 16
 # What a decoder raises: it takes the shape of the JSON for granted, for checking costs each chunk.
@@ -67,6 +72,7 @@ class Exchange:
     ) -> None:
         self.attempt = attempt
         self.error: RitellmError | None = None
+        self.status: int | None = None  # of the response
         self.sum = taken_up.sum if taken_up else ChunkSum()
         self.endpoint = endpoint
         self._asked = asked or attempt  # how often, this time included
@@ -94,6 +100,7 @@ class Exchange:
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the status and the headers (lower-case names) of the answer."""
+        self.status = status
         streamed = self._request.stream
         self._body = body_of(self._wire, status, headers, streamed, self.decoder, self._new_decoder)
 
@@ -223,6 +230,30 @@ class Exchange:
         error.args = (error.message,)
         error.attempts = self._asked
         self.error = error
+
+    def discarded(self, *, kept: bool = False) -> Discarded | None:
+        """Return this attempt as one whose response does not count; None if it is not billed."""
+        if not self._is_billed():
+            return None
+        completion = self.error.partial if self.error is not None else None
+        model = f"{self.endpoint.provider.name}/{self._request.model}"
+        return Discarded(model, completion or self.completion(), self.sum.counted, kept)
+
+    def _is_billed(self) -> bool:
+        """Return whether the provider has the request and has not refused it."""
+        error = self.error
+        if self.endpoint.tape is not None:
+            return False
+        if self.status is None:
+            return error is None or (isinstance(error, Timeout) and error.code not in _TOO_EARLY)
+        if not 200 <= self.status < 300:
+            return False
+        # An error as the first event is a refusal that came too late for a status.
+        return (
+            bool(self.sum.count)
+            or error is None
+            or isinstance(error, (APIConnectionError, Timeout))
+        )
 
     def attach_partial(self) -> None:
         """Let `error` carry the completion so far, once it is certain to be raised."""

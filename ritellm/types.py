@@ -133,6 +133,21 @@ class Completion(Fields):
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """An attempt that was accepted and whose response does not count; it is billed all the same.
+
+    `model` is "provider/model", `completion` is what had come. `counted` says whether the provider
+    has counted all of that in its usage. `kept` says that this usage is part of what was delivered,
+    in a response that went on or in an error's `partial`: only what is missing in it is lost.
+    """
+
+    model: str
+    completion: Completion
+    counted: bool
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """How a server is given the beginning of its answer, to go on from there.
 

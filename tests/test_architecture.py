@@ -23,7 +23,7 @@ ROOMS = [
     {"chunks", "fragments", "limit_headers", "retry", "runs", "sequenced", "timing", "usage"},
     {"wire"},
     {"exchange", "providers"},
-    set("arguments call continuing following mocking prepare recording replaying".split()),
+    set("arguments call continuing facts following mocking prepare recording replaying".split()),
     set(
         "client client_async client_blocking client_connection client_fast client_http11"
         " client_httpx client_record client_sockets client_transport client_wire observing"
@@ -33,7 +33,7 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "arguments call chunks continuing errors exchange following fragments"
+    "arguments call chunks continuing errors exchange facts following fragments"
     " limit_headers mocking prepare recording retry runs sequenced timing types usage".split()
 )
 IMPURE_IMPORTS = set(

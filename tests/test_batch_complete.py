@@ -77,6 +77,9 @@ def test_a_refused_row_says_all_that_is_known(job):
         "partial_text": "",
         "usage": None,
         "cost_usd": None,
+        "wasted_tokens": 0,
+        "wasted_cost_usd": 0.0,
+        "waste_estimated": False,
         "timing": job.rows("failed")["a"]["timing"],
         "input": {"id": "a", "prompt": "x"},
     }
@@ -289,6 +292,15 @@ def test_the_progress_line_does_without_a_total():
     ) as line:
         tally.completions, tally.completion_tokens = 3, 8
         assert line.text() == "3 rows · 8 tokens · 4.0 tokens/s"
+
+
+def test_the_progress_line_says_that_a_server_does_not_count():
+    tally, times = Tally(), iter([0.0, 2.0])
+    with ProgressLine(
+        None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600
+    ) as line:
+        tally.completions = tally.uncounted = 3
+        assert line.text() == "3 rows · the server sends no token counts"
 
 
 def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():

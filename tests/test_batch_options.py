@@ -9,7 +9,7 @@ from collections import Counter
 import orjson
 import pytest
 from batch_job import Job
-from fake_server import Reset, Wait, api_error, chat_events, chat_stream, echo, stream
+from fake_server import Reset, Wait, api_error, chat_events, chat_stream, echo, sse, stream
 from redis_server import running
 
 from pipelines.stopping import run_program
@@ -17,7 +17,8 @@ from transforms import NewClient
 
 MODEL = "openai/gpt-4o-mini"
 ENVELOPE = set(
-    "id attempts usage cost_usd timing error_type message status_code retryable input".split()
+    "id attempts usage cost_usd wasted_tokens wasted_cost_usd waste_estimated timing"
+    " error_type message status_code retryable input".split()
 )
 
 
@@ -29,6 +30,9 @@ def job(fake_server, tmp_path, capsys):
 
 def questions(count, **more):
     return [{"id": f"{n}", "prompt": f"question {n}", **more} for n in range(count)]
+
+
+EVENTS = chat_events("a b c", usage={"prompt_tokens": 2, "completion_tokens": 3})[:-1]
 
 
 def asked(job):
@@ -97,7 +101,40 @@ def test_without_a_price_the_cost_is_null_and_never_0(job):
     job.run()
     assert job.rows("completions")["0"]["cost_usd"] is None
     assert job.report["cost_usd"] is None
-    assert "cost: not known, for openai/m has no price (--prices)" in job.printed.out
+    assert job.report["rows_without_price"] == 1
+    said = "cost: not known, the table has no price for openai/m or for its service tier in 1 row"
+    assert f"{said} (--prices)" in job.printed.out
+
+
+def test_a_server_that_does_not_count_is_reported_as_that(job):
+    job.server.script = lambda r: chat_stream("and so", usage=False)
+    job.write(*questions(2))
+    job.run("--model", MODEL)
+    report, row = job.report, job.rows("completions")["0"]
+    assert (row["usage"], row["cost_usd"]) == (None, None)
+    assert set(report["tokens"].values()) == {None}
+    assert (report["rows_without_usage"], report["rows_without_price"]) == (2, 0)
+    assert report["cost_usd"] is report["tokens_per_second"] is None
+    said = "the server sent no token counts for 2 rows; their tokens and cost are not known"
+    assert said in job.printed.out
+    assert "tokens:" not in job.printed.out
+    assert "price" not in job.printed.out
+
+
+def test_a_tier_is_priced_as_the_response_names_it(job):
+    def served(request):
+        tier = {"question 0": "flex", "question 1": "scale"}
+        said = tier.get(request.json["messages"][-1]["content"], "default")
+        events = [sse({**orjson.loads(event[6:]), "service_tier": said}) for event in EVENTS]
+        return stream(*events, b"data: [DONE]\n\n")
+
+    job.server.script = served
+    job.write(*questions(3))
+    job.run("--model", "openai/gpt-5")
+    costs = {id: row["cost_usd"] for id, row in job.rows("completions").items()}
+    usd = 2 * 1.25e-6 + 3 * 10e-6
+    assert costs == {"0": pytest.approx(usd / 2), "1": None, "2": pytest.approx(usd)}
+    assert job.report["rows_without_price"] == 1
 
 
 # --- The budget ---------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_d
 from transforms.questions import Drafts, Question, request_of
 from transforms.sharing import Sharing, copy_for
 from transforms.spending import budgeted
+from transforms.waste import Waste
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
@@ -67,8 +68,13 @@ class Begun(NamedTuple):
     first: Batch
 
 
-async def _give_up(begun: Begun) -> None:
-    await begun.stream.aclose()
+async def _give_up(waste: Waste, lost: Begun | BaseException) -> None:
+    """Count what was lost against another response; a stream is closed."""
+    if isinstance(lost, Begun):
+        waste.lose(lost.stream.as_discarded())
+        await lost.stream.aclose()
+    else:
+        waste.lose_error(lost)
 
 
 @dataclass(frozen=True)
@@ -123,68 +129,76 @@ class Ask:
         for was paid in vain.
         """
         async with means.room:
-            started = time.time()
+            started, waste = time.time(), Waste(self.params, question.body, self.prices)
             try:
-                stream, spent = await self._asked(means, question, put, asked)
+                stream, spent = await self._asked(means, question, put, asked, waste)
             except RitellmError as error:
-                return [to_dead_letter(question.prompt, error, self.prices, started)]
-            ending = self._ending(question.prompt, stream, asked * paid.ATTEMPTS)
+                letter = to_dead_letter(question.prompt, error, self.prices, started)
+                return [letter._replace(**waste.columns._asdict())]
+            ending = self._ending(question.prompt, stream, asked * paid.ATTEMPTS, waste)
             await self._keep(means, question, ending[-1], spent)
             return ending
 
     async def _asked(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int
+        self, means: Means, question: Question, put: Put[Outcome], asked: int, waste: Waste
     ) -> tuple[AsyncStream, Spent | None]:
         """Return the stream, read to its end, and what it was settled for under a budget."""
         if means.ledger is None:
-            return await self._streamed(means, question, put, asked), None
+            return await self._streamed(means, question, put, asked, waste), None
         model, request = question.model(self.model), {**self.params, **question.body}
-        async with budgeted(means.ledger, means.journal, model, request) as bill:
-            stream = await self._streamed(means, question, put, asked)
+        async with budgeted(means.ledger, means.journal, model, request, waste) as bill:
+            stream = await self._streamed(means, question, put, asked, waste)
             return stream, await bill.settled(stream.usage, stream.service_tier)
 
     async def _streamed(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int
+        self, means: Means, question: Question, put: Put[Outcome], asked: int, waste: Waste
     ) -> AsyncStream:
         """Return the stream once its end was read; its deltas are put, if wanted."""
         id, before = question.prompt.id, asked * paid.ATTEMPTS
         noted = self._note(means, question, asked + 1)
-        begun = await self._begin_in_time(means, question)
-        async with begun.stream as stream:
-            if self.deltas:
-                if noted is not None:
-                    await _durable(noted)
-                chunks = begun.first
-                while chunks:
-                    await put([to_delta(id, chunk, before) for chunk in chunks])
-                    chunks = await stream.batch()
+        try:
+            begun = await self._begin_in_time(means, question, waste)
+            async with begun.stream as stream:
+                if self.deltas:
+                    if noted is not None:
+                        await _durable(noted)
+                    chunks = begun.first
+                    while chunks:
+                        await put([to_delta(id, chunk, before) for chunk in chunks])
+                        chunks = await stream.batch()
+        except RitellmError as error:
+            waste.add(error.discarded)
+            raise
+        waste.add(stream.discarded)
         return stream
 
-    async def _begin_in_time(self, means: Means, question: Question) -> Begun:
+    async def _begin_in_time(self, means: Means, question: Question, waste: Waste) -> Begun:
         """Return the answer once it is under way; a late one may be asked for a second time."""
         plan = means.drafts.plan(question, self.model, functools.partial(self._draft, means.client))
         if means.hedge is None:
-            return await self._begin(means, plan)
+            return await self._begin(means, plan, waste)
         return await hedged(
             means.hedge,
             lambda: means.gate is None or means.gate.calm,
-            lambda: self._begin(means, plan),
-            _give_up,
+            lambda: self._begin(means, plan, waste),
+            functools.partial(_give_up, waste),
         )
 
     def _draft(self, client: AsyncClient, model: str, **own: Any) -> Draft:
         pace = {} if self.deltas else _UNWATCHED
         return client.draft(model, stream=True, **{**_DEFAULTS, **pace, **self.params, **own})
 
-    async def _begin(self, means: Means, plan: Plan) -> Begun:
+    async def _begin(self, means: Means, plan: Plan, waste: Waste) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None:
             await self._allowed(means)
-        opened = await means.client.ask(plan, watched=self.deltas)
-        stream: AsyncStream = opened  # type: ignore[assignment]
+        stream = means.client.stream(plan, watched=self.deltas)
         try:
+            await stream.open()
             return Begun(stream, await stream.batch())
-        except BaseException:
+        except BaseException as error:
+            if not isinstance(error, RitellmError):  # a hedge that lost; errors tell for themselves
+                waste.lose(stream.as_discarded())
             await stream.aclose()
             raise
 
@@ -213,13 +227,16 @@ class Ask:
         value = await asyncio.to_thread(means.journal.lookup_equal, request)
         return None if value is None else paid.from_value(value, prompt)
 
-    def _ending(self, prompt: Prompt, stream: AsyncStream, before: int) -> list[Outcome]:
+    def _ending(
+        self, prompt: Prompt, stream: AsyncStream, before: int, waste: Waste
+    ) -> list[Outcome]:
         """Return the final delta, if deltas are wanted, and last the completion."""
         outcome = {
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
             "cost_usd": cost(stream.model, stream.usage, self.prices, stream.service_tier),
+            **waste.columns._asdict(),
         }
         whole = to_completion(prompt.id, stream.completion, outcome, prompt.input)
         completion = whole._replace(place=prompt.place)

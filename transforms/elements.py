@@ -60,6 +60,9 @@ class Completion(NamedTuple):
     `replayed` says that it came from the journal: it was paid for before. `shared` says that an
     equal request of another row was paid for, and this is its answer. `cost_usd` is what this row
     was billed by list prices; None where the price or the tokens are not known.
+
+    `wasted_tokens` and `wasted_cost_usd` are beside that: attempts that were billed and thrown away
+    (broken off, or too late), estimated in part if `waste_estimated`.
     """
 
     id: str
@@ -83,6 +86,9 @@ class Completion(NamedTuple):
     shared: bool = False
     cost_usd: Optional[float] = None
     place: Optional[str] = None
+    wasted_tokens: int = 0
+    wasted_cost_usd: Optional[float] = 0.0
+    waste_estimated: bool = False
 
 
 class DeadLetter(NamedTuple):
@@ -90,7 +96,8 @@ class DeadLetter(NamedTuple):
 
     `error_type` is the class of the error (ritellm's names), `partial_text` what had come of the
     answer, `retryable` whether asking again can help. `usage` is the JSON of what the provider had
-    counted by then, `seconds` how long it was tried until `ended_at` (seconds since 1970).
+    counted of the last attempt, `seconds` how long it was tried until `ended_at` (seconds since
+    1970). `wasted_tokens` and the two behind it are a completion's: what `usage` does not tell.
     """
 
     id: str
@@ -107,6 +114,9 @@ class DeadLetter(NamedTuple):
     seconds: Optional[float] = None
     ended_at: Optional[float] = None
     place: Optional[str] = None
+    wasted_tokens: int = 0
+    wasted_cost_usd: Optional[float] = 0.0
+    waste_estimated: bool = False
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):

@@ -10,6 +10,8 @@ import orjson
 # UTF-8 bytes a token: 4 in English, 3 in Chinese; a reservation had better be too large.
 _BYTES_PER_TOKEN = 3
 _IMAGE_TOKENS = 1500
+# Where a message holds what the model has written.
+_TEXTS = ("content", "reasoning_content", "refusal", "tool_calls", "function_call")
 
 
 def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
@@ -22,6 +24,21 @@ def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
     prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
     limit = _count(request, "max_completion_tokens") or _count(request, "max_tokens")
     return prompt, None if limit is None else limit * (_count(request, "n") or 1)
+
+
+def estimate_text(completion: Mapping[str, Any]) -> int:
+    """Return the tokens that the texts of a completion may have taken, whatever they are."""
+    messages = [choice.get("message") or {} for choice in completion.get("choices") or ()]
+    texts = [message.get(name) for message in messages for name in _TEXTS]
+    return -(-sum(map(_bytes_of, texts)) // _BYTES_PER_TOKEN)
+
+
+def _bytes_of(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(_bytes_of(inner) for inner in value.values())
+    if isinstance(value, list):
+        return sum(map(_bytes_of, value))
+    return len(value.encode(errors="replace")) if isinstance(value, str) else 0
 
 
 def tier_requested(request: Mapping[str, Any]) -> str | None:

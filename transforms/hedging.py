@@ -76,12 +76,12 @@ async def hedged(
     hedge: Hedge,
     calm: Callable[[], bool],
     ask: Callable[[], Awaitable[Answer]],
-    give_up: Callable[[Answer], Awaitable[None]],
+    give_up: Callable[[Answer | BaseException], Awaitable[None]],
 ) -> Answer:
     """Return the first answer of `ask`, asked a second time if the first is late.
 
     `calm` says whether the provider has room for more. An answer that comes second is handed to
-    `give_up`; if one of the two fails, the other's counts.
+    `give_up`, or the error that ended it; if one of the two fails, the other's counts.
     """
     hedge.requests += 1
     loop = asyncio.get_running_loop()
@@ -125,10 +125,10 @@ async def _first(asked: list[asyncio.Future[Answer]]) -> asyncio.Future[Answer]:
 
 
 async def _leave(
-    others: list[asyncio.Future[Answer]], give_up: Callable[[Answer], Awaitable[None]]
+    others: list[asyncio.Future[Answer]],
+    give_up: Callable[[Answer | BaseException], Awaitable[None]],
 ) -> None:
     for other in others:
         other.cancel()
     for outcome in await asyncio.gather(*others, return_exceptions=True):
-        if not isinstance(outcome, BaseException):
-            await give_up(outcome)
+        await give_up(outcome)

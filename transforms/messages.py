@@ -39,6 +39,7 @@ def completion_row(row: Completion) -> dict[str, Any]:
         "shared": row.shared,
         "usage": completion.get("usage"),
         "cost_usd": row.cost_usd,
+        **_waste(row),
         "timing": {
             "ttft": row.ttft,
             "inter_chunk_p50": row.inter_chunk_p50,
@@ -72,8 +73,17 @@ def failed_row(letter: DeadLetter) -> dict[str, Any]:
         "partial_text": letter.partial_text,
         "usage": _loads(letter.usage),
         "cost_usd": letter.cost_usd,
+        **_waste(letter),
         "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
         "input": _loads(letter.input),
+    }
+
+
+def _waste(row: Completion | DeadLetter) -> dict[str, Any]:
+    return {
+        "wasted_tokens": row.wasted_tokens,
+        "wasted_cost_usd": row.wasted_cost_usd,
+        "waste_estimated": row.waste_estimated,
     }
 
 

@@ -30,6 +30,7 @@ class Tally:
     completions: int = 0
     dead_letters: int = 0
     completion_tokens: int = 0
+    uncounted: int = 0  # completions whose server sent no usage
     retries: int = 0
     cost_usd: float = 0.0
     gates: WeakSet[Gate] = field(default_factory=WeakSet, repr=False)
@@ -85,6 +86,8 @@ class Meter:
             counted[f"completion_tokens{suffix}"] += row.completion_tokens or 0
             if row.cost_usd is not None:
                 counted[f"cost_usd_micros{suffix}"] += round(row.cost_usd * 1e6)
+        counted["rows_without_usage"] += not has_usage(row)
+        _wasted(row, counted)
         counted["cached_tokens"] += row.cached_tokens or 0
         counted["reasoning_tokens"] += row.reasoning_tokens or 0
         counted[f"finish_reason:{row.finish_reason}"] += 1
@@ -100,14 +103,29 @@ class Meter:
             TALLY.retries += _attempts(row, counted)
             TALLY.completions += 1
             TALLY.completion_tokens += row.completion_tokens or 0
-            TALLY.cost_usd += row.cost_usd or 0.0
+            TALLY.uncounted += not has_usage(row)
+            TALLY.cost_usd += (row.cost_usd or 0.0) + (row.wasted_cost_usd or 0.0)
 
     def _dead_letter(self, letter: DeadLetter, counted: Counter[str]) -> None:
         for suffix in ("", f":{letter.error_type}"):
             counted[f"dead_letters{suffix}"] += 1
+        _wasted(letter, counted)
         with TALLY.lock:
             TALLY.retries += _attempts(letter, counted)
             TALLY.dead_letters += 1
+            TALLY.cost_usd += (letter.cost_usd or 0.0) + (letter.wasted_cost_usd or 0.0)
+
+
+def has_usage(row: Completion) -> bool:
+    """Return whether the server has sent any count of tokens."""
+    counts = (row.prompt_tokens, row.completion_tokens, row.total_tokens)
+    return any(count is not None for count in counts)
+
+
+def _wasted(row: Completion | DeadLetter, counted: Counter[str]) -> None:
+    counted["wasted_tokens"] += row.wasted_tokens
+    if row.wasted_cost_usd:
+        counted["wasted_cost_usd_micros"] += round(row.wasted_cost_usd * 1e6)
 
 
 def _attempts(outcome: Completion | DeadLetter, counted: Counter[str]) -> int:

@@ -67,6 +67,9 @@ def to_completion(
         replayed=bool(outcome.get("replayed")),
         shared=bool(outcome.get("shared")),
         cost_usd=outcome.get("cost_usd"),
+        wasted_tokens=outcome.get("wasted_tokens") or 0,
+        wasted_cost_usd=outcome.get("wasted_cost_usd", 0.0),
+        waste_estimated=bool(outcome.get("waste_estimated")),
         completion=orjson.dumps(completion).decode(),
         input=input,
     )

@@ -68,7 +68,8 @@ def from_asked(value: bytes | None) -> int:
 
 def spent_on(completion: Completion) -> Spent:
     """Return what `completion` cost."""
-    return Spent(completion.total_tokens or 0, completion.cost_usd or 0.0)
+    tokens = (completion.total_tokens or 0) + completion.wasted_tokens
+    return Spent(tokens, (completion.cost_usd or 0.0) + (completion.wasted_cost_usd or 0.0))
 
 
 def as_deltas(completion: Completion, asked: int) -> Iterator[Delta]:
@@ -95,5 +96,7 @@ def as_deltas(completion: Completion, asked: int) -> Iterator[Delta]:
     outcome = {"attempts": completion.attempts, "ended_at": completion.ended_at, "timing": timing}
     closing = '{"object":"chat.completion.chunk","choices":[]}'
     free = {"replayed": completion.replayed, "shared": completion.shared}
-    said = orjson.dumps({**outcome, **free, "cost_usd": completion.cost_usd}).decode()
+    names = ("cost_usd", "wasted_tokens", "wasted_cost_usd", "waste_estimated")
+    cost = {name: getattr(completion, name) for name in names}
+    said = orjson.dumps({**outcome, **free, **cost}).decode()
     yield Delta(completion.id, attempt, 1, "", None, closing, True, said, completion.input)

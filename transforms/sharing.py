@@ -62,7 +62,8 @@ class Sharing:
 def copy_for(prompt: Prompt, end: End) -> End:
     """Return `end`, reached by an equal request, for `prompt`: nothing was asked or paid for it."""
     row: dict[str, Any] = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
-    cost = None if end.cost_usd is None else 0.0
+    row["cost_usd"] = None if end.cost_usd is None else 0.0
+    row |= {"wasted_tokens": 0, "wasted_cost_usd": 0.0, "waste_estimated": False}
     if isinstance(end, Completion):
-        return end._replace(**row, shared=True, replayed=False, cost_usd=cost)
-    return end._replace(**row, request=prompt.request, attempts=0, cost_usd=cost)
+        return end._replace(**row, shared=True, replayed=False)
+    return end._replace(**row, request=prompt.request, attempts=0)

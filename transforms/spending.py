@@ -10,29 +10,35 @@ from ritellm.errors import RitellmError
 from transforms.estimating import estimate, tier_requested
 from transforms.journal.base import NOTHING, Journal, Spent
 from transforms.ledger import Ledger, Reservation
+from transforms.waste import Waste, larger
 
 
 class Bill:
-    """What is held for one prompt until it is known what it has cost."""
+    """What is held for one prompt until it is known what it has cost, its waste included."""
 
-    def __init__(self, ledger: Ledger, reservation: Reservation) -> None:
+    def __init__(self, ledger: Ledger, reservation: Reservation, waste: Waste) -> None:
         self._ledger = ledger
+        self._waste = waste
         self._reservation = reservation
         self._open = True
 
     async def settled(
         self, usage: Mapping[str, Any] | None, service_tier: str | None = None
     ) -> Spent:
-        """Return what `usage` costs; None, for what was not counted, costs what was held."""
-        return await self._charged(self._ledger.cost_of(self._reservation, usage, service_tier))
+        """Return what `usage` costs with the waste; None, if not counted, costs what was held."""
+        spent = self._ledger.cost_of(self._reservation, usage, service_tier)
+        return await self._charged(spent + self._waste.spent)
 
     async def failed(self, error: BaseException) -> Spent:
-        """Return what a prompt has cost that was not answered: nothing if it was refused."""
+        """Return what a failed prompt has cost: its waste, and no response if it was refused."""
         if not self._open:
             return NOTHING  # the answer was whole; what failed came later
         partial: Mapping[str, Any] | None = error.partial if isinstance(error, RitellmError) else {}
         if partial is None:
-            return await self._charged(NOTHING)
+            return await self._charged(self._waste.spent)
+        if partial and partial.get("usage") is None:
+            held = self._reservation.held
+            return await self._charged(larger(held, self._waste.spent))
         return await self.settled(partial.get("usage"), partial.get("service_tier"))
 
     async def _charged(self, spent: Spent) -> Spent:
@@ -42,14 +48,14 @@ class Bill:
 
 @asynccontextmanager
 async def budgeted(
-    ledger: Ledger, journal: Journal | None, model: str, request: Mapping[str, Any]
+    ledger: Ledger, journal: Journal | None, model: str, request: Mapping[str, Any], waste: Waste
 ) -> AsyncIterator[Bill]:
     """Hold room for `request` as long as it is asked; raises BudgetExceeded if there is none.
 
     What an answer that broke off has cost, the journal remembers for the next run.
     """
     room = ledger.admit(model, *estimate(request), tier_requested(request))
-    bill = Bill(ledger, await room)
+    bill = Bill(ledger, await room, waste)
     try:
         yield bill
     except BaseException as error:

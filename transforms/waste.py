@@ -1,0 +1,127 @@
+"""What a prompt has cost beside its response: attempts that were billed and thrown away. Pure.
+
+The provider's counts are taken where there are some. Elsewhere the prompt and the text that came
+are estimated, and the sum is marked. The budget takes the larger of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ritellm.errors import RitellmError
+from ritellm.prices import Price, cost, reserve, tier_in
+from ritellm.types import Discarded
+from transforms.estimating import estimate, estimate_text, tier_requested
+from transforms.journal.base import NOTHING, Spent
+
+Usage = Mapping[str, Any]
+_NO_USAGE: Usage = {}
+
+
+class Wasted(NamedTuple):
+    """The columns of a row that tell of its waste; the cost is None where it is not known."""
+
+    wasted_tokens: int = 0
+    wasted_cost_usd: float | None = 0.0
+    waste_estimated: bool = False
+
+
+class Waste:
+    """The sum over the discarded attempts of one prompt; `params` and `body` are its request."""
+
+    def __init__(
+        self, params: Mapping[str, Any], body: Mapping[str, Any], prices: Mapping[str, Price]
+    ) -> None:
+        self._params = params
+        self._body = body
+        self._prices = prices
+        self.columns = Wasted()
+        self.spent = NOTHING  # for the budget
+
+    def add(self, attempts: Iterable[Discarded]) -> None:
+        """Add attempts that a stream or an error tells of."""
+        for attempt in attempts:
+            self._add_counts(attempt)
+            self._add_spent(attempt)
+
+    def lose(self, attempts: Iterable[Discarded]) -> None:
+        """Add attempts of a request whose end does not count either."""
+        self.add([replace(attempt, kept=False) for attempt in attempts])
+
+    def lose_error(self, error: BaseException) -> None:
+        """Add the attempts of a request that failed, where another one's response counts."""
+        if isinstance(error, RitellmError):
+            self.lose(error.discarded)
+
+    def _add_counts(self, attempt: Discarded) -> None:
+        known, usage = _counted(attempt), self._usage(attempt, estimated=not attempt.counted)
+        tier, elsewhere = self._tier(attempt), known if attempt.kept else _NO_USAGE
+        tokens = _tokens(usage) - _tokens(elsewhere)
+        if tokens <= 0:
+            return
+        usd = cost(attempt.model, usage, self._prices, tier)
+        paid = cost(attempt.model, elsewhere, self._prices, tier) if elsewhere else 0.0
+        before = self.columns.wasted_cost_usd
+        unknown = usd is None or paid is None or before is None
+        self.columns = Wasted(
+            self.columns.wasted_tokens + tokens,
+            None if unknown else (before or 0.0) + max(0.0, (usd or 0.0) - (paid or 0.0)),
+            self.columns.waste_estimated or not attempt.counted,
+        )
+
+    def _add_spent(self, attempt: Discarded) -> None:
+        known, likely = _counted(attempt), self._usage(attempt, estimated=True)
+        most = larger(self._most(attempt, known), self._most(attempt, likely))
+        rest = most - self._most(attempt, known) if attempt.kept else most
+        self.spent += rest
+
+    def _most(self, attempt: Discarded, usage: Usage) -> Spent:
+        """Return what `usage` may cost; a tier without a price costs as the dearest does."""
+        tier = self._tier(attempt)
+        usd = cost(attempt.model, usage, self._prices, tier)
+        if usd is None and usage:
+            usd = reserve(attempt.model, usage, self._prices, tier_in(usage, tier))
+        return Spent(_tokens(usage), usd or 0.0)
+
+    def _usage(self, attempt: Discarded, *, estimated: bool) -> Usage:
+        """Return the provider's counts, or with `estimated` no less than what has come."""
+        known = _counted(attempt)
+        if not estimated:
+            return known
+        prompt = known.get("prompt_tokens") or self._prompt_tokens
+        answer = max(known.get("completion_tokens") or 0, estimate_text(attempt.completion))
+        total = max(known.get("total_tokens") or 0, prompt + answer)
+        counts = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}
+        return {**known, **counts}
+
+    def _tier(self, attempt: Discarded) -> str | None:
+        """Return the tier of the response, or what was asked for if nothing of it came."""
+        said: str | None = attempt.completion.get("service_tier")
+        silent = not attempt.completion.get("choices") and not _counted(attempt)
+        return tier_requested(self._request) if said is None and silent else said
+
+    @cached_property
+    def _request(self) -> Mapping[str, Any]:
+        return {**self._params, **self._body}
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        return estimate(self._request)[0]
+
+
+def _counted(attempt: Discarded) -> Usage:
+    usage = attempt.completion.get("usage")
+    return usage if isinstance(usage, Mapping) else _NO_USAGE
+
+
+def _tokens(usage: Usage) -> int:
+    counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
+    return int(usage.get("total_tokens") or counted)
+
+
+def larger(one: Spent, other: Spent) -> Spent:
+    """Return the larger number of tokens and of dollars of both."""
+    return Spent(max(one.tokens, other.tokens), max(one.usd, other.usd))
