@@ -74,8 +74,12 @@ class Client:
         Of a stream that is not `watched` no chunks are made: for those who want the whole answer
         only, and how it came about.
         """
-        opened = Stream(self._http, Call(plan, time.monotonic(), watched=watched))
+        opened = self.stream(plan, watched=watched)
         return opened if plan.request.stream else opened.read()
+
+    def stream(self, plan: Plan, *, watched: bool = True) -> Stream:
+        """Return the stream for `plan`, whatever it asks for; a refusal is raised here."""
+        return Stream(self._http, Call(plan, time.monotonic(), watched=watched))
 
     def close(self) -> None:
         """Close all connections."""

@@ -101,7 +101,7 @@ class AsyncClient:
         return opened if plan.request.stream else await opened.read()
 
     def stream(self, plan: Plan, *, watched: bool = True) -> AsyncStream:
-        """Return the stream for `plan`, for which nothing is sent before its `open`."""
+        """Return the stream for `plan`; nothing is sent before its `open`."""
         now = asyncio.get_running_loop().time()
         return AsyncStream(self._http, Call(plan, now, self.gate, watched))
 
