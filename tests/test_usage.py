@@ -5,9 +5,11 @@ from __future__ import annotations
 import orjson
 import pytest
 from dialects import typed
-from fake_server import sse
+from fake_server import Close, sse, stream
 from played import streamed
 
+import ritellm
+from ritellm import RetryPolicy
 from ritellm import wire as wires
 from ritellm.chunks import ChunkSum, stream_chunk_builder
 from ritellm.types import Request
@@ -187,3 +189,28 @@ def test_a_second_end_keeps_what_the_first_one_counted(wire, first, again):
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (10, 5)
     if wire != "ollama":
         assert usage["prompt_tokens_details"]["cached_tokens"] == 4
+
+
+def test_an_answer_that_goes_on_adds_the_details_of_both_requests(fake_server):
+    first = [sse({**TEXT, "choices": [{"index": 0, "delta": {"content": "a"}}], "usage": FULL})]
+    poorer = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    second = [
+        sse({**TEXT, "usage": FULL}),
+        sse({"choices": [], "usage": {**poorer, "prompt_tokens_details": None}}),
+    ]
+    fake_server.enqueue(stream(*first, Close()), stream(*second, b"data: [DONE]\n\n"))
+    opened = ritellm.completion(
+        "hosted_vllm/m",
+        [{"role": "user", "content": "Hi"}],
+        stream=True,
+        base_url=fake_server.base_url,
+        api_key="k",
+        on_interrupt="continue",
+        retry=RetryPolicy(first_delay=0.0),
+    )
+    list(opened)
+    usage = opened.usage
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (20, 10)
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 8
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 6
+    assert [each.kept for each in opened.discarded] == [True]
