@@ -3,7 +3,7 @@
     python benchmarks/fleet.py                 # prints the table
     python benchmarks/fleet.py --plot docs/fleet.svg
 
-Events instead of time: `ritellm.pacing.Pace`, as it is, gets a clock that jumps. What is simulated
+Events instead of time: `ritellm.rate_limits.pace.Pace`, as it is, gets a clock that jumps. What is simulated
 is the rest: a worker that never runs out of rows, and a provider with a bucket of one second's
 requests that refuses the request that finds it empty, with or without `Retry-After: 1`.
 
@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ritellm.pacing import Limits, Pace
+from ritellm.rate_limits.pace import Limits, Pace
 
 IN_FLIGHT = 64
 ANSWER_SECONDS = 2.0  # the mean; each is between a half and one and a half of it
@@ -85,7 +85,7 @@ class Provider:
 
 
 class Worker:
-    """One process: what `ritellm.gate` does with a pace, on this clock."""
+    """One process: what `ritellm.rate_limits.gate` does with a pace, on this clock."""
 
     def __init__(
         self, clock: Clock, provider: Provider, dice: random.Random, retry_after: float | None

@@ -10,16 +10,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from ritellm import continuing
-from ritellm.errors import RateLimitError, RitellmError, Timeout
+from ritellm.errors import RitellmError, Timeout
 from ritellm.exchange import Exchange
+from ritellm.rate_limits.pace import rest
 from ritellm.retry import RetryPolicy, is_throttle
 from ritellm.runs import Batch
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded, Endpoint, HttpRequest, Request, Take, Timeouts
 
 if TYPE_CHECKING:
-    from ritellm.gate import Gate
+    from ritellm.rate_limits.gate import Gate
 
+# The part of a delay, and the seconds at most, for a request that fails while others do not; after
+# so many times it is taken to be its own fault.
+_ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
 # The share of its time that the end of an answer may be noticed too late.
 _IMPATIENCE = 0.05
 
@@ -55,7 +59,9 @@ class Call:
         self.exchange: Exchange | None = None
         self.discarded: list[Discarded] = []  # accepted, and given up for a newer attempt
         self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
-        self._throttled_since: float | None = None  # the newest attempts have met nothing else
+        self._throttled_since: float | None = None  # the newest attempts have met nothing else,
+        self._refusals = 0  # and are so many
+        self._failed_alone = 0  # failures while the provider took other requests
         self._excused = 0.0  # seconds of waiting and of refusals: none of them counts as `total`
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
         # Else the caller wants the whole answer only.
@@ -223,17 +229,36 @@ class Call:
             return retry.delay(self._tries - self._throttled, error, jitter)
         self._throttled += 1
         if self._throttled_since is None:
-            self._throttled_since = self._asked_at
-        if (waited := now - self._throttled_since) > gate.limits.give_up_after:
+            self._throttled_since, self._refusals = self._asked_at, 0
+        self._refusals += 1
+        waited = now - self._throttled_since
+        if (left := gate.limits.give_up_after - waited) <= 0:
             error.message += f" (gave up after {waited:.0f} s of throttling)"
             return None
-        # The gate knows when, where the provider said it or refuses for its limits.
-        known = isinstance(error, RateLimitError) or error.retry_after is not None
-        delay = 0.0 if known else retry.backoff(self._throttled, jitter)
+        delay = min(left, rest(self._refusals, error.retry_after, jitter))
         if self.timing.last_chunk is None:
             self._excused += now - self._asked_at
         self._excused += delay
         return delay
+
+    def shortest_rest(self, delay: float) -> float:
+        """Return what is enough of `delay` once the provider is known to take other requests.
+
+        Backing off is for the provider's sake. Where a request fails alone, waiting helps nobody.
+        """
+        error = self.why
+        if error is None or is_throttle(error) or error.retry_after is not None:
+            return delay
+        return min(delay * _ALONE, _LONGEST_ALONE)
+
+    def longest_rest(self, delay: float) -> float:
+        """Return how long to wait for the provider to take other requests."""
+        alone = self._failed_alone >= _SURELY_ALONE
+        return self.shortest_rest(delay) if alone else delay
+
+    def rested(self, others_accepted: bool) -> None:
+        """Note whether the provider took other requests while this one waited."""
+        self._failed_alone += others_accepted
 
     def excuse_wait(self, seconds: float) -> None:
         """Note that an attempt had to wait its turn: no time of the provider's."""

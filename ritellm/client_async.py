@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal, overload
 
 import httpx
@@ -29,13 +30,15 @@ from ritellm.draft import Draft
 from ritellm.errors import RitellmError
 from ritellm.exchange import Exchange
 from ritellm.facts import StreamFacts
-from ritellm.gate import Gate, Passage
 from ritellm.observing import observed
 from ritellm.prepare import draft
 from ritellm.providers import locate
+from ritellm.rate_limits.gate import Gate, Passage
 from ritellm.runs import Batch
 from ritellm.types import Chunk, Completion, Endpoint
 from ritellm.watchdog import Watchdog
+
+Between = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class AsyncClient:
@@ -100,10 +103,18 @@ class AsyncClient:
         opened = await self.stream(plan, watched=watched).open()
         return opened if plan.request.stream else await opened.read()
 
-    def stream(self, plan: Plan, *, watched: bool = True) -> AsyncStream:
-        """Return the stream for `plan`; nothing is sent before its `open`."""
-        now = asyncio.get_running_loop().time()
-        return AsyncStream(self._http, Call(plan, now, self.gate, watched))
+    def stream(
+        self, plan: Plan, *, watched: bool = True, between: Between = nullcontext
+    ) -> AsyncStream:
+        """Return the stream for `plan`; nothing is sent before its `open`.
+
+        It waits within `between()` from one attempt to the next: for those who count what is in
+        flight.
+        """
+        return AsyncStream(self._http, self._call(plan, watched), between)
+
+    def _call(self, plan: Plan, watched: bool) -> Call:
+        return Call(plan, asyncio.get_running_loop().time(), self.gate, watched)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -119,9 +130,11 @@ class AsyncClient:
 class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     """The chunks of one answer as they come. Leaving it early closes the connection."""
 
-    def __init__(self, http: AsyncHttp, call: Call) -> None:
+    def __init__(self, http: AsyncHttp, call: Call, between: Between = nullcontext) -> None:
         self._call = call
-        self._attempts = _attempts(http, call)  # holds no `self`: a dropped stream closes at once
+        self._attempts = _attempts(
+            http, call, between
+        )  # holds no `self`: a dropped stream closes at once
         self._attempt: _Attempt | None = None
         self._chunks = iter(list[Chunk]())
 
@@ -181,7 +194,9 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
         await self.aclose()
 
 
-async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[_Attempt, None]:
+async def _attempts(
+    http: AsyncHttp, call: Call, between: Between
+) -> AsyncGenerator[_Attempt, None]:
     """Yield each attempt that was accepted; who takes it reads it to its end, then comes back."""
     now = asyncio.get_running_loop().time
     with observed(call):
@@ -199,7 +214,9 @@ async def _attempts(http: AsyncHttp, call: Call) -> AsyncGenerator[_Attempt, Non
                 if exchange.error is None:
                     call.finish(now())
                     return
-                await asyncio.sleep(call.retry_delay(now(), random.random()))
+                delay = call.retry_delay(now(), random.random())
+                async with between():
+                    await _rest(call, passage, delay)
         except BaseException:
             await acancel(http, call)
             raise
@@ -293,7 +310,13 @@ class _Attempt:
                 await self._response.aclose()
         finally:
             if self._passage is not None:
-                self._passage.over(self._exchange.error, self._exchange.sum.usage)
+                self._leave(self._passage)
+
+    def _leave(self, passage: Passage) -> None:
+        exchange, response = self._exchange, self._response
+        headers = {} if response is None else response.headers
+        first = self._call.timing.first_content
+        passage.over(exchange.error, exchange.sum.usage, first, headers)
 
     async def _end(self) -> Batch:
         """Return the chunks that the end of the body completes, once; then read what is left."""
@@ -327,6 +350,15 @@ class _Attempt:
             self._exchange.receive_failure(self._call.timed_out(watchdog.fired))
 
 
+async def _rest(call: Call, passage: Passage | None, delay: float) -> None:
+    """Wait before the next attempt: as long as it takes to know that the provider is well."""
+    if passage is None:
+        await asyncio.sleep(delay)
+    else:
+        least, most = call.shortest_rest(delay), call.longest_rest(delay)
+        call.rested(await passage.rest(least, most))
+
+
 async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     """Return leave to send, once it is this attempt's turn; there is no line without a gate."""
     if call.gate is None:
@@ -335,7 +367,7 @@ async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     arrived = now()
     request = call.plan.request
     try:
-        passage = await call.gate.lane(endpoint, request.model).enter(request)
+        passage = await call.gate.lane(endpoint, request.model).enter(request, call.attempts > 0)
     except RitellmError as error:
         error.attempts, error.discarded = call.attempts, tuple(call.discarded)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ritellm.pacing import Limits, Pace
+from ritellm.rate_limits.pace import Limits, Pace
 
 
 def pace(**limits):

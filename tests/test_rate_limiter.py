@@ -13,8 +13,8 @@ from rate_limit_server import RateLimitServer
 
 from pipelines import batch_complete, stream_complete
 from ritellm.errors import RateLimitError
-from ritellm.gate import Gate
-from ritellm.pacing import Limits
+from ritellm.rate_limits.gate import Gate
+from ritellm.rate_limits.pace import Limits
 from transforms import asking
 from transforms.asking import Ask, Means
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from transforms.hedging import Hedge, hedged
 from transforms.inbox import Inbox
 from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_delta
 from transforms.questions import Drafts, Question, request_of
+from transforms.room import Place, Room
 from transforms.sharing import Sharing, copy_for
 from transforms.spending import budgeted
 from transforms.waste import Waste
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
     from ritellm.call import Plan
     from ritellm.draft import Draft
-    from ritellm.gate import Gate
+    from ritellm.rate_limits.gate import Gate
     from transforms.journal import Journal
     from transforms.journal.base import Spent
     from transforms.ledger import Ledger
@@ -52,7 +53,7 @@ class Means:
     """What a process asks with: shared by all that it asks."""
 
     client: AsyncClient
-    room: asyncio.Semaphore  # for so many at once
+    room: Room
     gate: Gate | None = None
     hedge: Hedge | None = None
     journal: Journal | None = None
@@ -68,13 +69,20 @@ class Begun(NamedTuple):
     first: Batch
 
 
-async def _give_up(waste: Waste, lost: Begun | BaseException) -> None:
-    """Count what was lost against another response; a stream is closed."""
-    if isinstance(lost, Begun):
-        waste.lose(lost.stream.as_discarded())
-        await lost.stream.aclose()
-    else:
-        waste.lose_error(lost)
+class Row(NamedTuple):
+    """What a prompt takes: a place while it is in flight, and what it cost in vain."""
+
+    place: Place
+    waste: Waste
+
+    async def give_up(self, lost: Begun | BaseException) -> None:
+        """Count what was lost against another response; a stream is closed."""
+        if isinstance(lost, Begun):
+            self.place.leave()
+            self.waste.lose(lost.stream.as_discarded())
+            await lost.stream.aclose()
+        else:
+            self.waste.lose_error(lost)
 
 
 @dataclass(frozen=True)
@@ -125,13 +133,12 @@ class Ask:
     ) -> list[Outcome]:
         """Return how asking ends: a final delta and a completion, or a dead letter.
 
-        It takes room until the journal has it: should this process die, no more than it had room
-        for was paid in vain.
+        It holds its place until the journal has it.
         """
-        async with means.room:
+        async with means.room.place() as place:
             started, waste = time.time(), Waste(self.params, question.body, self.prices)
             try:
-                stream, spent = await self._asked(means, question, put, asked, waste)
+                stream, spent = await self._asked(means, question, put, asked, Row(place, waste))
             except RitellmError as error:
                 letter = to_dead_letter(question.prompt, error, self.prices, started)
                 return [letter._replace(**waste.columns._asdict())]
@@ -140,24 +147,24 @@ class Ask:
             return ending
 
     async def _asked(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int, waste: Waste
+        self, means: Means, question: Question, put: Put[Outcome], asked: int, row: Row
     ) -> tuple[AsyncStream, Spent | None]:
         """Return the stream, read to its end, and what it was settled for under a budget."""
         if means.ledger is None:
-            return await self._streamed(means, question, put, asked, waste), None
+            return await self._streamed(means, question, put, asked, row), None
         model, request = question.model(self.model), {**self.params, **question.body}
-        async with budgeted(means.ledger, means.journal, model, request, waste) as bill:
-            stream = await self._streamed(means, question, put, asked, waste)
+        async with budgeted(means.ledger, means.journal, model, request, row.waste) as bill:
+            stream = await self._streamed(means, question, put, asked, row)
             return stream, await bill.settled(stream.usage, stream.service_tier)
 
     async def _streamed(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int, waste: Waste
+        self, means: Means, question: Question, put: Put[Outcome], asked: int, row: Row
     ) -> AsyncStream:
         """Return the stream once its end was read; its deltas are put, if wanted."""
         id, before = question.prompt.id, asked * paid.ATTEMPTS
         noted = self._note(means, question, asked + 1)
         try:
-            begun = await self._begin_in_time(means, question, waste)
+            begun = await self._begin_in_time(means, question, row)
             async with begun.stream as stream:
                 if self.deltas:
                     if noted is not None:
@@ -167,38 +174,52 @@ class Ask:
                         await put([to_delta(id, chunk, before) for chunk in chunks])
                         chunks = await stream.batch()
         except RitellmError as error:
-            waste.add(error.discarded)
+            row.waste.add(error.discarded)
             raise
-        waste.add(stream.discarded)
+        row.waste.add(stream.discarded)
         return stream
 
-    async def _begin_in_time(self, means: Means, question: Question, waste: Waste) -> Begun:
+    async def _begin_in_time(self, means: Means, question: Question, row: Row) -> Begun:
         """Return the answer once it is under way; a late one may be asked for a second time."""
         plan = means.drafts.plan(question, self.model, functools.partial(self._draft, means.client))
         if means.hedge is None:
-            return await self._begin(means, plan, waste)
+            return await self._begin(means, plan, row)
         return await hedged(
             means.hedge,
             lambda: means.gate is None or means.gate.calm,
-            lambda: self._begin(means, plan, waste),
-            functools.partial(_give_up, waste),
+            self._beginnings(means, plan, row),
+            row.give_up,
         )
 
     def _draft(self, client: AsyncClient, model: str, **own: Any) -> Draft:
         pace = {} if self.deltas else _UNWATCHED
         return client.draft(model, stream=True, **{**_DEFAULTS, **pace, **self.params, **own})
 
-    async def _begin(self, means: Means, plan: Plan, waste: Waste) -> Begun:
+    def _beginnings(self, means: Means, plan: Plan, row: Row) -> Callable[[], Awaitable[Begun]]:
+        """Return what begins one request after the other; the first has the row's place."""
+        begin = iter((self._begin,))
+        return lambda: next(begin, self._begin_once_more)(means, plan, row)
+
+    async def _begin_once_more(self, means: Means, plan: Plan, row: Row) -> Begun:
+        """Do what `_begin` does, for one more request of the same prompt."""
+        await row.place.enter()
+        try:
+            return await self._begin(means, plan, row)
+        except BaseException:
+            row.place.leave()
+            raise
+
+    async def _begin(self, means: Means, plan: Plan, row: Row) -> Begun:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None:
             await self._allowed(means)
-        stream = means.client.stream(plan, watched=self.deltas)
+        stream = means.client.stream(plan, watched=self.deltas, between=row.place.vacated)
         try:
             await stream.open()
             return Begun(stream, await stream.batch())
         except BaseException as error:
             if not isinstance(error, RitellmError):  # a hedge that lost; errors tell for themselves
-                waste.lose(stream.as_discarded())
+                row.waste.lose(stream.as_discarded())
             await stream.aclose()
             raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 from collections.abc import Callable
@@ -11,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import AuthenticationError
-from ritellm.pacing import Limits
+from ritellm.rate_limits.pace import Limits
 from transforms.asking import Means
 from transforms.hedging import Hedge
 from transforms.journal import NewJournal
 from transforms.ledger import NewLedger
+from transforms.room import Room
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -58,15 +58,14 @@ class NewMeans:
 
     def __call__(self) -> Means:
         """Return new means."""
-        from ritellm.gate import Gate
+        from ritellm.rate_limits.gate import Gate
 
         client, gate = self.new_client(), Gate(self.limits)
         client.gate = gate
         hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
         journal = self.new_journal() if self.new_journal is not None else None
         ledger = self.new_ledger(journal) if self.new_ledger is not None else None
-        room = asyncio.Semaphore(self.limits.max_in_flight)
-        return Means(client, room, gate, hedge, journal, ledger)
+        return Means(client, Room(self.limits.max_in_flight), gate, hedge, journal, ledger)
 
 
 def key_in(variable: str) -> str:

@@ -17,8 +17,8 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from ritellm.pacing import Limits
 from ritellm.prices import PRICES, Price
+from ritellm.rate_limits.pace import Limits
 from transforms import hedging
 from transforms.asking import Ask, Means, Outcome
 from transforms.clients import NewClient, NewMeans
@@ -39,6 +39,10 @@ _PUMP_SECONDS = 0.01
 # So many more prompts than there may be streams are at hand, and at least so many: when an answer
 # ends the next is asked at once, whatever the bundle thread and the journal have to do meanwhile.
 _AT_HAND, _LEAST_AT_HAND = 0.25, 8
+# Up to this multiple of max_in_flight, prompts between two attempts keep no others from being sent.
+_RESTING = 2
+# So long a prompt may rest before another is taken in its place, where no delta comes.
+_WATCHED_SECONDS = 0.25
 # Where nobody watches, what has come waits so long for more, so that a thread is woken for it once.
 _UNWATCHED_SECONDS = 0.05
 
@@ -195,7 +199,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         place = WindowedValue(None, timestamp, (window,))
         flying.submit(place, lambda put: ask(means, question, put, asked))
         yield from self._handed_on()
-        while flying.in_flight >= self._most:
+        while self._is_full(flying):
             yield from self._handed_on(self._patience())
 
     def _pumped(self) -> Iterator[Any]:
@@ -209,10 +213,15 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         while self._flying().in_flight:
             yield from self._handed_on(self._patience())
 
+    def _is_full(self, flying: Window[Place, Outcome]) -> bool:
+        """Return whether no more prompts are taken: those between two attempts hardly count."""
+        most = _RESTING * self._new_means.limits.max_in_flight
+        return flying.in_flight - min(most, self._engine.means.room.resting) >= self._most
+
     def _patience(self) -> Wait:
         """Return what to wait for: the next delta, or answers enough to be worth a wake-up."""
         if self._ask.deltas:
-            return Wait()
+            return Wait(seconds=_WATCHED_SECONDS)
         rest = 2 * self._flying().in_flight  # each brings its outcome, and its end
         return Wait(min(self._spare, rest), _UNWATCHED_SECONDS)
 

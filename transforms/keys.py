@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 from ritellm.call import Plan
-from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.client_async import AsyncClient, AsyncStream, Between
 from ritellm.draft import Draft
 from ritellm.errors import AuthenticationError
-from ritellm.types import Completion
 
 # A key that nobody mends must not have every row read the secret.
 _READ_AGAIN_AFTER = 30.0
@@ -64,29 +64,55 @@ class RenewingClient(AsyncClient):
         """Do what `AsyncClient.draft` does."""
         return super().draft(model, stream=stream, **{"api_key": self._key.value, **arguments})
 
-    async def ask(self, plan: Plan, *, watched: bool = True) -> Completion | AsyncStream:
-        """Do what `AsyncClient.ask` does."""
-        key = self._key.value
-        try:
-            return await super().ask(self._signed(plan, key), watched=watched)
-        except AuthenticationError as error:
-            other = await self._renewed(key, error)
-            if other is None:
-                error.message += f"; the key in {self._name} is still the one that was refused"
-                raise
-        return await super().ask(self._signed(plan, other), watched=watched)
+    def stream(
+        self, plan: Plan, *, watched: bool = True, between: Between = nullcontext
+    ) -> AsyncStream:
+        """Do what `AsyncClient.stream` does."""
+        return _RenewingStream(self, plan, watched, between)
 
-    def _signed(self, plan: Plan, key: str) -> Plan:
+    def signed(self, plan: Plan, key: str) -> Plan:
         """Return `plan` with `key` wherever it has one that this client had before."""
-        rest = tuple([self._signed(fallback, key) for fallback in plan.fallbacks])
+        rest = tuple([self.signed(fallback, key) for fallback in plan.fallbacks])
         old = plan.endpoint.key
         if old == key or old not in self._key.read_before:
             return replace(plan, fallbacks=rest) if rest else plan
         return replace(plan, endpoint=replace(plan.endpoint, key=key), fallbacks=rest)
 
-    async def _renewed(self, key: str, refusal: AuthenticationError) -> str | None:
+    async def renewed(self, key: str, refusal: AuthenticationError) -> str:
+        """Return the key that has taken the place of `key`, else raise its `refusal`."""
         try:
-            return await self._key.other_than(key)
+            other = await self._key.other_than(key)
         except AuthenticationError as error:
             refusal.message += f"; and {error.message}"
             raise refusal from None
+        if other is None:
+            refusal.message += f"; the key in {self._name} is still the one that was refused"
+            raise refusal
+        return other
+
+    @property
+    def key(self) -> str:
+        """The key as it was read last."""
+        return self._key.value
+
+
+class _RenewingStream(AsyncStream):
+    """A stream that is opened once more if its key was refused and there is another."""
+
+    def __init__(self, client: RenewingClient, plan: Plan, watched: bool, between: Between) -> None:
+        self._client, self._key = client, client.key
+        self._new = lambda key: (
+            client._http,
+            client._call(client.signed(plan, key), watched),
+            between,
+        )
+        super().__init__(*self._new(self._key))
+
+    async def open(self) -> AsyncStream:
+        """Do what `AsyncStream.open` does."""
+        try:
+            return await super().open()
+        except AuthenticationError as error:
+            other = await self._client.renewed(self._key, error)
+        super().__init__(*self._new(other))
+        return await super().open()

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
-from ritellm.gate import Gate
+from ritellm.rate_limits.gate import Gate
 from transforms.asking import Means
 from transforms.elements import Completion, DeadLetter, Delta
 

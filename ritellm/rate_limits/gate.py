@@ -1,7 +1,7 @@
 """Where requests of one event loop wait for their turn: `Pace` decides, this wakes them up.
 
 Given to an AsyncClient as `gate`, it admits every attempt, retries included, in the order in which
-they came. A throttled attempt goes back to the end of the line.
+they came; those that were sent before go first. An attempt that failed rests here before the next.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ritellm.errors import RateLimitError, RitellmError, Timeout
-from ritellm.pacing import Limits, Pace
+from ritellm.rate_limits.pace import Brake, Limits, Pace
+from ritellm.rate_limits.sample import Permit
 from ritellm.retry import is_throttle
 from ritellm.types import Endpoint, Request
 
+NO_HEADERS: Mapping[str, str] = {}
 # Characters of JSON per token, for reserving: low, so that the reserve is rather too large.
 _CHARS_PER_TOKEN = 3.0
 # What an answer is reserved for where nobody set `max_tokens`.
@@ -39,8 +41,14 @@ class Gate:
 
     @property
     def throttled(self) -> int:
-        """How often a provider said "slow down"."""
-        return sum(lane.pace.throttled for lane in self._lanes.values())
+        """How often a provider said "not now"."""
+        return sum(lane.pace.refusals for lane in self._lanes.values())
+
+    @property
+    def brakes(self) -> list[Brake]:
+        """What providers do to the job at the moment: nothing, where the list is empty."""
+        found = (lane.pace.brake(lane.now()) for lane in self._lanes.values())
+        return [brake for brake in found if brake is not None]
 
     @property
     def waited(self) -> float:
@@ -67,45 +75,85 @@ class Gate:
 
 
 class Lane:
-    """The line before one provider."""
+    """The line before one provider. Those that were refused stand first: they have waited most."""
 
     def __init__(self, limits: Limits, provider: str, model: str) -> None:
         self._loop = asyncio.get_running_loop()
         self._provider, self._model = provider, model
-        self._line: deque[tuple[asyncio.Future[float], float]] = deque()
+        self._line: deque[tuple[asyncio.Future[Permit], float]] = deque()
+        self._resting: list[tuple[Permit, asyncio.Future[None]]] = []
+        self._accepted = float("-inf")  # when the newest request started that was accepted
         self._timer: asyncio.TimerHandle | None = None
         self.pace = Pace(limits, self._loop.time())
         self.waited = 0.0
 
-    async def enter(self, request: Request) -> Passage:
+    async def enter(self, request: Request, again: bool = False) -> Passage:
         """Return once `request` may be sent; raises RateLimitError when that is hopeless."""
         tokens = estimated_tokens(request) if self.pace.limits.tpm else 0.0
         arrived = self._loop.time()
-        turn: asyncio.Future[float] = self._loop.create_future()
-        self._line.append((turn, tokens))
+        turn: asyncio.Future[Permit] = self._loop.create_future()
+        (self._line.appendleft if again else self._line.append)((turn, tokens))
         self._admit()
         try:
-            started = await turn
+            permit = await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave(tokens, None)
+                self.leave(turn.result(), None)
             raise
-        self.waited += started - arrived
-        return Passage(self, started, tokens)
+        self.waited += permit.started - arrived
+        return Passage(self, permit)
+
+    async def rest(self, failed: Permit, least: float, most: float) -> bool:
+        """Return after `least` seconds if by then the provider has taken another request.
+
+        Else once it has, and after `most` seconds at the latest. Returns whether it has: a request
+        that started after `failed` did was accepted, so that what failed was this one alone.
+        """
+        await asyncio.sleep(least)
+        if self._accepted <= failed.started and most > least:
+            await self._acceptance(failed, most - least)
+        return self._accepted > failed.started
 
     @property
     def has_line(self) -> bool:
-        """Whether anybody waits."""
+        """Whether any request waits."""
         return any(not turn.done() for turn, _ in self._line)
 
     def now(self) -> float:
         """The loop's time, which the pace counts in."""
         return self._loop.time()
 
-    def leave(self, reserved: float, used: float | None) -> None:
-        """Make room for the next."""
-        self.pace.end(self._loop.time(), reserved, used)
+    def accepted(self, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Note that the provider took a request."""
+        self.pace.accepted(permit, self._loop.time(), headers)
+        self._accepted = max(self._accepted, permit.started)
+        if self._resting:
+            self._wake()
         self._admit()
+
+    def leave(self, permit: Permit, used: float | None) -> None:
+        """Make room for the next."""
+        self.pace.end(permit, self._loop.time(), used)
+        self._admit()
+
+    async def _acceptance(self, failed: Permit, seconds: float) -> None:
+        """Return once a request that started after `failed` is accepted, or after `seconds`."""
+        waiting = failed, self._loop.create_future()
+        self._resting.append(waiting)
+        try:
+            await asyncio.wait([waiting[1]], timeout=seconds)
+        finally:
+            if waiting in self._resting:
+                self._resting.remove(waiting)
+
+    def _wake(self) -> None:
+        still = []
+        for failed, woken in self._resting:
+            if failed.started >= self._accepted:
+                still.append((failed, woken))
+            elif not woken.done():
+                woken.set_result(None)
+        self._resting = still
 
     def _admit(self) -> None:
         """Let in all whose turn it is, and look again when the next one's may be."""
@@ -122,11 +170,10 @@ class Lane:
                 continue
             wait = self.pace.wait(now, tokens)
             if wait is None or wait > 0:
-                self._look_again(wait)
+                self._look_again(wait, self.pace.hopeless_in(now))
                 return
             self._line.popleft()
-            self.pace.start(now, tokens)
-            turn.set_result(now)
+            turn.set_result(self.pace.start(now, tokens))
 
     def _given_up(self, seconds: float) -> RateLimitError:
         return RateLimitError(
@@ -136,42 +183,51 @@ class Lane:
             model=self._model,
         )
 
-    def _look_again(self, wait: float | None) -> None:
+    def _look_again(self, *seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if wait is not None:
-            self._timer = self._loop.call_later(wait, self._admit)
+        if given := [each for each in seconds if each is not None]:
+            self._timer = self._loop.call_later(min(given), self._admit)
 
 
 class Passage:
     """One attempt that was let in; tells the lane what came of it."""
 
-    __slots__ = ("_answered", "_lane", "_reserved", "_started")
+    __slots__ = ("_answered", "_lane", "_permit")
 
-    def __init__(self, lane: Lane, started: float, reserved: float) -> None:
+    def __init__(self, lane: Lane, permit: Permit) -> None:
         self._lane = lane
-        self._started = started
-        self._reserved = reserved
+        self._permit = permit
         self._answered = False
 
     def answered(self, headers: Mapping[str, str]) -> None:
         """Note that the provider took the request."""
         self._answered = True
-        self._lane.pace.accepted(self._started, _now(), headers)
-        self._lane._admit()
+        self._lane.accepted(self._permit, headers)
 
-    def over(self, error: RitellmError | None, usage: Mapping[str, Any] | None) -> None:
-        """Note how the attempt ended."""
-        pace, now = self._lane.pace, _now()
-        if error is not None and is_throttle(error):
-            pace.refused(self._started, now, error.retry_after)
-        elif isinstance(error, Timeout):
-            pace.overloaded(self._started, now)
-        elif not self._answered:
-            pace.abandoned(self._started)
-        used = (usage or {}).get("total_tokens")
-        self._lane.leave(self._reserved, used if used is not None else None)
+    async def rest(self, least: float, most: float) -> bool:
+        """Wait before the next attempt; see `Lane.rest`."""
+        return await self._lane.rest(self._permit, least, most)
+
+    def over(
+        self,
+        error: RitellmError | None,
+        usage: Mapping[str, Any] | None,
+        first: float | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
+        """Note how the attempt ended, and when its first chunk with content came."""
+        pace, permit, now = self._lane.pace, self._permit, self._lane.now()
+        if error is None:
+            known = first is not None and first >= permit.started
+            ttft = first - permit.started if known and first is not None else None
+            pace.completed(permit, ttft, now)
+        elif is_throttle(error):
+            pace.refused(permit, now, error.retry_after, headers)
+        elif isinstance(error, Timeout) and error.retryable:
+            pace.overloaded(permit, now)
+        self._lane.leave(permit, (usage or {}).get("total_tokens"))
 
 
 def estimated_tokens(request: Request) -> float:
@@ -180,7 +236,3 @@ def estimated_tokens(request: Request) -> float:
     params = request.params
     answer = params.get("max_completion_tokens") or params.get("max_tokens") or _USUAL_ANSWER
     return text / _CHARS_PER_TOKEN + float(answer)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

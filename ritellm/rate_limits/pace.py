@@ -1,0 +1,207 @@
+"""How fast a provider may be sent requests, learnt from its responses. Pure: times are handed in.
+
+One `Pace` for each (address, key, model). Four things limit it, and the tightest one counts:
+
+- `window`: what refusals say (see `ritellm.rate_limits.window`);
+- `knee`: what waiting for first chunks says (see `ritellm.rate_limits.knee`);
+- limit headers that say that nothing is left (`x-ratelimit-remaining-requests: 0`);
+- the caller's own `Limits`.
+
+A request that the provider refuses for its load is not the request's fault: it rests by itself for
+`rest()` seconds and is sent again, until `give_up_after`. Others go on, unless the window says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from ritellm.limit_headers import budgets
+from ritellm.rate_limits.bucket import Bucket
+from ritellm.rate_limits.knee import Knee
+from ritellm.rate_limits.sample import Permit
+from ritellm.rate_limits.window import Window
+
+# Seconds that a refused request rests: after its first refusal in a row, and at most.
+_FIRST_REST, _LONGEST_REST = 0.1, 1.0
+# Seconds without a fall of the window after which there is room for more than what is needed.
+_CALM_AFTER = 5.0
+
+Reason = Literal["pause", "limit", "queue", "noise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the caller allows: requests in flight, requests and tokens a minute.
+
+    `give_up_after` is the breaker: so many seconds of nothing but refusals end it.
+    """
+
+    max_in_flight: int = 64
+    rpm: float | None = None
+    tpm: float | None = None
+    give_up_after: float = 600.0
+
+
+class Brake(NamedTuple):
+    """What the provider does to the job at the moment.
+
+    - "pause": it takes nothing, all wait for `seconds` more;
+    - "limit": it takes no more than `allowed` requests in flight;
+    - "queue": it takes more than `allowed`, but only queues them;
+    - "noise": it refuses the share `refused` of requests, however few are sent.
+    """
+
+    reason: Reason
+    allowed: int
+    refused: float
+    seconds: float
+
+
+def rest(refusals: int, retry_after: float | None, jitter: float) -> float:
+    """Return the seconds that a request rests after so many refusals in a row.
+
+    `jitter` is a random number in [0, 1). The provider's `Retry-After` counts as a floor.
+    """
+    wait = min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(refusals - 1, 16)) * (0.5 + jitter / 2)
+    # Never earlier than asked, and not all at the same moment.
+    return wait if retry_after is None else retry_after + wait * 0.1
+
+
+class Pace:
+    """The state of one provider's patience."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self.limits = limits
+        self.in_flight = 0
+        self.refusals = 0
+        self.window = Window(limits.max_in_flight, now)
+        self.knee = Knee(limits.max_in_flight, now)
+        self._requests = Bucket(limits.rpm, now)
+        self._tokens = Bucket(limits.tpm, now)
+        self._spent_until: dict[str, tuple[float, float]] = {}  # by kind: as of, nothing before
+        self._bad_since: float | None = None
+
+    @property
+    def allowed(self) -> int:
+        """How many requests may be in flight now."""
+        return max(1, int(min(self.window.size, self.knee.ceiling)))
+
+    def calm(self, now: float) -> bool:
+        """Return whether the provider has had no reason to complain lately."""
+        return now - self.window.fell_at > _CALM_AFTER and not self.knee.queueing
+
+    def brake(self, now: float) -> Brake | None:
+        """Return what the provider does to the job, None if it is the caller that sets the pace."""
+        paused = max(self.window.paused_until, self._not_before) - now
+        if paused > 0:
+            return self._brake("pause", now, paused)
+        if self.window.held:
+            return self._brake("limit", now)
+        if self.knee.queueing:
+            return self._brake("queue", now)
+        return self._brake("noise", now) if self.window.lately(now).refused else None
+
+    def wait(self, now: float, tokens: float = 0.0) -> float | None:
+        """Return the seconds until a request of `tokens` may start: 0 for now.
+
+        None where only the end of a request in flight can make room.
+        """
+        room = self.window.wait(self.in_flight, now)
+        if room is None:
+            return None
+        ready = max(
+            now + room,
+            self._not_before,
+            self._requests.ready(1, now),
+            self._tokens.ready(tokens, now),
+        )
+        return max(0.0, ready - now)
+
+    def start(self, now: float, tokens: float = 0.0) -> Permit:
+        """Return the permit of a request that starts; `tokens` are reserved for it."""
+        permit = Permit(now, self.knee.started(), tokens)
+        self.in_flight += 1
+        self.window.start(permit, self.in_flight, now)
+        self._requests.take(1, now)
+        self._tokens.take(tokens, now)
+        return permit
+
+    def accepted(self, permit: Permit, now: float, headers: Mapping[str, str]) -> None:
+        """Note that the provider took a request, with such response `headers`."""
+        self._bad_since = None
+        self.window.accepted(permit, self.in_flight, now)
+        self._heed(permit, headers)
+
+    def refused(
+        self,
+        permit: Permit,
+        now: float,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note that the provider said "not now"; `end` follows."""
+        self.refusals += 1
+        if self._bad_since is None:
+            self._bad_since = now
+        self.window.refused(permit, self.in_flight - 1, now, self._bounded(retry_after))
+        self._heed(permit, headers or {})
+
+    def overloaded(self, permit: Permit, now: float) -> None:
+        """Note that a request ran into a timeout, which says the same as a refusal."""
+        self.window.refused(permit, self.in_flight - 1, now, None)
+
+    def completed(self, permit: Permit, ttft: float | None, now: float) -> None:
+        """Note that the response was whole; its first content came `ttft` seconds after the start."""
+        self.window.completed(now - permit.started, now)
+        if self.window.held:
+            self.knee.reset(now)
+        elif ttft is not None:
+            size = min(self.window.size, self.knee.ceiling)
+            self.knee.answered(permit.number, ttft, self.in_flight, size, now)
+        self.window.ceiling = self.knee.ceiling
+
+    def end(self, permit: Permit, now: float, used: float | None = None) -> None:
+        """Note that a request is over; it used `used` tokens of the reserved ones."""
+        self.in_flight -= 1
+        if used is not None:
+            self._tokens.take(used - permit.reserved, now)
+
+    def hopeless(self, now: float) -> float | None:
+        """Return for how long there has been nothing but refusals, if it is too long."""
+        if self._bad_since is None or now - self._bad_since < self.limits.give_up_after:
+            return None
+        return now - self._bad_since
+
+    def hopeless_in(self, now: float) -> float | None:
+        """Return the seconds after which `hopeless` says so, unless a request is accepted."""
+        if self._bad_since is None:
+            return None
+        return max(0.0, self._bad_since + self.limits.give_up_after - now)
+
+    @property
+    def _not_before(self) -> float:
+        return max((until for _, until in self._spent_until.values()), default=-1e9)
+
+    def _bounded(self, seconds: float | None) -> float | None:
+        """Nobody waits for longer than until it is time to give up."""
+        return None if seconds is None else min(seconds, self.limits.give_up_after)
+
+    def _brake(self, reason: Reason, now: float, seconds: float = 0.0) -> Brake:
+        return Brake(reason, self.allowed, self.window.lately(now).value, seconds)
+
+    def _heed(self, permit: Permit, headers: Mapping[str, str]) -> None:
+        """Stretch what is left of the provider's budget over the time until it is new.
+
+        The provider counted when the request arrived; its response may come much later.
+        """
+        for budget in budgets(headers):
+            left, reset = budget.remaining, self._bounded(budget.reset)
+            as_of, _ = self._spent_until.get(budget.kind, (-1e9, 0.0))
+            if left is None or reset is None or permit.started < as_of:
+                continue
+            if left > 0:
+                scarce = budget.kind == "requests" and left < self.allowed
+                reset = reset / (left + 1) if scarce else 0.0
+            self._spent_until[budget.kind] = (permit.started, permit.started + reset)

@@ -1,0 +1,86 @@
+"""Places for prompts in flight. No Beam, no HTTP.
+
+A prompt holds a place while a request for it is in flight, and until the journal has its response:
+should the process die, no more than these were paid in vain. Between two attempts it holds none, so
+that prompts that wait for their next attempt keep no others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Room:
+    """`places` for prompts in flight; `resting` prompts are between two attempts."""
+
+    def __init__(self, places: int) -> None:
+        self.resting = 0
+        self._free = asyncio.Semaphore(places)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Place]:
+        """Hold a place, as soon as there is one."""
+        place = Place(self, self._free)
+        await place.enter()
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+class Place:
+    """One prompt's place, shared by all requests that are sent for it (see `hedging`)."""
+
+    def __init__(self, room: Room, free: asyncio.Semaphore) -> None:
+        self._room = room
+        self._free = free
+        self._active = 0  # requests that are not resting
+        self._held = 0
+        self._resting = False
+
+    async def enter(self) -> None:
+        """Take the place for one more request."""
+        self._active += 1
+        if self._active > 1:
+            return
+        try:
+            await self._free.acquire()
+        except BaseException:
+            self._active -= 1
+            raise
+        self._held += 1
+        self._rest(False)
+
+    def leave(self) -> None:
+        """Give the place up for one request; it is free once no request needs it."""
+        self._active -= 1
+        if not self._active:
+            self._release()
+            self._rest(True)
+
+    @asynccontextmanager
+    async def vacated(self) -> AsyncIterator[None]:
+        """Do without the place, for one request; take it again unless an error ends the wait."""
+        self.leave()
+        try:
+            yield
+        except BaseException:
+            self._active += 1  # its end gives it up again
+            raise
+        await self.enter()
+
+    def close(self) -> None:
+        """Give everything up."""
+        self._release()
+        self._rest(False)
+
+    def _release(self) -> None:
+        while self._held:
+            self._held -= 1
+            self._free.release()
+
+    def _rest(self, resting: bool) -> None:
+        self._room.resting += resting - self._resting
+        self._resting = resting
