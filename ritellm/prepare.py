@@ -35,12 +35,13 @@ IGNORED = frozenset(
     "base_model caching input_cost_per_token litellm_call_id litellm_metadata litellm_session_id"
     " litellm_trace_id logger_fn model_info output_cost_per_token verbose".split()
 )
-# What decides where a request goes, who pays, and what is read for it. Whoever takes arguments from
-# data (a row of a file) must refuse these: a row could have our key sent to an address of its own.
+# What decides where a request goes, who pays, what is read for it, and how stubbornly it is sent.
+# Code that takes arguments from data (a row of a file) must refuse these: a row could have our key
+# sent to an address of its own, or to another provider.
 CALLER_ONLY = OPTIONS | frozenset(
-    "api_base api_key base_url buffer_chunks buffer_msec extra_headers fallbacks headers"
-    " local_files max_retries mock_response num_retries record replay_timing request_timeout"
-    " retry timeout".split()
+    "api_base api_key base_url buffer_chunks buffer_msec custom_llm_provider deployment_id"
+    " extra_headers fallbacks headers local_files max_retries mock_response num_retries"
+    " on_interrupt record replay_timing request_timeout retry timeout".split()
 )
 
 

@@ -292,9 +292,20 @@ def test_a_budget_that_nobody_can_keep_is_an_error(tmp_path):
         ({"messages": [], "max_completion_tokens": 8, "n": 3}, 5, 24),
         ({"messages": [], "max_tokens": "many", "n": []}, 5, None),
         ({"messages": [], "temperature": 0.5, "metadata": {"long": "x" * 999}}, 5, None),
+        ({"messages": [], "n": 3}, 5, 3 * 4096),
+        ({"messages": [], "max_tokens": 9, "max_completion_tokens": 8}, 5, 9),
+        ({"messages": [], "max_tokens": 1e6}, 5, 1_000_000),
+        ({"messages": [], "max_tokens": "70", "n": "2"}, 5, 140),
+        ({"messages": [], "max_tokens": True}, 5, None),
+        ({"messages": [], "max_tokens": "1e999"}, 5, None),
+        ({"messages": [], "thinking": {"type": "enabled", "budget_tokens": 9}}, 5, 4096 + 9),
+        ({"messages": [], "max_tokens": 20, "thinking": {"budget_tokens": 9}}, 5, 20),
+        ({"messages": [], "extra_body": {"best_of": 3}, "max_tokens": 4}, 14, 12),
+        ({"messages": [], "extra_body": {"a": {"maxOutputTokens": 50}}, "max_tokens": 4}, 19, 50),
+        ({"messages": [], "extra_body": {"documents": ["x" * 300]}}, 116, None),
     ],
 )
-def test_what_is_reserved_for_a_request(request_body, prompt, answer):
+def test_what_is_reserved_for_a_request_is_by_all_that_is_sent(request_body, prompt, answer):
     assert estimate(request_body) == (prompt, answer)
 
 

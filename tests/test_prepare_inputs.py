@@ -201,8 +201,7 @@ def test_the_provider_can_be_an_argument_of_its_own():
 def test_every_argument_is_the_callers_alone_or_may_come_from_data():
     named = {name for each in (draft, draft_one) for name in inspect.signature(each).parameters}
     named -= {"arguments", "environ", "params"}
-    from_data = "model stream custom_llm_provider deployment_id on_interrupt drop_params"
-    from_data += " extra_body additional_params metadata"
+    from_data = "model stream drop_params extra_body additional_params metadata"
     assert named - CALLER_ONLY == set(from_data.split())
     assert not CALLER_ONLY & (CHAT_PARAMS | COMMON_PARAMS)
 

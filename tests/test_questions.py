@@ -5,9 +5,10 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from ritellm.prepare import draft
+from ritellm.errors import InvalidRequestError
+from ritellm.prepare import CALLER_ONLY, draft
 from transforms.elements import Prompt
-from transforms.questions import Drafts, Question, request_of
+from transforms.questions import Drafts, Question, laid_over, request_of
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 ENVIRON = {"OPENAI_API_KEY": "k", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
@@ -62,3 +63,76 @@ def test_no_more_kinds_are_remembered_than_some():
         drafts.plan(question(seed=seed), "openai/m", making)
     assert len(drafts._kept) <= 256
     assert drafts.plan(question(seed=0), "openai/m", making).request.params == {"seed": 0}
+
+
+@pytest.mark.parametrize("name", sorted(CALLER_ONLY))
+def test_a_row_sets_no_address_no_key_and_no_other_provider(name):
+    with pytest.raises(InvalidRequestError, match=f"a row may not set {name}: only the job may"):
+        question(**{name: "x"})
+
+
+HIDDEN = {
+    "the model": {"model": "openai/dearest"},
+    "a gateway's models": {"models": ["a", "b"]},
+    "a gateway's provider": {"provider": {"order": ["dear"]}},
+    "the question": {"messages": []},
+    "a stream": {"stream": False},
+    "tokens": {"max_tokens": 10**6},
+    "tokens of late": {"max_completion_tokens": 10**6},
+    "tokens of Responses": {"max_output_tokens": 10**6},
+    "tokens of Gemini": {"generationConfig": {"maxOutputTokens": 10**6}},
+    "tokens of Bedrock": {"inferenceConfig": {"maxTokens": 10**6}},
+    "tokens of Ollama": {"options": {"num_predict": 10**6}},
+    "tokens deep down": {"a": {"b": {"c": {"max-new-tokens": 10**6}}}},
+    "how often": {"n": 100},
+    "the best of many": {"best_of": 100},
+    "candidates": {"generationConfig": {"candidateCount": 8}},
+    "a dearer tier": {"service_tier": "priority"},
+    "a dearer tier of Bedrock": {"serviceTier": {"type": "priority"}},
+    "an address": {"api_base": "http://elsewhere"},
+    "headers": {"extra_headers": {"authorization": "x"}},
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_a_row_hides_nothing_from_the_budget_in_what_is_sent_as_it_is(hidden):
+    for argument, value in [
+        ("extra_body", hidden),
+        ("additional_params", orjson.dumps(hidden).decode()),
+    ]:
+        with pytest.raises(InvalidRequestError, match=f"in {argument}, where no budget sees it"):
+            question(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"top_k": 5, "documents": [{"model": "Ford", "n": 1}], "guided_json": {"type": "object"}},
+        {"schema": {"properties": {"n": {"type": "integer"}, "model": {"type": "string"}}}},
+        {"generationConfig": {"topK": 4}, "keep_alive": "1h"},
+    ],
+)
+def test_what_only_one_provider_knows_may_stand_in_a_row(extra):
+    asked = question(extra_body=extra)
+    assert Drafts().plan(asked, "openai/m", Making()).request.extra_body == extra
+
+
+@pytest.mark.parametrize(("name", "value"), [("extra_body", "x"), ("additional_params", "{")])
+def test_what_is_no_object_is_refused_with_its_name(name, value):
+    with pytest.raises(InvalidRequestError, match=name):
+        Drafts().plan(question(**{name: value}), "openai/m", Making())
+
+
+def test_an_unknown_parameter_of_a_row_is_refused_with_the_nearest():
+    with pytest.raises(InvalidRequestError, match="did you mean temperature"):
+        Drafts().plan(question(temprature=1), "openai/m", Making())
+
+
+def test_a_row_adds_to_what_the_job_sends_as_it_is_and_takes_nothing_away():
+    job = {"extra_body": {"guardrailConfig": {"id": "g"}}, "max_tokens": 5}
+    both = laid_over(job, {"extra_body": {"top_k": 4}})
+    assert both["extra_body"] == {"guardrailConfig": {"id": "g"}, "top_k": 4}
+    for nothing in ({"extra_body": None}, {"max_tokens": None}, {}):
+        assert laid_over(job, nothing) == {}
+    with pytest.raises(InvalidRequestError, match="may not set guardrailConfig in extra_body"):
+        laid_over(job, {"extra_body": {"guardrailConfig": None}})

@@ -20,7 +20,7 @@ from transforms.engine import Put
 from transforms.hedging import Hedge, hedged
 from transforms.inbox import Inbox
 from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_delta
-from transforms.questions import Drafts, Question, request_of
+from transforms.questions import Drafts, Question, laid_over, request_of
 from transforms.room import Place, Room
 from transforms.sharing import Sharing, copy_for
 from transforms.spending import budgeted
@@ -268,7 +268,7 @@ class Ask:
     def question(self, means: Means, prompt: Prompt) -> Question:
         """Return `prompt` as it was read: what it asks, and where its answer is kept."""
         try:
-            body = request_of(prompt)
+            body = laid_over(self.params, request_of(prompt))
         except InvalidRequestError as refusal:
             return Question(prompt, {}, refusal)
         if means.journal is None:

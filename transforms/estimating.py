@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
+# Reserved for a completion whose length the request does not limit; a longer one can overshoot.
+ANSWER_TOKENS = 4096
 # UTF-8 bytes a token: 4 in English, 3 in Chinese; a reservation had better be too large.
 _BYTES_PER_TOKEN = 3
 _IMAGE_TOKENS = 1500
 # Where a message holds what the model has written.
 _TEXTS = ("content", "reasoning_content", "refusal", "tool_calls", "function_call")
+# What becomes tokens of the prompt, as far as its bytes say how many.
+_SENT = (
+    "messages tools functions response_format prediction extra_body additional_params"
+    " chat_template_kwargs".split()
+)
+
+# What limits the length of a completion, and what multiplies it, in any provider's spelling.
+LIMITS = frozenset(
+    "maxcompletiontokens maxgentokens maxnewtokens maxoutputtokens maxtokens"
+    " maxtokenstosample npredict numpredict".split()
+)
+COUNTS = frozenset("bestof candidatecount n numgenerations numreturnsequences".split())
+_THINKING = frozenset({"budgettokens", "thinkingbudget"})
+
+
+def plain(name: str) -> str:
+    """Return a parameter's name as all spell it: `maxTokens` and `max_tokens` are the same."""
+    return name.replace("_", "").replace("-", "").lower()
 
 
 def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
     """Return the tokens to reserve for the prompt of a chat body, and for its answer if limited.
 
-    Rather too many than too few: nobody but the provider can count.
+    Rather too many than too few: nobody but the provider can count. What `extra_body` says counts
+    too, for it is what is sent in the end.
     """
-    asked = {name: request[name] for name in ("messages", "tools", "functions") if name in request}
+    asked = {name: request[name] for name in _SENT if request.get(name) is not None}
     bytes_of_text, images = _measure(asked)
     prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
-    limit = _count(request, "max_completion_tokens") or _count(request, "max_tokens")
-    return prompt, None if limit is None else limit * (_count(request, "n") or 1)
+    return prompt, _answer(_flat(request))
 
 
 def estimate_text(completion: Mapping[str, Any]) -> int:
@@ -53,10 +74,46 @@ def tier_requested(request: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _count(request: Mapping[str, Any], name: str) -> int | None:
-    """Return a number above 0, or None for anything else: the provider will say what is wrong."""
-    value = request.get(name)
-    return value if isinstance(value, int) and value > 0 else None
+def _answer(sent: list[tuple[str, Any]]) -> int | None:
+    limit, times = _largest(sent, LIMITS), _largest(sent, COUNTS) or 1
+    if limit is None:
+        thinking = _largest(sent, _THINKING) or 0
+        return (ANSWER_TOKENS + thinking) * times if thinking or times > 1 else None
+    return limit * times
+
+
+def _flat(request: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the plain names and values that are sent: parameters, and all in `extra_body`."""
+    own = [(plain(name), value) for name, value in request.items()]
+    nested = [request.get("thinking"), request.get("extra_body")]
+    return own + [pair for fields in nested for pair in _fields(fields)]
+
+
+def _fields(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield plain(str(name)), inner
+            yield from _fields(inner)
+
+
+def _largest(sent: list[tuple[str, Any]], names: frozenset[str]) -> int | None:
+    """Return the largest number above 0 under `names`; None if there is none."""
+    counts = [count for name, value in sent if name in names and (count := _count(value))]
+    return max(counts, default=None)
+
+
+def _count(value: Any) -> int | None:
+    """Return a number above 0, or None for anything else: the provider will say what is wrong.
+
+    Some servers take 1e6 and "1000000" for a whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return math.ceil(number) if 0 < number < math.inf else None
 
 
 def _measure(value: Any) -> tuple[int, int]:

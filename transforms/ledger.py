@@ -16,10 +16,9 @@ from uuid import uuid4
 
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prices import AS_OF, PRICES, Price, cost, reserve, tier_in
+from transforms.estimating import ANSWER_TOKENS
 from transforms.journal.base import NOTHING, Journal, Spent
 
-# Reserved for an answer whose length the request does not limit; a longer one can overshoot.
-_ANSWER_TOKENS = 4096
 _LOOK_AGAIN = 1.0
 _Answer = TypeVar("_Answer")
 
@@ -230,7 +229,7 @@ class Ledger:
         max_tokens: int | None,
         service_tier: str | None = None,
     ) -> Spent:
-        answer = _ANSWER_TOKENS if max_tokens is None else max_tokens
+        answer = ANSWER_TOKENS if max_tokens is None else max_tokens
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": answer}
         usd = reserve(model, usage, self._prices, service_tier)
         if usd is None and self._caps.usd is not None:

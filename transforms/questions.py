@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ritellm.errors import InvalidRequestError
-from ritellm.prepare import CALLER_ONLY
 from ritellm.providers import split_model
 from transforms.elements import Prompt
 from transforms.journal.keys import JournalKey
+from transforms.refusing import refuse_what_only_the_job_decides
 
 if TYPE_CHECKING:
     from ritellm.call import Plan
@@ -75,10 +75,24 @@ def request_of(prompt: Prompt) -> dict[str, Any]:
         raise InvalidRequestError(f"the request is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise InvalidRequestError("the request is not a JSON object")
-    if refused := sorted(body.keys() & CALLER_ONLY):
-        # Rows are foreign data: one could have our key sent to an address of its own.
-        raise InvalidRequestError(f"a row may not set {', '.join(refused)}: only the job may")
+    refuse_what_only_the_job_decides(body)
     return body
+
+
+def laid_over(params: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row's `body` as it goes over the job's `params`; null is the same as not given.
+
+    A row adds to the `extra_body` of the job, and cannot take a guardrail or a route out of it.
+    """
+    given = {name: value for name, value in body.items() if value is not None}
+    ours, theirs = params.get("extra_body"), given.get("extra_body")
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return given
+    if taken := sorted(ours.keys() & theirs.keys()):
+        raise InvalidRequestError(
+            f"a row may not set {', '.join(taken)} in extra_body: the job sets it"
+        )
+    return {**given, "extra_body": {**ours, **theirs}}
 
 
 def same_provider(wanted: str, ours: str) -> str:
