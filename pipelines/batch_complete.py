@@ -145,7 +145,8 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     if ours.output_table:
         facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
-    outcomes | "WriteReport" >> WriteReport(path, facts)
+    reported = {**outcomes, "UnusedColumns": read.unused_columns}
+    reported | "WriteReport" >> WriteReport(path, facts)
 
 
 def run(argv: Sequence[str]) -> int:

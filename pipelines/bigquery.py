@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import orjson
 
+from pipelines.columns import STRUCTURED
 from pipelines.rows import Line
 from transforms.elements import Completion
 from transforms.publishing_bigquery import columns_of, type_of
@@ -19,7 +20,7 @@ from transforms.publishing_bigquery import columns_of, type_of
 PREFIX = "bigquery:"
 _NAME = re.compile(r"(?:bigquery:)?([^\s/]+)[:.](\w+)\.([\w-]+)")
 # A table has no objects of any shape: these columns may hold theirs as JSON in a string.
-_JSON_COLUMNS = ("body", "messages", "response_format", "stop", "tools")
+_JSON_COLUMNS = STRUCTURED | {"body", "messages"}
 
 
 class Table(NamedTuple):

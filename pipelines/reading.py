@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.io import fileio
@@ -16,19 +17,36 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
 from pipelines import bigquery
-from pipelines.rows import Line, parse, unusable
+from pipelines.columns import Unsaid, warning
+from pipelines.numbering import Parsed, duplicate, shuffled
+from pipelines.rows import Line, read
 from transforms.elements import DeadLetter, Prompt
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"
+ROWS = "rows"
+UNUSED = "unused_columns"
+
+_log = logging.getLogger("pipelines")
+
+
+class Read(NamedTuple):
+    """What came of an input; a column that looks like a parameter and is not sent comes often."""
+
+    prompts: Any
+    dead_letters: Any
+    unused_columns: Any
 
 
 class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     """Read JSON lines from `pattern` (any Beam filesystem, globs, compressed), or a table's rows.
 
-    Returns `.prompts` and `.dead_letters`. With `spread` the rows are shuffled by id over all
-    workers, which also finds duplicate ids wherever they are; without, everything stays fused in
-    one process and nothing is held in memory.
+    With `spread` the rows are shuffled by id over all workers, which also finds duplicate ids
+    wherever they are; without, everything stays fused in one process and nothing is held in memory.
+
+    The journal knows a row without an id of its own by what it asks and by its number among the
+    rows that ask the same, so that it may move to another line or file. Which of them has which
+    number may differ between runs: only how many there are counts.
     """
 
     def __init__(self, pattern: str, spread: bool) -> None:
@@ -36,19 +54,20 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
         self._pattern = pattern
         self._spread = spread
 
-    def expand(self, root: Any) -> Any:
-        """Match, read, parse, and let each id through once."""
+    def expand(self, root: Any) -> Read:
+        """Match, read, parse, let each id through once, and number equal rows."""
         is_table = self._pattern.startswith(bigquery.PREFIX)
         lines = self._rows_of_table(root) if is_table else self._lines_of_files(root)
-        rows = lines | "ParseRows" >> beam.Map(_parsed)
+        read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
         # Rows of a table have no place that would tell a bundle's retry from a duplicate.
         if self._spread or is_table:
-            once = rows | "ById" >> beam.GroupBy(_id) | "FirstOfEachId" >> beam.FlatMapTuple(_first)
+            once = shuffled(read[ROWS])
         else:
-            once = rows | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
-        return once | "SortOut" >> beam.FlatMap(_sorted_out).with_outputs(
+            once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
+        found = once | "SortOut" >> beam.FlatMap(_sorted_out).with_outputs(
             DEAD_LETTERS, main=PROMPTS
         ).with_output_types(Prompt)
+        return Read(found[PROMPTS], found[DEAD_LETTERS], read[UNUSED])
 
     def _rows_of_table(self, root: Any) -> Any:
         return root | "ReadTable" >> bigquery.ReadTable(bigquery.parse(self._pattern))
@@ -67,9 +86,6 @@ def _matched(pattern: str) -> list[Any]:
     """Return the files by name: which of two equal ids is first must not be the disk's choice."""
     found = FileSystems.match([pattern])[0].metadata_list
     return sorted(found, key=lambda file: str(file.path))
-
-
-Parsed = tuple[Line, Prompt | DeadLetter]
 
 
 class _ReadLinesFn(beam.DoFn):  # type: ignore[misc]
@@ -105,23 +121,21 @@ class _Readable(io.RawIOBase):
         return len(data)
 
 
-def _parsed(line: Line) -> Parsed:
-    return line, parse(line)
+class _ParseFn(beam.DoFn):  # type: ignore[misc]
+    """Yields each line with what it holds; says once of a column that it is not sent."""
 
+    def __init__(self) -> None:
+        self._shared = Shared()
 
-def _id(parsed: Parsed) -> str:
-    return parsed[1].id
+    def setup(self) -> None:
+        self._unsaid: Unsaid = self._shared.acquire(Unsaid)
 
-
-def _first(id: str, rows: Iterable[Parsed]) -> Iterator[Prompt | DeadLetter]:
-    first, *others = sorted(rows, key=lambda parsed: (parsed[0].path, parsed[0].number))
-    yield first[1]
-    for line, _ in others:
-        yield _duplicate(id, line)
-
-
-def _duplicate(id: str, line: Line) -> DeadLetter:
-    return unusable(id, line, "DuplicateIdError", f"the id {id!r} stands in an earlier row")
+    def process(self, line: Line) -> Iterator[Any]:
+        found = read(line, by_content=True)
+        for column in self._unsaid.take(found.unused):
+            _log.warning(warning(column))
+            yield beam.pvalue.TaggedOutput(UNUSED, column)
+        yield line, found.row
 
 
 def _sorted_out(row: Prompt | DeadLetter) -> Iterator[Any]:
@@ -139,10 +153,12 @@ class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, parsed: Parsed) -> Iterator[Prompt | DeadLetter]:
         line, row = parsed
-        if isinstance(row, Prompt) and not self._ids.claim(row.id, line.place):
-            yield _duplicate(row.id, line)
-        else:
+        if isinstance(row, DeadLetter):
             yield row
+        elif number := self._ids.claim(row.id, line.place, row.key):
+            yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
+        else:
+            yield duplicate(row.id, line)
 
 
 # So many ids are at hand before they go to disk: a statement for each row costs more than the row.
@@ -150,7 +166,10 @@ _AT_HAND = 20_000
 
 
 class SeenIds:
-    """The ids seen so far, the older ones in a temporary file: a billion of them need no memory."""
+    """The ids seen so far, the older ones in a temporary file: a billion of them need no memory.
+
+    Beside them stands how many rows had the same content.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -160,37 +179,54 @@ class SeenIds:
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, place TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID")
 
-    def claim(self, id: str, place: str) -> bool:
-        """Return whether `id` is new, or was claimed by the same `place` (a bundle's retry)."""
-        digest = hashlib.blake2b(id.encode(), digest_size=16).digest()
+    def claim(self, id: str, place: str, content: str | None = None) -> int:
+        """Return the number of the row at `place` among those of the same `content`, from 1.
+
+        0 if another place has claimed its `id`. The same place may claim again (a bundle's retry).
+        """
+        digest = _digest(id, b"id")
         with self._lock:
-            known = self._newest.get(digest) or self._older(digest)
-            if known is not None:
-                return known == place
-            self._newest[digest] = place
-            if len(self._newest) >= _AT_HAND:
-                self._put_away()
-            return True
+            if (known := self._get(digest)) is not None:
+                number, _, owner = known.partition(" ")
+                return int(number) if owner == place else 0
+            number_now = 1 if content is None else self._count(_digest(content, b"content"))
+            self._put(digest, f"{number_now} {place}")
+            return number_now
 
-    def _older(self, digest: bytes) -> str | None:
-        if not self._has_older:
-            return None
-        row = self._db.execute("SELECT place FROM ids WHERE id = ?", (digest,)).fetchone()
+    def _count(self, digest: bytes) -> int:
+        count = int(self._get(digest) or 0) + 1
+        self._put(digest, str(count))
+        return count
+
+    def _get(self, digest: bytes) -> str | None:
+        known = self._newest.get(digest)
+        if known is not None or not self._has_older:
+            return known
+        row = self._db.execute("SELECT value FROM seen WHERE id = ?", (digest,)).fetchone()
         return None if row is None else str(row[0])
+
+    def _put(self, digest: bytes, value: str) -> None:
+        self._newest[digest] = value
+        if len(self._newest) >= _AT_HAND:
+            self._put_away()
 
     def _put_away(self) -> None:
         """Move what is at hand to the disk, in its order there: that touches each page once."""
         rows = sorted(self._newest.items())
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
         self._db.execute("COMMIT")
         self._newest.clear()
         self._has_older = True
 
     def __del__(self) -> None:
         self._db.close()
+
+
+def _digest(text: str, kind: bytes) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16, person=kind).digest()
 
 
 def _folder(pattern: str) -> str:

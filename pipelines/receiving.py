@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
+from pipelines.columns import Unsaid, warning
 from pipelines.feeds import FeedEnded, Message, NewFeed
 from pipelines.intake import IntakeOf
-from pipelines.rows import parse, unusable
+from pipelines.rows import read, unusable
 from transforms.elements import PUMP, DeadLetter, Prompt
+
+_log = logging.getLogger("pipelines")
+_unsaid = Unsaid()  # of this process
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"
@@ -132,7 +137,10 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
 def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:
     """Return the prompt in `message`, or a dead letter that says what is wrong with it."""
     if len(message.data) <= most_bytes:
-        return parse(message)
+        found = read(message)
+        for column in _unsaid.take(found.unused):
+            _log.warning(warning(column))
+        return found.row
     size = len(message.data)
     reason = f"the message has {size:,} bytes; at most {most_bytes:,} are asked"
     letter = unusable(

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
+from pipelines.columns import UnusedColumn
 from pipelines.writing import write_whole
 from ritellm.timing import Quantiles
 from transforms.elements import Completion, DeadLetter
@@ -59,6 +60,7 @@ class Totals:
         self.replayed = 0
         self.shared = 0
         self.attempts = 0
+        self.unused_columns: dict[str, str] = {}
         self.cost_usd = 0.0
         self.unpriced = 0  # of the rows with usage
         self.uncounted = 0  # rows whose server sent no usage
@@ -73,8 +75,11 @@ class Totals:
         self.started_at: float | None = None
         self.ended_at: float | None = None
 
-    def add(self, row: Completion | DeadLetter) -> None:
-        """Count one outcome."""
+    def add(self, row: Completion | DeadLetter | UnusedColumn) -> None:
+        """Count one outcome, or note a column that was sent to nobody."""
+        if isinstance(row, UnusedColumn):
+            self.unused_columns[row.name] = row.remedy
+            return
         if isinstance(row, DeadLetter):
             self.attempts += row.attempts
             self.failed += 1
@@ -136,6 +141,7 @@ class Totals:
         self.unknown_costs += other.unknown_costs
         self.wasted.merge(other.wasted)
         self.attempts += other.attempts
+        self.unused_columns.update(other.unused_columns)
         for mine, theirs in (
             (self.tokens, other.tokens),
             (self.counted, other.counted),
@@ -164,6 +170,7 @@ class Totals:
             "attempts": self.attempts,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
+            "unused_columns": dict(sorted(self.unused_columns.items())),
             "tokens": tokens,
             "rows_without_usage": self.uncounted,
             "cost_usd": None if self.unknown_costs else self.cost_usd,
@@ -186,7 +193,7 @@ class SumTotals(beam.CombineFn):  # type: ignore[misc]
         """Return the empty sum."""
         return Totals()
 
-    def add_input(self, totals: Totals, row: Completion | DeadLetter) -> Totals:
+    def add_input(self, totals: Totals, row: Completion | DeadLetter | UnusedColumn) -> Totals:
         """Count one outcome."""
         totals.add(row)
         return totals

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from pipelines import columns
+from pipelines.columns import UnusedColumn
 from transforms.elements import DeadLetter, Prompt
-
-# What a row may bring for its own request, besides `prompt` or `messages`.
-_ROW_PARAMS = ("max_tokens", "temperature", "stop", "seed", "top_p", "response_format", "tools")
+from transforms.journal import request_hash
 
 
 class Line(NamedTuple):
@@ -58,20 +58,41 @@ class RowError(ValueError):
     """A row that cannot be asked; the message says why."""
 
 
+class Reading(NamedTuple):
+    """What came of a line, and the columns that are not sent but look like parameters."""
+
+    row: Prompt | DeadLetter
+    unused: tuple[UnusedColumn, ...] = ()
+
+
 def parse(line: Row) -> Prompt | DeadLetter:
+    """Return what `read` finds in `line`: a prompt, or a dead letter that says why not."""
+    return read(line).row
+
+
+def read(line: Row, by_content: bool = False) -> Reading:
     """Return the prompt in `line`: a JSON object with `prompt` or `messages`, or a batch request.
 
     `id` or `custom_id` names it, else its place does. A line of `failed-*.jsonl` is asked again
-    as the row that it holds.
+    as the row that it holds. With `by_content` the prompt of a row without an id of its own has a
+    `key`, the same for all that ask the same.
     """
     id = line.id
     try:
         row = _object(line.text)
         id = _id(row) or id
         row = _failed_row(row)
-        return Prompt(id, orjson.dumps(_request(row)).decode(), _dumps(row), line.key)
+        request = _request(row)
     except RowError as error:
-        return unusable(id, line, type(error).__name__, str(error))
+        return Reading(unusable(id, line, type(error).__name__, str(error)))
+    key = _content(request) if by_content and _id(row) is None else None
+    prompt = Prompt(id, _dumps(request), _dumps(row), line.key, key)
+    return Reading(prompt, tuple(columns.unused(row)))
+
+
+def _content(request: Mapping[str, Any]) -> str:
+    """Return what two rows have in common that ask the same, whatever the job's own parameters."""
+    return "=" + request_hash("", None, {}, request)
 
 
 def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
@@ -122,7 +143,12 @@ def _request(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the chat body that `row` asks for."""
     if isinstance(row.get("body"), dict):  # OpenAI's batch files; the job chooses the model
         return {name: value for name, value in row["body"].items() if name != "model"}
-    params = {name: row[name] for name in _ROW_PARAMS if row.get(name) is not None}
+    if refused := columns.refused(row):
+        raise RowError(
+            f"a row may not set {', '.join(refused)}: only the job may; rename a column that is"
+            " not meant as that"
+        )
+    params = columns.parameters(row)
     if row.get("messages") is not None:
         return {"messages": row["messages"], **params}
     prompt = row.get("prompt")

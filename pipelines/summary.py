@@ -54,6 +54,8 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{_plural(report['rows'], 'row')}: {completed:,} completed{known}, {failed:,} failed"
     for name, count in list(report["errors"].items())[:5]:
         yield f"    {count:,} x {name}"
+    for name, remedy in list(report["unused_columns"].items())[:5]:
+        yield f"    column {name!r} was not sent: {remedy}"
     if over := report["errors"].get("BudgetExceeded"):
         yield f"the budget is used up: {over:,} not asked; the same command with more goes on"
     if cut := report["finish_reasons"].get("length"):

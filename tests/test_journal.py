@@ -939,6 +939,8 @@ def test_who_asks_and_how_stubbornly_makes_no_other_question(same):
         ({"base_url": "http://h/v1"}, {"base_url": "http://h/v1/"}),
         ({"base_url": "http://h/v1"}, {"params": {"api_base": "http://h/v1"}}),
         ({"extra_headers": {"Anthropic-Beta": "x"}}, {"extra_headers": {"anthropic-beta": "x"}}),
+        ({"metadata": {"note": "not sent"}}, {}),
+        ({"metadata": {"note": "not sent"}, "store": False}, {"store": False}),
     ],
 )
 def test_two_ways_to_ask_the_same_question(one, other):
@@ -962,6 +964,8 @@ DIFFERENT = [
     {"extra_body": {"top_k": 3}},
     {"extra_headers": {"anthropic-beta": "x"}},
     {"drop_params": True},
+    {"store": True},
+    {"store": True, "metadata": {"note": "sent"}},
     {"something": "that nobody has heard of"},
 ]
 

@@ -28,3 +28,22 @@ def test_what_is_put_away_needs_no_memory(ids):
     for number in range(1000):
         ids.claim(str(number), f"a:{number}")
     assert len(ids._newest) < 3
+
+
+@pytest.mark.parametrize("others", range(8))
+def test_rows_of_one_content_are_numbered_however_far_apart_they_stand(ids, others):
+    assert ids.claim("a:1", "a, line 1", "same") == 1
+    for number in range(others):
+        assert ids.claim(f"b:{number}", f"b, line {number}", f"other {number}") == 1
+    assert ids.claim("a:2", "a, line 2", "same") == 2
+    for _ in range(2):
+        assert ids.claim("a:2", "a, line 2", "same") == 2, "a bundle's retry has its number"
+        assert ids.claim("a:1", "a, line 1", "same") == 1
+        assert ids.claim("a:1", "b, line 1", "same") == 0
+    assert ids.claim("a:3", "a, line 3", "same") == 3
+
+
+def test_many_equal_rows_need_no_memory(ids):
+    numbers = [ids.claim(f"a:{number}", f"a, line {number}", "same") for number in range(1000)]
+    assert numbers == list(range(1, 1001))
+    assert len(ids._newest) < 3

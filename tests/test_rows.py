@@ -5,7 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from pipelines.rows import Line, parse
+from pipelines.columns import PARAMETERS
+from pipelines.rows import Line, parse, read
+from ritellm.prepare import CALLER_ONLY
 from transforms import DeadLetter, Prompt
 
 
@@ -28,7 +30,7 @@ QUESTION = [{"role": "user", "content": "Why?"}]
         ({"prompt": "Why?"}, {"messages": QUESTION}),
         ({"messages": QUESTION}, {"messages": QUESTION}),
         ({"prompt": "Why?", "max_tokens": 5}, {"messages": QUESTION, "max_tokens": 5}),
-        ({"prompt": "Why?", "topic": "x"}, {"messages": QUESTION}),
+        ({"prompt": "Why?", "topic": "x", "seed": None}, {"messages": QUESTION}),
         ({"prompt": "no", "messages": QUESTION}, {"messages": QUESTION}),
         (
             {"custom_id": "1", "method": "POST", "body": {"model": "gpt-4o", "messages": QUESTION}},
@@ -115,3 +117,79 @@ def test_what_fails_again_keeps_the_row_that_first_came(row):
 def test_an_outcome_knows_where_its_row_stands():
     assert parsed('{"prompt": "x"}').place == "data/in.jsonl:7"
     assert parsed("nonsense").place == "data/in.jsonl:7"
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_every_parameter_that_completion_knows_may_stand_in_a_row(name):
+    assert body({"prompt": "Why?", name: 1}) == {"messages": QUESTION, name: 1}
+    assert body({"messages": QUESTION, name: [1]}) == {"messages": QUESTION, name: [1]}
+    assert body({"body": {"messages": QUESTION, name: {}}}) == {"messages": QUESTION, name: {}}
+
+
+@pytest.mark.parametrize("name", sorted(CALLER_ONLY))
+def test_a_row_that_sets_an_address_or_a_key_says_that_only_the_job_may(name):
+    letter = parsed(orjson.dumps({"prompt": "Why?", name: "x"}).decode())
+    assert isinstance(letter, DeadLetter)
+    assert f"line 7: a row may not set {name}: only the job may; rename" in letter.message
+    assert isinstance(parsed(orjson.dumps({"prompt": "Why?", name: None}).decode()), Prompt)
+
+
+def test_an_unknown_name_in_a_body_is_handed_on_to_be_refused():
+    assert body({"body": {"messages": QUESTION, "temprature": 1}})["temprature"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"),
+    [
+        ("temprature", "did you mean temperature?"),
+        ("max_token", "did you mean max_tokens?"),
+        ("maxTokens", "did you mean max_tokens?"),
+        ("max_output_tokens", "did you mean max_tokens?"),
+        ("num_predict", "did you mean max_tokens?"),
+        ("reasoning", "did you mean reasoning_effort?"),
+        ("stop_sequences", "did you mean stop?"),
+        ("topP", "did you mean top_p?"),
+        ("system", "did you mean messages?"),
+        ("generationConfig", "did you mean to put it into extra_body?"),
+        ("model", "the job chooses the model (--model)"),
+    ],
+)
+def test_a_column_that_looks_like_a_parameter_is_named_with_what_it_may_mean(column, remedy):
+    line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps({"prompt": "x", column: 1}).decode())
+    assert read(line).unused == ((column, remedy),)
+    assert orjson.loads(read(line).row.request).keys() == {"messages"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "x", "topic": 1, "label": 2, "response": 3, "text": "t", "answer": "a"},
+        {"prompt": "x", "user_id": 1, "title": 2, "category": 3, "language": 4, "date": 5},
+        {"prompt": "x", "temperature": 1, "model": None, "temprature": None},
+        {"custom_id": "a", "method": "POST", "url": "/v1", "body": {"model": "m", "messages": []}},
+    ],
+)
+def test_columns_of_the_users_own_are_nothing_to_speak_of(row):
+    line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps(row).decode())
+    assert read(line).unused == ()
+
+
+def test_a_parameter_beside_a_body_is_not_sent_and_is_spoken_of():
+    row = {"body": {"messages": QUESTION}, "temperature": 1}
+    line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps(row).decode())
+    assert read(line).unused == (("temperature", "put it into 'body'"),)
+
+
+def key_of(row):
+    return read(Line("a", "a", 7, orjson.dumps(row).decode()), by_content=True).row.key
+
+
+def test_only_what_is_asked_identifies_a_row_without_an_id():
+    key = key_of({"prompt": "Why?", "max_tokens": 5, "topic": "x"})
+    assert key == key_of({"max_tokens": 5, "messages": QUESTION})
+    failed = {"id": "a:7", "error_type": "Timeout", "message": "m"}
+    assert key == key_of({**failed, "input": {"prompt": "Why?", "max_tokens": 5}})
+    assert key != key_of({"prompt": "Why?", "max_tokens": 6})
+    assert key_of({"id": "a", "prompt": "Why?"}) is None
+    assert key_of({**failed, "input": {"id": "a", "prompt": "Why?"}}) is None
+    assert parsed('{"prompt": "Why?"}').key is None

@@ -20,15 +20,15 @@ from transforms.elements import Completion, DeadLetter, Delta, Prompt
 
 BATCH = """
 CompletePrompts CompletePrompts/Ask
-ReadPrompts ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
-ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern ReadPrompts/ReadLines
-ReadPrompts/SortOut
+ReadPrompts ReadPrompts/ByContent ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
+ReadPrompts/Number ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern
+ReadPrompts/ReadLines ReadPrompts/SortOut ReadPrompts/Together
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
 WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
 WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
 WriteFailedRows WriteFailedRows/ToJson WriteFailedRows/Write
 WriteReport WriteReport/Once WriteReport/SumCompletions WriteReport/SumFailedCalls
-WriteReport/SumFailedRows WriteReport/Write
+WriteReport/SumFailedRows WriteReport/SumUnusedColumns WriteReport/Write
 """.split()
 STREAM = """
 CompletePrompts CompletePrompts/Ask
@@ -40,7 +40,7 @@ Receive Receive/Parse Receive/Read Receive/ToMessage
 """.split()
 # Columns in their order; a `?` may be null. New ones go to the end.
 COLUMNS = {
-    Prompt: "id:STRING request:STRING input:STRING? place:STRING?",
+    Prompt: "id:STRING request:STRING input:STRING? place:STRING? key:STRING?",
     Delta: "id:STRING attempt:INT64 seq:INT64 text:STRING finish_reason:STRING? chunk:STRING"
     " final:BOOLEAN outcome:STRING? input:STRING?",
     Completion: "id:STRING text:STRING finish_reason:STRING? model:STRING? prompt_tokens:INT64?"

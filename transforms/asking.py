@@ -273,8 +273,9 @@ class Ask:
             return Question(prompt, {}, refusal)
         if means.journal is None:
             return Question(prompt, body)
+        name = prompt.key or prompt.id
         return Question(
-            prompt, body, key=paid.key_of(self.model, self.base_url, self.params, prompt.id, body)
+            prompt, body, key=paid.key_of(self.model, self.base_url, self.params, name, body)
         )
 
     def again(self, means: Means, question: Question) -> Iterator[Outcome]:

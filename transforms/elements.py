@@ -20,13 +20,15 @@ class Prompt(NamedTuple):
     A `model` in the body overrides the transform's, within the same provider. What decides where
     a request goes and with which key (`base_url`, `api_key`, ...) is refused there. `input` is
     handed through to the outcome: the JSON of the row that the prompt came from; so is `place`,
-    where that row stands ("FILE:LINE").
+    where that row stands ("FILE:LINE"). `key` is what the journal knows the row by in place of
+    `id`, for rows whose id is only their place: no two prompts of a job have the same.
     """
 
     id: str
     request: str
     input: Optional[str] = None
     place: Optional[str] = None
+    key: Optional[str] = None
 
 
 # Asks nothing: has the core hand on, for a moment, what comes of the prompts before it. A source

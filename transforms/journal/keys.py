@@ -32,7 +32,10 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential",
 
 
 class JournalKey(NamedTuple):
-    """Where one completion is kept: under the row's `id` and the hash of its `request`."""
+    """Where one completion is kept: under the row's `id` and the hash of its `request`.
+
+    A row without an id of its own has its content and its number among equal rows for an `id`.
+    """
 
     id: str
     request: str
@@ -60,6 +63,8 @@ def request_hash(
 def _decisive(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what can make a difference to the answer; None is the same as not given."""
     kept = {k: _same(v) for k, v in given.items() if v is not None and k not in _LEFT_OUT}
+    if not kept.get("store"):
+        kept.pop("metadata", None)  # it is noted, not sent: see ritellm/prepare.py
     if headers := _public(kept.pop("extra_headers", {})):
         kept["extra_headers"] = headers
     return kept
