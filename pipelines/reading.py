@@ -161,8 +161,10 @@ class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
             yield duplicate(row.id, line)
 
 
-# So many ids are at hand before they go to disk: a statement for each row costs more than the row.
-_AT_HAND = 20_000
+# So many are at hand before they go to disk: a statement for each row costs more than the row.
+_AT_HAND = 40_000
+# Most rows are new. So many bits, one for each digest on disk, spare them a look there.
+_BITS = 1 << 25
 
 
 class SeenIds:
@@ -174,7 +176,7 @@ class SeenIds:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: dict[bytes, str] = {}
-        self._has_older = False
+        self._older = bytearray(_BITS >> 3)
         # "" is a private database on disk that goes away with the connection.
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
@@ -202,7 +204,8 @@ class SeenIds:
 
     def _get(self, digest: bytes) -> str | None:
         known = self._newest.get(digest)
-        if known is not None or not self._has_older:
+        byte, bit = _bit(digest)
+        if known is not None or not self._older[byte] & bit:
             return known
         row = self._db.execute("SELECT value FROM seen WHERE id = ?", (digest,)).fetchone()
         return None if row is None else str(row[0])
@@ -218,8 +221,10 @@ class SeenIds:
         self._db.execute("BEGIN")
         self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
         self._db.execute("COMMIT")
+        for digest in self._newest:
+            byte, bit = _bit(digest)
+            self._older[byte] |= bit
         self._newest.clear()
-        self._has_older = True
 
     def __del__(self) -> None:
         self._db.close()
@@ -227,6 +232,12 @@ class SeenIds:
 
 def _digest(text: str, kind: bytes) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16, person=kind).digest()
+
+
+def _bit(digest: bytes) -> tuple[int, int]:
+    """Return where the bit of `digest` is: in which byte, and which of that."""
+    number = int.from_bytes(digest[:4], "big") % _BITS
+    return number >> 3, 1 << (number & 7)
 
 
 def _folder(pattern: str) -> str:

@@ -141,13 +141,13 @@ def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _request(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the chat body that `row` asks for."""
-    if isinstance(row.get("body"), dict):  # OpenAI's batch files; the job chooses the model
-        return {name: value for name, value in row["body"].items() if name != "model"}
-    if refused := columns.refused(row):
-        raise RowError(
-            f"a row may not set {', '.join(refused)}: only the job may; rename a column that is"
-            " not meant as that"
-        )
+    body = row.get("body")
+    given = body if isinstance(body, dict) else row
+    if refused := columns.refused(given):
+        hint = "" if given is body else "; rename a column that is not meant as that"
+        raise RowError(f"a row may not set {', '.join(refused)}: only the job may{hint}")
+    if isinstance(body, dict):  # OpenAI's batch files; the job chooses the model
+        return {k: v for k, v in body.items() if k != "model" and v is not None}
     params = columns.parameters(row)
     if row.get("messages") is not None:
         return {"messages": row["messages"], **params}

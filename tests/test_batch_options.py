@@ -241,7 +241,7 @@ def test_what_cannot_be_kept_to_is_one_line_and_status_2_before_anything_is_sent
 
 
 def test_equal_requests_of_a_run_are_paid_once(job):
-    rows = [{"id": f"{n}", "prompt": f"question {n % 3}", "n": n} for n in range(30)]
+    rows = [{"id": f"{n}", "prompt": f"question {n % 3}", "number": n} for n in range(30)]
     job.write(*rows)
     assert job.run("--model", MODEL, "--dedupe") == 0
     assert set(asked(job).values()) == {1}
@@ -274,10 +274,12 @@ def test_equal_requests_are_shared_with_earlier_runs_and_deltas_come_for_all(job
 
 def test_a_refusal_holds_for_the_equal_requests_that_wait_for_it(job):
     job.server.script = lambda request: api_error(400)
-    job.write(*({"id": f"{n}", "prompt": "same", "n": n} for n in range(5)))
+    job.write(*({"id": f"{n}", "prompt": "same", "number": n} for n in range(5)))
     assert job.run("--dedupe") == 1
     failed = job.rows("failed")
-    assert {id: row["input"]["n"] for id, row in failed.items()} == {f"{n}": n for n in range(5)}
+    assert {id: row["input"]["number"] for id, row in failed.items()} == {
+        f"{n}": n for n in range(5)
+    }
     assert sum(row["attempts"] for row in failed.values()) == len(job.server.requests)
 
 

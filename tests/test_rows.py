@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.columns import PARAMETERS
 from pipelines.rows import Line, parse, read
@@ -33,7 +37,7 @@ QUESTION = [{"role": "user", "content": "Why?"}]
         ({"prompt": "Why?", "topic": "x", "seed": None}, {"messages": QUESTION}),
         ({"prompt": "no", "messages": QUESTION}, {"messages": QUESTION}),
         (
-            {"custom_id": "1", "method": "POST", "body": {"model": "gpt-4o", "messages": QUESTION}},
+            {"custom_id": "1", "body": {"model": "gpt-4o", "seed": None, "messages": QUESTION}},
             {"messages": QUESTION},
         ),
         (
@@ -132,6 +136,8 @@ def test_a_row_that_sets_an_address_or_a_key_says_that_only_the_job_may(name):
     assert isinstance(letter, DeadLetter)
     assert f"line 7: a row may not set {name}: only the job may; rename" in letter.message
     assert isinstance(parsed(orjson.dumps({"prompt": "Why?", name: None}).decode()), Prompt)
+    letter = parsed(orjson.dumps({"body": {"messages": QUESTION, name: "x"}}).decode())
+    assert letter.message.endswith(f"line 7: a row may not set {name}: only the job may")
 
 
 def test_an_unknown_name_in_a_body_is_handed_on_to_be_refused():
@@ -193,3 +199,17 @@ def test_only_what_is_asked_identifies_a_row_without_an_id():
     assert key_of({"id": "a", "prompt": "Why?"}) is None
     assert key_of({**failed, "input": {"id": "a", "prompt": "Why?"}}) is None
     assert parsed('{"prompt": "Why?"}').key is None
+
+
+NAMES = st.sampled_from(sorted(PARAMETERS | CALLER_ONLY | {"body", "id", "input", "prompt"}))
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(row=st.dictionaries(NAMES | st.text(max_size=5), ANYTHING, max_size=4))
+def test_no_row_breaks_a_job(row):
+    line = Line("a", "a", 7, json.dumps(row))
+    assert isinstance(read(line, by_content=True).row, (Prompt, DeadLetter))

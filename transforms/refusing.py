@@ -24,6 +24,10 @@ _WHAT = "contents input messages prompt stream".split()
 # What makes the same tokens dearer.
 _PRICE = "performanceconfig servicetier speed".split()
 
+# The objects that hold a provider's limits: anything else in their place would take these away.
+_HOLDERS = frozenset({"generationConfig", "inferenceConfig", "options"})
+_ANY_HOLDER = frozenset(plain(name) for name in _HOLDERS)
+
 _ANYWHERE = COUNTS | LIMITS | {"model", "modelid", "models"}
 _AT_THE_TOP = _ANYWHERE | {plain(name) for name in (*_WHO, *_WHAT, *_PRICE, *CALLER_ONLY)}
 
@@ -52,10 +56,15 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _hidden(fields: Mapping[str, Any]) -> Iterator[str]:
     for name, value in fields.items():
-        if plain(name) in _AT_THE_TOP:
+        if plain(name) in _AT_THE_TOP or _takes_limits_away(name, value):
             yield name
         elif isinstance(value, Mapping):
             yield from _nested(value)
+
+
+def _takes_limits_away(name: str, value: Any) -> bool:
+    merged = name in _HOLDERS and isinstance(value, Mapping)
+    return plain(name) in _ANY_HOLDER and not merged
 
 
 def _nested(fields: Mapping[str, Any]) -> Iterator[str]:
