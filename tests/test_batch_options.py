@@ -155,6 +155,25 @@ def test_at_the_cap_no_more_is_asked_and_a_higher_one_asks_the_rest_only(job):
     assert job.report["replayed"] == paid
 
 
+def test_a_row_cannot_spend_what_the_budget_does_not_see(job):
+    hidden = [{"extra_body": {"max_tokens": 10**6}}, {"additional_params": '{"model": "dear"}'}]
+    other = {"custom_llm_provider": "groq"}
+    job.write(*({"id": f"{n}", "prompt": "x", **own} for n, own in enumerate([*hidden, other])))
+    assert job.run("--max_total_tokens", "5000") == 1
+    said = {id: row["message"] for id, row in job.rows("failed").items()}
+    assert "may not set max_tokens in extra_body, where no budget sees it" in said["0"]
+    assert "may not set model in additional_params" in said["1"]
+    assert "may not set custom_llm_provider: only the job may" in said["2"]
+    assert not job.server.requests
+
+
+def test_many_completions_are_reserved_for_before_they_are_sent(job):
+    job.write({"id": "a", "prompt": "x", "n": 3})
+    assert job.run("--max_total_tokens", "5000") == 1
+    assert job.rows("failed")["a"]["error_type"] == "BudgetExceeded"
+    assert not job.server.requests
+
+
 def test_the_cap_is_on_all_runs_together(job):
     job.write(*questions(10, max_tokens=5))
     job.run()
