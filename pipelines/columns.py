@@ -6,7 +6,7 @@ Pure.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -119,8 +119,10 @@ class Unsaid:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def take(self, columns: Iterable[UnusedColumn]) -> list[UnusedColumn]:
+    def take(self, columns: Sequence[UnusedColumn]) -> list[UnusedColumn]:
         """Return those of `columns` that are new."""
+        if not columns:
+            return []
         new = [column for column in columns if column.name not in self._said]
         new = new[: max(0, _MOST_NAMES - len(self._said))]
         self._said.update(column.name for column in new)
