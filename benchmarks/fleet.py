@@ -3,8 +3,8 @@
     python benchmarks/fleet.py                 # prints the table
     python benchmarks/fleet.py --plot docs/fleet.svg
 
-Events instead of time: `ritellm.rate_limits.pace.Pace`, as it is, gets a clock that jumps. What is simulated
-is the rest: a worker that never runs out of rows, and a provider with a bucket of one second's
+Events instead of time: a `Pace`, as it is, gets a clock that jumps. What is simulated is the rest:
+a worker that never runs out of rows, and a provider with a bucket of one second's
 requests that refuses the request that finds it empty, with or without `Retry-After: 1`.
 
 The limit is a tenth of what the workers could ask without one; with `fixed` it is 50 requests a

@@ -1,4 +1,4 @@
-"""Many workers before one limit: what `ritellm.rate_limits.pace` makes of it, by benchmarks/fleet.py."""
+"""Many workers before one limit: what a `Pace` makes of it, by benchmarks/fleet.py."""
 
 from __future__ import annotations
 

@@ -101,18 +101,18 @@ class _RenewingStream(AsyncStream):
 
     def __init__(self, client: RenewingClient, plan: Plan, watched: bool, between: Between) -> None:
         self._client, self._key = client, client.key
-        self._new = lambda key: (
-            client._http,
-            client._call(client.signed(plan, key), watched),
-            between,
-        )
-        super().__init__(*self._new(self._key))
+        self._plan, self._watched, self._between = plan, watched, between
+        self._begin(self._key)
 
     async def open(self) -> AsyncStream:
         """Do what `AsyncStream.open` does."""
         try:
             return await super().open()
         except AuthenticationError as error:
-            other = await self._client.renewed(self._key, error)
-        super().__init__(*self._new(other))
+            self._begin(await self._client.renewed(self._key, error))
         return await super().open()
+
+    def _begin(self, key: str) -> None:
+        client = self._client
+        call = client._call(client.signed(self._plan, key), self._watched)
+        super().__init__(client._http, call, self._between)

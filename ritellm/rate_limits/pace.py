@@ -153,7 +153,7 @@ class Pace:
         self.window.refused(permit, self.in_flight - 1, now, None)
 
     def completed(self, permit: Permit, ttft: float | None, now: float) -> None:
-        """Note that the response was whole; its first content came `ttft` seconds after the start."""
+        """Note that the response was whole; its first content came after `ttft` seconds."""
         self.window.completed(now - permit.started, now)
         if self.window.held:
             self.knee.reset(now)
