@@ -38,9 +38,9 @@ def measure(
     """Return wall and ideal seconds, CPU per row, and peak memory of the job."""
     options = {"chunks": chunks, "gap_ms": gap_ms, "first_ms": first_ms}
     with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
-        empties = [_run(Path(folder) / f"empty-{n}", 0, server, max_in_flight) for n in range(3)]
+        empties = [run(Path(folder) / f"empty-{n}", 0, server, max_in_flight) for n in range(3)]
         empty = {name: statistics.median(each[name] for each in empties) for name in empties[0]}
-        full = _run(Path(folder) / "full", rows, server, max_in_flight)
+        full = run(Path(folder) / "full", rows, server, max_in_flight)
         served = server.stats()
         read = apart.read(CLIENT, "floor", base_url=server.base_url, streams=max_in_flight)
     answer = (first_ms + (chunks + 0.5) * gap_ms) / 1000
@@ -63,7 +63,10 @@ def measure(
     }
 
 
-def _run(folder: Path, rows: int, server: servers.Running, max_in_flight: int) -> dict[str, float]:
+def run(
+    folder: Path, rows: int, server: servers.Running, max_in_flight: int, fails: bool = False
+) -> dict[str, float]:
+    """Return what a job takes; where it `fails`, rows may."""
     folder.mkdir()
     lines = "".join(json.dumps({"prompt": f"Say something, {i}."}) + "\n" for i in range(rows))
     (folder / "in.jsonl").write_text(lines)
@@ -73,14 +76,21 @@ def _run(folder: Path, rows: int, server: servers.Running, max_in_flight: int) -
         *("--base_url", server.base_url, "--max_in_flight", str(max_in_flight)),
     ]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+    subprocess.run(command, check=not fails, capture_output=True, cwd=Path(__file__).parent.parent)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     report = json.loads((folder / "out" / "report.json").read_text())
-    if report["completed"] != rows:
+    if report["completed"] != rows and not fails:
         raise RuntimeError(f"{report['completed']} of {rows} rows completed: {report['errors']}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     span = report["seconds"] or 0.0
-    return {"wall": wall, "cpu": cpu, "span": span, "peak_mb": after.ru_maxrss / 1024}
+    failed = float(report["failed"])
+    return {
+        "failed": failed,
+        "wall": wall,
+        "cpu": cpu,
+        "span": span,
+        "peak_mb": after.ru_maxrss / 1024,
+    }
 
 
 if __name__ == "__main__":

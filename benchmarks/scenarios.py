@@ -1,120 +1,168 @@
-"""A bad day, in small: 200 rows, 32 in flight, each answer 140 ms long, and a provider in trouble.
+"""A provider in trouble, and what a job makes of it: each as a ratio to the same job without.
 
-    python benchmarks/scenarios.py [NAME ...]
+    python benchmarks/scenarios.py              # the table
+    python benchmarks/scenarios.py NAME ...     # some of its rows; see troubles.py for the names
 
-storm      429 with `Retry-After: 1` to everything from 0.3 s to 3.3 s
-limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, with nothing said
-limit-ra   the same with `Retry-After: 1`
-errors     500 to each tenth attempt
-straggler  each 50th first attempt takes 8 s; hedging on
-
-Prints rows completed, seconds from the first to the last request's end, requests and refusals. The
-server is the tests' own; it is not the bound (a normal run takes 1.0 s of 0.98 at best).
+2,000 rows of 340 ms, 256 in flight, unless a row says otherwise. The server is a process of its own
+(`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` less its start-up, which is
+what the same command takes for an empty file. `ideal` is what the provider's own limit allows.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
-import time
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-import orjson
+import batch
+import servers
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from fake_server import FakeServer, Pause, Reply, Request, api_error, chat_events, stream  # noqa: E402
-
-from transforms import CompletePrompts, Prompt  # noqa: E402
-
-ROWS, IN_FLIGHT = 200, 32
-EVENTS = chat_events(["word "] * 20)
-ANSWER = stream(Pause(0.1), *(step for event in EVENTS for step in (event, Pause(0.002))))
+ROWS, IN_FLIGHT = 2000, 256
+ANSWER = {"chunks": 20, "gap_ms": 2.0, "first_ms": 300.0}
+SECONDS = 0.34
 
 
-class Provider:
-    """Answers as the scenario wants, by the time since its first request."""
+@dataclass(frozen=True)
+class Scenario:
+    """One row of the table; `goal` is what its ratio is to stay below."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.began: float | None = None
-        self.ended = 0.0
-        self.seen: dict[bytes, int] = {}
-        self.requests = self.refused = 0
-        self.level, self.filled = 50.0, 0.0
-
-    def __call__(self, request: Request) -> Reply:
-        now = time.monotonic()
-        self.began = self.began or now
-        self.ended = now - self.began
-        self.requests += 1
-        first = request.body not in self.seen
-        self.seen[request.body] = self.seen.get(request.body, 0) + 1
-        reply = self._trouble(self.ended, first)
-        self.refused += reply is not None and reply.status != 200
-        return reply or ANSWER
-
-    def _trouble(self, t: float, first: bool) -> Reply | None:
-        if self.name == "storm" and 0.3 < t < 3.3:
-            return api_error(429, headers={"retry-after": "1"})
-        if self.name.startswith("limit"):
-            self.level, self.filled = min(50.0, self.level + (t - self.filled) * 50), t
-            if self.level < 1:
-                headers = {"retry-after": "1"} if self.name == "limit-ra" else {}
-                return api_error(429, headers=headers)
-            self.level -= 1
-        if self.name == "errors" and self.requests % 10 == 0:
-            return api_error(500)
-        if self.name == "straggler" and first and len(self.seen) % 50 == 0:
-            return stream(Pause(8.0), *EVENTS)
-        return None
+    what: str
+    goal: float
+    rows: int = ROWS
+    ideal: float | None = None  # seconds; None: those of the job without trouble
+    most_wasted: float | None = None  # the share of requests
 
 
-def run(name: str) -> dict[str, Any]:
-    """Return what came of the scenario."""
-    provider, completed = Provider(name), []
-    with FakeServer(provider) as server:
-        with beam.Pipeline(runner="FnApiRunner") as p:
-            options: dict[str, Any] = {"hedge_after": "p95"} if name == "straggler" else {}
-            done = (
-                p
-                | beam.Create(range(ROWS), reshuffle=False)
-                | beam.Map(_prompt).with_output_types(Prompt)
-                | CompletePrompts(
-                    "openai/m", base_url=server.base_url, max_in_flight=IN_FLIGHT, **options
-                )
-            )
-            done.completions | beam.ParDo(_NoteFn())
-        span = _NoteFn.last - (provider.began or 0.0)
-        completed = list(_NoteFn.ids)
-        _NoteFn.ids.clear()
-    return {
-        "completed": len(set(completed)),
-        "span": round(span, 2),
-        "requests": provider.requests,
-        "refused": provider.refused,
+def _noise(share: int, goal: float, goal_with_header: float) -> dict[str, Scenario]:
+    what = f"{share} % of attempts refused at random"
+    plain = {
+        f"noise-{share}-{status}": Scenario(f"{what}, {status}", goal) for status in (429, 503, 529)
     }
+    header = Scenario(f"{what}, 429, `Retry-After: 1`", goal_with_header)
+    return plain | {f"noise-{share}-429-retry-after": header}
 
 
-class _NoteFn(beam.DoFn):
-    """Notes what arrives, in this process."""
-
-    ids: list[str] = []  # noqa: RUF012
-    last = 0.0
-
-    def process(self, row: Any) -> None:
-        self.ids.append(row.id)
-        _NoteFn.last = time.monotonic()
+def _bucket(rate: int, suffix: str, what: str) -> dict[str, Scenario]:
+    ideal = (ROWS - rate) / rate + SECONDS  # the bucket is full at first
+    title = f"token bucket of {rate} requests/s{what}"
+    return {f"bucket-{rate}{suffix}": Scenario(title, 1.1, ideal=ideal, most_wasted=0.1)}
 
 
-def _prompt(number: int) -> Prompt:
-    body = {"messages": [{"role": "user", "content": f"question {number}"}]}
-    return Prompt(str(number), orjson.dumps(body).decode())
+_SAYS = {
+    "": "",
+    "-retry-after": ", `Retry-After: 1`",
+    "-headers": ", limit headers",
+    "-retry-after-headers": ", both",
+}
+SCENARIOS: dict[str, Scenario] = {
+    **_noise(1, 1.1, 1.5),
+    **_noise(5, 1.25, 1.5),
+    "noise-20-503": Scenario("20 % of attempts refused at random, 503", 1.6),
+    "noise-50-503": Scenario("50 % of attempts refused at random, 503", 3.0),
+    "replica": Scenario("one of four replicas refuses everything", 1.6),
+    "replica-by-connection": Scenario("the same, a replica for each connection", 1.6),
+    "poison": Scenario("one row in ten fails all its attempts", 1.3),
+    "cap-32": Scenario("32 places, 429 beyond", 1.15, ideal=ROWS / 32 * SECONDS, most_wasted=0.1),
+    **{
+        k: v for rate in (50, 200) for s, w in _SAYS.items() for k, v in _bucket(rate, s, w).items()
+    },
+    "dip": Scenario("25 places from second 3 to 23", 0.0, rows=12_000),
+    "knee-64": Scenario("responses take longer beyond 64 in flight", 1.05, rows=4000),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scenario."""
+
+    seconds: float
+    failed: int
+    requests: int
+    refused: int
+    ends: list[float]
+    firsts: list[float]
+
+    @property
+    def wasted(self) -> float:
+        """The share of requests that were refused."""
+        return self.refused / self.requests
+
+
+def run(name: str | None, rows: int, in_flight: int = IN_FLIGHT) -> Outcome:
+    """Return what came of a job of `rows` before a provider with such trouble."""
+    options: dict[str, Any] = {**ANSWER, **({"trouble": name} if name else {})}
+    with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
+        whole = batch.run(Path(folder) / "full", rows, server, in_flight, fails=True)
+        served = server.stats()
+    return Outcome(
+        whole["wall"],
+        int(whole["failed"]),
+        served["requests"],
+        served["refused"],
+        served["ends"],
+        served["firsts"],
+    )
+
+
+def start_up() -> float:
+    """Return what a job takes without a row."""
+    with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **ANSWER) as server:
+        empties = [batch.run(Path(folder) / str(n), 0, server, IN_FLIGHT) for n in range(3)]
+    return statistics.median(each["wall"] for each in empties)
+
+
+def measure(names: list[str] | None = None) -> list[str]:
+    """Return the table's lines, as Markdown."""
+    empty = start_up()
+    usual = run(None, ROWS).seconds - empty
+    lines = [f"| without trouble | {usual:.1f} s | | | 1 |"]
+    for name in names or SCENARIOS:
+        lines.append(_line(name, empty, usual))
+        print(lines[-1], flush=True)
+    return lines
+
+
+def _line(name: str, empty: float, usual: float) -> str:
+    scenario = SCENARIOS[name]
+    came = run(name, scenario.rows)
+    seconds = came.seconds - empty
+    if name == "dip":
+        found = f"90 % of the old rate {_recovered(came.ends):.1f} s after the return"
+        return f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {found} | 5 s |"
+    if name == "knee-64":
+        return _knee_line(scenario, came, seconds)
+    ratio = seconds / (scenario.ideal or usual)
+    failed = f", {came.failed} rows failed" if came.failed else ""
+    return (
+        f"| {scenario.what}{failed} | {seconds:.1f} s | {came.wasted:.0%} | {ratio:.2f}x |"
+        f" {scenario.goal:g}x |"
+    )
+
+
+def _knee_line(scenario: Scenario, came: Outcome, seconds: float) -> str:
+    best = scenario.rows / 64 * (SECONDS - 0.04 + 0.04)
+    settled = came.firsts[len(came.firsts) // 4 :]
+    first = statistics.median(settled) / (ANSWER["first_ms"] / 1000)
+    return (
+        f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {seconds / best:.2f}x, first"
+        f" chunk {first:.1f}x that at the knee | {scenario.goal:g}x, 2x |"
+    )
+
+
+def _recovered(ends: list[float], begin: float = 3.0, end: float = 23.0) -> float:
+    """Return the seconds from the return to the first second at 90 % of the rate before."""
+    before = sum(1.0 <= t < begin for t in ends) / (begin - 1.0)
+    for tenth in range(0, 300):
+        since = end + tenth / 10
+        if sum(since <= t < since + 1 for t in ends) >= 0.9 * before:
+            return tenth / 10
+    return float("inf")
 
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or ["normal", "storm", "limit", "limit-ra", "errors", "straggler"]
-    for name in names:
-        print(f"{name:<10}", run(name), flush=True)
+    print("| provider | seconds | refused | against the same job without | goal |")
+    print("|---|---|---|---|---|")
+    print(measure(sys.argv[1:])[0])

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from troubles import TROUBLES, Trouble
 
 _BURST_BYTES = 256 * 1024  # what a firehose may write before other streams have their turn
 _PARENT_CHECK_SECONDS = 0.5
@@ -139,6 +140,16 @@ def _json_response(content: dict[str, Any], status: bytes = b"200 OK") -> bytes:
     return _JSON_HEADERS % (status, len(body)) + body
 
 
+def _refusal(status: int, headers: dict[str, str]) -> bytes:
+    body = orjson.dumps({"error": {"message": "not now", "type": "server_error", "code": None}})
+    head = b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\n" % status + _lines(headers)
+    return head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
 class Wheel:
     """One timer for all paced streams: they sit in slots, and a revolution takes one gap.
 
@@ -195,8 +206,20 @@ class Wheel:
 class Server:
     """What all connections share: the response, the pace, the counts."""
 
-    def __init__(self, response: Response, wheel: Wheel | None, first: float, gap: float) -> None:
+    def __init__(
+        self,
+        response: Response,
+        wheel: Wheel | None,
+        first: float,
+        gap: float,
+        trouble: Trouble | None = None,
+    ) -> None:
         self.response = response
+        self.trouble = trouble
+        self.connections = 0
+        self.began: float | None = None
+        self.ends: list[float] = []  # seconds since the first request
+        self.firsts: list[float] = []  # seconds to the first chunk
         self.first = first
         self.whole_after = first + gap * response.chunks
         self.wheel = wheel
@@ -204,13 +227,21 @@ class Server:
 
     def begin(self) -> None:
         """Count a response that begins."""
-        self.requests += 1
         self.open += 1
         self.max_open = max(self.max_open, self.open)
+
+    def now(self) -> float:
+        """Return the seconds since the first request."""
+        now = time.monotonic()
+        self.began = self.began or now
+        return now - self.began
 
     def stats(self) -> dict[str, Any]:
         """Return what was served since the start, and the CPU time that it took."""
         return {
+            "refused": self.trouble.refused if self.trouble else 0,
+            "ends": self.ends,
+            "firsts": self.firsts,
             "requests": self.requests,
             "open": self.open,
             "max_open": self.max_open,
@@ -227,6 +258,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        server.connections += 1
+        self._number = server.connections
+        self._limits = b""  # lines of the head
         self._buffer = b""
         self._next = 0
         self._answering = self._paused = False
@@ -285,13 +319,37 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"get /stats"):
             self._write(_json_response(server.stats()))
         elif head.startswith(b"post "):
+            server.requests += 1
+            asked = orjson.loads(body)
+            if server.trouble and self._refused(server.trouble, asked):
+                return
             self._answering = True
             server.begin()
-            streamed = orjson.loads(body).get("stream")
+            streamed = asked.get("stream")
             delay = server.first if streamed else server.whole_after
+            if server.trouble:
+                delay *= server.trouble.slowness(server.open)
+                self._limits = _lines(server.trouble.headers())
+                server.firsts.append(delay)
             self._after(delay, self._begin_stream if streamed else self._write_whole)
         else:
             self._write(_json_response({"error": "no such page"}, b"404 Not Found"))
+
+    def _refused(self, trouble: Trouble, asked: dict[str, Any]) -> bool:
+        """Refuse a request, if that is its fate; return whether it was."""
+        server = self._server
+        row = int(asked["messages"][-1]["content"].rpartition(" ")[2].rstrip("."))
+        refusal = trouble.refuse(server.now(), row, server.open, self._number)
+        if refusal is None:
+            return False
+        if isinstance(refusal.fate, int):
+            self._write(_refusal(refusal.fate, refusal.headers))
+            return True
+        if refusal.fate == "truncated":
+            pieces = server.response.pieces
+            self._write(server.response.head + b"".join(pieces[: len(pieces) // 2]))
+        self._transport.close()
+        return True
 
     def _after(self, delay: float, call: Callable[[], None]) -> None:
         if delay:
@@ -305,7 +363,8 @@ class Connection(asyncio.Protocol):
 
     def _begin_stream(self) -> None:
         self._next = 0
-        self._write(self._server.response.head)
+        head = self._server.response.head
+        self._write(head[:-2] + self._limits + b"\r\n" if self._limits else head)
         if self._server.wheel is None:
             self._pour()
         else:
@@ -336,6 +395,8 @@ class Connection(asyncio.Protocol):
             self._cancel = _nothing
 
     def _end_and_go_on(self) -> None:
+        if self._server.trouble:
+            self._server.ends.append(self._server.now())
         self._end()
         if self._buffer:
             self.data_received(b"")
@@ -380,7 +441,8 @@ async def _serve(options: argparse.Namespace) -> None:
     response = Response(options.chunks, size, chunked=chunked, dated=dated)
     gap = options.gap_ms / 1000 if options.mode == "paced" else 0.0
     wheel = Wheel(gap, in_step=options.in_step) if gap else None
-    server = Server(response, wheel, options.first_ms / 1000, gap)
+    trouble = TROUBLES[options.trouble]() if options.trouble else None
+    server = Server(response, wheel, options.first_ms / 1000, gap, trouble)
     listener = await asyncio.get_running_loop().create_server(
         lambda: Connection(server), "127.0.0.1", options.port, backlog=4096
     )
@@ -398,6 +460,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-ms", type=float, default=0, help="wait before the head")
     parser.add_argument("--text-bytes", type=int, default=6, help="text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")
+    parser.add_argument("--trouble", choices=[*TROUBLES], help="see troubles.py")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args(argv)
     if options.mode == "paced" and options.gap_ms <= 0:

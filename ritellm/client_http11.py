@@ -57,6 +57,16 @@ def request_bytes(method: str, target: Target, headers: Mapping[str, str], conte
     return b"".join((start, head, b"content-length: %d\r\n\r\n" % len(content), content))
 
 
+# So many refusals in a row over one connection may be those of the one replica at its other end: a
+# load balancer finds another one for a new connection. The connection that was free first is used
+# first, and a refusal is quicker than a response: it would draw all requests.
+_TELLING = 2
+
+
+def _is_refusal(status: int) -> bool:
+    return status == 429 or status >= 500
+
+
 class Headers(dict[str, str]):
     """The headers of a response, by lower-case name; of several the values are joined."""
 
@@ -94,6 +104,7 @@ class Incoming:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []  # of the body, not taken yet
+        self._refusals = 0  # in a row
         self.on_body = self.pieces.append  # what the parser calls most often: no frame for it
         self.expect()
         self.ended = True  # nobody has asked anything
@@ -159,7 +170,8 @@ class Incoming:
             self.headers = Headers()
         elif not self.ended:
             self.ended = True
-            self.keeps = self._parser.should_keep_alive()
+            self._refusals = self._refusals + 1 if _is_refusal(self.status) else 0
+            self.keeps = self._parser.should_keep_alive() and self._refusals < _TELLING
 
 
 @cache

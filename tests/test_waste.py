@@ -17,9 +17,10 @@ from ritellm import RetryPolicy
 from ritellm.errors import RitellmError, StreamTruncatedError
 from ritellm.prices import PRICES
 from ritellm.types import Completion, Discarded
-from transforms.asking import _give_up
+from transforms.asking import Row
 from transforms.journal.base import Spent
 from transforms.ledger import Caps, Ledger
+from transforms.room import Room
 from transforms.spending import budgeted
 from transforms.waste import Waste
 
@@ -274,9 +275,14 @@ def test_a_hedge_that_failed_counts_with_all_its_attempts():
     error = StreamTruncatedError("cut")
     error.discarded = (lost("x" * 30), lost("y" * 60, USAGE, counted=True, kept=True))
     made = waste()
-    asyncio.run(_give_up(made, error))
+
+    async def give_up(lost_against_another):
+        async with Room(1).place() as place:
+            await Row(place, made).give_up(lost_against_another)
+
+    asyncio.run(give_up(error))
     assert made.columns.wasted_tokens == PROMPT + 10 + 1200
-    asyncio.run(_give_up(made, asyncio.CancelledError()))
+    asyncio.run(give_up(asyncio.CancelledError()))
     assert made.columns.wasted_tokens == PROMPT + 10 + 1200
 
 
