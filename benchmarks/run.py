@@ -42,7 +42,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "max_in_flight": 2000,
     },
 }
-SCENARIOS = {
+BAD_DAYS = {
     "storm": "3 s of nothing but 429",
     "limit": "a limit of 50 requests/s",
     "errors": "500 to each tenth attempt",
@@ -69,8 +69,8 @@ def table() -> str:
         rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
+    import bad_day
     import liveness
-    import scenarios
 
     for streams in (100, 500):
         seen = liveness.measure(streams)
@@ -82,13 +82,13 @@ def table() -> str:
             )
         )
     rows += _streaming()
-    for name, what in SCENARIOS.items():
-        came = scenarios.run(name)
+    for name, what in BAD_DAYS.items():
+        came = bad_day.run(name)
         rows.append(
             (
                 f"200 rows, 32 in flight, {what}",
                 f"{came['completed']} of 200 in {came['span']:.1f} s, {came['requests']} requests",
-                "`benchmarks/scenarios.py`",
+                "`benchmarks/bad_day.py`",
             )
         )
     lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]

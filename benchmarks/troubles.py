@@ -100,6 +100,9 @@ class Trouble:
         begin, end, places = kinds.get("dip", (0.0, 0.0, 0.0))  # type: ignore[misc]
         if begin <= now < end and in_flight >= places:
             return status
+        begin, end = kinds.get("storm", (0.0, 0.0))  # type: ignore[misc]
+        if begin <= now < end:
+            return status
         if self._bucket is not None and not self._bucket.takes(now):
             return status
         return None
@@ -131,6 +134,7 @@ TROUBLES: dict[str, Callable[[], Trouble]] = {
         "poison": {"poison": "all"},
         "cap-32": {"cap": 32},
         "dip": {"dip": (3.0, 23.0, 25.0)},
+        "storm": {"storm": (1.0, 4.0), "retry_after": 1.0},
         "knee-64": {"knee": 64},
     }.items()
 }
