@@ -149,8 +149,13 @@ def machine() -> str:
 
 def main() -> None:
     """Measure and write."""
+    import scenarios
+
     found = f"{table()}\nMeasured on loopback: {machine()}\n"
-    (ROOT / "benchmarks" / "results.md").write_text(f"# Results\n\n{found}")
+    trouble = "\n".join(scenarios.table())
+    (ROOT / "benchmarks" / "results.md").write_text(
+        f"# Results\n\n{found}\n## A provider in trouble\n\n{scenarios.ABOUT}\n\n{trouble}\n"
+    )
     readme = ROOT / "README.md"
     readme.write_text(MARKS.sub(lambda m: m[1] + found + m[2], readme.read_text()))
     print(found)
