@@ -4,8 +4,8 @@
     python benchmarks/scenarios.py NAME ...     # some of its rows; see troubles.py for the names
 
 2,000 rows of 340 ms, 256 in flight, unless a row says otherwise. The server is a process of its own
-(`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` less its start-up, which is
-what the same command takes for an empty file. `ideal` is what the provider's own limit allows.
+(`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` less its start-up, which
+is what the same command takes for an empty file. `ideal` is what the provider's own limit allows.
 """
 
 from __future__ import annotations
@@ -142,10 +142,8 @@ def _line(name: str, empty: float, usual: float) -> str:
     came = run(name, scenario.rows)
     seconds = came.seconds - empty
     if name == "storm":
-        return (
-            f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {seconds - usual:.1f} s more"
-            f", {came.refused} requests refused | |"
-        )
+        more = f"{seconds - usual:.1f} s more, {came.refused} requests refused"
+        return f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {more} | |"
     if name == "dip":
         found = f"90 % of the old rate {_recovered(came.ends):.1f} s after the return"
         return f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {found} | 5 s |"
