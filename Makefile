@@ -58,13 +58,13 @@ unit: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet $(JOBS:%=--ignore=%)
 
 # Whole jobs, one after the other, with each of their options.
-JOBS := tests/test_batch_options.py tests/test_redis_job.py tests/test_secrets.py
+JOBS := tests/pipelines/test_batch_options.py tests/pipelines/test_redis_job.py tests/transforms/test_credentials.py
 
 test-jobs: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet $(JOBS)
 
 chaos: $(VENV)/ready
-	@cd tests && ../$(BIN)/python -m chaos $(CHAOS)
+	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
 
 test-sdk: $(VENV)/ready
 	@echo "Installing the providers' own clients, to check against them ..."
@@ -92,7 +92,7 @@ test-packaging: $(VENV)/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/test_secrets.py tests/test_monitoring.py
+	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
 
 # The folder beside tests/ proper: servers take seconds to start.
 .venv-services/ready: setup.py
@@ -106,7 +106,7 @@ test-services: .venv-services/ready
 
 # Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
 test-engines: .venv-services/ready
-	@.venv-services/bin/python -m pytest --quiet tests/engines
+	@.venv-services/bin/python -m pytest --quiet tests/runners
 
 flink-demo: $(VENV)/ready
 	@$(BIN)/python -m examples.engines.flink_demo

@@ -13,7 +13,7 @@ import orjson
 
 from ritellm import stream_chunk_builder
 from ritellm.types import Chunk
-from transforms.assembling import StreamChunkBuilder
+from transforms.assembly import StreamChunkBuilder
 from transforms.elements import Delta
 
 SIZES = (50_000, 100_000, 200_000)

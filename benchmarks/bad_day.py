@@ -23,7 +23,7 @@ import apache_beam as beam
 import orjson
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from fake_server import FakeServer, Pause, Reply, Request, api_error, chat_events, stream  # noqa: E402
 

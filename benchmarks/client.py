@@ -22,7 +22,7 @@ import httpx
 import servers
 
 from ritellm import AsyncClient, Client
-from ritellm.client_httpx import LIMITS
+from ritellm.transports.httpx import LIMITS
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
 

@@ -26,9 +26,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from transforms.journal import JournalKey, Spent, request_hash  # noqa: E402
-from transforms.journal.folder import FolderJournal  # noqa: E402
+from transforms.journal.folder.journal import FolderJournal  # noqa: E402
 from transforms.journal.redis import RedisJournal  # noqa: E402
-from transforms.journal.sqlite import SqliteJournal  # noqa: E402
+from transforms.journal.sqlite.journal import SqliteJournal  # noqa: E402
 
 ANSWER_WORDS = 100
 IN_FLIGHT = 2000

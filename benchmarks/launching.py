@@ -17,12 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dataflow"))
 
 import pubsub_emulator
 from fake_dataflow import FakeDataflow
-from places import PubSubPlace
+from streaming_backends import PubSubPlace
 from submitting import ROOT, SECRET, Google, run, storage, submission, to
 
 RUNS = 3

@@ -19,7 +19,7 @@ from apache_beam.transforms.trigger import AccumulationMode, AfterCount, AfterWa
 from apache_beam.transforms.window import FixedWindows
 
 from transforms import AssembleCompletions, Delta
-from transforms.messages import to_delta
+from transforms.serialization import to_delta
 
 
 class Transcript(NamedTuple):

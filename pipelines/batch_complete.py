@@ -16,9 +16,9 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines import bigquery, dataflow, engines
-from pipelines import options as cli
-from pipelines.limits import (
+from pipelines import bigquery
+from pipelines.cli import checks as cli
+from pipelines.cli.limit_flags import (
     add_limits,
     budget,
     failure_limit,
@@ -28,7 +28,7 @@ from pipelines.limits import (
     too_many_failed,
     warn_of_each_process,
 )
-from pipelines.model_options import (
+from pipelines.cli.model_flags import (
     SWITCH,
     add_journal_options,
     add_model_options,
@@ -37,15 +37,17 @@ from pipelines.model_options import (
     model_params,
     settle_in_flight,
 )
-from pipelines.ordering import WriteInOrder
-from pipelines.progress import ProgressLine
-from pipelines.reading import ReadPrompts
-from pipelines.report import WriteReport
-from pipelines.stopping import run_program
-from pipelines.summary import read_report, summary
-from pipelines.writing import WriteLines
+from pipelines.inputs.files import ReadPrompts
+from pipelines.outputs.jsonl import WriteLines
+from pipelines.outputs.ordered_jsonl import WriteInOrder
+from pipelines.outputs.report import WriteReport
+from pipelines.runners import dataflow
+from pipelines.runners import runner as runners
+from pipelines.shutdown import run_program
+from pipelines.terminal.progress import ProgressLine
+from pipelines.terminal.summary import read_report, summary
 from transforms import CompletePrompts
-from transforms.failing import StopAbove
+from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
 
@@ -163,7 +165,7 @@ def run(argv: Sequence[str]) -> int:
     cli.check_apart(ours.input, ours.output)
     cli.check_output_table(ours.output_table)
     cli.check_output(ours.output)
-    engines.check(beam_options)
+    runners.check(beam_options)
     dataflow.check(beam_options)
     p = cli.new_pipeline(beam_options)
     launched = settle_in_flight(ours)
@@ -177,15 +179,15 @@ def run(argv: Sequence[str]) -> int:
     build(p, ours, spread=not cli.shares_process(beam_options))
     if not here:
         warn_of_each_process(new_budget)
-        engines.run(p, beam_options)
-        if engines.runner(beam_options) not in engines.PORTABLE_RUNNERS:
+        runners.run(p, beam_options)
+        if runners.runner(beam_options) not in runners.PORTABLE_RUNNERS:
             return 0  # it may only have been submitted
         if not cli.is_written_since(FileSystems.join(ours.output, "report.json"), started):
             print(f"The job is done; its workers wrote to {ours.output}, where they are.")
             return 0
     else:
         with ProgressLine(cli.count_rows(ours.input)):
-            engines.run(p, beam_options)
+            runners.run(p, beam_options)
     cli.remove_older(ours.output, before)
     cli.remove_unfinished(ours.output, before=started)
     report = read_report(ours.output)
@@ -222,7 +224,7 @@ def _tidy_up(argv: Sequence[str]) -> str:
     ours, beam_options = cli.parse(parser(), argv)
     kept = "" if ours.journal == "none" else "; the same command goes on from the journal"
     if not cli.runs_here(beam_options):
-        return engines.left_behind(beam_options, kept)
+        return runners.left_behind(beam_options, kept)
     cli.remove_unfinished(ours.output)
     return f"nothing was written to {ours.output}{kept}"
 

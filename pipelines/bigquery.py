@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import orjson
 
-from pipelines.columns import STRUCTURED
-from pipelines.rows import Line
+from pipelines.inputs.columns import STRUCTURED
+from pipelines.inputs.rows import Line
 from transforms.elements import Completion
-from transforms.publishing_bigquery import columns_of, type_of
+from transforms.sinks.bigquery import columns_of, type_of
 
 PREFIX = "bigquery:"
 _NAME = re.compile(r"(?:bigquery:)?([^\s/]+)[:.](\w+)\.([\w-]+)")

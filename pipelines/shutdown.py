@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
-from pipelines import engines
-from pipelines.engines import UsageError
-from transforms.failing import TooManyFailures
+from pipelines.runners import runner as runners
+from pipelines.runners.runner import UsageError
+from transforms.failure_limit import TooManyFailures
 
 INTERRUPTED = 130
 
@@ -68,7 +68,7 @@ class Interrupt:
         if self.asked:
             for tidy in _before_sudden_end:
                 tidy()
-            engines.end_at_once()
+            runners.end_at_once()
             os._exit(INTERRUPTED)
         self.asked = True
         if self._stop is None or not self._stop():
@@ -140,7 +140,7 @@ def _root(error: BaseException) -> tuple[str, str]:
     """Return the class and the message of what went wrong first; no class where Beam hides it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    if reason := engines.explained(str(error)):
+    if reason := runners.explained(str(error)):
         return "", reason
     name, text = type(error).__name__, str(error)
     if "Traceback (most recent call last)" in text:  # of another thread or process, as a text

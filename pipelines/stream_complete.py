@@ -17,21 +17,24 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import dataflow, engines, live_view, outlets, places
-from pipelines import options as cli
-from pipelines.intake import IntakeOf
-from pipelines.model_options import (
+from pipelines.cli import checks as cli
+from pipelines.cli import location_checks, locations
+from pipelines.cli.checks import positive
+from pipelines.cli.model_flags import (
     add_journal_options,
     add_model_options,
     asking,
     check_model,
     settle_in_flight,
 )
-from pipelines.options import positive
-from pipelines.receiving import Receive
-from pipelines.receiving_by_turns import ReceiveByTurns
-from pipelines.receiving_elsewhere import ReceiveElsewhere
-from pipelines.stopping import run_program
+from pipelines.runners import dataflow
+from pipelines.runners import runner as runners
+from pipelines.shutdown import run_program
+from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.receive import Receive
+from pipelines.sources.receive_native import ReceiveElsewhere
+from pipelines.sources.receive_splittable import ReceiveByTurns
+from pipelines.terminal import live_view
 from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
 
@@ -44,15 +47,15 @@ def parser() -> cli.Parser:
         epilog="All options of Apache Beam pass through. Without --runner the job runs here.",
         allow_abbrev=False,
     )
-    made.add_argument("--source", required=True, metavar="WHERE", help=places.SOURCES)
+    made.add_argument("--source", required=True, metavar="WHERE", help=locations.SOURCES)
     made.add_argument(
         "--deltas_to",
         default="stdout",
         metavar="WHERE",
-        help=f"{places.DELTA_SINKS} (default: %(default)s)",
+        help=f"{locations.DELTA_SINKS} (default: %(default)s)",
     )
     made.add_argument(
-        "--completions_to", metavar="WHERE", help=f"{places.ROW_SINKS} (default: nowhere)"
+        "--completions_to", metavar="WHERE", help=f"{locations.ROW_SINKS} (default: nowhere)"
     )
     made.add_argument(
         "--failed_to",
@@ -138,7 +141,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
         "on_published": intake and intake.published,
         "on_given_up": intake and intake.fail,
     }
-    to = outlets.sinks(ours)
+    to = location_checks.sinks(ours)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
     if "completions" in to:
         done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
@@ -150,20 +153,20 @@ def _receive(
     ours: argparse.Namespace, options: PipelineOptions, intake: IntakeOf | None
 ) -> beam.PTransform:
     """Return what reads the source where the job runs."""
-    feed, most_bytes = places.source(ours), ours.max_message_bytes
+    feed, most_bytes = locations.source(ours), ours.max_message_bytes
     if intake is None:
         return ReceiveElsewhere(feed, most_bytes)
     if _reads_by_turns(options):
-        slots = engines.slots(options) if places.is_shared(feed) else 0
+        slots = runners.slots(options) if locations.is_shared(feed) else 0
         return ReceiveByTurns(feed, intake, most_bytes, ours.turn_seconds, slots)
     return Receive(feed, intake, most_bytes, ours.drain_seconds)
 
 
 def _reads_by_turns(options: PipelineOptions) -> bool:
     """Return whether the source is read in bundles that end: on Flink, and by workers elsewhere."""
-    where = engines.runner(options)
+    where = runners.runner(options)
     return where == "flinkrunner" or (
-        where in engines.PORTABLE_RUNNERS and not cli.runs_here(options)
+        where in runners.PORTABLE_RUNNERS and not cli.runs_here(options)
     )
 
 
@@ -193,10 +196,10 @@ def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None
             raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
     if ours.source == "stdin":
         raise cli.UsageError("--source stdin is on this machine, and the job runs elsewhere")
-    if engines.workers(options) is engines.Workers.ON_MACHINE:
-        outlets.check_here(ours)
+    if runners.workers(options) is runners.Workers.ON_MACHINE:
+        location_checks.check_here(ours)
     else:
-        outlets.check_elsewhere(ours)
+        location_checks.check_elsewhere(ours)
 
 
 class Job:
@@ -209,20 +212,20 @@ class Job:
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        ours, self._options = cli.parse(parser(), engines.with_defaults(self._argv))
+        ours, self._options = cli.parse(parser(), runners.with_defaults(self._argv))
         here = cli.runs_here(self._options)
         _settle_journal(ours, here)
         ours.journal = cli.reachable_journal(ours.journal, ours.output, self._options)
-        engines.check(self._options)
+        runners.check(self._options)
         dataflow.check(self._options)
         check_model(ours, here)
         if not here:
             _check_elsewhere(ours, self._options)
             settle_in_flight(ours)
             return self._run(ours, self._options)
-        if engines.workers(self._options) is not engines.Workers.IN_PROCESS:
+        if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
             raise cli.UsageError("--direct_running_mode: a live source needs one process")
-        outlets.check_here(ours)
+        location_checks.check_here(ours)
         if settle_in_flight(ours):
             cli.start_model(ours.model)
         journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
@@ -240,7 +243,7 @@ class Job:
         # With checkpoints Flink never ends a job: to stop is to cancel.
         endless = by_turns and any("--checkpointing_interval" in flag for flag in self._argv)
         self._intake = intake if here and not endless else None
-        engines.run(p, options)
+        runners.run(p, options)
         return 0
 
     def stop(self) -> bool:
@@ -256,7 +259,7 @@ class Job:
         """Return what is left when the job was stopped before its answers had ended."""
         if self._intake is None and self._options is not None:
             kept = "; the source has the messages without an outcome still"
-            return engines.left_behind(self._options, kept)
+            return runners.left_behind(self._options, kept)
         left = self._intake.open if self._intake else 0
         return f"{left:,} messages have no outcome yet; the source has them still"
 

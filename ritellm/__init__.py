@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ritellm.api import acompletion, batch_completion, completion
     from ritellm.chunks import stream_chunk_builder
+    from ritellm.chunks.follow import Finished, Follower, Grown, Superseded, Unfinished, follow
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
-    from ritellm.following import Finished, Follower, Grown, Superseded, Unfinished, follow
     from ritellm.retry import RetryPolicy
     from ritellm.types import Chunk, Completion, Timeouts
 
@@ -33,12 +33,12 @@ _HOMES = {
     "Stream": "client",
     "AsyncClient": "client_async",
     "AsyncStream": "client_async",
-    "Finished": "following",
-    "Follower": "following",
-    "Grown": "following",
-    "Superseded": "following",
-    "Unfinished": "following",
-    "follow": "following",
+    "Finished": "chunks.follow",
+    "Follower": "chunks.follow",
+    "Grown": "chunks.follow",
+    "Superseded": "chunks.follow",
+    "Unfinished": "chunks.follow",
+    "follow": "chunks.follow",
     "RetryPolicy": "retry",
     "Chunk": "types",
     "Completion": "types",

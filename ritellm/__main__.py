@@ -109,19 +109,19 @@ _PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
 
 
 def _ask(args: argparse.Namespace) -> int:
-    from ritellm.terminal import ask
+    from ritellm.cli.ask import ask
 
     return ask(args)
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from ritellm.terminal import replay
+    from ritellm.cli.ask import replay
 
     return replay(args)
 
 
 def _providers(args: argparse.Namespace) -> int:
-    from ritellm.listing import as_markdown, as_text
+    from ritellm.cli.providers import as_markdown, as_text
 
     print(as_markdown() if args.markdown else as_text())
     return 0

@@ -45,7 +45,7 @@ def completion(
     """Return the whole answer, or an open stream of its chunks if `stream`.
 
     `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and those
-    of `ritellm.prepare.plan`. Connections are kept for the next call. Raises a RitellmError.
+    of `ritellm.calls.prepare.plan`. Connections are kept for the next call. Raises a RitellmError.
     """
     return _shared_client().completion(
         model, messages, stream=stream, **{**_module_settings(), **arguments}

@@ -10,17 +10,17 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, Plan
-from ritellm.client_httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
-from ritellm.client_transport import SyncHttp, new_http, pieces_of
-from ritellm.client_wire import cancel, send
-from ritellm.draft import Draft
-from ritellm.exchange import Exchange
-from ritellm.facts import StreamFacts
-from ritellm.observing import observed
-from ritellm.prepare import draft
+from ritellm.calls.call import Call, Plan
+from ritellm.calls.exchange import Exchange
+from ritellm.calls.plan import Draft
+from ritellm.calls.prepare import draft
+from ritellm.calls.stream_facts import StreamFacts
+from ritellm.chunks.run import Batch
+from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
-from ritellm.runs import Batch
+from ritellm.transports.base import SyncHttp, new_http, pieces_of
+from ritellm.transports.httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_ritellm_error
+from ritellm.transports.send import cancel, send
 from ritellm.types import Chunk, Completion
 
 
@@ -57,7 +57,7 @@ class Client:
         """Return the whole answer, or an open stream of its chunks if `stream`.
 
         `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
-        those of `ritellm.prepare.plan`. Raises a RitellmError.
+        those of `ritellm.calls.prepare.plan`. Raises a RitellmError.
         """
         return self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
 

@@ -11,32 +11,21 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.call import Call, Plan
-from ritellm.client_httpx import (
-    DRAIN_BYTES,
-    DRAIN_SECONDS,
-    FAILURES,
-    as_ritellm_error,
-)
-from ritellm.client_transport import (
-    AsyncHttp,
-    AsyncResponse,
-    Reader,
-    new_async_http,
-    reader_of,
-)
-from ritellm.client_wire import acancel, asend
-from ritellm.draft import Draft
+from ritellm.calls.call import Call, Plan
+from ritellm.calls.exchange import Exchange
+from ritellm.calls.plan import Draft
+from ritellm.calls.prepare import draft
+from ritellm.calls.stream_facts import StreamFacts
+from ritellm.chunks.run import Batch
 from ritellm.errors import RitellmError
-from ritellm.exchange import Exchange
-from ritellm.facts import StreamFacts
-from ritellm.observing import observed
-from ritellm.prepare import draft
+from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
 from ritellm.rate_limits.gate import Gate, Passage
-from ritellm.runs import Batch
+from ritellm.transports.base import AsyncHttp, AsyncResponse, Reader, new_async_http, reader_of
+from ritellm.transports.httpx import DRAIN_BYTES, DRAIN_SECONDS, FAILURES, as_ritellm_error
+from ritellm.transports.send import acancel, asend
+from ritellm.transports.watchdog import Watchdog
 from ritellm.types import Chunk, Completion, Endpoint
-from ritellm.watchdog import Watchdog
 
 Between = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -83,7 +72,7 @@ class AsyncClient:
         """Return the whole answer, or an open stream of its chunks if `stream`.
 
         `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
-        those of `ritellm.prepare.plan`. Raises a RitellmError.
+        those of `ritellm.calls.prepare.plan`. Raises a RitellmError.
         """
         return await self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
 

@@ -9,7 +9,7 @@ import pytest
 from chaos.dataset import Dataset
 from chaos.run import DEATHS, chaos
 
-from pipelines.rows import Line, parse
+from pipelines.inputs.rows import Line, parse
 from transforms.elements import DeadLetter
 
 SEED = 1

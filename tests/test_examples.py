@@ -10,10 +10,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from apache_beam.testing.util import assert_that
-from test_assembling import at, deltas_of
+from deltas import at, deltas_of
 
 from transforms import Delta
-from transforms.messages import to_bytes, to_delta
+from transforms.serialization import to_bytes, to_delta
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import batch_complete, bigquery, places, stream_complete
-from pipelines.limits import dollars, share
-from pipelines.options import UsageError, positive
+from pipelines import batch_complete, bigquery, stream_complete
+from pipelines.cli import locations
+from pipelines.cli.checks import UsageError, positive
+from pipelines.cli.limit_flags import dollars, share
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "templates"
@@ -194,7 +195,7 @@ def test_what_the_patterns_take_for_a_place_the_program_does_too(place):
     stream = BOTH[1]
     assert accepts(stream.parameters["deltas_to"], place)
     ours = stream.program.parser().parse_args([f"--source={GOOD['source']}"])
-    assert places.sink(ours, "--deltas_to", place, "deltas")
+    assert locations.sink(ours, "--deltas_to", place, "deltas")
 
 
 def accepts(parameter, value):

@@ -1,13 +1,14 @@
 """Language models in Beam pipelines: prompts in, live deltas and whole completions out."""
 
-from transforms.assembling import AssembleCompletions, StreamChunkBuilder
-from transforms.clients import NewClient
-from transforms.completing import CompletePrompts, StreamCompletions
+from transforms.assembly import AssembleCompletions, StreamChunkBuilder
+from transforms.budget.accounts import Caps
+from transforms.budget.ledger import NewLedger
+from transforms.completions import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
-from transforms.failing import FailureLimit, StopAbove
-from transforms.ledger import Caps, NewLedger
-from transforms.outgoing import Publisher, SinkUnavailable
-from transforms.publishing import Publish, PublishDeltas
+from transforms.failure_limit import FailureLimit, StopAbove
+from transforms.publish import Publish, PublishDeltas
+from transforms.sinks.queue import Publisher, SinkUnavailable
+from transforms.worker.factories import NewClient
 
 __all__ = [
     "AssembleCompletions",

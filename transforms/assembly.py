@@ -12,9 +12,9 @@ from apache_beam.transforms import userstate
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.window import GlobalWindow
 
-from ritellm.sequenced import SequencedSum
+from ritellm.chunks.sequenced import SequencedSum
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.outcomes import text_of, to_completion
+from transforms.worker.outcomes import text_of, to_completion
 
 COMPLETIONS = "completions"
 INCOMPLETE = "incomplete"

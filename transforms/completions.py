@@ -19,15 +19,15 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from ritellm.prices import PRICES, Price
 from ritellm.rate_limits.pace import Limits
-from transforms import hedging
-from transforms.asking import Ask, Means, Outcome
-from transforms.clients import NewClient, NewMeans
+from transforms.budget.ledger import NewLedger
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
-from transforms.engine import Engine, Wait, Window
 from transforms.journal import NewJournal
-from transforms.ledger import NewLedger
-from transforms.meter import Meter
-from transforms.patience import timeouts_of
+from transforms.metrics import Meter
+from transforms.worker import hedging
+from transforms.worker.completer import Ask, Means, Outcome
+from transforms.worker.event_loop import Engine, Wait, Window
+from transforms.worker.factories import NewClient, NewMeans
+from transforms.worker.timeouts import timeouts_of
 
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"

@@ -17,8 +17,8 @@ from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
 from ritellm.rate_limits.gate import Gate
-from transforms.asking import Means
 from transforms.elements import Completion, DeadLetter, Delta
+from transforms.worker.completer import Means
 
 NAMESPACE = "ritellm"
 

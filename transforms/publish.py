@@ -10,7 +10,7 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from transforms.elements import Delta
-from transforms.outgoing import NewPublisher, Outgoing, Terms
+from transforms.sinks.queue import NewPublisher, Outgoing, Terms
 
 
 class Publish(beam.PTransform):  # type: ignore[misc]

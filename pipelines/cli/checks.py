@@ -18,14 +18,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
-from pipelines.engines import LOCAL_RUNNERS, Workers, engine_flags, runner, workers
-from pipelines.engines import UsageError as UsageError
+from pipelines.runners.runner import LOCAL_RUNNERS, Workers, engine_flags, runner, workers
+from pipelines.runners.runner import UsageError as UsageError
+from ritellm.calls.prepare import plan
 from ritellm.errors import RitellmError
-from ritellm.prepare import plan
 from ritellm.providers import locate, split_model
 from ritellm.types import Endpoint
-from transforms.clients import check_secret, key_in_file, key_in_secret
 from transforms.journal import Journal, JournalError, NewJournal
+from transforms.worker.factories import check_secret, key_in_file, key_in_secret
 
 
 class Parser(argparse.ArgumentParser):

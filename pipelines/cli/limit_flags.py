@@ -10,13 +10,14 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.options import Parser, UsageError, positive, reason
+from pipelines.cli.checks import Parser, UsageError, positive, reason
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
-from transforms.failing import LEAST, FailureLimit, reasons
+from transforms.budget.accounts import Caps
+from transforms.budget.ledger import Ledger, NewLedger
+from transforms.failure_limit import LEAST, FailureLimit, reasons
 from transforms.journal import Journal, JournalError, NewJournal
-from transforms.journal.open import job_name
-from transforms.ledger import Caps, Ledger, NewLedger
+from transforms.journal.spec import job_name
 
 
 def add_limits(made: Parser) -> None:

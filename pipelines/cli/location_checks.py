@@ -5,32 +5,32 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from pipelines import places
-from pipelines.feeds import FeedMissing, FeedUnavailable
-from pipelines.feeds_pubsub import PubSubFeed
-from pipelines.options import UsageError
-from transforms.outgoing import NewPublisher, SinkMissing, SinkUnavailable
-from transforms.publishing_bigquery import BigQueryTable
-from transforms.publishing_pubsub import PubSubTopic
+from pipelines.cli import locations
+from pipelines.cli.checks import UsageError
+from pipelines.sources.folder import FeedMissing, FeedUnavailable
+from pipelines.sources.pubsub import PubSubFeed
+from transforms.sinks.bigquery import BigQueryTable
+from transforms.sinks.pubsub import PubSubTopic
+from transforms.sinks.queue import NewPublisher, SinkMissing, SinkUnavailable
 
 
 def sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
     """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": places.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
+    to = {"deltas": locations.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
     rows = ours.completions_to
     if rows:
-        to["completions"] = places.sink(ours, "--completions_to", rows, "completions")
+        to["completions"] = locations.sink(ours, "--completions_to", rows, "completions")
     one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
     failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
     for name in ("failed-rows", "failed-calls"):
-        to[name] = places.sink(ours, "--failed_to", failed, name)
+        to[name] = locations.sink(ours, "--failed_to", failed, name)
     return to
 
 
 def check_here(ours: argparse.Namespace) -> None:
     """Raise UsageError unless the source and each sink are there."""
     try:
-        places.source(ours).check()
+        locations.source(ours).check()
         for new_publisher in sinks(ours).values():
             _check_sink(new_publisher)
     except (SinkUnavailable, FeedUnavailable, ImportError, ValueError) as error:
@@ -50,7 +50,7 @@ def check_elsewhere(ours: argparse.Namespace) -> None:
 
     What this machine cannot reach, or may not look at, the workers may.
     """
-    new_feed = places.source(ours)
+    new_feed = locations.source(ours)
     looks = [new_feed.check] if isinstance(new_feed, PubSubFeed) else []
     looks += [
         partial(_check_sink, new)

@@ -9,20 +9,21 @@ import re
 import sys
 from collections.abc import Callable
 
-from pipelines import bigquery, sinks
-from pipelines.feeds import FolderFeed, NewFeed, Stdin
-from pipelines.feeds_kafka import KafkaFeed
-from pipelines.feeds_pubsub import PubSubFeed
-from pipelines.live_view import Live
-from pipelines.options import UsageError
+from pipelines import bigquery
+from pipelines.cli.checks import UsageError
+from pipelines.outputs import live
+from pipelines.sources.folder import FolderFeed, NewFeed, Stdin
+from pipelines.sources.kafka import KafkaFeed
+from pipelines.sources.pubsub import PubSubFeed
+from pipelines.terminal.live_view import Live
 from transforms.elements import Completion, DeadLetter
 from transforms.journal import JournalError
 from transforms.journal.redis import refuse_password
-from transforms.outgoing import NewPublisher
-from transforms.publishing_bigquery import BigQueryTable
-from transforms.publishing_kafka import KafkaTopic
-from transforms.publishing_pubsub import PubSubTopic
-from transforms.publishing_redis import RedisStreams
+from transforms.sinks.bigquery import BigQueryTable
+from transforms.sinks.kafka import KafkaTopic
+from transforms.sinks.pubsub import PubSubTopic
+from transforms.sinks.queue import NewPublisher
+from transforms.sinks.redis import RedisStreams
 
 SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"
 DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdout"
@@ -59,9 +60,9 @@ def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublis
     forms = DELTA_SINKS if name == "deltas" else ROW_SINKS
     made = _SINKS.get(scheme)
     if spec == "stdout":
-        return Live if sys.stdout.isatty() else sinks.Stdout
+        return Live if sys.stdout.isatty() else live.Stdout
     if scheme == "jsonl" and where:
-        return functools.partial(sinks.JsonLines, where, name)
+        return functools.partial(live.JsonLines, where, name)
     if scheme == "kafka":
         return KafkaTopic(*_topic(where, flag), ours.kafka_config)
     if scheme == "bigquery" and name != "deltas":

@@ -6,12 +6,12 @@ import argparse
 import re
 from typing import Any
 
-from pipelines import options as cli
-from pipelines import timeouts
-from pipelines.engines import check_listener
-from pipelines.options import positive
-from transforms import hedging
-from transforms.meter import NAMESPACE
+from pipelines.cli import checks as cli
+from pipelines.cli import timeout_flags
+from pipelines.cli.checks import positive
+from pipelines.runners.runner import check_listener
+from transforms.metrics import NAMESPACE
+from transforms.worker import hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"
 
@@ -111,7 +111,7 @@ def add_model_options(made: cli.Parser) -> None:
         help="ask a second time for an answer that is later than this, for example 20 or p95; the"
         " first to answer counts (5 %% extra requests at most)",
     )
-    timeouts.add_timeout_option(model)
+    timeout_flags.add_timeout_option(model)
     model.add_argument(
         "--on_interrupt",
         choices=tuple(_ON_INTERRUPT),
@@ -159,7 +159,10 @@ def asking(ours: argparse.Namespace) -> dict[str, Any]:
         " api_key_env api_key_secret api_key_file"
     )
     given = {name: getattr(ours, name) for name in names.split()} | model_params(ours)
-    return given | {"timeout": timeouts.parse(ours.timeout), "rate_limiter": _rate_limiter(ours)}
+    return given | {
+        "timeout": timeout_flags.parse(ours.timeout),
+        "rate_limiter": _rate_limiter(ours),
+    }
 
 
 def _rate_limiter(ours: argparse.Namespace) -> Any:

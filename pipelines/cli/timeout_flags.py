@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ritellm.types import Timeouts
-from transforms.patience import TOTAL_SECONDS, with_total
+from transforms.worker.timeouts import TOTAL_SECONDS, with_total
 
 _PARTS = tuple(field.name for field in fields(Timeouts))
 _USUAL = Timeouts()

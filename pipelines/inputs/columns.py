@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
-from transforms.estimating import plain
+from ritellm.calls.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
+from transforms.budget.estimate import plain
 
 # What a row may bring for its own request, besides `prompt` or `messages`.
 PARAMETERS = CHAT_PARAMS | COMMON_PARAMS | {"additional_params", "drop_params", "extra_body"}

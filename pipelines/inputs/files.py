@@ -17,9 +17,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
 from pipelines import bigquery
-from pipelines.columns import Unsaid, warning
-from pipelines.numbering import Parsed, duplicate, shuffled
-from pipelines.rows import Line, read
+from pipelines.inputs.columns import Unsaid, warning
+from pipelines.inputs.numbering import Parsed, duplicate, shuffled
+from pipelines.inputs.rows import Line, read
 from transforms.elements import DeadLetter, Prompt
 
 PROMPTS = "prompts"

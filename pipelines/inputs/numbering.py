@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 
-from pipelines.rows import Line, unusable
+from pipelines.inputs.rows import Line, unusable
 from transforms.elements import DeadLetter, Prompt
 
 Item = TypeVar("Item")

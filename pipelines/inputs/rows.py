@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from pipelines import columns
-from pipelines.columns import UnusedColumn
+from pipelines.inputs import columns
+from pipelines.inputs.columns import UnusedColumn
 from transforms.elements import DeadLetter, Prompt
 from transforms.journal import request_hash
 

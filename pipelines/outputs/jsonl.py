@@ -11,7 +11,7 @@ from apache_beam.io import WriteToText
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.messages import to_bytes
+from transforms.serialization import to_bytes
 
 
 def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:

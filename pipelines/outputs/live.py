@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import orjson
 
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.messages import KINDS, to_bytes, to_row
-from transforms.outgoing import SinkUnavailable
+from transforms.serialization import KINDS, to_bytes, to_row
+from transforms.sinks.queue import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

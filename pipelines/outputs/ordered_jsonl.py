@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindows
 
-from pipelines.writing import to_json, write_whole
+from pipelines.outputs.jsonl import to_json, write_whole
 from transforms.elements import Completion, DeadLetter
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, id TEXT, json TEXT)"

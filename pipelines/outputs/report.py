@@ -10,11 +10,11 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
-from pipelines.columns import UnusedColumn
-from pipelines.writing import write_whole
+from pipelines.inputs.columns import UnusedColumn
+from pipelines.outputs.jsonl import write_whole
 from ritellm.timing import Quantiles
 from transforms.elements import Completion, DeadLetter
-from transforms.meter import has_usage
+from transforms.metrics import has_usage
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
 

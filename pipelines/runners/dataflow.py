@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.engines import UsageError, runner
-from pipelines.options import check_writable
+from pipelines.cli.checks import check_writable
+from pipelines.runners.runner import UsageError, runner
 
 
 def check(options: PipelineOptions) -> None:

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import orjson
 
-from pipelines.keyboard import Keyboard
-from pipelines.live_view import VIEW
-from pipelines.stopping import on_sudden_end
+from pipelines.shutdown import on_sudden_end
+from pipelines.terminal.keyboard import Keyboard
+from pipelines.terminal.live_view import VIEW
 
 
 class Message(NamedTuple):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.feeds import FeedMissing, FeedUnavailable, Message
-from transforms.publishing_pubsub import CHECK_SECONDS, client, explained
+from pipelines.sources.folder import FeedMissing, FeedUnavailable, Message
+from transforms.sinks.pubsub import CHECK_SECONDS, client, explained
 
 # The client renews its hold on a message for so long: an answer may take its time.
 _LONGEST_HOLD_SECONDS = 24 * 3600

@@ -11,10 +11,10 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
-from pipelines.columns import Unsaid, warning
-from pipelines.feeds import FeedEnded, Message, NewFeed
-from pipelines.intake import IntakeOf
-from pipelines.rows import read, unusable
+from pipelines.inputs.columns import Unsaid, warning
+from pipelines.inputs.rows import read, unusable
+from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.folder import FeedEnded, Message, NewFeed
 from transforms.elements import PUMP, DeadLetter, Prompt
 
 _log = logging.getLogger("pipelines")

@@ -8,13 +8,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.feeds import Message, NewFeed
-from pipelines.feeds_kafka import KafkaFeed
-from pipelines.feeds_pubsub import PubSubFeed
-from pipelines.options import UsageError
-from pipelines.receiving import DEAD_LETTERS, PROMPTS, to_row
+from pipelines.cli.checks import UsageError
+from pipelines.sources.folder import Message, NewFeed
+from pipelines.sources.kafka import KafkaFeed
+from pipelines.sources.pubsub import PubSubFeed
+from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
 from transforms.elements import DeadLetter, Prompt
-from transforms.publishing_kafka import read_config
+from transforms.sinks.kafka import read_config
 
 
 class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]

@@ -13,9 +13,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 
-from pipelines.feeds import FeedEnded, NewFeed
-from pipelines.intake import IntakeOf
-from pipelines.receiving import DEAD_LETTERS, PROMPTS, Reader
+from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.folder import FeedEnded, NewFeed
+from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
 from transforms.elements import Prompt
 
 # A turn in which nothing is under way is over after this: nobody waits for its end.

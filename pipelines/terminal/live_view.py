@@ -11,7 +11,7 @@ from typing import TextIO
 
 import orjson
 
-from ritellm.following import Finished, Follower, Grown, Superseded
+from ritellm.chunks.follow import Finished, Follower, Grown, Superseded
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 
 _BOLD, _DIM, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[0m"

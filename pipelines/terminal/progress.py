@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from transforms.meter import TALLY, Tally
+from transforms.metrics import TALLY, Tally
 
 
 class ProgressLine:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.progress import duration
+from pipelines.terminal.progress import duration
 
 
 def summary(folder: str, report: Mapping[str, Any], width: int | None = None) -> str:

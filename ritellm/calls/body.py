@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from ritellm.chunks import completion_to_chunk
+from ritellm.chunks.run import Piece
+from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import APIResponseValidationError, StreamTruncatedError
-from ritellm.runs import Piece
 from ritellm.types import Chunk
 from ritellm.wire.base import Decoder, Event, Framing, Wire
-from ritellm.wire.repeats import Repeats
-from ritellm.wire.sse import SSE, end_of_event, events_of
+from ritellm.wire.framing.sse import SSE, end_of_event, events_of
+from ritellm.wire.openai_chat.repeats import Repeats
 
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(

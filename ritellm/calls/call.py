@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from ritellm import continuing
+from ritellm.calls import resume
+from ritellm.calls.exchange import Exchange
+from ritellm.chunks.run import Batch
 from ritellm.errors import RitellmError, Timeout
-from ritellm.exchange import Exchange
 from ritellm.rate_limits.pace import rest
 from ritellm.retry import RetryPolicy, is_throttle
-from ritellm.runs import Batch
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded, Endpoint, HttpRequest, Request, Take, Timeouts
 
@@ -80,7 +80,7 @@ class Call:
         request, before = self.plan.request, self._broken
         self._broken = None
         if before is not None:
-            self.exchange = continuing.go_on(before, request, endpoint, self.attempts)
+            self.exchange = resume.go_on(before, request, endpoint, self.attempts)
         else:
             self.exchange = Exchange(request, endpoint, self.attempts)
         self.exchange.watched = self.watched
@@ -199,7 +199,7 @@ class Call:
     def _may_go_on(self, following: Plan) -> bool:
         """Return whether an answer that the caller has seen the beginning of may go on."""
         if following.on_interrupt == "continue":
-            return continuing.can_go_on(self.current, following.endpoint)
+            return resume.can_go_on(self.current, following.endpoint)
         return following.on_interrupt == "restart"
 
     def _fall_back(self) -> None:
@@ -212,7 +212,7 @@ class Call:
         """Return what stops the provider, now that nobody awaits the answer any more; or None."""
         if self.exchange is None or self.plan.on_interrupt != "continue":
             return None
-        return continuing.cancellation(self.exchange, self.plan.request)
+        return resume.cancellation(self.exchange, self.plan.request)
 
     def take(self) -> Take | None:
         """Return what to play instead of asking, if this attempt has a tape."""

@@ -13,8 +13,10 @@ from typing import Protocol
 import orjson
 
 from ritellm import wire as wires
-from ritellm.bodies import Body, body_of
-from ritellm.chunks import ChunkSum, merge_chunks
+from ritellm.calls.body import Body, body_of
+from ritellm.chunks import ChunkSum
+from ritellm.chunks.run import Batch, Piece, Run, expanded
+from ritellm.chunks.sum import merge_chunks
 from ritellm.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -23,7 +25,6 @@ from ritellm.errors import (
     StreamTruncatedError,
     Timeout,
 )
-from ritellm.runs import Batch, Piece, Run, expanded
 from ritellm.types import (
     Buffer,
     Chunk,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ritellm import continuing
-from ritellm.attachments import attach
-from ritellm.call import Plan
+from ritellm.calls import resume
+from ritellm.calls.attachments import attach
+from ritellm.calls.call import Plan
 from ritellm.errors import InvalidRequestError
 
 
@@ -34,7 +34,7 @@ class Draft:
         blank = self.blank
         request = replace(blank.request, messages=attach(_checked(messages), self.local_files))
         if blank.on_interrupt == "continue" and request.stream and blank.endpoint.tape is None:
-            request = continuing.prepared(request, blank.endpoint)
+            request = resume.prepared(request, blank.endpoint)
         rest = tuple([draft.plan(messages) for draft in self.fallbacks])
         return replace(blank, request=request, fallbacks=rest)
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
-from ritellm import arguments, replaying
-from ritellm.call import OnInterrupt, Plan
-from ritellm.draft import Draft
+from ritellm.calls import arguments
+from ritellm.calls.call import OnInterrupt, Plan
+from ritellm.calls.mock import mocked
+from ritellm.calls.plan import Draft
+from ritellm.calls.response_format import response_format
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
-from ritellm.mocking import mocked
 from ritellm.providers import OPTIONS, resolve, route, split_model
+from ritellm.recordings import replay
 from ritellm.retry import RetryPolicy
-from ritellm.schema import response_format
 from ritellm.types import Endpoint, Request, Timeouts
 
 # OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
@@ -122,8 +123,8 @@ def draft_one(
     `replay_timing`. `buffer_msec` and `buffer_chunks` merge neighbouring chunks of a stream.
     """
     streamed = bool(stream)
-    if isinstance(model, str) and model.startswith(replaying.PREFIX):
-        name, endpoint, recorded = replaying.load(model, replay_timing)
+    if isinstance(model, str) and model.startswith(replay.PREFIX):
+        name, endpoint, recorded = replay.load(model, replay_timing)
         on_interrupt = recorded if on_interrupt == "raise" else on_interrupt
     else:
         provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
@@ -203,7 +204,7 @@ def _legs(model: str, fallbacks: Any, given: Mapping[str, Any]) -> list[tuple[st
 
 def _same_provider(name: str, model: str, given: Mapping[str, Any]) -> bool:
     owner = _named(model, given.get("custom_llm_provider"), given.get("deployment_id"))
-    if any(isinstance(each, str) and each.startswith(replaying.PREFIX) for each in (name, owner)):
+    if any(isinstance(each, str) and each.startswith(replay.PREFIX) for each in (name, owner)):
         return False
     return split_model(name)[0] is split_model(owner)[0]
 

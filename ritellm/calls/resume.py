@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any, cast
 
 from ritellm import wire as wires
+from ritellm.calls.exchange import Exchange
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIConnectionError, InvalidRequestError, Timeout
-from ritellm.exchange import Exchange
 from ritellm.types import Chunk, Endpoint, HttpRequest, Prefill, Request
-from ritellm.usage import merged
 from ritellm.wire.base import Decoder
 
 _RESPONSES = frozenset({"openai_responses", "azure_responses"})

@@ -8,7 +8,7 @@ from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded
 
 if TYPE_CHECKING:
-    from ritellm.call import Call
+    from ritellm.calls.call import Call
 
 
 class StreamFacts:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ritellm.chunks import ChunkSum
-from ritellm.sequenced import SequencedSum
+from ritellm.chunks.sequenced import SequencedSum
+from ritellm.chunks.sum import ChunkSum
 from ritellm.types import Chunk, Completion
 
 

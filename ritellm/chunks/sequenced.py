@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ritellm.chunks import ChunkSum
+from ritellm.chunks.sum import ChunkSum
 
 # JSON is small and can travel; who has it parsed already need not write it again.
 SomeChunk = bytes | str | Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 `ChunkSum` is the sum of neighbouring chunks, in order: it has an empty element, and merging is
 associative, because it only collects values in lists and decides at the end what they mean.
-`SequencedSum` in `ritellm.sequenced` adds `(attempt, seq)` and so bears any order and any
+`SequencedSum` in `ritellm.chunks.sequenced` adds `(attempt, seq)` and so bears any order and any
 repetition. Pure.
 """
 
@@ -12,10 +12,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ritellm.fragments import Values, sum_thinking_blocks, sum_tool_calls
-from ritellm.runs import Kind, Piece, Run, joined
+from ritellm.chunks.run import Kind, Piece, Run, joined
+from ritellm.chunks.tool_calls import Values, sum_thinking_blocks, sum_tool_calls
+from ritellm.chunks.usage import merged
 from ritellm.types import Chunk, Completion
-from ritellm.usage import merged
 
 
 class ChunkSum:

@@ -10,7 +10,7 @@ from typing import Any
 from ritellm import errors
 from ritellm.client import Client, Stream
 from ritellm.errors import RitellmError
-from ritellm.replaying import PREFIX
+from ritellm.recordings.replay import PREFIX
 from ritellm.types import Chunk
 
 # The first class that fits decides; docs/command-line.md has the table.

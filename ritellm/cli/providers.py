@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 
-from ritellm.prepare import CHAT_PARAMS
+from ritellm.calls.prepare import CHAT_PARAMS
 from ritellm.providers import PROVIDERS
-from ritellm.providers.capabilities import CAPABILITIES
 from ritellm.providers.settings import url_variables
 from ritellm.types import Provider
+from ritellm.wire.capabilities import CAPABILITIES
 
 # A column of the table and the parameter that makes it true.
 _FEATURES = {

@@ -17,11 +17,11 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ritellm.call import Call
+from ritellm.calls.call import Call
 from ritellm.limit_headers import oddities
 
 if TYPE_CHECKING:
-    from ritellm.telemetry import Telemetry
+    from ritellm.instrumentation.opentelemetry import Telemetry
 
 log = logging.getLogger("ritellm")
 
@@ -119,7 +119,7 @@ def _telemetry() -> Telemetry | None:
     """Return the way to OpenTelemetry, if it is installed and leads anywhere."""
     if not _is_installed():
         return None
-    from ritellm import telemetry
+    from ritellm.instrumentation import opentelemetry as telemetry
 
     return _made() if telemetry.is_heard() else None
 
@@ -131,7 +131,7 @@ def _is_installed() -> bool:
 
 @cache
 def _made() -> Telemetry:
-    from ritellm.telemetry import Telemetry
+    from ritellm.instrumentation.opentelemetry import Telemetry
 
     return Telemetry(_wants_content())
 

@@ -11,7 +11,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ritellm import __version__
-from ritellm.call import Call
+from ritellm.calls.call import Call
 from ritellm.types import Endpoint, Request
 
 # Where the conventions have another word for a provider.

@@ -1,4 +1,4 @@
-"""What tokens cost, as far as `price_table` or a file of the caller's own knows it.
+"""What tokens cost, as far as `table` or a file of the caller's own knows it.
 
 Prices change without notice, and yours may differ (discounts, regions): check them before money
 depends on it, and correct them with a file of your own (`load_prices`). Tokens only: searches,
@@ -15,7 +15,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.price_table import AS_OF, PRICES, Price
+from ritellm.prices.table import AS_OF, PRICES, Price
 from ritellm.providers import route, split_model
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""List prices in USD per million tokens, dated and sourced. Facts only; `prices` reckons with them.
+"""List prices in USD per million tokens, dated and sourced. Facts only; `cost` reckons with them.
 
 Compared on `AS_OF` with two public tables that name the providers' pages as their source: the one
 in litellm 1.106.2 (`model_prices_and_context_window_backup.json`) and that of genai-prices 0.2.3.

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ritellm.errors import InvalidRequestError
-from ritellm.providers.naming import route, split_model
+from ritellm.providers.model_names import route, split_model
 from ritellm.providers.settings import first_set, resolve_plain, url_variables
 from ritellm.providers.table import PROVIDERS
 from ritellm.types import Endpoint, Provider

@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
+from ritellm.providers.aws_sigv4 import AwsCredentials, sign
 from ritellm.providers.settings import fill, first_set, no_key, option
-from ritellm.sigv4 import AwsCredentials, sign
 from ritellm.types import Endpoint, HttpRequest
 
 SERVICE = "bedrock"

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import orjson
 
 from ritellm import errors
+from ritellm.calls.exchange import Exchange
 from ritellm.errors import InvalidRequestError, RitellmError
-from ritellm.exchange import Exchange
 from ritellm.types import Endpoint, HttpRequest, Request, Take, Tape
 
 REMOVED = "[removed]"

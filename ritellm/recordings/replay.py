@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ritellm.errors import InvalidRequestError
 from ritellm.providers import PROVIDERS
-from ritellm.recording import recorded
+from ritellm.recordings.format import recorded
 from ritellm.types import Endpoint, Provider
 
 PREFIX = "replay/"

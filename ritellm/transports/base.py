@@ -19,8 +19,8 @@ from urllib.request import getproxies
 
 import httpx
 
-from ritellm.call import Call
-from ritellm.client_httpx import LIMITS, build_request, new_client
+from ritellm.calls.call import Call
+from ritellm.transports.httpx import LIMITS, build_request, new_client
 from ritellm.types import HttpRequest
 
 
@@ -112,7 +112,7 @@ def new_async_http(transport: httpx.AsyncBaseTransport | None) -> AsyncHttp:
     # A proxy is httpx's business.
     has_all = _is_installed("httptools") and _is_installed("aiohappyeyeballs")
     if transport is None and has_all and hasattr(select, "epoll") and not getproxies():
-        from ritellm.client_fast import FastHttp
+        from ritellm.transports.fast.pool import FastHttp
 
         return FastHttp()
     return AsyncHttpxHttp(transport)
@@ -121,7 +121,7 @@ def new_async_http(transport: httpx.AsyncBaseTransport | None) -> AsyncHttp:
 def new_http(transport: httpx.BaseTransport | None) -> SyncHttp:
     """Return the fastest way there is, or the caller's `transport`."""
     if transport is None and _is_installed("httptools") and not getproxies():
-        from ritellm.client_blocking import BlockingHttp
+        from ritellm.transports.fast.blocking import BlockingHttp
 
         return BlockingHttp()
     return HttpxHttp(transport)

@@ -10,7 +10,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from ritellm.call import Call
+from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
 from ritellm.types import HttpRequest
 

@@ -1,4 +1,4 @@
-"""Writes what goes over the wire of an attempt to a file; `recording` says in what form.
+"""Writes what goes over the wire of an attempt to a file; `recordings.format` says in what form.
 
 One write per line at the end of the file: several calls, and several processes, can share one.
 """
@@ -17,11 +17,11 @@ from uuid import uuid4
 import httpx
 import orjson
 
-from ritellm import recording
-from ritellm.call import Call
-from ritellm.client_httpx import FAILURES, as_ritellm_error
-from ritellm.client_transport import AnyResponse
+from ritellm.calls.call import Call
 from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.recordings import format as recordings
+from ritellm.transports.base import AnyResponse
+from ritellm.transports.httpx import FAILURES, as_ritellm_error
 from ritellm.types import HttpRequest
 
 
@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self, path: str, call: Call, ask: HttpRequest) -> None:
         call.tag = call.tag or uuid4().hex[:12]
         self._call, self._exchange, self._number = call, call.current, call.attempts
-        self._scrub = recording.scrubber(call.current.endpoint, call.plan.request)
+        self._scrub = recordings.scrubber(call.current.endpoint, call.plan.request)
         self._inflate: Any = None
         self._started = time.monotonic()
         try:
@@ -40,7 +40,7 @@ class Recorder:
         except OSError as error:
             message = f"cannot record to {path}: {error.strerror or error}"
             raise InvalidRequestError(message) from None
-        line = recording.request_line(
+        line = recordings.request_line(
             self._exchange, call.plan.request, ask, call.plan.on_interrupt, self._scrub
         )
         self._write({**line, "at": round(_now() - call.timing.started, 6)})
@@ -61,7 +61,7 @@ class Recorder:
             # Packed, a key could not be found in it.
             self._inflate = zlib.decompressobj(wbits=31)
         kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
-        self._write(recording.response_line(response.status_code, kept, self._scrub))
+        self._write(recordings.response_line(response.status_code, kept, self._scrub))
         response.stream = _Tee(cast(_Stream, response.stream), self)
 
     def data(self, data: bytes) -> None:
@@ -69,15 +69,15 @@ class Recorder:
         if self._inflate is not None:
             data = self._inflate.decompress(data)
         if data := self._scrub.feed(data):
-            self._write(recording.data_line(data))
+            self._write(recordings.data_line(data))
 
     def end(self, how: str, error: RitellmError | None = None) -> None:
         """Record how it ended, once."""
         if self._file is None:
             return
         if held := self._scrub.end():
-            self._write(recording.data_line(held))
-        self._write(recording.end_line(how, error, self._scrub))
+            self._write(recordings.data_line(held))
+        self._write(recordings.end_line(how, error, self._scrub))
         os.close(self._file)
         self._file = None
 

@@ -14,12 +14,12 @@ from weakref import WeakSet
 
 import httpx
 
-from ritellm import observing
-from ritellm.call import Call
-from ritellm.client_httpx import FAILURES, Played
-from ritellm.client_record import Recorder
-from ritellm.client_transport import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
+from ritellm.calls.call import Call
 from ritellm.errors import RitellmError
+from ritellm.instrumentation import logs
+from ritellm.transports.base import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
+from ritellm.transports.httpx import FAILURES, Played
+from ritellm.transports.recorder import Recorder
 from ritellm.types import Take
 
 Heard = TypeVar("Heard", bound=AnyResponse)
@@ -27,7 +27,7 @@ Heard = TypeVar("Heard", bound=AnyResponse)
 
 def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
     """Return the response to the attempt under way; its body is still to be read."""
-    observing.asking(call)
+    logs.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         player.wait_until(take.answered)
@@ -44,7 +44,7 @@ def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
 
 async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
     """Return the response to the attempt under way; its body is still to be read."""
-    observing.asking(call)
+    logs.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         await player.await_until(take.answered)
@@ -87,7 +87,7 @@ def _cancel_seconds(call: Call) -> float:
 def _heard(call: Call, response: Heard) -> Heard:
     """Return `response`, noted."""
     call.timing.connection_reused = _is_reused(response)
-    observing.answered(call, response.status_code, response.headers)
+    logs.answered(call, response.status_code, response.headers)
     return response
 
 

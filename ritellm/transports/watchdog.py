@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from ritellm.call import Call
+from ritellm.calls.call import Call
 
 
 class Watchdog:

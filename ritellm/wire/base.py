@@ -27,7 +27,7 @@ class Decoder(Protocol):
     """Turns the events of one stream into chunks.
 
     A decoder of server-sent events may also have `repeats`, which reads events that are alike all
-    at once (`ritellm.wire.repeats`).
+    at once (`ritellm.wire.openai_chat.repeats`).
     """
 
     done: bool  # the dialect's terminator has been seen

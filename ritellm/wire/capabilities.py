@@ -13,7 +13,7 @@ class Capability:
     """What a dialect's translation covers.
 
     `owner` is the provider (or providers) whose own dialect it is: whoever else speaks it decides
-    for itself what it does with a request. `params_in` names the module of `ritellm.wire` with
+    for itself what it does with a request. `params_in` names the dialect of `ritellm.wire` with
     `PARAMS`; "" means that every chat parameter is sent as it is.
     """
 
@@ -29,10 +29,10 @@ CAPABILITIES: dict[str, Capability] = {
     "openai_responses": Capability("openai", "openai_responses"),
     "azure_chat": Capability("azure", usage="asked for"),
     "azure_responses": Capability("azure", "openai_responses"),
-    "anthropic": Capability("anthropic", "anthropic_request"),
-    "vertex_anthropic": Capability("vertex_ai", "anthropic_request"),
-    "gemini": Capability("gemini", "gemini_request"),
-    "vertex_gemini": Capability("vertex_ai", "gemini_request"),
+    "anthropic": Capability("anthropic", "anthropic"),
+    "vertex_anthropic": Capability("vertex_ai", "anthropic"),
+    "gemini": Capability("gemini", "gemini"),
+    "vertex_gemini": Capability("vertex_ai", "gemini"),
     "cohere": Capability("cohere", "cohere", files=False),
     "bedrock": Capability("bedrock", "bedrock"),
     "ollama": Capability("ollama", "ollama", files=False),

@@ -8,7 +8,7 @@ from typing import Any
 from ritellm.chunks import ChunkSum
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion
-from ritellm.wire.openai_chat import parse_json
+from ritellm.wire.openai_chat.decoder import parse_json
 
 _NOTHING: Mapping[str, Any] = {}
 

@@ -6,8 +6,8 @@ import re
 from urllib.parse import quote
 
 from ritellm.wire.base import Event
+from ritellm.wire.framing.sse import SSE
 from ritellm.wire.request import address as joined
-from ritellm.wire.sse import SSE
 
 _VERB = re.compile(r":[A-Za-z]+$")
 

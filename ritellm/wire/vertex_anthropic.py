@@ -14,7 +14,7 @@ from ritellm.wire.anthropic import (
     new_decoder,
     new_framing,
 )
-from ritellm.wire.anthropic_request import body_of
+from ritellm.wire.anthropic.request import body_of
 from ritellm.wire.google import address
 from ritellm.wire.request import post
 

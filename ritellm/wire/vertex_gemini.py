@@ -14,7 +14,7 @@ from ritellm.wire.gemini import (
     new_framing,
     verb,
 )
-from ritellm.wire.gemini_request import body_of
+from ritellm.wire.gemini.request import body_of
 from ritellm.wire.google import address
 from ritellm.wire.request import post
 

@@ -36,7 +36,8 @@ def _run(
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, sys.stdout.fileno())
     os.dup2(sink, sys.stderr.fileno())
-    from pipelines import batch_complete, writing
+    from pipelines import batch_complete
+    from pipelines.outputs import jsonl
 
     # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
     from ritellm import RetryPolicy
@@ -48,7 +49,7 @@ def _run(
     if redis_tries is not None:
         redis.PATIENT = redis_tries
     if breaks_after is not None:
-        writing.to_json = _breaking(writing.to_json, breaks_after)
+        jsonl.to_json = _breaking(jsonl.to_json, breaks_after)
     batch_complete.main(argv)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from dialects import DIALECTS
+from dialect_samples import DIALECTS
 from fake_server import (
     FakeServer,
     Reply,

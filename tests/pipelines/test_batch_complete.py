@@ -21,11 +21,11 @@ from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
-from pipelines.progress import ProgressLine, duration
+from pipelines.terminal.progress import ProgressLine, duration
 from transforms.journal import open_journal
-from transforms.meter import Tally
+from transforms.metrics import Tally
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -540,7 +540,7 @@ def test_a_job_that_breaks_says_why_in_its_last_line(job, monkeypatch):
     def break_(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.writing.to_json", break_)
+    monkeypatch.setattr("pipelines.outputs.jsonl.to_json", break_)
     job.write({"prompt": "x"})
     assert job.run() == 1
     last = job.printed.err.strip().splitlines()[-1]

@@ -12,7 +12,7 @@ from batch_job import Job
 from fake_server import Reset, Wait, api_error, chat_events, chat_stream, echo, sse, stream
 from redis_server import running
 
-from pipelines.stopping import run_program
+from pipelines.shutdown import run_program
 from transforms import NewClient
 
 MODEL = "openai/gpt-4o-mini"
@@ -328,7 +328,10 @@ def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_goes_o
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("transforms.failing.TooManyFailures", "job: stopped early: 3 of 4 failed; tidied up"),
+        (
+            "transforms.failure_limit.TooManyFailures",
+            "job: stopped early: 3 of 4 failed; tidied up",
+        ),
         ("OSError", "job: the job failed: OSError: 3 of 4 failed"),
     ],
 )
@@ -473,7 +476,7 @@ def test_an_answer_that_broke_off_can_go_on_where_it_did(job):
 
 def test_a_job_that_the_journal_knows_wholly_starts_no_model(job, monkeypatch):
     started = []
-    monkeypatch.setattr("pipelines.options.start_model", started.append)
+    monkeypatch.setattr("pipelines.cli.checks.start_model", started.append)
     job.write({"id": "a", "prompt": "x"})
     argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
     argv += ["--model", "local/gemma-3-270m", "--base_url", job.server.base_url]

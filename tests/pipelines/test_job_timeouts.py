@@ -11,13 +11,13 @@ from batch_job import Job
 from fake_server import Pause, Stall, chat_events, stream
 
 from pipelines import batch_complete, stream_complete
-from pipelines.model_options import asking
-from pipelines.options import UsageError
-from pipelines.timeouts import parse
+from pipelines.cli.checks import UsageError
+from pipelines.cli.model_flags import asking
+from pipelines.cli.timeout_flags import parse
 from ritellm import AsyncClient, InvalidRequestError, RateLimitError, Timeouts
-from ritellm.call import Call
+from ritellm.calls.call import Call
+from ritellm.calls.prepare import plan
 from ritellm.errors import InternalServerError, ServiceUnavailableError
-from ritellm.prepare import plan
 from ritellm.rate_limits.pace import Limits
 from transforms import CompletePrompts
 

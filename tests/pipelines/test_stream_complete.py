@@ -22,11 +22,11 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from fake_server import Wait, api_error, chat_events, stream
 
-from pipelines import options as cli
-from pipelines.intake import IntakeOf
+from pipelines.cli import checks as cli
+from pipelines.sources.acknowledgements import IntakeOf
 from pipelines.stream_complete import build, main, parser
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def ended(argv, capfd):

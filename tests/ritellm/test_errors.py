@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from ritellm import errors
+from ritellm.calls.exchange import Exchange
 from ritellm.errors import (
     APIConnectionError,
     APIError,
@@ -34,9 +35,8 @@ from ritellm.errors import (
     error_class,
     is_final,
 )
-from ritellm.exchange import Exchange
 from ritellm.types import Completion, Endpoint, Provider, Request
-from ritellm.wire.openai_chat import decode_error, stream_error
+from ritellm.wire.openai_chat.decoder import decode_error, stream_error
 
 KEY = "sk-proj-0123456789abcdef"
 ALL = [

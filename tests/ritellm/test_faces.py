@@ -50,7 +50,8 @@ from fake_server import (
 
 import ritellm
 from ritellm import api
-from ritellm.call import Call
+from ritellm.calls.call import Call
+from ritellm.calls.prepare import plan
 from ritellm.chunks import stream_chunk_builder
 from ritellm.client import Client, Stream
 from ritellm.client_async import AsyncClient, AsyncStream
@@ -66,10 +67,9 @@ from ritellm.errors import (
     StreamTruncatedError,
     Timeout,
 )
-from ritellm.prepare import plan
 from ritellm.retry import RetryPolicy
+from ritellm.transports.watchdog import Watchdog
 from ritellm.types import Chunk, Completion, Timeouts
-from ritellm.watchdog import Watchdog
 
 MODEL = "openai/fake-model"
 MESSAGES = [{"role": "user", "content": "one two three"}]

@@ -23,10 +23,10 @@ sys.path.append(str(ROOT / "tests" / "services"))  # for a Kafka broker, and wha
 
 import kafka_broker  # noqa: E402
 from models import Models  # noqa: E402
-from places import KafkaPlace, RedisPlace  # noqa: E402
 from programs import until  # noqa: E402
 from prompts import answers as answers_of  # noqa: E402
 from prompts import prompts, whole  # noqa: E402
+from streaming_backends import KafkaPlace, RedisPlace  # noqa: E402
 
 from examples.engines import tools  # noqa: E402
 from examples.engines.flink import FlinkCluster  # noqa: E402
@@ -307,7 +307,7 @@ def assert_a_model_server_may_die(models, folder, *flags, rows=70):
 
 def assert_windowed_and_counted(fake_server, folder, *flags):
     """Completions are put together in the windows of their prompts, and the metrics are told."""
-    program = [sys.executable, str(ROOT / "tests" / "engines" / "windowed.py")]
+    program = [sys.executable, str(ROOT / "tests" / "runners" / "windowed.py")]
     environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
     command = [*program, str(folder / "out.json"), fake_server.base_url, *flags]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)

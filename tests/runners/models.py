@@ -1,6 +1,6 @@
 """A model server in a process of its own: it can die, with its answers, and be started anew.
 
-    python tests/engines/models.py PORT LOG
+    python tests/runners/models.py PORT LOG
 
 It says each prompt again: it begins at once, and goes on after SIGUSR1; SIGUSR2 has it hold what
 comes then. LOG gets a line with each prompt that it is asked; `GET /open` tells how many answers
@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 from urllib.request import urlopen
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))
+SUPPORT = Path(__file__).resolve().parents[1] / "support"
+sys.path.insert(0, str(SUPPORT))
 
 from fake_server import FakeServer, Wait, chat_events, raw, stream  # noqa: E402
 

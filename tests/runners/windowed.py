@@ -1,6 +1,6 @@
 """Prompts of two hours, completed and put together in hourly windows; what came, and what counted.
 
-python tests/engines/windowed.py OUT.json BASE_URL [flags of Beam]
+python tests/runners/windowed.py OUT.json BASE_URL [flags of Beam]
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from played import ASK, body, message, recordings, streamed
+from provider_replay import ASK, body, message, recordings, streamed
 from replay import sse
 from test_anthropic import ANSWERS, NEW, OVERLOADED, STOPS, answer, asked, events, text, turns, user
 

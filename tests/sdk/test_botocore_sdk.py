@@ -13,9 +13,9 @@ from botocore import auth, awsrequest, credentials, eventstream, loaders, model,
 from replay import USER, body_of, message_of  # noqa: E402
 from test_bedrock import ANSWERS, TOOL, streamed  # noqa: E402
 
-from ritellm import sigv4  # noqa: E402
+from ritellm.providers import aws_sigv4  # noqa: E402
 from ritellm.types import HttpRequest  # noqa: E402
-from ritellm.wire.eventstream import EventStream  # noqa: E402
+from ritellm.wire.framing.aws_eventstream import EventStream  # noqa: E402
 
 RECORDED = Path(__file__).parents[3] / "shared" / "streams" / "bedrock" / "nova_text.bin"
 NOW = datetime(2026, 11, 22, 20, 26, 7, tzinfo=timezone.utc)
@@ -34,9 +34,9 @@ HOST = "https://bedrock-runtime.eu-central-1.amazonaws.com"
 def test_botocore_signs_the_same(monkeypatch, path, token):
     headers = {"content-type": "application/json", "accept": "application/json"}
     content = '{"messages":[{"role":"user","content":[{"text":"grüße"}]}]}'.encode()
-    ours = sigv4.sign(
+    ours = aws_sigv4.sign(
         HttpRequest(HOST + path, headers, content),
-        sigv4.AwsCredentials("AKID", "secret", token),
+        aws_sigv4.AwsCredentials("AKID", "secret", token),
         "eu-central-1",
         "bedrock",
         NOW,

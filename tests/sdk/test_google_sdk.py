@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 
 import pytest
-from played import asked, message, recordings, streamed
+from provider_replay import asked, message, recordings, streamed
 from test_gemini import (
     ANSWERS,
     NEW,

@@ -11,9 +11,9 @@ import pytest
 openai = pytest.importorskip("openai")
 
 from replay import USER, answered, body_of, completion_of, message_of, recorded, sse  # noqa: E402
-from test_responses import ANSWERS, events_of, streamed  # noqa: E402
+from test_openai_responses import ANSWERS, events_of, streamed  # noqa: E402
 
-from ritellm.prepare import plan  # noqa: E402
+from ritellm.calls.prepare import plan  # noqa: E402
 
 # The package speaks through httpx until version 2 and through httpx2 from version 3 on.
 httpx = pytest.importorskip("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")

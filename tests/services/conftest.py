@@ -10,8 +10,8 @@ import kafka_broker
 import pubsub_emulator
 import pytest
 from loopback import Server
-from places import place_of
 from programs import running
+from streaming_backends import place_of
 
 
 @pytest.fixture(scope="session")

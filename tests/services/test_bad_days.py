@@ -9,9 +9,9 @@ import orjson
 import pytest
 from fake_server import Wait, chat_events, stream
 from loopback import Wire, free_port
-from places import KafkaPlace, PubSubPlace, RedisPlace
 from programs import until
 from prompts import WORDS, answers, prompts, whole
+from streaming_backends import KafkaPlace, PubSubPlace, RedisPlace
 
 from ritellm import Superseded, follow
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from places import PubSubPlace, place_of
+from deltas import deltas_of
 from programs import running
-from test_assembling import deltas_of
+from streaming_backends import PubSubPlace, place_of
 
 
 @pytest.fixture(params=["redis", "kafka", "pubsub"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from places import KafkaPlace
 from programs import until
 from prompts import prompts
+from streaming_backends import KafkaPlace
 
-from pipelines.feeds_kafka import KafkaFeed
+from pipelines.sources.kafka import KafkaFeed
 
 
 def test_a_reader_that_waits_for_its_answers_lets_another_in_and_commits(kafka, source):

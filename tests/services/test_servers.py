@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from deltas import deltas_of
 from loopback import Wire
-from places import PROJECT, KafkaPlace, PubSubPlace
 from programs import until
-from test_assembling import deltas_of
+from streaming_backends import PROJECT, KafkaPlace, PubSubPlace
 
 
 def test_kafka_keeps_what_it_took_when_it_dies(kafka, name):

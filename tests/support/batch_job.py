@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.batch_complete import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class Job:

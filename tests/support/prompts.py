@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from places import Place
+from streaming_backends import Place
 
 from ritellm import Finished, follow
 

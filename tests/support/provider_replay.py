@@ -10,7 +10,7 @@ import orjson
 import pytest
 from replay import STREAMS, answered, exchange_with, mark_of, sse_cuts
 
-from ritellm.exchange import Exchange
+from ritellm.calls.exchange import Exchange
 
 HOST = "https://host"
 ASK = [{"role": "user", "content": "hi"}]

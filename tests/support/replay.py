@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ritellm.exchange import Exchange
+from ritellm.calls.exchange import Exchange
 from ritellm.types import Completion, Endpoint, HttpRequest, Provider, Request
 
-STREAMS = Path(__file__).resolve().parents[2] / "shared" / "streams"
+STREAMS = Path(__file__).resolve().parents[3] / "shared" / "streams"
 
 USER = [{"role": "user", "content": "Hi"}]
 

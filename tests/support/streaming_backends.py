@@ -9,10 +9,10 @@ import pytest
 from loopback import Server
 from redis_server import RedisServer
 
-from transforms.messages import KINDS
-from transforms.publishing_kafka import KafkaTopic
-from transforms.publishing_pubsub import PubSubTopic
-from transforms.publishing_redis import RedisStreams
+from transforms.serialization import KINDS
+from transforms.sinks.kafka import KafkaTopic
+from transforms.sinks.pubsub import PubSubTopic
+from transforms.sinks.redis import RedisStreams
 
 PROJECT = "projects/test-project"
 

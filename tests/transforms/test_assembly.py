@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import apache_beam as beam
-import orjson
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows
+from deltas import at, deltas_of
 
 from transforms import AssembleCompletions, Delta
-
-
-def deltas_of(id, attempt=1, pieces=("x", "y", "z"), final=True):
-    made = []
-    for seq, text in enumerate(pieces):
-        chunk = orjson.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).decode()
-        made.append(Delta(id, attempt, seq, text, None, chunk))
-    if final:
-        made.append(Delta(id, attempt, len(pieces), "", None, '{"choices":[]}', True, "{}"))
-    return made
-
-
-def at(second, *deltas):
-    return [TimestampedValue(delta, second) for delta in deltas]
 
 
 def stream_of(*steps):

@@ -27,7 +27,7 @@ from transforms import (
     StreamChunkBuilder,
     StreamCompletions,
 )
-from transforms.completing import _AskFn
+from transforms.completions import _AskFn
 
 NO_DELAY = RetryPolicy(first_delay=0)
 WAYS_TO_RUN = {

@@ -24,11 +24,11 @@ from redis_server import running
 from pipelines import batch_complete
 from ritellm.errors import AuthenticationError
 from transforms import CompletePrompts, NewClient, Prompt
-from transforms.clients import key_in_secret
 from transforms.elements import DeadLetter
 from transforms.journal.base import unpack
-from transforms.journal.lines import lines_of
-from transforms.keys import Key
+from transforms.journal.folder.format import lines_of
+from transforms.worker.factories import key_in_secret
+from transforms.worker.renewing_client import Key
 
 VERSION = "projects/p/secrets/openai/versions/3"
 KEY = "sk-planted-in-secret-manager"

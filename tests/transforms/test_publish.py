@@ -13,7 +13,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from fake_server import Wait, chat_events, stream
 
 from transforms import Prompt, Publish, PublishDeltas, SinkUnavailable, StreamCompletions
-from transforms.outgoing import Outgoing, Terms
+from transforms.sinks.queue import Outgoing, Terms
 
 QUICK = Terms(flush_msec=0)
 ASKED = Prompt("a", '{"messages":[{"role":"user","content":"one two"}]}')

@@ -15,8 +15,8 @@ from pipelines import batch_complete, stream_complete
 from ritellm.errors import RateLimitError
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
-from transforms import asking
-from transforms.asking import Ask, Means
+from transforms.worker import completer
+from transforms.worker.completer import Ask, Means
 
 PROMPTS = b"".join(orjson.dumps({"id": f"p{n}", "prompt": "x"}) + b"\n" for n in range(30))
 
@@ -102,7 +102,7 @@ def allowed(monkeypatch):
 
 def test_dataflow_hears_of_the_waiting_but_not_of_the_asking(allowed):
     assert allowed(30.0) == 30.0
-    assert allowed(asking._A_MOMENT / 2) == 0.0
+    assert allowed(completer._A_MOMENT / 2) == 0.0
 
 
 def test_a_limiter_that_gives_up_is_an_error_of_the_request(allowed):

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ritellm.errors import RitellmError
-from transforms.estimating import estimate, tier_requested
+from transforms.budget.accounts import Reservation
+from transforms.budget.estimate import estimate, tier_requested
+from transforms.budget.ledger import Ledger
+from transforms.budget.waste import Waste, larger
 from transforms.journal.base import NOTHING, Journal, Spent
-from transforms.ledger import Ledger, Reservation
-from transforms.waste import Waste, larger
 
 
 class Bill:

@@ -5,9 +5,9 @@ Needs Redis to be there: a budget that nobody keeps is none.
 
 from __future__ import annotations
 
+from transforms.budget.accounts import Caps, Reservation
 from transforms.journal.base import Spent
 from transforms.journal.redis import PATIENT, connect, explained, shown
-from transforms.ledger import Caps, Reservation
 
 # Who died with a reservation gives it back after so long. A request that takes longer still counts
 # what it cost, it only holds no room any more.

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ritellm.errors import RitellmError
-from ritellm.prices import Price, cost, reserve, tier_in
+from ritellm.prices import Price, cost, reserve
+from ritellm.prices.cost import tier_in
 from ritellm.types import Discarded
-from transforms.estimating import estimate, estimate_text, tier_requested
+from transforms.budget.estimate import estimate, estimate_text, tier_requested
 from transforms.journal.base import NOTHING, Spent
 
 Usage = Mapping[str, Any]

@@ -7,8 +7,8 @@ from transforms.journal.base import (
     JournalUnavailable,
     Spent,
 )
-from transforms.journal.keys import JournalKey, request_hash
-from transforms.journal.open import NewJournal, open_journal
+from transforms.journal.key import JournalKey, request_hash
+from transforms.journal.spec import NewJournal, open_journal
 
 __all__ = [
     "Journal",

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from transforms.journal.keys import JournalKey
+from transforms.journal.key import JournalKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ritellm.calls.prepare import IGNORED
 from ritellm.errors import InvalidRequestError
-from ritellm.prepare import IGNORED
 
 _STUBBORNNESS = frozenset(
     "buffer_chunks buffer_msec fallbacks max_retries num_retries on_interrupt record replay_timing"
@@ -64,7 +64,7 @@ def _decisive(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what can make a difference to the answer; None is the same as not given."""
     kept = {k: _same(v) for k, v in given.items() if v is not None and k not in _LEFT_OUT}
     if not kept.get("store"):
-        kept.pop("metadata", None)  # it is noted, not sent: see ritellm/prepare.py
+        kept.pop("metadata", None)  # it is noted, not sent: see ritellm/calls/prepare.py
     if headers := _public(kept.pop("extra_headers", {})):
         kept["extra_headers"] = headers
     return kept

@@ -26,8 +26,8 @@ from transforms.journal.base import (
     pack,
     unpack,
 )
-from transforms.journal.committing import GroupCommit
-from transforms.journal.keys import JournalKey
+from transforms.journal.group_commit import GroupCommit
+from transforms.journal.key import JournalKey
 
 _log = logging.getLogger("transforms.journal")
 

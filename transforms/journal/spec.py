@@ -65,7 +65,7 @@ def _local_file(path: str) -> str:
 
 
 def _sqlite(path: str, run: str) -> Journal:
-    from transforms.journal.sqlite import SqliteJournal
+    from transforms.journal.sqlite.journal import SqliteJournal
 
     return SqliteJournal(path, run)
 
@@ -87,7 +87,7 @@ def job_name(output: str) -> str:
 
 
 def _folder(folder: str) -> Journal:
-    from transforms.journal.folder import FolderJournal
+    from transforms.journal.folder.journal import FolderJournal
 
     return FolderJournal(folder)
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from transforms.journal.base import NOTHING, Journal, JournalUnavailable, Spent
-from transforms.journal.keys import JournalKey
+from transforms.journal.key import JournalKey
 
 _log = logging.getLogger("transforms.journal")
 _Answer = TypeVar("_Answer")

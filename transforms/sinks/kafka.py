@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.messages import KINDS, to_bytes
-from transforms.outgoing import SinkUnavailable
+from transforms.serialization import KINDS, to_bytes
+from transforms.sinks.queue import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

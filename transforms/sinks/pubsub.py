@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.messages import KINDS, to_bytes
-from transforms.outgoing import SinkMissing, SinkUnavailable
+from transforms.serialization import KINDS, to_bytes
+from transforms.sinks.queue import SinkMissing, SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

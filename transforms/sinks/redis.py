@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlencode
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.journal import JournalError
 from transforms.journal.redis import IMPATIENT, connect, shown
-from transforms.messages import KINDS, to_bytes
-from transforms.outgoing import SinkUnavailable
+from transforms.serialization import KINDS, to_bytes
+from transforms.sinks.queue import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

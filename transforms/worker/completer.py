@@ -10,30 +10,30 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ritellm.chunks.run import Batch
 from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
 from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
-from ritellm.runs import Batch
-from transforms import paid
+from transforms.budget.bill import budgeted
+from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
-from transforms.engine import Put
-from transforms.hedging import Hedge, hedged
-from transforms.inbox import Inbox
-from transforms.outcomes import final_delta, to_completion, to_dead_letter, to_delta
-from transforms.questions import Drafts, Question, laid_over, request_of
-from transforms.room import Place, Room
-from transforms.sharing import Sharing, copy_for
-from transforms.spending import budgeted
-from transforms.waste import Waste
+from transforms.worker import journal_entries as entries
+from transforms.worker.event_loop import Put
+from transforms.worker.hedging import Hedge, hedged
+from transforms.worker.inbox import Inbox
+from transforms.worker.outcomes import final_delta, to_completion, to_dead_letter, to_delta
+from transforms.worker.requests import Drafts, Question, laid_over, request_of
+from transforms.worker.room import Place, Room
+from transforms.worker.single_flight import Sharing, copy_for
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
-    from ritellm.call import Plan
-    from ritellm.draft import Draft
+    from ritellm.calls.call import Plan
+    from ritellm.calls.plan import Draft
     from ritellm.rate_limits.gate import Gate
+    from transforms.budget.ledger import Ledger
     from transforms.journal import Journal
     from transforms.journal.base import Spent
-    from transforms.ledger import Ledger
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -142,7 +142,7 @@ class Ask:
             except RitellmError as error:
                 letter = to_dead_letter(question.prompt, error, self.prices, started)
                 return [letter._replace(**waste.columns._asdict())]
-            ending = self._ending(question.prompt, stream, asked * paid.ATTEMPTS, waste)
+            ending = self._ending(question.prompt, stream, asked * entries.ATTEMPTS, waste)
             await self._keep(means, question, ending[-1], spent)
             return ending
 
@@ -161,7 +161,7 @@ class Ask:
         self, means: Means, question: Question, put: Put[Outcome], asked: int, row: Row
     ) -> AsyncStream:
         """Return the stream once its end was read; its deltas are put, if wanted."""
-        id, before = question.prompt.id, asked * paid.ATTEMPTS
+        id, before = question.prompt.id, asked * entries.ATTEMPTS
         noted = self._note(means, question, asked + 1)
         try:
             begun = await self._begin_in_time(means, question, row)
@@ -239,14 +239,14 @@ class Ask:
         """Return once the journal has `completion` for good: only then may its row go on."""
         if question.key is None or means.journal is None or not isinstance(completion, Completion):
             return
-        value, spent = paid.to_value(completion), spent or paid.spent_on(completion)
+        value, spent = entries.to_value(completion), spent or entries.spent_on(completion)
         await _durable(means.journal.record(question.key, value, spent))
 
     async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
         """Return the answer that the journal has to an equal request."""
         assert means.journal is not None
         value = await asyncio.to_thread(means.journal.lookup_equal, request)
-        return None if value is None else paid.from_value(value, prompt)
+        return None if value is None else entries.from_value(value, prompt)
 
     def _ending(
         self, prompt: Prompt, stream: AsyncStream, before: int, waste: Waste
@@ -275,7 +275,7 @@ class Ask:
             return Question(prompt, body)
         name = prompt.key or prompt.id
         return Question(
-            prompt, body, key=paid.key_of(self.model, self.base_url, self.params, name, body)
+            prompt, body, key=entries.key_of(self.model, self.base_url, self.params, name, body)
         )
 
     def again(self, means: Means, question: Question) -> Iterator[Outcome]:
@@ -283,7 +283,7 @@ class Ask:
         if means.journal is None or question.key is None:
             return
         value = means.journal.lookup(question.key)
-        completion = paid.from_value(value, question.prompt) if value is not None else None
+        completion = entries.from_value(value, question.prompt) if value is not None else None
         if completion is not None:
             yield from self._all_of(completion, self.times_asked(means, question))
 
@@ -294,7 +294,7 @@ class Ask:
     def _all_of(self, end: Completion | DeadLetter, asked: int) -> Iterator[Outcome]:
         """Yield all that asking had brought, after `asked` askings that came to nothing."""
         if self.deltas and isinstance(end, Completion):
-            yield from paid.as_deltas(end, asked)
+            yield from entries.as_deltas(end, asked)
         if self.completions or isinstance(end, DeadLetter):
             yield end
 
@@ -302,13 +302,13 @@ class Ask:
         """Return how often it was begun before, where its deltas may have been seen."""
         if not self.deltas or means.journal is None or question.key is None:
             return 0
-        return paid.from_asked(means.journal.lookup(paid.asked_key(question.key)))
+        return entries.from_asked(means.journal.lookup(entries.asked_key(question.key)))
 
     def _note(self, means: Means, question: Question, times: int) -> Future[None] | None:
         """Have the journal know that it was begun so often; return what to wait for."""
         if not self.deltas or means.journal is None or question.key is None:
             return None
-        return means.journal.record(paid.asked_key(question.key), paid.to_asked(times))
+        return means.journal.record(entries.asked_key(question.key), entries.to_asked(times))
 
 
 def _end_of(ending: list[Outcome]) -> Completion | DeadLetter:

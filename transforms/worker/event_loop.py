@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from transforms.inbox import Inbox
+from transforms.worker.inbox import Inbox
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import AuthenticationError
 from ritellm.rate_limits.pace import Limits
-from transforms.asking import Means
-from transforms.hedging import Hedge
+from transforms.budget.ledger import NewLedger
 from transforms.journal import NewJournal
-from transforms.ledger import NewLedger
-from transforms.room import Room
+from transforms.worker.completer import Means
+from transforms.worker.hedging import Hedge
+from transforms.worker.room import Room
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -33,7 +33,7 @@ class NewClient:
     def __call__(self) -> AsyncClient:
         """Return a new client; raises AuthenticationError if its key is not to be had here."""
         from ritellm import AsyncClient
-        from transforms.keys import Key, RenewingClient
+        from transforms.worker.renewing_client import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
         for name, read in (

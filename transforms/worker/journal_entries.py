@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from ritellm.chunks import completion_to_chunk
+from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import InvalidRequestError
 from transforms.elements import Completion, Delta, Prompt
 from transforms.journal.base import Spent
-from transforms.journal.keys import JournalKey, request_hash
+from transforms.journal.key import JournalKey, request_hash
 
 # More attempts than one asking will ever make.
 ATTEMPTS = 1000

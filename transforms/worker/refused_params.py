@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
+from ritellm.calls.prepare import CALLER_ONLY
 from ritellm.errors import InvalidRequestError
-from ritellm.prepare import CALLER_ONLY
-from transforms.estimating import COUNTS, LIMITS, plain
+from transforms.budget.estimate import COUNTS, LIMITS, plain
 
 # Who responds, in a body: also gateways' lists of models, routes and presets.
 _WHO = "deployment fallbacks model modelid models preset provider route".split()

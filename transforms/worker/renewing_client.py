@@ -9,9 +9,9 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from ritellm.call import Plan
+from ritellm.calls.call import Plan
+from ritellm.calls.plan import Draft
 from ritellm.client_async import AsyncClient, AsyncStream, Between
-from ritellm.draft import Draft
 from ritellm.errors import AuthenticationError
 
 # A key that nobody mends must not have every row read the secret.

@@ -11,12 +11,12 @@ import orjson
 from ritellm.errors import InvalidRequestError
 from ritellm.providers import split_model
 from transforms.elements import Prompt
-from transforms.journal.keys import JournalKey
-from transforms.refusing import refuse_what_only_the_job_decides
+from transforms.journal.key import JournalKey
+from transforms.worker.refused_params import refuse_what_only_the_job_decides
 
 if TYPE_CHECKING:
-    from ritellm.call import Plan
-    from ritellm.draft import Draft
+    from ritellm.calls.call import Plan
+    from ritellm.calls.plan import Draft
 
 # Rows of a job have few sets of parameters, but nobody promises that.
 _MOST_DRAFTS = 256

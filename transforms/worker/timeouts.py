@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ritellm import arguments
+from ritellm.calls import arguments
 from ritellm.types import Timeouts
 
 # The `total` of each prompt where the job sets none: long reasoning takes half an hour, and a

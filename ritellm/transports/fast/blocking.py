@@ -14,9 +14,9 @@ from functools import partial
 
 import httpx
 
-from ritellm.call import Call
-from ritellm.client_http11 import Answer, Incoming, Target, request_bytes, target_of, trust
-from ritellm.client_httpx import KEEP_ALIVE, NO_DELAY, ConnectDeadline, ReadDeadline
+from ritellm.calls.call import Call
+from ritellm.transports.fast.http11 import Answer, Incoming, Target, request_bytes, target_of, trust
+from ritellm.transports.httpx import KEEP_ALIVE, NO_DELAY, ConnectDeadline, ReadDeadline
 from ritellm.types import HttpRequest
 
 _KEEPALIVE_SECONDS = 30.0

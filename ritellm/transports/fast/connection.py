@@ -13,8 +13,8 @@ from typing import Protocol
 
 import httpx
 
-from ritellm.client_http11 import Answer, Incoming
-from ritellm.client_sockets import NOT_NOW, READ_BYTES, Sockets
+from ritellm.transports.fast.epoll import NOT_NOW, READ_BYTES, Sockets
+from ritellm.transports.fast.http11 import Answer, Incoming
 
 # So many bytes may wait for a reader; then the kernel's buffers fill, and the server's. More would
 # cost more: what is larger than 128 KiB, malloc maps and unmaps anew each time.

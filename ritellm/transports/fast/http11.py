@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import httptools
 import httpx
 
-from ritellm.client_httpx import with_ours
+from ritellm.transports.httpx import with_ours
 
 
 class Target(NamedTuple):

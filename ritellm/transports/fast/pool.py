@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 import aiohappyeyeballs
 import httpx
 
-from ritellm.call import Call
-from ritellm.client_connection import Connection, Response
-from ritellm.client_http11 import Target, request_bytes, target_of, trust
-from ritellm.client_httpx import KEEP_ALIVE, NO_DELAY
-from ritellm.client_sockets import Sockets, secured
+from ritellm.calls.call import Call
+from ritellm.transports.fast.connection import Connection, Response
+from ritellm.transports.fast.epoll import Sockets, secured
+from ritellm.transports.fast.http11 import Target, request_bytes, target_of, trust
+from ritellm.transports.httpx import KEEP_ALIVE, NO_DELAY
 from ritellm.types import HttpRequest
 
 _KEEPALIVE_SECONDS = 30.0

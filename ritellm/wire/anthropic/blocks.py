@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from ritellm.wire.answer import url_citation
+from ritellm.wire.chunks import url_citation
 from ritellm.wire.layout import Item
 
 Delta = dict[str, Any]

@@ -1,6 +1,6 @@
 """Anthropic's Messages: https://platform.claude.com/docs/en/api/messages. No I/O and no clock.
 
-`anthropic_request` says what is asked, `anthropic_blocks` what the blocks of an answer mean.
+`request` says what is asked, `blocks` what the blocks of an answer mean.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
-from ritellm.usage import merged
-from ritellm.wire.answer import chunk, json_object, total
-from ritellm.wire.anthropic_blocks import Answer, Delta, open_block
-from ritellm.wire.anthropic_content import FIELDS, LAYOUT
-from ritellm.wire.anthropic_request import body_of
+from ritellm.wire.anthropic.blocks import Answer, Delta, open_block
+from ritellm.wire.anthropic.content import FIELDS, LAYOUT
+from ritellm.wire.anthropic.request import body_of
 from ritellm.wire.base import Event
-from ritellm.wire.failure import event_error, status_error
+from ritellm.wire.chunks import chunk, json_object, total
+from ritellm.wire.errors.google import event_error, status_error
+from ritellm.wire.framing.sse import SSE
 from ritellm.wire.layout import is_plain
 from ritellm.wire.request import address, post, present
-from ritellm.wire.sse import SSE
 
 PATH = "/v1/messages"
 # The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it

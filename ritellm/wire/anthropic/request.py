@@ -11,7 +11,7 @@ from typing import Any
 
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import Request
-from ritellm.wire.anthropic_content import assistant_blocks, blocks, tool_result
+from ritellm.wire.anthropic.content import assistant_blocks, blocks, tool_result
 from ritellm.wire.content import parts_of
 from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
 

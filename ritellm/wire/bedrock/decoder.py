@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion
-from ritellm.usage import merged
-from ritellm.wire.answer import chunk, json_object, total, url_citation
 from ritellm.wire.base import Event
-from ritellm.wire.bedrock_blocks import FIELDS, LAYOUT
-from ritellm.wire.bedrock_errors import exception_error
+from ritellm.wire.bedrock.content import FIELDS, LAYOUT
+from ritellm.wire.bedrock.errors import exception_error
+from ritellm.wire.chunks import chunk, json_object, total, url_citation
 from ritellm.wire.layout import is_plain
 from ritellm.wire.request import present
 

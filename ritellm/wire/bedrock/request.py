@@ -1,4 +1,4 @@
-"""Amazon Bedrock's Converse and ConverseStream: what is asked. The answer is in `bedrock_events`.
+"""Amazon Bedrock's Converse and ConverseStream: what is asked. The answer is in `decoder`.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html. The key is a
 bearer token; requests under AWS credentials are signed by the endpoint's signer. No I/O, no clock.
@@ -14,11 +14,10 @@ import orjson
 
 from ritellm.errors import InvalidRequestError
 from ritellm.types import Endpoint, HttpRequest, Request
-from ritellm.wire.anthropic_request import body_of as anthropic_body
-from ritellm.wire.bedrock_blocks import cache_point, conversation, has_tool_blocks
-from ritellm.wire.bedrock_errors import decode_error
-from ritellm.wire.bedrock_events import BedrockDecoder, decode_completion
-from ritellm.wire.eventstream import EventStream
+from ritellm.wire.anthropic.request import body_of as anthropic_body
+from ritellm.wire.bedrock.content import cache_point, conversation, has_tool_blocks
+from ritellm.wire.bedrock.decoder import BedrockDecoder
+from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.request import (
     json_schema,
     max_tokens,
@@ -28,8 +27,6 @@ from ritellm.wire.request import (
     stop_list,
     supported_params,
 )
-
-__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
 
 DIALECT = "Bedrock's Converse API"
 STREAM = "application/vnd.amazon.eventstream"

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError, Timeout
 from ritellm.types import Chunk, Completion
-from ritellm.usage import merged
-from ritellm.wire.answer import chunk, json_object, total, url_citation
 from ritellm.wire.base import Event
-from ritellm.wire.openai_chat import stream_error
+from ritellm.wire.chunks import chunk, json_object, total, url_citation
+from ritellm.wire.openai_chat.decoder import stream_error
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Cohere's v2 chat: what is asked. What comes back is in `cohere_events`.
+"""Cohere's v2 chat: what is asked. What comes back is in `decoder`.
 
 https://docs.cohere.com/reference/chat. No I/O and no clock.
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 from ritellm.errors import InvalidRequestError
 from ritellm.types import Endpoint, HttpRequest, Request
-from ritellm.wire.cohere_events import CohereDecoder, decode_completion
+from ritellm.wire.cohere.decoder import CohereDecoder
 from ritellm.wire.content import parts_of, text_of
-from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.framing.sse import SSE
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -23,9 +23,6 @@ from ritellm.wire.request import (
     stop_list,
     supported_params,
 )
-from ritellm.wire.sse import SSE
-
-__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
 
 PATH = "/v2/chat"
 DIALECT = "Cohere"

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from ritellm.wire.answer import url_citation
-from ritellm.wire.gemini_args import PartialArgs
-from ritellm.wire.gemini_content import FIELDS, INVENTED, LAYOUT
+from ritellm.wire.chunks import url_citation
+from ritellm.wire.gemini.arguments import PartialArgs
+from ritellm.wire.gemini.content import FIELDS, INVENTED, LAYOUT
 from ritellm.wire.layout import Item, is_plain
 
 Choice = dict[str, Any]

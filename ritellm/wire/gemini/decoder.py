@@ -1,6 +1,6 @@
 """Gemini's generateContent: https://ai.google.dev/api/generate-content. No I/O and no clock.
 
-`gemini_request` says what is asked, `gemini_parts` what the parts of an answer mean. A stream has
+`request` says what is asked, `candidates` what the parts of an answer mean. A stream has
 no terminator: it is whole when every candidate has said why it finished, or the prompt is blocked.
 """
 
@@ -11,16 +11,16 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
-from ritellm.usage import merged
-from ritellm.wire.answer import total
 from ritellm.wire.base import Event
-from ritellm.wire.failure import event_error, status_error
-from ritellm.wire.gemini_parts import IN_VAIN, MALFORMED, Candidate, Choice
-from ritellm.wire.gemini_request import body_of
+from ritellm.wire.chunks import total
+from ritellm.wire.errors.google import event_error, status_error
+from ritellm.wire.gemini.candidates import IN_VAIN, MALFORMED, Candidate, Choice
+from ritellm.wire.gemini.request import body_of
 from ritellm.wire.google import GoogleSSE, address
-from ritellm.wire.openai_chat import parse_json
+from ritellm.wire.openai_chat.decoder import parse_json
 from ritellm.wire.request import post, present
 
 STREAM = "text/event-stream"

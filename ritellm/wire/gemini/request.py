@@ -11,7 +11,7 @@ from typing import Any
 
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import Request
-from ritellm.wire.gemini_content import contents_of
+from ritellm.wire.gemini.content import contents_of
 from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
 
 DIALECT = "Gemini"

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
+from ritellm.chunks.usage import merged
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion
-from ritellm.usage import merged
-from ritellm.wire.answer import chunk, json_object, total
 from ritellm.wire.base import Event
-from ritellm.wire.openai_chat import stream_error
+from ritellm.wire.chunks import chunk, json_object, total
+from ritellm.wire.openai_chat.decoder import stream_error
 
 # Of a line these have a place in a chunk; the rest (durations, remote_host) stays as it is.
 _PLACED = frozenset(

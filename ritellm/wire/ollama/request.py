@@ -8,9 +8,8 @@ from typing import Any
 from ritellm.errors import InvalidRequestError
 from ritellm.types import Endpoint, HttpRequest, Request
 from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
-from ritellm.wire.jsonl import JSONLines
-from ritellm.wire.ollama_lines import OllamaDecoder, decode_completion
-from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.framing.jsonl import JSONLines
+from ritellm.wire.ollama.decoder import OllamaDecoder
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -21,8 +20,6 @@ from ritellm.wire.request import (
     stop_list,
     supported_params,
 )
-
-__all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
 
 PATH = "/api/chat"
 DIALECT = "Ollama"

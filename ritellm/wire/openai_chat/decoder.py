@@ -20,10 +20,10 @@ from ritellm.errors import (
 from ritellm.limit_headers import retry_after
 from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
 from ritellm.wire.base import Event
-from ritellm.wire.openai_request import body_of, split_parts
-from ritellm.wire.repeats import Repeats
+from ritellm.wire.framing.sse import SSE
+from ritellm.wire.openai_chat.repeats import Repeats
+from ritellm.wire.openai_chat.request import body_of, split_parts
 from ritellm.wire.request import post
-from ritellm.wire.sse import SSE
 
 PATH = "/chat/completions"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from ritellm.runs import PADDING, Kind, Run
-from ritellm.wire.sse import end_of_event
+from ritellm.chunks.run import PADDING, Kind, Run
+from ritellm.wire.framing.sse import end_of_event
 
 _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "

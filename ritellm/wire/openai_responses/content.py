@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.answer import url_citation
+from ritellm.wire.chunks import url_citation
 from ritellm.wire.content import parts_of, text_of
 from ritellm.wire.layout import extras, in_order, is_plain, unpack
 from ritellm.wire.request import present

@@ -10,11 +10,11 @@ from typing import Any
 
 from ritellm.errors import APIError, APIResponseValidationError
 from ritellm.types import Chunk, Completion
-from ritellm.wire.answer import chunk, json_object, total
 from ritellm.wire.base import Event
-from ritellm.wire.openai_chat import stream_error
+from ritellm.wire.chunks import chunk, json_object, total
+from ritellm.wire.openai_chat.decoder import stream_error
+from ritellm.wire.openai_responses.content import CALLS, LAYOUT, annotation, image_of, layout_of
 from ritellm.wire.request import present
-from ritellm.wire.responses_items import CALLS, LAYOUT, annotation, image_of, layout_of
 
 Payload = Mapping[str, Any]
 

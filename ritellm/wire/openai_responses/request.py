@@ -1,4 +1,4 @@
-"""OpenAI's Responses: what is asked. What comes back is in `responses_events`.
+"""OpenAI's Responses: what is asked. What comes back is in `decoder`.
 
 https://platform.openai.com/docs/api-reference/responses. No I/O and no clock.
 """
@@ -10,20 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 from ritellm.types import Endpoint, HttpRequest, Request
-from ritellm.wire.openai_chat import decode_error
+from ritellm.wire.framing.sse import SSE
+from ritellm.wire.openai_responses.content import input_items
+from ritellm.wire.openai_responses.decoder import ResponsesDecoder
 from ritellm.wire.request import address, json_schema, max_tokens, post, present, supported_params
-from ritellm.wire.responses_events import ResponsesDecoder, decode_completion
-from ritellm.wire.responses_items import input_items
-from ritellm.wire.sse import SSE
-
-__all__ = [
-    "build_request",
-    "decode_completion",
-    "decode_error",
-    "new_decoder",
-    "new_framing",
-    "resume_request",
-]
 
 PATH = "/responses"
 

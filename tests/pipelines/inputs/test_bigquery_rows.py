@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from pipelines import bigquery, rows
+from pipelines import bigquery
 from pipelines.batch_complete import main
+from pipelines.inputs import rows
 from transforms.elements import Completion, DeadLetter, Prompt
-from transforms.publishing_bigquery import columns_of, misfits
+from transforms.sinks.bigquery import columns_of, misfits
 
 TABLE = bigquery.parse("bigquery:p:d.t")
 

@@ -13,12 +13,13 @@ from fake_server import api_error, echo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import numbering, reading
-from pipelines.rows import Line
-from pipelines.rows import read as read_row
+from pipelines.inputs import files as reading
+from pipelines.inputs import numbering
+from pipelines.inputs.rows import Line
+from pipelines.inputs.rows import read as read_row
 from transforms import DeadLetter, Prompt
 from transforms.journal import request_hash
-from transforms.paid import key_of
+from transforms.worker.journal_entries import key_of
 
 # Few different rows, so that many are equal; 1 and 1.0 are the same to a provider.
 ROWS = st.fixed_dictionaries(

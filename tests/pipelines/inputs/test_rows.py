@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.columns import PARAMETERS
-from pipelines.rows import Line, parse, read
-from ritellm.prepare import CALLER_ONLY
+from pipelines.inputs.columns import PARAMETERS
+from pipelines.inputs.rows import Line, parse, read
+from ritellm.calls.prepare import CALLER_ONLY
 from transforms import DeadLetter, Prompt
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import reading
-from pipelines.reading import SeenIds
+from pipelines.inputs import files
+from pipelines.inputs.files import SeenIds
 
 
 @pytest.fixture
 def ids(monkeypatch):
-    monkeypatch.setattr(reading, "_AT_HAND", 3)
+    monkeypatch.setattr(files, "_AT_HAND", 3)
     return SeenIds()
 
 

@@ -13,10 +13,10 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 
-from pipelines import flink
-from pipelines import options as cli
 from pipelines.batch_complete import parser
-from pipelines.engines import (
+from pipelines.cli import checks as cli
+from pipelines.runners import flink
+from pipelines.runners.runner import (
     UsageError,
     Workers,
     check,

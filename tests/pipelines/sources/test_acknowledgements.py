@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.intake import Intake, IntakeOf
+from pipelines.sources.acknowledgements import Intake, IntakeOf
 from transforms import Completion, DeadLetter, Delta, Prompt
 
 

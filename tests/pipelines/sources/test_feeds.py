@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from pipelines.feeds import FeedEnded, FeedUnavailable, FolderFeed, StdinFeed, _FolderFeed
-from pipelines.feeds_kafka import Offsets
+from pipelines.sources.folder import FeedEnded, FeedUnavailable, FolderFeed, StdinFeed, _FolderFeed
+from pipelines.sources.kafka import Offsets
 
 
 def taken(feed, looks=5):

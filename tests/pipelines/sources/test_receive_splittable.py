@@ -8,9 +8,9 @@ from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines.feeds import FeedEnded, Message
-from pipelines.intake import IntakeOf
-from pipelines.receiving_by_turns import ReceiveByTurns, _Turn
+from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.folder import FeedEnded, Message
+from pipelines.sources.receive_splittable import ReceiveByTurns, _Turn
 from transforms import DeadLetter, Delta
 
 LOG = []

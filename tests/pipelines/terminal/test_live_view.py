@@ -8,8 +8,8 @@ import os
 import orjson
 import pytest
 
-from pipelines.keyboard import Keyboard, edited
-from pipelines.live_view import LiveView
+from pipelines.terminal.keyboard import Keyboard, edited
+from pipelines.terminal.live_view import LiveView
 from transforms import DeadLetter, Delta, Prompt
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ritellm import APIConnectionError, AsyncClient, Client, Timeouts, stream_chunk_builder
-from ritellm.chunks import ChunkSum, merge_chunks
+from ritellm.chunks import ChunkSum
+from ritellm.chunks.sum import merge_chunks
 from ritellm.types import Chunk
 
 MESSAGES = [{"role": "user", "content": "hi"}]

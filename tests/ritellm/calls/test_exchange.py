@@ -10,6 +10,7 @@ from fake_server import SPRINKLES, chat_chunk, chat_events, error_event, sse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ritellm.calls.exchange import Exchange
 from ritellm.chunks import stream_chunk_builder
 from ritellm.errors import (
     APIConnectionError,
@@ -21,7 +22,6 @@ from ritellm.errors import (
     Timeout,
     UnprocessableEntityError,
 )
-from ritellm.exchange import Exchange
 from ritellm.types import Endpoint, Provider, Request
 
 DONE = sse("[DONE]")

@@ -7,6 +7,7 @@ import asyncio
 import httpx
 import pytest
 
+from ritellm.calls.prepare import CHAT_PARAMS, plan
 from ritellm.client import Client
 from ritellm.client_async import AsyncClient
 from ritellm.errors import (
@@ -16,7 +17,6 @@ from ritellm.errors import (
     UnknownProviderError,
     UnsupportedParamsError,
 )
-from ritellm.prepare import CHAT_PARAMS, plan
 from ritellm.retry import RetryPolicy
 from ritellm.types import Timeouts
 

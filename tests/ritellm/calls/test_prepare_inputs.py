@@ -11,8 +11,16 @@ import orjson
 import pytest
 
 from ritellm import wire as wires
+from ritellm.calls.prepare import (
+    CALLER_ONLY,
+    CHAT_PARAMS,
+    COMMON_PARAMS,
+    IGNORED,
+    draft,
+    draft_one,
+    plan,
+)
 from ritellm.errors import InvalidRequestError, UnknownProviderError, UnsupportedParamsError
-from ritellm.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED, draft, draft_one, plan
 from ritellm.types import Timeouts
 
 HI = [{"role": "user", "content": "hi"}]

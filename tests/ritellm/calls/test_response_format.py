@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ritellm.prepare import plan
+from ritellm.calls.prepare import plan
 
 HI = [{"role": "user", "content": "hi"}]
 PLACE = {

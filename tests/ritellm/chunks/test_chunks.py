@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ritellm.chunks import ChunkSum, completion_to_chunk, stream_chunk_builder
-from ritellm.sequenced import SequencedSum
+from ritellm.chunks import ChunkSum, stream_chunk_builder
+from ritellm.chunks.sequenced import SequencedSum
+from ritellm.chunks.sum import completion_to_chunk
 from ritellm.types import Chunk, Completion
 
 

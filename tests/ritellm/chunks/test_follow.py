@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ritellm import Finished, Follower, Grown, Superseded, Unfinished, follow
 from ritellm.chunks import stream_chunk_builder
 from transforms import Delta
-from transforms.messages import to_bytes
+from transforms.serialization import to_bytes
 
 FINAL = {"object": "chat.completion.chunk", "choices": []}
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from dialects import typed
+from dialect_samples import typed
 from fake_server import Close, sse, stream
-from played import streamed
+from provider_replay import streamed
 
 import ritellm
 from ritellm import RetryPolicy
 from ritellm import wire as wires
 from ritellm.chunks import ChunkSum, stream_chunk_builder
+from ritellm.chunks.usage import merged
 from ritellm.types import Request
-from ritellm.usage import merged
 
 
 @pytest.mark.parametrize(

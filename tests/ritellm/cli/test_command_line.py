@@ -17,9 +17,9 @@ from fake_server import Stall, Wait, api_error, chat_events, html_page, stream
 
 from ritellm import errors
 from ritellm.__main__ import main
-from ritellm.terminal import exit_status
+from ritellm.cli.ask import exit_status
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 KEY = "sk-planted-0123456789abcdef"
 MODEL = ["--model", "openai/m"]
 

@@ -10,7 +10,8 @@ import pytest
 from fake_server import api_error, chat_events, chat_stream, stream
 
 import ritellm
-from ritellm import RetryPolicy, observing
+from ritellm import RetryPolicy
+from ritellm.instrumentation import logs
 
 KEY = "sk-planted-0123456789abcdef"
 SECRET = "my secret question"
@@ -128,7 +129,7 @@ def told(monkeypatch):
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-    from ritellm import telemetry
+    from ritellm.instrumentation import opentelemetry as telemetry
 
     spans, reader = export.InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider(metric_readers=[reader])
@@ -137,7 +138,7 @@ def told(monkeypatch):
     monkeypatch.setattr(telemetry.metrics, "get_meter", meters.get_meter)
     monkeypatch.setattr(telemetry.trace, "get_tracer_provider", lambda: tracers)
     monkeypatch.setattr(telemetry.metrics, "get_meter_provider", lambda: meters)
-    observing._made.cache_clear()
+    logs._made.cache_clear()
 
     def read():
         data = reader.get_metrics_data()
@@ -146,7 +147,7 @@ def told(monkeypatch):
         return spans.get_finished_spans(), points
 
     yield read
-    observing._made.cache_clear()
+    logs._made.cache_clear()
     meters.shutdown()
     tracers.shutdown()
 
@@ -225,7 +226,7 @@ def test_a_stream_that_is_left_is_no_error(told, fake_server):
 def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
     ask(fake_server)
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
-    observing._made.cache_clear()
+    logs._made.cache_clear()
     ask(fake_server)
     (silent, telling), _ = told()
     assert SECRET not in silent.to_json()
@@ -235,19 +236,21 @@ def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
 
 @pytest.fixture
 def looked_up_anew():
-    observing._is_installed.cache_clear()
+    logs._is_installed.cache_clear()
     yield
-    observing._is_installed.cache_clear()
+    logs._is_installed.cache_clear()
 
 
 def test_without_the_api_there_is_nothing(fake_server, monkeypatch, looked_up_anew):
-    monkeypatch.setattr(observing, "find_spec", lambda name: None)
+    monkeypatch.setattr(logs, "find_spec", lambda name: None)
     assert ask(fake_server).choices
-    assert observing._telemetry() is None
+    assert logs._telemetry() is None
 
 
 def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch):
-    telemetry = pytest.importorskip("ritellm.telemetry", reason="needs opentelemetry-api")
+    telemetry = pytest.importorskip(
+        "ritellm.instrumentation.opentelemetry", reason="needs opentelemetry-api"
+    )
     deaf = telemetry.trace.ProxyTracerProvider(), telemetry.metrics.NoOpMeterProvider()
     monkeypatch.setattr(telemetry.trace, "get_tracer_provider", lambda: deaf[0])
     monkeypatch.setattr(telemetry.metrics, "get_meter_provider", lambda: deaf[1])
@@ -259,7 +262,7 @@ def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch
 
 
 def test_an_odd_limit_header_is_told_of_once_for_each_address(fake_server, caplog, monkeypatch):
-    monkeypatch.setattr(observing, "_warned", set())
+    monkeypatch.setattr(logs, "_warned", set())
     odd = {"retry-after": "nan", "x-ratelimit-reset-requests": "9" * 60}
     fake_server.enqueue(api_error(429, headers=odd), api_error(503, headers=odd))
     ritellm.completion(**at(fake_server))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ritellm.sigv4 import AwsCredentials, canonical_request, sign
+from ritellm.providers.aws_sigv4 import AwsCredentials, canonical_request, sign
 from ritellm.types import HttpRequest
 
 CREDENTIALS = AwsCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")

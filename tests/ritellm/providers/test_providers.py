@@ -17,6 +17,8 @@ import pytest
 from ritellm import AsyncClient, Client
 from ritellm import wire as wires
 from ritellm.__main__ import main
+from ritellm.calls.prepare import plan
+from ritellm.cli.providers import as_markdown, as_text
 from ritellm.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -24,16 +26,14 @@ from ritellm.errors import (
     UnknownProviderError,
     UnsupportedParamsError,
 )
-from ritellm.listing import as_markdown, as_text
-from ritellm.prepare import plan
 from ritellm.providers import OPTIONS, PROVIDERS, locate, split_model
 from ritellm.providers import google as google_provider
 from ritellm.providers.aws import new_signer
-from ritellm.providers.capabilities import CAPABILITIES
-from ritellm.sigv4 import AwsCredentials
+from ritellm.providers.aws_sigv4 import AwsCredentials
 from ritellm.types import Provider, Request
+from ritellm.wire.capabilities import CAPABILITIES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 HI = [{"role": "user", "content": "hi"}]
 AZURE = "https://res.openai.azure.com"
 AWS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush-hush", "AWS_REGION": "eu-west-1"}

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 import ritellm
 from ritellm import RetryPolicy, RitellmError, Timeouts
-from ritellm.prepare import CALLER_ONLY
-from ritellm.recording import REMOVED, Scrubber
-from transforms.questions import same_provider
+from ritellm.calls.prepare import CALLER_ONLY
+from ritellm.recordings.format import REMOVED, Scrubber
+from transforms.worker.requests import same_provider
 
 KEY = "sk-planted-0123456789abcdef"
 MESSAGES = [{"role": "user", "content": "Hello"}]

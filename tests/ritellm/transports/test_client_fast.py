@@ -18,8 +18,9 @@ from ritellm import APIConnectionError, AsyncClient, Client, RetryPolicy, Timeou
 pytest.importorskip("httptools", reason="needs the extra fast")
 pytest.importorskip("aiohappyeyeballs", reason="needs the extra fast")
 
-from ritellm import client_connection, client_fast, client_http11
-from ritellm.client_http11 import request_bytes, target_of
+from ritellm.transports.fast import connection as client_connection
+from ritellm.transports.fast import http11, pool
+from ritellm.transports.fast.http11 import request_bytes, target_of
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 ONCE = RetryPolicy(num_retries=0)
@@ -448,7 +449,7 @@ def test_a_child_of_a_fork_opens_connections_of_its_own():
 
 
 def test_idle_connections_are_closed_after_a_while(monkeypatch):
-    monkeypatch.setattr(client_fast, "_KEEPALIVE_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_KEEPALIVE_SECONDS", 0.0)
 
     async def ask():
         async with RawServer(WHOLE, WHOLE) as server:
@@ -496,7 +497,7 @@ def test_connecting_takes_no_longer_than_its_timeout(monkeypatch):
     async def never(*_args, **_options):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(client_fast.aiohappyeyeballs, "start_connection", never)
+    monkeypatch.setattr(pool.aiohappyeyeballs, "start_connection", never)
 
     async def ask():
         limits = Timeouts(connect=0.01)
@@ -566,11 +567,11 @@ def test_tls_is_spoken_and_the_certificate_is_checked(asked, trusted, tmp_path, 
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
-    client_http11.trust.cache_clear()
+    http11.trust.cache_clear()
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     found = asked(RawServer(WHOLE, WHOLE, tls=context), times=2)
-    client_http11.trust.cache_clear()
+    http11.trust.cache_clear()
     if trusted:
         assert found == ["one two"] * 2
     else:

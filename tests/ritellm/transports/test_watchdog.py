@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ritellm.watchdog import Watchdog
+from ritellm.transports.watchdog import Watchdog
 
 
 def over(loop, name="total"):

@@ -7,7 +7,7 @@ import pickle
 
 import orjson
 import pytest
-from played import asked, body, cuts, message, recordings, sprinkled, streamed, whole
+from provider_replay import asked, body, cuts, message, recordings, sprinkled, streamed, whole
 from replay import sse
 
 from ritellm import wire as wires

@@ -39,7 +39,7 @@ from ritellm.errors import (
     Timeout,
     UnsupportedParamsError,
 )
-from ritellm.wire.eventstream import EventStream, parse_headers
+from ritellm.wire.framing.aws_eventstream import EventStream, parse_headers
 
 WIRE = "bedrock"
 KIND = "application/vnd.amazon.eventstream"

@@ -7,7 +7,7 @@ import random
 
 import orjson
 import pytest
-from dialects import DIALECTS, EVENTS
+from dialect_samples import DIALECTS, EVENTS
 from fake_server import raw
 from replay import STREAMS
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from played import ASK, asked, body, cuts, message, recordings, sprinkled, streamed, whole
+from provider_replay import ASK, asked, body, cuts, message, recordings, sprinkled, streamed, whole
 from replay import sse
 
 from ritellm import wire as wires

@@ -30,7 +30,7 @@ from ritellm.errors import (
     StreamTruncatedError,
     UnsupportedParamsError,
 )
-from ritellm.wire.jsonl import JSONLines
+from ritellm.wire.framing.jsonl import JSONLines
 
 WIRE = "ollama"
 KIND = "application/x-ndjson"

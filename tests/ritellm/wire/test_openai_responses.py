@@ -22,6 +22,7 @@ from replay import (
     whole,
 )
 
+from ritellm.calls.exchange import Exchange
 from ritellm.errors import (
     APIError,
     APIResponseValidationError,
@@ -37,7 +38,6 @@ from ritellm.errors import (
     Timeout,
     UnsupportedParamsError,
 )
-from ritellm.exchange import Exchange
 from ritellm.types import Endpoint, Provider, Quirks, Request
 
 WIRE = "openai_responses"

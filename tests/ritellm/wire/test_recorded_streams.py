@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from ritellm.calls.exchange import Exchange
 from ritellm.errors import BadRequestError, StreamTruncatedError
-from ritellm.exchange import Exchange
 from ritellm.types import Endpoint, Provider, Request
 
-STREAMS = Path(__file__).resolve().parents[2] / "shared" / "streams"
+STREAMS = Path(__file__).resolve().parents[4] / "shared" / "streams"
 
 
 def sse_events(data: bytes) -> list[bytes]:

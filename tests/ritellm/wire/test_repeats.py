@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ritellm.bodies import _SSEBody
-from ritellm.chunks import ChunkSum, merge_chunks
+from ritellm.calls.body import _SSEBody
+from ritellm.chunks import ChunkSum
+from ritellm.chunks.run import Run, expanded
+from ritellm.chunks.sum import merge_chunks
 from ritellm.errors import RitellmError
-from ritellm.runs import Run, expanded
 from ritellm.types import Chunk
-from ritellm.wire import openai_chat
-from ritellm.wire.openai_chat import OpenAIChatDecoder
-from ritellm.wire.repeats import Repeats
-from ritellm.wire.sse import SSE
+from ritellm.wire.framing.sse import SSE
+from ritellm.wire.openai_chat import decoder as openai_chat
+from ritellm.wire.openai_chat.decoder import OpenAIChatDecoder
+from ritellm.wire.openai_chat.repeats import Repeats
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ritellm.wire.sse import SSE
+from ritellm.wire.framing.sse import SSE
 
 BOM = b"\xef\xbb\xbf"
 EMOJI = "\N{GRINNING FACE}é中".encode()

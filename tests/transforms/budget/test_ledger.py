@@ -12,10 +12,11 @@ import pytest
 
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import PRICES, Price
-from transforms.estimating import estimate, tier_requested
+from transforms.budget.accounts import Caps, LocalAccounts
+from transforms.budget.estimate import estimate, tier_requested
+from transforms.budget.ledger import BudgetExceeded, Ledger, NewLedger
+from transforms.budget.redis import RedisAccounts
 from transforms.journal import JournalKey, JournalUnavailable, Spent, open_journal
-from transforms.ledger import BudgetExceeded, Caps, Ledger, LocalAccounts, NewLedger
-from transforms.ledger_redis import RedisAccounts
 
 MODEL = "openai/gpt-4o-mini"
 

@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 from batch_job import Job
-from dialects import typed
+from dialect_samples import typed
 from fake_server import Close, Stall, api_error, chat_events, chat_stream, sse, sse_error, stream
 
 import ritellm
@@ -17,12 +17,13 @@ from ritellm import RetryPolicy
 from ritellm.errors import RitellmError, StreamTruncatedError
 from ritellm.prices import PRICES
 from ritellm.types import Completion, Discarded
-from transforms.asking import Row
+from transforms.budget.accounts import Caps
+from transforms.budget.bill import budgeted
+from transforms.budget.ledger import Ledger
+from transforms.budget.waste import Waste
 from transforms.journal.base import Spent
-from transforms.ledger import Caps, Ledger
-from transforms.room import Room
-from transforms.spending import budgeted
-from transforms.waste import Waste
+from transforms.worker.completer import Row
+from transforms.worker.room import Room
 
 MODEL = "openai/gpt-5"
 MESSAGES = [{"role": "user", "content": "Hi"}]

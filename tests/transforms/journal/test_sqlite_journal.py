@@ -38,15 +38,15 @@ from transforms.journal import (
     request_hash,
 )
 from transforms.journal.base import NOTHING, Record, pack
-from transforms.journal.committing import GroupCommit
-from transforms.journal.folder import FolderJournal
-from transforms.journal.lines import HEAD_BYTES, ROW, head_of, key_hash, to_line
-from transforms.journal.open import resolved
+from transforms.journal.folder.format import HEAD_BYTES, ROW, head_of, key_hash, to_line
+from transforms.journal.folder.journal import FolderJournal
+from transforms.journal.group_commit import GroupCommit
 from transforms.journal.redis import RedisJournal
-from transforms.journal.sqlite import SqliteJournal
+from transforms.journal.spec import resolved
+from transforms.journal.sqlite.journal import SqliteJournal
 from transforms.journal.tolerant import TolerantJournal
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 KINDS = ("sqlite", "folder", "redis")
 
 
@@ -198,10 +198,10 @@ def test_a_task_that_is_cancelled_takes_no_record_back(again):
 
 # Processes that die, and processes that meet
 
-CHILD = """
+CHILD = f"""
 import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-from test_journal import key, keep, open_at, value
+sys.path[:] = {sys.path!r}
+from test_sqlite_journal import key, keep, open_at, value
 kind, place, run, rows = sys.argv[1:]
 journal = open_at(kind, place, run)
 print("open", flush=True)
@@ -209,7 +209,7 @@ for number in range(int(rows)):
     journal.record(key(f"row-{{number}}"), value(f"answer {{number}}")).add_done_callback(
         lambda _, number=number: print(number, flush=True))
 sys.stdin.read()
-""".format(root=str(ROOT), tests=str(ROOT / "tests"))
+"""
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from transforms import engine as engines
-from transforms.engine import Engine, Wait, Window
+from transforms.worker import event_loop as engines
+from transforms.worker.event_loop import Engine, Wait, Window
 
 
 class _Client:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from ritellm.calls.prepare import CALLER_ONLY, draft
 from ritellm.errors import InvalidRequestError
-from ritellm.prepare import CALLER_ONLY, draft
 from transforms.elements import Prompt
-from transforms.questions import Drafts, Question, laid_over, request_of
+from transforms.worker.requests import Drafts, Question, laid_over, request_of
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 ENVIRON = {"OPENAI_API_KEY": "k", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}

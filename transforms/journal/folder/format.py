@@ -18,7 +18,7 @@ from hashlib import blake2b
 import orjson
 
 from transforms.journal.base import NOTHING, Record, Spent
-from transforms.journal.keys import JournalKey
+from transforms.journal.key import JournalKey
 
 HEAD_BYTES = 1 << 15  # holds the index of a thousand rows
 ROW = struct.Struct("<qq")  # the hash of a row's key, and that of its request

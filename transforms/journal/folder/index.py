@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.journal.lines import ROW
+from transforms.journal.folder.format import ROW
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from transforms.journal.base import NOTHING, Record, Spent
-from transforms.journal.committing import GroupCommit
-from transforms.journal.index import Index
-from transforms.journal.keys import JournalKey
-from transforms.journal.lines import equal_hash, from_line, key_hash
-from transforms.journal.shards import Shard, Shards
+from transforms.journal.folder.format import equal_hash, from_line, key_hash
+from transforms.journal.folder.index import Index
+from transforms.journal.folder.shards import Shard, Shards
+from transforms.journal.group_commit import GroupCommit
+from transforms.journal.key import JournalKey
 
 _LOOK_AGAIN = 60.0
 

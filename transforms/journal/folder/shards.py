@@ -20,7 +20,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.journal.base import NOTHING, JournalUnavailable, Record, Spent
-from transforms.journal.lines import (
+from transforms.journal.folder.format import (
     HEAD_BYTES,
     Head,
     from_line,

@@ -24,11 +24,11 @@ from transforms.journal.base import (
     pack,
     unpack,
 )
-from transforms.journal.committing import GroupCommit
-from transforms.journal.keys import JournalKey
-from transforms.journal.locking import RunLock
-from transforms.journal.mending import is_passing, mend, stamp
-from transforms.journal.table import Table
+from transforms.journal.group_commit import GroupCommit
+from transforms.journal.key import JournalKey
+from transforms.journal.sqlite.repair import is_passing, mend, stamp
+from transforms.journal.sqlite.run_lock import RunLock
+from transforms.journal.sqlite.table import Table
 
 _log = logging.getLogger("transforms.journal")
 Asked = TypeVar("Asked")

@@ -9,8 +9,8 @@ from contextlib import closing
 from itertools import count, islice
 
 from transforms.journal.base import JournalError
-from transforms.journal.salvage import salvage
-from transforms.journal.table import Table, is_sound
+from transforms.journal.sqlite.salvage import salvage
+from transforms.journal.sqlite.table import Table, is_sound
 
 _log = logging.getLogger("transforms.journal")
 

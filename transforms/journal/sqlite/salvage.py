@@ -14,8 +14,8 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from transforms.journal.base import Record, Spent
-from transforms.journal.keys import JournalKey
-from transforms.journal.table import PAGE_SIZE, is_sealed
+from transforms.journal.key import JournalKey
+from transforms.journal.sqlite.table import PAGE_SIZE, is_sealed
 
 _LEAF, _LEAF_HEADER = 0x0D, 8
 _WAL_HEADER, _FRAME_HEADER = 32, 24

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 
 from transforms.journal.base import Record, Spent
-from transforms.journal.keys import JournalKey
+from transforms.journal.key import JournalKey
 
 PAGE_SIZE = 4096
 _SCHEMA = """

@@ -1,0 +1,1 @@
+"""Where a job writes its results."""

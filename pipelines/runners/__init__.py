@@ -1,0 +1,1 @@
+"""Beam's runners: what each needs before a job starts."""

@@ -1,0 +1,1 @@
+"""Where a streaming job receives its messages."""

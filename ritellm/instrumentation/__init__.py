@@ -1,0 +1,1 @@
+"""What a call reports: log records and OpenTelemetry spans."""

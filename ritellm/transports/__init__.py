@@ -1,0 +1,1 @@
+"""HTTP: one attempt sent, its bytes received."""

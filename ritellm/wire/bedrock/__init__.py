@@ -1,0 +1,16 @@
+"""Bedrock's Converse API."""
+
+from __future__ import annotations
+
+from ritellm.wire.bedrock.decoder import decode_completion
+from ritellm.wire.bedrock.errors import decode_error
+from ritellm.wire.bedrock.request import PARAMS, build_request, new_decoder, new_framing
+
+__all__ = [
+    "PARAMS",
+    "build_request",
+    "decode_completion",
+    "decode_error",
+    "new_decoder",
+    "new_framing",
+]

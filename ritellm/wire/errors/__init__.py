@@ -1,0 +1,1 @@
+"""Error bodies that several dialects share."""

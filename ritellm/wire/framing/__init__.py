@@ -1,0 +1,1 @@
+"""Framings: how a body is cut into events."""

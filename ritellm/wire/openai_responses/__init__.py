@@ -1,0 +1,31 @@
+"""OpenAI's Responses API."""
+
+from __future__ import annotations
+
+from ritellm.wire.openai_chat.decoder import decode_error
+from ritellm.wire.openai_responses.decoder import decode_completion
+from ritellm.wire.openai_responses.request import (
+    PARAMS,
+    PATH,
+    build_request,
+    cancel_request,
+    cancelled,
+    listen_again,
+    new_decoder,
+    new_framing,
+    resume_request,
+)
+
+__all__ = [
+    "PARAMS",
+    "PATH",
+    "build_request",
+    "cancel_request",
+    "cancelled",
+    "decode_completion",
+    "decode_error",
+    "listen_again",
+    "new_decoder",
+    "new_framing",
+    "resume_request",
+]

@@ -1,0 +1,1 @@
+"""What a job may spend: estimates, accounts, and the ledger."""

@@ -1,0 +1,1 @@
+"""Where deltas and completions are published, and the queue before them."""

@@ -1,0 +1,1 @@
+"""What runs in each worker process: the event loop and the requests on it."""
