@@ -16,8 +16,10 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines import bigquery
+from pipelines import bigquery, errors
 from pipelines.cli import checks as cli
+from pipelines.cli import journal_flags
+from pipelines.cli import parser as cli_parser
 from pipelines.cli.limit_flags import (
     add_limits,
     budget,
@@ -37,11 +39,14 @@ from pipelines.cli.model_flags import (
     model_params,
     settle_in_flight,
 )
+from pipelines.inputs import counting
 from pipelines.inputs.files import ReadPrompts
+from pipelines.outputs import bigquery as outputs_bigquery
+from pipelines.outputs import folder
 from pipelines.outputs.jsonl import WriteLines
 from pipelines.outputs.ordered_jsonl import WriteInOrder
 from pipelines.outputs.report import WriteReport
-from pipelines.runners import dataflow
+from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
 from pipelines.terminal.progress import ProgressLine
@@ -51,9 +56,9 @@ from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
 
-def parser() -> cli.Parser:
+def parser() -> cli_parser.Parser:
     """Return the command line."""
-    made = cli.Parser(
+    made = cli_parser.Parser(
         prog="python -m pipelines.batch_complete",
         description="Files of prompts become a folder of completions: one outcome for every row.",
         epilog="All options of Apache Beam pass through, for example --runner DataflowRunner"
@@ -115,7 +120,7 @@ _FILES = {
 
 def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     """Put the job together on `p`; `spread` shuffles the rows over many workers."""
-    journal = cli.journal(ours.journal, ours.output, ours.journal_required)
+    journal = journal_flags.journal(ours.journal, ours.output, ours.journal_required)
     read = p | "ReadPrompts" >> ReadPrompts(ours.input, spread)
     done = read.prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
@@ -138,7 +143,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     write = WriteInOrder if ours.keep_order else WriteLines
     for name, rows in outcomes.items():
         if name == "Completions" and ours.output_table:
-            rows | "WriteTable" >> bigquery.WriteTable(bigquery.parse(ours.output_table))
+            rows | "WriteTable" >> outputs_bigquery.WriteTable(bigquery.parse(ours.output_table))
         else:
             rows | f"Write{name}" >> write(ours.output, _FILES[name])
     if ours.emit_deltas:
@@ -153,9 +158,9 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the job; return the exit status: 0 done, 1 nothing or too little completed, 2 usage."""
-    ours, beam_options = cli.parse(parser(), argv)
-    here = cli.runs_here(beam_options)
-    ours.journal = cli.reachable_journal(ours.journal, ours.output, beam_options)
+    ours, beam_options = cli_parser.parse(parser(), argv)
+    here = pipeline.runs_here(beam_options)
+    ours.journal = journal_flags.reachable_journal(ours.journal, ours.output, beam_options)
     check_model(ours, here)
     new_journal = _check_together(ours, here)
     new_budget = budget(ours, new_journal)
@@ -167,29 +172,31 @@ def run(argv: Sequence[str]) -> int:
     cli.check_output(ours.output)
     runners.check(beam_options)
     dataflow.check(beam_options)
-    p = cli.new_pipeline(beam_options)
+    p = pipeline.new_pipeline(beam_options)
     launched = settle_in_flight(ours)
     # Held here, it is opened before anything is sent, and by this run alone.
-    journal = cli.open_here(ours.journal, ours.output, ours.journal_required) if here else None
+    journal = (
+        journal_flags.open_here(ours.journal, ours.output, ours.journal_required) if here else None
+    )
     ledger = open_budget(new_budget, journal) if here else None
     if here and launched and (journal is None or journal.spent() == Spent()):
         cli.start_model(ours.model)  # else the first row that the journal has not starts it
-    before = cli.written_before(ours.output)
+    before = folder.written_before(ours.output)
     started = time.time()
-    build(p, ours, spread=not cli.shares_process(beam_options))
+    build(p, ours, spread=not pipeline.shares_process(beam_options))
     if not here:
         warn_of_each_process(new_budget)
         runners.run(p, beam_options)
         if runners.runner(beam_options) not in runners.PORTABLE_RUNNERS:
             return 0  # it may only have been submitted
-        if not cli.is_written_since(FileSystems.join(ours.output, "report.json"), started):
+        if not folder.is_written_since(FileSystems.join(ours.output, "report.json"), started):
             print(f"The job is done; its workers wrote to {ours.output}, where they are.")
             return 0
     else:
-        with ProgressLine(cli.count_rows(ours.input)):
+        with ProgressLine(counting.count_rows(ours.input)):
             runners.run(p, beam_options)
-    cli.remove_older(ours.output, before)
-    cli.remove_unfinished(ours.output, before=started)
+    folder.remove_older(ours.output, before)
+    folder.remove_unfinished(ours.output, before=started)
     report = read_report(ours.output)
     print(summary(ours.output, report))
     say_what_is_spent(new_budget, ledger, journal)
@@ -200,17 +207,17 @@ def run(argv: Sequence[str]) -> int:
 def _check_together(ours: argparse.Namespace, here: bool) -> NewJournal | None:
     """Return what opens the journal; raises UsageError for flags that do not go together."""
     if ours.keep_order and not here:
-        raise cli.UsageError(
+        raise errors.UsageError(
             "--keep_order puts rows in order on one machine's disk: many workers write many files,"
             " whose rows have ids to sort by"
         )
     if ours.keep_order and (ours.output_table or ours.input.startswith(bigquery.PREFIX)):
-        raise cli.UsageError("--keep_order is for files: a table has no order")
+        raise errors.UsageError("--keep_order is for files: a table has no order")
     if ours.dedupe and ours.journal == "none":
-        raise cli.UsageError(
+        raise errors.UsageError(
             "--dedupe looks equal requests up in the journal: not with --journal none"
         )
-    return cli.journal(ours.journal, ours.output, ours.journal_required)
+    return journal_flags.journal(ours.journal, ours.output, ours.journal_required)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -221,11 +228,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _tidy_up(argv: Sequence[str]) -> str:
     """Remove the files that the job had begun, and say so; or what becomes of one elsewhere."""
-    ours, beam_options = cli.parse(parser(), argv)
+    ours, beam_options = cli_parser.parse(parser(), argv)
     kept = "" if ours.journal == "none" else "; the same command goes on from the journal"
-    if not cli.runs_here(beam_options):
+    if not pipeline.runs_here(beam_options):
         return runners.left_behind(beam_options, kept)
-    cli.remove_unfinished(ours.output)
+    folder.remove_unfinished(ours.output)
     return f"nothing was written to {ours.output}{kept}"
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+from pipelines.errors import UsageError
 from pipelines.runners import runner as runners
-from pipelines.runners.runner import UsageError
 from transforms.failure_limit import TooManyFailures
 
 INTERRUPTED = 130

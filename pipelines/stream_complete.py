@@ -17,9 +17,10 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipelines import errors
 from pipelines.cli import checks as cli
-from pipelines.cli import location_checks, locations
-from pipelines.cli.checks import positive
+from pipelines.cli import journal_flags, location_checks, locations
+from pipelines.cli import parser as cli_parser
 from pipelines.cli.model_flags import (
     add_journal_options,
     add_model_options,
@@ -27,7 +28,8 @@ from pipelines.cli.model_flags import (
     check_model,
     settle_in_flight,
 )
-from pipelines.runners import dataflow
+from pipelines.cli.parser import positive
+from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
 from pipelines.sources.acknowledgements import IntakeOf
@@ -39,9 +41,9 @@ from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
 
 
-def parser() -> cli.Parser:
+def parser() -> cli_parser.Parser:
     """Return the command line."""
-    made = cli.Parser(
+    made = cli_parser.Parser(
         prog="python -m pipelines.stream_complete",
         description="Prompts that arrive become deltas, live, and whole completions.",
         epilog="All options of Apache Beam pass through. Without --runner the job runs here.",
@@ -69,7 +71,7 @@ def parser() -> cli.Parser:
     return made
 
 
-def _add_stream_options(made: cli.Parser) -> None:
+def _add_stream_options(made: cli_parser.Parser) -> None:
     stream = made.add_argument_group("stream")
     stream.add_argument(
         "--flush_msec",
@@ -132,7 +134,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
     done = prompts | "CompletePrompts" >> CompletePrompts(
         ours.model,
         emit_deltas=True,
-        journal=cli.journal(ours.journal, ours.output, ours.journal_required),
+        journal=journal_flags.journal(ours.journal, ours.output, ours.journal_required),
         **asking(ours),
     )
     terms = {
@@ -166,7 +168,7 @@ def _reads_by_turns(options: PipelineOptions) -> bool:
     """Return whether the source is read in bundles that end: on Flink, and by workers elsewhere."""
     where = runners.runner(options)
     return where == "flinkrunner" or (
-        where in runners.PORTABLE_RUNNERS and not cli.runs_here(options)
+        where in runners.PORTABLE_RUNNERS and not pipeline.runs_here(options)
     )
 
 
@@ -193,9 +195,9 @@ def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None
     for name in ("deltas_to", "completions_to", "failed_to"):
         to = getattr(ours, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):
-            raise cli.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+            raise errors.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
     if ours.source == "stdin":
-        raise cli.UsageError("--source stdin is on this machine, and the job runs elsewhere")
+        raise errors.UsageError("--source stdin is on this machine, and the job runs elsewhere")
     if runners.workers(options) is runners.Workers.ON_MACHINE:
         location_checks.check_here(ours)
     else:
@@ -212,10 +214,10 @@ class Job:
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        ours, self._options = cli.parse(parser(), runners.with_defaults(self._argv))
-        here = cli.runs_here(self._options)
+        ours, self._options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
+        here = pipeline.runs_here(self._options)
         _settle_journal(ours, here)
-        ours.journal = cli.reachable_journal(ours.journal, ours.output, self._options)
+        ours.journal = journal_flags.reachable_journal(ours.journal, ours.output, self._options)
         runners.check(self._options)
         dataflow.check(self._options)
         check_model(ours, here)
@@ -224,20 +226,20 @@ class Job:
             settle_in_flight(ours)
             return self._run(ours, self._options)
         if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
-            raise cli.UsageError("--direct_running_mode: a live source needs one process")
+            raise errors.UsageError("--direct_running_mode: a live source needs one process")
         location_checks.check_here(ours)
         if settle_in_flight(ours):
             cli.start_model(ours.model)
-        journal = cli.open_here(ours.journal, ours.output, ours.journal_required)
+        journal = journal_flags.open_here(ours.journal, ours.output, ours.journal_required)
         status = self._run(ours, self._options)
         del journal
         return status
 
     def _run(self, ours: argparse.Namespace, options: PipelineOptions) -> int:
-        here, by_turns = cli.runs_here(options), _reads_by_turns(options)
+        here, by_turns = pipeline.runs_here(options), _reads_by_turns(options)
         if by_turns or not here:
             options.view_as(StandardOptions).streaming = True
-        p = cli.new_pipeline(options)
+        p = pipeline.new_pipeline(options)
         intake = IntakeOf(_parts(ours)) if here or by_turns else None
         build(p, ours, intake)
         # With checkpoints Flink never ends a job: to stop is to cancel.

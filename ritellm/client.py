@@ -10,9 +10,9 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.calls.call import Call, Plan
+from ritellm.calls.call import Call
 from ritellm.calls.exchange import Exchange
-from ritellm.calls.plan import Draft
+from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch

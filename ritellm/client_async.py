@@ -11,12 +11,13 @@ from typing import Any, Literal, overload
 
 import httpx
 
-from ritellm.calls.call import Call, Plan
+from ritellm.calls.call import Call
 from ritellm.calls.exchange import Exchange
-from ritellm.calls.plan import Draft
+from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
+from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
@@ -25,7 +26,7 @@ from ritellm.transports.base import AsyncHttp, AsyncResponse, Reader, new_async_
 from ritellm.transports.httpx import DRAIN_BYTES, DRAIN_SECONDS, FAILURES, as_ritellm_error
 from ritellm.transports.send import acancel, asend
 from ritellm.transports.watchdog import Watchdog
-from ritellm.types import Chunk, Completion, Endpoint
+from ritellm.types import Chunk, Completion
 
 Between = Callable[[], AbstractAsyncContextManager[Any]]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -73,41 +72,3 @@ class Timing:
 
 def _nearest_rank(ordered: list[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-class Quantiles:
-    """Quantiles of positive numbers, within 1 % of each value, that can be merged.
-
-    Counts in buckets whose bounds grow geometrically: the DDSketch of Masson, Rim and Lee
-    (VLDB 2019), without its collapsing: a range of 1e-6 to 1e6 is 1,400 buckets at most.
-    """
-
-    __slots__ = ("_counts", "count")
-
-    _GROWTH = math.log(1.01 / 0.99)
-
-    def __init__(self, counts: Mapping[int, int] | None = None) -> None:
-        self._counts: dict[int, int] = dict(counts or {})
-        self.count = sum(self._counts.values())
-
-    def add(self, value: float) -> None:
-        """Count `value`; anything below a microsecond counts as one."""
-        bucket = math.ceil(math.log(max(value, 1e-6)) / self._GROWTH)
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
-        self.count += 1
-
-    def merge(self, others: Iterable[Quantiles]) -> None:
-        """Count all that `others` have counted."""
-        for other in others:
-            for bucket, count in other._counts.items():
-                self._counts[bucket] = self._counts.get(bucket, 0) + count
-            self.count += other.count
-
-    def at(self, share: float) -> float | None:
-        """Return the value below which `share` (0 to 1) of all values lie, or None of none."""
-        rank = max(1, math.ceil(share * self.count))
-        for bucket in sorted(self._counts):
-            rank -= self._counts[bucket]
-            if rank <= 0:
-                return 2 * math.exp(bucket * self._GROWTH) / (math.exp(self._GROWTH) + 1)
-        return None

@@ -19,8 +19,8 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 # that is named nowhere may import anything that does not lead back to it.
 ROOMS = [
     {"types"},
-    {"errors"},
-    {"chunks", "limit_headers", "retry", "timing"},
+    {"endpoints", "errors"},
+    {"chunks", "limit_headers", "quantiles", "retry", "timing"},
     {"wire"},
     {"providers", "rate_limits"},
     {"calls", "recordings"},
@@ -30,8 +30,8 @@ ROOMS = [
 # No I/O, no clock, no dice, no threads.
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.plan calls.prepare"
-    " calls.response_format calls.resume calls.stream_facts chunks errors limit_headers"
-    " rate_limits.pace recordings.format retry timing types wire".split()
+    " calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
+    " limit_headers quantiles rate_limits.pace recordings.format retry timing types wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

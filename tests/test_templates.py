@@ -15,8 +15,9 @@ import pytest
 
 from pipelines import batch_complete, bigquery, stream_complete
 from pipelines.cli import locations
-from pipelines.cli.checks import UsageError, positive
 from pipelines.cli.limit_flags import dollars, share
+from pipelines.cli.parser import positive
+from pipelines.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "templates"

@@ -7,7 +7,7 @@ from transforms.completions import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.failure_limit import FailureLimit, StopAbove
 from transforms.publish import Publish, PublishDeltas
-from transforms.sinks.queue import Publisher, SinkUnavailable
+from transforms.sinks.base import Publisher, SinkUnavailable
 from transforms.worker.factories import NewClient
 
 __all__ = [

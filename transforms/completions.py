@@ -24,9 +24,11 @@ from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
 from transforms.worker import hedging
-from transforms.worker.completer import Ask, Means, Outcome
-from transforms.worker.event_loop import Engine, Wait, Window
+from transforms.worker.completer import Ask, Outcome
+from transforms.worker.event_loop import Engine, Window
 from transforms.worker.factories import NewClient, NewMeans
+from transforms.worker.outbox import Wait
+from transforms.worker.resources import Means
 from transforms.worker.timeouts import timeouts_of
 
 COMPLETIONS = "completions"

@@ -18,7 +18,7 @@ from apache_beam.metrics import Metrics
 
 from ritellm.rate_limits.gate import Gate
 from transforms.elements import Completion, DeadLetter, Delta
-from transforms.worker.completer import Means
+from transforms.worker.resources import Means
 
 NAMESPACE = "ritellm"
 

@@ -10,7 +10,8 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from transforms.elements import Delta
-from transforms.sinks.queue import NewPublisher, Outgoing, Terms
+from transforms.sinks.base import NewPublisher
+from transforms.sinks.queue import Outgoing, Terms
 
 
 class Publish(beam.PTransform):  # type: ignore[misc]

@@ -10,7 +10,9 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.cli.checks import Parser, UsageError, positive, reason
+from pipelines.cli.parser import Parser, positive
+from pipelines.errors import UsageError
+from pipelines.filesystem import reason
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
 from transforms.budget.accounts import Caps

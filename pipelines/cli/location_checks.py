@@ -6,12 +6,12 @@ import argparse
 from functools import partial
 
 from pipelines.cli import locations
-from pipelines.cli.checks import UsageError
-from pipelines.sources.folder import FeedMissing, FeedUnavailable
+from pipelines.errors import UsageError
+from pipelines.sources.base import FeedMissing, FeedUnavailable
 from pipelines.sources.pubsub import PubSubFeed
+from transforms.sinks.base import NewPublisher, SinkMissing, SinkUnavailable
 from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.pubsub import PubSubTopic
-from transforms.sinks.queue import NewPublisher, SinkMissing, SinkUnavailable
 
 
 def sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:

@@ -10,19 +10,21 @@ import sys
 from collections.abc import Callable
 
 from pipelines import bigquery
-from pipelines.cli.checks import UsageError
+from pipelines.errors import UsageError
 from pipelines.outputs import live
-from pipelines.sources.folder import FolderFeed, NewFeed, Stdin
+from pipelines.sources.base import NewFeed
+from pipelines.sources.folder import FolderFeed
 from pipelines.sources.kafka import KafkaFeed
 from pipelines.sources.pubsub import PubSubFeed
+from pipelines.sources.stdin import Stdin
 from pipelines.terminal.live_view import Live
 from transforms.elements import Completion, DeadLetter
 from transforms.journal import JournalError
 from transforms.journal.redis import refuse_password
+from transforms.sinks.base import NewPublisher
 from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.kafka import KafkaTopic
 from transforms.sinks.pubsub import PubSubTopic
-from transforms.sinks.queue import NewPublisher
 from transforms.sinks.redis import RedisStreams
 
 SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"

@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from pipelines.cli import checks as cli
-from pipelines.cli import timeout_flags
-from pipelines.cli.checks import positive
+from pipelines.cli import parser, timeout_flags
+from pipelines.cli.parser import positive
 from pipelines.runners.runner import check_listener
 from transforms.metrics import NAMESPACE
 from transforms.worker import hedging
@@ -35,7 +35,7 @@ SWITCH: dict[str, Any] = {
 }
 
 
-def add_journal_options(made: cli.Parser) -> None:
+def add_journal_options(made: parser.Parser) -> None:
     """Add where answers are kept."""
     made.add_argument(
         "--journal",
@@ -52,7 +52,7 @@ def add_journal_options(made: cli.Parser) -> None:
     )
 
 
-def add_model_options(made: cli.Parser) -> None:
+def add_model_options(made: parser.Parser) -> None:
     """Add what says whom to ask, how fast and with which key."""
     model = made.add_argument_group("model")
     model.add_argument(

@@ -12,7 +12,7 @@ import orjson
 
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.serialization import KINDS, to_bytes, to_row
-from transforms.sinks.queue import SinkUnavailable
+from transforms.sinks.base import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

@@ -12,7 +12,7 @@ import orjson
 
 from pipelines.inputs.columns import UnusedColumn
 from pipelines.outputs.jsonl import write_whole
-from ritellm.timing import Quantiles
+from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
 from transforms.metrics import has_usage
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.cli.checks import check_writable
-from pipelines.runners.runner import UsageError, runner
+from pipelines.errors import UsageError
+from pipelines.filesystem import check_writable
+from pipelines.runners.runner import runner
 
 
 def check(options: PipelineOptions) -> None:

@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from pipelines.errors import UsageError
+
 # What Beam's job server for Flink takes, and Beam for Python does not know before it has asked it.
 FLAGS = frozenset(
     f"--{name}"
@@ -31,10 +33,6 @@ FLAGS = frozenset(
 # A job that was just submitted shows on the cluster after a while.
 _APPEARS_SECONDS = 10.0
 _ENDED = ("FINISHED", "FAILED", "CANCELED")
-
-
-class UsageError(Exception):
-    """What the user asked for cannot be done; the message is one line."""
 
 
 def check(given: dict[str, Any]) -> None:

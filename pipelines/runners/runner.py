@@ -18,8 +18,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.job_server import StopOnExitJobServer
 from apache_beam.runners.runner import PipelineState
 
+from pipelines.errors import UsageError
 from pipelines.runners import flink
-from pipelines.runners.flink import UsageError as UsageError
 from pipelines.runners.flink import said
 
 # These run the whole job inside the process that starts it.

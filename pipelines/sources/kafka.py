@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.folder import FeedUnavailable, Message
-from transforms.sinks.kafka import client, read_config, topic_problem
+from pipelines.sources.base import FeedUnavailable, Message
+from transforms.connections.kafka import client, read_config, topic_problem
 
 _log = logging.getLogger("pipelines.feeds")
 

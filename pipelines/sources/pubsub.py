@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.folder import FeedMissing, FeedUnavailable, Message
-from transforms.sinks.pubsub import CHECK_SECONDS, client, explained
+from pipelines.sources.base import FeedMissing, FeedUnavailable, Message
+from transforms.connections.pubsub import client, explained
+from transforms.sinks.pubsub import CHECK_SECONDS
 
 # The client renews its hold on a message for so long: an answer may take its time.
 _LONGEST_HOLD_SECONDS = 24 * 3600

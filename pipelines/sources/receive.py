@@ -14,7 +14,7 @@ import orjson
 from pipelines.inputs.columns import Unsaid, warning
 from pipelines.inputs.rows import read, unusable
 from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.folder import FeedEnded, Message, NewFeed
+from pipelines.sources.base import FeedEnded, Message, NewFeed
 from transforms.elements import PUMP, DeadLetter, Prompt
 
 _log = logging.getLogger("pipelines")

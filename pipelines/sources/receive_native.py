@@ -8,13 +8,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from pipelines.cli.checks import UsageError
-from pipelines.sources.folder import Message, NewFeed
+from pipelines.errors import UsageError
+from pipelines.sources.base import Message, NewFeed
 from pipelines.sources.kafka import KafkaFeed
 from pipelines.sources.pubsub import PubSubFeed
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
+from transforms.connections.kafka import read_config
 from transforms.elements import DeadLetter, Prompt
-from transforms.sinks.kafka import read_config
 
 
 class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]

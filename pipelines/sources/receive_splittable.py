@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 
 from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.folder import FeedEnded, NewFeed
+from pipelines.sources.base import FeedEnded, NewFeed
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
 from transforms.elements import Prompt
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import AuthenticationError, InvalidRequestError
 from ritellm.retry import RetryPolicy
-from ritellm.types import Buffer, Endpoint, Timeouts
+from ritellm.types import Buffer, Timeouts
 
 
 def timeouts(value: Any) -> Timeouts:

@@ -6,17 +6,19 @@ Between the two faces and the exchange; no I/O, and the clock and the dice are h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ritellm.calls import resume
 from ritellm.calls.exchange import Exchange
+from ritellm.calls.plan import Plan
 from ritellm.chunks.run import Batch
+from ritellm.endpoints import Endpoint, Take
 from ritellm.errors import RitellmError, Timeout
 from ritellm.rate_limits.pace import rest
-from ritellm.retry import RetryPolicy, is_throttle
+from ritellm.retry import is_throttle
 from ritellm.timing import Timing
-from ritellm.types import Completion, Discarded, Endpoint, HttpRequest, Request, Take, Timeouts
+from ritellm.types import Completion, Discarded, HttpRequest
 
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
@@ -26,21 +28,6 @@ if TYPE_CHECKING:
 _ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
 # The share of its time that the end of an answer may be noticed too late.
 _IMPATIENCE = 0.05
-
-OnInterrupt = Literal["raise", "restart", "continue"]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked of whom, and how stubbornly."""
-
-    request: Request
-    endpoint: Endpoint
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    on_interrupt: OnInterrupt = "raise"
-    fallbacks: tuple[Plan, ...] = ()
-    record: str | None = None
 
 
 class Call:

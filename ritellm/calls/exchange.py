@@ -17,6 +17,7 @@ from ritellm.calls.body import Body, body_of
 from ritellm.chunks import ChunkSum
 from ritellm.chunks.run import Batch, Piece, Run, expanded
 from ritellm.chunks.sum import merge_chunks
+from ritellm.endpoints import Endpoint
 from ritellm.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -25,16 +26,7 @@ from ritellm.errors import (
     StreamTruncatedError,
     Timeout,
 )
-from ritellm.types import (
-    Buffer,
-    Chunk,
-    Completion,
-    Discarded,
-    Endpoint,
-    HttpRequest,
-    NoChoices,
-    Request,
-)
+from ritellm.types import Buffer, Chunk, Completion, Discarded, HttpRequest, NoChoices, Request
 from ritellm.wire.base import Decoder
 
 

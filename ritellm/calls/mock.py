@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from ritellm import errors
+from ritellm.endpoints import Endpoint, Provider, Take, Tape
 from ritellm.errors import InvalidRequestError, RitellmError
-from ritellm.types import Endpoint, Provider, Take, Tape
 
 # litellm's, for every mock.
 USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from ritellm.calls import resume
 from ritellm.calls.attachments import attach
-from ritellm.calls.call import Plan
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
+from ritellm.retry import RetryPolicy
+from ritellm.types import Request, Timeouts
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +57,19 @@ def _checked(messages: Any) -> list[Mapping[str, Any]]:
                 f"messages[{position}] must be an object with a role, not {message!r:.80}"
             )
     return list(messages)
+
+
+OnInterrupt = Literal["raise", "restart", "continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked of whom, and how stubbornly."""
+
+    request: Request
+    endpoint: Endpoint
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_interrupt: OnInterrupt = "raise"
+    fallbacks: tuple[Plan, ...] = ()
+    record: str | None = None

@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any, cast, get_args
 
 from ritellm.calls import arguments
-from ritellm.calls.call import OnInterrupt, Plan
 from ritellm.calls.mock import mocked
-from ritellm.calls.plan import Draft
+from ritellm.calls.plan import Draft, OnInterrupt, Plan
 from ritellm.calls.response_format import response_format
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.recordings import replay
 from ritellm.retry import RetryPolicy
-from ritellm.types import Endpoint, Request, Timeouts
+from ritellm.types import Request, Timeouts
 
 # OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
 CHAT_PARAMS = frozenset(

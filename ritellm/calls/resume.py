@@ -16,8 +16,9 @@ from typing import Any, cast
 from ritellm import wire as wires
 from ritellm.calls.exchange import Exchange
 from ritellm.chunks.usage import merged
+from ritellm.endpoints import Endpoint, Prefill
 from ritellm.errors import APIConnectionError, InvalidRequestError, Timeout
-from ritellm.types import Chunk, Endpoint, HttpRequest, Prefill, Request
+from ritellm.types import Chunk, HttpRequest, Request
 from ritellm.wire.base import Decoder
 
 _RESPONSES = frozenset({"openai_responses", "azure_responses"})

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 from ritellm.calls.prepare import CHAT_PARAMS
+from ritellm.endpoints import Provider
 from ritellm.providers import PROVIDERS
 from ritellm.providers.settings import url_variables
-from ritellm.types import Provider
 from ritellm.wire.capabilities import CAPABILITIES
 
 # A column of the table and the parameter that makes it true.

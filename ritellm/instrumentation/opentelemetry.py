@@ -12,7 +12,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ritellm import __version__
 from ritellm.calls.call import Call
-from ritellm.types import Endpoint, Request
+from ritellm.endpoints import Endpoint
+from ritellm.types import Request
 
 # Where the conventions have another word for a provider.
 _PROVIDERS = {

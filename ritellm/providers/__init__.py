@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import InvalidRequestError
 from ritellm.providers.model_names import route, split_model
 from ritellm.providers.settings import first_set, resolve_plain, url_variables
 from ritellm.providers.table import PROVIDERS
-from ritellm.types import Endpoint, Provider
 
 __all__ = ["OPTIONS", "PROVIDERS", "address_in", "locate", "resolve", "route", "split_model"]
 

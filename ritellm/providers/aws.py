@@ -13,10 +13,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.providers.aws_sigv4 import AwsCredentials, sign
 from ritellm.providers.settings import fill, first_set, no_key, option
-from ritellm.types import Endpoint, HttpRequest
+from ritellm.types import HttpRequest
 
 SERVICE = "bedrock"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.providers.settings import find_key, first_set, option
-from ritellm.types import Endpoint
 
 # From this version of the API on, a stream can be asked for its usage.
 _STREAM_OPTIONS = "2024-09-01"

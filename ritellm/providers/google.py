@@ -13,6 +13,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -20,7 +21,6 @@ from ritellm.errors import (
     RitellmError,
 )
 from ritellm.providers.settings import first_set, option
-from ritellm.types import Endpoint
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 

@@ -6,9 +6,9 @@ import difflib
 import re
 from fnmatch import fnmatchcase
 
+from ritellm.endpoints import Provider
 from ritellm.errors import InvalidRequestError, UnknownProviderError
 from ritellm.providers.table import PROVIDERS
-from ritellm.types import Provider
 
 # Names that only one provider gives to its models. Open models (gpt-oss, llama, a `name:tag` of
 # Ollama's) are served by many, so they need a prefix.

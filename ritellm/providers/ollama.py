@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.providers.settings import resolve_plain
-from ritellm.types import Endpoint
 
 
 def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:

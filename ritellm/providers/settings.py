@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import AuthenticationError, InvalidRequestError
-from ritellm.types import Endpoint, Provider
 
 
 def first_set(environ: Mapping[str, str], names: str) -> str | None:

@@ -6,7 +6,7 @@ variable that holds the key; everything else is an exception that a line of comm
 
 from __future__ import annotations
 
-from ritellm.types import Prefill, Provider, Quirks
+from ritellm.endpoints import Prefill, Provider, Quirks
 
 _CHAT = "openai_chat"
 

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import Brake, Limits, Pace
 from ritellm.rate_limits.sample import Permit
 from ritellm.retry import is_throttle
-from ritellm.types import Endpoint, Request
+from ritellm.types import Request
 
 NO_HEADERS: Mapping[str, str] = {}
 # Characters of JSON per token, for reserving: low, so that the reserve is rather too large.

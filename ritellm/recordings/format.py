@@ -17,8 +17,9 @@ import orjson
 
 from ritellm import errors
 from ritellm.calls.exchange import Exchange
+from ritellm.endpoints import Endpoint, Take, Tape
 from ritellm.errors import InvalidRequestError, RitellmError
-from ritellm.types import Endpoint, HttpRequest, Request, Take, Tape
+from ritellm.types import HttpRequest, Request
 
 REMOVED = "[removed]"
 # Whatever is not known to be harmless is removed.

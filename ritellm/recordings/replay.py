@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import InvalidRequestError
 from ritellm.providers import PROVIDERS
 from ritellm.recordings.format import recorded
-from ritellm.types import Endpoint, Provider
 
 PREFIX = "replay/"
 

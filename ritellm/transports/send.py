@@ -15,12 +15,12 @@ from weakref import WeakSet
 import httpx
 
 from ritellm.calls.call import Call
+from ritellm.endpoints import Take
 from ritellm.errors import RitellmError
 from ritellm.instrumentation import logs
 from ritellm.transports.base import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
 from ritellm.transports.httpx import FAILURES, Played
 from ritellm.transports.recorder import Recorder
-from ritellm.types import Take
 
 Heard = TypeVar("Heard", bound=AnyResponse)
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.endpoints import Endpoint
+from ritellm.types import HttpRequest, Request
 from ritellm.wire import openai_chat
 from ritellm.wire.openai_chat import decode_completion, decode_error, new_decoder, new_framing
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.endpoints import Endpoint
+from ritellm.types import HttpRequest, Request
 from ritellm.wire import openai_responses
 from ritellm.wire.azure_chat import address, as_azure
 from ritellm.wire.openai_responses import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import APIError
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.types import Chunk, Completion, HttpRequest, Request
 
 # (type, data): a server-sent event, a JSON line, or a frame of an AWS event stream.
 # A plain tuple: a named one costs ten times as much, once per chunk.

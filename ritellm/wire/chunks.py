@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ritellm.chunks import ChunkSum
-from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion
-from ritellm.wire.openai_chat.decoder import parse_json
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -32,14 +30,6 @@ def total(chunks: Iterable[Mapping[str, Any]]) -> Completion:
     for each in chunks:
         summed.add(each)
     return summed.completion()
-
-
-def json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that an event holds."""
-    payload = parse_json(data)
-    if not isinstance(payload, dict):
-        raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")
-    return payload
 
 
 def url_citation(citation: Mapping[str, Any]) -> dict[str, Any]:

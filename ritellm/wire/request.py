@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import UnsupportedParamsError
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.content import check_params
 
 # A parameter at OpenAI's default asks for nothing, so a dialect without it can leave it out.

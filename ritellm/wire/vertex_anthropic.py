@@ -6,7 +6,8 @@ address, the version of the API in the body.
 
 from __future__ import annotations
 
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.endpoints import Endpoint
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic import (
     STREAM,
     decode_completion,

@@ -5,7 +5,8 @@ https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 
 from __future__ import annotations
 
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.endpoints import Endpoint
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.gemini import (
     STREAM,
     decode_completion,

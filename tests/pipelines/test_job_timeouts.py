@@ -11,9 +11,9 @@ from batch_job import Job
 from fake_server import Pause, Stall, chat_events, stream
 
 from pipelines import batch_complete, stream_complete
-from pipelines.cli.checks import UsageError
 from pipelines.cli.model_flags import asking
 from pipelines.cli.timeout_flags import parse
+from pipelines.errors import UsageError
 from ritellm import AsyncClient, InvalidRequestError, RateLimitError, Timeouts
 from ritellm.calls.call import Call
 from ritellm.calls.prepare import plan

@@ -22,7 +22,8 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from fake_server import Wait, api_error, chat_events, stream
 
-from pipelines.cli import checks as cli
+from pipelines import errors
+from pipelines.cli import parser as cli_parser
 from pipelines.sources.acknowledgements import IntakeOf
 from pipelines.stream_complete import build, main, parser
 
@@ -224,7 +225,7 @@ def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_
 
 
 def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never_comes():
-    ours, options = cli.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
+    ours, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
     ours.output = "."
     p = beam.Pipeline(options=options)
     build(p, ours, IntakeOf(frozenset()))
@@ -305,12 +306,14 @@ def unpickled(proto):
 
 def test_a_source_that_would_show_its_password_to_all_is_refused(kafka_login):
     flags = ["--source=kafka:b:1/t", "--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}"]
-    with pytest.raises(cli.UsageError, match=r"sasl\.password would be stored in the job"):
+    with pytest.raises(errors.UsageError, match=r"sasl\.password would be stored in the job"):
         elsewhere(*flags)
 
 
 def test_a_project_that_cannot_be_is_what_the_user_wrote():
-    with pytest.raises(cli.UsageError, match="--source pubsub:projects/p/subscriptions/s: Invalid"):
+    with pytest.raises(
+        errors.UsageError, match="--source pubsub:projects/p/subscriptions/s: Invalid"
+    ):
         elsewhere("--source=pubsub:projects/p/subscriptions/s")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ritellm import errors
 from ritellm.calls.exchange import Exchange
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import (
     APIConnectionError,
     APIError,
@@ -35,8 +36,8 @@ from ritellm.errors import (
     error_class,
     is_final,
 )
-from ritellm.types import Completion, Endpoint, Provider, Request
-from ritellm.wire.openai_chat.decoder import decode_error, stream_error
+from ritellm.types import Completion, Request
+from ritellm.wire.errors.openai import decode_error, stream_error
 
 KEY = "sk-proj-0123456789abcdef"
 ALL = [

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ritellm.timing import Quantiles, Timing
+from ritellm.quantiles import Quantiles
+from ritellm.timing import Timing
 
 
 def arrivals(*times, started=100.0):

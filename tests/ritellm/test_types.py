@@ -8,7 +8,8 @@ import pickle
 import orjson
 import pytest
 
-from ritellm.types import Chunk, Completion, Endpoint, Fields, HttpRequest, Provider, Timeouts
+from ritellm.endpoints import Endpoint, Provider
+from ritellm.types import Chunk, Completion, Fields, HttpRequest, Timeouts
 
 KEY = "sk-abcdefghijklmnop"
 

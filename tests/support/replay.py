@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ritellm.calls.exchange import Exchange
-from ritellm.types import Completion, Endpoint, HttpRequest, Provider, Request
+from ritellm.endpoints import Endpoint, Provider
+from ritellm.types import Completion, HttpRequest, Request
 
 STREAMS = Path(__file__).resolve().parents[3] / "shared" / "streams"
 

@@ -27,7 +27,7 @@ from transforms import CompletePrompts, NewClient, Prompt
 from transforms.elements import DeadLetter
 from transforms.journal.base import unpack
 from transforms.journal.folder.format import lines_of
-from transforms.worker.factories import key_in_secret
+from transforms.worker.credentials import key_in_secret
 from transforms.worker.renewing_client import Key
 
 VERSION = "projects/p/secrets/openai/versions/3"

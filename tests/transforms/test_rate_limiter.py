@@ -16,7 +16,8 @@ from ritellm.errors import RateLimitError
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
 from transforms.worker import completer
-from transforms.worker.completer import Ask, Means
+from transforms.worker.completer import Ask
+from transforms.worker.resources import Means
 
 PROMPTS = b"".join(orjson.dumps({"id": f"p{n}", "prompt": "x"}) + b"\n" for n in range(30))
 

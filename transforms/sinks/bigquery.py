@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from transforms.elements import Completion, DeadLetter
-from transforms.sinks.queue import SinkMissing, SinkUnavailable
+from transforms.sinks.base import SinkMissing, SinkUnavailable
 
 _TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
 _STANDARD_SQL = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.connections.kafka import client, read_config, topic_problem
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.serialization import KINDS, to_bytes
-from transforms.sinks.queue import SinkUnavailable
+from transforms.sinks.base import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 
 # What is not in the topic after this was not taken: the lot comes again.
 _DELIVERY_SECONDS = 20
-CHECK_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -95,45 +94,3 @@ class _KafkaPublisher:
         text = f"Kafka at {self._brokers} does not take what goes to {self._topic!r}: {error.str()}"
         final = error.fatal() or error.code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE
         return ValueError(text) if final else SinkUnavailable(text)
-
-
-def read_config(path: str | None) -> dict[str, str]:
-    """Return what the file at `path` says, nothing without one; raises ValueError, in one line.
-
-    A line is name=value; those that are blank or begin with # say nothing.
-    """
-    if path is None:
-        return {}
-    from apache_beam.io.filesystems import FileSystems
-
-    try:
-        with FileSystems.open(path) as file:
-            lines = [line.strip() for line in file.read().decode().splitlines()]
-    except Exception as error:  # Beam's filesystems raise what they like
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())[:300]
-        raise ValueError(f"cannot read {path} here: {said}") from None
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise ValueError(f"{path}: {wrong[0]!r} is not name=value")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def topic_problem(kafka_client: Any, brokers: str, topic: str) -> str | None:
-    """Return what keeps a consumer or producer from `topic`, in one line; None if nothing does."""
-    try:
-        found = kafka_client.list_topics(topic, timeout=CHECK_SECONDS).topics[topic]
-    except client().KafkaException as error:
-        return f"Kafka at {brokers} does not answer: {error.args[0].str()}"
-    if found.error is not None:
-        return f"Kafka at {brokers} has no topic {topic!r} for us: {found.error.str()}"
-    return None
-
-
-def client() -> Any:
-    """Return the client library; raises ImportError that says how to get it."""
-    try:
-        return importlib.import_module("confluent_kafka")
-    except ImportError:
-        raise ImportError(
-            "Kafka needs its client: pip install 'ritellm-beam[kafka]' (confluent-kafka)"
-        ) from None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.connections.pubsub import _line, client, explained
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.serialization import KINDS, to_bytes
-from transforms.sinks.queue import SinkMissing, SinkUnavailable
+from transforms.sinks.base import SinkMissing, SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 
@@ -78,30 +78,3 @@ class _PubSubPublisher:
 def _key(id: str) -> str:
     raw = id.encode()
     return id if len(raw) <= _MOST_KEY_BYTES else hashlib.blake2b(raw).hexdigest()
-
-
-@contextmanager
-def explained(error: type[Exception], missing: type[Exception] | None = None) -> Iterator[None]:
-    """Turn what Google's client raises into `error`, or `missing`, in one line."""
-    api = importlib.import_module("google.api_core.exceptions")
-    auth = importlib.import_module("google.auth.exceptions")
-    try:
-        yield
-    except api.NotFound as raised:
-        raise (missing or error)(f"Pub/Sub: {_line(raised)}") from raised
-    except (api.GoogleAPIError, auth.GoogleAuthError) as raised:
-        raise error(f"Pub/Sub: {_line(raised)}") from raised
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def client() -> Any:
-    """Return the client library; raises ImportError that says how to get it."""
-    try:
-        return importlib.import_module("google.cloud.pubsub_v1")
-    except ImportError:
-        raise ImportError(
-            "Pub/Sub needs its client: pip install 'ritellm-beam[pubsub]' (google-cloud-pubsub)"
-        ) from None

@@ -12,40 +12,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
+
+from transforms.sinks.base import Publisher, SinkUnavailable
 
 _log = logging.getLogger("transforms.publishing")
 
 Item = TypeVar("Item")
-Item_contra = TypeVar("Item_contra", contravariant=True)
-
-
-class SinkUnavailable(Exception):
-    """The sink takes nothing at the moment, or cannot be reached; the message is one line."""
-
-
-class SinkMissing(SinkUnavailable):
-    """The sink answers, and is not there or not fit for what would come: waiting does not help."""
-
-
-class Publisher(Protocol[Item_contra]):
-    """A sink, as it lives on a worker. Used by one thread at a time."""
-
-    def check(self) -> None:
-        """Raise SinkUnavailable unless the sink is there."""
-
-    def publish(self, lot: Sequence[Item_contra]) -> None:
-        """Return once the sink has all of `lot`, each id's elements in their order.
-
-        Raises SinkUnavailable when it is worth trying again: then all of `lot` comes again, also
-        what the sink has already, under the same keys.
-        """
-
-    def close(self) -> None:
-        """Let go of what is held."""
-
-
-NewPublisher = Callable[[], Publisher[Any]]
 
 
 @dataclass(frozen=True)

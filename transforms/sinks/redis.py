@@ -17,7 +17,7 @@ from transforms.elements import Completion, DeadLetter, Delta
 from transforms.journal import JournalError
 from transforms.journal.redis import IMPATIENT, connect, shown
 from transforms.serialization import KINDS, to_bytes
-from transforms.sinks.queue import SinkUnavailable
+from transforms.sinks.base import SinkUnavailable
 
 Outcome = Delta | Completion | DeadLetter
 

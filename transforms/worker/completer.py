@@ -19,20 +19,17 @@ from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
-from transforms.worker.hedging import Hedge, hedged
+from transforms.worker.hedging import hedged
 from transforms.worker.inbox import Inbox
 from transforms.worker.outcomes import final_delta, to_completion, to_dead_letter, to_delta
-from transforms.worker.requests import Drafts, Question, laid_over, request_of
-from transforms.worker.room import Place, Room
-from transforms.worker.single_flight import Sharing, copy_for
+from transforms.worker.requests import Question, laid_over, request_of
+from transforms.worker.resources import Means
+from transforms.worker.room import Place
+from transforms.worker.single_flight import copy_for
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient, AsyncStream
-    from ritellm.calls.call import Plan
-    from ritellm.calls.plan import Draft
-    from ritellm.rate_limits.gate import Gate
-    from transforms.budget.ledger import Ledger
-    from transforms.journal import Journal
+    from ritellm.calls.plan import Draft, Plan
     from transforms.journal.base import Spent
 
 Outcome = Delta | Completion | DeadLetter
@@ -46,20 +43,6 @@ _UNWATCHED: Mapping[str, Any] = {"buffer_msec": 100}
 
 # What a rate limiter takes for its answer is no waiting: its limits are by the second and longer.
 _A_MOMENT = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a process asks with: shared by all that it asks."""
-
-    client: AsyncClient
-    room: Room
-    gate: Gate | None = None
-    hedge: Hedge | None = None
-    journal: Journal | None = None
-    ledger: Ledger | None = None
-    sharing: Sharing = field(default_factory=Sharing)
-    drafts: Drafts = field(default_factory=Drafts)
 
 
 class Begun(NamedTuple):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ritellm.timing import Quantiles
+from ritellm.quantiles import Quantiles
 
 Answer = TypeVar("Answer")
 

@@ -9,8 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from ritellm.calls.call import Plan
-from ritellm.calls.plan import Draft
+from ritellm.calls.plan import Draft, Plan
 from ritellm.client_async import AsyncClient, AsyncStream, Between
 from ritellm.errors import AuthenticationError
 

@@ -15,8 +15,7 @@ from transforms.journal.key import JournalKey
 from transforms.worker.refused_params import refuse_what_only_the_job_decides
 
 if TYPE_CHECKING:
-    from ritellm.calls.call import Plan
-    from ritellm.calls.plan import Draft
+    from ritellm.calls.plan import Draft, Plan
 
 # Rows of a job have few sets of parameters, but nobody promises that.
 _MOST_DRAFTS = 256

@@ -6,27 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.anthropic.blocks import Answer, Delta, open_block
 from ritellm.wire.anthropic.content import FIELDS, LAYOUT
-from ritellm.wire.anthropic.request import body_of
 from ritellm.wire.base import Event
-from ritellm.wire.chunks import chunk, json_object, total
+from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.google import event_error, status_error
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.layout import is_plain
-from ritellm.wire.request import address, post, present
-
-PATH = "/v1/messages"
-# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
-# sends the header: https://platform.claude.com/docs/en/api/versioning
-VERSION = "2023-06-01"
-STREAM = "text/event-stream"
+from ritellm.wire.payload import json_object
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -40,15 +32,6 @@ _FINISH_REASONS = {
 _SAID = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
 _MESSAGE = frozenset("id type role model content usage".split())
 _STOP = frozenset("stop_reason stop_sequence stop_details".split())
-
-
-def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
-    body = {"model": request.model, **body_of(request)}
-    headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
-    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
-    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
-    return post(address(endpoint.base_url, PATH), body, request, keyless, STREAM)
 
 
 def new_framing() -> SSE:

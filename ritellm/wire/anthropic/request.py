@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
-from ritellm.types import Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.content import assistant_blocks, blocks, tool_result
 from ritellm.wire.content import parts_of
-from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
+from ritellm.wire.request import (
+    address,
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    stop_list,
+    supported_params,
+)
 
 DIALECT = "Anthropic"
 
@@ -231,3 +241,23 @@ def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
 def _refuse(request: Request, what: str, advice: str) -> None:
     if not request.drop_params:
         raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")
+
+
+PATH = "/v1/messages"
+
+
+# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
+# sends the header: https://platform.claude.com/docs/en/api/versioning
+VERSION = "2023-06-01"
+
+
+STREAM = "text/event-stream"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    body = {"model": request.model, **body_of(request)}
+    headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(address(endpoint.base_url, PATH), body, request, keyless, STREAM)

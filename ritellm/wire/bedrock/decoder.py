@@ -14,12 +14,14 @@ import orjson
 
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
-from ritellm.types import Chunk, Completion
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.bedrock.content import FIELDS, LAYOUT
 from ritellm.wire.bedrock.errors import exception_error
-from ritellm.wire.chunks import chunk, json_object, total, url_citation
+from ritellm.wire.chunks import chunk, total, url_citation
+from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.layout import is_plain
+from ritellm.wire.payload import json_object
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
@@ -292,3 +294,13 @@ _HANDLERS: dict[str, _Handler] = {
     "messageStop": BedrockDecoder.message_stop,
     "metadata": BedrockDecoder.metadata,
 }
+
+
+def new_framing() -> EventStream:
+    """Return the framing of a streamed answer: Amazon's event stream."""
+    return EventStream()
+
+
+def new_decoder(request: Request) -> BedrockDecoder:
+    """Return a decoder for one streamed answer."""
+    return BedrockDecoder()

@@ -9,7 +9,7 @@ import orjson
 
 from ritellm.errors import APIError, InternalServerError, error_class
 from ritellm.limit_headers import retry_after
-from ritellm.wire.openai_chat.decoder import excerpt
+from ritellm.wire.errors.openai import excerpt
 
 # Inside a 200 there is no status; these are the ones the service's own description gives.
 _STATUS = {

@@ -12,12 +12,11 @@ from urllib.parse import quote
 
 import orjson
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.request import body_of as anthropic_body
 from ritellm.wire.bedrock.content import cache_point, conversation, has_tool_blocks
-from ritellm.wire.bedrock.decoder import BedrockDecoder
-from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.request import (
     json_schema,
     max_tokens,
@@ -70,16 +69,6 @@ def address(base_url: str, request: Request) -> str:
         return base
     verb = "converse-stream" if request.stream else "converse"
     return f"{base}/model/{quote(request.model, safe='')}/{verb}"
-
-
-def new_framing() -> EventStream:
-    """Return the framing of a streamed answer: Amazon's event stream."""
-    return EventStream()
-
-
-def new_decoder(request: Request) -> BedrockDecoder:
-    """Return a decoder for one streamed answer."""
-    return BedrockDecoder()
 
 
 def _tool_config(

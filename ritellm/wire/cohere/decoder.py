@@ -10,10 +10,12 @@ from typing import Any
 
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError, Timeout
-from ritellm.types import Chunk, Completion
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
-from ritellm.wire.chunks import chunk, json_object, total, url_citation
-from ritellm.wire.openai_chat.decoder import stream_error
+from ritellm.wire.chunks import chunk, total, url_citation
+from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.framing.sse import SSE
+from ritellm.wire.payload import json_object
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
@@ -178,3 +180,13 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
 def _count(number: Any) -> int | None:
     """Return a count of tokens as what it is: Cohere's schema makes it a float."""
     return int(number) if isinstance(number, (int, float)) else None
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> CohereDecoder:
+    """Return a decoder for one streamed answer."""
+    return CohereDecoder()

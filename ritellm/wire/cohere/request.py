@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
-from ritellm.types import Endpoint, HttpRequest, Request
-from ritellm.wire.cohere.decoder import CohereDecoder
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.content import parts_of, text_of
-from ritellm.wire.framing.sse import SSE
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -61,16 +60,6 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         thinking=_thinking(params),
     )
     return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
-
-
-def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
-    return SSE()
-
-
-def new_decoder(request: Request) -> CohereDecoder:
-    """Return a decoder for one streamed answer."""
-    return CohereDecoder()
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import orjson
 
 from ritellm.errors import APIError, AuthenticationError, InternalServerError, error_class, is_final
 from ritellm.limit_headers import duration, retry_after
-from ritellm.wire.openai_chat.decoder import excerpt
+from ritellm.wire.errors.openai import excerpt
 
 # Inside a 200 there is no status: these are what Anthropic answers with when it can still choose.
 _STATUS = {

@@ -7,41 +7,20 @@ no terminator: it is whole when every candidate has said why it finished, or the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, BadRequestError
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import total
 from ritellm.wire.errors.google import event_error, status_error
 from ritellm.wire.gemini.candidates import IN_VAIN, MALFORMED, Candidate, Choice
-from ritellm.wire.gemini.request import body_of
-from ritellm.wire.google import GoogleSSE, address
-from ritellm.wire.openai_chat.decoder import parse_json
-from ritellm.wire.request import post, present
-
-STREAM = "text/event-stream"
+from ritellm.wire.google import GoogleSSE
+from ritellm.wire.payload import parse_json
 
 _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
-
-
-def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
-    named = request.model.startswith(("models/", "tunedModels/"))
-    path = request.model if named else f"models/{request.model}"
-    url = address(endpoint.base_url, path, verb(request))
-    headers = present(**{"x-goog-api-key": endpoint.key})
-    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
-    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
-    return post(url, body_of(request), request, keyless, STREAM)
-
-
-def verb(request: Request) -> str:
-    """Return how the method is called that answers `request`."""
-    return "streamGenerateContent" if request.stream else "generateContent"
 
 
 def new_framing() -> GoogleSSE:

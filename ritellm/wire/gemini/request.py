@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
-from ritellm.types import Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.gemini.content import contents_of
-from ritellm.wire.request import json_schema, max_tokens, present, stop_list, supported_params
+from ritellm.wire.google import address
+from ritellm.wire.request import json_schema, max_tokens, post, present, stop_list, supported_params
 
 DIALECT = "Gemini"
 
@@ -174,3 +177,22 @@ def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
 def _refuse(request: Request, what: str, advice: str) -> None:
     if not request.drop_params:
         raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")
+
+
+STREAM = "text/event-stream"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    named = request.model.startswith(("models/", "tunedModels/"))
+    path = request.model if named else f"models/{request.model}"
+    url = address(endpoint.base_url, path, verb(request))
+    headers = present(**{"x-goog-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(url, body_of(request), request, keyless, STREAM)
+
+
+def verb(request: Request) -> str:
+    """Return how the method is called that answers `request`."""
+    return "streamGenerateContent" if request.stream else "generateContent"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ritellm.wire.ollama.decoder import decode_completion
-from ritellm.wire.ollama.request import PARAMS, build_request, new_decoder, new_framing
-from ritellm.wire.openai_chat.decoder import decode_error
+from ritellm.wire.errors.openai import decode_error
+from ritellm.wire.ollama.decoder import decode_completion, new_decoder, new_framing
+from ritellm.wire.ollama.request import PARAMS, build_request
 
 __all__ = [
     "PARAMS",

@@ -14,10 +14,12 @@ import orjson
 
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIResponseValidationError
-from ritellm.types import Chunk, Completion
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
-from ritellm.wire.chunks import chunk, json_object, total
-from ritellm.wire.openai_chat.decoder import stream_error
+from ritellm.wire.chunks import chunk, total
+from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.framing.jsonl import JSONLines
+from ritellm.wire.payload import json_object
 
 # Of a line these have a place in a chunk; the rest (durations, remote_host) stays as it is.
 _PLACED = frozenset(
@@ -122,3 +124,13 @@ def _usage(line: Mapping[str, Any]) -> dict[str, Any] | None:
         "completion_tokens": completion,
         "total_tokens": total_tokens,
     }
+
+
+def new_framing() -> JSONLines:
+    """Return the framing of a streamed answer: JSON lines."""
+    return JSONLines()
+
+
+def new_decoder(request: Request) -> OllamaDecoder:
+    """Return a decoder for one streamed answer."""
+    return OllamaDecoder()

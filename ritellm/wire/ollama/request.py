@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
-from ritellm.types import Endpoint, HttpRequest, Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
-from ritellm.wire.framing.jsonl import JSONLines
-from ritellm.wire.ollama.decoder import OllamaDecoder
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -62,16 +61,6 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     )
     url = address(endpoint.base_url, PATH)
     return post(url, body, request, endpoint, "application/x-ndjson")
-
-
-def new_framing() -> JSONLines:
-    """Return the framing of a streamed answer: JSON lines."""
-    return JSONLines()
-
-
-def new_decoder(request: Request) -> OllamaDecoder:
-    """Return a decoder for one streamed answer."""
-    return OllamaDecoder()
 
 
 def _messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -8,41 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from ritellm.errors import (
-    APIError,
-    APIResponseValidationError,
-    InternalServerError,
-    error_class,
-    is_final,
-)
-from ritellm.limit_headers import retry_after
-from ritellm.types import Chunk, Completion, Endpoint, HttpRequest, Request
+from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
+from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.openai_chat.repeats import Repeats
-from ritellm.wire.openai_chat.request import body_of, split_parts
-from ritellm.wire.request import post
-
-PATH = "/chat/completions"
+from ritellm.wire.openai_chat.request import split_parts
+from ritellm.wire.payload import parse_json
 
 # A finish_reason that says the answer is no answer: vLLM aborts with a [DONE] behind it, Mistral
 # and OpenRouter end with "error".
 _BROKEN = frozenset({"abort", "error"})
-
-
-def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
-    body = body_of(request, endpoint)
-    return post(address(endpoint.base_url), body, request, endpoint, "text/event-stream")
-
-
-def address(base_url: str) -> str:
-    """Return where to send: `base_url` is the API's root, or already the whole address."""
-    base, mark, query = base_url.partition("?")
-    base = base.rstrip("/")
-    return (base if base.endswith(PATH) else base + PATH) + mark + query
 
 
 def new_framing() -> SSE:
@@ -105,58 +82,6 @@ def decode_completion(body: Any) -> Completion:
     return Completion({**body, "object": "chat.completion", "usage_source": source})
 
 
-def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        payload = {}
-    error = _error_object(payload)
-    code, kind = _word(error.get("code")), _word(error.get("type"))
-    final = is_final(code, kind)
-    return error_class(status, code, kind)(
-        _message(error) or f"HTTP {status}: {excerpt(body) or 'no text'}",
-        status_code=status,
-        code=code or kind,
-        retryable=False if final else None,
-        retry_after=retry_after(headers),
-    )
-
-
-def stream_error(payload: Mapping[str, Any]) -> APIError:
-    """Return the error inside an answer that began with a 200."""
-    error = _error_object(payload)
-    code, kind = _word(error.get("code")), _word(error.get("type"))
-    status = next(
-        (v for v in map(error.get, ("status_code", "code", "status")) if _is_status(v)), None
-    )
-    cls = error_class(status, code, kind)
-    if cls is APIError:
-        cls = InternalServerError  # the provider broke off and did not say why
-    return cls(
-        _message(error) or "the provider broke off without a message",
-        status_code=status,
-        code=code or kind,
-        retryable=False if is_final(code, kind) else None,
-    )
-
-
-def parse_json(data: bytes) -> Any:
-    """Return the JSON in `data`; bytes that are no UTF-8 are replaced rather than fatal."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            return orjson.loads(data.decode("utf-8", "replace"))
-        except orjson.JSONDecodeError as error:
-            raise APIResponseValidationError(f"broken JSON ({error}): {data[:200]!r}") from None
-
-
-def excerpt(body: bytes) -> str:
-    """Return the beginning of a body that is not JSON, on one line."""
-    return " ".join(body[:300].decode("utf-8", "replace").split())
-
-
 def _is_plain_text(choice: dict[str, Any]) -> bool:
     """Return whether `choice` brings text and nothing else, as nearly all of them do."""
     delta = choice.get("delta")
@@ -194,24 +119,3 @@ def _broken(choice: Mapping[str, Any], reason: str) -> APIError:
     if isinstance(error, dict):
         return stream_error({"error": error})
     return InternalServerError(f"the provider ended the answer with finish_reason {reason!r}")
-
-
-def _error_object(payload: Any) -> dict[str, Any]:
-    """Return the object that describes an error, wherever the server put it."""
-    error = payload.get("error", payload) if isinstance(payload, dict) else {}
-    if isinstance(error, str):  # TGI, Ollama: {"error": "text", "error_type": "..."}
-        return {"message": error, "type": payload.get("error_type")}
-    return error if isinstance(error, dict) else {}
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    message = error.get("message") or error.get("detail") or ""
-    return message if isinstance(message, str) else orjson.dumps(message).decode()
-
-
-def _word(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _is_status(value: Any) -> bool:
-    return isinstance(value, int) and 400 <= value < 600

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ritellm.types import Endpoint, Quirks, Request
-from ritellm.wire.request import supported_params
+from ritellm.endpoints import Endpoint, Quirks
+from ritellm.types import HttpRequest, Request
+from ritellm.wire.request import post, supported_params
 
 # What stands in answers only: ours, other dialects', and reasoning. Servers with a schema refuse
 # it in a request, unless they are the ones that want it back.
@@ -112,3 +113,19 @@ def _thought(part: Mapping[str, Any]) -> str:
     if isinstance(inner, str):
         return inner
     return "".join(piece.get("text") or "" for piece in inner)
+
+
+PATH = "/chat/completions"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    body = body_of(request, endpoint)
+    return post(address(endpoint.base_url), body, request, endpoint, "text/event-stream")
+
+
+def address(base_url: str) -> str:
+    """Return where to send: `base_url` is the API's root, or already the whole address."""
+    base, mark, query = base_url.partition("?")
+    base = base.rstrip("/")
+    return (base if base.endswith(PATH) else base + PATH) + mark + query

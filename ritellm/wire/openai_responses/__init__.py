@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ritellm.wire.openai_chat.decoder import decode_error
-from ritellm.wire.openai_responses.decoder import decode_completion
+from ritellm.wire.errors.openai import decode_error
+from ritellm.wire.openai_responses.decoder import decode_completion, new_decoder, new_framing
 from ritellm.wire.openai_responses.request import (
     PARAMS,
     PATH,
@@ -11,8 +11,6 @@ from ritellm.wire.openai_responses.request import (
     cancel_request,
     cancelled,
     listen_again,
-    new_decoder,
-    new_framing,
     resume_request,
 )
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ritellm.errors import APIError, APIResponseValidationError
-from ritellm.types import Chunk, Completion
+from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
-from ritellm.wire.chunks import chunk, json_object, total
-from ritellm.wire.openai_chat.decoder import stream_error
+from ritellm.wire.chunks import chunk, total
+from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.framing.sse import SSE
 from ritellm.wire.openai_responses.content import CALLS, LAYOUT, annotation, image_of, layout_of
+from ritellm.wire.payload import json_object
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
@@ -275,3 +277,13 @@ _HANDLERS: dict[str, _Handler] = {
     "response.failed": ResponsesDecoder.closed,
     "response.cancelled": ResponsesDecoder.closed,
 }
+
+
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> ResponsesDecoder:
+    """Return a decoder for one streamed answer."""
+    return ResponsesDecoder()

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ritellm.types import Endpoint, HttpRequest, Request
-from ritellm.wire.framing.sse import SSE
+from ritellm.endpoints import Endpoint
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.openai_responses.content import input_items
-from ritellm.wire.openai_responses.decoder import ResponsesDecoder
 from ritellm.wire.request import address, json_schema, max_tokens, post, present, supported_params
 
 PATH = "/responses"
@@ -76,16 +75,6 @@ def listen_again(sent: HttpRequest, id: str, after: int) -> HttpRequest:
     base, _, query = sent.url.partition("?")
     query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)
     return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", _bare(sent), b"", "GET")
-
-
-def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
-    return SSE()
-
-
-def new_decoder(request: Request) -> ResponsesDecoder:
-    """Return a decoder for one streamed answer."""
-    return ResponsesDecoder()
 
 
 def _reasoning(effort: Any) -> Any:

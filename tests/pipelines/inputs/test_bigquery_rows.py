@@ -12,7 +12,9 @@ import pytest
 
 from pipelines import bigquery
 from pipelines.batch_complete import main
+from pipelines.inputs import bigquery as inputs_bigquery
 from pipelines.inputs import rows
+from pipelines.outputs import bigquery as outputs_bigquery
 from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.sinks.bigquery import columns_of, misfits
 
@@ -21,7 +23,7 @@ TABLE = bigquery.parse("bigquery:p:d.t")
 
 def test_a_row_is_asked_as_a_line_of_json_would_be():
     row = {"id": 7, "prompt": "x", "max_tokens": 9, "seen": datetime.date(2026, 1, 2), "none": None}
-    prompt = rows.parse(bigquery.to_line(row, TABLE))
+    prompt = rows.parse(inputs_bigquery.to_line(row, TABLE))
     assert isinstance(prompt, Prompt)
     assert prompt.id == "7"
     assert orjson.loads(prompt.request)["max_tokens"] == 9
@@ -36,20 +38,20 @@ def test_a_row_is_asked_as_a_line_of_json_would_be():
 def test_json_in_a_string_is_json_where_an_object_is_wanted():
     messages = [{"role": "user", "content": "x"}]
     row = {"messages": orjson.dumps(messages).decode(), "prompt": "[not this]", "stop": "["}
-    prompt = rows.parse(bigquery.to_line(row, TABLE))
+    prompt = rows.parse(inputs_bigquery.to_line(row, TABLE))
     assert orjson.loads(prompt.request) == {"messages": messages, "stop": "["}
 
 
 def test_the_same_row_has_the_same_name_whatever_the_order_of_its_columns():
-    one = bigquery.to_line({"prompt": "x", "price": Decimal("1.5")}, TABLE)
-    other = bigquery.to_line({"price": Decimal("1.5"), "prompt": "x"}, TABLE)
+    one = inputs_bigquery.to_line({"prompt": "x", "price": Decimal("1.5")}, TABLE)
+    other = inputs_bigquery.to_line({"price": Decimal("1.5"), "prompt": "x"}, TABLE)
     assert one == other
     assert one.id.startswith("t:")
-    assert one.id != bigquery.to_line({"prompt": "y"}, TABLE).id
+    assert one.id != inputs_bigquery.to_line({"prompt": "y"}, TABLE).id
 
 
 def test_a_row_that_cannot_be_asked_says_where_it_is():
-    letter = rows.parse(bigquery.to_line({"id": "a", "text": "x"}, TABLE))
+    letter = rows.parse(inputs_bigquery.to_line({"id": "a", "text": "x"}, TABLE))
     assert isinstance(letter, DeadLetter)
     assert letter.message.startswith("bigquery:p:d.t, row t:")
     assert letter.message.endswith("it has id, text")
@@ -58,8 +60,8 @@ def test_a_row_that_cannot_be_asked_says_where_it_is():
 def test_a_completion_has_a_column_for_everything():
     values = {"id": "a", "text": "x", "completion": "{}", "attempts": 1, "ended_at": 0.0}
     completion = Completion(**{**dict.fromkeys(Completion._fields), **values})
-    row = bigquery.to_row(completion)
-    assert row.keys() == bigquery.schema().keys()
+    row = outputs_bigquery.to_row(completion)
+    assert row.keys() == outputs_bigquery.schema().keys()
     assert row["ended_at"] == "1970-01-01T00:00:00+00:00"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.inputs import files
-from pipelines.inputs.files import SeenIds
+from pipelines.inputs import unique_ids
+from pipelines.inputs.unique_ids import SeenIds
 
 
 @pytest.fixture
 def ids(monkeypatch):
-    monkeypatch.setattr(files, "_AT_HAND", 3)
+    monkeypatch.setattr(unique_ids, "_AT_HAND", 3)
     return SeenIds()
 
 

@@ -14,10 +14,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 
 from pipelines.batch_complete import parser
-from pipelines.cli import checks as cli
+from pipelines.cli import journal_flags
+from pipelines.cli import parser as cli_parser
+from pipelines.errors import UsageError
 from pipelines.runners import flink
 from pipelines.runners.runner import (
-    UsageError,
     Workers,
     check,
     explained,
@@ -60,12 +61,12 @@ def test_where_the_workers_are_is_known_from_the_options(flags, where):
 
 def test_a_flag_of_flinks_job_server_is_let_through_to_it():
     flag = "--checkpointing_interval=1000"
-    _, options = cli.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", flag])
+    _, options = cli_parser.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", flag])
     assert flag in options._flags
     with pytest.raises(UsageError, match="unknown flag --checkpointing_interval"):
-        cli.parse(parser(), [*REQUIRED, flag])
+        cli_parser.parse(parser(), [*REQUIRED, flag])
     with pytest.raises(UsageError, match="did you mean --checkpointing_interval"):
-        cli.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", "--checkpoint_interval=1"])
+        cli_parser.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", "--checkpoint_interval=1"])
 
 
 @pytest.fixture
@@ -192,14 +193,17 @@ REMOTE = PipelineOptions(["--runner=FlinkRunner", "--flink_master=flink:8081"])
 )
 def test_a_journal_that_workers_elsewhere_cannot_reach_is_refused(spec):
     with pytest.raises(UsageError, match="the workers are elsewhere") as refused:
-        cli.reachable_journal(spec, "out", REMOTE)
+        journal_flags.reachable_journal(spec, "out", REMOTE)
     assert "pw" not in str(refused.value)
 
 
 def test_a_journal_that_all_workers_share_is_taken():
-    assert cli.reachable_journal("auto", "/shared/out", REMOTE) == "/shared/out/journal"
-    assert cli.reachable_journal("redis://db/0", "out", REMOTE) == "redis://db/0"
-    assert cli.reachable_journal("auto", "out", PipelineOptions(["--runner=PrismRunner"])) == "auto"
+    assert journal_flags.reachable_journal("auto", "/shared/out", REMOTE) == "/shared/out/journal"
+    assert journal_flags.reachable_journal("redis://db/0", "out", REMOTE) == "redis://db/0"
+    assert (
+        journal_flags.reachable_journal("auto", "out", PipelineOptions(["--runner=PrismRunner"]))
+        == "auto"
+    )
 
 
 def test_code_that_workers_do_not_have_is_told_in_one_sentence():

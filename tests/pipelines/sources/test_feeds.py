@@ -6,8 +6,10 @@ import io
 
 import pytest
 
-from pipelines.sources.folder import FeedEnded, FeedUnavailable, FolderFeed, StdinFeed, _FolderFeed
+from pipelines.sources.base import FeedEnded, FeedUnavailable
+from pipelines.sources.folder import FolderFeed, _FolderFeed
 from pipelines.sources.kafka import Offsets
+from pipelines.sources.stdin import StdinFeed
 
 
 def taken(feed, looks=5):

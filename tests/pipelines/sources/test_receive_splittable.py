@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
 from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.folder import FeedEnded, Message
+from pipelines.sources.base import FeedEnded, Message
 from pipelines.sources.receive_splittable import ReceiveByTurns, _Turn
 from transforms import DeadLetter, Delta
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ritellm.calls.exchange import Exchange
 from ritellm.chunks import stream_chunk_builder
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -22,7 +23,7 @@ from ritellm.errors import (
     Timeout,
     UnprocessableEntityError,
 )
-from ritellm.types import Endpoint, Provider, Request
+from ritellm.types import Request
 
 DONE = sse("[DONE]")
 ENDPOINT = Endpoint(Provider("openai", "openai_chat"), "http://127.0.0.1/v1", "sk-1")

@@ -23,7 +23,8 @@ from fake_server import (
 import ritellm
 from ritellm import InvalidRequestError, RetryPolicy, StreamTruncatedError, Timeouts
 from ritellm import wire as wires
-from ritellm.types import Endpoint, Provider, Request
+from ritellm.endpoints import Endpoint, Provider
+from ritellm.types import Request
 
 MESSAGES = [{"role": "user", "content": "Greet the world"}]
 PIECES = ["Hello", ",", " wor", "ld", ".\n\n", "Bye", "  ", "now", " \N{SLIGHTLY SMILING FACE}"]

@@ -19,6 +19,7 @@ from ritellm import wire as wires
 from ritellm.__main__ import main
 from ritellm.calls.prepare import plan
 from ritellm.cli.providers import as_markdown, as_text
+from ritellm.endpoints import Provider
 from ritellm.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -30,7 +31,7 @@ from ritellm.providers import OPTIONS, PROVIDERS, locate, split_model
 from ritellm.providers import google as google_provider
 from ritellm.providers.aws import new_signer
 from ritellm.providers.aws_sigv4 import AwsCredentials
-from ritellm.types import Provider, Request
+from ritellm.types import Request
 from ritellm.wire.capabilities import CAPABILITIES
 
 ROOT = Path(__file__).parents[3]

@@ -8,11 +8,12 @@ import pytest
 from fake_server import FakeServer, api_error, chat_stream
 
 from ritellm import AsyncClient, RateLimitError, RitellmError
+from ritellm.endpoints import Endpoint
 from ritellm.providers import PROVIDERS
 from ritellm.rate_limits.gate import Gate, Lane, estimated_tokens
 from ritellm.rate_limits.pace import Limits
 from ritellm.retry import RetryPolicy
-from ritellm.types import Endpoint, Request
+from ritellm.types import Request
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 

@@ -23,6 +23,7 @@ from replay import (
 )
 
 from ritellm.calls.exchange import Exchange
+from ritellm.endpoints import Endpoint, Provider, Quirks
 from ritellm.errors import (
     APIError,
     APIResponseValidationError,
@@ -38,7 +39,7 @@ from ritellm.errors import (
     Timeout,
     UnsupportedParamsError,
 )
-from ritellm.types import Endpoint, Provider, Quirks, Request
+from ritellm.types import Request
 
 WIRE = "openai_responses"
 

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from ritellm.calls.exchange import Exchange
+from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import BadRequestError, StreamTruncatedError
-from ritellm.types import Endpoint, Provider, Request
+from ritellm.types import Request
 
 STREAMS = Path(__file__).resolve().parents[4] / "shared" / "streams"
 

@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from transforms.worker import event_loop as engines
-from transforms.worker.event_loop import Engine, Wait, Window
+from transforms.worker.event_loop import Engine, Window
+from transforms.worker.outbox import Wait
 
 
 class _Client:

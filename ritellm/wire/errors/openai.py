@@ -1,0 +1,73 @@
+"""OpenAI's error bodies, which most providers send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ritellm.errors import APIError, InternalServerError, error_class, is_final
+from ritellm.limit_headers import retry_after
+
+
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+    """Return the error that an answer with `status` stands for."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        payload = {}
+    error = _error_object(payload)
+    code, kind = _word(error.get("code")), _word(error.get("type"))
+    final = is_final(code, kind)
+    return error_class(status, code, kind)(
+        _message(error) or f"HTTP {status}: {excerpt(body) or 'no text'}",
+        status_code=status,
+        code=code or kind,
+        retryable=False if final else None,
+        retry_after=retry_after(headers),
+    )
+
+
+def stream_error(payload: Mapping[str, Any]) -> APIError:
+    """Return the error inside an answer that began with a 200."""
+    error = _error_object(payload)
+    code, kind = _word(error.get("code")), _word(error.get("type"))
+    status = next(
+        (v for v in map(error.get, ("status_code", "code", "status")) if _is_status(v)), None
+    )
+    cls = error_class(status, code, kind)
+    if cls is APIError:
+        cls = InternalServerError  # the provider broke off and did not say why
+    return cls(
+        _message(error) or "the provider broke off without a message",
+        status_code=status,
+        code=code or kind,
+        retryable=False if is_final(code, kind) else None,
+    )
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body that is not JSON, on one line."""
+    return " ".join(body[:300].decode("utf-8", "replace").split())
+
+
+def _error_object(payload: Any) -> dict[str, Any]:
+    """Return the object that describes an error, wherever the server put it."""
+    error = payload.get("error", payload) if isinstance(payload, dict) else {}
+    if isinstance(error, str):  # TGI, Ollama: {"error": "text", "error_type": "..."}
+        return {"message": error, "type": payload.get("error_type")}
+    return error if isinstance(error, dict) else {}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    message = error.get("message") or error.get("detail") or ""
+    return message if isinstance(message, str) else orjson.dumps(message).decode()
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and 400 <= value < 600

@@ -1,0 +1,28 @@
+"""JSON bodies: parsed, or refused with an error that shows what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from ritellm.errors import APIResponseValidationError
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the JSON in `data`; bytes that are no UTF-8 are replaced rather than fatal."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return orjson.loads(data.decode("utf-8", "replace"))
+        except orjson.JSONDecodeError as error:
+            raise APIResponseValidationError(f"broken JSON ({error}): {data[:200]!r}") from None
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that an event holds."""
+    payload = parse_json(data)
+    if not isinstance(payload, dict):
+        raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")
+    return payload

@@ -1,0 +1,1 @@
+"""Clients of brokers and databases, shared by all that need one."""
