@@ -152,7 +152,7 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, *, spread: bool) -> None:
     if ours.output_table:
         facts["output_table"] = ours.output_table
     path = FileSystems.join(ours.output, "report.json")
-    reported = {**outcomes, "UnusedColumns": read.unused_columns}
+    reported = {**outcomes, "UnusedColumns": read.unused_columns, "Pacing": done.pacing}
     reported | "WriteReport" >> WriteReport(path, facts)
 
 

@@ -47,7 +47,8 @@ def shown(files=FILES):
 def counted(fake_server, tmp_path):
     """What a job counts that meets all there is: (counters, distributions)."""
     pieces = [step for event in chat_events(["one", "two"]) for step in (event, Pause(0.01))]
-    wait = api_error(429, headers={"retry-after": "1"})
+    used_up = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5s"}
+    wait = api_error(429, headers=used_up)
     fake_server.enqueue(api_error(500), wait, stream(*pieces))
     counters, distributions = set(), set()
     for rows in (["a"], ["a", "b"]):

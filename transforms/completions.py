@@ -34,6 +34,7 @@ from transforms.worker.timeouts import timeouts_of
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
 DELTAS = "deltas"
+PACING = "pacing"
 
 # So long a source that has nothing waits before it looks again.
 _PUMP_SECONDS = 0.01
@@ -141,6 +142,7 @@ class CompletePrompts(_Asking):
     """`Prompt -> Completion`: streamed and put together in place; no delta crosses a shuffle.
 
     Returns outputs `.completions` and `.dead_letters`, and with `emit_deltas` also `.deltas`, live.
+    `.pacing` has refusals and waits since the last one (`transforms.pacing.Pacing`).
     The arguments are those of `StreamCompletions`.
     """
 
@@ -151,7 +153,7 @@ class CompletePrompts(_Asking):
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Ask and put together."""
         ask = replace(self._ask, deltas=self._emit_deltas, completions=True)
-        tags = [DEAD_LETTERS, DELTAS] if self._emit_deltas else [DEAD_LETTERS]
+        tags = [DEAD_LETTERS, PACING, *([DELTAS] if self._emit_deltas else [])]
         return self._asked(prompts, ask, COMPLETIONS, Completion, *tags)
 
 
@@ -164,6 +166,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
         self._main = main
         self._window: Window[Place, Outcome] | None = None
+        self._place: Place | None = None  # of the newest prompt
 
     def setup(self) -> None:
         """Join this process's engine, or start it."""
@@ -179,7 +182,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
     def start_bundle(self) -> None:
         """Begin with an empty window; what an earlier, failed bundle left is given up."""
         self._give_up()
-        self._window = Window(self._engine)
+        self._window, self._place = Window(self._engine), None
 
     def process(
         self,
@@ -198,7 +201,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
             yield from map(self._tagged, again)
             return
         asked = ask.times_asked(means, question)
-        place = WindowedValue(None, timestamp, (window,))
+        self._place = place = WindowedValue(None, timestamp, (window,))
         flying.submit(place, lambda put: ask(means, question, put, asked))
         yield from self._handed_on()
         while self._is_full(flying):
@@ -214,6 +217,10 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
         """Hand on the rest."""
         while self._flying().in_flight:
             yield from self._handed_on(self._patience())
+        self._meter.count_pacing(at_once=True)
+        place, reported = self._place, self._ask.completions
+        if reported and place is not None and (pacing := self._meter.pacing()):
+            yield beam.pvalue.TaggedOutput(PACING, place.with_value(pacing))
 
     def _is_full(self, flying: Window[Place, Outcome]) -> bool:
         """Return whether no more prompts are taken: those between two attempts hardly count."""
@@ -244,7 +251,7 @@ class _AskFn(beam.DoFn):  # type: ignore[misc]
             self._meter.count([outcome for _, outcome in lot])
             for place, outcome in lot:
                 yield self._tagged(outcome, place)
-            self._meter.signal_throttling()
+            self._meter.count_pacing()
         except BaseException:
             self._give_up()
             raise

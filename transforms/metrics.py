@@ -6,8 +6,9 @@ Counted on the bundle thread: Beam drops what other threads count.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,10 +18,14 @@ from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
 from ritellm.rate_limits.gate import Gate
+from transforms.budget.ledger import Ledger
 from transforms.elements import Completion, DeadLetter, Delta
+from transforms.pacing import Pacing, take
 from transforms.worker.resources import Means
 
 NAMESPACE = "ritellm"
+# Seconds between two looks at the gate: a look costs as much as a short row.
+_PACING_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Tally:
     retries: int = 0
     cost_usd: float = 0.0
     gates: WeakSet[Gate] = field(default_factory=WeakSet, repr=False)
+    ledgers: WeakSet[Ledger] = field(default_factory=WeakSet, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
@@ -45,10 +51,14 @@ class Meter:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._told = 0.0
+        self._unsignalled = 0.0  # seconds of waiting
+        self._pacing = Pacing()  # not yet reported
+        self._next_pacing = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
         if means.gate is not None:
             TALLY.gates.add(means.gate)
+        if means.ledger is not None:
+            TALLY.ledgers.add(means.ledger)
 
     def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
         """Count `outcomes`, each counter once for all of them: Beam's take their time."""
@@ -63,16 +73,29 @@ class Meter:
         for name, number in counted.items():
             _counter(name).inc(number)
 
-    def signal_throttling(self) -> None:
-        """Tell the runner of the whole seconds that prompts have waited for the provider."""
-        gate = self._means.gate
-        if gate is None:
+    def count_pacing(self, at_once: bool = False) -> None:
+        """Count refusals and waits, now and then unless `at_once`.
+
+        Tells the runner for how many whole seconds prompts have waited for the provider.
+        """
+        gate, now = self._means.gate, time.monotonic()
+        if gate is None or (now < self._next_pacing and not at_once):
             return
+        self._next_pacing = now + _PACING_SECONDS
         _gauge("in_flight").set(gate.in_flight)
-        seconds = int(gate.waited - self._told)
-        if seconds > 0:
-            self._told += seconds
+        new = take(gate)
+        self._pacing += new
+        for name, number in _pacing_counts(new):
+            _counter(name).inc(number)
+        self._unsignalled += new.waited
+        if seconds := int(self._unsignalled):
+            self._unsignalled -= seconds
             self._signaler.signal_throttled(seconds)
+
+    def pacing(self) -> Pacing:
+        """Return the refusals and waits counted since the last call, for the job's report."""
+        found, self._pacing = self._pacing, Pacing()
+        return found
 
     def _completion(self, row: Completion, counted: Counter[str]) -> None:
         if row.replayed or row.shared:
@@ -114,6 +137,16 @@ class Meter:
             TALLY.retries += _attempts(letter, counted)
             TALLY.dead_letters += 1
             TALLY.cost_usd += (letter.cost_usd or 0.0) + (letter.wasted_cost_usd or 0.0)
+
+
+def _pacing_counts(found: Pacing) -> Iterator[tuple[str, int]]:
+    """Yield names of counters, and by how much they grow."""
+    if found.refused:
+        yield "refusals", round(sum(found.refused.values()))
+    for reason, count in found.refused.items():
+        yield f"refusals:{reason}", count
+    for reason, seconds in found.seconds.items():
+        yield f"held_back_msec:{reason}", round(seconds * 1000)
 
 
 def has_usage(row: Completion) -> bool:

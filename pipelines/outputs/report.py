@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import orjson
@@ -15,8 +15,12 @@ from pipelines.outputs.jsonl import write_whole
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
 from transforms.metrics import has_usage
+from transforms.pacing import Pacing
+
+Reported = Completion | DeadLetter | UnusedColumn | Pacing
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Totals:
         self.uncounted = 0  # rows whose server sent no usage
         self.unknown_costs = 0
         self.wasted = Wasted()
+        self.pacing = Pacing()
         self.tokens: Counter[str] = Counter()
         self.counted: Counter[str] = Counter()  # the rows in each sum of tokens
         self.finish_reasons: Counter[str] = Counter()
@@ -75,8 +80,11 @@ class Totals:
         self.started_at: float | None = None
         self.ended_at: float | None = None
 
-    def add(self, row: Completion | DeadLetter | UnusedColumn) -> None:
-        """Count one outcome, or note a column that was sent to nobody."""
+    def add(self, row: Reported) -> None:
+        """Count one outcome, note a column that was not sent, or add refusals and waits."""
+        if isinstance(row, Pacing):
+            self.pacing += row
+            return
         if isinstance(row, UnusedColumn):
             self.unused_columns[row.name] = row.remedy
             return
@@ -140,6 +148,7 @@ class Totals:
         self.uncounted += other.uncounted
         self.unknown_costs += other.unknown_costs
         self.wasted.merge(other.wasted)
+        self.pacing += other.pacing
         self.attempts += other.attempts
         self.unused_columns.update(other.unused_columns)
         for mine, theirs in (
@@ -176,6 +185,10 @@ class Totals:
             "cost_usd": None if self.unknown_costs else self.cost_usd,
             "rows_without_price": self.unpriced,
             "wasted": self.wasted.as_dict(),
+            "refusals": _refusals(self.pacing),
+            "held_back_seconds": {
+                reason: round(s, 3) for reason, s in _most_first(self.pacing.seconds)
+            },
             "ttft": {"p50": self.ttft.at(0.5), "p95": self.ttft.at(0.95)},
             "seconds_per_row": {"p50": self.seconds.at(0.5), "p95": self.seconds.at(0.95)},
             "tokens_per_second": written / span if span > 0 and written is not None else None,
@@ -186,6 +199,17 @@ class Totals:
         }
 
 
+def _refusals(pacing: Pacing) -> dict[str, Any]:
+    """Return how many requests were refused, their share of those sent, and by what."""
+    requests = sum(pacing.refused.values())
+    share = requests / pacing.sent if pacing.sent else 0.0
+    return {"requests": requests, "share": share, "by": dict(_most_first(pacing.refused))}
+
+
+def _most_first(sums: Mapping[str, _Number]) -> list[tuple[str, _Number]]:
+    return sorted(sums.items(), key=lambda item: -item[1])
+
+
 class SumTotals(beam.CombineFn):  # type: ignore[misc]
     """`Completion` and `DeadLetter` -> `Totals`."""
 
@@ -193,7 +217,7 @@ class SumTotals(beam.CombineFn):  # type: ignore[misc]
         """Return the empty sum."""
         return Totals()
 
-    def add_input(self, totals: Totals, row: Completion | DeadLetter | UnusedColumn) -> Totals:
+    def add_input(self, totals: Totals, row: Reported) -> Totals:
         """Count one outcome."""
         totals.add(row)
         return totals

@@ -6,10 +6,15 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TextIO
 
+from pipelines.terminal.brakes import in_words, tightest_first
+from ritellm.rate_limits.gate import Gate
 from transforms.metrics import TALLY, Tally
+
+# A line of fewer columns says things briefly.
+_ROOMY = 100
 
 
 class ProgressLine:
@@ -53,52 +58,79 @@ class ProgressLine:
             self._out.write("\n")
             self._out.flush()
 
-    def text(self) -> str:
-        """Return the line as it stands."""
+    def text(self, width: int | None = None) -> str:
+        """Return the line as it stands; what matters least is left out beyond `width` columns."""
         seconds = max(self._clock() - self._started, 1e-9)
         done = self._tally.completions + self._tally.dead_letters - self._done_before
         rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
         failed = f", {self._tally.dead_letters:,} failed" if self._tally.dead_letters else ""
-        parts = [rows + failed, *self._tokens(seconds), *self._state()]
+        parts = [_Part(rows + failed, 9), *self._tokens(seconds), *self._state(width)]
         if self._total and 0 < done < self._total:
-            parts.append(f"{duration(seconds / done * (self._total - done))} left")
-        return _bar(done, self._total) + " · ".join(parts)
+            left = seconds / done * (self._total - done)
+            parts.append(_Part(f"{duration(left)} left", 7))
+        return _fitted(_bar(done, self._total), parts, width)
 
-    def _tokens(self, seconds: float) -> list[str]:
+    def _tokens(self, seconds: float) -> list[_Part]:
         """Return what was written so far, and how fast; or that the server does not count."""
         tokens = self._tally.completion_tokens - self._tokens_before
         if not tokens and self._tally.uncounted > self._uncounted_before:
-            return ["the server sends no token counts"]
+            return [_Part("the server sends no token counts", 2)]
         rate = tokens / seconds
-        return [f"{tokens:,} tokens", f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s"]
+        shown = f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s"
+        return [_Part(f"{tokens:,} tokens", 2), _Part(shown, 4)]
 
-    def _state(self) -> list[str]:
+    def _state(self, width: int | None) -> list[_Part]:
         """Return what is under way, and what keeps it from going faster."""
         gates = list(self._tally.gates)
         in_flight = sum(gate.in_flight for gate in gates)
-        throttled = sum(gate.throttled for gate in gates)
-        allowed = sum(gate.allowed for gate in gates)
-        state = [f"${spent:,.4f}"] if (spent := self._tally.cost_usd - self._spent_before) else []
+        spent = self._tally.cost_usd - self._spent_before
+        state = [_Part(f"${spent:,.4f}", 3)] if spent else []
         if in_flight:
-            state.append(f"{in_flight:,} in flight")
+            state.append(_Part(f"{in_flight:,} in flight", 5))
         if self._tally.retries:
-            state.append(f"{self._tally.retries:,} retries")
-        if throttled:
-            state.append(f"throttled {throttled:,} times, {allowed:,} allowed")
-        return state
+            state.append(_Part(f"{self._tally.retries:,} retries", 0))
+        return state + self._held_back(gates, briefly=width is not None and width < _ROOMY)
+
+    def _held_back(self, gates: Iterable[Gate], briefly: bool) -> list[_Part]:
+        """Return what holds the job back, the tightest first."""
+        brakes = tightest_first(brake for gate in gates for brake in gate.brakes)
+        words = [in_words(brake, briefly) for brake in brakes]
+        told = [_Part(text, 1 if number else 8) for number, text in enumerate(words)]
+        waiting = sum(len(ledger.waiting) for ledger in list(self._tally.ledgers))
+        return told + ([_Part(f"{waiting:,} wait for the budget", 6)] if waiting else [])
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             self._draw()
 
     def _draw(self) -> None:
-        line = self.text()
         if self._redraw:
-            width = shutil.get_terminal_size().columns
-            self._out.write("\r\x1b[K" + line[: width - 1])
+            width = shutil.get_terminal_size().columns - 1
+            self._out.write("\r\x1b[K" + self.text(width)[:width])
         else:
-            self._out.write(line + "\n")
+            self._out.write(self.text() + "\n")
         self._out.flush()
+
+
+class _Part(NamedTuple):
+    """A piece of the line, and how much it matters."""
+
+    text: str
+    weight: int
+
+
+def _fitted(bar: str, parts: list[_Part], width: int | None) -> str:
+    """Return as many parts as fit, in their order; the bar goes before the number of tokens."""
+    by_weight = sorted(parts, key=lambda part: part.weight)
+    while True:
+        line = bar + " · ".join(part.text for part in parts)
+        if width is None or len(line) <= width or len(parts) == 1:
+            return line
+        if bar and by_weight[0].weight > 1:
+            bar = ""
+            continue
+        parts = [part for part in parts if part is not by_weight[0]]
+        by_weight = by_weight[1:]
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,26 @@ from typing import Any
 import orjson
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
+
+# What the provider did to the job when it refused a request; what held others back.
+REFUSED_BY = {
+    "noise": "as noise",
+    "trial": "in trials of fewer in flight",
+    "limit": "above its limit",
+    "rate": "above its limit",
+    "pause": "while it accepted nothing",
+}
+HELD_BY = {
+    "pause": "the provider's pauses",
+    "limit": "the provider's limit",
+    "trial": "trials of fewer in flight",
+    "rate": "the provider's limit headers",
+    "queue": "the provider's queue",
+    "rpm": "--rpm",
+    "tpm": "--tpm",
+}
 
 
 def summary(folder: str, report: Mapping[str, Any], width: int | None = None) -> str:
@@ -63,6 +82,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     if report["completed"] == report["replayed"] + report["shared"]:
         return
     ttft = report["ttft"]
+    yield from _held_back(report)
     seconds, rate = report["seconds"], report["tokens_per_second"]
     if any(count is not None for count in tokens.values()):
         yield (
@@ -72,6 +92,19 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _costs(report)
     if ttft["p50"] is not None:
         yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
+
+
+def _held_back(report: Mapping[str, Any]) -> Iterator[str]:
+    refusals, waits = report["refusals"], report["held_back_seconds"]
+    if requests := refusals["requests"]:
+        by = ", ".join(f"{count:,} {REFUSED_BY[why]}" for why, count in refusals["by"].items())
+        yield (
+            f"the provider refused {_plural(requests, 'request')}"
+            f" ({percent(refusals['share'])}): {by}"
+        )
+    long = [f"{duration(s)} by {HELD_BY[why]}" for why, s in waits.items() if s >= 1]
+    if long:
+        yield f"held back: {', '.join(long)}"
 
 
 def _costs(report: Mapping[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RateLimitError, RitellmError, Timeout
-from ritellm.rate_limits.pace import Brake, Limits, Pace
+from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.sample import Permit
 from ritellm.retry import is_throttle
 from ritellm.types import Request
@@ -21,6 +21,10 @@ from ritellm.types import Request
 NO_HEADERS: Mapping[str, str] = {}
 # Characters of JSON per token, for reserving: low, so that the reserve is rather too large.
 _CHARS_PER_TOKEN = 3.0
+# Where these make requests wait, more workers would not make the job faster.
+_BY_THE_PROVIDER: tuple[Reason, ...] = ("pause", "limit", "rate", "queue")
+# A lane that was held back so many seconds ago still is: requests come and go.
+_LATELY = 1.0
 # What an answer is reserved for where nobody set `max_tokens`.
 _USUAL_ANSWER = 512
 
@@ -43,18 +47,37 @@ class Gate:
     @property
     def throttled(self) -> int:
         """How often a provider said "not now"."""
-        return sum(lane.pace.refusals for lane in self._lanes.values())
+        return sum(lane.pace.refusals for lane in self._all())
+
+    @property
+    def sent(self) -> int:
+        """How many requests were sent."""
+        return sum(lane.pace.sent for lane in self._all())
+
+    @property
+    def refused_by(self) -> dict[Reason, int]:
+        """How many requests were refused, by what the provider did at the time."""
+        return {r: sum(lane.pace.refused_by[r] for lane in self._all()) for r in REASONS}
+
+    @property
+    def held_for(self) -> dict[Reason, float]:
+        """For how many seconds requests have waited because of it; for several lanes, their sum."""
+        return {r: sum(lane.held_for[r] for lane in self._all()) for r in REASONS}
 
     @property
     def brakes(self) -> list[Brake]:
-        """What providers do to the job at the moment: nothing, where the list is empty."""
-        found = (lane.pace.brake(lane.now()) for lane in self._lanes.values())
+        """What holds the job back at the moment: nothing, where the list is empty."""
+        found = (lane.brake() for lane in self._all())
         return [brake for brake in found if brake is not None]
 
     @property
     def waited(self) -> float:
-        """Seconds that requests have waited, here or before, to be sent no faster than allowed."""
-        return self.held_back + sum(lane.waited for lane in self._lanes.values())
+        """Seconds that requests have waited, here or before, for the provider to take them.
+
+        The sum over all requests. The caller's own `Limits` do not count, and neither does the rest
+        of a request that was refused alone.
+        """
+        return self.held_back + sum(lane.waited for lane in self._all())
 
     @property
     def in_flight(self) -> int:
@@ -74,6 +97,10 @@ class Gate:
             return self.limits.max_in_flight
         return sum(lane.pace.allowed for lane in self._lanes.values())
 
+    def _all(self) -> list[Lane]:
+        """The lanes; other threads look at them, too."""
+        return list(self._lanes.values())
+
 
 class Lane:
     """The line before one provider. Those that were refused stand first: they have waited most."""
@@ -87,11 +114,14 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self.pace = Pace(limits, self._loop.time())
         self.waited = 0.0
+        self.held_for: dict[Reason, float] = dict.fromkeys(REASONS, 0.0)
+        self._holds: Reason | None = None  # what keeps the line waiting
+        self._counted = 0.0  # that counts until then
+        self._held: tuple[float, Reason | None] = (float("-inf"), None)  # when, and by what
 
     async def enter(self, request: Request, again: bool = False) -> Passage:
         """Return once `request` may be sent; raises RateLimitError when that is hopeless."""
         tokens = estimated_tokens(request) if self.pace.limits.tpm else 0.0
-        arrived = self._loop.time()
         turn: asyncio.Future[Permit] = self._loop.create_future()
         (self._line.appendleft if again else self._line.append)((turn, tokens))
         self._admit()
@@ -101,7 +131,6 @@ class Lane:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave(turn.result(), None)
             raise
-        self.waited += permit.started - arrived
         return Passage(self, permit)
 
     async def rest(self, failed: Permit, least: float, most: float) -> bool:
@@ -114,6 +143,16 @@ class Lane:
         if self._accepted <= failed.started and most > least:
             await self._acceptance(failed, most - least)
         return self._accepted > failed.started
+
+    def brake(self) -> Brake | None:
+        """Return what holds requests back: nothing, where none waits and none is refused."""
+        now = self.now()
+        brake, (when, holds) = self.pace.brake(now), self._held
+        if now - when > _LATELY and not self.has_line:
+            holds = None
+        if holds in ("rpm", "tpm"):
+            return Brake(holds, self.pace.allowed, brake.refused if brake else 0.0, 0.0)
+        return brake if brake and (holds or brake.reason in ("pause", "noise")) else None
 
     @property
     def has_line(self) -> bool:
@@ -159,6 +198,7 @@ class Lane:
     def _admit(self) -> None:
         """Let in all whose turn it is, and look again when the next one's may be."""
         now = self._loop.time()
+        self._count(now)
         hopeless = self.pace.hopeless(now)
         while self._line:
             turn, tokens = self._line[0]
@@ -171,10 +211,22 @@ class Lane:
                 continue
             wait = self.pace.wait(now, tokens)
             if wait is None or wait > 0:
+                self._holds = self.pace.holds(now, tokens)
+                self._held = now, self._holds
                 self._look_again(wait, self.pace.hopeless_in(now))
                 return
             self._line.popleft()
             turn.set_result(self.pace.start(now, tokens))
+        self._holds = None
+
+    def _count(self, now: float) -> None:
+        """Count the time in which the line has waited for the same reason."""
+        if self._holds is not None:
+            seconds = now - self._counted
+            self.held_for[self._holds] += seconds
+            if self._holds in _BY_THE_PROVIDER:
+                self.waited += seconds * len(self._line)
+        self._counted = now
 
     def _given_up(self, seconds: float) -> RateLimitError:
         return RateLimitError(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ritellm.limit_headers import budgets
 from ritellm.rate_limits.bucket import Bucket
@@ -25,10 +25,13 @@ from ritellm.rate_limits.window import Window
 
 # Seconds that a refused request rests: after its first refusal in a row, and at most.
 _FIRST_REST, _LONGEST_REST = 0.1, 1.0
+# Limit headers that let all wait for so long make a pause; shorter waits spread the requests.
+_PAUSE = 1.0
 # Seconds without a fall of the window after which there is room for more than what is needed.
 _CALM_AFTER = 5.0
 
-Reason = Literal["pause", "limit", "queue", "noise"]
+Reason = Literal["pause", "limit", "trial", "rate", "queue", "noise", "rpm", "tpm"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,24 @@ class Limits:
 
 
 class Brake(NamedTuple):
-    """What the provider does to the job at the moment.
+    """What holds the job back at the moment.
 
-    - "pause": it takes nothing, all wait for `seconds` more;
+    - "pause": the provider takes nothing, all wait for `seconds` more;
     - "limit": it takes no more than `allowed` requests in flight;
+    - "trial": it refuses some, and `allowed` are sent to see whether it then refuses fewer;
+    - "rate": its limit headers say that few are left, these are spread;
     - "queue": it takes more than `allowed`, but only queues them;
-    - "noise": it refuses the share `refused` of requests, however few are sent.
+    - "noise": it refuses the share `refused` of requests, however few are sent;
+    - "rpm", "tpm": the caller's own limits.
+
+    `rate` is the number of requests that it accepted a second, None where they were too few.
     """
 
     reason: Reason
     allowed: int
     refused: float
     seconds: float
+    rate: float | None = None
 
 
 def rest(refusals: int, retry_after: float | None, jitter: float) -> float:
@@ -75,7 +84,8 @@ class Pace:
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.in_flight = 0
-        self.refusals = 0
+        self.sent = 0
+        self.refused_by: dict[Reason, int] = dict.fromkeys(REASONS, 0)
         self.window = Window(limits.max_in_flight, now)
         self.knee = Knee(limits.max_in_flight, now)
         self._requests = Bucket(limits.rpm, now)
@@ -88,20 +98,43 @@ class Pace:
         """How many requests may be in flight now."""
         return max(1, int(min(self.window.size, self.knee.ceiling)))
 
+    @property
+    def refusals(self) -> int:
+        """How many requests the provider refused for its load."""
+        return sum(self.refused_by.values())
+
     def calm(self, now: float) -> bool:
         """Return whether the provider has had no reason to complain lately."""
         return now - self.window.fell_at > _CALM_AFTER and not self.knee.queueing
 
     def brake(self, now: float) -> Brake | None:
         """Return what the provider does to the job, None if it is the caller that sets the pace."""
-        paused = max(self.window.paused_until, self._not_before) - now
-        if paused > 0:
-            return self._brake("pause", now, paused)
+        share, reason = self.window.lately(now).value, self._reason(now)
+        if reason is None:
+            if not share:
+                return None
+            reason = "noise"
+        seconds = max(0.0, self._paused_until - now)
+        return Brake(reason, self.allowed, share, seconds, self.window.rate(now))
+
+    def holds(self, now: float, tokens: float = 0.0) -> Reason | None:
+        """Return what keeps a request of `tokens` waiting; None for `max_in_flight`."""
+        if now >= self._paused_until and self.wait(now, tokens):
+            if self._requests.ready(1, now) > now:
+                return "rpm"
+            if self._tokens.ready(tokens, now) > now:
+                return "tpm"
+        return self._reason(now)
+
+    def _reason(self, now: float) -> Reason | None:
+        """Return what the provider does to those that wait."""
+        if now < self.window.paused_until or self._not_before - now >= _PAUSE:
+            return "pause"
         if self.window.held:
-            return self._brake("limit", now)
-        if self.knee.queueing:
-            return self._brake("queue", now)
-        return self._brake("noise", now) if self.window.lately(now).refused else None
+            return "trial" if self.window.trying else "limit"
+        if now < self._not_before:
+            return "rate"
+        return "queue" if self.knee.queueing else None
 
     def wait(self, now: float, tokens: float = 0.0) -> float | None:
         """Return the seconds until a request of `tokens` may start: 0 for now.
@@ -123,6 +156,7 @@ class Pace:
         """Return the permit of a request that starts; `tokens` are reserved for it."""
         permit = Permit(now, self.knee.started(), tokens)
         self.in_flight += 1
+        self.sent += 1
         self.window.start(permit, self.in_flight, now)
         self._requests.take(1, now)
         self._tokens.take(tokens, now)
@@ -142,11 +176,12 @@ class Pace:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Note that the provider said "not now"; `end` follows."""
-        self.refusals += 1
         if self._bad_since is None:
             self._bad_since = now
         self.window.refused(permit, self.in_flight - 1, now, self._bounded(retry_after))
         self._heed(permit, headers or {})
+        reason = self._reason(now)
+        self.refused_by["noise" if reason in (None, "queue") else reason] += 1
 
     def overloaded(self, permit: Permit, now: float) -> None:
         """Note that a request ran into a timeout, which says the same as a refusal."""
@@ -184,12 +219,13 @@ class Pace:
     def _not_before(self) -> float:
         return max((until for _, until in self._spent_until.values()), default=-1e9)
 
+    @property
+    def _paused_until(self) -> float:
+        return max(self.window.paused_until, self._not_before)
+
     def _bounded(self, seconds: float | None) -> float | None:
         """Nobody waits for longer than until it is time to give up."""
         return None if seconds is None else min(seconds, self.limits.give_up_after)
-
-    def _brake(self, reason: Reason, now: float, seconds: float = 0.0) -> Brake:
-        return Brake(reason, self.allowed, self.window.lately(now).value, seconds)
 
     def _heed(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Stretch what is left of the provider's budget over the time until it is new.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 # A request is taken to be accepted after this multiple of the time that refusals take, and after at
 # least so many seconds.
 _SURE, _QUICK = 4.0, 0.02
-# Requests that are remembered.
-_MOST = 256
+# Requests that are remembered; a rate takes so many.
+_MOST, _FEWEST = 256, 16
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +91,15 @@ class Sample:
                     break
                 count += 1
         return count
+
+    def rate(self, since: float, until: float) -> float | None:
+        """Return the accepted requests a second of that time; None if they are too few to say."""
+        lately = [p for p in self._sent if since <= p.started <= until]
+        if len(lately) < _FEWEST:
+            return None
+        seconds = lately[-1].started - lately[0].started
+        accepted = sum(not p.refused for p in lately[1:])
+        return accepted / seconds if seconds > 0 else None
 
     def share(self, since: float, until: float) -> Share:
         """Return the share among those sent from `since` until `until`."""

@@ -89,6 +89,15 @@ class Window:
         """Whether refusals, not the caller, limit what is in flight."""
         return not self._open
 
+    @property
+    def trying(self) -> bool:
+        """Whether less is sent only to learn what the refusals are due to."""
+        return self._trial is not None and self._trial.was_open
+
+    def rate(self, now: float) -> float | None:
+        """Return the requests a second that were accepted in the last seconds, if known."""
+        return self._sample.rate(now - 10.0, now - self._sample.patience)
+
     def lately(self, now: float) -> Share:
         """Return the share that was refused of the requests of the last seconds."""
         return self._sample.share(now - 10.0, now)

@@ -21,7 +21,11 @@ from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
+from pipelines.terminal.brakes import in_words
 from pipelines.terminal.progress import ProgressLine, duration
+from ritellm.rate_limits.pace import Brake
+from transforms.budget.accounts import Caps
+from transforms.budget.ledger import Ledger
 from transforms.journal import open_journal
 from transforms.metrics import Tally
 
@@ -303,16 +307,80 @@ def test_the_progress_line_says_that_a_server_does_not_count():
         assert line.text() == "3 rows · the server sends no token counts"
 
 
-def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():
-    class Busy:
-        in_flight, throttled, allowed = 12, 3, 20
+class Braked:
+    """A gate with `brakes`."""
 
-    tally, times = Tally(retries=2), iter([0.0, 2.0])
-    busy = Busy()
-    tally.gates.add(busy)
-    line = ProgressLine(None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600)
-    with line:
-        assert line.text().endswith("12 in flight · 2 retries · throttled 3 times, 20 allowed")
+    in_flight = 12
+
+    def __init__(self, *brakes):
+        self.brakes = list(brakes)
+
+
+LIMIT = Brake("limit", 32, 0.06, 0.0, 94.3)
+NOISE = Brake("noise", 256, 0.031, 0.0, 700.0)
+
+
+def held_back_line(*brakes, width=None, done=0):
+    """Return the line of a job of 2,000 rows that `brakes` hold back."""
+    tally = Tally(retries=2, completion_tokens=24_690, completions=done)
+    gate = Braked(*brakes)  # the tally refers to it weakly
+    tally.gates.add(gate)
+    line = ProgressLine(2000, io.StringIO(), Tally(), clock=lambda: 10.0, plain_every=3600)
+    line._tally, line._started = tally, 0.0
+    return line.text(width)
+
+
+def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():
+    assert held_back_line(NOISE).endswith("12 in flight · 2 retries · 3 % refused (noise)")
+    assert held_back_line().endswith("12 in flight · 2 retries")
+
+
+@pytest.mark.parametrize(
+    ("brake", "words"),
+    [
+        (NOISE, "3 % refused (noise)"),
+        (NOISE._replace(refused=0.002), "0.2 % refused (noise)"),
+        (LIMIT, "limited to 32 in flight (94 requests/s) by the provider, 6 % refused"),
+        (LIMIT._replace(rate=None), "limited to 32 in flight by the provider, 6 % refused"),
+        (Brake("trial", 180, 0.2, 0.0), "20 % refused: trying 180 in flight"),
+        (Brake("queue", 90, 0.0, 0.0), "limited to 90 in flight: more would only queue"),
+        (Brake("pause", 1, 1.0, 12.3), "paused by the provider for 12 s"),
+        (Brake("pause", 1, 1.0, 0.24), "paused by the provider for 0.2 s"),
+        (
+            Brake("rate", 64, 0.0, 0.0, 3.21),
+            "limited to about 3.2 requests/s by the provider's headers",
+        ),
+        (Brake("rpm", 64, 0.0, 0.0), "limited by --rpm"),
+        (Brake("tpm", 64, 0.01, 0.0), "limited by --tpm, 1 % refused"),
+    ],
+)
+def test_what_holds_a_job_back_is_said_in_words(brake, words):
+    assert in_words(brake) == words
+
+
+def test_of_several_lanes_the_tightest_comes_first():
+    wider = LIMIT._replace(allowed=100)
+    line = held_back_line(NOISE, wider, LIMIT)
+    assert line.index("limited to 32") < line.index("limited to 100") < line.index("(noise)")
+
+
+def test_a_narrow_progress_line_keeps_what_holds_the_job_back():
+    line = held_back_line(LIMIT, NOISE, width=79, done=1234)
+    facts = "provider allows 32 in flight, 6 % refused · 6 s left"
+    assert line == f"1,234 of 2,000 rows · {facts}"
+    assert len(held_back_line(LIMIT, NOISE, width=119, done=1234)) <= 119
+
+
+def test_a_progress_line_that_fits_leaves_nothing_out():
+    assert held_back_line(LIMIT, width=500, done=1234) == held_back_line(LIMIT, done=1234)
+
+
+def test_the_progress_line_says_how_many_rows_wait_for_the_budget():
+    tally, ledger = Tally(), Ledger(Caps(tokens=1000))
+    ledger.waiting.add(print)
+    tally.ledgers.add(ledger)
+    with ProgressLine(None, io.StringIO(), tally, plain_every=3600) as line:
+        assert line.text().endswith("· 1 wait for the budget")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
 WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
 WriteFailedRows WriteFailedRows/ToJson WriteFailedRows/Write
 WriteReport WriteReport/Once WriteReport/SumCompletions WriteReport/SumFailedCalls
-WriteReport/SumFailedRows WriteReport/SumUnusedColumns WriteReport/Write
+WriteReport/SumFailedRows WriteReport/SumPacing WriteReport/SumUnusedColumns WriteReport/Write
 """.split()
 STREAM = """
 CompletePrompts CompletePrompts/Ask

@@ -43,7 +43,7 @@ class Ledger:
         self._caps = caps
         self._accounts = accounts or LocalAccounts()
         self._prices = prices
-        self._waiting: set[Callable[[], Any]] = set()
+        self.waiting: set[Callable[[], Any]] = set()  # wake a request each, which has no room yet
 
     def check(self, model: str) -> None:
         """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
@@ -76,7 +76,7 @@ class Ledger:
         def wake() -> None:
             loop.call_soon_threadsafe(room.set)
 
-        self._waiting.add(wake)
+        self.waiting.add(wake)
         try:
             while not (held := await self._off_loop(self._accounts.hold, reservation, self._caps)):
                 if held is False:
@@ -84,7 +84,7 @@ class Ledger:
                 await _set_within(room, _LOOK_AGAIN)
                 room.clear()
         finally:
-            self._waiting.discard(wake)
+            self.waiting.discard(wake)
         return reservation
 
     def settle(
@@ -168,7 +168,7 @@ class Ledger:
         return call(*args)
 
     def _wake(self) -> None:
-        for wake in tuple(self._waiting):
+        for wake in tuple(self.waiting):
             wake()
 
 
