@@ -211,7 +211,7 @@ class Lane:
                 continue
             wait = self.pace.wait(now, tokens)
             if wait is None or wait > 0:
-                self._holds = self.pace.holds(now, tokens)
+                self._holds = self.pace.holds(wait, now, tokens)
                 self._held = now, self._holds
                 self._look_again(wait, self.pace.hopeless_in(now))
                 return

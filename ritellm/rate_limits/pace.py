@@ -117,9 +117,12 @@ class Pace:
         seconds = max(0.0, self._paused_until - now)
         return Brake(reason, self.allowed, share, seconds, self.window.rate(now))
 
-    def holds(self, now: float, tokens: float = 0.0) -> Reason | None:
-        """Return what keeps a request of `tokens` waiting; None for `max_in_flight`."""
-        if now >= self._paused_until and self.wait(now, tokens):
+    def holds(self, wait: float | None, now: float, tokens: float = 0.0) -> Reason | None:
+        """Return what keeps a request of `tokens` waiting, where `wait()` has returned `wait`.
+
+        None for `max_in_flight`.
+        """
+        if wait and now >= self._paused_until:
             if self._requests.ready(1, now) > now:
                 return "rpm"
             if self._tokens.ready(tokens, now) > now:

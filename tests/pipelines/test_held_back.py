@@ -122,10 +122,10 @@ def test_requests_are_spread_where_headers_say_that_few_are_left():
     permit = made.start(0.0)
     few = {"x-ratelimit-remaining-requests": "9", "x-ratelimit-reset-requests": "5s"}
     made.accepted(permit, 0.1, few)
-    assert made.holds(0.1) == "rate"
+    assert made.holds(made.wait(0.1), 0.1) == "rate"
     none = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "5s"}
     made.accepted(made.start(0.6), 0.7, none)
-    assert made.holds(0.7) == "pause"
+    assert made.holds(made.wait(0.7), 0.7) == "pause"
 
 
 def test_a_refusal_counts_as_what_the_provider_did_at_the_time():
