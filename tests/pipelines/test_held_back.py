@@ -11,10 +11,11 @@ from fake_server import api_error
 
 from pipelines.outputs.report import SumTotals, Totals
 from pipelines.terminal.summary import _totals
+from ritellm.endpoints import Endpoint
 from ritellm.providers import PROVIDERS
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits, Pace
-from ritellm.types import Endpoint, Request
+from ritellm.types import Request
 from transforms import CompletePrompts, Prompt, pacing
 from transforms.pacing import Pacing
 
