@@ -31,7 +31,9 @@ ROOMS = [
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.plan calls.prepare"
     " calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
-    " limit_headers quantiles rate_limits.pace recordings.format retry timing types wire".split()
+    " limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
+    " rate_limits.pace rate_limits.sample rate_limits.verdict rate_limits.window"
+    " recordings.format retry timing types wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"
@@ -106,6 +108,11 @@ def test_imports_point_down(name):
         theirs = room(other) if other.startswith("ritellm.") else None
         if mine is not None and theirs is not None:
             assert theirs <= mine, f"{name} imports {other}, which is above it"
+
+
+def test_of_the_rate_limits_only_the_gate_waits():
+    inside = {name.removeprefix("ritellm.") for name in of("ritellm.rate_limits")}
+    assert inside - PURE == {"rate_limits", "rate_limits.gate"}
 
 
 def test_the_ground_stands_on_nothing():

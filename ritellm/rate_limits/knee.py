@@ -45,6 +45,11 @@ class _Batch:
     times: list[float] = field(default_factory=list)
     ends: int = 0  # of any request, since it began
     full: int = 0  # of these, while the window was full
+    lost: int = 0  # requests of the batch that will never be answered
+
+    def has(self, number: int) -> bool:
+        """Return whether request `number` belongs to the batch."""
+        return self.first <= number < self.first + self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +107,17 @@ class Knee:
         batch = self._batch
         batch.ends += 1
         batch.full += in_flight >= _FULL * int(size)
-        if batch.first <= number < batch.first + batch.size:
+        if batch.has(number):
             batch.times.append(ttft)
-        if len(batch.times) < _ANSWERED * batch.size:
+        if len(batch.times) < _ANSWERED * (batch.size - batch.lost):
             return
-        self._judge(batch, now)
+        if batch.lost < batch.size / 2:
+            self._judge(batch, now)
         self._begin_batch(now)
+
+    def lost(self, number: int) -> None:
+        """Note that a request is over without an answer: its batch does not wait for it."""
+        self._batch.lost += self._batch.has(number)
 
     def _begin_batch(self, now: float) -> None:
         size = int(min(_MOST, max(_FEWEST, self.ceiling)))

@@ -196,6 +196,7 @@ class Pace:
         if self.window.held:
             self.knee.reset(now)
         elif ttft is not None:
+            permit.timed = True
             size = min(self.window.size, self.knee.ceiling)
             self.knee.answered(permit.number, ttft, self.in_flight, size, now)
         self.window.ceiling = self.knee.ceiling
@@ -203,6 +204,8 @@ class Pace:
     def end(self, permit: Permit, now: float, used: float | None = None) -> None:
         """Note that a request is over; it used `used` tokens of the reserved ones."""
         self.in_flight -= 1
+        if not permit.timed:
+            self.knee.lost(permit.number)
         if used is not None:
             self._tokens.take(used - permit.reserved, now)
 

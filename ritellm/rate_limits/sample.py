@@ -28,6 +28,7 @@ class Permit:
     waited: bool = False  # the window was full when it came
     probe: bool = False  # it is one more than the window was known to allow
     refused: bool = False
+    timed: bool = False  # the time to its first content is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,7 @@ class Window:
             self._growth.goal = max(1.0, goal)
         self._pauses += 1
         self._become(1.0)
+        self._growth.grown_at = self.paused_until  # else the first to go would be two
         self.fell_at = now
 
     # How it grows
@@ -266,10 +267,8 @@ class Window:
     def _until_next_start(self, now: float) -> float:
         return max(0.0, self._started_at + self._growth.gap(self.size) - now)
 
-    def _until_larger(self, now: float) -> float | None:
+    def _until_larger(self, now: float) -> float:
         """Make a full window larger if it is time; return the seconds until it is."""
-        if self.size >= self.most:
-            return None
         seconds, larger = self._growth.larger(self.size, self._sample.patience, now)
         if seconds > 0:
             return seconds
