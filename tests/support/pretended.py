@@ -14,7 +14,7 @@ class Refusal(NamedTuple):
     """What a provider says instead of taking a request."""
 
     retry_after: float | None = None
-    headers: Mapping[str, str] = {}  # noqa: RUF012
+    headers: Mapping[str, str] = {}
 
 
 # Called with the time and with the requests in flight; returns a refusal, or None to accept.
