@@ -193,7 +193,8 @@ class Call:
         """Go on with the next plan."""
         following, *rest = self.plan.fallbacks
         self.plan = replace(following, fallbacks=tuple(rest))
-        self._tries = self._throttled = 0
+        self._tries = self._throttled = self._failed_alone = 0
+        self._throttled_since = None
 
     def cancellation(self) -> HttpRequest | None:
         """Return what stops the provider, now that nobody awaits the answer any more; or None."""
@@ -245,7 +246,10 @@ class Call:
 
     def rested(self, others_accepted: bool) -> None:
         """Note whether the provider took other requests while this one waited."""
-        self._failed_alone += others_accepted
+        error = self.why
+        # A refusal is not the request's fault, nor is a fallback to blame for the plan before it.
+        if error is not None and self._tries and not is_throttle(error):
+            self._failed_alone += others_accepted
 
     def excuse_wait(self, seconds: float) -> None:
         """Note that an attempt had to wait its turn: no time of the provider's."""

@@ -36,22 +36,19 @@ class Place:
     def __init__(self, room: Room, free: asyncio.Semaphore) -> None:
         self._room = room
         self._free = free
-        self._active = 0  # requests that are not resting
-        self._held = 0
+        self._active = 0  # requests that are not resting, or that wait to go on
+        self._held = False
+        self._taking = asyncio.Lock()
         self._resting = False
 
     async def enter(self) -> None:
         """Take the place for one more request."""
         self._active += 1
-        if self._active > 1:
-            return
         try:
-            await self._free.acquire()
+            await self._hold()
         except BaseException:
             self._active -= 1
             raise
-        self._held += 1
-        self._rest(False)
 
     def leave(self) -> None:
         """Give the place up for one request; it is free once no request needs it."""
@@ -66,19 +63,27 @@ class Place:
         self.leave()
         try:
             yield
+            await self.enter()
         except BaseException:
             self._active += 1  # its end gives it up again
             raise
-        await self.enter()
 
     def close(self) -> None:
         """Give everything up."""
         self._release()
         self._rest(False)
 
+    async def _hold(self) -> None:
+        """Return once the place is held: the first request to come takes it for all."""
+        async with self._taking:
+            if not self._held:
+                await self._free.acquire()
+                self._held = True
+                self._rest(False)
+
     def _release(self) -> None:
-        while self._held:
-            self._held -= 1
+        if self._held:
+            self._held = False
             self._free.release()
 
     def _rest(self, resting: bool) -> None:

@@ -9,6 +9,7 @@ from fake_server import FakeServer, api_error, chat_stream
 
 from ritellm import AsyncClient, RateLimitError, RitellmError
 from ritellm.endpoints import Endpoint
+from ritellm.errors import InternalServerError, ServiceUnavailableError, Timeout
 from ritellm.providers import PROVIDERS
 from ritellm.rate_limits.gate import Gate, Lane, estimated_tokens
 from ritellm.rate_limits.pace import Limits
@@ -16,6 +17,7 @@ from ritellm.retry import RetryPolicy
 from ritellm.types import Request
 
 MESSAGES = [{"role": "user", "content": "hello"}]
+OTHER = [{"role": "user", "content": "other"}]
 
 
 async def ask(client, server, **arguments):
@@ -88,6 +90,171 @@ def test_those_in_line_are_told_when_the_provider_refuses_everyone():
             await waiting
 
     asyncio.run(go())
+
+
+ABSURD = ["86400", "1000000000", "1795377630", "1795377630000", "-1", "soon"]
+
+
+@pytest.mark.parametrize("asked", ABSURD)
+@pytest.mark.parametrize("header", ["retry-after", "x-ratelimit-reset-requests"])
+def test_those_in_line_are_told_in_time_whatever_headers_say(fake_server, header, asked):
+    """One is in flight; the others have never been sent."""
+    headers = {header: asked, "x-ratelimit-remaining-requests": "0"}
+    fake_server.script = lambda request: api_error(429, headers=headers)
+    limits = Limits(max_in_flight=1, give_up_after=0.05)
+    _, errors = asyncio.run(ask_many(fake_server, 4, limits))
+    assert all(isinstance(error, RitellmError) and "gave up" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize("asked", [86_400.0, 1e9, None])
+def test_the_line_is_woken_when_it_is_time_to_give_up(asked):
+    """Nothing else happens until then: no request begins or ends."""
+
+    async def go():
+        lane = Lane(Limits(max_in_flight=2, give_up_after=0.02), "openai", "m")
+        refused, unheard = [await lane.enter(Request("m", MESSAGES)) for _ in range(2)]
+        waiting = [asyncio.ensure_future(lane.enter(Request("m", MESSAGES))) for _ in range(3)]
+        refused.over(RateLimitError("slow down", retry_after=asked), None)
+        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+        unheard.over(None, None)
+        return found
+
+    found = asyncio.run(go())
+    assert isinstance(found[-1], RateLimitError)
+    assert "gave up" in str(found[-1])
+
+
+def test_a_header_that_says_that_nothing_is_left_holds_the_line_no_longer_than_the_breaker():
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
+
+    async def go():
+        lane = Lane(Limits(give_up_after=0.02), "openai", "m")
+        passage = await lane.enter(Request("m", MESSAGES))
+        passage.answered(headers)
+        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(go())
+
+
+def test_one_row_that_is_refused_again_and_again_delays_no_other(fake_server):
+    """The second refusal asks for an hour, and only its own row waits."""
+    refusals = iter([{"retry-after": "0"}, {"retry-after": "3600"}])
+
+    def script(request):
+        if request.json["messages"] != OTHER:
+            return chat_stream("fine")
+        headers = next(refusals)
+        return api_error(429, headers=headers)
+
+    async def go():
+        async with AsyncClient(gate=Gate(Limits(max_in_flight=32))) as client:
+            answers = [asyncio.ensure_future(ask(client, fake_server)) for _ in range(20)]
+            options = {"api_key": "k", "base_url": fake_server.base_url, "stream": True}
+            row = asyncio.ensure_future(client.completion("openai/m", OTHER, **options))
+            await fake_server.await_until(
+                lambda: sum(r.json["messages"] == OTHER for r in fake_server.requests) == 2
+            )
+            answers += [asyncio.ensure_future(ask(client, fake_server)) for _ in range(20)]
+            found = await asyncio.wait_for(asyncio.gather(*answers), 5)
+            while client.gate.throttled < 2:
+                await asyncio.sleep(0)
+            found.append(await asyncio.wait_for(ask(client, fake_server), 5))
+            assert not row.done()
+            assert {brake.reason for brake in client.gate.brakes} == {"noise"}
+            assert client.gate.allowed == 32
+            row.cancel()
+            await asyncio.gather(row, return_exceptions=True)
+            assert client.gate.in_flight == 0
+            return found
+
+    fake_server.script = script
+    assert len(asyncio.run(go())) == 41
+
+
+def test_a_gate_tells_what_goes_through_it():
+    async def go():
+        gate = Gate(Limits(max_in_flight=7))
+        assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (7, 0, 0, [])
+        lanes = [
+            gate.lane(Endpoint(PROVIDERS["openai"], "http://localhost"), model) for model in "mn"
+        ]
+        passages = [await lane.enter(Request("m", MESSAGES)) for lane in lanes]
+        assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (14, 2, 0, [])
+        gate.held_back = 3.0
+        assert gate.waited == pytest.approx(3.0, abs=0.1)
+        for passage in passages:
+            passage.over(RateLimitError("slow down"), None)
+        assert (gate.in_flight, gate.throttled) == (0, 2)
+
+    asyncio.run(go())
+
+
+def test_waiting_in_line_is_counted():
+    async def go():
+        gate = Gate(Limits(max_in_flight=1))
+        lane = gate.lane(Endpoint(PROVIDERS["openai"], "http://localhost"), "m")
+        first = await lane.enter(Request("m", MESSAGES))
+        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        await asyncio.sleep(0.01)
+        first.over(None, None)
+        await waiting
+        return gate.waited
+
+    assert asyncio.run(go()) > 0.005
+
+
+def test_a_row_that_is_let_in_and_cancelled_at_once_leaves_room():
+    async def go():
+        lane = Lane(Limits(max_in_flight=1), "openai", "m")
+        first = await lane.enter(Request("m", MESSAGES))
+        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        await asyncio.sleep(0)
+        first.over(None, None)  # it has its turn, and does not know it yet
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert lane.pace.in_flight == 0
+        await asyncio.wait_for(lane.enter(Request("m", MESSAGES)), 5)
+
+    asyncio.run(go())
+
+
+def test_tokens_that_were_used_count_not_those_that_were_reserved():
+    async def go(used):
+        lane = Lane(Limits(tpm=60_000), "openai", "m")  # 6,000 at once
+        passage = await lane.enter(Request("m", MESSAGES, {"max_tokens": 6000}))
+        passage.answered({})
+        passage.over(None, {"total_tokens": used})
+        return lane.pace.wait(lane.now(), 3000)
+
+    assert asyncio.run(go(100)) == 0
+    assert asyncio.run(go(6000)) > 1
+
+
+@pytest.mark.parametrize(
+    ("error", "refusals", "less"),
+    [
+        (RateLimitError("x"), 1, True),
+        (ServiceUnavailableError("x"), 1, True),
+        (Timeout("x", retryable=True), 0, True),
+        (Timeout("x", retryable=False), 0, False),
+        (RateLimitError("x", retryable=False), 0, False),  # an exhausted quota
+        (InternalServerError("x", retryable=True), 0, False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ends_an_attempt_tells_of_the_providers_load_or_does_not(error, refusals, less):
+    async def go():
+        lane = Lane(Limits(max_in_flight=32), "openai", "m")
+        passages = [await lane.enter(Request("m", MESSAGES)) for _ in range(32)]
+        for passage in passages:
+            passage.over(error, None)
+        return lane.pace
+
+    pace = asyncio.run(go())
+    assert (pace.refusals, pace.allowed < 32) == (refusals * 32, less)
 
 
 def test_a_gate_with_a_line_before_it_is_not_calm():

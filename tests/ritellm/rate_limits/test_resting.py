@@ -1,0 +1,305 @@
+"""How long an attempt that failed rests before the next: on a clock that the test winds."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from fake_server import Close, FakeServer, api_error, chat_events, chat_stream, stream
+
+from ritellm import AsyncClient, RetryPolicy
+from ritellm.call import Call
+from ritellm.errors import (
+    APIConnectionError,
+    InternalServerError,
+    RateLimitError,
+    ServiceUnavailableError,
+    StreamTruncatedError,
+)
+from ritellm.prepare import plan
+from ritellm.rate_limits.gate import Gate, Lane
+from ritellm.rate_limits.pace import Limits
+from ritellm.rate_limits.sample import Permit
+from ritellm.types import Request
+
+MODEL, MESSAGES = "openai/m", [{"role": "user", "content": "hello"}]
+RETRIES = RetryPolicy(num_retries=50, first_delay=4.0)
+OWN_FAULTS = [
+    InternalServerError("broken", retryable=True),
+    APIConnectionError("cut"),
+    StreamTruncatedError("cut"),
+]
+REFUSALS = [RateLimitError("busy"), ServiceUnavailableError("busy")]
+
+
+def name(error):
+    return type(error).__name__
+
+
+def call_of(**options):
+    """Return a call behind a gate, made at 0."""
+    options = {"retry": RETRIES, "api_key": "k", "on_interrupt": "restart", **options}
+    made = plan(MODEL, MESSAGES, {}, stream=True, **options)
+    return Call(made, 0.0, SimpleNamespace(limits=Limits(give_up_after=600.0)))
+
+
+def fail(call, error, now=0.0):
+    """Let one attempt fail with `error`; return (delay, least, most) of the rest after it."""
+    call.start(call.plan.endpoint, now).receive_failure(error)
+    delay = call.retry_delay(now, jitter=0.5)
+    return delay, call.shortest_rest(delay), call.longest_rest(delay)
+
+
+@pytest.mark.parametrize("error", OWN_FAULTS, ids=name)
+def test_a_row_that_fails_while_others_succeed_is_sent_again_soon(error):
+    call = call_of()
+    for _ in range(8):
+        delay, least, most = fail(call, error)
+        assert least < delay / 2
+        assert least < 1.0
+        call.rested(others_accepted=True)
+    assert most == least  # it has failed alone so often that it waits for no others
+
+
+@pytest.mark.parametrize("error", OWN_FAULTS, ids=name)
+def test_a_row_that_fails_while_none_succeeds_backs_off_fully(error):
+    call, delays = call_of(), []
+    for _ in range(8):
+        delay, _, most = fail(call, error)
+        assert most == delay
+        delays.append(delay)
+        call.rested(others_accepted=False)
+    assert delays == sorted(delays)
+    assert delays[0] < delays[2]
+
+
+def test_one_failure_among_successes_may_be_the_providers():
+    call = call_of()
+    fail(call, OWN_FAULTS[0])
+    call.rested(others_accepted=True)
+    delay, least, most = fail(call, OWN_FAULTS[0])
+    assert least < most == delay
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=name)
+def test_a_refused_row_rests_as_long_whatever_becomes_of_others(error):
+    call = call_of()
+    for others_accepted in (True, True, False, True):
+        delay, least, most = fail(call, error)
+        assert delay == least == most
+        call.rested(others_accepted)
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=name)
+def test_refusals_do_not_make_a_later_failure_the_rows_own(error):
+    call = call_of()
+    for _ in range(8):
+        fail(call, error)
+        call.rested(others_accepted=True)
+    delay, _, most = fail(call, OWN_FAULTS[0])
+    assert most == delay
+
+
+def test_a_failure_with_retry_after_rests_that_long():
+    call = call_of()
+    for _ in range(5):
+        error = InternalServerError("broken", retryable=True, retry_after=7.0)
+        _, least, most = fail(call, error)
+        assert 7.0 <= least == most
+        call.rested(others_accepted=True)
+
+
+# Another plan
+
+
+FALLBACK = {"fallbacks": ["openai/other"]}
+
+
+def test_a_fallback_that_is_busy_is_sent_again_however_long_the_first_was_throttled():
+    call = call_of(**FALLBACK)
+    fail(call, RateLimitError("busy"), now=0.0)
+    assert fail(call, RateLimitError("busy"), now=700.0)[0] == 0.0
+    assert call.plan.request.model == "other"
+    delay, *_ = fail(call, RateLimitError("busy"), now=701.0)
+    assert delay > 0
+    assert call.plan.request.model == "other"
+
+
+def test_failures_of_the_first_plan_say_nothing_of_the_fallback():
+    call = call_of(**FALLBACK, retry=RetryPolicy(num_retries=3, first_delay=4.0))
+    while call.plan.request.model == "m":
+        fail(call, InternalServerError("broken", retryable=True))
+        call.rested(others_accepted=True)
+    delay, least, most = fail(call, InternalServerError("broken", retryable=True))
+    assert least < most == delay
+
+
+# The lane
+
+
+async def turns():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def resting(work):
+    """Run `work(lane, rest)`; `rest(started, least, most)` rests in a task of its own."""
+
+    async def go():
+        lane = Lane(Limits(max_in_flight=8), "openai", "m")
+
+        def rest(started, least=0.0, most=60.0):
+            return asyncio.ensure_future(lane.rest(Permit(started), least, most))
+
+        return await work(lane, rest)
+
+    return asyncio.run(go())
+
+
+def accept(lane, started):
+    lane.accepted(Permit(started), {})
+
+
+def test_a_rest_ends_once_the_provider_takes_another_request():
+    async def work(lane, rest):
+        waiting = rest(started=1.0)
+        await turns()
+        assert not waiting.done()
+        accept(lane, started=1.5)
+        assert await waiting
+        assert not lane._resting
+
+    resting(work)
+
+
+def test_an_acceptance_of_an_earlier_request_ends_no_rest():
+    """The provider may have broken down since it was sent."""
+
+    async def work(lane, rest):
+        waiting = [rest(started=2.0), rest(started=1.0)]
+        await turns()
+        accept(lane, started=0.5)
+        await turns()
+        assert [each.done() for each in waiting] == [False, False]
+        accept(lane, started=2.0)
+        await turns()
+        assert [each.done() for each in waiting] == [False, True]
+        accept(lane, started=3.0)
+        assert await waiting[0]
+
+    resting(work)
+
+
+def test_a_rest_is_short_where_another_request_was_taken_meanwhile():
+    async def work(lane, rest):
+        accept(lane, started=2.0)
+        return await asyncio.wait_for(rest(started=1.0), 5)
+
+    assert resting(work)
+
+
+def test_a_rest_lasts_for_its_least_time_whatever_is_accepted():
+    async def work(lane, rest):
+        accept(lane, started=2.0)
+        waiting = rest(started=1.0, least=60.0)
+        await turns()
+        accept(lane, started=3.0)
+        await turns()
+        assert not waiting.done()
+        waiting.cancel()
+
+    resting(work)
+
+
+@pytest.mark.parametrize(("least", "most"), [(0.0, 0.01), (0.01, 0.01), (0.01, 0.0)])
+def test_a_rest_ends_after_its_longest_time_if_nothing_is_accepted(least, most):
+    async def work(lane, rest):
+        ended = await asyncio.wait_for(rest(1.0, least, most), 5)
+        assert not lane._resting
+        return ended
+
+    assert resting(work) is False
+
+
+def test_a_rest_that_is_cancelled_leaves_nothing_behind():
+    async def work(lane, rest):
+        waiting, other = rest(started=1.0), rest(started=1.0)
+        await turns()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert len(lane._resting) == 1
+        accept(lane, started=2.0)
+        assert await other
+
+    resting(work)
+
+
+def test_one_that_is_woken_and_cancelled_at_once_harms_no_other():
+    async def work(lane, rest):
+        waiting, other = rest(started=1.0), rest(started=1.0)
+        await turns()
+        waiting.cancel()
+        accept(lane, started=2.0)
+        accept(lane, started=3.0)
+        assert await other
+        assert (await asyncio.gather(waiting, return_exceptions=True))[0] is not True
+        assert not lane._resting
+
+    resting(work)
+
+
+# Through the client
+
+
+def half():
+    return stream(*chat_events("one two three")[:3], Close())
+
+
+@pytest.mark.parametrize("failure", [api_error(500), half()], ids=["500", "cut"])
+def test_a_failed_row_waits_for_another_to_succeed_and_then_no_longer(failure):
+    """Its backoff is ten minutes; the test would not end with it."""
+
+    async def go(server):
+        retry = RetryPolicy(first_delay=0.1, num_retries=5)
+        late = RetryPolicy(first_delay=1200.0, longest_delay=1200.0)
+        options = {"api_key": "k", "base_url": server.base_url, "on_interrupt": "restart"}
+        async with AsyncClient(gate=Gate(Limits()), **options) as client:
+
+            async def ask(retry):
+                opened = await client.completion(MODEL, MESSAGES, stream=True, retry=retry)
+                return (await opened.read()).choices[0].message.content
+
+            failed = asyncio.ensure_future(ask(late))
+            await server.await_until(lambda: server.requests)
+            await server.await_until(lambda: not server.open_streams)
+            assert await ask(retry) == "fine"
+            return await asyncio.wait_for(failed, 5)
+
+    with FakeServer(lambda request: chat_stream("fine")) as server:
+        server.enqueue(failure)
+        assert asyncio.run(go(server)) == "fine"
+        assert len(server.requests) == 3
+
+
+def test_a_request_that_was_sent_before_goes_first():
+    async def go():
+        lane = Lane(Limits(max_in_flight=1), "openai", "m")
+        order = []
+
+        async def enter(name, again):
+            passage = await lane.enter(Request("m", MESSAGES), again)
+            order.append(name)
+            passage.over(None, None)
+
+        first = await lane.enter(Request("m", MESSAGES))
+        waiting = [
+            asyncio.ensure_future(enter(name, again))
+            for name, again in [("new", False), ("newer", False), ("again", True)]
+        ]
+        await turns()
+        first.over(None, None)
+        await asyncio.gather(*waiting)
+        return order
+
+    assert asyncio.run(go()) == ["again", "new", "newer"]
