@@ -205,11 +205,11 @@ class Lane:
             if turn.done():
                 self._line.popleft()
                 continue
-            if hopeless is not None:
+            wait = self.pace.wait(now, tokens)
+            if hopeless is not None and (wait != 0 or not self.pace.may_have_recovered(now)):
                 self._line.popleft()
                 turn.set_exception(self._given_up(hopeless))
                 continue
-            wait = self.pace.wait(now, tokens)
             if wait is None or wait > 0:
                 self._holds = self.pace.holds(wait, now, tokens)
                 self._held = now, self._holds

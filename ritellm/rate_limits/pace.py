@@ -29,6 +29,8 @@ _FIRST_REST, _LONGEST_REST = 0.1, 1.0
 _PAUSE = 1.0
 # Seconds without a fall of the window after which there is room for more than what is needed.
 _CALM_AFTER = 5.0
+# Seconds after the newest refusal in which a provider that refuses everything may have recovered.
+_TRY_AFTER = 15.0
 
 Reason = Literal["pause", "limit", "trial", "rate", "queue", "noise", "rpm", "tpm"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -38,7 +40,8 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 class Limits:
     """What the caller allows: requests in flight, requests and tokens a minute.
 
-    `give_up_after` is the breaker: so many seconds of nothing but refusals end it.
+    `give_up_after` is the breaker: after so many seconds of nothing but refusals, requests fail at
+    once. From time to time one is sent, and its acceptance ends that.
     """
 
     max_in_flight: int = 64
@@ -92,6 +95,7 @@ class Pace:
         self._tokens = Bucket(limits.tpm, now)
         self._spent_until: dict[str, tuple[float, float]] = {}  # by kind: as of, nothing before
         self._bad_since: float | None = None
+        self._refused_at = now
 
     @property
     def allowed(self) -> int:
@@ -179,6 +183,7 @@ class Pace:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Note that the provider said "not now"; `end` follows."""
+        self._refused_at = now
         if self._bad_since is None:
             self._bad_since = now
         self.window.refused(permit, self.in_flight - 1, now, self._bounded(retry_after))
@@ -220,6 +225,10 @@ class Pace:
         if self._bad_since is None:
             return None
         return max(0.0, self._bad_since + self.limits.give_up_after - now)
+
+    def may_have_recovered(self, now: float) -> bool:
+        """Return whether one request may be sent to a provider that is hopeless, to see."""
+        return not self.in_flight and now - self._refused_at > _TRY_AFTER
 
     @property
     def _not_before(self) -> float:

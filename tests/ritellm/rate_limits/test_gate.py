@@ -106,6 +106,48 @@ def test_those_in_line_are_told_in_time_whatever_headers_say(fake_server, header
     assert all(isinstance(error, RitellmError) and "gave up" in str(error) for error in errors)
 
 
+def refused_for_long(give_up_after=600.0):
+    """Return a lane to a provider that refused its newest request a quarter of an hour ago."""
+    lane = Lane(Limits(max_in_flight=8, give_up_after=give_up_after), "openai", "m")
+    for ago in (2000.0, 900.0):
+        permit = lane.pace.start(lane.now() - ago)
+        lane.pace.refused(permit, lane.now() - ago)
+        lane.pace.end(permit, lane.now() - ago)
+    assert lane.pace.hopeless(lane.now()) is not None
+    return lane
+
+
+@pytest.mark.parametrize("recovered", [True, False])
+def test_a_lane_that_has_given_up_tries_one_request_and_goes_on_if_it_is_accepted(recovered):
+    async def go():
+        lane = refused_for_long()
+        tried = await lane.enter(Request("m", MESSAGES))
+        with pytest.raises(RateLimitError, match="gave up"):
+            await lane.enter(Request("m", MESSAGES))
+        if recovered:
+            tried.answered({})
+            await lane.enter(Request("m", MESSAGES))
+        else:
+            tried.over(RateLimitError("slow down"), None)
+            with pytest.raises(RateLimitError, match="gave up"):
+                await lane.enter(Request("m", MESSAGES))
+
+    asyncio.run(go())
+
+
+def test_a_lane_that_has_given_up_tries_none_while_it_was_asked_to_wait():
+    async def go():
+        lane = refused_for_long()
+        spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
+        permit = lane.pace.start(lane.now() - 500)
+        lane.pace.refused(permit, lane.now() - 500, None, spent)
+        lane.pace.end(permit, lane.now())
+        with pytest.raises(RateLimitError, match="gave up"):
+            await asyncio.wait_for(lane.enter(Request("m", MESSAGES)), 5)
+
+    asyncio.run(go())
+
+
 @pytest.mark.parametrize("asked", [86_400.0, 1e9, None])
 def test_the_line_is_woken_when_it_is_time_to_give_up(asked):
     """Nothing else happens until then: no request begins or ends."""

@@ -269,6 +269,20 @@ def test_the_breaker_says_for_how_long_there_was_nothing_but_refusals():
     assert made.hopeless_in(1000.0) is None
 
 
+def test_a_provider_that_has_refused_all_for_long_is_tried_now_and_then():
+    made = pace(max_in_flight=4, give_up_after=60)
+    refuse(made, [made.start(0.0)], 0.1)
+    refuse(made, [made.start(99.0)], 99.9)
+    assert made.hopeless(100.0) is not None
+    assert not made.may_have_recovered(100.0)
+    assert made.may_have_recovered(160.0)
+    trial = made.start(160.0)
+    assert not made.may_have_recovered(161.0)  # one at a time
+    refuse(made, [trial], 162.0)
+    assert not made.may_have_recovered(162.1)
+    assert made.may_have_recovered(222.0)
+
+
 # How a refused request rests by itself
 
 
