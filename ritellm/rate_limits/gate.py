@@ -191,7 +191,7 @@ class Lane:
         for failed, woken in self._resting:
             if failed.started >= self._accepted:
                 still.append((failed, woken))
-            elif not woken.done():
+            else:
                 woken.set_result(None)
         self._resting = still
 

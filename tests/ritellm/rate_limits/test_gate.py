@@ -299,6 +299,21 @@ def test_what_ends_an_attempt_tells_of_the_providers_load_or_does_not(error, ref
     assert (pace.refusals, pace.allowed < 32) == (refusals * 32, less)
 
 
+@pytest.mark.parametrize(("after", "known"), [(None, False), (-1.0, False), (0.5, True)])
+def test_the_time_to_the_first_content_is_that_of_the_newest_attempt(after, known):
+    """What came before the attempt began came of an earlier one."""
+
+    async def go():
+        lane = Lane(Limits(), "openai", "m")
+        passage = await lane.enter(Request("m", MESSAGES))
+        permit = passage._permit
+        passage.answered({})
+        passage.over(None, None, None if after is None else permit.started + after)
+        return permit.timed
+
+    assert asyncio.run(go()) is known
+
+
 def test_a_gate_with_a_line_before_it_is_not_calm():
     """What waits for its turn is not late: a second request would only make the line longer."""
 

@@ -209,6 +209,25 @@ def test_one_refusal_of_a_small_window_changes_nothing():
     assert made.fill() == 1
 
 
+def test_in_a_trial_few_requests_in_flight_are_no_reason_to_fall_to_so_few():
+    made = Turned(MOST)
+    made.fill()
+    begun = made.flying[::2]
+    for permit in begun:  # every other one, so that none of it looks like an outage
+        made.flying.remove(permit)
+        made.window.refused(permit, len(made.flying), 0.01, None)
+    made.now = 0.3
+    made.end(refused=False)
+    before = made.window.size
+    assert made.window.held
+    for number in range(1, 4):
+        permit = Permit(made.now)
+        made.flying.append(permit)
+        made.window.start(permit, number, made.now)
+    made.end(refused=True, count=2)
+    assert before - 2 <= made.window.size < before
+
+
 def test_pauses_grow_while_nothing_is_accepted_and_begin_anew_after_an_acceptance():
     made = Turned(MOST)
     pauses = []
