@@ -9,7 +9,8 @@ import pytest
 from fake_server import Close, FakeServer, api_error, chat_events, chat_stream, stream
 
 from ritellm import AsyncClient, RetryPolicy
-from ritellm.call import Call
+from ritellm.calls.call import Call
+from ritellm.calls.prepare import plan
 from ritellm.errors import (
     APIConnectionError,
     InternalServerError,
@@ -17,7 +18,6 @@ from ritellm.errors import (
     ServiceUnavailableError,
     StreamTruncatedError,
 )
-from ritellm.prepare import plan
 from ritellm.rate_limits.gate import Gate, Lane
 from ritellm.rate_limits.pace import Limits
 from ritellm.rate_limits.sample import Permit

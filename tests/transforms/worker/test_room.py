@@ -16,10 +16,11 @@ from ritellm import AsyncClient, RetryPolicy
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
 from transforms import CompletePrompts, Prompt
-from transforms.asking import Ask, Means
-from transforms.completing import _AskFn
-from transforms.hedging import Hedge
-from transforms.room import Room
+from transforms.completions import _AskFn
+from transforms.worker.completer import Ask
+from transforms.worker.hedging import Hedge
+from transforms.worker.resources import Means
+from transforms.worker.room import Room
 
 MANY = 10
 
