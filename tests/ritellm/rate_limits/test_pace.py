@@ -229,14 +229,14 @@ def test_a_few_refusals_are_called_noise():
     assert made.brake(3600.0) is None  # it was long ago
 
 
-def test_a_window_that_refusals_have_made_smaller_is_called_a_limit():
+def test_a_window_that_refusals_have_just_made_smaller_is_called_a_trial():
     made = pace(max_in_flight=32)
     permits = fill(made, 0.0)
     accept(made, permits[::2], 0.1)
     refuse(made, permits[1::2], 0.1)
     brake = made.brake(0.1)
     assert brake is not None
-    assert (brake.reason, brake.allowed) == ("limit", made.allowed)
+    assert (brake.reason, brake.allowed) == ("trial", made.allowed)
     assert made.allowed < 32
     assert not made.calm(0.2)
 

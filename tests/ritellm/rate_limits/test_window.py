@@ -115,6 +115,9 @@ def test_a_cap_on_what_is_in_flight_is_found(cap):
     late = [allowed for _, allowed in job.allowed[ROWS // 2 :]]
     assert 0.6 * cap < sum(late) / len(late) < 1.6 * cap
     assert job.pace.window.held
+    brake = job.pace.brake(job.now)
+    assert brake is not None
+    assert brake.reason in ("limit", "trial")
 
 
 def test_a_cap_that_is_lifted_is_grown_out_of():
