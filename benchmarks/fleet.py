@@ -14,19 +14,19 @@ second for the whole fleet, whatever its size.
 from __future__ import annotations
 
 import argparse
-import heapq
-import itertools
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from clock import Clock
+
 from ritellm.rate_limits.pace import Limits, Pace
+from ritellm.rate_limits.sample import Permit
 
 IN_FLIGHT = 64
 ANSWER_SECONDS = 2.0  # the mean; each is between a half and one and a half of it
@@ -39,27 +39,6 @@ CASES = {
     "fixed, Retry-After: 1": {"retry_after": 1.0, "fixed": True},
     "fixed, nothing said": {"retry_after": None, "fixed": True},
 }
-
-
-class Clock:
-    """Calls what is due, in order of time."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
-
-    def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call `call` so many seconds from now."""
-        heapq.heappush(self._due, (self.now + seconds, next(self._numbers), call))
-
-    def run(self, seconds: float) -> None:
-        """Let so many seconds pass."""
-        end = self.now + seconds
-        while self._due and self._due[0][0] <= end:
-            self.now, _, call = heapq.heappop(self._due)
-            call()
-        self.now = end
 
 
 class Provider:
@@ -101,32 +80,33 @@ class Worker:
     def _admit(self) -> None:
         self._timer += 1
         while (wait := self._pace.wait(self._clock.now)) == 0:
-            self._pace.start(self._clock.now)
-            self._send(self._clock.now)
+            self._send(self._pace.start(self._clock.now))
         if wait is not None:
             number = self._timer
             self._clock.after(wait, lambda: self._admit() if number == self._timer else None)
 
-    def _send(self, started: float) -> None:
-        self._clock.after(ROUND_TRIP / 2, lambda: self._arrive(started))
+    def _send(self, permit: Permit) -> None:
+        self._clock.after(ROUND_TRIP / 2, lambda: self._arrive(permit))
 
-    def _arrive(self, started: float) -> None:
+    def _arrive(self, permit: Permit) -> None:
         then = self._accepted if self._provider.takes() else self._refused
-        self._clock.after(ROUND_TRIP / 2, lambda: then(started))
+        self._clock.after(ROUND_TRIP / 2, lambda: then(permit))
 
-    def _accepted(self, started: float) -> None:
-        self._pace.accepted(started, self._clock.now, {})
-        self._clock.after(ANSWER_SECONDS * (0.5 + self._dice.random()), self._answered)
+    def _accepted(self, permit: Permit) -> None:
+        self._pace.accepted(permit, self._clock.now, {})
+        seconds = ANSWER_SECONDS * (0.5 + self._dice.random())
+        self._clock.after(seconds, lambda: self._answered(permit))
         self._admit()
 
-    def _answered(self) -> None:
+    def _answered(self, permit: Permit) -> None:
         self.answered += 1
-        self._pace.end(self._clock.now)
+        self._pace.completed(permit, None, self._clock.now)
+        self._pace.end(permit, self._clock.now)
         self._admit()
 
-    def _refused(self, started: float) -> None:
-        self._pace.refused(started, self._clock.now, self._retry_after)
-        self._pace.end(self._clock.now)
+    def _refused(self, permit: Permit) -> None:
+        self._pace.refused(permit, self._clock.now, self._retry_after)
+        self._pace.end(permit, self._clock.now)
         self._admit()
 
 

@@ -1,11 +1,12 @@
 """How a full window grows, and how its requests are spread over time. Pure.
 
-A window grows in three ways:
+A window grows in four ways:
 
 - up to `goal`, which is known to work or not known to be too much, it doubles each time that a
   refusal of the requests before would have come;
-- beyond it, each acceptance adds a little. That doubles with each window of requests without a
-  fall, so that the way back from a twentieth of the capacity takes seconds;
+- after a fall to what little was accepted, each acceptance adds one, until the next refusal;
+- beyond the goal, each acceptance adds a little. That doubles with each window of requests without
+  a fall, so that the way back from a twentieth of the capacity takes seconds;
 - where nothing ends for a while (long responses), it tries one more request. The time between such
   tries doubles with each that is refused and shrinks with each that is accepted, so that it comes
   to the rate at which the provider takes requests.
@@ -22,8 +23,10 @@ _GAIN = 0.03
 _STEP, _LONGEST_STEP = 0.25, 30.0
 _STEP_DOWN, _STEP_UP = 0.9, 2.0
 # Requests start at this multiple of the speed at which they end; how that changes.
-_SPREAD, _NARROWEST, _WIDEST = 4.0, 1.05, 8.0
-_NARROWER, _WIDER = 0.7, 1.3
+_SPREAD, _NARROWEST, _WIDEST = 4.0, 1.1, 8.0
+_NARROWER, _WIDER = 0.5, 1.1
+# Starts at this multiple are nearly even.
+_NARROW = 1.2
 # A window of fewer requests counts as one of so many.
 _FEWEST = 16
 
@@ -35,6 +38,7 @@ class Growth:
         self.goal = goal
         self.works = goal  # this size has been accepted for a whole window
         self.grown_at = now
+        self.slow_start = False  # nothing is known of the size: grow until the next refusal
         self._before = 0.0  # the size a window ago
         self._step = _STEP
         self._clean = 0  # acceptances since the last fall
@@ -60,12 +64,15 @@ class Growth:
 
     def gain(self, size: float) -> float:
         """Return what an acceptance adds to a window of `size` that was full."""
+        if self.slow_start:
+            return 1.0
         if size < self.goal:
             return 0.0
         return min(1.0, _GAIN * 2.0 ** min(10, self._clean // self._window(size)))
 
     def refused(self, probe: bool) -> None:
         """Note a refusal, which need not make the window fall."""
+        self.slow_start = False
         if probe:
             self._step = min(_LONGEST_STEP, self._step * _STEP_UP)
 
@@ -74,6 +81,14 @@ class Growth:
         self._clean, self._before = 0, 0.0
         self._spread = max(_NARROWEST, 1 + (self._spread - 1) * _NARROWER)
         self.goal = size
+
+    def narrowed(self) -> bool:
+        """Spread the starts more evenly; return False where they are nearly even already."""
+        if self._spread <= _NARROW:
+            return False
+        self._clean = 0
+        self._spread = max(_NARROWEST, 1 + (self._spread - 1) * _NARROWER)
+        return True
 
     def works_at(self, size: float) -> None:
         """Note that a window of `size` is what the provider accepts."""

@@ -17,8 +17,8 @@ that share is expected from then on. If they are refused less often, the window 
              nothing accepted: all pause, then the window grows from 1 again
 
 What is expected is verified from time to time by another trial. In HELD, each acceptance lets a
-full window grow a little and each surprising refusal lets it fall, so that a provider with a fixed
-number of places refuses about one request in twenty.
+full window grow a little. A surprising refusal first spreads the requests more evenly over time,
+then lets the window fall. So a provider with a fixed number of places refuses about one in twenty.
 
 Invariants: 1 <= size <= most. Requests sent before the last change tell nothing about it. No
 request waits for longer than `paused_until`, but for the end of another.
@@ -36,12 +36,17 @@ from ritellm.rate_limits.verdict import Verdict, verdict
 _FIRST = 32.0
 # Refusals beyond the expected share that are not worth a reaction.
 _TOLERATED = 0.06
-# So many requests tell something; so many tell much.
-_FEWEST, _ENOUGH = 16, 32
+# Requests that tell something, in a small window and in a large one, and that tell much.
+_FEW, _FEWEST, _ENOUGH = 8, 16, 32
 # How often a run of refusals comes about by chance in a window's worth of requests, to be odd.
 _ODD_IN_OPEN, _ODD_IN_HELD = 0.01, 0.1
 # The share of refusals that is taken for chance where none is expected.
 _CHANCE_IN_OPEN, _CHANCE_IN_HELD = 0.1, 0.0003
+# The share that HELD expects at most: at first, and more after each trial that changed nothing.
+# Where other jobs share the limit, none alone changes the share; each would expect ever more.
+_HELD_AT_FIRST, _HELD_STEP, _HELD_MOST = 0.15, 0.1, 0.2
+# The window falls by this factor where the requests are spread more evenly instead.
+_SPREAD_CUT = 0.98
 # The window falls by this factor. The way back to what was known to work is quick up to this part.
 _CUT, _KNOWN = 0.7, 0.9
 # So many refusals in a row: the provider takes nothing at the moment.
@@ -63,6 +68,7 @@ class _Trial:
     since: float  # it is compared with requests sent from then on,
     until: float  # and until then
     left: int  # requests of the first round: in flight when it began, and not over
+    before: Share | None = None  # once known: the sample forgets it
 
 
 class Window:
@@ -124,7 +130,7 @@ class Window:
             return
         self._pauses = 0
         self._growth.accepted(self.size, permit.probe)
-        if self._trial is None and permit.waited:
+        if permit.waited and (self._trial is None or self._growth.slow_start):
             self._become(self.size + self._growth.gain(self.size))
         self._judge(in_flight, now)
 
@@ -142,7 +148,8 @@ class Window:
     ) -> None:
         """Note that the provider refused a request; `in_flight` others are left."""
         self._sample.refused(permit, now)
-        self._growth.refused(permit.probe)
+        if permit.started >= self._since:
+            self._growth.refused(permit.probe)
         run, share = self._sample.run(permit), self._sample.share(self._since, now)
         if self._is_outage(run, in_flight, retry_after):
             self._pause(in_flight, retry_after, now)
@@ -152,7 +159,7 @@ class Window:
         elif self._is_high(share) or (self._open and self._is_odd(run)):
             self._begin_trial(share, in_flight, now)
         elif not self._open and self._is_odd(run):
-            self._fall(in_flight, now)
+            self._fall(run, in_flight, now)
         self._judge(in_flight, now)
 
     # What refusals say
@@ -200,24 +207,34 @@ class Window:
             if self._is_doubtful(ripe, now):
                 self._begin_trial(ripe, in_flight, now)
             return
-        need = min(_ENOUGH, max(_FEWEST, int(self.size)))
+        if trial.before is None and now - self._sample.patience >= trial.until:
+            trial.before = self._sample.share(trial.since, trial.until)
+        need = min(_ENOUGH, max(_FEW, int(2 * self.size)))
         if ripe.sent < need or trial.left > 0:
             return
-        before = self._sample.share(trial.since, trial.until)
+        before = trial.before or self._sample.share(trial.since, trial.until)
         found = verdict(before, ripe, _TOLERATED, ripe.sent >= 4 * need)
         if found is Verdict.WORSE:
-            trial.since, trial.until, trial.left = self._since, now, in_flight
+            self._trial = _Trial(trial.size, trial.was_open, self._since, now, in_flight)
             self._send_less(ripe, in_flight, now)
         elif found is Verdict.SAME:
-            self._end_trial(trial, ripe.value, now)
-            self._verify_after = min(_LONGEST_VERIFY, 2 * self._verify_after)
-            self._open, self._growth.goal = trial.was_open, trial.size
-            if not self._open:
-                self._become(trial.size)
+            self._return(trial, ripe, now)
         elif found is Verdict.LESS:
-            self._end_trial(trial, ripe.at_least(), now)
+            most = _HELD_AT_FIRST if trial.was_open else self.expected / 2
+            self._end_trial(trial, min(ripe.at_least(), most), now)
             self._verify_after = _VERIFY
             self._growth.works_at(self.size)
+
+    def _return(self, trial: _Trial, found: Share, now: float) -> None:
+        """Go back to where the trial began, but in HELD only if that share is acceptable there."""
+        most = 1.0 if trial.was_open else min(_HELD_MOST, self.expected + _HELD_STEP)
+        self._end_trial(trial, min(found.value, most), now)
+        self._verify_after = min(_LONGEST_VERIFY, 2 * self._verify_after)
+        self._open, self._growth.goal = trial.was_open, trial.size
+        if not self._open:
+            acceptable = found.at_least() <= self.expected + _TOLERATED
+            self._become(trial.size if acceptable else self.size)
+            self._growth.goal = self.size
 
     def _end_trial(self, trial: _Trial, expected: float, now: float) -> None:
         self._trial, self._since, self.expected = None, now, expected
@@ -225,15 +242,18 @@ class Window:
 
     # How it falls
 
-    def _fall(self, in_flight: int, now: float) -> None:
-        """Fall to what is known to work, or by one."""
+    def _fall(self, run: int, in_flight: int, now: float) -> None:
+        """Spread the requests where a single one was refused, else fall to what works."""
+        if run == 1 and self._growth.narrowed():
+            self._become(self.size * _SPREAD_CUT)
+            return
         least = max(self.size * _CUT, self._growth.works)
         self._fall_to(min(self.size, least, float(in_flight)), now)
         self._growth.works = min(self._growth.works, self.size)
 
     def _shrink(self, run: int, permit: Permit, in_flight: int, now: float) -> None:
         """Fall to what is in flight where the window was full, else towards it."""
-        least = float(in_flight)
+        least = float(in_flight) if run >= _OUTAGE_RUN else max(float(in_flight), float(_FEW))
         if not permit.waited:
             least = max(least, self.size - 1)
             if run >= _OUTAGE_RUN and now >= self._cut_at:
@@ -241,6 +261,7 @@ class Window:
                 self._cut_at = now + self._sample.patience
         self._become(min(self.size, least))
         self._growth.goal = self.size
+        self._growth.slow_start = run >= _OUTAGE_RUN
 
     def _fall_to(self, size: float, now: float) -> None:
         self._become(size)
@@ -257,6 +278,7 @@ class Window:
             before = self.size if self._trial is None else self._trial.size
             goal = min(self.size * _CUT, in_flight) if in_flight else before * _KNOWN
             self._growth.goal = max(1.0, goal)
+        self._growth.slow_start = in_flight > 0
         self._pauses += 1
         self._become(1.0)
         self._growth.grown_at = self.paused_until  # else the first to go would be two
@@ -265,7 +287,8 @@ class Window:
     # How it grows
 
     def _until_next_start(self, now: float) -> float:
-        return max(0.0, self._started_at + self._growth.gap(self.size) - now)
+        gap = self._growth.gap(self.size) * (1 - self.expected)
+        return max(0.0, self._started_at + gap - now)
 
     def _until_larger(self, now: float) -> float:
         """Make a full window larger if it is time; return the seconds until it is."""
