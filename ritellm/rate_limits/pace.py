@@ -23,8 +23,9 @@ from ritellm.rate_limits.knee import Knee
 from ritellm.rate_limits.sample import Permit
 from ritellm.rate_limits.window import Window
 
-# Seconds that a refused request rests: after its first refusal in a row, and at most.
-_FIRST_REST, _LONGEST_REST = 0.1, 1.0
+# Seconds that a refused request rests: after its first refusal in a row, at most after so many as
+# may come by chance, and at most at all.
+_FIRST_REST, _SHORT_REST, _BY_CHANCE, _LONGEST_REST = 0.1, 1.0, 14, 30.0
 # Limit headers that let all wait for so long make a pause; shorter waits spread the requests.
 _PAUSE = 1.0
 # Seconds without a fall of the window after which there is room for more than what is needed.
@@ -74,11 +75,16 @@ class Brake(NamedTuple):
 def rest(refusals: int, retry_after: float | None, jitter: float) -> float:
     """Return the seconds that a request rests after so many refusals in a row.
 
-    `jitter` is a random number in [0, 1). The provider's `Retry-After` counts as a floor.
+    `jitter` is a random number in [0, 1). The provider's `Retry-After` counts as a floor. Rests
+    become long only after refusals that chance hardly explains: where many jobs share a limit.
     """
-    wait = min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(refusals - 1, 16)) * (0.5 + jitter / 2)
+    doubled = _FIRST_REST * 2.0 ** min(refusals - 1, 16)
+    longest = min(_LONGEST_REST, _SHORT_REST * 2.0 ** max(0, min(refusals, 64) - _BY_CHANCE))
+    wait = min(doubled, longest) * (0.5 + jitter / 2)
+    if retry_after is None:
+        return wait
     # Never earlier than asked, and not all at the same moment.
-    return wait if retry_after is None else retry_after + wait * 0.1
+    return max(retry_after, wait) + wait * 0.1
 
 
 class Pace:

@@ -47,6 +47,8 @@ _CHANCE_IN_OPEN, _CHANCE_IN_HELD = 0.1, 0.0003
 _HELD_AT_FIRST, _HELD_STEP, _HELD_MOST = 0.15, 0.1, 0.2
 # The window falls by this factor where the requests are spread more evenly instead.
 _SPREAD_CUT = 0.98
+# A larger share is never taken for noise.
+_MOST_NOISE = 0.7
 # The window falls by this factor. The way back to what was known to work is quick up to this part.
 _CUT, _KNOWN = 0.7, 0.9
 # So many refusals in a row: the provider takes nothing at the moment.
@@ -214,6 +216,8 @@ class Window:
             return
         before = trial.before or self._sample.share(trial.since, trial.until)
         found = verdict(before, ripe, _TOLERATED, ripe.sent >= 4 * need)
+        if found is Verdict.SAME and ripe.value > _MOST_NOISE:
+            found = Verdict.LESS  # many jobs share a limit: sending all the more helps none of them
         if found is Verdict.WORSE:
             self._trial = _Trial(trial.size, trial.was_open, self._since, now, in_flight)
             self._send_less(ripe, in_flight, now)
