@@ -290,7 +290,8 @@ def test_a_refused_request_rests_longer_after_each_refusal_but_never_long():
     rests = [rest(refusals, None, 0.5) for refusals in range(1, 30)]
     assert rests == sorted(rests)
     assert 0 < rests[0] < rests[2]
-    assert rests[-1] < 10
+    assert rests[9] <= 1.0  # as many refusals as may come by chance
+    assert rests[-1] <= 30.0
 
 
 @given(
@@ -301,7 +302,7 @@ def test_a_refused_request_rests_longer_after_each_refusal_but_never_long():
 def test_a_refused_request_rests_at_least_as_long_as_it_was_asked_to(refusals, jitter, asked):
     seconds = rest(refusals, asked, jitter)
     assert seconds > 0
-    assert (asked or 0.0) <= seconds <= (asked or 0.0) + 10
+    assert (asked or 0.0) <= seconds <= max(asked or 0.0, 30.0) + 10
 
 
 def test_refused_requests_do_not_come_back_all_at_once():
