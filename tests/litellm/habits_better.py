@@ -279,7 +279,7 @@ def anthropic_is_overloaded(litellm: Any, server: FakeServer) -> Any:
 
 
 @differs(
-    "nobody there",
+    "no server at the address",
     litellm=Raised("InternalServerError"),
     ritellm=Raised("APIConnectionError"),
 )
