@@ -25,28 +25,29 @@ _HEAD = """\
 
 <!-- Made by `python -m ritellm providers --markdown > docs/providers.md`; a test compares. -->
 
-A model is `provider/model`. Its provider's row says where it is asked, in which dialect, and which
-variable holds the key (the first that is set counts). An argument comes before a variable:
-`api_key=` for the key, `base_url=` (or `api_base=`) for the address, which is also read from
-`NAME_BASE_URL` and `NAME_API_BASE`, for example `OPENAI_BASE_URL`. An address may be the API's root
-or the whole address. The prefix may be left out where the name is unmistakable: `gpt-4o`,
+A model is `provider/model`. The row of its provider has the address, the dialect, and the variable
+that holds the key (the first one that is set counts). An argument takes precedence over a variable:
+`api_key=` for the key, `base_url=` (or `api_base=`) for the address. The client also reads the
+address from `NAME_BASE_URL` and `NAME_API_BASE`, for example `OPENAI_BASE_URL`. An address may be
+the API's root or the whole address. You may omit the prefix of an unambiguous name: `gpt-4o`,
 `claude-sonnet-4-5`, `gemini-2.5-flash`.
 """
 _SUPPORT = """\
 ## What is supported
 
-Every provider answers streamed and whole. *yes*: said in the provider's own dialect. *sent*: sent
-as OpenAI has it; what comes of it is up to the model that is served there. *no*: an error before
-anything is sent, or left out with `drop_params=True`.
+Every provider supports streamed and complete responses. *yes*: the provider's own dialect has it.
+*sent*: the client sends it in OpenAI's form, and the served model decides. *no*: an error before
+anything is sent, or omitted with `drop_params=True`.
 
-Usage: *asked for* by the client in every stream, so nobody has to; or it *comes unasked*; or it is
-*not asked for*, because the server refuses the question (what it sends anyway is passed on).
+Usage: *asked for*: the client requests it in every stream by itself. *comes unasked*: the provider
+always sends it. *not asked for*: the server refuses the request for it (the client passes on what
+the server sends anyway).
 """
 _OPTIONS = """\
 ## Options
 
-Arguments of `completion()` that only one provider understands, and the variables that stand in for
-them. For all: `local_files=True` reads the images and files that messages name by a local path.
+Arguments of `completion()` that only one provider has, and the variables that can replace them. With
+every provider, `local_files=True` reads the images and files that messages name by a local path.
 """
 
 
