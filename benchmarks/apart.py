@@ -1,8 +1,8 @@
-"""Readers, each in a process of its own: what one has loaded, or allocated, helps no other.
+"""Runs each reader in a process of its own, so that none profits from what another has loaded.
 
-It matters: asyncio's own sockets ask for a buffer of 256 KiB for each read. In a process that has
-freed one that large before, malloc has it at hand; in a fresh one each is mapped anew, and a bare
-reader of 500 streams costs twice as much.
+The separation matters. asyncio's own sockets request a buffer of 256 KiB for each read. In a
+process that has freed such a buffer before, malloc has it ready. In a new process malloc maps one
+for each read, and a bare reader of 500 streams costs twice as much.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Reading(NamedTuple):
-    """What was read, and what it cost its process."""
+    """What a reader read, and what it cost its process."""
 
     chunks: int
     cpu_seconds: float
@@ -38,7 +38,7 @@ Read = Callable[..., Reading]
 
 
 def read(script: str, name: str, python: str = sys.executable, **arguments: Any) -> Reading:
-    """Return what `script`'s reader `name` needs, in a process of its own, run by `python`."""
+    """Return the cost of the reader `name` of `script`, run by `python` in its own process."""
     command = [python, script, "--read", name, "--arguments", json.dumps(arguments)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environ, check=True)

@@ -1,4 +1,4 @@
-"""What putting a completion together costs, and whether twice the chunks cost twice as much.
+"""Measures the cost of adding up a completion, and whether it grows linearly with the chunks.
 
 python benchmarks/assembling.py
 """
@@ -20,7 +20,7 @@ SIZES = (50_000, 100_000, 200_000)
 
 
 def chunks(count: int) -> list[Chunk]:
-    """Return an answer of so many chunks."""
+    """Return a completion as `count` chunks."""
     head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     texts = [{"index": 0, "delta": {"content": f" w{n}"}} for n in range(count - 1)]
     ending = {"index": 0, "delta": {}, "finish_reason": "stop"}

@@ -1,15 +1,15 @@
-"""A bad day, in small: 200 rows, 32 in flight, each answer 140 ms long, and a provider in trouble.
+"""Runs small jobs against a provider in trouble: 200 rows, 32 in flight, responses of 140 ms.
 
     python benchmarks/bad_day.py [NAME ...]
 
-storm      429 with `Retry-After: 1` to everything from 0.3 s to 3.3 s
-limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, with nothing said
+storm      429 with `Retry-After: 1` to every request from 0.3 s to 3.3 s
+limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, without a hint
 limit-ra   the same with `Retry-After: 1`
 errors     500 to each tenth attempt
 straggler  each 50th first attempt takes 8 s; hedging on
 
-Prints rows completed, seconds from the first to the last request's end, requests and refusals. The
-server is the tests' own; it is not the bound (a normal run takes 1.0 s of 0.98 at best).
+Prints completed rows, seconds from the first to the last request's end, requests and refusals. The
+server is that of the tests. It is not the bottleneck (a normal run takes 1.0 s of 0.98 at best).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ANSWER = stream(Pause(0.1), *(step for event in EVENTS for step in (event, Pause
 
 
 class Provider:
-    """Answers as the scenario wants, by the time since its first request."""
+    """Responds as the scenario says, by the time since its first request."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,7 +73,7 @@ class Provider:
 
 
 def run(name: str) -> dict[str, Any]:
-    """Return what came of the scenario."""
+    """Return the outcome of the scenario."""
     provider, completed = Provider(name), []
     with FakeServer(provider) as server:
         with beam.Pipeline(runner="FnApiRunner") as p:
@@ -99,7 +99,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 class _NoteFn(beam.DoFn):
-    """Notes what arrives, in this process."""
+    """Records what arrives, in this process."""
 
     ids: list[str] = []  # noqa: RUF012
     last = 0.0

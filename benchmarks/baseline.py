@@ -1,12 +1,12 @@
-"""The floor: what reading a stream costs in Python when nothing but the reading is done.
+"""Measures the minimum cost of reading a stream in Python, with a reader that does nothing else.
 
-No client can be expected below it, so the benchmarks of clients are read against it. It takes the
-shortest way that is still right for `servers.py` (each event lies whole in one HTTP chunk), and
-knows nothing of errors, comments, or other servers.
+Benchmarks of clients are compared with it, because no client can be cheaper. It takes the shortest
+way that is still correct for `servers.py`, where each event is one HTTP chunk. It ignores errors,
+comments and other servers.
 
     python benchmarks/baseline.py
 
-measures it, and the server beside it.
+measures the reader, and the server beside it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""The whole job, against the time that its model server needs at best.
+"""Compares a whole batch job with the minimum time that its model server needs.
 
     python benchmarks/batch.py --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
     python benchmarks/batch.py --rows 2000 --first_ms 300 --chunks 20 --gap_ms 2 --max_in_flight 256
 
-The ideal is rows / max_in_flight rounds of one answer each; the server gives a stream its turn half
-a gap after it began, on average. Start-up (imports, building and starting the job) is what the same
-command takes for an empty file, the median of three; it is measured in the same run, and
-subtracted. `span_seconds` is from the first request's start to the last answer's end. What the
-machine allows is told by `reader_ratio`: one round of answers, read at once by a process that does
-nothing else (`baseline.py`), against the time of one answer.
+The ideal is rows / max_in_flight rounds of one response each. On average the server gives a stream
+its first turn half a gap after it began. The start-up (imports, building and starting the job) is
+the time of the same command for an empty file, the median of three. It is measured in the same run
+and subtracted. `span_seconds` is from the first request's start to the last response's end.
+`reader_ratio` shows the limit of the machine: a process that only reads (`baseline.py`) reads one
+round of responses at once, divided by the time of one response.
 """
 
 from __future__ import annotations

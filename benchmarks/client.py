@@ -1,8 +1,8 @@
-"""What a chunk costs in the client, against a reader that does nothing but read.
+"""Measures the cost of a chunk in the client, against a reader that does nothing but read.
 
     python benchmarks/client.py
 
-Both sides read the same server in the same run, in turn, each in a process of its own; what counts
+Both sides read the same server in the same run, in turn, each in a process of its own. The result
 is the ratio of their CPU time per chunk, pair by pair.
 """
 

@@ -1,10 +1,10 @@
-"""What an engine costs: rows a second and CPU a row, on one process and on workers of each engine.
+"""Measures each Beam runner: rows a second and CPU a row, with one process and with several.
 
     python benchmarks/engines.py --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
 
-The same rows, asked of the same server. Start-up is what the same command takes for one row, before
-and after all of them; it is subtracted from the CPU. The CPU is that of all processes: program,
-workers, and the engine's own.
+All runners get the same rows and the same server. The start-up is the CPU of the same command for
+one row, before and after the rows; it is subtracted. The CPU is that of all processes: program,
+workers, and the runner's own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEY = {"OPENAI_API_KEY": "sk-none"}
 
 
 class Running(NamedTuple):
-    """An engine that is up: the options that run a job there, and the CPU it has used."""
+    """A running Beam runner: the options that run a job there, and the CPU it has used."""
 
     flags: Sequence[str]
     cpu: Callable[[], float]
@@ -46,7 +46,7 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def here(workers: int) -> Iterator[Running]:
-    """The local engine: one process, or several."""
+    """The local runner: one process, or several."""
     several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     yield Running(several if workers > 1 else [], lambda: 0.0)
 
@@ -89,7 +89,7 @@ CASES = [(name, n) for name in ENGINES for n in (1, 2, 4) if name != "Prism" or 
 def measure(
     engine: str, workers: int, rows: int, chunks: int, gap_ms: float, max_in_flight: int
 ) -> dict[str, float]:
-    """Return rows a second, CPU a row and start-up of one engine."""
+    """Return rows a second, CPU a row and start-up of one runner."""
     serving = servers.serving("paced", chunks=chunks, gap_ms=gap_ms)
     with tempfile.TemporaryDirectory() as folder, serving as server, ENGINES[engine](workers) as up:
         _run(Path(folder) / "warm", 1, server, max_in_flight, up)  # what comes first costs more
@@ -130,7 +130,7 @@ def _cpu() -> float:
 
 
 def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the head and the rest of each case's line of the table; one not to be had says why."""
+    """Yield the head and the rest of the line of each case; an unavailable one says why."""
     for engine, workers in cases:
         head = f"| {engine} | {workers} |"
         try:
@@ -143,7 +143,7 @@ def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterato
 
 
 def write(measured: Mapping[str, str], note: str) -> None:
-    """Put lines into the table in docs/engines.md; those of other engines stay."""
+    """Put lines into the table in docs/engines.md; those of other runners stay."""
     text = DOCUMENT.read_text()
     before = dict(re.findall(r"^(\| [A-Za-z]+ \| \d \|)(.*)$", text, re.M)) | measured
     heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
@@ -153,7 +153,7 @@ def write(measured: Mapping[str, str], note: str) -> None:
 
 
 def main() -> None:
-    """Measure, print a line for each engine, and write them into docs/engines.md."""
+    """Measure, print a line for each runner, and write them into docs/engines.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=50)

@@ -1,13 +1,13 @@
-"""Many workers before one provider, simulated: each has the pace that it has in a job.
+"""Simulates many workers that share one provider, each with the rate control of a job.
 
     python benchmarks/fleet.py                 # prints the table
     python benchmarks/fleet.py --plot docs/fleet.svg
 
-Events instead of time: a `Pace`, as it is, gets a clock that jumps. What is simulated is the rest:
-a worker that never runs out of rows, and a provider with a bucket of one second's
-requests that refuses the request that finds it empty, with or without `Retry-After: 1`.
+Each worker has a real `Pace` with a simulated clock. The rest is simulated: a worker that never
+runs out of rows, and a provider with a bucket of one second's requests. The provider refuses the
+request that finds the bucket empty, with or without `Retry-After: 1`.
 
-The limit is a tenth of what the workers could ask without one; with `fixed` it is 50 requests a
+The limit is a tenth of what the workers could send without one. With `fixed` it is 50 requests a
 second for the whole fleet, whatever its size.
 """
 

@@ -1,4 +1,4 @@
-"""What `import ritellm` costs, above an interpreter that imports nothing.
+"""Measures `import ritellm`, compared with an interpreter that imports nothing.
 
 python benchmarks/importing.py
 """

@@ -1,8 +1,8 @@
-"""What the journal costs: a row, a lookup, an opening, and the memory of a million rows.
+"""Measures the journal: a row, a lookup, an opening, and the memory of a million rows.
 
-python benchmarks/journal.py [ROWS]
+    python benchmarks/journal.py [ROWS]
 
-What is there already is opened in a process of its own: as a job does that goes on.
+A process of its own opens the existing journal, like a job that continues.
 """
 
 from __future__ import annotations

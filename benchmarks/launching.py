@@ -1,10 +1,10 @@
-"""How long it takes from a command line to a job at Dataflow, against services of this machine.
+"""Measures the time from a command line to a job on Dataflow, against services on this machine.
 
     .venv-gcp/bin/python benchmarks/launching.py
 
-Each launch is a process of its own, as a person or the template's launcher starts it, with an
-emulated bucket, an emulated Pub/Sub and a fake Dataflow: what is measured is our program and Beam,
-not the network to Google, nor the machine that Google starts for a template's launcher.
+Each launch is a process of its own, as a person or the launcher of a template starts it. The
+bucket and Pub/Sub are emulated, and Dataflow is a fake. So the time is that of our program and of
+Beam. It excludes the network to Google and the machine of a template's launcher.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How long a delta takes from the server's socket to a fused consumer in the pipeline.
+"""Measures the time of a delta from the server's socket to a fused consumer in the pipeline.
 
     python benchmarks/liveness.py [STREAMS ...]
 
-Each chunk holds the moment at which it was sent; the server is a process of its own on this
-machine, and they share its clock.
+Each chunk contains the time at which it was sent. The server is a process of its own on this
+machine, and both share its clock.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The most memory that a whole job takes, by its number of rows: it should not depend on it.
+"""Measures the peak memory of a whole job by its number of rows, which it should not depend on.
 
     python benchmarks/memory.py [--rows 100000 1000000] [--flags='--keep_order ...']
 
-Each row is asked of a server that answers at once, journal and report as they are by default. A
-million rows take half an hour.
+The server responds to each row at once. Journal and report have their defaults. A million rows take
+half an hour.
 """
 
 from __future__ import annotations

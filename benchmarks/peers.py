@@ -1,9 +1,10 @@
-"""What a chunk costs other clients, beside ours and a bare reader, on one server in one run.
+"""Measures the cost of a chunk in other clients, beside ours and a bare reader, on one server.
 
     make bench-peers
 
-Each client reads in a process of its own, in turn, so that none inherits what another has loaded;
-the peers come from an environment of their own (.venv-peers) and are no dependency of anything.
+Each client reads in a process of its own, in turn, so that none profits from what another has
+loaded. The other clients come from an environment of their own (.venv-peers). Nothing depends on
+them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure everything that the README quotes, and write it down.
+"""Measures everything that the README quotes, and writes it down.
 
     make bench
 

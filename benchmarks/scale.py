@@ -1,11 +1,11 @@
-"""What one process of a worker can do, measured; what 10,000 workers could do, computed from that.
+"""Measures one process of a worker, and computes what 10,000 workers could do.
 
     python benchmarks/scale.py            # measures, simulates, writes docs/dataflow.md
     python benchmarks/scale.py --print    # only prints
 
 Each measurement is a process of its own, with one transform on Beam's local runner, against the
-paced server of servers.py. What a row, a chunk and an open stream cost follows from runs that
-differ in one of them; what a process costs at all cancels out. The fleet's part is fleet.py.
+paced server of servers.py. The cost of a row, of a chunk and of an open stream follows from runs
+that differ in one of them. The base cost of a process cancels out. fleet.py simulates the fleet.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A provider in trouble, and what a job makes of it: each as a ratio to the same job without.
+"""Runs jobs against a provider in trouble, each as a ratio to the same job without trouble.
 
     python benchmarks/scenarios.py              # the table
     python benchmarks/scenarios.py NAME ...     # some of its rows; see troubles.py for the names
 
 2,000 rows of 340 ms, 256 in flight, unless a row says otherwise. The server is a process of its own
-(`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` less its start-up, which
-is what the same command takes for an empty file. `ideal` is what the provider's own limit allows.
+(`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` minus its start-up, which
+is the time of the same command for an empty file. `ideal` is what the provider's limit allows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a scenario."""
+    """The outcome of a scenario."""
 
     seconds: float
     failed: int
@@ -93,7 +93,7 @@ class Outcome:
 
 
 def run(name: str | None, rows: int, in_flight: int = IN_FLIGHT) -> Outcome:
-    """Return what came of a job of `rows` before a provider with such trouble."""
+    """Return the outcome of a job of `rows` against a provider with this trouble."""
     options: dict[str, Any] = {**ANSWER, **({"trouble": name} if name else {})}
     with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
         whole = batch.run(Path(folder) / "full", rows, server, in_flight, fails=True)
@@ -109,7 +109,7 @@ def run(name: str | None, rows: int, in_flight: int = IN_FLIGHT) -> Outcome:
 
 
 def start_up() -> float:
-    """Return what a job takes without a row."""
+    """Return the time of a job without rows."""
     with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **ANSWER) as server:
         empties = [batch.run(Path(folder) / str(n), 0, server, IN_FLIGHT) for n in range(3)]
     return statistics.median(each["wall"] for each in empties)

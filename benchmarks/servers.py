@@ -1,15 +1,15 @@
-"""A fast OpenAI-compatible server on loopback, for benchmarks: it must never be what is measured.
+"""A fast OpenAI-compatible server on loopback, for benchmarks. It must never be the bottleneck.
 
     python benchmarks/servers.py --mode paced --chunks 250 --gap-ms 20
 
 prints `{"port": ...}` and serves until its stdin closes or its parent dies. Every response is
-rendered once, at the start; every request gets the same one.
+rendered once, at the start. Every request gets the same one.
 
 firehose: the whole response as fast as the socket takes it.
-paced: to each stream one chunk every `--gap-ms`; one timer for all streams, no task for any. Their
-turns are spread evenly over the gap, as those of unrelated models are, unless `--in-step`. With
-`--dated` each text is the moment at which it was written, by this machine's monotonic clock.
-`GET /stats` tells what was served, and at what cost (`cpu_seconds`, `max_late_msec`).
+paced: one chunk to each stream every `--gap-ms`, from one timer for all streams, without tasks.
+Their turns are spread evenly over the gap, like those of unrelated models, unless `--in-step`. With
+`--dated` each text is the time at which it was written, by this machine's monotonic clock.
+`GET /stats` returns what was served, and the cost (`cpu_seconds`, `max_late_msec`).
 
 For other benchmarks: `with serving("paced", chunks=250) as server: client_of(server.base_url)`.
 """

@@ -1,7 +1,7 @@
-"""The streaming side: what a published delta costs, how late it is, and an hour in fast motion.
+"""Measures streaming jobs: the cost of a published delta, its delay, and an hour in fast motion.
 
     python benchmarks/streaming.py cost          # CPU per delta, against the bare client
-    python benchmarks/streaming.py lateness      # server speaks -> a reader of Redis has it
+    python benchmarks/streaming.py lateness      # from the server to a reader of Redis
     python benchmarks/streaming.py hour --prompts 100000
 
 `lateness` needs redis-server and the extra `redis`.
@@ -42,13 +42,13 @@ class Null:
     """A sink that takes everything and keeps nothing."""
 
     def check(self) -> None:
-        """It is there."""
+        """It is always available."""
 
     def publish(self, lot: Sequence[Delta]) -> None:
-        """Forget `lot`."""
+        """Drop `lot`."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 def published(base_url: str, streams: int) -> tuple[float, float]:

@@ -1,6 +1,7 @@
-"""What goes wrong at a provider, for `servers.py --trouble NAME`: who is refused, and how. Pure.
+"""The troubles of a provider, for `servers.py --trouble NAME`: which requests it refuses, and how.
 
-`TROUBLES` names them. Seconds count from the first request. The dice are the server's own.
+`TROUBLES` names them. Seconds count from the first request. The server supplies the random numbers.
+Pure.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Bucket:
         return taken
 
     def headers(self) -> dict[str, str]:
-        """Return what OpenAI would say of it."""
+        """Return OpenAI's limit headers for it."""
         reset = (self.depth - self.level) / self.rate
         return {
             "x-ratelimit-limit-requests": str(int(self.depth)),
@@ -52,7 +53,7 @@ class Bucket:
 
 
 class Trouble:
-    """A provider's state of health; `refuse` is asked for each request."""
+    """A provider's state of health; `refuse` decides each request."""
 
     def __init__(self, **kinds: float | bool | str | tuple[float, ...]) -> None:
         self._is = kinds
@@ -64,7 +65,7 @@ class Trouble:
         self.refused = 0
 
     def refuse(self, now: float, row: int, in_flight: int, connection: int) -> Refusal | None:
-        """Return how a request is refused, None where it is not."""
+        """Return how a request is refused, or None."""
         fate = self._fate(now, row, in_flight, connection)
         if fate is None:
             return None

@@ -46,8 +46,9 @@ the server sends anyway).
 _OPTIONS = """\
 ## Options
 
-Arguments of `completion()` that only one provider has, and the variables that can replace them. With
-every provider, `local_files=True` reads the images and files that messages name by a local path.
+Arguments of `completion()` that only one provider has, and the variables that can replace them.
+With every provider, `local_files=True` reads the images and files that messages name by a local
+path.
 """
 
 
