@@ -23,7 +23,8 @@ ROOMS = [
     {"chunks", "limit_headers", "quantiles", "retry", "timing"},
     {"wire"},
     {"providers", "rate_limits"},
-    {"calls", "recordings"},
+    {"recordings"},
+    {"calls"},
     {"client", "client_async", "instrumentation", "transports"},
     {"api", "cli"},
 ]

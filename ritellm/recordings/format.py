@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import orjson
 
 from ritellm import errors
-from ritellm.calls.exchange import Exchange
 from ritellm.endpoints import Endpoint, Take, Tape
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.types import HttpRequest, Request
@@ -75,10 +74,9 @@ def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
 
 
 def request_line(
-    exchange: Exchange, request: Request, sent: HttpRequest, on_interrupt: str, scrub: Scrubber
+    endpoint: Endpoint, request: Request, sent: HttpRequest, on_interrupt: str, scrub: Scrubber
 ) -> dict[str, Any]:
-    """Return the line that says what was asked, of whom, in which dialect."""
-    endpoint = exchange.endpoint
+    """Return the line with the request as sent, its provider and its dialect."""
     return {
         "kind": "request",
         "version": 1,

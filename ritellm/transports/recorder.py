@@ -41,7 +41,7 @@ class Recorder:
             message = f"cannot record to {path}: {error.strerror or error}"
             raise InvalidRequestError(message) from None
         line = recordings.request_line(
-            self._exchange, call.plan.request, ask, call.plan.on_interrupt, self._scrub
+            self._exchange.endpoint, call.plan.request, ask, call.plan.on_interrupt, self._scrub
         )
         self._write({**line, "at": round(_now() - call.timing.started, 6)})
 
