@@ -122,6 +122,27 @@ def test_the_ground_stands_on_nothing():
     assert ours <= {"ritellm.types"}
 
 
+DIALECTS = sorted(path.parent.name for path in (ROOT / "ritellm" / "wire").glob("*/decoder.py"))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_dialect_has_the_same_files_and_the_same_doors(name):
+    home = f"ritellm.wire.{name}"
+    assert {f"{home}.request", f"{home}.content", f"{home}.decoder"} <= TREES.keys()
+    doors = {
+        node.name
+        for node in ast.walk(TREES["ritellm.wire.base"].body[-1])
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert doors == set(
+        "build_request new_framing new_decoder decode_completion decode_error".split()
+    )
+    offered = set(ast.literal_eval(TREES[home].body[-1].value))
+    # The Responses API alone can end a stream, and take it up again.
+    assert offered - doors <= {"cancel_request", "resume_request"}
+    assert doors <= offered
+
+
 def test_no_import_leads_back():
     # Functions may: so a package's door leads to its rooms. `ritellm`'s own opens name by name.
     ours = TREES.keys() - {"ritellm"}

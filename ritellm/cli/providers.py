@@ -105,7 +105,7 @@ def _cells(provider: Provider, wire: str) -> list[str]:
     can = CAPABILITIES[wire]
     known = CHAT_PARAMS
     if can.params_in:
-        known = import_module(f"ritellm.wire.{can.params_in}").PARAMS
+        known = import_module(f"ritellm.wire.{can.params_in}.request").PARAMS
     known = known - provider.quirks.lacks
     spoken = [can.images, can.files, *(param in known for param in _FEATURES.values())]
     yes = "yes" if provider.name == can.owner else "sent"

@@ -14,13 +14,12 @@ from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
 from ritellm.wire import openai_chat
 from ritellm.wire.openai_chat import decode_completion, decode_error, new_decoder, new_framing
+from ritellm.wire.openai_chat.request import PATH
 
 if TYPE_CHECKING:
     from ritellm.wire.base import Wire
 
 __all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
-
-PATH = openai_chat.PATH
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:

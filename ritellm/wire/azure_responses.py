@@ -12,6 +12,7 @@ from ritellm.wire.openai_responses import (
     new_decoder,
     new_framing,
 )
+from ritellm.wire.openai_responses.request import PATH, cancelled, resumed
 
 __all__ = [
     "build_request",
@@ -26,14 +27,14 @@ __all__ = [
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that asks `request` of `endpoint`; the model is a deployment's name."""
-    return as_azure(openai_responses, request, endpoint, address(endpoint, openai_responses.PATH))
+    return as_azure(openai_responses, request, endpoint, address(endpoint, PATH))
 
 
 def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
     """Return the GET that listens again to background response `id`, from behind event `after`."""
-    return openai_responses.listen_again(build_request(request, endpoint), id, after)
+    return resumed(build_request(request, endpoint), id, after)
 
 
 def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
     """Return the POST that ends background response `id`."""
-    return openai_responses.cancelled(build_request(request, endpoint), id)
+    return cancelled(build_request(request, endpoint), id)

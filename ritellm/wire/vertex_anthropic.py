@@ -9,13 +9,12 @@ from __future__ import annotations
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic import (
-    STREAM,
     decode_completion,
     decode_error,
     new_decoder,
     new_framing,
 )
-from ritellm.wire.anthropic.request import body_of
+from ritellm.wire.anthropic.request import STREAM, body_of
 from ritellm.wire.google import address
 from ritellm.wire.request import post
 

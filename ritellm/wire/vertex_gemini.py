@@ -8,14 +8,12 @@ from __future__ import annotations
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.gemini import (
-    STREAM,
     decode_completion,
     decode_error,
     new_decoder,
     new_framing,
-    verb,
 )
-from ritellm.wire.gemini.request import body_of
+from ritellm.wire.gemini.request import STREAM, body_of, verb
 from ritellm.wire.google import address
 from ritellm.wire.request import post
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ritellm.wire.anthropic.decoder import decode_completion, decode_error, new_decoder, new_framing
-from ritellm.wire.anthropic.request import PARAMS, STREAM, build_request
+from ritellm.wire.anthropic.decoder import decode_completion, new_decoder, new_framing
+from ritellm.wire.anthropic.request import build_request
+from ritellm.wire.errors.google import decode_error
 
 __all__ = [
-    "PARAMS",
-    "STREAM",
     "build_request",
     "decode_completion",
     "decode_error",

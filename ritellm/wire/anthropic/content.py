@@ -23,6 +23,46 @@ _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 Block = dict[str, Any]
 
 
+def encode_messages(
+    messages: Iterable[Mapping[str, Any]],
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Return the system prompt and the turns: neighbours of one role are one turn.
+
+    System prompts are gathered wherever they stand: not every model takes one between two turns.
+    """
+    system: list[Any] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        role, content = _turn(message)
+        if role == "system":
+            system += content
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += content
+        elif content or role == "user":
+            turns.append({"role": role, "content": content})
+    return system, turns
+
+
+def _turn(message: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    role = message.get("role")
+    if role in ("system", "developer"):
+        return "system", _marked(message, blocks(parts_of(message.get("content"))))
+    if role == "user":
+        return "user", _marked(message, blocks(parts_of(message.get("content"))))
+    if role == "assistant":
+        return "assistant", _marked(message, assistant_blocks(message))
+    if role == "tool":
+        return "user", _marked(message, [tool_result(message)])
+    raise InvalidRequestError(f"Anthropic has no role {role!r}")
+
+
+def _marked(message: Mapping[str, Any], content: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put a cache_control that stands on the message on its last block."""
+    if content and message.get("cache_control"):
+        content[-1] = {**content[-1], "cache_control": message["cache_control"]}
+    return content
+
+
 def blocks(parts: Iterable[Mapping[str, Any]]) -> list[Block]:
     """Return the blocks that say what `parts` say."""
     return [block for part in parts if (block := _block(part))]

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ritellm.chunks.usage import merged
-from ritellm.errors import APIError, APIResponseValidationError
+from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.anthropic.blocks import Answer, Delta, open_block
 from ritellm.wire.anthropic.content import FIELDS, LAYOUT
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
-from ritellm.wire.errors.google import event_error, status_error
+from ritellm.wire.errors.google import stream_error
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.layout import is_plain
 from ritellm.wire.payload import json_object
@@ -66,7 +66,7 @@ class AnthropicDecoder:
         payload = json_object(data)
         name = payload.get("type")
         if kind == "error" or name == "error" or payload.get("error"):
-            raise event_error(payload)
+            raise stream_error(payload)
         if name == "content_block_delta":
             self._continue(payload.get("index") or 0, payload.get("delta") or {}, into)
         elif name == "content_block_start":
@@ -141,17 +141,12 @@ def decode_completion(body: Any) -> Completion:
     if not isinstance(body, dict):
         raise APIResponseValidationError("the answer is not a JSON object")
     if body.get("type") == "error" or body.get("error"):
-        raise event_error(body)
+        raise stream_error(body)
     if not isinstance(body.get("content"), list):
         raise APIResponseValidationError(f"a message without content; it has {', '.join(body)}")
     chunks: list[Chunk] = []
     AnthropicDecoder().message(body, chunks)
     return total(chunks)
-
-
-def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
-    return status_error(status, body, headers)
 
 
 def _kept(fields: Mapping[str, Any], known: Any) -> dict[str, Any]:

@@ -6,15 +6,14 @@ The body only; where it goes and with which key is `anthropic`'s and `vertex_ant
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.anthropic.content import assistant_blocks, blocks, tool_result
-from ritellm.wire.content import parts_of
+from ritellm.wire.anthropic.content import encode_messages
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -51,10 +50,27 @@ _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "
 _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2})(?!\d))?")
 
 
+PATH = "/v1/messages"
+
+# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
+# sends the header: https://platform.claude.com/docs/en/api/versioning
+VERSION = "2023-06-01"
+STREAM = "text/event-stream"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    body = {"model": request.model, **body_of(request)}
+    headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(address(endpoint.base_url, PATH), body, request, keyless, STREAM)
+
+
 def body_of(request: Request) -> dict[str, Any]:
     """Return the JSON that asks `request`, without the model; raises UnsupportedParamsError."""
     params = supported_params(request, PARAMS, DIALECT)
-    system, messages = _turns(request.messages)
+    system, messages = encode_messages(request.messages)
     thinking = params.get("thinking") or _thinking(params, request.model)
     body = present(
         max_tokens=_limit(params, thinking, request.model),
@@ -83,44 +99,6 @@ def adaptive(model: str) -> bool:
     if version is None:
         return "claude" in model
     return (int(version[1]), int(version[2] or 0)) >= (4, 6)
-
-
-def _turns(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Return the system prompt and the turns: neighbours of one role are one turn.
-
-    System prompts are gathered wherever they stand: not every model takes one between two turns.
-    """
-    system: list[Any] = []
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        role, content = _turn(message)
-        if role == "system":
-            system += content
-        elif turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += content
-        elif content or role == "user":
-            turns.append({"role": role, "content": content})
-    return system, turns
-
-
-def _turn(message: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    role = message.get("role")
-    if role in ("system", "developer"):
-        return "system", _marked(message, blocks(parts_of(message.get("content"))))
-    if role == "user":
-        return "user", _marked(message, blocks(parts_of(message.get("content"))))
-    if role == "assistant":
-        return "assistant", _marked(message, assistant_blocks(message))
-    if role == "tool":
-        return "user", _marked(message, [tool_result(message)])
-    raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
-
-
-def _marked(message: Mapping[str, Any], content: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put a cache_control that stands on the message on its last block."""
-    if content and message.get("cache_control"):
-        content[-1] = {**content[-1], "cache_control": message["cache_control"]}
-    return content
 
 
 def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any] | None:
@@ -241,23 +219,3 @@ def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
 def _refuse(request: Request, what: str, advice: str) -> None:
     if not request.drop_params:
         raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")
-
-
-PATH = "/v1/messages"
-
-
-# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
-# sends the header: https://platform.claude.com/docs/en/api/versioning
-VERSION = "2023-06-01"
-
-
-STREAM = "text/event-stream"
-
-
-def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
-    body = {"model": request.model, **body_of(request)}
-    headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
-    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
-    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
-    return post(address(endpoint.base_url, PATH), body, request, keyless, STREAM)

@@ -29,7 +29,7 @@ _MEDIA = {
 }
 
 
-def conversation(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
+def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
     """Return (system, messages). Neighbours of one role are one turn: Bedrock wants them to
     alternate, and the results of tools belong to the user."""
     system: list[Block] = []

@@ -17,8 +17,8 @@ from ritellm.errors import APIError, APIResponseValidationError, InternalServerE
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.bedrock.content import FIELDS, LAYOUT
-from ritellm.wire.bedrock.errors import exception_error
 from ritellm.wire.chunks import chunk, total, url_citation
+from ritellm.wire.errors.bedrock import stream_error
 from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.layout import is_plain
 from ritellm.wire.payload import json_object
@@ -44,6 +44,16 @@ _EXCEPTION = "exception:"
 _PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
 
 
+def new_framing() -> EventStream:
+    """Return the framing of a streamed answer: Amazon's event stream."""
+    return EventStream()
+
+
+def new_decoder(request: Request) -> BedrockDecoder:
+    """Return a decoder for one streamed answer."""
+    return BedrockDecoder()
+
+
 class BedrockDecoder:
     """Turns the events of one stream into chunks. Usage comes behind the end, in `metadata`."""
 
@@ -62,7 +72,7 @@ class BedrockDecoder:
         """Append the chunk of `event`; raises the error that it carries."""
         kind, data = event
         if kind.startswith(_EXCEPTION):
-            raise exception_error(kind.removeprefix(_EXCEPTION), json_object(data or b"{}"))
+            raise stream_error(kind.removeprefix(_EXCEPTION), json_object(data or b"{}"))
         handler = _HANDLERS.get(kind)
         if handler is not None:
             handler(self, json_object(data), into)
@@ -294,13 +304,3 @@ _HANDLERS: dict[str, _Handler] = {
     "messageStop": BedrockDecoder.message_stop,
     "metadata": BedrockDecoder.metadata,
 }
-
-
-def new_framing() -> EventStream:
-    """Return the framing of a streamed answer: Amazon's event stream."""
-    return EventStream()
-
-
-def new_decoder(request: Request) -> BedrockDecoder:
-    """Return a decoder for one streamed answer."""
-    return BedrockDecoder()

@@ -16,7 +16,7 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.request import body_of as anthropic_body
-from ritellm.wire.bedrock.content import cache_point, conversation, has_tool_blocks
+from ritellm.wire.bedrock.content import cache_point, encode_messages, has_tool_blocks
 from ritellm.wire.request import (
     json_schema,
     max_tokens,
@@ -41,7 +41,7 @@ _NOVA = "amazon.nova"
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that asks `request` of `endpoint`."""
     params = supported_params(request, PARAMS, DIALECT)
-    system, messages = conversation(request.messages)
+    system, messages = encode_messages(request.messages)
     inference = present(
         maxTokens=max_tokens(params),
         temperature=params.get("temperature"),

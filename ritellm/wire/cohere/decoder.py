@@ -30,6 +30,16 @@ _FINISH_REASONS: dict[Any, str] = {
 _BROKEN: dict[Any, type[APIError]] = {"ERROR": InternalServerError, "TIMEOUT": Timeout}
 
 
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> CohereDecoder:
+    """Return a decoder for one streamed answer."""
+    return CohereDecoder()
+
+
 class CohereDecoder:
     """Turns the events of one stream into chunks."""
 
@@ -180,13 +190,3 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
 def _count(number: Any) -> int | None:
     """Return a count of tokens as what it is: Cohere's schema makes it a float."""
     return int(number) if isinstance(number, (int, float)) else None
-
-
-def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
-    return SSE()
-
-
-def new_decoder(request: Request) -> CohereDecoder:
-    """Return a decoder for one streamed answer."""
-    return CohereDecoder()

@@ -5,13 +5,13 @@ https://docs.cohere.com/reference/chat. No I/O and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.content import parts_of, text_of
+from ritellm.wire.cohere.content import encode_messages
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -48,7 +48,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     tools = params.get("tools") or ()
     body = present(
         model=request.model,
-        messages=[_message(message) for message in request.messages],
+        messages=encode_messages(request.messages),
         stream=request.stream,
         **{_NAMES[name]: value for name, value in params.items() if name in _NAMES},
         max_tokens=max_tokens(params),
@@ -60,57 +60,6 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         thinking=_thinking(params),
     )
     return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
-
-
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    role, content = message.get("role"), message.get("content")
-    if role in ("system", "developer"):
-        return {"role": "system", "content": text_of(content)}
-    if role == "user":
-        return {"role": role, "content": _content(content, ("text", "image_url"))}
-    if role == "tool":
-        call_id = message.get("tool_call_id")
-        said = _content(content, ("text", "document"))
-        return {"role": role, "tool_call_id": call_id, "content": said}
-    if role == "assistant":
-        return _assistant(message)
-    raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
-
-
-def _content(content: Any, kinds: Sequence[str]) -> Any:
-    if isinstance(content, str):
-        return content
-    parts = parts_of(content)
-    for kind in (part.get("type") for part in parts):
-        if kind not in kinds:
-            allowed = " and ".join(kinds)
-            raise InvalidRequestError(f"{DIALECT} takes {allowed} parts here, not {kind!r}")
-    return parts
-
-
-def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer that goes back: its plan, thinking and citations with it."""
-    thinking = message.get("reasoning_content")
-    parts = [{"type": "thinking", "thinking": thinking}] if thinking else []
-    text = text_of(message.get("content")) or message.get("refusal")
-    if text:
-        parts.append({"type": "text", "text": text})
-    calls = [_call(call) for call in message.get("tool_calls") or ()]
-    return present(
-        role="assistant",
-        content=parts or None,
-        tool_plan=message.get("tool_plan") or None,
-        tool_calls=calls or None,
-        citations=message.get("citations") or None,
-    )
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    if not function:
-        raise InvalidRequestError(f"a tool call needs a function: {DIALECT} has no custom tools")
-    called = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
-    return {"id": call.get("id"), "type": "function", "function": called}
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _STATUS = {
 }
 
 
-def status_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
+def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
     """Return the error that an answer with `status` stands for."""
     try:
         payload = orjson.loads(body)
@@ -42,7 +42,7 @@ def status_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
     return _error(payload, status, text, retry_after(headers), request_id)
 
 
-def event_error(payload: Any) -> APIError:
+def stream_error(payload: Any) -> APIError:
     """Return the error inside an answer that began with a 200."""
     error = _object(payload)
     code = error.get("code")

@@ -42,7 +42,7 @@ _MEDIA_TYPES = {
 Part = dict[str, Any]
 
 
-def contents_of(
+def encode_messages(
     messages: Iterable[Mapping[str, Any]], signs: bool
 ) -> tuple[list[Part], list[dict[str, Any]]]:
     """Return the system prompt's parts and the turns; the results of one round are one turn.

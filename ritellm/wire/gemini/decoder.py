@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ritellm.chunks.usage import merged
-from ritellm.errors import APIError, APIResponseValidationError, BadRequestError
+from ritellm.errors import APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import total
-from ritellm.wire.errors.google import event_error, status_error
+from ritellm.wire.errors.google import stream_error
+from ritellm.wire.framing.google_sse import GoogleSSE
 from ritellm.wire.gemini.candidates import IN_VAIN, MALFORMED, Candidate, Choice
-from ritellm.wire.google import GoogleSSE
 from ritellm.wire.payload import parse_json
 
 _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
@@ -55,7 +55,7 @@ class GeminiDecoder:
         if not isinstance(payload, dict):
             raise APIResponseValidationError(f"not an answer of Gemini's: {payload!r:.200}")
         if payload.get("error"):
-            raise event_error(payload)
+            raise stream_error(payload)
         if self._head.get("id") is None:
             self._head = _head(payload)  # the same with every event
         candidates = payload.get("candidates") or ()
@@ -93,11 +93,6 @@ def decode_completion(body: Any) -> Completion:
         found = ", ".join(body) if isinstance(body, dict) else "nothing"
         raise APIResponseValidationError(f"an answer without candidates; it has {found}")
     return completion
-
-
-def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
-    return status_error(status, body, headers)
 
 
 def usage(raw: Mapping[str, Any]) -> dict[str, Any]:

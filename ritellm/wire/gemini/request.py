@@ -13,7 +13,7 @@ from typing import Any
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.gemini.content import contents_of
+from ritellm.wire.gemini.content import encode_messages
 from ritellm.wire.google import address
 from ritellm.wire.request import json_schema, max_tokens, post, present, stop_list, supported_params
 
@@ -33,10 +33,29 @@ _SERVICE_TIERS["priority"] = "priority"
 _VERSION = re.compile(r"gemini-(\d+)")
 
 
+STREAM = "text/event-stream"
+
+
+def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
+    """Return the POST that asks `request` of `endpoint`."""
+    named = request.model.startswith(("models/", "tunedModels/"))
+    path = request.model if named else f"models/{request.model}"
+    url = address(endpoint.base_url, path, verb(request))
+    headers = present(**{"x-goog-api-key": endpoint.key})
+    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
+    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
+    return post(url, body_of(request), request, keyless, STREAM)
+
+
+def verb(request: Request) -> str:
+    """Return how the method is called that answers `request`."""
+    return "streamGenerateContent" if request.stream else "generateContent"
+
+
 def body_of(request: Request) -> dict[str, Any]:
     """Return the JSON that asks `request`; raises UnsupportedParamsError."""
     params = supported_params(request, PARAMS, DIALECT)
-    system, contents = contents_of(request.messages, signs=thinks_in_levels(request.model))
+    system, contents = encode_messages(request.messages, signs=thinks_in_levels(request.model))
     return present(
         systemInstruction={"parts": system} if system else None,
         contents=contents,
@@ -177,22 +196,3 @@ def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
 def _refuse(request: Request, what: str, advice: str) -> None:
     if not request.drop_params:
         raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")
-
-
-STREAM = "text/event-stream"
-
-
-def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
-    named = request.model.startswith(("models/", "tunedModels/"))
-    path = request.model if named else f"models/{request.model}"
-    url = address(endpoint.base_url, path, verb(request))
-    headers = present(**{"x-goog-api-key": endpoint.key})
-    headers.update((name.lower(), value) for name, value in request.extra_headers.items())
-    request, keyless = replace(request, extra_headers=headers), replace(endpoint, key=None)
-    return post(url, body_of(request), request, keyless, STREAM)
-
-
-def verb(request: Request) -> str:
-    """Return how the method is called that answers `request`."""
-    return "streamGenerateContent" if request.stream else "generateContent"

@@ -29,6 +29,16 @@ _COUNTS = ("prompt_eval_count", "eval_count")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)$")
 
 
+def new_framing() -> JSONLines:
+    """Return the framing of a streamed answer: JSON lines."""
+    return JSONLines()
+
+
+def new_decoder(request: Request) -> OllamaDecoder:
+    """Return a decoder for one streamed answer."""
+    return OllamaDecoder()
+
+
 class OllamaDecoder:
     """Turns the lines of one stream into chunks."""
 
@@ -124,13 +134,3 @@ def _usage(line: Mapping[str, Any]) -> dict[str, Any] | None:
         "completion_tokens": completion,
         "total_tokens": total_tokens,
     }
-
-
-def new_framing() -> JSONLines:
-    """Return the framing of a streamed answer: JSON lines."""
-    return JSONLines()
-
-
-def new_decoder(request: Request) -> OllamaDecoder:
-    """Return a decoder for one streamed answer."""
-    return OllamaDecoder()

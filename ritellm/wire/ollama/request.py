@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ritellm.endpoints import Endpoint
-from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
+from ritellm.wire.ollama.content import encode_messages
 from ritellm.wire.request import (
     address,
     json_schema,
@@ -50,7 +49,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     )
     body = present(
         model=request.model,
-        messages=_messages(request.messages),
+        messages=encode_messages(request.messages),
         stream=request.stream,
         options=options or None,
         tools=_tools(params, request) or None,
@@ -61,63 +60,6 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     )
     url = address(endpoint.base_url, PATH)
     return post(url, body, request, endpoint, "application/x-ndjson")
-
-
-def _messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names: dict[Any, Any] = {}  # tool_call_id: the tool's name, which is what Ollama goes by
-    said = []
-    for message in messages:
-        role = message.get("role")
-        if role == "assistant":
-            for call in message.get("tool_calls") or ():
-                names[call.get("id")] = (call.get("function") or {}).get("name")
-            said.append(_assistant(message))
-        elif role == "tool":
-            call_id = message.get("tool_call_id")
-            name = names.get(call_id) or message.get("name")
-            content = text_of(message.get("content"))
-            told = present(role=role, tool_name=name, tool_call_id=call_id, content=content)
-            said.append(told)
-        elif role in ("system", "developer"):
-            said.append({"role": "system", "content": text_of(message.get("content"))})
-        elif role == "user":
-            said.append(_user(message))
-        else:
-            raise InvalidRequestError(f"{DIALECT} has no role {role!r}")
-    return said
-
-
-def _user(message: Mapping[str, Any]) -> dict[str, Any]:
-    parts = parts_of(message.get("content"))
-    images = [_image(part) for part in parts if part.get("type") == "image_url"]
-    text = text_of([part for part in parts if part.get("type") != "image_url"])
-    return present(role="user", content=text, images=images or None)
-
-
-def _image(part: Mapping[str, Any]) -> str:
-    image = part.get("image_url") or {}
-    url = image if isinstance(image, str) else image.get("url") or ""
-    data = split_data_url(url)
-    if data is None:
-        raise InvalidRequestError(
-            f"{DIALECT} fetches no images: pass {url[:80]!r} as a data: URL (base64)"
-        )
-    return data[1]
-
-
-def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
-    calls = [_call(call) for call in message.get("tool_calls") or ()]
-    return present(
-        role="assistant",
-        content=text_of(message.get("content")) or message.get("refusal") or "",
-        thinking=message.get("reasoning_content") or None,
-        tool_calls=calls or None,
-    )
-
-
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    name = (call.get("function") or {}).get("name")
-    return present(id=call.get("id"), function={"name": name, "arguments": arguments_of(call)})
 
 
 def _tools(params: Mapping[str, Any], request: Request) -> list[Any]:

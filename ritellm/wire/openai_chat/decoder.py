@@ -13,8 +13,8 @@ from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.framing.sse import SSE
+from ritellm.wire.openai_chat.content import split_parts
 from ritellm.wire.openai_chat.repeats import Repeats
-from ritellm.wire.openai_chat.request import split_parts
 from ritellm.wire.payload import parse_json
 
 # A finish_reason that says the answer is no answer: vLLM aborts with a [DONE] behind it, Mistral

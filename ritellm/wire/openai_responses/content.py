@@ -23,7 +23,7 @@ CALLS = frozenset({"function_call", "custom_tool_call"})
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
-def input_items(messages: Sequence[Item], stored: bool) -> tuple[str | None, list[Item]]:
+def encode_messages(messages: Sequence[Item], stored: bool) -> tuple[str | None, list[Item]]:
     """Return (instructions, input) for `messages`: what opens the conversation as system or
     developer text is instructions, unless there is nothing else."""
     opening = 0

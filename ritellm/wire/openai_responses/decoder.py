@@ -27,6 +27,16 @@ _FINISH_REASONS = {"max_output_tokens": "length"}
 _TOP_FIELDS = ("service_tier", "incomplete_details", "metadata", "moderation", "tool_usage")
 
 
+def new_framing() -> SSE:
+    """Return the framing of a streamed answer: server-sent events."""
+    return SSE()
+
+
+def new_decoder(request: Request) -> ResponsesDecoder:
+    """Return a decoder for one streamed answer."""
+    return ResponsesDecoder()
+
+
 class ResponsesDecoder:
     """Turns the events of one stream into chunks.
 
@@ -277,13 +287,3 @@ _HANDLERS: dict[str, _Handler] = {
     "response.failed": ResponsesDecoder.closed,
     "response.cancelled": ResponsesDecoder.closed,
 }
-
-
-def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
-    return SSE()
-
-
-def new_decoder(request: Request) -> ResponsesDecoder:
-    """Return a decoder for one streamed answer."""
-    return ResponsesDecoder()

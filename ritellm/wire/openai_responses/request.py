@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.openai_responses.content import input_items
+from ritellm.wire.openai_responses.content import encode_messages
 from ritellm.wire.request import address, json_schema, max_tokens, post, present, supported_params
 
 PATH = "/responses"
@@ -30,7 +30,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that asks `request` of `endpoint`."""
     params = supported_params(request, PARAMS, "OpenAI's Responses API")
     stored = request.extra_body.get("store", params.get("store")) is not False
-    instructions, items = input_items(request.messages, stored)
+    instructions, items = encode_messages(request.messages, stored)
     body = present(
         model=request.model,
         instructions=instructions,
@@ -51,7 +51,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
     """Return the GET that listens again to background response `id`, from behind event `after`."""
     sent = build_request(request, endpoint)
-    return listen_again(sent, id, after)
+    return resumed(sent, id, after)
 
 
 def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
@@ -70,7 +70,7 @@ def _bare(sent: HttpRequest) -> dict[str, str]:
     return {name: value for name, value in sent.headers.items() if name != "content-type"}
 
 
-def listen_again(sent: HttpRequest, id: str, after: int) -> HttpRequest:
+def resumed(sent: HttpRequest, id: str, after: int) -> HttpRequest:
     """Return the GET that goes on listening to what `sent` has asked."""
     base, _, query = sent.url.partition("?")
     query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)

@@ -27,7 +27,7 @@ from ritellm.errors import (
     Timeout,
     UnsupportedParamsError,
 )
-from ritellm.wire.google import GoogleSSE
+from ritellm.wire.framing.google_sse import GoogleSSE
 
 OLD, NEW = "gemini-2.5-flash", "gemini-3-pro-preview"
 ROOT = "https://generativelanguage.googleapis.com/v1beta"

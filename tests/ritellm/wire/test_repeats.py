@@ -15,8 +15,8 @@ from ritellm.chunks.run import Run, expanded
 from ritellm.chunks.sum import merge_chunks
 from ritellm.errors import RitellmError
 from ritellm.types import Chunk
-from ritellm.wire import payload
 from ritellm.wire.framing.sse import SSE
+from ritellm.wire.openai_chat import decoder
 from ritellm.wire.openai_chat.decoder import OpenAIChatDecoder
 from ritellm.wire.openai_chat.repeats import Repeats
 
@@ -41,10 +41,10 @@ def decoded(events, monkeypatch=None):
         parsed.append(data)
         return plain_parse(data)
 
-    plain_parse = payload.parse_json
+    plain_parse = decoder.parse_json
     body, pieces = _SSEBody(SSE(), OpenAIChatDecoder()), []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payload, "parse_json", parse)
+        patch.setattr(decoder, "parse_json", parse)
         for data in events:
             try:
                 body.feed(b"data: %b\n\n" % data, pieces)

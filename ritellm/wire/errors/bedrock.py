@@ -46,7 +46,7 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
     )
 
 
-def exception_error(code: str, payload: Mapping[str, Any]) -> APIError:
+def stream_error(code: str, payload: Mapping[str, Any]) -> APIError:
     """Return the error for an exception inside a stream."""
     status = _STATUS.get(code[:1].lower() + code[1:])
     cls = error_class(status, code) if status else InternalServerError

@@ -1,0 +1,66 @@
+"""Messages as Cohere's v2 chat takes them. No I/O and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ritellm.errors import InvalidRequestError
+from ritellm.wire.content import parts_of, text_of
+from ritellm.wire.request import present
+
+
+def encode_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return `messages` in Cohere's shape; raises InvalidRequestError."""
+    return [_message(message) for message in messages]
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    role, content = message.get("role"), message.get("content")
+    if role in ("system", "developer"):
+        return {"role": "system", "content": text_of(content)}
+    if role == "user":
+        return {"role": role, "content": _content(content, ("text", "image_url"))}
+    if role == "tool":
+        call_id = message.get("tool_call_id")
+        said = _content(content, ("text", "document"))
+        return {"role": role, "tool_call_id": call_id, "content": said}
+    if role == "assistant":
+        return _assistant(message)
+    raise InvalidRequestError(f"Cohere has no role {role!r}")
+
+
+def _content(content: Any, kinds: Sequence[str]) -> Any:
+    if isinstance(content, str):
+        return content
+    parts = parts_of(content)
+    for kind in (part.get("type") for part in parts):
+        if kind not in kinds:
+            allowed = " and ".join(kinds)
+            raise InvalidRequestError(f"Cohere takes {allowed} parts here, not {kind!r}")
+    return parts
+
+
+def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer that goes back: its plan, thinking and citations with it."""
+    thinking = message.get("reasoning_content")
+    parts = [{"type": "thinking", "thinking": thinking}] if thinking else []
+    text = text_of(message.get("content")) or message.get("refusal")
+    if text:
+        parts.append({"type": "text", "text": text})
+    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    return present(
+        role="assistant",
+        content=parts or None,
+        tool_plan=message.get("tool_plan") or None,
+        tool_calls=calls or None,
+        citations=message.get("citations") or None,
+    )
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not function:
+        raise InvalidRequestError("a tool call needs a function: Cohere has no custom tools")
+    called = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
+    return {"id": call.get("id"), "type": "function", "function": called}

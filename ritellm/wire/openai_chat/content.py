@@ -1,0 +1,78 @@
+"""Messages as OpenAI's chat takes them, and content in parts as OpenAI's chat returns it.
+
+No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ritellm.endpoints import Quirks
+
+# What stands in answers only: ours, other dialects', and reasoning. Servers with a schema refuse
+# it in a request, unless they are the ones that want it back.
+_ANSWER_ONLY = frozenset(
+    "annotations content_parts images provider_specific_fields reasoning reasoning_content"
+    " reasoning_details thinking_blocks".split()
+)
+
+
+_TEXT = ("text", "output_text", "summary_text")
+
+
+def encode_messages(
+    messages: Iterable[Mapping[str, Any]], quirks: Quirks
+) -> list[Mapping[str, Any]]:
+    """Return `messages` with answers made fit to be sent."""
+    dropped = _ANSWER_ONLY - quirks.takes_back
+    return [
+        _answer(message, dropped) if message.get("role") == "assistant" else message
+        for message in messages
+    ]
+
+
+def _answer(message: Mapping[str, Any], dropped: frozenset[str]) -> Mapping[str, Any]:
+    kept = {
+        name: value
+        for name, value in message.items()
+        if name == "content" or (value is not None and name not in dropped)
+    }
+    if isinstance(kept.get("audio"), Mapping) and "id" in kept["audio"]:
+        kept["audio"] = {"id": kept["audio"]["id"]}
+    if isinstance(kept.get("tool_calls"), list):
+        kept["tool_calls"] = [_call(call) for call in kept["tool_calls"]]
+    return kept
+
+
+def _call(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in call.items() if name != "provider_specific_fields"}
+
+
+def split_parts(delta: dict[str, Any]) -> None:
+    """Give an answer whose content is a list of parts OpenAI's shape.
+
+    Mistral and Databricks put thinking between the text. Any other part is kept in
+    `content_parts`.
+    """
+    texts, thoughts, others = [], [], []
+    for part in delta.pop("content"):
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind in _TEXT:
+            texts.append(part.get("text") or "")
+        elif kind in ("thinking", "reasoning"):
+            thoughts.append(_thought(part))
+        else:
+            others.append(part)
+    delta["content"] = "".join(texts) if texts else None
+    if thoughts:
+        delta["reasoning_content"] = "".join(thoughts)
+    if others:
+        delta["content_parts"] = others
+
+
+def _thought(part: Mapping[str, Any]) -> str:
+    inner = part.get("thinking") or part.get("summary") or part.get("text") or ""
+    if isinstance(inner, str):
+        return inner
+    return "".join(piece.get("text") or "" for piece in inner)
