@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -20,6 +20,7 @@ help:
 	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
 	@echo "make lock    pin what the images of the Dataflow templates install (takes minutes)"
 	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
+	@echo "make prices  write ritellm/prices/table.py anew from genai-prices, in .venv-prices"
 	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
 	@echo "make bench-launch  measure how long a job takes from the command line to Dataflow"
 	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
@@ -134,6 +135,13 @@ scale: $(VENV)/ready
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check litellm openai httpx orjson
 	@touch $@
 
+# AS_OF=YYYY-MM-DD takes the prices of that day.
+prices: $(VENV)/ready
+	@$(PYTHON) -m venv .venv-prices
+	@.venv-prices/bin/python -m pip install --quiet --disable-pip-version-check --upgrade genai-prices
+	@.venv-prices/bin/python scripts/generate_prices.py $(AS_OF)
+	@$(BIN)/ruff format --quiet ritellm/prices/table.py
+
 bench-peers: $(VENV)/ready .venv-peers/ready
 	@$(BIN)/python benchmarks/peers.py --python .venv-peers/bin/python
 
@@ -145,4 +153,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

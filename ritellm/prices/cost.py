@@ -1,8 +1,8 @@
-"""What tokens cost, as far as `table` or a file of the caller's own knows it.
+"""The cost of a completion in USD, from its usage and a table of prices.
 
-Prices change without notice, and yours may differ (discounts, regions): check them before money
-depends on it, and correct them with a file of your own (`load_prices`). Tokens only: searches,
-tools, storage and images by the piece are not in it.
+Prices change without notice, and yours may differ (discounts, regions). Check them before money
+depends on them, and correct them with a file of your own (`load_prices`). The cost covers tokens
+only, not searches, tools, storage or images sold by the piece.
 """
 
 from __future__ import annotations
@@ -15,36 +15,26 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.prices.table import AS_OF, PRICES, Price
+from ritellm.prices.price import Price
+from ritellm.prices.table import PRICES
 from ritellm.providers import route, split_model
-
-__all__ = [
-    "AS_OF",
-    "PRICES",
-    "Price",
-    "cost",
-    "load_prices",
-    "parse_prices",
-    "price_of",
-    "reserve",
-]
 
 Usage = Mapping[str, Any]
 
-_FREE = Price(0, 0)  # runs on the caller's own machine: nobody sends a bill
+_FREE = Price(0, 0)  # a model on the caller's own machine
 
-# A dated snapshot costs what its model does, unless the table says otherwise.
+# A dated snapshot costs as much as its model, unless the table has a row for it.
 _SNAPSHOT = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 _PER = 1_000_000
 _AMOUNTS = ("input", "output", "cached_input", "cache_write", "cache_write_1h")
-# What providers call the tier that their list prices hold for.
+# The providers' names for the tier that has the list price.
 _AS_LISTED = frozenset(
     {"", "default", "standard", "on_demand", "unspecified", "traffic_type_unspecified"}
 )
 
 
 def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
-    """Return the price of `model` ("provider/model"), or None if nobody told us."""
+    """Return the price of `model` ("provider/model"), or None if it is unknown."""
     if model in prices:
         return prices[model]
     name = _full_name(model)
@@ -59,12 +49,12 @@ def cost(
     prices: Mapping[str, Price] = PRICES,
     service_tier: str | None = None,
 ) -> float | None:
-    """Return what `usage` costs in USD, or None if that is not known: never a wrong 0.
+    """Return the cost of `usage` in USD, or None if it is unknown: never a wrong 0.
 
-    `usage` is OpenAI's, as our completions have it, and `service_tier` the tier that stands beside
-    it in a completion. Without one the tier in `usage` counts, where Anthropic and Google say it.
-    Unknown are an unknown model or tier, tokens that were not counted, and audio, which has prices
-    of its own.
+    `usage` has OpenAI's shape, as in our completions, and `service_tier` is the tier that a
+    completion names beside it. Without one, the tier in `usage` counts, where Anthropic and Google
+    put it. The cost is unknown for an unknown model or tier, for tokens that were not counted, and
+    for audio, which has prices of its own.
     """
     price = price_of(model, prices)
     if price == _FREE:
@@ -80,23 +70,23 @@ def reserve(
     prices: Mapping[str, Price] = PRICES,
     service_tier: str | None = None,
 ) -> float | None:
-    """Return what `usage` may cost in USD if a request asks for `service_tier`; None as in `cost`.
+    """Return the most that `usage` may cost in USD for a request with `service_tier`.
 
-    A tier whose price is not known, and "auto", may cost what the dearest known tier costs.
+    For "auto", and for a tier of unknown price, the dearest known tier counts. None as in `cost`.
     """
     price = price_of(model, prices)
     if price is None:
         return None
-    asked = in_tier(price, _tier_name(service_tier))
-    known = [asked] if asked else [price, *(in_tier(price, tier) for tier in price.tiers)]
+    wanted = in_tier(price, _tier_name(service_tier))
+    known = [wanted] if wanted else [price, *(in_tier(price, tier) for tier in price.tiers)]
     sums = [usd for each in known if (usd := _priced(usage, each)) is not None]
     return max(sums, default=None)
 
 
 def _priced(usage: Usage, price: Price | None) -> float | None:
-    """Return what `usage` costs at `price`, or None if that is not known."""
-    prompt, answer = usage.get("prompt_tokens"), _billed_output(usage)
-    if prompt is None or answer is None or _has_audio(usage):
+    """Return the cost of `usage` at `price`, or None if it is unknown."""
+    prompt, output = usage.get("prompt_tokens"), _billed_output(usage)
+    if prompt is None or output is None or _has_audio(usage):
         return None
     if price is not None and price.long_above is not None and prompt > price.long_above:
         price = price.long
@@ -110,38 +100,39 @@ def _priced(usage: Usage, price: Price | None) -> float | None:
         + cached * _or_else(price.cached_input, price.input)
         + (written - written_1h) * _or_else(price.cache_write, price.input)
         + written_1h * _or_else(price.cache_write_1h, price.input)
-        + answer * price.output
+        + output * price.output
     )
     return float(total / _PER)
 
 
 def _written(details: Usage) -> int:
-    """Return the tokens written to the cache, by OpenAI's name or by ours for Anthropic's."""
+    """Return the tokens written to the cache, under OpenAI's name or ours for Anthropic's."""
     written: int = details.get("cache_write_tokens") or details.get("cache_creation_tokens") or 0
     return written
 
 
 def tier_in(usage: Usage, beside: str | None = None) -> str | None:
-    """Return the tier that a response was served in; None is the list price's.
+    """Return the service tier of a response, or None for the tier at list price.
 
-    `beside` is what the completion says at its top level.
+    `beside` is the tier at the top level of the completion.
     """
     if usage.get("speed") == "fast":  # Anthropic's fast mode, which has a price of its own
         return "fast"
-    said = (beside, *(usage.get(name) for name in ("service_tier", "serviceTier", "trafficType")))
-    return _tier_name(next((tier for tier in said if tier), None))
+    tiers = (beside, *(usage.get(name) for name in ("service_tier", "serviceTier", "trafficType")))
+    return _tier_name(next((tier for tier in tiers if tier), None))
 
 
-def _tier_name(said: Any) -> str | None:
-    """Return a tier by OpenAI's name; an unknown one passes as it is."""
-    name = str(said or "").lower().removeprefix("service_tier_")
+def _tier_name(named: Any) -> str | None:
+    """Return a tier under OpenAI's name; an unknown tier passes unchanged."""
+    name = str(named or "").lower().removeprefix("service_tier_")
     return None if name in _AS_LISTED else name.removeprefix("on_demand_")
 
 
 def in_tier(price: Price, tier: str | None) -> Price | None:
-    """Return `price` as it is in `tier`, or None if that is not known.
+    """Return the price in `tier`, or None if it is unknown.
 
-    "auto" in a response leaves open what the provider chose: only a price without tiers is sure.
+    A response of tier "auto" does not say which tier the provider chose, so its price is known
+    only where the model has no other tiers.
     """
     if tier is None or (tier == "auto" and not price.tiers):
         return price
@@ -158,7 +149,7 @@ def _times(price: Price, factor: float) -> Price:
 
 
 def _full_name(model: str) -> str:
-    """Return "provider/model" for whatever `completion` takes for it."""
+    """Return "provider/model" for any name of a model that `completion` takes."""
     try:
         provider, name = split_model(model)
     except InvalidRequestError:
@@ -167,12 +158,12 @@ def _full_name(model: str) -> str:
 
 
 def load_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
-    """Return our prices, corrected by the JSON file at `path`.
+    """Return the table of prices, corrected by the JSON file at `path`.
 
     {"openai/gpt-4o-mini": {"input": 0.15, "cached_input": 0.075, "output": 0.6}, ...}: the names
     are those of `Price`. `"tiers": {"flex": 0.5, "priority": {"input": 0.25, "output": 1}}` adds
-    service tiers, each as a factor or as a price; a model of the file has no others.
-    Raises InvalidRequestError, and says which entry is wrong.
+    service tiers, each as a factor or as a price; a model in the file has no other tiers.
+    Raises InvalidRequestError that names the wrong entry.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -183,30 +174,32 @@ def load_prices(path: str | os.PathLike[str]) -> dict[str, Price]:
 
 
 def parse_prices(text: str | bytes, path: str) -> dict[str, Price]:
-    """Return our prices, corrected by the JSON `text` of the file at `path`; as `load_prices`."""
+    """Return the table of prices, corrected by `text`, the content of the file at `path`."""
     try:
         found = json.loads(text)
     except ValueError as error:
         raise InvalidRequestError(f"cannot read prices from {path}: {error}") from None
     if not isinstance(found, dict):
-        raise InvalidRequestError(f"{path}: prices are a JSON object of models")
+        raise InvalidRequestError(
+            f"{path}: must be a JSON object of models, got {type(found).__name__}"
+        )
     return {**PRICES, **{model: _price(path, model, entry) for model, entry in found.items()}}
 
 
 def _price(path: Any, model: str, entry: Any) -> Price:
     known = {field.name for field in fields(Price)}
     if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= known:
-        raise _wrong(path, model, f"needs input and output, and knows only {sorted(known)}")
+        raise _wrong(path, model, f"needs input and output, and may have only {sorted(known)}")
     amounts = {name: value for name, value in entry.items() if name not in ("long", "tiers")}
     if not all(map(_is_amount, amounts.values())) or ("long" in entry) != ("long_above" in entry):
-        raise _wrong(path, model, "is made of numbers from 0; long and long_above go together")
+        raise _wrong(path, model, "must have numbers from 0, and long together with long_above")
     long = _price(path, model, entry["long"]) if "long" in entry else None
     return Price(**amounts, long=long, tiers=_tiers(path, model, entry.get("tiers", {})))
 
 
 def _tiers(path: Any, model: str, entry: Any) -> dict[str, Price | float]:
     if not isinstance(entry, dict):
-        raise _wrong(path, model, "has tiers that must be an object of names")
+        raise _wrong(path, model, "must have tiers as an object by name")
     return {
         name: tier if _is_amount(tier) else _price(path, f"{model} in tier {name}", tier)
         for name, tier in entry.items()
@@ -222,14 +215,14 @@ def _is_amount(value: Any) -> bool:
 
 
 def _billed_output(usage: Usage) -> int | None:
-    """Return the tokens billed as output. Some (xAI) count reasoning beside the completion."""
-    answer: int | None = usage.get("completion_tokens")
+    """Return the tokens billed as output. xAI counts reasoning beside the completion."""
+    output: int | None = usage.get("completion_tokens")
     details = usage.get("completion_tokens_details") or {}
     reasoning: int = details.get("reasoning_tokens") or 0
     total, prompt = usage.get("total_tokens"), usage.get("prompt_tokens")
-    if answer is None or total is None or prompt is None:
-        return answer
-    return answer + reasoning if total == prompt + answer + reasoning else answer
+    if output is None or total is None or prompt is None:
+        return output
+    return output + reasoning if total == prompt + output + reasoning else output
 
 
 def _has_audio(usage: Usage) -> bool:

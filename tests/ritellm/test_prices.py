@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import pickle
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +202,15 @@ def test_the_table_is_dated_and_sane():
         assert (price.long is None) == (price.long_above is None), model
 
 
+def test_the_table_has_the_models_that_it_is_generated_for():
+    root = Path(__file__).resolve().parents[2]
+    overrides = runpy.run_path(str(root / "scripts" / "price_overrides.py"))
+    wanted = [f"{name}/{model}" for name, models in overrides["MODELS"].items() for model in models]
+    assert list(PRICES) == wanted
+    assert overrides["SOURCES"].keys() == overrides["MODELS"].keys()
+    assert all(fnmatch.filter(wanted, pattern) for pattern in overrides["TIER_OVERRIDES"])
+
+
 def prices_in(folder, content):
     path = folder / "prices.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -237,12 +249,12 @@ def test_a_file_may_price_tiers_as_factors_and_as_prices(tmp_path):
         ("[]", "a JSON object of models"),
         ({"m": 3}, "'m'.* needs input and output"),
         ({"m": {"input": 1}}, "'m'.* needs input and output"),
-        ({"m": {"input": 1, "output": 1, "inptu": 1}}, "knows only"),
+        ({"m": {"input": 1, "output": 1, "inptu": 1}}, "may have only"),
         ({"m": {"input": -1, "output": 1}}, "numbers from 0"),
         ({"m": {"input": "1", "output": 1}}, "numbers from 0"),
-        ({"m": {"input": 1, "output": 1, "long_above": 5}}, "go together"),
+        ({"m": {"input": 1, "output": 1, "long_above": 5}}, "long together with long_above"),
         ({"m": {"input": 1, "output": 1, "long_above": 5, "long": {}}}, "needs input and output"),
-        ({"m": {"input": 1, "output": 1, "tiers": []}}, "'m'.* tiers that must be an object"),
+        ({"m": {"input": 1, "output": 1, "tiers": []}}, "'m'.* must have tiers as an object"),
         ({"m": {"input": 1, "output": 1, "tiers": {"flex": -1}}}, "'m in tier flex'.* needs input"),
     ],
 )
