@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
+
+from ritellm.suggest import did_you_mean, nearest
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -29,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command = words[0] if words else ""
     parser = _PARSERS.get(command, _asking)()
-    near = difflib.get_close_matches(command, _PARSERS, 1, 0.8) if len(words) == 1 else []
-    if near and near[0] != command:
-        parser.error(f"did you mean {near[0]}? To ask it, add --model")
+    near = nearest(command, _PARSERS, 0.8) if len(words) == 1 else None
+    if near and near != command:
+        parser.error(f"did you mean {near}? To ask it, add --model")
     args, left = parser.parse_known_args(words[1:] if command in _PARSERS else words)
     if left:
         parser.error(_unrecognized(left[0], parser))
@@ -57,8 +58,8 @@ def _unrecognized(word: str, parser: argparse.ArgumentParser) -> str:
     if not word.startswith("-"):
         quote = ": put the prompt in quotes" if parser.get_default("run") is _ask else ""
         return f"one argument too many, {word!r}{quote}"
-    near = difflib.get_close_matches(word.partition("=")[0], parser._option_string_actions, 1, 0.7)
-    return f"unknown option {word}{f'; did you mean {near[0]}?' if near else ', see --help'}"
+    hint = did_you_mean(word.partition("=")[0], parser._option_string_actions, 0.7)
+    return f"unknown option {word}{hint or ', see --help'}"
 
 
 class _Parser(argparse.ArgumentParser):

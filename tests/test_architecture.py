@@ -20,7 +20,7 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"endpoints", "errors"},
-    {"chunks", "limit_headers", "quantiles", "retry", "timing"},
+    {"chunks", "limit_headers", "quantiles", "retry", "suggest", "timing"},
     {"wire"},
     {"providers", "rate_limits"},
     {"recordings"},
@@ -32,9 +32,9 @@ ROOMS = [
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.plan calls.prepare"
     " calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
-    " limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
+    "limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
     " rate_limits.pace rate_limits.sample rate_limits.verdict rate_limits.window"
-    " recordings.format retry timing types wire".split()
+    " recordings.format retry suggest timing types wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -11,6 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.errors import UsageError
 from pipelines.runners.runner import engine_flags
+from ritellm.suggest import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,9 +47,7 @@ def _refuse_unknown(parser: argparse.ArgumentParser, others: Sequence[str]) -> N
     if flag is None:
         return
     known = [*parser._option_string_actions, *beam._option_string_actions, *of_engine]
-    near = difflib.get_close_matches(flag, known, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"unknown flag {flag}{hint} (see --help)")
+    raise UsageError(f"unknown flag {flag}{did_you_mean(flag, known)} (see --help)")
 
 
 def _all_subclasses(cls: type) -> list[Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from ritellm.suggest import did_you_mean
 from ritellm.types import Timeouts
 from transforms.worker.timeouts import TOTAL_SECONDS, with_total
 
@@ -78,8 +78,7 @@ def _items(text: str | None) -> Iterator[tuple[str, float | None]]:
     for item in text.split(",") if text is not None else ():
         name, equals, value = (each.strip() for each in item.rpartition("="))
         if equals and name not in _PARTS:
-            near = difflib.get_close_matches(name, _PARTS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, _PARTS)
             raise ValueError(f"the part must be one of {', '.join(_PARTS)}, got {name!r}{hint}")
         yield name, _seconds(name, value)
 

@@ -5,12 +5,12 @@ Pure.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ritellm.calls.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
+from ritellm.suggest import nearest
 from transforms.budget.estimate import plain
 
 # What a row may bring for its own request, besides `prompt` or `messages`.
@@ -94,8 +94,7 @@ def _remedy(name: str) -> str:
         return "the job chooses the model (--model)"
     meant = _MEANT.get(plain(name))
     if meant is None and len(name) > 3:
-        near = difflib.get_close_matches(name, PARAMETERS, n=1, cutoff=_NEAR)
-        meant = near[0] if near else None
+        meant = nearest(name, PARAMETERS, _NEAR)
     if meant is None:
         return ""
     return f"did you mean {meant}?" if meant else "did you mean to put it into extra_body?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
@@ -16,6 +15,7 @@ from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.recordings import replay
 from ritellm.retry import RetryPolicy
+from ritellm.suggest import nearest
 from ritellm.types import Request, Timeouts
 
 # OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
@@ -236,8 +236,8 @@ def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
         raise UnsupportedParamsError(f"{name} is not known here: {_INSTEAD[name]}")
     unknown = sorted(given.keys() - known)
     if unknown and not drop_params:
-        near = difflib.get_close_matches(unknown[0], known | OPTIONS, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = nearest(unknown[0], known | OPTIONS)
+        hint = f" (did you mean {near}?)" if near else ""
         raise UnsupportedParamsError(
             f"unknown parameter {unknown[0]!r}{hint}: put what only this provider knows into"
             " extra_body, or pass drop_params=True"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from fnmatch import fnmatchcase
 
 from ritellm.endpoints import Provider
 from ritellm.errors import InvalidRequestError, UnknownProviderError
 from ritellm.providers.table import PROVIDERS
+from ritellm.suggest import nearest
 
 # Names that only one provider gives to its models. Open models (gpt-oss, llama, a `name:tag` of
 # Ollama's) are served by many, so they need a prefix.
@@ -87,9 +87,9 @@ def _unknown(model: str, name: str, has_slash: bool) -> str:
         return f"model {model!r} names a provider but no model: write {name}/MODEL"
     if not has_slash:
         return f"model {model!r} names no provider: write PROVIDER/{model}, with one of {known}"
-    near = [_NICKNAMES[name]] if name in _NICKNAMES else difflib.get_close_matches(name, PROVIDERS)
+    near = _NICKNAMES.get(name) or nearest(name, PROVIDERS)
     rest = model.partition("/")[2]
-    meant = f"; did you mean {near[0]}/{rest}?" if near and rest else ";"
+    meant = f"; did you mean {near}/{rest}?" if near and rest else ";"
     return (
         f"unknown provider {name!r} in {model!r}{meant} the provider comes first, as in"
         f" openrouter/{model}; known are {known}"
