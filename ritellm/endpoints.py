@@ -1,4 +1,4 @@
-"""Who serves a request: providers, and the endpoint that a call goes to."""
+"""Providers as data, and the endpoint that a request is sent to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ritellm.types import HttpRequest
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """How a server is given the beginning of its answer, to go on from there.
+    """How to send a server the beginning of a completion, so that it resumes from there.
 
-    `message` is laid over that last message, `body` over the body; `path` leads to where it is
-    allowed. With `echoes` the answer repeats the beginning, with `strips` the beginning may not end
-    in a blank. `models` are the patterns of those that can, `unless` the parameters that rule it
-    out.
+    `message` is merged into that last message, and `body` into the body of the request. `path` is
+    the address that allows it, if that is another one. With `echoes`, the response repeats the
+    beginning. With `strips`, the beginning must not end in white space. `models` are patterns of
+    the models that support it. `unless` names the parameters that exclude it.
     """
 
     message: Mapping[str, Any] = field(default_factory=dict)
@@ -31,14 +31,14 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """Where a server departs from OpenAI's chat dialect; read by that dialect.
+    """How a server departs from OpenAI's chat dialect, which reads these.
 
-    `stream_options` is sent with every stream, beside `include_usage`; None if the server rejects
-    the field. `renames` holds, per pattern of models, the server's name for a parameter. `lacks`
-    are parameters that its documentation calls unsupported. `takes_back` are the fields of an
-    answer that it wants to see again in the next request; others of that kind are left out.
-    `prefill` says how an answer that broke off can go on; with `background` the Responses API keeps
-    answering and can be listened to again.
+    `stream_options` is sent with every stream, together with `include_usage`; None means that the
+    server rejects the field. `renames` maps patterns of models to the server's names of parameters.
+    `lacks` are the parameters that its documentation calls unsupported. `takes_back` are the fields
+    of a completion that the server accepts in the next request; other such fields are left out.
+    `prefill` says how an interrupted completion can be resumed. With `background`, the Responses
+    API continues without a connection, and a new one can resume the stream.
     """
 
     stream_options: Mapping[str, Any] | None = field(default_factory=dict)
@@ -51,17 +51,17 @@ class Quirks:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who serves: a name, an address, the variable its key is read from, and a dialect.
+    """A provider: its name, its address, the variable that holds the key, and its dialect.
 
-    Where names of variables stand there may be several, in one string: the first that is set
-    counts. The address is also read from NAME_BASE_URL and NAME_API_BASE, and then from `url_env`;
-    it may hold `{option}`. `options` maps arguments of `completion()` that only this provider
-    understands to variables, `headers` maps headers to options. `routes` maps patterns of model
-    names to the dialect spoken for them; a pattern that ends in a slash is cut off the name.
+    A string of variable names may hold several names; the first variable that is set counts. The
+    address is also read from NAME_BASE_URL, NAME_API_BASE and then `url_env`; it may contain
+    `{option}`. `options` maps the arguments of `completion()` that only this provider understands
+    to variables. `headers` maps headers to options. `routes` maps patterns of model names to
+    dialects; a pattern that ends in a slash is removed from the name.
 
     `launcher` names a function ("package.module:function") that starts the provider on this
-    machine and returns an object with `base_url` and `api_key`; `resolver` names one that makes
-    the endpoint where a key and an address are not enough.
+    machine and returns an object with `base_url` and `api_key`. `resolver` names a function that
+    makes the endpoint of a provider for which a key and an address are not enough.
     """
 
     name: str
@@ -81,25 +81,25 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One attempt as it went over the wire: times are seconds since the request was sent.
+    """One recorded attempt; times are seconds since the request was sent.
 
-    `status` is None where no response came. `error` is how the network ended it; None where the
-    body came to its end.
+    `status` is None if there was no response. `error` is the network's error, or None if the body
+    arrived to its end.
     """
 
     status: int | None = 200
     headers: Sequence[tuple[str, str]] = ()
     data: Sequence[tuple[float, bytes]] = ()
     error: Exception | None = None
-    answered: float = 0.0
+    responded: float = 0.0
     ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What is played instead of asking anybody: one take per attempt; in its own time if `timed`.
+    """Recorded attempts that are replayed instead of sending requests.
 
-    `delays` are the pauses between the takes.
+    With `timed`, the replay keeps the recorded times; `delays` are the pauses between attempts.
     """
 
     takes: Sequence[Take]
@@ -107,7 +107,7 @@ class Tape:
     delays: Sequence[float] = ()
 
     def take(self, attempt: int) -> Take:
-        """Return what the `attempt` (from 1) gets."""
+        """Return the take for `attempt` (from 1)."""
         return self.takes[min(attempt, len(self.takes)) - 1]
 
     def delay(self, attempt: int) -> float | None:
@@ -121,11 +121,11 @@ class Tape:
 class Endpoint:
     """A provider at an address, with the key that opens it.
 
-    `wire` names the dialect spoken there for this model; `options` are the provider's own settings
-    (a region, a project, an API version); `signer` signs the finished request where a header with
-    the key is not enough (AWS), with `secrets` that no message may show. `opener` returns this
-    endpoint with an address and a key that has not expired; it may block. With a `tape` nobody is
-    asked.
+    `wire` names the dialect of this model. `options` are the provider's own settings (a region, a
+    project, an API version). `signer` signs the finished request where a header with the key is not
+    enough (AWS); no message may show its `secrets`. `opener` returns this endpoint with an address
+    and with a key that has not expired; it may block. With a `tape`, recorded attempts are replayed
+    and nothing is sent.
     """
 
     provider: Provider
@@ -139,9 +139,9 @@ class Endpoint:
     tape: Tape | None = field(default=None, repr=False)
 
     def scrub(self, text: str) -> str:
-        """Return `text` without the key, for messages that leave this process."""
+        """Return `text` without keys and secrets, for messages that leave this process."""
         for secret in sorted({self.key or "", *self.secrets} - {""}, key=len, reverse=True):
-            # A short one is a placeholder ("x", "EMPTY"): inside a word it is no key.
+            # A short key is a placeholder ("x", "EMPTY"), which may also occur inside a word.
             whole = r"(?<!\w){}(?!\w)" if len(secret) < 8 else "{}"
             text = re.sub(whole.format(re.escape(secret)), "[key]", text)
         return text

@@ -1,21 +1,21 @@
-"""What can go wrong, by litellm's names, and whether asking again can help.
+"""The tree of errors, under litellm's names; each error knows whether a retry can help.
 
     RitellmError
       UnknownProviderError, UnsupportedParamsError, InvalidRequestError  nothing was sent (400)
-      APIError                                  the provider said no, or could not be understood
+      APIError                                  the provider refused, or sent something unreadable
         BadRequestError 400
           ContextWindowExceededError, ContentPolicyViolationError
         AuthenticationError 401    PermissionDeniedError 403    NotFoundError 404
         ConflictError 409 *        UnprocessableEntityError 422
         RateLimitError 429 *       (`insufficient_quota` is final)
         InternalServerError 500 *  BadGatewayError 502 *  ServiceUnavailableError 503, 529 *
-        APIResponseValidationError the answer is not in the dialect: an HTML page, broken JSON
+        APIResponseValidationError the response is not in the dialect: an HTML page, broken JSON
         APIConnectionError *       no connection, or it broke
-          StreamTruncatedError *   the bytes ended before the answer did
+          StreamTruncatedError *   the bytes ended before the completion did
         Timeout 408 *
     (* retryable)
 
-Classified by status and by the provider's `code` and `type`, never by its prose.
+Errors are classified by status and by the provider's `code` and `type`, never by its prose.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ritellm.types import Completion, Discarded
 
 
 class RitellmError(Exception):
-    """The root. `partial` is the completion so far, when a stream broke in the middle.
+    """The root. `partial` is the completion so far, if a stream broke in the middle.
 
-    `discarded` holds the attempts that the provider had accepted, the last one included.
+    `discarded` holds the attempts that the provider accepted, including the last one.
     """
 
     status_code: int | None = None
@@ -82,26 +82,26 @@ def _rebuild(cls: type[RitellmError], message: str, state: dict[str, Any]) -> Ri
 
 
 class InvalidRequestError(RitellmError):
-    """The call is wrong; nothing was sent."""
+    """The call has wrong arguments; nothing was sent."""
 
     status_code = 400
 
 
 class APIError(RitellmError):
-    """The provider answered with an error, or with something that is no answer."""
+    """The provider responded with an error, or with something unreadable."""
 
     status_code = 500
 
 
 class BadRequestError(APIError):
-    """400: the provider rejects the request; asking again will not help."""
+    """400: the provider rejects the request; a retry will not help."""
 
     status_code = 400
 
 
 # litellm's users catch these two as a BadRequestError.
 class UnknownProviderError(InvalidRequestError, BadRequestError):
-    """The model's prefix names no provider that we know."""
+    """The model's prefix names an unknown provider."""
 
 
 class UnsupportedParamsError(InvalidRequestError, BadRequestError):
@@ -129,26 +129,26 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: no such model or address."""
+    """404: the model or the address does not exist."""
 
     status_code = 404
 
 
 class ConflictError(APIError):
-    """409: something else was going on; OpenAI's own client asks again."""
+    """409: the request collided with another one; OpenAI's own client retries."""
 
     status_code = 409
     retryable = True
 
 
 class UnprocessableEntityError(APIError):
-    """422: understood, and not possible."""
+    """422: the provider understood the request but cannot carry it out."""
 
     status_code = 422
 
 
 class RateLimitError(APIError):
-    """429: slow down; `retry_after` says for how long, if the provider said."""
+    """429: too many requests; `retry_after` is the wait in seconds, if the provider named one."""
 
     status_code = 429
     retryable = True
@@ -162,7 +162,7 @@ class InternalServerError(APIError):
 
 
 class BadGatewayError(APIError):
-    """502: something between us and the provider."""
+    """502: a gateway before the provider failed."""
 
     status_code = 502
     retryable = True
@@ -176,7 +176,7 @@ class ServiceUnavailableError(APIError):
 
 
 class APIResponseValidationError(APIError):
-    """The answer is not in the dialect: an HTML page, broken JSON, an unknown frame."""
+    """The response is not in the dialect: an HTML page, broken JSON, an unknown frame."""
 
     status_code = 502
 
@@ -188,7 +188,7 @@ class APIConnectionError(APIError):
 
 
 class StreamTruncatedError(APIConnectionError):
-    """The bytes ended before the answer did; `partial` is what had come."""
+    """The bytes ended before the completion did; `partial` is the part that arrived."""
 
 
 class Timeout(APIError):
@@ -207,7 +207,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
     409: ConflictError,
     413: BadRequestError,
     422: UnprocessableEntityError,
-    424: InternalServerError,  # Bedrock and TGI: the model behind the service broke down
+    424: InternalServerError,  # Bedrock and TGI: the model behind the service failed
     429: RateLimitError,
     500: InternalServerError,
     502: BadGatewayError,
@@ -216,7 +216,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
     529: ServiceUnavailableError,
 }
 
-# Providers' codes and types that say more than the status does, or that come without one.
+# Providers' codes and types that are more specific than the status, or come without one.
 _BY_CODE: dict[str, type[APIError]] = {
     "context_length_exceeded": ContextWindowExceededError,
     "exceed_context_size_error": ContextWindowExceededError,
@@ -239,7 +239,7 @@ _BY_CODE: dict[str, type[APIError]] = {
     "server_error": InternalServerError,
     "api_error": InternalServerError,
     "timeout_error": Timeout,
-    # Anthropic's, beside those that it shares with OpenAI.
+    # Anthropic's own; it shares others with OpenAI.
     "billing_error": BadRequestError,
     "request_too_large": BadRequestError,
     "contract_spend_limit_reached": RateLimitError,
@@ -257,7 +257,7 @@ _BY_CODE: dict[str, type[APIError]] = {
     "UNKNOWN": InternalServerError,
     "UNAVAILABLE": ServiceUnavailableError,
     "DEADLINE_EXCEEDED": Timeout,
-    # The Responses API's words for what went wrong inside an answer.
+    # The Responses API's codes for errors inside a response.
     "invalid_prompt": BadRequestError,
     "bio_policy": ContentPolicyViolationError,
     "misalignment_policy_violation": ContentPolicyViolationError,
@@ -279,9 +279,9 @@ _FINAL_CODES = frozenset(
 
 
 def error_class(status: int | None, *codes: str | None) -> type[APIError]:
-    """Return the class for a status and for the provider's words, the most specific first.
+    """Return the class for a status and the provider's codes, the most specific code first.
 
-    A code narrows a status but does not overrule it: a 401 stays an AuthenticationError.
+    A code narrows a status but does not override it: a 401 stays an AuthenticationError.
     """
     by_status = _class_by_status(status)
     for code in codes:
@@ -292,7 +292,7 @@ def error_class(status: int | None, *codes: str | None) -> type[APIError]:
 
 
 def is_final(*codes: str | None) -> bool:
-    """Return whether the provider's words say that waiting will not help."""
+    """Return whether the provider's codes mean that waiting will not help."""
     return any(code in _FINAL_CODES for code in codes)
 
 
@@ -304,6 +304,6 @@ def _class_by_status(status: int | None) -> type[APIError] | None:
     return InternalServerError if status >= 500 else BadRequestError if status >= 400 else None
 
 
-# litellm's other names for the same.
+# litellm's other names for the same classes.
 OpenAIError = RitellmError
 LiteLLMUnknownProvider = UnknownProviderError

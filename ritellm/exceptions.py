@@ -1,3 +1,3 @@
-"""litellm's home of the errors: `from ritellm.exceptions import RateLimitError`."""
+"""The errors under litellm's module name: `from ritellm.exceptions import RateLimitError`."""
 
 from ritellm.errors import *  # noqa: F403

@@ -1,8 +1,7 @@
-"""What response headers say about limits: how much is left, when it is new, how long to wait.
+"""Read rate limits from response headers: what is left, when it resets, how long to wait.
 
-Pure: a time is read against the response's own `Date`, so that no clock is needed here. Header
-names are in lower case. A value that no provider can mean counts as not sent: the caller then does
-what it does without the header. `oddities` tells of such values.
+Pure: times are read relative to the response's own `Date`, so this module needs no clock. Header
+names are in lower case. An implausible value counts as absent, and `oddities` reports it.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from functools import lru_cache
 # (OpenAI's daily limit says "6h12m"). A longer wait, as for a monthly quota, is cut to this.
 LONGEST_WAIT = 86_400.0
 
-# A larger number, in seconds three years, is no wait but a time since 1970.
+# A number above this (three years in seconds) is not a wait but a time since 1970.
 _ABSURD = 1e8
-# A time since 1970 in seconds is smaller than this, one in milliseconds is larger.
+# A time since 1970 is below this in seconds, and above it in milliseconds.
 _MILLISECONDS = 1e11
 _SHOWN = 40  # characters of a value in a report
 
-# OpenAI, Azure, Groq and their kin; Cerebras by the period; Together, OpenRouter and others without
+# OpenAI, Azure, Groq and others; Cerebras, with a period; Together, OpenRouter and others, without
 # a kind; the older IETF draft; Anthropic, whose resets are RFC 3339.
 _BUDGETS = (
     *(
@@ -54,9 +53,9 @@ _FRACTION = re.compile(r"\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is left of a limit on "requests" or "tokens", and in how many seconds it is new.
+    """What is left of a limit on "requests" or "tokens", and the seconds until it resets.
 
-    Either may be unknown. `reset` lies between 0 and `LONGEST_WAIT`.
+    Both may be unknown. `reset` lies between 0 and `LONGEST_WAIT`.
     """
 
     kind: str
@@ -65,7 +64,7 @@ class Budget:
 
 
 def budgets(headers: Mapping[str, str]) -> tuple[Budget, ...]:
-    """Return the budgets that response `headers` tell of; a kind may occur more than once."""
+    """Return the budgets in response `headers`; a kind may occur more than once."""
     if _OF_BUDGETS.isdisjoint(headers):
         return ()
     return tuple(
@@ -76,7 +75,7 @@ def budgets(headers: Mapping[str, str]) -> tuple[Budget, ...]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that response `headers` ask to wait, at most `LONGEST_WAIT`, or None.
+    """Return the wait in seconds that `headers` demand, at most `LONGEST_WAIT`, or None.
 
     RFC 9110, section 10.2.3: seconds or a date; `retry-after-ms` is OpenAI's and Azure's.
     """
@@ -99,7 +98,7 @@ def count(text: str | None) -> float | None:
 
 
 def oddities(headers: Mapping[str, str]) -> list[str]:
-    """Return a line for each limit header whose value is ignored or cut, as `name: 'value' ...`."""
+    """Return a line for each limit header whose value is ignored or reduced."""
     if _KNOWN.isdisjoint(headers):
         return []
     return list(_oddities(headers))
@@ -119,13 +118,13 @@ def _shown(value: str) -> str:
 
 
 def _wait(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the seconds that the header `name` asks for, cut to `LONGEST_WAIT`."""
+    """Return the seconds in the header `name`, at most `LONGEST_WAIT`."""
     span = _span(headers, name)
     return None if span is None else min(span, LONGEST_WAIT)
 
 
 def _span(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the seconds that the header `name` asks for, or None where it cannot mean any."""
+    """Return the seconds in the header `name`, or None if its value is implausible."""
     text = headers.get(name)
     if not text:
         return None
@@ -186,7 +185,7 @@ def _time(text: str | None) -> datetime | None:
         time = _rfc3339(text) if is_rfc3339 else parsedate_to_datetime(text)
     except (IndexError, OverflowError, TypeError, ValueError):
         return None
-    # An HTTP date is GMT; one that forgets to say so parses as naive.
+    # An HTTP date is always GMT, even if it lacks the zone and so parses as naive.
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 

@@ -1,4 +1,4 @@
-"""Quantiles of a stream of numbers, in little memory. Pure."""
+"""Approximate quantiles of many numbers in little memory, which can be merged. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 
 
 class Quantiles:
-    """Quantiles of positive numbers, within 1 % of each value, that can be merged.
+    """Quantiles of positive numbers, within 1 % of the true value.
 
-    Counts in buckets whose bounds grow geometrically: the DDSketch of Masson, Rim and Lee
-    (VLDB 2019), without its collapsing: a range of 1e-6 to 1e6 is 1,400 buckets at most.
+    It counts numbers in buckets whose bounds grow geometrically, as the DDSketch of Masson, Rim and
+    Lee (VLDB 2019) does. It does not collapse buckets: 1e-6 to 1e6 takes 1,400 at most.
     """
 
     __slots__ = ("_counts", "count")
@@ -22,20 +22,20 @@ class Quantiles:
         self.count = sum(self._counts.values())
 
     def add(self, value: float) -> None:
-        """Count `value`; anything below a microsecond counts as one."""
+        """Count `value`; a value below 1e-6 counts as 1e-6."""
         bucket = math.ceil(math.log(max(value, 1e-6)) / self._GROWTH)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.count += 1
 
     def merge(self, others: Iterable[Quantiles]) -> None:
-        """Count all that `others` have counted."""
+        """Add the counts of `others`."""
         for other in others:
             for bucket, count in other._counts.items():
                 self._counts[bucket] = self._counts.get(bucket, 0) + count
             self.count += other.count
 
     def at(self, share: float) -> float | None:
-        """Return the value below which `share` (0 to 1) of all values lie, or None of none."""
+        """Return the value below which `share` (0 to 1) of all values lie; None without values."""
         rank = max(1, math.ceil(share * self.count))
         for bucket in sorted(self._counts):
             rank -= self._counts[bucket]

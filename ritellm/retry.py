@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait first. Pure: the dice are handed in."""
+"""Whether to retry a failed attempt, and how long to wait first. Pure: randomness is passed in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ritellm.errors import RateLimitError, RitellmError, ServiceUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with jitter; a provider's `Retry-After` counts as a floor.
+    """Exponential backoff with jitter; the provider's `Retry-After` is the minimum delay.
 
-    `num_retries` is the number of attempts after the first; delays are in seconds. A provider
-    that asks for more patience than `longest_wait` is believed, and not waited for.
+    `num_retries` is the number of attempts after the first. Delays are in seconds. If a provider
+    demands a wait longer than `longest_wait`, the policy gives up at once.
     """
 
     num_retries: int = 2
@@ -32,11 +32,12 @@ class RetryPolicy:
             return wait
         if self._is_too_long(error):
             return None
-        # Never earlier than asked, and not all at the same moment.
+        # Never earlier than the provider demands, and spread out, so that clients do not return
+        # all at the same moment.
         return error.retry_after + wait * 0.1
 
     def refusal(self, error: RitellmError) -> str:
-        """Return what to add to the message of an `error` whose wait is too long; or nothing."""
+        """Return what to append to the message of an `error` whose wait is too long, else ""."""
         if not error.retryable or not self._is_too_long(error):
             return ""
         return (
@@ -48,7 +49,7 @@ class RetryPolicy:
         return error.retry_after is not None and error.retry_after > self.longest_wait
 
     def backoff(self, attempt: int, jitter: float) -> float:
-        """Return the exponential delay after failed `attempt`, half of it left to chance."""
+        """Return the exponential delay after failed `attempt`; half of it is random."""
         longest = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 64))
         return longest * (0.5 + jitter / 2)
 

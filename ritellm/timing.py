@@ -1,4 +1,4 @@
-"""A stopwatch for one streamed completion, and quantiles that add up. Times are handed in."""
+"""A stopwatch for one streamed completion. Pure: times are passed in."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Timing:
-    """When the chunks of one completion came, in seconds of one monotonic clock.
+    """When the chunks of one completion arrived, in seconds of one monotonic clock.
 
-    `ttft` counts from the moment the caller asked to the first chunk with content (text,
-    reasoning, refusal or a tool call), retries included.
+    `ttft` runs from the start of the call to the first chunk with content (text, reasoning, refusal
+    or a tool call), retries included.
     """
 
     __slots__ = (
@@ -38,7 +38,7 @@ class Timing:
         self._gaps = array("d")
 
     def chunks(self, now: float) -> None:
-        """Note that chunks came at `now`."""
+        """Note that chunks arrived at `now`."""
         if self.last_chunk is None:
             self.first_chunk = now
         else:
@@ -46,7 +46,7 @@ class Timing:
         self.last_chunk = now
 
     def restart(self) -> None:
-        """Note that a new attempt begins: the pause is no gap between chunks."""
+        """Note that a new attempt begins: the pause before it does not count as a gap."""
         self.last_chunk = None
 
     @property
@@ -56,7 +56,7 @@ class Timing:
 
     @property
     def total(self) -> float | None:
-        """Seconds to the end, or None while there is none."""
+        """Seconds to the end, or None before it."""
         return None if self.ended is None else self.ended - self.started
 
     @property
@@ -66,7 +66,7 @@ class Timing:
         return {f"p{p}": _nearest_rank(gaps, p / 100) for p in (50, 95, 99)}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ttft, inter_chunk and total as JSON would have them."""
+        """Return ttft, inter_chunk and total as JSON values."""
         return {"ttft": self.ttft, "inter_chunk": self.inter_chunk, "total": self.total}
 
 

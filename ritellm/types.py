@@ -1,6 +1,6 @@
-"""The values that travel: what is asked, where it goes, and what comes back.
+"""The values that every module passes on: requests, chunks, completions, timeouts.
 
-Imports nothing of ours and does nothing; every other module speaks in these.
+This module imports nothing from the package and does nothing by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPTIONAL = frozenset(
 class Fields(dict[str, Any]):
     """A JSON object that can also be read by attribute, at any depth.
 
-    Nothing is built until an attribute is read: then the value is wrapped in place, so that
+    Wrappers are built only when an attribute is read. The wrapped value replaces the plain one, so
     `x.choices[0].delta` and `x["choices"][0]["delta"]` are the same object.
     """
 
@@ -38,7 +38,7 @@ class Fields(dict[str, Any]):
         except KeyError:
             if name in _OPTIONAL:
                 return None
-            raise AttributeError(f"no field {name!r}; there are {', '.join(self)}") from None
+            raise AttributeError(f"no field {name!r}; the fields are {', '.join(self)}") from None
         if type(value) is dict:
             value = self[name] = Fields(value)
         elif type(value) is list:
@@ -48,10 +48,10 @@ class Fields(dict[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
-    # What litellm's users, and pydantic's before them, call on a result.
+    # The methods that code written for litellm or pydantic calls on a result.
 
     def model_dump(self, *, exclude_none: bool = False, mode: str = "python") -> dict[str, Any]:
-        """Return a copy in plain dicts and lists; `mode` is accepted, for both are the same."""
+        """Return a copy in plain dicts and lists; every `mode` gives the same."""
         dumped: dict[str, Any] = _plain(self, exclude_none)
         return dumped
 
@@ -60,7 +60,7 @@ class Fields(dict[str, Any]):
         return self.model_dump()
 
     def json(self) -> dict[str, Any]:
-        """Return a copy in plain dicts and lists, which is what litellm calls json."""
+        """Return a copy in plain dicts and lists, as litellm's method of this name does."""
         return self.model_dump()
 
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
@@ -76,9 +76,9 @@ def _plain(value: Any, exclude_none: bool) -> Any:
 
 
 class NoChoices(list[Any]):
-    """The choices of a chunk that has none: empty, but the first can be read.
+    """The choices of a chunk without any: an empty list whose first item can still be read.
 
-    OpenAI's usage comes in such a chunk, and everybody writes `chunk.choices[0].delta.content`.
+    OpenAI sends usage in such a chunk, and most code reads `chunk.choices[0].delta.content`.
     """
 
     __slots__ = ()
@@ -92,8 +92,8 @@ class NoChoices(list[Any]):
 class Chunk(Fields):
     """One step of a streamed completion, in OpenAI's `chat.completion.chunk` shape.
 
-    `attempt` (from 1) and `seq` (from 0 within the attempt) say where it belongs; they are not
-    part of the JSON. A chunk that no stream delivered has attempt 1 and no seq.
+    `attempt` (from 1) and `seq` (from 0 within the attempt) number the chunk. They are not part of
+    the JSON. A chunk that was not read from a stream has attempt 1 and no seq.
     """
 
     __slots__ = ("attempt", "seq")
@@ -113,31 +113,32 @@ class Chunk(Fields):
         else:
             self[name] = value
 
-    def place(self, attempt: int, seq: int) -> Chunk:
-        """Return this chunk, marked as number `seq` of `attempt`."""
+    def number(self, attempt: int, seq: int) -> Chunk:
+        """Return this chunk, numbered `seq` of `attempt`."""
         set_attempt(self, attempt)
         set_seq(self, seq)
         return self
 
 
-# The slot descriptors themselves: `Chunk.__setattr__` would cost a name check per chunk.
+# The slot descriptors set a slot without the name check of `Chunk.__setattr__`.
 set_attempt = Chunk.attempt.__set__  # type: ignore[attr-defined]
 set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
 
 
 class Completion(Fields):
-    """A whole answer, in OpenAI's `chat.completion` shape."""
+    """A whole completion, in OpenAI's `chat.completion` shape."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """An attempt that was accepted and whose response does not count; it is billed all the same.
+    """An attempt that the provider accepted, and bills, but whose response was not used.
 
-    `model` is "provider/model", `completion` is what had come. `counted` says whether the provider
-    has counted all of that in its usage. `kept` says that this usage is part of what was delivered,
-    in a response that went on or in an error's `partial`: only what is missing in it is lost.
+    `model` is "provider/model", and `completion` is the part that had arrived. `counted` says
+    whether the provider's usage covers all of that part. `kept` says that the usage is included in
+    the delivered completion (after a resume) or in an error's `partial`, so that only tokens
+    missing from it are lost.
     """
 
     model: str
@@ -148,10 +149,10 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """How chunks are put together before the caller sees them: by time, by number, or by both.
+    """How chunks are merged before the caller sees them: by time, by number, or by both.
 
-    With `seconds` the stream is read no more often than that, and what has come meanwhile is one
-    chunk; with `chunks` so many are one chunk.
+    With `seconds`, the stream delivers at most one merged chunk in that time. With `chunks`, it
+    merges that many chunks into one.
     """
 
     seconds: float = 0.0
@@ -160,9 +161,9 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked, by OpenAI's names; `params` holds only what the caller set.
+    """One request under OpenAI's names; `params` holds only the parameters that the caller set.
 
-    `metadata` is for whoever watches, not for the provider.
+    `metadata` goes to logs and traces, not to the provider.
     """
 
     model: str
@@ -178,7 +179,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The bytes of one request; `headers` may hold the key, so it is kept out of repr."""
+    """The bytes of one HTTP request. `headers` may hold the key, so they are not in repr."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -190,9 +191,9 @@ class HttpRequest:
 class Timeouts:
     """Four limits in seconds; None means no limit.
 
-    `connect` to reach the provider, `first_chunk` from sending to the first chunk (or to the
-    whole answer when not streaming), `inter_chunk` between chunks (comments and pings are no
-    progress), `total` for everything, retries included.
+    `connect` limits the time to reach the provider. `first_chunk` runs from sending to the first
+    chunk, or to the whole response when not streaming. `inter_chunk` runs between chunks; comments
+    and pings do not reset it. `total` covers the whole call, retries included.
     """
 
     connect: float | None = 10.0
@@ -202,7 +203,7 @@ class Timeouts:
 
     @classmethod
     def of(cls, value: Timeouts | float | None) -> Timeouts:
-        """Return `value` as timeouts; a plain number sets all but `total`."""
+        """Return `value` as timeouts; a plain number sets every limit except `total`."""
         if value is None:
             return cls()
         if isinstance(value, Timeouts):

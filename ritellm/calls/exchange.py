@@ -191,7 +191,7 @@ class Exchange:
         """
         total = self.sum
         for piece in pieces:
-            piece.place(self.attempt, total.count)
+            piece.number(self.attempt, total.count)
             if isinstance(piece, Run):
                 if not self.has_content:
                     self.has_content = any(piece.texts)

@@ -100,46 +100,46 @@ class Follower:
 
     def __init__(self, *, max_open: int = 10_000, remember: int = 100_000) -> None:
         self._max_open, self._remember = max_open, remember
-        self._open: OrderedDict[str, _Answer] = OrderedDict()  # the longest silent first
+        self._open: OrderedDict[str, _Attempt] = OrderedDict()  # the longest silent first
         self._closed: OrderedDict[str, int] = OrderedDict()  # id to attempt, the oldest first
 
     def feed(self, delta: Any) -> list[Event]:
         """Return what has happened by `delta`; raises ValueError if it is none."""
         row = _read(delta)
-        answer = self._open.get(row.id)
-        known = answer.attempt if answer else self._closed.get(row.id, 0)
-        if row.attempt < known or (answer is None and row.attempt == known):
+        followed = self._open.get(row.id)
+        known = followed.attempt if followed else self._closed.get(row.id, 0)
+        if row.attempt < known or (followed is None and row.attempt == known):
             return []
         events: list[Event] = []
-        if answer is None or row.attempt > known:
+        if followed is None or row.attempt > known:
             if known:
                 events.append(Superseded(row.id, known, row.attempt))
-            answer = self._begin(row)
-        events += answer.add(row)
+            followed = self._begin(row)
+        events += followed.add(row)
         self._open.move_to_end(row.id)
-        if answer.whole:
-            events.append(answer.finished())
-            self._close(answer)
+        if followed.whole:
+            events.append(followed.finished())
+            self._close(followed)
         elif len(self._open) > self._max_open:
             events.append(self._give_up(next(iter(self._open.values()))))
         return events
 
     def close(self) -> list[Event]:
         """Give up all that is under way: no more deltas will come."""
-        return [self._give_up(answer) for answer in list(self._open.values())]
+        return [self._give_up(followed) for followed in list(self._open.values())]
 
-    def _begin(self, row: _Row) -> _Answer:
+    def _begin(self, row: _Row) -> _Attempt:
         self._closed.pop(row.id, None)
-        answer = self._open[row.id] = _Answer(row.id, row.attempt)
-        return answer
+        followed = self._open[row.id] = _Attempt(row.id, row.attempt)
+        return followed
 
-    def _give_up(self, answer: _Answer) -> Unfinished:
-        self._close(answer)
-        return answer.unfinished()
+    def _give_up(self, followed: _Attempt) -> Unfinished:
+        self._close(followed)
+        return followed.unfinished()
 
-    def _close(self, answer: _Answer) -> None:
-        del self._open[answer.id]
-        self._closed[answer.id] = answer.attempt
+    def _close(self, followed: _Attempt) -> None:
+        del self._open[followed.id]
+        self._closed[followed.id] = followed.attempt
         if len(self._closed) > self._remember:
             self._closed.popitem(last=False)
 
@@ -159,7 +159,7 @@ def follow(
     yield from follower.close()
 
 
-class _Answer:
+class _Attempt:
     """One attempt at one answer: the sum so far, and what waits for a gap to close."""
 
     __slots__ = ("_final", "_pieces", "_sum", "_waiting", "attempt", "id")
@@ -183,7 +183,7 @@ class _Answer:
         for seq, parsed in enumerate(self._waiting.take(self.attempt, start), start):
             self._sum.add(parsed)
             if self._final is None or seq < self._final.seq:  # the final one adds nothing
-                grown.append(Chunk(parsed).place(self.attempt, seq))
+                grown.append(Chunk(parsed).number(self.attempt, seq))
         if grown:
             added = "".join(map(_added, grown))
             self._pieces.append(added)

@@ -44,7 +44,7 @@ class Run:
         self.attempt = 1
         self.seq = 0
 
-    def place(self, attempt: int, seq: int) -> Run:
+    def number(self, attempt: int, seq: int) -> Run:
         """Return this run, whose first chunk is number `seq` of `attempt`."""
         self.attempt, self.seq = attempt, seq
         return self

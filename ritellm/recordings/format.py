@@ -124,7 +124,7 @@ _ERROR_FIELDS = ("code", "status_code", "retryable", "retry_after")
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedCall:
     """One call of a recording: who was asked, and what came."""
 
     provider: str
@@ -135,7 +135,7 @@ class Recorded:
     tape: Tape
 
 
-def recorded(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> Recorded:
+def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> RecordedCall:
     """Return call `number` (from 1) of a recording; raises InvalidRequestError."""
     calls: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for line in filter(bytes.strip, lines):
@@ -152,7 +152,7 @@ def recorded(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> Re
         raise InvalidRequestError("not a recording: a call without its request")
     takes = [_take(entries) for entries in attempts]
     tape = Tape(takes, timed, _delays(attempts, takes))
-    return Recorded(
+    return RecordedCall(
         provider=first["provider"],
         model=first["model"],
         wire=first["wire"],
@@ -170,8 +170,8 @@ def _take(entries: Sequence[Mapping[str, Any]]) -> Take:
         status=head.get("status"),
         headers=[(name, value) for name, value in head.get("headers", ())],
         data=data,
-        error=_error(end.get("error"), answered=bool(head)),
-        answered=head.get("offset", end.get("offset", 0.0)),
+        error=_error(end.get("error"), has_response=bool(head)),
+        responded=head.get("offset", end.get("offset", 0.0)),
         ended=end.get("offset", 0.0),
     )
 
@@ -186,10 +186,10 @@ def _data(entry: Mapping[str, Any]) -> bytes:
     return entry["text"].encode() if "text" in entry else b64decode(entry["base64"])
 
 
-def _error(fields: Mapping[str, Any] | None, answered: bool) -> RitellmError | None:
+def _error(fields: Mapping[str, Any] | None, has_response: bool) -> RitellmError | None:
     if fields is None:
         # Cut short itself: a process that was killed.
-        return None if answered else errors.APIConnectionError("the recording ends here")
+        return None if has_response else errors.APIConnectionError("the recording ends here")
     cls: type[RitellmError] = getattr(errors, fields["type"], errors.APIError)
     known: Any = {name: fields.get(name) for name in _ERROR_FIELDS}
     return cls(fields["message"], **known)

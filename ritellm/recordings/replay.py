@@ -7,7 +7,7 @@ from pathlib import Path
 from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import InvalidRequestError
 from ritellm.providers import PROVIDERS
-from ritellm.recordings.format import recorded
+from ritellm.recordings.format import read_call
 
 PREFIX = "replay/"
 
@@ -24,7 +24,7 @@ def load(model: str, timed: bool) -> tuple[str, Endpoint, str]:
         lines = Path(path).read_bytes().split(b"\n")
     except OSError as error:
         raise InvalidRequestError(f"cannot replay {path}: {error.strerror or error}") from None
-    call = recorded(lines, int(number), timed)
+    call = read_call(lines, int(number), timed)
     provider = PROVIDERS.get(call.provider) or Provider(call.provider, call.wire)
     endpoint = Endpoint(provider, call.base_url, wire=call.wire, tape=call.tape)
     return call.model, endpoint, call.on_interrupt

@@ -30,7 +30,7 @@ def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
     logs.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
-        player.wait_until(take.answered)
+        player.wait_until(take.responded)
         return player.response()
     ask = call.current.http_request()
     if call.plan.record is None:
@@ -47,7 +47,7 @@ async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
     logs.asking(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
-        await player.await_until(take.answered)
+        await player.await_until(take.responded)
         return player.response()
     ask = call.current.http_request()
     if call.plan.record is None:

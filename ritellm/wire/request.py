@@ -65,8 +65,8 @@ def stop_list(params: Mapping[str, Any]) -> list[str] | None:
 
 def json_schema(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return OpenAI's `json_schema` object (name, schema, strict) if one is asked for."""
-    asked = params.get("response_format") or {}
-    return asked.get("json_schema") or {} if asked.get("type") == "json_schema" else None
+    wanted = params.get("response_format") or {}
+    return wanted.get("json_schema") or {} if wanted.get("type") == "json_schema" else None
 
 
 def present(**fields: Any) -> dict[str, Any]:

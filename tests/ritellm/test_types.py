@@ -78,7 +78,7 @@ def test_an_attribute_can_be_set_at_any_depth():
 def test_a_chunk_knows_its_place_and_keeps_it_out_of_the_json():
     chunk = Chunk(json())
     assert (chunk.attempt, chunk.seq) == (1, None)
-    assert chunk.place(2, 5) is chunk
+    assert chunk.number(2, 5) is chunk
     assert (chunk.attempt, chunk.seq) == (2, 5)
     chunk.attempt, chunk.seq = 3, 6
     assert (chunk.attempt, chunk.seq) == (3, 6)
@@ -99,7 +99,7 @@ COPIES = {
 
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 def test_copies_are_equal_and_of_the_same_type(copied):
-    chunk = Chunk(json()).place(2, 5)
+    chunk = Chunk(json()).number(2, 5)
     assert chunk.choices[0].delta.content == "hi"  # some of it wrapped, some not
     twin = copied(chunk)
     assert type(twin) is Chunk
@@ -119,7 +119,7 @@ def test_a_deep_copy_shares_nothing():
 
 
 def test_it_becomes_json_as_a_dict_does():
-    chunk = Chunk(json()).place(2, 5)
+    chunk = Chunk(json()).number(2, 5)
     assert chunk.choices[0].delta.content == "hi"
     assert orjson.loads(orjson.dumps(chunk)) == json()
 

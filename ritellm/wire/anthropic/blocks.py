@@ -18,7 +18,7 @@ from ritellm.wire.layout import Item
 Delta = dict[str, Any]
 
 
-class Answer:
+class MessageState:
     """What the blocks of one answer share: how much of it there is, and in which order."""
 
     __slots__ = ("calls", "layout", "length")
@@ -39,20 +39,20 @@ class Block(Protocol):
     def close(self) -> Delta | None: ...
 
 
-def open_block(block: Mapping[str, Any], index: int, answer: Answer) -> Block:
+def open_block(block: Mapping[str, Any], index: int, state: MessageState) -> Block:
     """Return the block that begins with `block`, number `index` of its message."""
-    return _BLOCKS.get(block.get("type") or "", _Other)(block, index, answer)
+    return _BLOCKS.get(block.get("type") or "", _Other)(block, index, state)
 
 
 class _Text:
     """Text, and the sources that Claude cites for it."""
 
-    __slots__ = ("_answer", "_begin", "_block", "_citations")
+    __slots__ = ("_begin", "_block", "_citations", "_state")
 
-    def __init__(self, block: Mapping[str, Any], index: int, answer: Answer) -> None:
+    def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
-        self._answer = answer
-        self._begin = answer.length
+        self._state = state
+        self._begin = state.length
         self._citations = list(block.get("citations") or ())
 
     def open(self) -> Delta | None:
@@ -65,20 +65,20 @@ class _Text:
         return self._say(delta.get("text"))
 
     def close(self) -> Delta | None:
-        end = self._answer.length
+        end = self._state.length
         known = ("type", "text", "citations")
         item: Item = {k: v for k, v in self._block.items() if k not in known and v is not None}
         if self._citations:
             item["citations"] = self._citations
         if end > self._begin or item:
-            self._answer.layout.append({"from": "content", "length": end - self._begin, **item})
+            self._state.layout.append({"from": "content", "length": end - self._begin, **item})
         notes = [note for cited in self._citations if (note := self._annotation(cited, end))]
         return {"annotations": notes} if notes else None
 
     def _say(self, text: str | None) -> Delta | None:
         if not text:
             return None
-        self._answer.length += len(text)
+        self._state.length += len(text)
         return {"content": text}
 
     def _annotation(self, cited: Mapping[str, Any], end: int) -> dict[str, Any] | None:
@@ -93,12 +93,12 @@ class _Text:
 class _Thinking:
     """Thoughts and their signature, or what stands for thoughts that are kept from us."""
 
-    __slots__ = ("_answer", "_block", "_index")
+    __slots__ = ("_block", "_index", "_state")
 
-    def __init__(self, block: Mapping[str, Any], index: int, answer: Answer) -> None:
+    def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
         self._index = index
-        self._answer = answer
+        self._state = state
 
     def open(self) -> Delta | None:
         return self._piece({key: value for key, value in self._block.items() if key != "type"})
@@ -107,7 +107,7 @@ class _Thinking:
         return self._piece({key: delta[key] for key in ("thinking", "signature") if key in delta})
 
     def close(self) -> Delta | None:
-        self._answer.layout.append({"from": "thinking_blocks"})
+        self._state.layout.append({"from": "thinking_blocks"})
         return None
 
     def _piece(self, fields: Mapping[str, Any]) -> Delta | None:
@@ -122,14 +122,14 @@ class _Thinking:
 class _ToolUse:
     """A call of one of the caller's tools."""
 
-    __slots__ = ("_answer", "_block", "_index", "_silent")
+    __slots__ = ("_block", "_index", "_silent", "_state")
 
-    def __init__(self, block: Mapping[str, Any], index: int, answer: Answer) -> None:
+    def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
-        self._answer = answer
-        self._index = answer.calls
+        self._state = state
+        self._index = state.calls
         self._silent = True
-        answer.calls += 1
+        state.calls += 1
 
     def open(self) -> Delta | None:
         given = self._block.get("input")
@@ -154,7 +154,7 @@ class _ToolUse:
         return self._arguments(piece)
 
     def close(self) -> Delta | None:
-        self._answer.layout.append({"from": "tool_calls"})
+        self._state.layout.append({"from": "tool_calls"})
         return self._arguments("{}") if self._silent else None
 
     def _arguments(self, piece: str) -> Delta:
@@ -167,11 +167,11 @@ class _Other:
     It is put together whole, for the layout, so that it can be sent back.
     """
 
-    __slots__ = ("_answer", "_block", "_pieces")
+    __slots__ = ("_block", "_pieces", "_state")
 
-    def __init__(self, block: Mapping[str, Any], index: int, answer: Answer) -> None:
+    def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = dict(block)
-        self._answer = answer
+        self._state = state
         self._pieces: dict[str, list[str]] = {}
 
     def open(self) -> Delta | None:
@@ -192,7 +192,7 @@ class _Other:
                 self._block["input"] = _input(text)
             else:
                 self._block[key] = (self._block.get(key) or "") + text
-        self._answer.layout.append(self._block)
+        self._state.layout.append(self._block)
         return {}
 
 

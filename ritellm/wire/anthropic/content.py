@@ -72,7 +72,7 @@ def assistant_blocks(message: Mapping[str, Any]) -> list[Block]:
     """Return the blocks of an answer that goes back: as they came, if the message still tells."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
-    return [block for item, value in pairs if (block := _answered(item, value))]
+    return [block for item, value in pairs if (block := _item_block(item, value))]
 
 
 def tool_result(message: Mapping[str, Any]) -> Block:
@@ -89,7 +89,7 @@ def tool_result(message: Mapping[str, Any]) -> Block:
     return result
 
 
-def _answered(item: Item, value: Any) -> Block | None:
+def _item_block(item: Item, value: Any) -> Block | None:
     field = item.get("from")
     if field is None:
         return dict(item)

@@ -11,7 +11,7 @@ from typing import Any
 from ritellm.chunks.usage import merged
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
-from ritellm.wire.anthropic.blocks import Answer, Delta, open_block
+from ritellm.wire.anthropic.blocks import Delta, MessageState, open_block
 from ritellm.wire.anthropic.content import FIELDS, LAYOUT
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
@@ -51,13 +51,13 @@ class AnthropicDecoder:
     brings an empty chunk, so that nobody takes it for silence.
     """
 
-    __slots__ = ("_answer", "_blocks", "_head", "_usage", "done")
+    __slots__ = ("_blocks", "_head", "_state", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
-        self._answer = Answer()
+        self._state = MessageState()
         self._blocks: dict[int, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
@@ -98,13 +98,13 @@ class AnthropicDecoder:
         self._add(delta, into, **self._count(message.get("usage")))
 
     def _open(self, index: int, block: Mapping[str, Any], into: list[Chunk]) -> None:
-        self._blocks[index] = opened = open_block(block, index, self._answer)
+        self._blocks[index] = opened = open_block(block, index, self._state)
         self._add(opened.open(), into)
 
     def _continue(self, index: int, delta: Mapping[str, Any], into: list[Chunk]) -> None:
         block = self._blocks.get(index)
         if block is None:  # a server that follows Anthropic, but not to the letter
-            self._blocks[index] = block = open_block({"type": "text"}, index, self._answer)
+            self._blocks[index] = block = open_block({"type": "text"}, index, self._state)
         self._add(block.delta(delta), into)
 
     def _close(self, index: int, into: list[Chunk]) -> None:
@@ -118,8 +118,8 @@ class AnthropicDecoder:
         kept = {**_kept(payload, {"type", "delta", "usage"}), **_kept(delta, {"stop_reason"})}
         if reason and reason not in _SAID:
             kept["stop_reason"] = reason
-        if reason and not is_plain(self._answer.layout, FIELDS):
-            kept[LAYOUT] = self._answer.layout
+        if reason and not is_plain(self._state.layout, FIELDS):
+            kept[LAYOUT] = self._state.layout
         added: Delta = {"provider_specific_fields": kept} if kept else {}
         ours = _FINISH_REASONS.get(reason or "", reason)
         self._add(added, into, ours, **self._count(payload.get("usage")))

@@ -1,4 +1,4 @@
-"""What is asked, in Anthropic's words: https://platform.claude.com/docs/en/api/messages/create.
+"""What is wanted, in Anthropic's words: https://platform.claude.com/docs/en/api/messages/create.
 
 The body only; where it goes and with which key is `anthropic`'s and `vertex_anthropic`'s business.
 """
@@ -176,28 +176,28 @@ def _web_search(options: Mapping[str, Any], request: Request) -> dict[str, Any]:
 
 
 def _tool_choice(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
-    asked = params.get("tool_choice")
+    wanted = params.get("tool_choice")
     serial = params.get("parallel_tool_calls") is False and bool(params.get("tools"))
-    if not serial and (asked is None or (asked in ("auto", "none") and not params.get("tools"))):
+    if not serial and (wanted is None or (wanted in ("auto", "none") and not params.get("tools"))):
         return None
-    choice = _choice(asked, request)
+    choice = _choice(wanted, request)
     if serial and choice["type"] != "none":
         choice["disable_parallel_tool_use"] = True
     return choice
 
 
-def _choice(asked: Any, request: Request) -> dict[str, Any]:
+def _choice(wanted: Any, request: Request) -> dict[str, Any]:
     words = {None: "auto", "auto": "auto", "required": "any", "none": "none"}
-    if asked is None or isinstance(asked, str):
-        if asked not in words:
-            raise InvalidRequestError(f"tool_choice is auto, none or required, not {asked!r}")
-        return {"type": words[asked]}
-    if asked.get("type") == "function":
-        return {"type": "tool", "name": (asked.get("function") or {}).get("name")}
-    if asked.get("type") == "allowed_tools":
+    if wanted is None or isinstance(wanted, str):
+        if wanted not in words:
+            raise InvalidRequestError(f"tool_choice is auto, none or required, not {wanted!r}")
+        return {"type": words[wanted]}
+    if wanted.get("type") == "function":
+        return {"type": "tool", "name": (wanted.get("function") or {}).get("name")}
+    if wanted.get("type") == "allowed_tools":
         _refuse(request, "tool_choice allowed_tools", "pass only these tools")
         return {"type": "auto"}
-    return dict(asked)  # Anthropic's own shape
+    return dict(wanted)  # Anthropic's own shape
 
 
 def _metadata(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ def new_decoder(request: Request) -> BedrockDecoder:
 class BedrockDecoder:
     """Turns the events of one stream into chunks. Usage comes behind the end, in `metadata`."""
 
-    __slots__ = ("_calls", "_images", "_kept", "_layout", "_unanswered", "_usage", "done")
+    __slots__ = ("_calls", "_images", "_kept", "_layout", "_pending_error", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
@@ -65,7 +65,7 @@ class BedrockDecoder:
         self._kept: dict[int, list[Payload]] = {}  # blocks that chat has no place for, in pieces
         self._images: dict[int, list[Payload]] = {}
         self._calls: dict[int, int] = {}  # contentBlockIndex: the tool call's index
-        self._unanswered: APIError | None = None
+        self._pending_error: APIError | None = None
         self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
@@ -126,9 +126,9 @@ class BedrockDecoder:
         """Append the finish reason; of a broken answer the error waits for the usage."""
         reason = payload.get("stopReason")
         if reason in _BROKEN:
-            self._unanswered = InternalServerError(f"the model ended with {reason}", code=reason)
+            self._pending_error = InternalServerError(f"the model ended with {reason}", code=reason)
             return
-        layout = [self._place(index) for index in sorted(self._layout)]
+        layout = [self._layout_item(index) for index in sorted(self._layout)]
         plain = is_plain(layout, FIELDS)
         delta = {} if plain else {"provider_specific_fields": {LAYOUT: layout}}
         finish_reason = _FINISH_REASONS.get(reason, reason)
@@ -141,14 +141,14 @@ class BedrockDecoder:
             self._usage = merged(self._usage, counted)
         head = present(usage=_usage(self._usage), service_tier=tier)
         into.append(chunk(None, {**_rest(payload), **head}))
-        if self._unanswered:
-            raise self._unanswered
+        if self._pending_error:
+            raise self._pending_error
         self.done = True
 
     def _text(self, index: int, text: str, into: list[Chunk]) -> None:
         if text:
-            place = self._layout.setdefault(index, {"from": "content", "length": 0})
-            place["length"] = place.get("length", 0) + len(text)
+            item = self._layout.setdefault(index, {"from": "content", "length": 0})
+            item["length"] = item.get("length", 0) + len(text)
             into.append(chunk({"content": text}))
 
     def _thought(self, index: int, piece: Payload, into: list[Chunk]) -> None:
@@ -180,7 +180,7 @@ class BedrockDecoder:
         self._kept.setdefault(index, []).append(piece)
         into.append(chunk({}))  # a tool at work at Amazon's is not to be taken for silence
 
-    def _place(self, index: int) -> dict[str, Any]:
+    def _layout_item(self, index: int) -> dict[str, Any]:
         """Return a block's place in the layout, or the block itself if it is kept whole."""
         if index in self._kept:
             return _whole(self._kept[index])

@@ -149,9 +149,9 @@ def _reasoning(effort: Any, model: str) -> tuple[dict[str, Any], Any]:
     if effort is None:
         return {}, None
     if "claude" in model:
-        asked = anthropic_body(Request(model, (), {"reasoning_effort": effort}))
-        config = asked.get("output_config") or {}
-        return present(thinking=asked.get("thinking")), config.get("effort")
+        claude = anthropic_body(Request(model, (), {"reasoning_effort": effort}))
+        config = claude.get("output_config") or {}
+        return present(thinking=claude.get("thinking")), config.get("effort")
     if _NOVA in model:
         on = present(type="enabled", maxReasoningEffort=_EFFORTS.get(effort, effort))
         return {"reasoningConfig": {"type": "disabled"} if effort == "none" else on}, None

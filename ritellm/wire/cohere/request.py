@@ -97,9 +97,9 @@ def _response_format(params: Mapping[str, Any]) -> Any:
 
 def _thinking(params: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return whether to think; there are no degrees of it, only a `token_budget`."""
-    asked = params.get("thinking")
-    if asked is not None:
-        budget = asked.get("token_budget", asked.get("budget_tokens"))
-        return present(type=asked.get("type"), token_budget=budget)
+    wanted = params.get("thinking")
+    if wanted is not None:
+        budget = wanted.get("token_budget", wanted.get("budget_tokens"))
+        return present(type=wanted.get("type"), token_budget=budget)
     effort = params.get("reasoning_effort")
     return {"type": "disabled" if effort == "none" else "enabled"} if effort else None

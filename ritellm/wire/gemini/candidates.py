@@ -180,8 +180,8 @@ class Candidate:
 
     def _invented_id(self) -> str:
         """Return an id for a call that has none: the same each time, and no other call's."""
-        place = (self._response, self._index or None, self._calls)
-        return INVENTED + "_".join(str(part) for part in place if part is not None)
+        parts = (self._response, self._index or None, self._calls)
+        return INVENTED + "_".join(str(part) for part in parts if part is not None)
 
     def _cite(self, metadata: Mapping[str, Any], delta: dict[str, Any]) -> None:
         """Add the sources that Gemini found itself quoting, each of them once."""
@@ -211,16 +211,16 @@ def _grounded(metadata: Mapping[str, Any], content: str) -> list[dict[str, Any]]
     pages = [chunk.get("web") or {} for chunk in metadata.get("groundingChunks") or ()]
     notes = []
     for support in metadata.get("groundingSupports") or ():
-        place = _place(support.get("segment") or {}, content)
+        location = _location(support.get("segment") or {}, content)
         for number in support.get("groundingChunkIndices") or ():
             page = pages[number] if 0 <= number < len(pages) else {}
             if page.get("uri"):
-                found = {"url": page["uri"], "title": page.get("title"), **place}
+                found = {"url": page["uri"], "title": page.get("title"), **location}
                 notes.append(url_citation(found))
     return notes
 
 
-def _place(segment: Mapping[str, Any], content: str) -> dict[str, int]:
+def _location(segment: Mapping[str, Any], content: str) -> dict[str, int]:
     """Return where a segment lies, in characters; Gemini counts bytes, and not always from 0."""
     text = segment.get("text") or ""
     data = content.encode()
@@ -237,8 +237,8 @@ def _place(segment: Mapping[str, Any], content: str) -> dict[str, int]:
 def _logprobs(result: Mapping[str, Any]) -> dict[str, Any]:
     tops = result.get("topCandidates") or ()
     content = []
-    for place, chosen in enumerate(result.get("chosenCandidates") or ()):
-        others = tops[place].get("candidates") or () if place < len(tops) else ()
+    for position, chosen in enumerate(result.get("chosenCandidates") or ()):
+        others = tops[position].get("candidates") or () if position < len(tops) else ()
         content.append({**_logprob(chosen), "top_logprobs": [_logprob(each) for each in others]})
     return {"content": content, "refusal": None}
 

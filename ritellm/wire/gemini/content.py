@@ -68,7 +68,7 @@ def encode_messages(
             contents.append({"role": "user", "parts": _parts(message.get("content"))})
         elif role == "assistant":
             names.update(_names(message))
-            if parts := _answer(message, signs):
+            if parts := _assistant(message, signs):
                 contents.append({"role": "model", "parts": parts})
         else:
             raise InvalidRequestError(f"Gemini has no role {role!r}")
@@ -80,18 +80,18 @@ def _names(message: Mapping[str, Any]) -> dict[str, str]:
     return {str(call.get("id")): str((call.get("function") or {}).get("name")) for call in calls}
 
 
-def _answer(message: Mapping[str, Any], signs: bool) -> list[Part]:
+def _assistant(message: Mapping[str, Any], signs: bool) -> list[Part]:
     """Return the parts of an answer that goes back: as they came, if the message still tells."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
-    parts = [part for item, value in pairs if (part := _answered(item, value))]
+    parts = [part for item, value in pairs if (part := _item_part(item, value))]
     calls = [part for part in parts if "functionCall" in part]
     if signs and calls and not any("thoughtSignature" in part for part in calls):
         calls[0]["thoughtSignature"] = UNSIGNED
     return parts
 
 
-def _answered(item: Item, value: Any) -> Part | None:
+def _item_part(item: Item, value: Any) -> Part | None:
     field = item.get("from")
     if field is None:
         return dict(item)

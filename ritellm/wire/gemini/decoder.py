@@ -59,7 +59,7 @@ class GeminiDecoder:
         if self._head.get("id") is None:
             self._head = _head(payload)  # the same with every event
         candidates = payload.get("candidates") or ()
-        choices = [self._choice(place, each) for place, each in enumerate(candidates)]
+        choices = [self._choice(position, each) for position, each in enumerate(candidates)]
         feedback = payload.get("promptFeedback")
         if not self._candidates and (feedback or {}).get("blockReason"):
             choices = [_blocked(feedback)]
@@ -72,8 +72,8 @@ class GeminiDecoder:
         for candidate in candidates:
             _refuse_broken(candidate)
 
-    def _choice(self, place: int, candidate: Mapping[str, Any]) -> Choice:
-        index = candidate.get("index", place)
+    def _choice(self, position: int, candidate: Mapping[str, Any]) -> Choice:
+        index = candidate.get("index", position)
         if index not in self._candidates:
             self._candidates[index] = Candidate(index, self._head.get("id"))
         return self._candidates[index].choice(candidate)

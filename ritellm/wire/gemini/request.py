@@ -1,4 +1,4 @@
-"""What is asked, in Gemini's words: https://ai.google.dev/api/generate-content.
+"""What is wanted, in Gemini's words: https://ai.google.dev/api/generate-content.
 
 The body only; where it goes and with which key is `gemini`'s and `vertex_gemini`'s business.
 """
@@ -127,8 +127,8 @@ def _thinking_config(params: Mapping[str, Any], request: Request) -> dict[str, A
 
 
 def _modalities(params: Mapping[str, Any]) -> list[str] | None:
-    asked = params.get("modalities")
-    return [str(kind).upper() for kind in asked] if asked else None
+    wanted = params.get("modalities")
+    return [str(kind).upper() for kind in wanted] if wanted else None
 
 
 def _speech_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -164,21 +164,21 @@ def _declaration(function: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    asked = params.get("tool_choice")
-    if asked is None:
+    wanted = params.get("tool_choice")
+    if wanted is None:
         return None
-    if isinstance(asked, str):
+    if isinstance(wanted, str):
         modes = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
-        if asked not in modes:
-            raise InvalidRequestError(f"tool_choice is auto, none or required, not {asked!r}")
-        return _calling(modes[asked])
-    if asked.get("type") == "function":
-        return _calling("ANY", [asked])
-    if asked.get("type") == "allowed_tools":
-        allowed = asked.get("allowed_tools") or {}
+        if wanted not in modes:
+            raise InvalidRequestError(f"tool_choice is auto, none or required, not {wanted!r}")
+        return _calling(modes[wanted])
+    if wanted.get("type") == "function":
+        return _calling("ANY", [wanted])
+    if wanted.get("type") == "allowed_tools":
+        allowed = wanted.get("allowed_tools") or {}
         mode = "ANY" if allowed.get("mode") == "required" else "VALIDATED"
         return _calling(mode, allowed.get("tools") or ())
-    return dict(asked)  # Gemini's own shape
+    return dict(wanted)  # Gemini's own shape
 
 
 def _calling(mode: str, tools: Any = ()) -> dict[str, Any]:

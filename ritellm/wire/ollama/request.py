@@ -81,9 +81,9 @@ def _format(params: Mapping[str, Any]) -> Any:
 
 def _think(params: Mapping[str, Any]) -> Any:
     """Return whether, or how hard, to think."""
-    asked = params.get("thinking")
-    if asked is not None:
-        return asked.get("type") != "disabled" if isinstance(asked, Mapping) else asked
+    wanted = params.get("thinking")
+    if wanted is not None:
+        return wanted.get("type") != "disabled" if isinstance(wanted, Mapping) else wanted
     effort = params.get("reasoning_effort")
     return _EFFORTS.get(effort, effort)
 

@@ -12,7 +12,7 @@ from ritellm.endpoints import Quirks
 
 # What stands in answers only: ours, other dialects', and reasoning. Servers with a schema refuse
 # it in a request, unless they are the ones that want it back.
-_ANSWER_ONLY = frozenset(
+_RESPONSE_ONLY = frozenset(
     "annotations content_parts images provider_specific_fields reasoning reasoning_content"
     " reasoning_details thinking_blocks".split()
 )
@@ -25,14 +25,14 @@ def encode_messages(
     messages: Iterable[Mapping[str, Any]], quirks: Quirks
 ) -> list[Mapping[str, Any]]:
     """Return `messages` with answers made fit to be sent."""
-    dropped = _ANSWER_ONLY - quirks.takes_back
+    dropped = _RESPONSE_ONLY - quirks.takes_back
     return [
-        _answer(message, dropped) if message.get("role") == "assistant" else message
+        _assistant(message, dropped) if message.get("role") == "assistant" else message
         for message in messages
     ]
 
 
-def _answer(message: Mapping[str, Any], dropped: frozenset[str]) -> Mapping[str, Any]:
+def _assistant(message: Mapping[str, Any], dropped: frozenset[str]) -> Mapping[str, Any]:
     kept = {
         name: value
         for name, value in message.items()

@@ -35,9 +35,9 @@ def encode_messages(messages: Sequence[Item], stored: bool) -> tuple[str | None,
     items: list[Item] = []
     custom: set[Any] = set()  # ids of calls whose result is a custom_tool_call_output
     for message in messages[opening:]:
-        answered = _items(message, stored, custom)
-        custom.update(i.get("call_id") for i in answered if i.get("type") == "custom_tool_call")
-        items += answered
+        encoded = _items(message, stored, custom)
+        custom.update(i.get("call_id") for i in encoded if i.get("type") == "custom_tool_call")
+        items += encoded
     return instructions or None, items
 
 

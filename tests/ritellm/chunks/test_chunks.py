@@ -634,8 +634,8 @@ def test_text_and_bytes_of_json_are_both_taken():
 
 
 def test_of_several_attempts_the_newest_counts():
-    first = [Chunk(chunk({"content": text})).place(1, seq) for seq, text in enumerate("ab")]
-    second = [Chunk(chunk({"content": text})).place(2, seq) for seq, text in enumerate("xyz")]
+    first = [Chunk(chunk({"content": text})).number(1, seq) for seq, text in enumerate("ab")]
+    second = [Chunk(chunk({"content": text})).number(2, seq) for seq, text in enumerate("xyz")]
     assert stream_chunk_builder(first + second).choices[0].message.content == "xyz"
     assert stream_chunk_builder(first).choices[0].message.content == "ab"
 
