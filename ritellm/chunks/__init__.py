@@ -1,4 +1,4 @@
-"""The sum of chunks: a completion is the sum of its chunks. Pure."""
+"""Add streamed chunks up to a completion. Pure."""
 
 from __future__ import annotations
 

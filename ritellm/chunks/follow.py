@@ -1,11 +1,19 @@
-"""The consumer's side: answers put together again while their deltas still come. Pure.
+"""Rebuild completions from published deltas, while the deltas still arrive. Pure.
 
-Knows nothing of where deltas come from: any order, any number of times, any number of answers at
-once. Three rules make it one story an answer:
+The problem: a consumer reads deltas from a queue, which may deliver them in any order and more than
+once. Many completions are open at the same time, and an attempt may be replaced by a newer one.
 
-- no gaps: a delta waits until all before it are there;
-- the newest attempt counts: when it appears, what was shown of the one before is void;
-- finished is finished: what comes again of an answer that was closed is dropped.
+The idea: one `_Attempt` for each open completion holds the sum of the chunks up to the first gap,
+and the deltas after the gap. `Follower` turns each delta into events.
+
+The invariants:
+- No gaps: a delta waits until all deltas before it have arrived.
+- The newest attempt counts: its first delta voids what was shown of the attempt before.
+- A closed completion stays closed: its repeated deltas are dropped.
+
+    first delta -> open -> all deltas up to the final one -> closed (Finished)
+                   open -> a delta of a newer attempt -> open (Superseded)
+                   open -> too many are open, or close() -> closed (Unfinished)
 """
 
 from __future__ import annotations
@@ -25,7 +33,7 @@ from ritellm.types import Chunk, Completion
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """The text of `id` has grown by `added`; `chunks` are what it grew by, in order."""
+    """The text of `id` has grown by `added`; `chunks` are the new chunks, in order."""
 
     id: str
     attempt: int
@@ -36,13 +44,13 @@ class Grown:
 
     @property
     def text(self) -> str:
-        """The text as far as it had come with this event; put together when asked for."""
+        """The text up to this event; it is joined on each access."""
         return "".join(self._pieces[: self._count])
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """What came of `id` in `attempt` is void: it is being answered anew, as attempt `by`."""
+    """The text of `id` from `attempt` is void: attempt `by` replaces it."""
 
     id: str
     attempt: int
@@ -51,7 +59,7 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer to `id` is whole. `outcome` has timing and attempts, `input` the prompt's row."""
+    """The completion of `id` is whole. `outcome` has timing and attempts, `input` its row."""
 
     id: str
     attempt: int
@@ -67,7 +75,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """The answer to `id` is given up: delta number `missing` never came. `completion` is a part."""
+    """The completion of `id` is given up, since delta number `missing` never arrived.
+
+    `completion` is the part before that delta.
+    """
 
     id: str
     attempt: int
@@ -76,7 +87,7 @@ class Unfinished:
 
     @property
     def text(self) -> str:
-        """The text of the first choice, as far as it had come."""
+        """The text of the first choice, as far as it arrived."""
         return _text(self.completion)
 
 
@@ -84,27 +95,27 @@ Event = Grown | Superseded | Finished | Unfinished
 
 
 class Follower:
-    """Follows any number of answers; `feed` it deltas, and it returns what has happened.
+    """Follows any number of completions: `feed` takes a delta and returns the events it causes.
 
-    A delta is what `transforms.Delta` holds: as that row, as a mapping (of strings, too, as Redis
-    has it), or as JSON.
+    A delta has the fields of `transforms.Delta`: as that row, as a mapping (also of strings, as
+    Redis returns it), or as JSON.
 
     Args:
-        max_open: how many answers may be under way. One more, and the one that has been silent
-            longest is given up (`Unfinished`).
-        remember: of how many closed answers the id and the attempt are kept (about 200 bytes each;
-            the text goes at once). As long as an id is remembered, a delta that comes again is
-            dropped. One that comes later still does not bring the answer back, since those
+        max_open: the number of completions that may be open. One more, and the one that has been
+            silent longest is given up (`Unfinished`).
+        remember: the number of closed completions whose id and attempt are kept (about 200 bytes
+            each; the text is freed at once). While an id is remembered, its repeated deltas are
+            dropped. Later, a repeated delta cannot reopen the completion alone, since the deltas
             before it are missing; only all deltas from number 0 on would.
     """
 
     def __init__(self, *, max_open: int = 10_000, remember: int = 100_000) -> None:
         self._max_open, self._remember = max_open, remember
-        self._open: OrderedDict[str, _Attempt] = OrderedDict()  # the longest silent first
-        self._closed: OrderedDict[str, int] = OrderedDict()  # id to attempt, the oldest first
+        self._open: OrderedDict[str, _Attempt] = OrderedDict()  # by id, longest silent first
+        self._closed: OrderedDict[str, int] = OrderedDict()  # attempt by id, oldest first
 
     def feed(self, delta: Any) -> list[Event]:
-        """Return what has happened by `delta`; raises ValueError if it is none."""
+        """Return the events that `delta` causes; raises ValueError if it is not a delta."""
         row = _read(delta)
         followed = self._open.get(row.id)
         known = followed.attempt if followed else self._closed.get(row.id, 0)
@@ -125,7 +136,7 @@ class Follower:
         return events
 
     def close(self) -> list[Event]:
-        """Give up all that is under way: no more deltas will come."""
+        """Give up all open completions: there are no more deltas."""
         return [self._give_up(followed) for followed in list(self._open.values())]
 
     def _begin(self, row: _Row) -> _Attempt:
@@ -147,11 +158,11 @@ class Follower:
 def follow(
     deltas: Iterable[Any], *, max_open: int = 10_000, remember: int = 100_000
 ) -> Iterator[Event]:
-    """Yield what happens to the answers whose deltas come, in any order and number.
+    """Yield the events of the completions whose deltas arrive, in any order and with repetition.
 
-    Growing texts (`Grown`), whole answers (`Finished`), texts that are void (`Superseded`), and at
-    the end whatever is not whole (`Unfinished`). For asynchronous consumers there is `Follower`,
-    which says what the arguments mean. Raises ValueError for what is no delta.
+    The events are growing texts (`Grown`), whole completions (`Finished`), void texts
+    (`Superseded`), and at the end the incomplete ones (`Unfinished`). Asynchronous consumers use
+    `Follower`, which explains the arguments. Raises ValueError for anything that is not a delta.
     """
     follower = Follower(max_open=max_open, remember=remember)
     for delta in deltas:
@@ -160,7 +171,7 @@ def follow(
 
 
 class _Attempt:
-    """One attempt at one answer: the sum so far, and what waits for a gap to close."""
+    """The newest attempt at one completion: the sum so far, and the deltas after a gap."""
 
     __slots__ = ("_final", "_pieces", "_sum", "_waiting", "attempt", "id")
 
@@ -172,7 +183,7 @@ class _Attempt:
         self._final: _Row | None = None
 
     def add(self, row: _Row) -> Iterator[Grown]:
-        """Add a delta, and yield by what the text has grown if it has."""
+        """Add a delta, and yield the event of the chunks that it completes, if any."""
         start = self._sum.count
         if row.seq < start:
             return
@@ -182,7 +193,7 @@ class _Attempt:
         grown = []
         for seq, parsed in enumerate(self._waiting.take(self.attempt, start), start):
             self._sum.add(parsed)
-            if self._final is None or seq < self._final.seq:  # the final one adds nothing
+            if self._final is None or seq < self._final.seq:  # the final one adds no text
                 grown.append(Chunk(parsed).number(self.attempt, seq))
         if grown:
             added = "".join(map(_added, grown))
@@ -192,22 +203,22 @@ class _Attempt:
 
     @property
     def whole(self) -> bool:
-        """Whether the final delta and all before it are there."""
+        """Whether the final delta and all deltas before it have arrived."""
         return self._final is not None and self._sum.count > self._final.seq
 
     def finished(self) -> Finished:
-        """Return the event that ends it well."""
+        """Return the event of a whole completion."""
         assert self._final is not None
         outcome, input = _parsed(self._final.outcome) or {}, _parsed(self._final.input)
         return Finished(self.id, self.attempt, self._sum.completion(), outcome, input)
 
     def unfinished(self) -> Unfinished:
-        """Return the event that ends it otherwise."""
+        """Return the event of a completion that is given up."""
         return Unfinished(self.id, self.attempt, self._sum.completion(), self._sum.count)
 
 
 class _Row(NamedTuple):
-    """What matters of a delta."""
+    """The fields of a delta that count here."""
 
     id: str
     attempt: int
@@ -225,7 +236,7 @@ def _read(delta: Any) -> _Row:
     id, chunk = get("id"), get("chunk")
     attempt, seq = _number(get("attempt")), _number(get("seq"))
     if not isinstance(id, str) or attempt is None or seq is None:
-        raise ValueError(f"a delta needs id, attempt and seq; this is none: {repr(delta)[:200]}")
+        raise ValueError(f"a delta must have id, attempt and seq, got {repr(delta)[:200]}")
     chunk = chunk if isinstance(chunk, Mapping) else _json(chunk)
     final = get("final") not in _NOT
     return _Row(id, attempt, seq, chunk, final, get("outcome"), get("input"))
@@ -245,26 +256,26 @@ def _number(value: Any) -> int | None:
 
 
 def _json(text: Any) -> Mapping[str, Any]:
-    """Return the object that `text` is the JSON of; raises ValueError."""
+    """Return the JSON object in `text`; raises ValueError."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = None
     if not isinstance(value, Mapping):
         shown = repr(text)[:200]
-        raise ValueError(f"a delta and its chunk are JSON objects; this is none: {shown}")
+        raise ValueError(f"a delta and its chunk must be JSON objects, got {shown}")
     return value
 
 
 def _parsed(value: Any) -> Any:
-    """Return what the JSON text `value` says; in a delta that was JSON as a whole it is said."""
+    """Return the value of JSON text; a delta that was parsed as a whole has the value itself."""
     if isinstance(value, (str, bytes)):
         return orjson.loads(value) if value else None
     return value
 
 
 def _added(chunk: Chunk) -> str:
-    """Return what `chunk` adds to the text of the first choice."""
+    """Return the text that `chunk` adds to the first choice."""
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
             content = (choice.get("delta") or {}).get("content")

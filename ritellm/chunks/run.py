@@ -1,7 +1,7 @@
-"""Neighbouring chunks that differ in one text only: what they share, once, and their texts.
+"""Neighbouring chunks that differ only in one text, stored as the shared part and the texts. Pure.
 
-Nearly all chunks of a streamed answer are of this kind. Summed or put together they need not be
-made; where somebody watches they are, each its own. Pure.
+Nearly all chunks of a stream are like that. A run saves building a dict for each of them: sums and
+merged chunks need only the texts. Chunks are built when a caller iterates over the run.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from ritellm.types import Chunk, set_attempt, set_seq
 
-# Random letters that OpenAI adds against eavesdroppers who measure lengths.
+# The field in which OpenAI hides the length of the text from eavesdroppers, by random letters.
 PADDING = "obfuscation"
 
 
 class Kind:
-    """What the chunks of a run share: all of `payload` but the text called `name`."""
+    """What the chunks of a run share: all of `payload` except the text in field `name`."""
 
     __slots__ = ("choice", "head", "name")
 
@@ -27,10 +27,10 @@ class Kind:
 
 
 class Run:
-    """Neighbouring chunks of one kind, by their texts; and their paddings, if they have any.
+    """Neighbouring chunks of one kind, as their texts and their paddings, if they have any.
 
-    Each chunk is made when it is come to, so that a reader who lets go of one before it takes the
-    next has the memory of one, and that is in the processor's cache.
+    Iterating builds one chunk at a time. A reader that drops each chunk before the next one reuses
+    the same memory, which stays in the processor's cache.
     """
 
     __slots__ = ("attempt", "kind", "paddings", "seq", "texts")
@@ -45,7 +45,7 @@ class Run:
         self.seq = 0
 
     def number(self, attempt: int, seq: int) -> Run:
-        """Return this run, whose first chunk is number `seq` of `attempt`."""
+        """Return this run, with its first chunk numbered `seq` of `attempt`."""
         self.attempt, self.seq = attempt, seq
         return self
 
@@ -67,18 +67,18 @@ class Run:
             yield chunk
 
     def merged(self) -> Run:
-        """Return a run of one chunk that sums to the same."""
+        """Return a run of one chunk with the same sum."""
         last = self.paddings[-1:] if self.paddings else None
         return Run(self.kind, ["".join(self.texts)], last)
 
 
 Piece = Chunk | Run
-# Chunks that came together.
+# The chunks of one read from the network.
 Batch = list[Chunk] | Run
 
 
 def expanded(pieces: Sequence[Piece]) -> list[Chunk]:
-    """Return each chunk of `pieces`."""
+    """Return the chunks of `pieces`, with each run expanded."""
     chunks: list[Chunk] = []
     for piece in pieces:
         if isinstance(piece, Run):
@@ -89,7 +89,7 @@ def expanded(pieces: Sequence[Piece]) -> list[Chunk]:
 
 
 def joined(runs: Sequence[Run]) -> Run | None:
-    """Return neighbouring `runs` as one, if they are of one kind."""
+    """Return neighbouring `runs` as one run, or None if their kinds differ."""
     first = runs[0]
     if len(runs) == 1:
         return first

@@ -1,4 +1,4 @@
-"""The sum of chunks that come in any order, and more than once. Pure."""
+"""Add up numbered chunks that arrive in any order, and more than once. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import orjson
 
 from ritellm.chunks.sum import ChunkSum
 
-# JSON is small and can travel; who has it parsed already need not write it again.
+# JSON is smaller than a dict and can be pickled; a chunk that is already parsed stays as it is.
 SomeChunk = bytes | str | Mapping[str, Any]
 
 
 class SequencedSum:
-    """The sum of chunks that carry `(attempt, seq)`: in any order, any number of times.
+    """The sum of chunks numbered `(attempt, seq)`, in any order and with any repetition.
 
-    Chunks are kept as they come, as JSON for the most part, until the sum is asked for.
+    Chunks are kept as they are, mostly as JSON, and parsed only when a sum is computed.
     """
 
     __slots__ = ("_attempts",)
@@ -26,11 +26,11 @@ class SequencedSum:
         self._attempts: dict[int, dict[int, SomeChunk]] = {}
 
     def add(self, attempt: int, seq: int, chunk: SomeChunk) -> None:
-        """Add a chunk, or its JSON; the same place again changes nothing."""
+        """Add a chunk, or its JSON; a second chunk of the same number changes nothing."""
         self._attempts.setdefault(attempt, {}).setdefault(seq, chunk)
 
     def merge(self, other: SequencedSum) -> None:
-        """Add everything that `other` holds."""
+        """Add the chunks of `other`."""
         for attempt, chunks in other._attempts.items():
             mine = self._attempts.setdefault(attempt, {})
             for seq, chunk in chunks.items():
@@ -38,11 +38,11 @@ class SequencedSum:
 
     @property
     def attempts(self) -> list[int]:
-        """The attempts seen, the newest first."""
+        """The attempts so far, newest first."""
         return sorted(self._attempts, reverse=True)
 
     def length(self, attempt: int) -> int:
-        """Return how many chunks of `attempt` there are without a gap, from 0."""
+        """Return the number of chunks of `attempt` before the first gap."""
         chunks = self._attempts.get(attempt, {})
         return next(seq for seq in range(len(chunks) + 1) if seq not in chunks)
 
@@ -55,7 +55,7 @@ class SequencedSum:
         return total
 
     def take(self, attempt: int, start: int) -> Iterator[Mapping[str, Any]]:
-        """Yield the chunks of `attempt` from number `start` to the first gap, and let them go."""
+        """Yield the chunks of `attempt` from number `start` to the first gap, and remove them."""
         chunks = self._attempts.get(attempt, {})
         for seq in count(start):
             if (chunk := chunks.pop(seq, None)) is None:

@@ -1,9 +1,21 @@
-"""A completion is the sum of its chunks: the monoid behind everything here.
+"""Add the chunks of a stream up to one completion. Pure.
 
-`ChunkSum` is the sum of neighbouring chunks, in order: it has an empty element, and merging is
-associative, because it only collects values in lists and decides at the end what they mean.
-`SequencedSum` in `ritellm.chunks.sequenced` adds `(attempt, seq)` and so bears any order and any
-repetition. Pure.
+The problem: a completion arrives in thousands of chunks. Parts of it are summed on different
+workers, and each sum must be the same as if one process had added all chunks in order. The cost of
+a chunk must not grow with the length of the completion.
+
+The idea: `ChunkSum` does not interpret what it adds. For each field of each choice it appends the
+values to a list. Only `completion()` and `chunk()` decide what a list means: text is joined, tool
+calls are put together from fragments, for other fields the last value counts.
+
+The invariants:
+- A new sum is empty, and merging is associative: (a + b) + c equals a + (b + c). Order matters.
+- `a.chunk()`, added to another sum, gives the same completion as the chunks that made `a`.
+- A field that this module does not know survives, summed by its type.
+- Adding a run of chunks (`ritellm.chunks.run`) equals adding each of them.
+
+`SequencedSum` (`ritellm.chunks.sequenced`) numbers the chunks, and so tolerates any order and any
+repetition.
 """
 
 from __future__ import annotations
@@ -19,18 +31,21 @@ from ritellm.types import Chunk, Completion
 
 
 class ChunkSum:
-    """The sum of some chunks of one answer. Adding costs the same however long the answer is."""
+    """The sum of neighbouring chunks of one completion, in order."""
 
     __slots__ = ("_choices", "_head", "_kind", "_texts", "_top", "_uncounted", "count")
 
     def __init__(self) -> None:
-        self.count = 0
-        self._kind: Kind | None = None  # of the run that was added last
-        self._texts: Values = []  # where its texts went
-        self._top: dict[str, Any] = {}
-        self._head: dict[str, Any] | None = None  # the last chunk but for its choices
+        # The sum itself.
+        self.count = 0  # chunks added
+        self._top: dict[str, Any] = {}  # the fields beside the choices
         self._choices: dict[int, _ChoiceSum] = {}
-        self._uncounted = False  # there are choices that came behind the last usage
+        self._uncounted = False  # choices have arrived since the last usage
+
+        # Shortcuts for a chunk that is like the one before.
+        self._head: dict[str, Any] | None = None  # the fields beside the choices of the last chunk
+        self._kind: Kind | None = None  # the kind of the run that was added last
+        self._texts: Values = []  # the list that its texts were appended to
 
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Add the next chunk."""
@@ -40,16 +55,18 @@ class ChunkSum:
         for choice in head.pop("choices", None) or ():
             self._choice(choice.get("index") or 0).add(choice)
             self._uncounted = True
-        if head != self._head:  # nearly always the same for a whole answer
+        # Nearly all chunks of a stream have equal heads: comparing is cheaper than merging.
+        if head != self._head:
             self._head = head
             self._note(head)
             if head.get("usage"):
                 self._uncounted = False
 
     def add_run(self, run: Run) -> None:
-        """Add the chunks of `run`, as if each had been added."""
+        """Add all chunks of `run`."""
         if run.kind is not self._kind:
             kind = run.kind
+            # A chunk with an empty delta brings in what all chunks of the run share.
             self.add({**kind.head, "choices": [{**kind.choice, "delta": {}}]})
             self.count -= 1
             self._kind = kind
@@ -59,10 +76,10 @@ class ChunkSum:
         self.count += len(run.texts)
 
     def merge(self, later: ChunkSum) -> None:
-        """Add all that `later` holds behind all that this sum holds."""
+        """Append the chunks of `later` to this sum."""
         self.count += later.count
-        behind = later.usage or later._choices
-        self._uncounted = later._uncounted if behind else self._uncounted
+        if later.usage or later._choices:
+            self._uncounted = later._uncounted
         self._note(later._top)
         self._head = self._kind = None
         for index, choice in later._choices.items():
@@ -74,28 +91,28 @@ class ChunkSum:
             if value is None or value == "" or (key in _FIRST and top.get(key)):
                 continue
             if key == "usage" and isinstance(known := top.get(key), Mapping):
-                # A later count may lack the details of an earlier one.
+                # A later usage may lack details that an earlier one had.
                 value = merged(known, value) if isinstance(value, Mapping) else known
             top[key] = value
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The tokens as the provider counted them by now, or None if it has not said."""
+        """The provider's count of tokens so far, or None if there is none."""
         return self._top.get("usage")
 
     @property
     def counted(self) -> bool:
-        """Whether the provider has counted all that has come."""
+        """Whether the provider's usage covers every choice that has arrived."""
         return self.usage is not None and not self._uncounted
 
     @property
     def service_tier(self) -> str | None:
-        """The tier that the provider said last beside the choices, or None if it has not."""
+        """The service tier that the provider named last, or None."""
         return self._top.get("service_tier")
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the first choice ended, or None while it has not."""
+        """Why the first choice ended, or None before its end."""
         return self._choices[min(self._choices)].finish_reason if self._choices else None
 
     @property
@@ -106,9 +123,9 @@ class ChunkSum:
     def completion(self) -> Completion:
         """Return the sum in OpenAI's `chat.completion` shape.
 
-        Nothing is invented: a finish_reason or a usage that never came is None, and
-        `usage_source` says whether the provider counted ("provider"), nobody did ("missing"), or
-        requests broke off before the provider had counted them to their end ("partial").
+        A finish_reason or a usage that never arrived is None. `usage_source` is "provider" if the
+        provider counted the tokens, "missing" if there is no count, and "partial" if a request was
+        interrupted before the provider had counted all of it.
         """
         head = {"id": None, "object": "chat.completion", "created": None, "model": None}
         usage = self.usage
@@ -121,7 +138,7 @@ class ChunkSum:
         )
 
     def chunk(self) -> Chunk:
-        """Return the sum as one chunk: added to others it counts for all that it is made of."""
+        """Return the sum as one chunk, which can be added to other sums."""
         choices = [self._choices[index].piece(index) for index in sorted(self._choices)]
         return Chunk({**self._top, "choices": choices})
 
@@ -139,15 +156,15 @@ def _source(usage: Any) -> str:
     return "partial" if broken else "provider"
 
 
-# Of these the first that is not empty counts: Azure opens with a chunk where they are blank. A
-# later model does count: a router names the real one only once it has chosen.
+# The first value that is not empty counts: Azure's first chunk has blank ones. For `model` the last
+# value counts: a router names the real model only after it has chosen.
 _FIRST = frozenset({"id", "created", "object"})
-# `obfuscation` is padding against eavesdroppers who measure lengths.
+# `obfuscation` is random padding, which hides the length of the text from eavesdroppers.
 _DROPPED = frozenset({"obfuscation", "choices"})
 
 
 class _ChoiceSum:
-    """Everything that came for one choice: field by field, in order, not yet interpreted."""
+    """The values of one choice, by field and in order, not yet interpreted."""
 
     __slots__ = ("delta", "fields")
 
@@ -200,7 +217,7 @@ def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
 
 
 def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
-    """Return the sum of a field; one that is not what its name says is kept, as an unknown one."""
+    """Return the sum of a field; values of an unexpected type are summed as an unknown field."""
     try:
         return summed(values)
     except (AttributeError, TypeError, ValueError):
@@ -208,7 +225,7 @@ def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
 
 
 def _join(values: Values) -> Any:
-    """Return text joined; content parts (a list) are extended instead."""
+    """Return the text joined; content in parts (lists) becomes one list."""
     if all(isinstance(value, str) for value in values):
         return "".join(values)
     return _extend([value if isinstance(value, list) else [value] for value in values])
@@ -227,7 +244,7 @@ def _first(values: Values) -> Any:
 
 
 def _sum_unknown(values: Values) -> Any:
-    """Return the sum of a field that we do not know: by its type, losing nothing."""
+    """Return the sum of an unknown field by the type of its values."""
     if all(isinstance(value, str) for value in values):
         return "".join(values)
     if all(isinstance(value, list) for value in values):
@@ -266,11 +283,11 @@ def _sum_audio(values: Values) -> dict[str, Any]:
 
 
 def _join_base64(pieces: Sequence[str]) -> str:
-    """Return pieces of base64, each of which may end in padding of its own, as one."""
+    """Return pieces of base64 as one; each piece may end in padding of its own."""
     return b64encode(b"".join(b64decode(piece) for piece in pieces)).decode()
 
 
-# These say how their pieces belong together; merged, they are still pieces.
+# Their pieces carry an index, so `chunk()` keeps them as pieces instead of joining them.
 _FRAGMENTED = frozenset({"tool_calls", "thinking_blocks"})
 
 
@@ -297,9 +314,9 @@ _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
 
 
 def merge_chunks(pieces: Sequence[Piece]) -> Piece:
-    """Return neighbouring chunks, or runs of them, as one chunk that sums to the same.
+    """Return neighbouring chunks, or runs of them, as one chunk with the same sum.
 
-    What was runs of one kind is a run still.
+    Runs of one kind become a run of one chunk.
     """
     if len(pieces) == 1 and not isinstance(pieces[0], Run):
         return pieces[0]
@@ -320,9 +337,9 @@ def stream_chunk_builder(
 ) -> Completion | None:
     """Return the completion that `chunks` add up to, or None if there are none.
 
-    Takes chunks of a stream, or plain dicts, in the order they came. Where a stream was restarted,
-    its newest attempt counts. `messages` and litellm's other arguments are accepted and not used:
-    nothing is estimated.
+    The chunks must be in order; plain dicts will do. If the stream was restarted, its newest
+    attempt counts. `messages` and litellm's other arguments are accepted and ignored: this function
+    does not estimate tokens.
     """
     sums: dict[int, ChunkSum] = {}
     for chunk in chunks:
@@ -332,7 +349,7 @@ def stream_chunk_builder(
 
 
 def completion_to_chunk(completion: Mapping[str, Any]) -> Chunk:
-    """Return a whole completion as the one chunk that sums to it."""
+    """Return one chunk whose sum is `completion`."""
     choices = []
     for choice in completion.get("choices") or ():
         fields = {key: value for key, value in choice.items() if key != "message"}

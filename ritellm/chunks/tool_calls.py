@@ -1,4 +1,4 @@
-"""Tool calls and thinking blocks put together from the fragments in which they come. Pure."""
+"""Put tool calls and thinking blocks together from their streamed fragments. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Values = list[Any]
 def sum_tool_calls(values: Values) -> list[dict[str, Any]]:
     """Return whole calls from fragments.
 
-    The same index continues a call if the fragment brings no id or the same id; another id under
-    the same index is another call (some servers number every call 0). A fragment without index
-    (Mistral) goes by its id, else it continues the newest call; with neither it begins another one
-    if it brings another name, or the same name behind arguments that are whole.
+    - A fragment continues the call of its index if it has no id or the same id.
+    - Another id under the same index begins another call: some servers number every call 0.
+    - A fragment without an index (Mistral) belongs to the call of its id.
+    - Without an index and an id it continues the newest call. It begins another one if it has
+      another name, or the same name after arguments that are complete.
     """
     calls: list[_ToolCall] = []
     for fragment in chain.from_iterable(values):
@@ -78,12 +79,12 @@ class _ToolCall:
 
     @property
     def name(self) -> Any:
-        """What is called, or None as long as nobody has said."""
+        """The name of the tool, or None before it arrives."""
         return next((fields["name"] for fields in self._fields.values() if "name" in fields), None)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the arguments so far are a JSON document."""
+        """Whether the arguments so far are a complete JSON document."""
         try:
             orjson.loads("".join(piece for pieces in self._pieces.values() for piece in pieces))
         except orjson.JSONDecodeError:
@@ -104,9 +105,9 @@ class _ToolCall:
 
 
 def sum_thinking_blocks(values: Values) -> list[dict[str, Any]]:
-    """Return whole blocks: pieces of one `index` (or of neighbours) are joined, all are kept.
+    """Return whole blocks; pieces of the same `index`, or neighbours without one, are joined.
 
-    A signature closes a block; text that follows starts the next one.
+    A signature closes a block, and text after it starts the next one.
     """
     blocks: list[dict[str, Any]] = []
     texts: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Counts of tokens that come in several pieces: later ones add to what is known. Pure."""
+"""Merge counts of tokens that arrive in several parts. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `known` with what `later` says, at any depth.
+    """Return `known`, updated by `later` at any depth.
 
-    A later number replaces an earlier one. What `later` leaves out, or has as null or empty, stays
-    as it was. This is associative, as the sum of chunks must be.
+    A later number replaces an earlier one. A field that `later` lacks, or has as null or empty,
+    keeps its value. Merging is associative, as the sum of chunks must be.
     """
     summed = dict(known)
     for name, value in later.items():
@@ -18,10 +18,10 @@ def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
         if isinstance(before, Mapping):
             if isinstance(value, Mapping):
                 summed[name] = merged(before, value)
-        elif before is None or not _says_nothing(value):
+        elif before is None or not _is_empty(value):
             summed[name] = value
     return summed
 
 
-def _says_nothing(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value == {}

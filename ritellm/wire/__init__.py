@@ -1,6 +1,9 @@
-"""Dialects and framings: pure functions from bytes to chunks and back.
+"""Dialects: pure functions from requests to bytes, and from bytes to chunks.
 
-A dialect is a module that satisfies `base.Wire`; it is imported when a provider first needs it.
+A dialect is a module that satisfies `base.Wire`. It is imported when a provider first needs it.
+Each has the same files: `request` builds the request, `content` encodes the messages in it, and
+`decoder` reads the response. What dialects share lies in `errors`, `framing`, `payload` and the
+modules beside them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OpenAI's chat as Azure serves it: other addresses, other headers, the same bytes.
+"""OpenAI's chat on Azure: other addresses and headers, the same bodies.
 
 https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle. No I/O and no clock.
 """
@@ -23,22 +23,23 @@ __all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", 
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`; the model is a deployment's name."""
+    """Return the POST that sends `request` to `endpoint`; the model is a deployment's name."""
     deployment = f"/deployments/{quote(request.model, safe='')}"
     return as_azure(openai_chat, request, endpoint, address(endpoint, PATH, deployment))
 
 
 def as_azure(wire: Wire, request: Request, endpoint: Endpoint, url: str) -> HttpRequest:
-    """Return the request that `wire` builds, at Azure's `url` and with Azure's key."""
+    """Return the request that `wire` builds, with Azure's `url` and key."""
     built = wire.build_request(request, replace(endpoint, key=None))
     return replace(built, url=url, headers={**_key(endpoint), **built.headers})
 
 
 def address(endpoint: Endpoint, path: str, dated: str = "") -> str:
-    """Return where to send.
+    """Return the address to send to.
 
-    `base_url` is the resource's address, or more of the whole. A dated `api_version` leads to
-    `/openai` + `dated` + `path`, none (or "v1", "preview") to `/openai/v1` + `path`.
+    `base_url` is the address of the resource, or a longer part of the whole address. A dated
+    `api_version` gives `/openai` + `dated` + `path`. Without a version, or with "v1" or "preview",
+    it is `/openai/v1` + `path`.
     """
     base, _, query = endpoint.base_url.partition("?")
     base = base.rstrip("/")

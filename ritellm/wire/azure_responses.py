@@ -1,4 +1,4 @@
-"""OpenAI's Responses as Azure serves them. No I/O and no clock."""
+"""OpenAI's Responses on Azure: other addresses and headers, the same bodies. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = [
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`; the model is a deployment's name."""
+    """Return the POST that sends `request` to `endpoint`; the model is a deployment's name."""
     return as_azure(openai_responses, request, endpoint, address(endpoint, PATH))
 
 
 def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
-    """Return the GET that listens again to background response `id`, from behind event `after`."""
+    """Return the GET that resumes background response `id` after event `after`."""
     return resumed(build_request(request, endpoint), id, after)
 
 
 def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
-    """Return the POST that ends background response `id`."""
+    """Return the POST that cancels background response `id`."""
     return cancelled(build_request(request, endpoint), id)

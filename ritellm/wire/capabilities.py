@@ -1,6 +1,6 @@
-"""What each dialect can say, where its list of parameters does not tell. Data only.
+"""What each dialect supports beyond its list of parameters. Data only.
 
-`docs/providers.md` is made from this, from the dialects' `PARAMS` and from the providers' rows.
+`docs/providers.md` is generated from this table, the dialects' `PARAMS` and the providers' rows.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What a dialect's translation covers.
+    """What a dialect supports.
 
-    `owner` is the provider (or providers) whose own dialect it is: whoever else speaks it decides
-    for itself what it does with a request. `params_in` names the dialect of `ritellm.wire` with
-    `PARAMS`; "" means that every chat parameter is sent as it is.
+    `owner` is the provider whose own dialect it is; other providers may treat the same request
+    differently. `params_in` names the dialect of `ritellm.wire` that has `PARAMS`; "" means that
+    every chat parameter is sent unchanged. `usage` says when the provider counts tokens.
     """
 
     owner: str

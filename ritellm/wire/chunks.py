@@ -1,4 +1,4 @@
-"""Chunks in OpenAI's shape, for dialects that do not send them."""
+"""Build chunks in OpenAI's shape, for dialects that send other events."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ def chunk(
 ) -> Chunk:
     """Return a chunk that adds `delta` to the only choice; without one it has no choices.
 
-    `head` is what stands beside the choices (id, model, usage), `choice` what stands beside the
-    delta (finish_reason, logprobs).
+    `head` has the fields beside the choices (id, model, usage), and `choice` those beside the delta
+    (finish_reason, logprobs).
     """
     choices = [] if delta is None else [{"index": 0, "delta": {"content": None, **delta}, **choice}]
     return Chunk({**head, "object": "chat.completion.chunk", "choices": choices})
 
 
 def total(chunks: Iterable[Mapping[str, Any]]) -> Completion:
-    """Return the completion that `chunks` add up to: an unstreamed answer is decoded by the same
-    code as a streamed one, and so cannot differ from it."""
+    """Return the completion that `chunks` add up to.
+
+    The same code decodes streamed and unstreamed responses, so they cannot differ.
+    """
     summed = ChunkSum()
     for each in chunks:
         summed.add(each)

@@ -1,4 +1,4 @@
-"""What OpenAI's messages and parameters hold, taken apart for dialects that say it differently."""
+"""Read OpenAI's messages and parameters, for dialects that encode them differently."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def parts_of(content: Any) -> list[Mapping[str, Any]]:
         return [{"type": "text", "text": content}] if content else []
     if isinstance(content, Sequence) and all(isinstance(part, Mapping) for part in content):
         return list(content)
-    raise InvalidRequestError(f"content must be text or a list of parts, not {content!r:.80}")
+    raise InvalidRequestError(f"content must be text or a list of parts, got {content!r:.80}")
 
 
 def text_of(content: Any) -> str:
-    """Return the text of a message's content; raises if there is anything but text in it."""
+    """Return the text of a message's content; raises if it has anything but text."""
     return "".join(_text(part) for part in parts_of(content))
 
 
@@ -33,7 +33,7 @@ def split_data_url(url: str) -> tuple[str, str] | None:
         return None
     head, comma, data = url[5:].partition(",")
     if not comma or not head.endswith(";base64"):
-        raise InvalidRequestError(f"not a base64 data URL: {url[:60]!r}")
+        raise InvalidRequestError(f"a data: URL must be in base64, got {url[:60]!r}")
     return head.removesuffix(";base64") or "application/octet-stream", data
 
 
@@ -49,12 +49,12 @@ def arguments_of(tool_call: Mapping[str, Any]) -> Any:
     except orjson.JSONDecodeError as error:
         name = (tool_call.get("function") or {}).get("name")
         raise InvalidRequestError(
-            f"the arguments of tool call {name!r} are not JSON ({error}): {arguments:.80}"
+            f"the arguments of tool call {name!r} must be JSON, got {arguments:.80} ({error})"
         ) from None
 
 
 def check_params(request: Request, supported: Iterable[str], dialect: str) -> dict[str, Any]:
-    """Return the parameters that `dialect` can express.
+    """Return the parameters that `dialect` supports.
 
     Raises UnsupportedParamsError for any other, unless `request.drop_params`.
     """
@@ -70,4 +70,6 @@ def check_params(request: Request, supported: Iterable[str], dialect: str) -> di
 def _text(part: Mapping[str, Any]) -> str:
     if part.get("type") in ("text", "input_text", "output_text"):
         return str(part.get("text") or "")
-    raise InvalidRequestError(f"only text can stand here, not a part of type {part.get('type')!r}")
+    raise InvalidRequestError(
+        f"the content here must be text, got a part of type {part.get('type')!r}"
+    )

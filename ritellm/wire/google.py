@@ -11,7 +11,7 @@ _VERB = re.compile(r":[A-Za-z]+$")
 
 
 def address(base_url: str, path: str, verb: str) -> str:
-    """Return where to send: `base_url` is the API's root, or already the whole address."""
+    """Return the address to send to; `base_url` is the root of the API, or the whole address."""
     base, mark, query = base_url.partition("?")
     base = base.rstrip("/")
     if _VERB.search(base):

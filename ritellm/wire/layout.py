@@ -1,10 +1,15 @@
-"""In which order the parts of an answer came, where OpenAI's message cannot say it.
+"""Remember the order of a response's parts where OpenAI's message cannot express it.
 
-OpenAI keeps text, reasoning and tool calls in fields of their own. Anthropic and Gemini mix them,
-sign them, put parts of their own between, and want all of it back as it was. A layout is a list of
-items: `{"from": field}` stands for the next value of that field of the message (for text: its next
-`length` characters), with whatever else the part carried; any other item is a part kept whole.
-It lies in the message's `provider_specific_fields`, and never repeats what the message says.
+The problem: OpenAI's message has separate fields for text, reasoning and tool calls. Anthropic,
+Gemini and others mix these parts, sign them, add parts of their own, and require all of them
+unchanged in the next request.
+
+The idea: a layout is a list of items in the original order, kept in the message's
+`provider_specific_fields`. `{"from": field}` stands for the next value of that field (for text, its
+next `length` characters), together with what else the part had. Any other item is a whole part.
+
+The invariant: a layout never repeats what the message has, and it is used only while it fits the
+message. An edited message is encoded from its fields.
 """
 
 from __future__ import annotations
@@ -17,20 +22,20 @@ _OWN = frozenset({"from", "length"})
 
 
 def is_plain(layout: Sequence[Item], order: Sequence[str]) -> bool:
-    """Return whether the message's fields, taken in `order`, say it all without a layout."""
+    """Return whether the message's fields, in `order`, are enough without a layout."""
     if any(item.get("from") not in order or not item.keys() <= _OWN for item in layout):
         return False
-    places = [order.index(item["from"]) for item in layout]
+    positions = [order.index(item["from"]) for item in layout]
     texts = [item["from"] for item in layout if "length" in item]
-    return places == sorted(places) and len(texts) == len(set(texts))
+    return positions == sorted(positions) and len(texts) == len(set(texts))
 
 
 def unpack(
     layout: Any, message: Mapping[str, Any], fields: Sequence[str]
 ) -> list[tuple[Item, Any]] | None:
-    """Return each item with the value it stands for (None where it is a part kept whole).
+    """Return each item with the value that it stands for, or with None for a whole part.
 
-    None if there is no layout, or if `message` has been edited since: then its `fields` count.
+    Returns None if there is no layout, or if `message` was edited since; then its `fields` count.
     """
     if not isinstance(layout, list) or not layout:
         return None
@@ -54,12 +59,12 @@ def unpack(
 
 
 def extras(item: Item) -> Item:
-    """Return what the part carried beside its value."""
+    """Return what the part had beside its value."""
     return {key: value for key, value in item.items() if key not in _OWN}
 
 
 def in_order(message: Mapping[str, Any], fields: Sequence[str]) -> Iterator[tuple[Item, Any]]:
-    """Yield the values of `fields`, one after the other, as `unpack` does."""
+    """Yield items and values of `fields` in order, in the form of `unpack`."""
     for field in fields:
         value = message.get(field)
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""JSON bodies: parsed, or refused with an error that shows what came."""
+"""Parse JSON bodies, or raise an error that shows what arrived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ritellm.errors import APIResponseValidationError
 
 
 def parse_json(data: bytes) -> Any:
-    """Return the JSON in `data`; bytes that are no UTF-8 are replaced rather than fatal."""
+    """Return the JSON in `data`; bytes that are not UTF-8 are replaced."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -21,7 +21,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object that an event holds."""
+    """Return the JSON object in the data of an event."""
     payload = parse_json(data)
     if not isinstance(payload, dict):
         raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")

@@ -1,4 +1,4 @@
-"""What requests have in common, for dialects whose parameters are not OpenAI's."""
+"""Build requests: the parts that the dialects share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ritellm.errors import UnsupportedParamsError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.content import check_params
 
-# A parameter at OpenAI's default asks for nothing, so a dialect without it can leave it out.
+# OpenAI's defaults. A parameter with its default changes nothing, so a dialect may leave it out.
 _DEFAULTS: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "logit_bias": {},
@@ -31,9 +31,9 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def supported_params(request: Request, supported: Iterable[str], dialect: str) -> dict[str, Any]:
-    """Return the parameters to express; raises UnsupportedParamsError as `check_params` does.
+    """Return the parameters to encode; raises UnsupportedParamsError as `check_params` does.
 
-    `stream_options` is accepted everywhere: these dialects send usage without being asked.
+    `stream_options` is always accepted, since these dialects send usage in any case.
     """
     known = frozenset(supported)
     params = {
@@ -53,7 +53,7 @@ def refuse(request: Request, dialect: str, what: str) -> None:
 
 
 def max_tokens(params: Mapping[str, Any]) -> Any:
-    """Return the limit on the answer's length under either of its two names, or None."""
+    """Return the limit on the completion's tokens under either of its two names, or None."""
     return params.get("max_completion_tokens", params.get("max_tokens"))
 
 
@@ -64,7 +64,7 @@ def stop_list(params: Mapping[str, Any]) -> list[str] | None:
 
 
 def json_schema(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return OpenAI's `json_schema` object (name, schema, strict) if one is asked for."""
+    """Return OpenAI's `json_schema` object (name, schema, strict) if the request has one."""
     wanted = params.get("response_format") or {}
     return wanted.get("json_schema") or {} if wanted.get("type") == "json_schema" else None
 
@@ -75,7 +75,7 @@ def present(**fields: Any) -> dict[str, Any]:
 
 
 def address(base_url: str, path: str) -> str:
-    """Return `base_url` followed by as much of `path` as it does not end in already."""
+    """Return `base_url` followed by the part of `path` that it does not end in already."""
     base, mark, query = base_url.partition("?")
     base = base.rstrip("/")
     head = path
@@ -87,7 +87,7 @@ def address(base_url: str, path: str) -> str:
 def post(
     url: str, body: Mapping[str, Any], request: Request, endpoint: Endpoint, accept: str
 ) -> HttpRequest:
-    """Return the POST of `body`, with the caller's own fields and headers laid over it."""
+    """Return the POST of `body`; the caller's extra fields and headers override it."""
     headers = {
         "content-type": "application/json",
         "accept": accept if request.stream else "application/json",
@@ -99,7 +99,7 @@ def post(
 
 
 def overlay(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` with `extra` over it: objects are merged, anything else is replaced."""
+    """Return `body` overridden by `extra`: objects are merged, other values are replaced."""
     merged = dict(body)
     for name, value in extra.items():
         mine = merged.get(name)

@@ -24,7 +24,7 @@ VERSION = "vertex-2023-10-16"
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     verb = "streamRawPredict" if request.stream else "rawPredict"
     url = address(endpoint.base_url, f"publishers/anthropic/models/{request.model}", verb)
     body = {"anthropic_version": VERSION, **body_of(request)}

@@ -11,8 +11,8 @@ from ritellm.errors import InvalidRequestError
 from ritellm.wire.content import arguments_of, parts_of, split_data_url
 from ritellm.wire.layout import Item, extras, in_order, unpack
 
-# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart, in the
-# order in which Claude itself mostly brings them.
+# The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
+# in Claude's usual order.
 LAYOUT = "anthropic_blocks"
 FIELDS = ("thinking_blocks", "content", "tool_calls")
 
@@ -69,7 +69,7 @@ def blocks(parts: Iterable[Mapping[str, Any]]) -> list[Block]:
 
 
 def assistant_blocks(message: Mapping[str, Any]) -> list[Block]:
-    """Return the blocks of an answer that goes back: as they came, if the message still tells."""
+    """Return the blocks of an earlier completion, as they arrived unless it was edited."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
     return [block for item, value in pairs if (block := _item_block(item, value))]
@@ -79,7 +79,7 @@ def tool_result(message: Mapping[str, Any]) -> Block:
     """Return the result that a tool message brings."""
     call = message.get("tool_call_id")
     if not call:
-        raise InvalidRequestError("a tool message needs the tool_call_id of the call it answers")
+        raise InvalidRequestError("a tool message must have the tool_call_id of its call")
     result: Block = {"type": "tool_result", "tool_use_id": _id(call)}
     content = blocks(parts_of(message.get("content")))
     if content:
@@ -107,7 +107,7 @@ def _item_block(item: Item, value: Any) -> Block | None:
 def _tool_use(call: Mapping[str, Any]) -> Block:
     function = call.get("function")
     if not function:
-        raise InvalidRequestError("a tool call needs a function: Anthropic has no custom tools")
+        raise InvalidRequestError("a tool call must have a function: Anthropic has no custom tools")
     kept = call.get("provider_specific_fields") or {}
     return {
         "type": "tool_use",
@@ -119,7 +119,7 @@ def _tool_use(call: Mapping[str, Any]) -> Block:
 
 
 def _id(call: str) -> str:
-    """Return another provider's id as one that Anthropic takes; its own stay as they are."""
+    """Return an id in the characters that Anthropic allows; its own ids stay unchanged."""
     return _NOT_IN_AN_ID.sub("_", call)
 
 
@@ -162,7 +162,7 @@ def _file(part: Mapping[str, Any]) -> Block:
     if source:
         return {"type": "document", "source": {"type": "url", "url": source}, **title}
     if not file.get("file_id"):
-        raise InvalidRequestError("a file part needs file_data (a data: URL) or a file_id")
+        raise InvalidRequestError("a file part must have file_data (a data: URL) or a file_id")
     return {"type": "document", "source": {"type": "file", "file_id": file["file_id"]}, **title}
 
 

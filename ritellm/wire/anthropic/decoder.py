@@ -35,12 +35,12 @@ _STOP = frozenset("stop_reason stop_sequence stop_details".split())
 
 
 def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
+    """Return the framing of a streamed response: server-sent events."""
     return SSE()
 
 
 def new_decoder(request: Request) -> AnthropicDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return AnthropicDecoder()
 
 
@@ -61,7 +61,7 @@ class AnthropicDecoder:
         self._blocks: dict[int, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk of `event`; raises the error that the provider put there."""
+        """Append the chunk of `event`; raises the error in it."""
         kind, data = event
         payload = json_object(data)
         name = payload.get("type")
@@ -137,13 +137,13 @@ class AnthropicDecoder:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed."""
+    """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the answer is not a JSON object")
+        raise APIResponseValidationError("the response is not a JSON object")
     if body.get("type") == "error" or body.get("error"):
         raise stream_error(body)
     if not isinstance(body.get("content"), list):
-        raise APIResponseValidationError(f"a message without content; it has {', '.join(body)}")
+        raise APIResponseValidationError(f"the message has no content, only {', '.join(body)}")
     chunks: list[Chunk] = []
     AnthropicDecoder().message(body, chunks)
     return total(chunks)

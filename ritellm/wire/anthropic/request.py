@@ -59,7 +59,7 @@ STREAM = "text/event-stream"
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     body = {"model": request.model, **body_of(request)}
     headers = present(**{"anthropic-version": VERSION, "x-api-key": endpoint.key})
     headers.update((name.lower(), value) for name, value in request.extra_headers.items())
@@ -68,7 +68,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """Return the JSON that asks `request`, without the model; raises UnsupportedParamsError."""
+    """Return the body of `request` without the model; raises UnsupportedParamsError."""
     params = supported_params(request, PARAMS, DIALECT)
     system, messages = encode_messages(request.messages)
     thinking = params.get("thinking") or _thinking(params, request.model)
@@ -112,7 +112,7 @@ def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any] | None:
         return {"type": "adaptive", "display": "summarized"}
     if effort not in _BUDGETS:
         raise InvalidRequestError(
-            f"reasoning_effort is one of none, {', '.join(_BUDGETS)}, not {effort!r}"
+            f"reasoning_effort must be one of none, {', '.join(_BUDGETS)}, got {effort!r}"
         )
     # Anthropic counts the thoughts within max_tokens: at most half of it, for an answer to fit.
     half = int(max_tokens(params) or 2 * _BUDGETS[effort]) // 2
@@ -190,7 +190,7 @@ def _choice(wanted: Any, request: Request) -> dict[str, Any]:
     words = {None: "auto", "auto": "auto", "required": "any", "none": "none"}
     if wanted is None or isinstance(wanted, str):
         if wanted not in words:
-            raise InvalidRequestError(f"tool_choice is auto, none or required, not {wanted!r}")
+            raise InvalidRequestError(f"tool_choice must be auto, none or required, got {wanted!r}")
         return {"type": words[wanted]}
     if wanted.get("type") == "function":
         return {"type": "tool", "name": (wanted.get("function") or {}).get("name")}

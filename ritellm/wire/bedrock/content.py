@@ -13,7 +13,7 @@ from ritellm.wire.request import present
 
 Block = dict[str, Any]
 
-# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart.
+# The name of a completion's layout in `provider_specific_fields`, and the fields it tells apart.
 LAYOUT = "bedrock_blocks"
 FIELDS = ("thinking_blocks", "content", "tool_calls")
 
@@ -129,14 +129,14 @@ def _source(url: str, what: str) -> tuple[str, Block]:
 def _tool_result(message: Mapping[str, Any]) -> Block:
     call_id = message.get("tool_call_id")
     if not call_id:
-        raise InvalidRequestError("a tool message needs the tool_call_id of the call it answers")
+        raise InvalidRequestError("a tool message must have the tool_call_id of its call")
     content = _blocks(parts_of(message.get("content")))
     status = "error" if message.get("is_error") else None
     return {"toolResult": present(toolUseId=_id(call_id), content=content, status=status)}
 
 
 def _assistant(message: Mapping[str, Any]) -> list[Block]:
-    """Return the blocks of an answer that goes back: as they came, if the message still tells."""
+    """Return the blocks of an earlier completion, as they arrived unless it was edited."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     blocks: list[Block] = []
     for item, value in unpack(layout, message, FIELDS) or in_order(message, FIELDS):
@@ -170,11 +170,11 @@ def _thought(block: Mapping[str, Any]) -> list[Block]:
 def _tool_use(call: Mapping[str, Any]) -> Block:
     function = call.get("function")
     if not function:
-        raise InvalidRequestError("a tool call needs a function: Bedrock has no custom tools")
+        raise InvalidRequestError("a tool call must have a function: Bedrock has no custom tools")
     name, given = function.get("name"), arguments_of(call)
     return {"toolUse": {"toolUseId": _id(call.get("id") or ""), "name": name, "input": given}}
 
 
 def _id(call: str) -> str:
-    """Return another provider's id as one that Bedrock takes; its own stay as they are."""
+    """Return an id in the characters that Bedrock allows; its own ids stay unchanged."""
     return _NOT_IN_AN_ID.sub("_", call)[:64]

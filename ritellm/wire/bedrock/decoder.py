@@ -26,7 +26,7 @@ from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# An unknown reason passes as it is: never a false "stop".
+# An unknown reason passes unchanged, rather than as a false "stop".
 _FINISH_REASONS: dict[Any, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -45,12 +45,12 @@ _PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
 
 
 def new_framing() -> EventStream:
-    """Return the framing of a streamed answer: Amazon's event stream."""
+    """Return the framing of a streamed response: Amazon's event stream."""
     return EventStream()
 
 
 def new_decoder(request: Request) -> BedrockDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return BedrockDecoder()
 
 
@@ -69,7 +69,7 @@ class BedrockDecoder:
         self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk of `event`; raises the error that it carries."""
+        """Append the chunk of `event`; raises the error in it."""
         kind, data = event
         if kind.startswith(_EXCEPTION):
             raise stream_error(kind.removeprefix(_EXCEPTION), json_object(data or b"{}"))
@@ -214,10 +214,10 @@ def _json(text: str) -> Any:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed."""
+    """Return the completion in the JSON of an unstreamed response."""
     message = (body.get("output") or {}).get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
-        raise APIResponseValidationError("an answer without a message")
+        raise APIResponseValidationError("the response has no message")
     decoder = BedrockDecoder()
     chunks: list[Chunk] = []
     decoder.message_start(message, chunks)

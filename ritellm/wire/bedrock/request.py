@@ -39,7 +39,7 @@ _NOVA = "amazon.nova"
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     params = supported_params(request, PARAMS, DIALECT)
     system, messages = encode_messages(request.messages)
     inference = present(
@@ -63,7 +63,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 
 
 def address(base_url: str, request: Request) -> str:
-    """Return where to send; the model's id is one segment of the path, whatever is in it."""
+    """Return the address to send to; any model id is one segment of its path."""
     base = base_url.rstrip("/")
     if base.endswith(("/converse", "/converse-stream")):
         return base

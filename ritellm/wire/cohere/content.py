@@ -42,7 +42,7 @@ def _content(content: Any, kinds: Sequence[str]) -> Any:
 
 
 def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer that goes back: its plan, thinking and citations with it."""
+    """Return an earlier completion, with its plan, thinking and citations."""
     thinking = message.get("reasoning_content")
     parts = [{"type": "thinking", "thinking": thinking}] if thinking else []
     text = text_of(message.get("content")) or message.get("refusal")
@@ -61,6 +61,6 @@ def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
     if not function:
-        raise InvalidRequestError("a tool call needs a function: Cohere has no custom tools")
+        raise InvalidRequestError("a tool call must have a function: Cohere has no custom tools")
     called = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
     return {"id": call.get("id"), "type": "function", "function": called}

@@ -20,7 +20,7 @@ from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# An unknown reason passes as it is: never a false "stop".
+# An unknown reason passes unchanged, rather than as a false "stop".
 _FINISH_REASONS: dict[Any, str] = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop",
@@ -31,12 +31,12 @@ _BROKEN: dict[Any, type[APIError]] = {"ERROR": InternalServerError, "TIMEOUT": T
 
 
 def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
+    """Return the framing of a streamed response: server-sent events."""
     return SSE()
 
 
 def new_decoder(request: Request) -> CohereDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return CohereDecoder()
 
 
@@ -51,7 +51,7 @@ class CohereDecoder:
         self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk of `event`; raises the error that it carries."""
+        """Append the chunk of `event`; raises the error in it."""
         kind, data = event
         if data == b"[DONE]":  # comes after message-end, which has said it all
             return
@@ -97,18 +97,18 @@ class CohereDecoder:
         if reason in _BROKEN:
             if "usage" in head:
                 into.append(chunk(None, head))
-            message = delta.get("error") or f"the provider ended the answer with {reason}"
+            message = delta.get("error") or f"the provider ended the response with {reason}"
             raise _BROKEN[reason](str(message), code=reason)
         finish_reason = _FINISH_REASONS.get(reason, reason)
         into.append(chunk({}, head, finish_reason=finish_reason))
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed."""
+    """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict) or not isinstance(body.get("message"), dict):
         if isinstance(body, dict) and (body.get("error") or body.get("message")):
             raise stream_error(body)
-        raise APIResponseValidationError("an answer without a message")
+        raise APIResponseValidationError("the response has no message")
     message = body["message"]
     head = present(id=body.get("id"))
     delta: dict[str, Any] = {"role": message.get("role") or "assistant"}

@@ -43,7 +43,7 @@ _TOOL_CHOICES = {"auto": None, "required": "REQUIRED", "none": "NONE"}
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     params = supported_params(request, PARAMS, DIALECT)
     tools = params.get("tools") or ()
     body = present(
@@ -82,7 +82,7 @@ def _strict(tools: Iterable[Mapping[str, Any]]) -> bool | None:
 def _tool_choice(choice: Any, request: Request) -> str | None:
     if choice is None or isinstance(choice, str):
         if choice is not None and choice not in _TOOL_CHOICES:
-            raise InvalidRequestError(f"tool_choice is auto, none or required, not {choice!r}")
+            raise InvalidRequestError(f"tool_choice must be auto, none or required, got {choice!r}")
         return _TOOL_CHOICES.get(choice or "auto")
     refuse(request, DIALECT, "tool_choice of one named tool")
     return None

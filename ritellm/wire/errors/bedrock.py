@@ -28,7 +28,7 @@ _STATUS = {
 
 
 def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
+    """Return the error for a response with `status`."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -32,7 +32,7 @@ _STATUS = {
 
 
 def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
+    """Return the error for a response with `status`."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -43,7 +43,7 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
 
 
 def stream_error(payload: Any) -> APIError:
-    """Return the error inside an answer that began with a 200."""
+    """Return the error inside a response that began with a 200."""
     error = _object(payload)
     code = error.get("code")
     status = code if isinstance(code, int) else _STATUS.get(str(error.get("type")))

@@ -12,7 +12,7 @@ from ritellm.limit_headers import retry_after
 
 
 def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
-    """Return the error that an answer with `status` stands for."""
+    """Return the error for a response with `status`."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -30,7 +30,7 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
 
 
 def stream_error(payload: Mapping[str, Any]) -> APIError:
-    """Return the error inside an answer that began with a 200."""
+    """Return the error inside a response that began with a 200."""
     error = _error_object(payload)
     code, kind = _word(error.get("code")), _word(error.get("type"))
     status = next(

@@ -1,1 +1,1 @@
-"""Framings: how a body is cut into events."""
+"""Framings: how a body of bytes is split into events."""

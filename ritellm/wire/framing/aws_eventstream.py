@@ -1,8 +1,20 @@
 """`application/vnd.amazon.eventstream`: bytes in, events out. No I/O and no clock.
 
 https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html#streaming-event-stream
-A frame is: total length, length of the headers, CRC of these eight bytes; headers; payload; CRC of
-all before it. Numbers are big-endian.
+
+A frame, with all numbers big-endian:
+
+    4 bytes   length of the frame                     |
+    4 bytes   length of the headers                   | the prelude
+    4 bytes   CRC of the 8 bytes before               |
+    headers   name length, name, type, value, ...
+    payload
+    4 bytes   CRC of everything before
+
+The problem: bytes arrive cut at any place, and a damaged length would make the reader wait for
+bytes that never come. The idea: the prelude has a checksum of its own, so a length is used only
+after its checksum has matched. The invariant: the events, and the error after them, do not depend
+on where the bytes are cut.
 """
 
 from __future__ import annotations
@@ -30,18 +42,18 @@ _SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 
 
 class EventStream:
-    """Frames a byte stream into events, wherever the bytes are cut.
+    """Splits a byte stream into events, wherever the bytes are cut.
 
-    An event's type is its `:event-type`; an exception's is "exception:" and its `:exception-type`.
-    After a damaged frame nothing can be trusted: the frames before it are handed out, then every
-    call raises.
+    The type of an event is its `:event-type`; that of an exception is "exception:" and its
+    `:exception-type`. After a damaged frame nothing can be trusted: the frames before it are
+    returned, then every call raises.
     """
 
     __slots__ = ("_damage", "_rest")
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._damage: APIResponseValidationError | None = None
+        self._rest = b""  # an unfinished frame
+        self._damage: APIResponseValidationError | None = None  # raised by the next call
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes; raises if a checksum does not match."""
@@ -54,11 +66,12 @@ class EventStream:
         except APIResponseValidationError as error:
             if not events:
                 raise
-            self._damage = error  # the same events, however the bytes are cut
+            # The events before the damage come first; the next call raises.
+            self._damage = error
         return events
 
     def eof(self) -> list[Event]:
-        """Return nothing: half a frame holds no event. Raises what `feed` held back."""
+        """Return nothing, since half a frame is not an event; raises an error that `feed` kept."""
         return self.feed(b"") if self._damage else []
 
     def _take(self, events: list[Event]) -> None:
@@ -75,12 +88,14 @@ class EventStream:
 
 
 def _frame_length(data: bytes, start: int) -> int:
-    """Return the length of the frame that begins at `start`, once its prelude is proved."""
+    """Return the length of the frame at `start`, after checking its prelude."""
     length, headers, checksum = struct.unpack_from(">III", data, start)
     if crc32(data[start : start + 8]) != checksum:
         raise APIResponseValidationError("the prelude of a frame does not match its checksum")
     if not _PRELUDE + headers + _CRC <= length <= _LONGEST:
-        raise APIResponseValidationError(f"a frame of {length} bytes with {headers} of headers")
+        raise APIResponseValidationError(
+            f"a frame of {length} bytes with {headers} bytes of headers is impossible"
+        )
     return int(length)
 
 
@@ -94,7 +109,7 @@ def _event(frame: bytes) -> Event:
     kind = _text(headers, ":message-type")
     if kind == "exception":
         return f"exception:{_text(headers, ':exception-type')}", payload
-    if kind == "error":  # has no payload: its text is a header
+    if kind == "error":  # without a payload: its text is a header
         message = orjson.dumps({"message": _text(headers, ":error-message")})
         return f"exception:{_text(headers, ':error-code')}", message
     return _text(headers, ":event-type"), payload
@@ -105,9 +120,9 @@ def _text(headers: Mapping[str, Header], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-@lru_cache(maxsize=64)  # a stream repeats a handful of them, once per chunk
+@lru_cache(maxsize=64)  # every chunk of a stream repeats one of a few sets of headers
 def parse_headers(data: bytes) -> Mapping[str, Header]:
-    """Return a frame's headers; raises if they do not fill their space exactly."""
+    """Return the headers of a frame; raises if they do not fill their space exactly."""
     headers: dict[str, Header] = {}
     position = 0
     try:
@@ -122,13 +137,13 @@ def parse_headers(data: bytes) -> Mapping[str, Header]:
 
 
 def _value(kind: int, data: bytes, position: int) -> tuple[Header, int]:
-    """Return the header value at `position`, and where the next header begins."""
+    """Return the header value at `position`, and the start of the next header."""
     if kind in (0, 1):
         return kind == 0, position
     size = _SIZES.get(kind)
     if size is None:
         if kind not in (6, 7):
-            raise ValueError(f"no header type {kind}")
+            raise ValueError(f"unknown header type {kind}")
         (size,) = struct.unpack_from(">H", data, position)
         position += 2
     raw = data[position : position + size]

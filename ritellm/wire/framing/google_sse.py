@@ -7,17 +7,17 @@ from ritellm.wire.framing.sse import SSE
 
 
 class GoogleSSE:
-    """Server-sent events, behind which an error may come as bare JSON, in lines of its own.
+    """Server-sent events, after which an error may follow as bare JSON in lines of its own.
 
-    The standard has such lines dropped; here they are kept for `eof()`.
+    The standard drops such lines. This framing keeps them and returns them as an event in `eof()`.
     """
 
     __slots__ = ("_bare", "_new_line", "_sse")
 
     def __init__(self) -> None:
         self._sse = SSE()
-        self._bare: list[bytes] = []
-        self._new_line = True
+        self._bare: list[bytes] = []  # the bare JSON; once it begins, nothing else follows
+        self._new_line = True  # the next byte begins a line
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes."""
@@ -34,14 +34,14 @@ class GoogleSSE:
         return self._sse.feed(data[:begin])
 
     def eof(self) -> list[Event]:
-        """Return the event that the end of the body leaves open, and the bare error behind it."""
+        """Return the unfinished event at the end of the body, and the bare error after it."""
         bare = [("error", b"".join(self._bare))] if self._bare else []
         return self._sse.eof() + bare
 
     def _bare_json(self, data: bytes) -> int | None:
-        """Return where the first line begins that is JSON rather than a field."""
+        """Return the start of the first line that is JSON and not a field, or None."""
         if self._new_line and data[:1] in (b"{", b"["):
             return 0
-        # Two searches for bytes cost a tenth of one for a pattern.
+        # Two searches for bytes cost a tenth of a regular expression.
         found = [at for at in (data.find(b"\n{"), data.find(b"\n[")) if at >= 0]
         return min(found) + 1 if found else None

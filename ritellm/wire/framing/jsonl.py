@@ -1,4 +1,4 @@
-"""JSON lines: bytes in, one event a line out. No I/O and no clock."""
+"""JSON lines: bytes in, one event for each line out. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from ritellm.wire.base import Event
 
 
 class JSONLines:
-    """Frames a byte stream into lines, wherever the bytes are cut; blank lines are skipped."""
+    """Splits a byte stream into lines, wherever the bytes are cut; blank lines are skipped."""
 
     __slots__ = ("_rest",)
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = b""  # an unfinished line
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the lines that `data` completes."""
@@ -19,5 +19,5 @@ class JSONLines:
         return [("", line) for line in map(bytes.strip, lines) if line]
 
     def eof(self) -> list[Event]:
-        """Return the last line, if nothing ended it."""
+        """Return the last line, if it has no line end."""
         return self.feed(b"\n")

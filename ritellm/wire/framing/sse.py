@@ -1,8 +1,19 @@
 """Server-sent events: bytes in, events out. No I/O and no clock.
 
-WHATWG HTML, section 9.2.6. Two deviations, both for clients of language models: an event without
-data is dropped, also when its only `data:` line is empty, and a last event without its closing
-blank line is handed out by `eof()` (servers forget it after `[DONE]`).
+The problem: bytes arrive cut at any place, lines may end in CR, LF or CRLF, and each chunk of a
+completion is one event, so the cost of an event is a cost of every chunk.
+
+The idea: `block` returns the bytes up to the last blank line, with all line ends turned into LF,
+and keeps the rest for the next call. `events_of` splits such a block. Nearly all blocks consist of
+single `data: ` lines, which one `bytes.split` separates. Other blocks are read line by line.
+
+The invariants:
+- The events do not depend on where the bytes are cut.
+- A block consists of whole events: each line ends in LF and the last line is blank.
+
+The format is that of WHATWG HTML, section 9.2.6, with two deviations that model servers need. An
+event without data is dropped, also if its only `data:` line is empty. `eof()` returns a last event
+that lacks its closing blank line, which servers forget after `[DONE]`.
 """
 
 from __future__ import annotations
@@ -11,19 +22,19 @@ from ritellm.wire.base import Event
 
 _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
-_OVER = b"\n\n"  # what an event ends with
+_OVER = b"\n\n"  # the end of an event
 _BETWEEN = b"\n\ndata: "
 
 
 class SSE:
-    """Frames a byte stream into events, wherever the bytes are cut."""
+    """Splits a byte stream into events, wherever the bytes are cut."""
 
     __slots__ = ("_bom_pending", "_rest", "_skip_lf")
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._skip_lf = False  # the last byte was a CR: a LF that follows belongs to it
-        self._bom_pending = True
+        self._rest = b""  # an unfinished event
+        self._skip_lf = False  # the last byte was a CR, so a LF that follows belongs to it
+        self._bom_pending = True  # the body may still begin with a byte order mark
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes."""
@@ -32,7 +43,7 @@ class SSE:
     def block(self, data: bytes) -> bytes:
         """Return the bytes of the events that `data` completes, for `events_of`.
 
-        Every line in them ends in LF, whatever ended it, and the last one is blank.
+        Every line in them ends in LF, and the last line is blank.
         """
         if self._skip_lf and data:
             self._skip_lf = False
@@ -59,21 +70,21 @@ class SSE:
         return data[:end]
 
     def eof(self) -> list[Event]:
-        """Return the event that the end of the body leaves open, if there is one."""
+        """Return the unfinished event at the end of the body, if there is one."""
         rest, self._rest = self._rest, b""
         return events_of(rest + b"\n\n")
 
 
 def end_of_event(block: bytes, at: int) -> int:
-    """Return where the event ends that begins at `at` in a block of whole lines."""
+    """Return the end of the event that begins at `at` in a block."""
     return block.index(_OVER, at) + len(_OVER)
 
 
 def events_of(block: bytes) -> list[Event]:
-    """Return the events in a block of whole lines."""
+    """Return the events in a block."""
     if block.startswith(_DATA):
-        # Nearly all streams are nothing but single `data: ` lines: one split finds them all,
-        # if there are no other newlines than those between them.
+        # The short way: one split finds all events, provided that the block has no line ends other
+        # than the two after each event.
         payloads = block[len(_DATA) : -2].split(_BETWEEN)
         if block.count(b"\n") == 2 * len(payloads):
             return [("", payload) for payload in payloads if payload]

@@ -11,8 +11,8 @@ from ritellm.errors import InvalidRequestError
 from ritellm.wire.content import arguments_of, parts_of, split_data_url
 from ritellm.wire.layout import Item, extras, in_order, unpack
 
-# Where an answer's layout lies in `provider_specific_fields`, and the fields it tells apart, in the
-# order in which Gemini itself mostly brings them.
+# The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
+# in Gemini's usual order.
 LAYOUT = "gemini_parts"
 FIELDS = ("reasoning_content", "content", "images", "tool_calls")
 
@@ -81,7 +81,7 @@ def _names(message: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _assistant(message: Mapping[str, Any], signs: bool) -> list[Part]:
-    """Return the parts of an answer that goes back: as they came, if the message still tells."""
+    """Return the parts of an earlier completion, as they arrived unless it was edited."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
     parts = [part for item, value in pairs if (part := _item_part(item, value))]
@@ -107,7 +107,7 @@ def _item_part(item: Item, value: Any) -> Part | None:
 def _function_call(call: Mapping[str, Any]) -> Part:
     function = call.get("function")
     if not function:
-        raise InvalidRequestError("a tool call needs a function: Gemini has no custom tools")
+        raise InvalidRequestError("a tool call must have a function: Gemini has no custom tools")
     body = {"name": function.get("name"), "args": arguments_of(call)}
     kept = call.get("provider_specific_fields") or {}
     signature = kept.get("thought_signature")
@@ -169,7 +169,7 @@ def _file(part: Mapping[str, Any]) -> Part:
     file = part.get("file") or {}
     source = file.get("file_data") or file.get("file_id")
     if not source:
-        raise InvalidRequestError("a file part needs file_data (a data: URL) or a file_id")
+        raise InvalidRequestError("a file part must have file_data (a data: URL) or a file_id")
     return _media(source, file.get("format"))
 
 

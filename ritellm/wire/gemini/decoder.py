@@ -24,12 +24,12 @@ _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".s
 
 
 def new_framing() -> GoogleSSE:
-    """Return the framing of a streamed answer: server-sent events."""
+    """Return the framing of a streamed response: server-sent events."""
     return GoogleSSE()
 
 
 def new_decoder(request: Request) -> GeminiDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return GeminiDecoder()
 
 
@@ -45,7 +45,7 @@ class GeminiDecoder:
         self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk of `event`; raises the error that the provider put there."""
+        """Append the chunk of `event`; raises the error in it."""
         self.add(parse_json(event[1]), into)
 
     def add(self, payload: Any, into: list[Chunk]) -> None:
@@ -53,7 +53,7 @@ class GeminiDecoder:
         if isinstance(payload, list) and len(payload) == 1:
             payload = payload[0]
         if not isinstance(payload, dict):
-            raise APIResponseValidationError(f"not an answer of Gemini's: {payload!r:.200}")
+            raise APIResponseValidationError(f"not a response of Gemini: {payload!r:.200}")
         if payload.get("error"):
             raise stream_error(payload)
         if self._head.get("id") is None:
@@ -80,7 +80,7 @@ class GeminiDecoder:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed.
+    """Return the completion in the JSON of an unstreamed response.
 
     Takes a list too: that is how a stream comes where `alt=sse` got lost.
     """
@@ -91,7 +91,7 @@ def decode_completion(body: Any) -> Completion:
     completion = total(chunks)
     if not completion["choices"]:
         found = ", ".join(body) if isinstance(body, dict) else "nothing"
-        raise APIResponseValidationError(f"an answer without candidates; it has {found}")
+        raise APIResponseValidationError(f"the response has no candidates, only {found}")
     return completion
 
 

@@ -37,7 +37,7 @@ STREAM = "text/event-stream"
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     named = request.model.startswith(("models/", "tunedModels/"))
     path = request.model if named else f"models/{request.model}"
     url = address(endpoint.base_url, path, verb(request))
@@ -53,7 +53,7 @@ def verb(request: Request) -> str:
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """Return the JSON that asks `request`; raises UnsupportedParamsError."""
+    """Return the body of `request`; raises UnsupportedParamsError."""
     params = supported_params(request, PARAMS, DIALECT)
     system, contents = encode_messages(request.messages, signs=thinks_in_levels(request.model))
     return present(
@@ -117,7 +117,7 @@ def _thinking_config(params: Mapping[str, Any], request: Request) -> dict[str, A
     if not thinks_in_levels(request.model):
         if effort not in _BUDGETS:
             raise InvalidRequestError(
-                f"reasoning_effort is one of {', '.join(_BUDGETS)}, not {effort!r}"
+                f"reasoning_effort must be one of {', '.join(_BUDGETS)}, got {effort!r}"
             )
         return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
     if effort == "none":
@@ -170,7 +170,7 @@ def _tool_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(wanted, str):
         modes = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
         if wanted not in modes:
-            raise InvalidRequestError(f"tool_choice is auto, none or required, not {wanted!r}")
+            raise InvalidRequestError(f"tool_choice must be auto, none or required, got {wanted!r}")
         return _calling(modes[wanted])
     if wanted.get("type") == "function":
         return _calling("ANY", [wanted])

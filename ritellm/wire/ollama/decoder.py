@@ -30,12 +30,12 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)
 
 
 def new_framing() -> JSONLines:
-    """Return the framing of a streamed answer: JSON lines."""
+    """Return the framing of a streamed response: JSON lines."""
     return JSONLines()
 
 
 def new_decoder(request: Request) -> OllamaDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return OllamaDecoder()
 
 
@@ -51,7 +51,7 @@ class OllamaDecoder:
         self._counts: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk of a line; raises the error that it carries."""
+        """Append the chunk of a line; raises the error in it."""
         line = json_object(event[1])
         if line.get("error"):
             raise stream_error(line)
@@ -99,9 +99,9 @@ class OllamaDecoder:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed: a lonely line."""
+    """Return the completion in the JSON of an unstreamed response: a lonely line."""
     if not isinstance(body, dict) or not (body.get("error") or "message" in body):
-        raise APIResponseValidationError("an answer without a message")
+        raise APIResponseValidationError("the response has no message")
     chunks: list[Chunk] = []
     OllamaDecoder().decode(("", orjson.dumps(body)), chunks)
     return total(chunks)

@@ -40,7 +40,7 @@ PARAMS = frozenset(_OPTIONS) | frozenset(
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     params = supported_params(request, PARAMS, DIALECT)
     options = present(
         **{ours: params.get(name) for name, ours in _OPTIONS.items()},

@@ -23,12 +23,12 @@ _BROKEN = frozenset({"abort", "error"})
 
 
 def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
+    """Return the framing of a streamed response: server-sent events."""
     return SSE()
 
 
 def new_decoder(request: Request) -> OpenAIChatDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return OpenAIChatDecoder()
 
 
@@ -42,7 +42,7 @@ class OpenAIChatDecoder:
         self.repeats = Repeats()
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunk in `event`; raises the error that the provider put there."""
+        """Append the chunk in `event`; raises the error in it."""
         kind, data = event
         if data == b"[DONE]":
             self.done = True
@@ -69,13 +69,13 @@ class OpenAIChatDecoder:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed."""
+    """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the answer is not a JSON object")
+        raise APIResponseValidationError("the response is not a JSON object")
     if body.get("error") or body.get("object") == "error":
         raise stream_error(body)
     if not isinstance(body.get("choices"), list):
-        raise APIResponseValidationError(f"an answer without choices; it has {', '.join(body)}")
+        raise APIResponseValidationError(f"the response has no choices, only {', '.join(body)}")
     for choice in body["choices"]:
         _normalise(choice, "message")
     source = "provider" if body.get("usage") else "missing"
@@ -118,4 +118,4 @@ def _broken(choice: Mapping[str, Any], reason: str) -> APIError:
     error = choice.get("error")
     if isinstance(error, dict):
         return stream_error({"error": error})
-    return InternalServerError(f"the provider ended the answer with finish_reason {reason!r}")
+    return InternalServerError(f"the provider ended the response with finish_reason {reason!r}")

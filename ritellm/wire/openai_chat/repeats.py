@@ -1,9 +1,27 @@
-"""Chunks that differ from the one before in their text only: read without parsing the rest again.
+"""Read events that repeat the one before, except for their text, without parsing them.
 
-Nearly every event of a streamed answer repeats the same JSON around another piece of text. Once one
-has been parsed, the bytes before and behind its text are known; an event that has the same bytes
-there can differ in nothing but that text. A block of such events is cut at those bytes, all at
-once. What does not match to the byte is parsed as ever.
+The problem: nearly every event of a stream is the same JSON around a different piece of text.
+Parsing all of it for a few letters is the largest cost of a chunk.
+
+The idea: once an event has been parsed, the bytes before and after its text are known. Another
+event with the same bytes there can differ only in the text. A block of such events is split at
+those bytes, all of them at once, and becomes a `Run`.
+
+    data: {"id":"c1",...,"delta":{"content":"Hello"},"finish_reason":null}]}\n\n
+    |----------------- before -------------|text|---------- after ------------|
+
+OpenAI may add padding at the end. Then the event is: before, text, middle, padding, after.
+
+The invariants:
+- The result is the same as if every event had been parsed. `learn` checks this on its example.
+- An event that does not match to the byte is left to the parser.
+- A text that needs unescaping goes through the JSON parser, so that an invalid one is found.
+
+The states of one stream:
+
+    new -> first event seen -> an example is learnt -> (events match) runs
+    An event that does not match discards the example, and the next parsed event gives a new one.
+    After `_PATIENCE` misses in a row without a match, learning stops, since it only costs time.
 """
 
 from __future__ import annotations
@@ -20,12 +38,12 @@ _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "
 _OVER = b"\n\n"
 _PADDED_END = b'"}' + _OVER
-# A stream that misses more often than this in a row with what it hits is of another kind.
+# Learning stops after this number of examples in a row without a match.
 _PATIENCE = 8
 
 
 class Repeats:
-    """What the events of one stream have in common."""
+    """The bytes that the events of one stream have in common."""
 
     __slots__ = (
         "_after",
@@ -38,22 +56,26 @@ class Repeats:
     )
 
     def __init__(self) -> None:
-        self._kind: Kind | None = None  # of the newest example
+        # The example: what its chunk holds, and its bytes around the text.
+        self._kind: Kind | None = None  # None: there is no example
         self._before = b""  # from the start of an event to its text
         self._after = b""  # from its text, or its padding, to the start of the next event
-        self._between = ""  # both of them
-        self._middle = ""  # from the text to the padding, where there is one
-        self._misses = 0
-        self._begun = False  # there was one: learning from it is in vain if no other comes
+        self._between = ""  # after + before: what separates two texts in a block
+        self._middle = ""  # from the text to the padding; "" without padding
+
+        # Whether to learn at all.
+        self._begun = False  # the first event has been seen
+        self._misses = 0  # examples since the last match
 
     def take(self, block: bytes, at: int) -> tuple[Run | None, int]:
-        """Return the chunks that `block`, which is whole events, has at `at`, and where they end.
+        """Return the run of matching events at `at` in `block` (whole events), and where it ends.
 
-        None unless the first event there is one more of the same.
+        The run is None if the first event there does not match the example.
         """
         if self._kind is None or not block.startswith(self._before, at):
             return None, at
-        # Nearly always all are alike: what is not shows in the texts, for a line ends there.
+        # Nearly always all events match. One that does not leaves a line end in the texts, which
+        # `_read` refuses; then the matching events are counted one by one.
         end = len(block)
         run = self._read(block, at, end) if block.endswith(self._after, at) else None
         if run is None:
@@ -67,7 +89,7 @@ class Repeats:
         return run, end
 
     def _end_of_same(self, block: bytes, at: int) -> int:
-        """Return where the events end that repeat the newest example, from `at` on."""
+        """Return the end of the matching events that begin at `at`."""
         before, after = self._before, self._after
         while block.startswith(before, at):
             end = end_of_event(block, at)
@@ -77,9 +99,9 @@ class Repeats:
         return at
 
     def _read(self, block: bytes, at: int, end: int) -> Run | None:
-        """Return the chunks from `at` to `end`, if they are nothing but more of the same."""
+        """Return the run of the events from `at` to `end`, or None unless all of them match."""
         first, last = at + len(self._before), end - len(self._after)
-        if self._kind is None or first > last:  # the one over the other
+        if self._kind is None or first > last:  # before and after overlap
             return None
         try:
             texts = block[first:last].decode().split(self._between)
@@ -89,10 +111,11 @@ class Repeats:
         if self._middle:
             cut = [text.partition(self._middle) for text in texts]
             texts, _, paddings = map(list, zip(*cut, strict=True))
-            if not all(map(str.isalnum, paddings)):  # none at all is empty
+            if not all(map(str.isalnum, paddings)):  # a missing padding is "", which fails too
                 return None
         together = texts[0] if len(texts) == 1 else "".join(texts)
-        # What needs no unescaping is seen here: a call for each would cost as much as all the rest.
+        # One look at all texts together: a call of the JSON parser for each text would cost as much
+        # as everything else here.
         if '"' in together or "\\" in together or not together.isprintable():
             unescaped = _unescaped(texts)
             if unescaped is None:
@@ -101,9 +124,10 @@ class Repeats:
         return Run(self._kind, texts, paddings)
 
     def learn(self, data: bytes, payload: Mapping[str, Any]) -> None:
-        """Take `payload`, which was parsed from `data`, for an example of those to come.
+        """Use `payload`, parsed from `data`, as the example for the events that follow.
 
-        The first of all is passed over: many an answer is one piece of text.
+        The first event of a stream is skipped: many responses have only one piece of text, and
+        learning from it would be wasted.
         """
         if not self._begun:
             self._begun = True
@@ -130,9 +154,9 @@ class Repeats:
             self._kind = None
 
     def _cut(self, data: bytes, start: int, end: int, *, padded: bool) -> None:
-        """Remember what stands around the text, which is `data[start:end]`."""
+        """Remember the bytes around the text, which is `data[start:end]`."""
         padding = _behind_key(data, PADDING) if padded else 0
-        # Padding that stands elsewhere than at the very end is no padding of OpenAI's.
+        # OpenAI's padding is the last field; the same name elsewhere means something else.
         is_last = padding > end and data.find(b'"', padding) == len(data) - 2
         self._before = _EVENT + data[:start]
         self._middle = data[end:padding].decode("utf-8", "replace") if is_last else ""
@@ -141,18 +165,18 @@ class Repeats:
 
 
 def _unescaped(texts: Sequence[str]) -> list[str] | None:
-    """Return what JSON strings with `texts` between their quotes say; None if one is no string."""
+    """Return the values of JSON strings with these contents, or None if one is invalid."""
     try:
-        said = [orjson.loads(f'"{text}"') for text in texts]
+        values = [orjson.loads(f'"{text}"') for text in texts]
     except orjson.JSONDecodeError:
         return None
-    return said if all(isinstance(text, str) for text in said) else None
+    return values if all(isinstance(value, str) for value in values) else None
 
 
 def _behind_key(data: bytes, key: str) -> int:
-    """Return where the one string under `key` begins, behind its quote; 0 if that is not clear.
+    """Return where the string under `key` begins, after its quote; 0 if the key is not unique.
 
-    Inside of a JSON string a quote is escaped, so that these bytes can only be the key.
+    Quotes inside a JSON string are escaped, so these bytes can only be the key.
     """
     name = b'"%b":' % key.encode()
     at = data.find(name)

@@ -17,20 +17,20 @@ PATH = "/chat/completions"
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     body = body_of(request, endpoint)
     return post(address(endpoint.base_url), body, request, endpoint, "text/event-stream")
 
 
 def address(base_url: str) -> str:
-    """Return where to send: `base_url` is the API's root, or already the whole address."""
+    """Return the address to send to; `base_url` is the root of the API, or the whole address."""
     base, mark, query = base_url.partition("?")
     base = base.rstrip("/")
     return (base if base.endswith(PATH) else base + PATH) + mark + query
 
 
 def body_of(request: Request, endpoint: Endpoint) -> dict[str, Any]:
-    """Return the JSON that asks `request`; raises UnsupportedParamsError."""
+    """Return the body of `request`; raises UnsupportedParamsError."""
     body = {
         "model": request.model,
         "messages": encode_messages(request.messages, endpoint.provider.quirks),

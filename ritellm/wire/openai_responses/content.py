@@ -1,5 +1,8 @@
-"""Messages as the items of a Responses conversation. What chat has no place for is kept in an
-answer's layout (`provider_specific_fields.response_items`), and goes back from there."""
+"""Messages as the items of OpenAI's Responses API.
+
+Items that chat cannot express are kept in the layout of a completion
+(`provider_specific_fields.response_items`), and are sent back from there.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,10 @@ _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def encode_messages(messages: Sequence[Item], stored: bool) -> tuple[str | None, list[Item]]:
-    """Return (instructions, input) for `messages`: what opens the conversation as system or
-    developer text is instructions, unless there is nothing else."""
+    """Return (instructions, input) for `messages`.
+
+    System and developer messages at the beginning are instructions, unless there are no others.
+    """
     opening = 0
     while opening < len(messages) and messages[opening].get("role") in _ROLES[:2]:
         opening += 1
@@ -51,7 +56,7 @@ def _items(message: Item, stored: bool, custom: set[Any]) -> Sequence[Item]:
         output = _content(message.get("content")) or ""
         return [{"type": kind, "call_id": call_id, "output": output}]
     if role not in _ROLES:
-        raise InvalidRequestError(f"role must be one of {', '.join(_ROLES)}, not {role!r}")
+        raise InvalidRequestError(f"role must be one of {', '.join(_ROLES)}, got {role!r}")
     return [{"role": role, "content": _content(message.get("content"))}]
 
 
@@ -76,9 +81,9 @@ def _part(part: Item) -> Item:
 
 
 def assistant_items(message: Item, stored: bool) -> list[Item]:
-    """Return the items of an answer that goes back: as they came, if the message still tells.
+    """Return the items of an earlier completion, as they arrived unless it was edited.
 
-    Reasoning that was not stored there, and did not travel here, cannot be referred to.
+    Reasoning that OpenAI did not store, and that did not travel encrypted, cannot be sent.
     """
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
     notes = [_flat_annotation(note) for note in message.get("annotations") or ()]
@@ -94,16 +99,16 @@ def assistant_items(message: Item, stored: bool) -> list[Item]:
             items.append({**extras(item), "result": value["image_url"]["url"].partition(",")[2]})
         elif value:
             carried = extras(item)
-            said = _said(field, value, notes)
-            # Text alone goes in its shortest form, which every server that follows OpenAI takes.
-            content = [said] if carried or notes or "text" not in said else said["text"]
+            part = _spoken(field, value, notes)
+            # Text alone is sent in its shortest form, which every compatible server accepts.
+            content = [part] if carried or notes or "text" not in part else part["text"]
             items.append({"role": "assistant", **carried, "content": content})
-            notes = [] if "text" in said else notes
+            notes = [] if "text" in part else notes
     return items
 
 
-def _said(field: str, value: Any, notes: list[Item]) -> Item:
-    """Return text or a refusal, whether a field of its own or a part of the content."""
+def _spoken(field: str, value: Any, notes: list[Item]) -> Item:
+    """Return the part for text or for a refusal, from a field or from a part of the content."""
     if field == "refusal":
         return {"type": "refusal", "refusal": value}
     if isinstance(value, Mapping) and value.get("type") == "refusal":
@@ -126,27 +131,27 @@ def _call(call: Item) -> dict[str, Any]:
 
 
 def layout_of(items: Sequence[Item]) -> list[dict[str, Any]] | None:
-    """Return in which order `items` came and what they carried, or None if the message says it.
+    """Return the layout of `items`, or None if the message needs none.
 
-    Ids are worth keeping only beside something else: a `phase`, reasoning, a search.
+    Ids alone need no layout; a `phase`, reasoning or a search does.
     """
     layout = [entry for item in items for entry in _entries(item)]
     bare = [{k: v for k, v in entry.items() if k not in _COMMON} for entry in layout]
     return None if is_plain(bare, FIELDS) else layout
 
 
-# What every message and every call carries.
+# The fields of every message and every call.
 _COMMON = frozenset({"id", "type", "role", "status", "caller"})
 _SPOKEN = {"text": "content", "refusal": "refusal"}
 
 
 def _entries(item: Item) -> list[dict[str, Any]]:
     kind = item.get("type")
-    # The API refuses a null where it sent one itself (a reasoning item's `status`).
+    # The API sends nulls (a reasoning item's `status`) but refuses them.
     whole = present(**item)
     if kind in CALLS:
-        told = ("type", "call_id", "name", "arguments", "input")
-        return [{"from": "tool_calls", **{k: v for k, v in whole.items() if k not in told}}]
+        known = ("type", "call_id", "name", "arguments", "input")
+        return [{"from": "tool_calls", **{k: v for k, v in whole.items() if k not in known}}]
     if kind == "image_generation_call" and whole.pop("result", None):
         return [{"from": "images", **whole}]
     if kind != "message":
@@ -161,7 +166,7 @@ def _entries(item: Item) -> list[dict[str, Any]]:
 
 
 def image_of(item: Item) -> dict[str, Any] | None:
-    """Return the image that an item has drawn, or None."""
+    """Return the image in an item, or None."""
     if item.get("type") != "image_generation_call" or not item.get("result"):
         return None
     url = f"data:image/{item.get('output_format') or 'png'};base64,{item['result']}"
@@ -169,7 +174,7 @@ def image_of(item: Item) -> dict[str, Any] | None:
 
 
 def annotation(note: Item) -> dict[str, Any]:
-    """Return an annotation in chat's shape; kinds that chat does not know pass as they are."""
+    """Return an annotation in chat's shape; kinds that chat does not have pass unchanged."""
     if note.get("type") != "url_citation":
         return dict(note)
     return url_citation({key: value for key, value in note.items() if key != "type"})

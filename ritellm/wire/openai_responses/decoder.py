@@ -1,4 +1,4 @@
-"""What OpenAI's Responses API answers, as chunks.
+"""Decode responses of OpenAI's Responses API into chunks.
 
 https://platform.openai.com/docs/api-reference/responses-streaming. No I/O and no clock.
 """
@@ -20,27 +20,27 @@ from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# `incomplete_details.reason`; whatever else it may say one day passes as it is.
+# By `incomplete_details.reason`; an unknown reason passes unchanged.
 _FINISH_REASONS = {"max_output_tokens": "length"}
 
-# Of the response's own fields these say something of the answer; the rest repeats the request.
+# These fields of the response belong to the completion; the others repeat the request.
 _TOP_FIELDS = ("service_tier", "incomplete_details", "metadata", "moderation", "tool_usage")
 
 
 def new_framing() -> SSE:
-    """Return the framing of a streamed answer: server-sent events."""
+    """Return the framing of a streamed response: server-sent events."""
     return SSE()
 
 
 def new_decoder(request: Request) -> ResponsesDecoder:
-    """Return a decoder for one streamed answer."""
+    """Return a decoder for one streamed response."""
     return ResponsesDecoder()
 
 
 class ResponsesDecoder:
     """Turns the events of one stream into chunks.
 
-    Chunks carry the event's `sequence_number`, where a background response can be taken up again.
+    Chunks carry the event's `sequence_number`, from which a background response can be resumed.
     """
 
     __slots__ = (
@@ -57,17 +57,18 @@ class ResponsesDecoder:
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] = {}
-        self._items: dict[int, Payload] = {}  # whole items, by output_index
-        self._streamed: set[int] = set()  # items of which deltas have come
-        self._calls: dict[int, int] = {}  # output_index: the tool call's index
-        self._named: set[int] = set()  # output_index of the calls whose name and id have come
-        self._notes: dict[int, int] = {}  # output_index: how many annotations have come
-        self._reasoning: tuple[Any, ...] | None = None  # the part that spoke last
+        # What has arrived, by output_index.
+        self._items: dict[int, Payload] = {}  # whole items
+        self._streamed: set[int] = set()  # items with deltas
+        self._calls: dict[int, int] = {}  # the index of the tool call
+        self._named: set[int] = set()  # calls whose name and id have arrived
+        self._notes: dict[int, int] = {}  # the number of annotations
+        self._reasoning: tuple[Any, ...] | None = None  # the newest part of the reasoning
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
-        """Append the chunks of `event`; raises the error that it carries."""
+        """Append the chunks of `event`; raises the error in it."""
         kind, data = event
-        if data == b"[DONE]":  # not OpenAI's; the answer ended, or did not, before it
+        if data == b"[DONE]":  # not OpenAI's own, and not the terminator
             return
         payload = json_object(data)
         kind = payload.get("type") or kind
@@ -82,7 +83,7 @@ class ResponsesDecoder:
                     each["sequence_number"] = payload["sequence_number"]
 
     def opened(self, payload: Payload, into: list[Chunk]) -> None:
-        """Take the response's head, once."""
+        """Append the head of the response, once."""
         if not self._head:
             self._set_head(payload.get("response") or {})
             into.append(chunk({"role": "assistant"}, self._head))
@@ -100,7 +101,7 @@ class ResponsesDecoder:
         into.append(chunk({"refusal": payload.get("delta")}, self._head))
 
     def reasoning(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append a piece of reasoning, or of its summary; parts stand apart by a blank line."""
+        """Append a piece of reasoning, or of its summary; a blank line separates the parts."""
         index = payload.get("output_index", 0)
         self._streamed.add(index)
         part = (index, payload.get("summary_index"), payload.get("content_index"))
@@ -116,7 +117,7 @@ class ResponsesDecoder:
         into.append(chunk({"annotations": [note]}, self._head))
 
     def item_added(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append the head of a tool call; of other items only that they have begun."""
+        """Append the head of a tool call; for other items, an empty chunk."""
         item = payload.get("item") or {}
         if item.get("type") in CALLS:
             self._call(payload.get("output_index", 0), item, None, into)
@@ -124,7 +125,7 @@ class ResponsesDecoder:
             self.progress(into)
 
     def progress(self, into: list[Chunk]) -> None:
-        """Append an empty chunk: what works, unseen, is not to be taken for silence."""
+        """Append an empty chunk, so that work without output does not look like silence."""
         into.append(chunk({}, self._head))
 
     def arguments(self, payload: Payload, into: list[Chunk]) -> None:
@@ -136,7 +137,7 @@ class ResponsesDecoder:
         self._call(index, item, payload.get("delta") or "", into)
 
     def item_done(self, payload: Payload, into: list[Chunk]) -> None:
-        """Keep a whole item, and append what no delta has brought of it."""
+        """Keep a whole item, and append what the deltas did not have."""
         item, index = payload.get("item") or {}, payload.get("output_index", 0)
         self._items[index] = item
         missing = index not in self._streamed
@@ -146,8 +147,8 @@ class ResponsesDecoder:
         elif kind == "reasoning" and missing:
             for name, number in (("summary", "summary_index"), ("content", "content_index")):
                 for position, part in enumerate(item.get(name) or ()):
-                    place = {"output_index": index, number: position}
-                    self.reasoning({**place, "delta": part.get("text")}, into)
+                    part_of = {"output_index": index, number: position}
+                    self.reasoning({**part_of, "delta": part.get("text")}, into)
         elif kind in CALLS and (missing or index not in self._named):
             whole = item.get("arguments" if kind == "function_call" else "input") or ""
             self._call(index, item, whole if missing else None, into)
@@ -183,7 +184,7 @@ class ResponsesDecoder:
         self.done = True
 
     def finish(self, response: Payload, into: list[Chunk]) -> None:
-        """Append what `response` says of the whole answer; raises if it is none."""
+        """Append the last chunk, from the whole `response`; raises if it has failed."""
         if not self._head:
             self._set_head(response)
         head = {**self._head, **{k: response[k] for k in _TOP_FIELDS if response.get(k)}}
@@ -208,13 +209,13 @@ class ResponsesDecoder:
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an answer that was not streamed."""
+    """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the answer is not a JSON object")
+        raise APIResponseValidationError("the response is not a JSON object")
     if body.get("error") and not body.get("status"):
         raise stream_error(body)
     if not isinstance(body.get("output"), list):
-        raise APIResponseValidationError(f"an answer without output; it has {', '.join(body)}")
+        raise APIResponseValidationError(f"the response has no output, only {', '.join(body)}")
     decoder = ResponsesDecoder()
     chunks: list[Chunk] = []
     decoder.opened({"response": body}, chunks)
@@ -225,7 +226,7 @@ def decode_completion(body: Any) -> Completion:
 
 
 def _finish_reason(response: Payload, called: bool) -> str:
-    """Return OpenAI's chat word for how the response ended; an unknown one passes as it is."""
+    """Return chat's finish_reason for the response; an unknown one passes unchanged."""
     status = response.get("status") or "completed"
     if status == "completed":
         return "tool_calls" if called else "stop"
@@ -234,20 +235,20 @@ def _finish_reason(response: Payload, called: bool) -> str:
 
 
 def _failure(response: Payload) -> APIError | None:
-    """Return the error that a response stands for, if it is no answer."""
+    """Return the error of a response that has failed or is unfinished, or None."""
     status = response.get("status")
     if status == "failed":
         return stream_error({"error": response.get("error") or {}})
     if status == "cancelled":
         return APIError("the response was cancelled", code="cancelled")
     if status in ("queued", "in_progress"):
-        where = f"GET /responses/{response.get('id')} tells when it is ready"
-        return APIResponseValidationError(f"the response is {status}, not an answer yet: {where}")
+        remedy = f"poll GET /responses/{response.get('id')} until it is completed"
+        return APIResponseValidationError(f"the response is only {status}: {remedy}")
     return None
 
 
 def _usage(usage: Any) -> dict[str, Any] | None:
-    """Return usage by chat's names; what has no other name keeps its own."""
+    """Return usage under chat's names; other fields keep their names."""
     if not isinstance(usage, Mapping):
         return None
     return {_USAGE.get(name) or name: value for name, value in usage.items()}
@@ -264,7 +265,7 @@ _Handler = Callable[[ResponsesDecoder, Payload, list[Chunk]], None]
 
 
 def _other(decoder: ResponsesDecoder, payload: Payload, into: list[Chunk]) -> None:
-    """Take an event that repeats what others bring, or tells of progress (a search, a program)."""
+    """Append an empty chunk for an event of progress (a search, a program); skip repetitions."""
     if not str(payload.get("type")).endswith((".added", ".done", ".completed")):
         decoder.progress(into)
 

@@ -1,4 +1,4 @@
-"""OpenAI's Responses: what is asked. What comes back is in `decoder`.
+"""Requests of OpenAI's Responses API.
 
 https://platform.openai.com/docs/api-reference/responses. No I/O and no clock.
 """
@@ -27,7 +27,7 @@ PARAMS = _SAME_NAME | frozenset(
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request` of `endpoint`."""
+    """Return the POST that sends `request` to `endpoint`."""
     params = supported_params(request, PARAMS, "OpenAI's Responses API")
     stored = request.extra_body.get("store", params.get("store")) is not False
     instructions, items = encode_messages(request.messages, stored)
@@ -49,18 +49,18 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 
 
 def resume_request(request: Request, endpoint: Endpoint, id: str, after: int) -> HttpRequest:
-    """Return the GET that listens again to background response `id`, from behind event `after`."""
+    """Return the GET that resumes background response `id` after event `after`."""
     sent = build_request(request, endpoint)
     return resumed(sent, id, after)
 
 
 def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest:
-    """Return the POST that ends background response `id`."""
+    """Return the POST that cancels background response `id`."""
     return cancelled(build_request(request, endpoint), id)
 
 
 def cancelled(sent: HttpRequest, id: str) -> HttpRequest:
-    """Return the POST that ends what `sent` has asked."""
+    """Return the POST that cancels response `id` to the request `sent`."""
     base, mark, query = sent.url.partition("?")
     return HttpRequest(f"{base}/{quote(id, safe='')}/cancel{mark}{query}", _bare(sent), b"")
 
@@ -71,14 +71,14 @@ def _bare(sent: HttpRequest) -> dict[str, str]:
 
 
 def resumed(sent: HttpRequest, id: str, after: int) -> HttpRequest:
-    """Return the GET that goes on listening to what `sent` has asked."""
+    """Return the GET that resumes response `id` to the request `sent`, after event `after`."""
     base, _, query = sent.url.partition("?")
     query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)
     return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", _bare(sent), b"", "GET")
 
 
 def _reasoning(effort: Any) -> Any:
-    """Return the `reasoning` object; whoever wants a summary too gives one instead of a word."""
+    """Return the `reasoning` object; a caller who wants a summary passes one instead of a word."""
     return {"effort": effort} if isinstance(effort, str) else effort
 
 
@@ -90,7 +90,10 @@ def _text(params: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _include(params: Mapping[str, Any], stored: bool) -> list[str] | None:
-    """Return what would not come unasked; what is not stored must travel with the conversation."""
+    """Return what to include in the response, beyond the default.
+
+    Reasoning that OpenAI does not store must travel with the conversation, encrypted.
+    """
     include = [] if stored else ["reasoning.encrypted_content"]
     if params.get("logprobs"):
         include.append("message.output_text.logprobs")
@@ -102,7 +105,7 @@ def _stream_options(params: Mapping[str, Any], endpoint: Endpoint) -> dict[str, 
     provider = endpoint.provider
     own = provider.quirks.stream_options if endpoint.base_url == provider.base_url else None
     options = {**(own or {}), **(params.get("stream_options") or {})}
-    options.pop("include_usage", None)  # it comes without asking
+    options.pop("include_usage", None)  # the API sends usage in any case
     return options or None
 
 
@@ -119,11 +122,11 @@ def _tools(params: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a tool in the flat shape; the provider's own tools (web_search) pass as they are."""
+    """Return a tool in the flat shape; the provider's own tools (web_search) pass unchanged."""
     kind = tool.get("type")
     if kind == "function" and "function" in tool:
         function = tool["function"]
-        # Here functions are strict unless told otherwise; in chat it is the other way round.
+        # Functions are strict by default here, but not in chat.
         return {"type": "function", "parameters": None, "strict": False, **function}
     if kind == "custom" and "custom" in tool:
         custom = dict(tool["custom"])
