@@ -1,4 +1,4 @@
-"""`completion` and `acompletion`: the clients that everybody shares, and one call each."""
+"""`completion` and `acompletion`: one call each on clients that the whole process shares."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import ritellm
 from ritellm.client import Client, Stream
 from ritellm.client_async import AsyncClient, AsyncStream
 from ritellm.types import Completion
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
 
 _lock = threading.Lock()
 _client: Client | None = None
@@ -24,88 +29,95 @@ _keepers: weakref.WeakKeyDictionary[
 
 
 @overload
-def completion(model: str, messages: Any, *, stream: Literal[True], **arguments: Any) -> Stream: ...
+def completion(
+    model: str, messages: Any, *, stream: Literal[True], **params: Unpack[CompletionParams]
+) -> Stream: ...
 
 
 @overload
 def completion(
-    model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+    model: str, messages: Any, *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
 ) -> Completion: ...
 
 
 @overload
 def completion(
-    model: str, messages: Any, *, stream: bool, **arguments: Any
+    model: str, messages: Any, *, stream: bool, **params: Unpack[CompletionParams]
 ) -> Completion | Stream: ...
 
 
 def completion(
-    model: str, messages: Any, *, stream: bool = False, **arguments: Any
+    model: str, messages: Any, *, stream: bool = False, **params: Unpack[CompletionParams]
 ) -> Completion | Stream:
-    """Return the whole answer, or an open stream of its chunks if `stream`.
+    """Return the whole completion, or an open stream of its chunks if `stream`.
 
-    `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and those
-    of `ritellm.calls.prepare.plan`. Connections are kept for the next call. Raises a RitellmError.
+    `model` is "provider/model"; `ritellm.calls.params` lists the parameters, OpenAI's among them.
+    Connections are kept for the next call. Raises a RitellmError.
     """
-    return _shared_client().completion(
-        model, messages, stream=stream, **{**_module_settings(), **arguments}
-    )
+    settings: CompletionParams = {**_module_settings(), **params}
+    return _shared_client().completion(model, messages, stream=stream, **settings)
 
 
 @overload
 async def acompletion(
-    model: str, messages: Any, *, stream: Literal[True], **arguments: Any
+    model: str, messages: Any, *, stream: Literal[True], **params: Unpack[CompletionParams]
 ) -> AsyncStream: ...
 
 
 @overload
 async def acompletion(
-    model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+    model: str, messages: Any, *, stream: Literal[False] = False, **params: Unpack[CompletionParams]
 ) -> Completion: ...
 
 
 @overload
 async def acompletion(
-    model: str, messages: Any, *, stream: bool, **arguments: Any
+    model: str, messages: Any, *, stream: bool, **params: Unpack[CompletionParams]
 ) -> Completion | AsyncStream: ...
 
 
 async def acompletion(
-    model: str, messages: Any, *, stream: bool = False, **arguments: Any
+    model: str, messages: Any, *, stream: bool = False, **params: Unpack[CompletionParams]
 ) -> Completion | AsyncStream:
-    """Return the whole answer, or an open stream of its chunks if `stream`; see `completion`."""
+    """Return the whole completion, or an open stream of its chunks; see `completion`."""
     client = await _shared_async_client()
-    return await client.completion(
-        model, messages, stream=stream, **{**_module_settings(), **arguments}
-    )
+    settings: CompletionParams = {**_module_settings(), **params}
+    return await client.completion(model, messages, stream=stream, **settings)
 
 
 def batch_completion(
-    model: str, messages: Sequence[Any], *, max_workers: int = 100, **arguments: Any
+    model: str,
+    messages: Sequence[Any],
+    *,
+    max_workers: int = 100,
+    stream: bool = False,
+    **params: Unpack[CompletionParams],
 ) -> list[Any]:
-    """Return the answer to each list of messages, in order; where there is none, its error.
+    """Return the completion of each list of messages, in order; a failed one is its error.
 
-    As many as `max_workers` are asked at a time. With `stream` each answer is an open stream.
+    At most `max_workers` requests are open at a time. With `stream` each result is an open stream.
     """
 
-    def ask(each: Any) -> Any:
+    def complete(each: Any) -> Any:
         try:
-            return completion(model, each, **arguments)
+            return completion(model, each, stream=stream, **params)
         except Exception as error:
             return error
 
     with ThreadPoolExecutor(max_workers) as threads:
-        return list(threads.map(ask, messages))
+        return list(threads.map(complete, messages))
 
 
-def _module_settings() -> dict[str, Any]:
-    """Return what was set as `ritellm.drop_params = True`, the way litellm is set up."""
-    given = {
-        "drop_params": ritellm.drop_params or None,
-        "num_retries": ritellm.num_retries,
-        "timeout": ritellm.request_timeout,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def _module_settings() -> CompletionParams:
+    """Return the defaults set on the module, such as `ritellm.drop_params = True`."""
+    settings: CompletionParams = {}
+    if ritellm.drop_params:
+        settings["drop_params"] = True
+    if ritellm.num_retries is not None:
+        settings["num_retries"] = ritellm.num_retries
+    if ritellm.request_timeout is not None:
+        settings["timeout"] = ritellm.request_timeout
+    return settings
 
 
 def _shared_client() -> Client:

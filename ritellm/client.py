@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
@@ -23,50 +23,70 @@ from ritellm.transports.httpx import DRAIN_BYTES, FAILURES, ReadDeadline, as_rit
 from ritellm.transports.send import cancel, send
 from ritellm.types import Chunk, Completion
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
+
 
 class Client:
     """Asks language models; keeps its connections for the next call. Safe to share by threads.
 
-    `defaults` are arguments of `completion` that hold for every call, such as `api_key`,
+    `defaults` are parameters of `completion` that hold for every call, such as `api_key`,
     `base_url` or `timeout`. `transport` replaces the network, for tests.
     """
 
-    def __init__(self, *, transport: httpx.BaseTransport | None = None, **defaults: Any) -> None:
+    def __init__(
+        self, *, transport: httpx.BaseTransport | None = None, **defaults: Unpack[CompletionParams]
+    ) -> None:
         self._defaults = defaults
         self._transport = transport
         self._opened = [(os.getpid(), new_http(transport))]
 
     @overload
     def completion(
-        self, model: str, messages: Any, *, stream: Literal[True], **arguments: Any
+        self,
+        model: str,
+        messages: Any,
+        *,
+        stream: Literal[True],
+        **params: Unpack[CompletionParams],
     ) -> Stream: ...
 
     @overload
     def completion(
-        self, model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+        self,
+        model: str,
+        messages: Any,
+        *,
+        stream: Literal[False] = False,
+        **params: Unpack[CompletionParams],
     ) -> Completion: ...
 
     @overload
     def completion(
-        self, model: str, messages: Any, *, stream: bool, **arguments: Any
+        self, model: str, messages: Any, *, stream: bool, **params: Unpack[CompletionParams]
     ) -> Completion | Stream: ...
 
     def completion(
-        self, model: str, messages: Any, *, stream: bool = False, **arguments: Any
+        self, model: str, messages: Any, *, stream: bool = False, **params: Unpack[CompletionParams]
     ) -> Completion | Stream:
-        """Return the whole answer, or an open stream of its chunks if `stream`.
+        """Return the whole completion, or an open stream of its chunks if `stream`.
 
-        `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
-        those of `ritellm.calls.prepare.plan`. Raises a RitellmError.
+        `model` is "provider/model"; `ritellm.calls.params` lists the parameters, OpenAI's among
+        them. Raises a RitellmError.
         """
-        return self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
+        return self.ask(self.draft(model, stream=stream, **params).plan(messages))
 
-    def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
+    def draft(
+        self, model: str, *, stream: bool = False, **params: Unpack[CompletionParams]
+    ) -> Draft:
         """Return what many completions have in common: `ask(draft.plan(messages))` is one of them.
 
-        The arguments are those of `completion`; raises InvalidRequestError.
+        The parameters are those of `completion`. Raises InvalidRequestError.
         """
-        return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
+        merged: CompletionParams = {**self._defaults, **params}
+        return draft(model, os.environ, stream=stream, **merged)
 
     def ask(self, plan: Plan, *, watched: bool = True) -> Completion | Stream:
         """Return what `completion` returns, for `plan`.

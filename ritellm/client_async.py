@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
@@ -28,13 +28,18 @@ from ritellm.transports.send import acancel, asend
 from ritellm.transports.watchdog import Watchdog
 from ritellm.types import Chunk, Completion
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
+
 Between = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 class AsyncClient:
     """Asks language models from one event loop; keeps its connections for the next call.
 
-    `defaults` are arguments of `completion` that hold for every call, such as `api_key`,
+    `defaults` are parameters of `completion` that hold for every call, such as `api_key`,
     `base_url` or `timeout`. Every attempt waits for its turn at the `gate`, if there is one.
     `transport` replaces the network, for tests.
     """
@@ -46,7 +51,7 @@ class AsyncClient:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         gate: Gate | None = None,
-        **defaults: Any,
+        **defaults: Unpack[CompletionParams],
     ) -> None:
         self._defaults = defaults
         self.gate = gate
@@ -54,35 +59,48 @@ class AsyncClient:
 
     @overload
     async def completion(
-        self, model: str, messages: Any, *, stream: Literal[True], **arguments: Any
+        self,
+        model: str,
+        messages: Any,
+        *,
+        stream: Literal[True],
+        **params: Unpack[CompletionParams],
     ) -> AsyncStream: ...
 
     @overload
     async def completion(
-        self, model: str, messages: Any, *, stream: Literal[False] = False, **arguments: Any
+        self,
+        model: str,
+        messages: Any,
+        *,
+        stream: Literal[False] = False,
+        **params: Unpack[CompletionParams],
     ) -> Completion: ...
 
     @overload
     async def completion(
-        self, model: str, messages: Any, *, stream: bool, **arguments: Any
+        self, model: str, messages: Any, *, stream: bool, **params: Unpack[CompletionParams]
     ) -> Completion | AsyncStream: ...
 
     async def completion(
-        self, model: str, messages: Any, *, stream: bool = False, **arguments: Any
+        self, model: str, messages: Any, *, stream: bool = False, **params: Unpack[CompletionParams]
     ) -> Completion | AsyncStream:
-        """Return the whole answer, or an open stream of its chunks if `stream`.
+        """Return the whole completion, or an open stream of its chunks if `stream`.
 
-        `model` is "provider/model"; arguments are OpenAI's chat parameters by their names, and
-        those of `ritellm.calls.prepare.plan`. Raises a RitellmError.
+        `model` is "provider/model"; `ritellm.calls.params` lists the parameters, OpenAI's among
+        them. Raises a RitellmError.
         """
-        return await self.ask(self.draft(model, stream=stream, **arguments).plan(messages))
+        return await self.ask(self.draft(model, stream=stream, **params).plan(messages))
 
-    def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
+    def draft(
+        self, model: str, *, stream: bool = False, **params: Unpack[CompletionParams]
+    ) -> Draft:
         """Return what many completions have in common: `ask(draft.plan(messages))` is one of them.
 
-        The arguments are those of `completion`; raises InvalidRequestError.
+        The parameters are those of `completion`. Raises InvalidRequestError.
         """
-        return draft(model, os.environ, stream=stream, **{**self._defaults, **arguments})
+        merged: CompletionParams = {**self._defaults, **params}
+        return draft(model, os.environ, stream=stream, **merged)
 
     async def ask(self, plan: Plan, *, watched: bool = True) -> Completion | AsyncStream:
         """Return what `completion` returns, for `plan`.

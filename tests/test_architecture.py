@@ -30,9 +30,9 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "calls.arguments calls.body calls.call calls.exchange calls.mock calls.plan calls.prepare"
-    " calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
-    "limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
+    "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
+    " calls.prepare calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
+    " limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
     " rate_limits.pace rate_limits.sample rate_limits.verdict rate_limits.window"
     " recordings.format retry suggest timing types wire".split()
 )

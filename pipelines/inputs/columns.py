@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ritellm.calls.prepare import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
+from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
 from ritellm.suggest import nearest
 from transforms.budget.estimate import plain
 

@@ -1,52 +1,34 @@
-"""From the arguments of `completion()` to a plan; what is wrong is said before sending."""
+"""Turns the parameters of `completion()` into a plan, or raises before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ritellm.calls import arguments
 from ritellm.calls.mock import mocked
+from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED
 from ritellm.calls.plan import Draft, OnInterrupt, Plan
 from ritellm.calls.response_format import response_format
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.recordings import replay
-from ritellm.retry import RetryPolicy
 from ritellm.suggest import nearest
-from ritellm.types import Request, Timeouts
+from ritellm.types import Request
 
-# OpenAI's chat parameters: https://platform.openai.com/docs/api-reference/chat/create
-CHAT_PARAMS = frozenset(
-    "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens"
-    " max_tokens metadata modalities n parallel_tool_calls prediction presence_penalty"
-    " prompt_cache_key reasoning_effort response_format safety_identifier seed service_tier stop"
-    " store stream_options temperature tool_choice tools top_logprobs top_p user verbosity"
-    " web_search_options".split()
-)
-# Sampling parameters that many compatible servers know and OpenAI does not.
-COMMON_PARAMS = frozenset(
-    "top_k min_p top_a typical_p repetition_penalty length_penalty ignore_eos min_tokens"
-    " stop_token_ids thinking chat_template_kwargs".split()
-)
-# litellm's own bookkeeping: it changes neither what is sent nor what comes back.
-IGNORED = frozenset(
-    "base_model caching input_cost_per_token litellm_call_id litellm_metadata litellm_session_id"
-    " litellm_trace_id logger_fn model_info output_cost_per_token verbose".split()
-)
-# What decides where a request goes, who pays, what is read for it, and how stubbornly it is sent.
-# Code that takes arguments from data (a row of a file) must refuse these: a row could have our key
-# sent to an address of its own, or to another provider.
-CALLER_ONLY = OPTIONS | frozenset(
-    "api_base api_key base_url buffer_chunks buffer_msec custom_llm_provider deployment_id"
-    " extra_headers fallbacks headers local_files max_retries mock_response num_retries"
-    " on_interrupt record replay_timing request_timeout retry timeout".split()
-)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
 
 
-# litellm's arguments that are not taken in silence, and what to say instead.
+# What reaches the request in another way than as a parameter of its body.
+_BODY_EDITS = frozenset({"additional_params", "drop_params", "extra_body", "stream"})
+# `fallbacks` are consumed before; within a fallback they are an unknown parameter.
+_NOT_IN_BODY = (CALLER_ONLY - {"fallbacks"}) | IGNORED | _BODY_EDITS
+# litellm's parameters that this library replaces, and what to pass instead.
 _INSTEAD = {
     "context_window_fallback_dict": "pass fallbacks=[the larger model]",
     "stream_timeout": "pass timeout=Timeouts(inter_chunk=..., first_chunk=...)",
@@ -55,125 +37,128 @@ _INSTEAD = {
 }
 
 
-def plan(model: str, messages: Any, environ: Mapping[str, str], **arguments: Any) -> Plan:
+def plan(
+    model: str,
+    messages: Any,
+    environ: Mapping[str, str],
+    *,
+    stream: bool = False,
+    **params: Unpack[CompletionParams],
+) -> Plan:
     """Return the plan for one completion; raises InvalidRequestError and says what to change.
 
-    `arguments` are those of `draft`.
+    `params` are those of `draft`.
     """
-    return draft(model, environ, **arguments).plan(messages)
+    return draft(model, environ, stream=stream, **params).plan(messages)
 
 
 def draft(
     model: str,
     environ: Mapping[str, str],
     *,
-    fallbacks: Sequence[str | Mapping[str, Any]] | None = None,
-    **arguments: Any,
+    stream: bool = False,
+    **params: Unpack[CompletionParams],
 ) -> Draft:
     """Return all of a plan but its messages; raises InvalidRequestError and says what to change.
 
-    `fallbacks` are the models to ask when this one is exhausted: names, or dicts with a `model`
-    and arguments of its own. The other `arguments` are those of `draft_one`.
+    `params` are OpenAI's chat parameters by their names, options of the provider such as
+    `api_version`, `vertex_project` or `aws_region_name`, and the parameters of this library;
+    `ritellm.calls.params` lists them all.
+
+    Args:
+        fallbacks: the models to send the request to when this one is exhausted: names, or dicts
+            with a `model` and parameters of its own.
+        local_files: whether to read and send the images and files that messages name by a path.
+        metadata: goes into logs and spans. As with OpenAI, it is sent with `store=True` only.
+        record: the path of a file to record the exchange to, without keys. The model `replay/PATH`
+            replays it, at its own pace with `replay_timing`.
+        buffer_msec, buffer_chunks: how to merge neighbouring chunks of a stream.
     """
-    first = draft_one(model, environ, **arguments)
+    given: dict[str, Any] = {**params, "stream": stream}
+    fallbacks = given.pop("fallbacks", None)
+    first = _draft(model, environ, given)
     if not fallbacks:
         return first
-    legs = _legs(model, fallbacks, arguments)
-    rest = [draft_one(name, environ, **given) for name, given in legs]
+    legs = _legs(model, fallbacks, given)
+    rest = [_draft(name, environ, own) for name, own in legs]
     return replace(first, fallbacks=tuple(rest))
 
 
-def draft_one(
-    model: str,
-    environ: Mapping[str, str],
-    *,
-    stream: bool = False,
-    base_url: str | None = None,
-    api_base: str | None = None,
-    api_key: str | None = None,
-    custom_llm_provider: str | None = None,
-    deployment_id: str | None = None,
-    timeout: Timeouts | float | None = None,
-    request_timeout: Timeouts | float | None = None,
-    num_retries: int | None = None,
-    max_retries: int | None = None,
-    retry: RetryPolicy | None = None,
-    on_interrupt: str = "raise",
-    drop_params: bool = False,
-    local_files: bool = False,
-    extra_body: Mapping[str, Any] | None = None,
-    extra_headers: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    additional_params: str | None = None,
-    mock_response: Any = None,
-    record: object = None,
-    replay_timing: bool = False,
-    buffer_msec: float | None = None,
-    buffer_chunks: int | None = None,
-    **params: Any,
-) -> Draft:
-    """Return all but the messages for asking one model; raises InvalidRequestError.
-
-    `params` are OpenAI's chat parameters by their names, and options of the provider such as
-    `api_version`, `vertex_project` or `aws_region_name`. With `local_files`, images and files that
-    messages name by a path are read and sent. `metadata` is noted in the log and in spans; it is
-    sent with `store=True` only, as OpenAI has it. `record` is a file that what goes over the wire
-    is written to, without keys; the model `replay/PATH` plays it, in its own time with
-    `replay_timing`. `buffer_msec` and `buffer_chunks` merge neighbouring chunks of a stream.
-    """
-    streamed = bool(stream)
-    if isinstance(model, str) and model.startswith(replay.PREFIX):
-        name, endpoint, recorded = replay.load(model, replay_timing)
-        on_interrupt = recorded if on_interrupt == "raise" else on_interrupt
-    else:
-        provider, name = split_model(_named(model, custom_llm_provider, deployment_id))
-        wire, name = route(provider, name)
-        if mock_response is not None:
-            endpoint = mocked(provider, name, mock_response, streamed, params.get("n"))
-        else:
-            endpoint = resolve(
-                provider,
-                environ,
-                wire=wire,
-                base_url=arguments.address(base_url or api_base),
-                api_key=api_key,
-                options={name: value for name, value in params.items() if name in OPTIONS},
-            )
-    noted = arguments.mapping("metadata", metadata)
-    if noted and params.get("store"):
-        params["metadata"] = noted
-    request = Request(
-        model=name,
-        messages=(),
-        params=_params(params, drop_params),
-        stream=streamed,
-        extra_body={
-            **_json_object(additional_params),
-            **arguments.mapping("extra_body", extra_body),
-        },
-        extra_headers={
-            **_headers(endpoint),
-            **arguments.headers("headers", headers),
-            **arguments.headers("extra_headers", extra_headers),
-        },
-        drop_params=drop_params,
-        buffer=arguments.buffer(buffer_msec, buffer_chunks),
-        metadata=noted,
-    )
+def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> Draft:
+    """Return the draft for one model, without its fallbacks."""
+    name, endpoint, on_interrupt = _target(model, environ, given)
+    request = _request(name, endpoint, given)
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
-        raise InvalidRequestError(f"on_interrupt is {words}, not {on_interrupt!r}")
-    retries = num_retries if num_retries is not None else max_retries
+        raise InvalidRequestError(f"on_interrupt must be {words}, got {on_interrupt!r}")
+    record = given.get("record")
     blank = Plan(
         request,
         arguments.with_clean_key(endpoint),
-        arguments.timeouts(timeout if timeout is not None else request_timeout),
-        arguments.policy(retry, retries),
+        arguments.timeouts(_first(given, "timeout", "request_timeout")),
+        arguments.policy(given.get("retry"), _first(given, "num_retries", "max_retries")),
         cast(OnInterrupt, on_interrupt),
         record=str(record) if record else None,
     )
-    return Draft(blank, local_files)
+    return Draft(blank, bool(given.get("local_files")))
+
+
+def _target(
+    model: str, environ: Mapping[str, str], given: Mapping[str, Any]
+) -> tuple[str, Endpoint, str]:
+    """Return the model's own name, its endpoint, and what an interruption leads to."""
+    on_interrupt = given.get("on_interrupt", "raise")
+    if isinstance(model, str) and model.startswith(replay.PREFIX):
+        name, endpoint, recorded = replay.load(model, given.get("replay_timing", False))
+        return name, endpoint, recorded if on_interrupt == "raise" else on_interrupt
+    named = _named(model, given.get("custom_llm_provider"), given.get("deployment_id"))
+    provider, name = split_model(named)
+    wire, name = route(provider, name)
+    mock = given.get("mock_response")
+    if mock is not None:
+        endpoint = mocked(provider, name, mock, bool(given.get("stream")), given.get("n"))
+    else:
+        address = given.get("base_url") or given.get("api_base")
+        endpoint = resolve(
+            provider,
+            environ,
+            wire=wire,
+            base_url=arguments.address(address),
+            api_key=given.get("api_key"),
+            options={option: value for option, value in given.items() if option in OPTIONS},
+        )
+    return name, endpoint, on_interrupt
+
+
+def _request(name: str, endpoint: Endpoint, given: Mapping[str, Any]) -> Request:
+    """Return the request without its messages."""
+    metadata = arguments.mapping("metadata", given.get("metadata"))
+    sent = {**given, "metadata": metadata if metadata and given.get("store") else None}
+    drop_params = bool(given.get("drop_params"))
+    return Request(
+        model=name,
+        messages=(),
+        params=_params(sent, drop_params),
+        stream=bool(given.get("stream")),
+        extra_body={
+            **_json_object(given.get("additional_params")),
+            **arguments.mapping("extra_body", given.get("extra_body")),
+        },
+        extra_headers={
+            **_headers(endpoint),
+            **arguments.headers("headers", given.get("headers")),
+            **arguments.headers("extra_headers", given.get("extra_headers")),
+        },
+        drop_params=drop_params,
+        buffer=arguments.buffer(given.get("buffer_msec"), given.get("buffer_chunks")),
+        metadata=metadata,
+    )
+
+
+def _first(given: Mapping[str, Any], name: str, alias: str) -> Any:
+    """Return the parameter `name`, or `alias` where `name` is not set."""
+    value = given.get(name)
+    return value if value is not None else given.get(alias)
 
 
 # What belongs to one provider and must not reach another: keys, addresses, what only it knows.
@@ -184,17 +169,17 @@ _ONE_PROVIDERS = OPTIONS | frozenset(
 
 
 def _legs(model: str, fallbacks: Any, given: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the model and the arguments of each fallback.
+    """Return the model and the parameters of each fallback.
 
-    To a model of the same provider all arguments go; another one gets no key and no address that
-    were not meant for it.
+    A model of the same provider inherits all parameters. A model of another provider inherits
+    neither keys nor addresses.
     """
-    if not isinstance(fallbacks, (list, tuple, type(None))):
+    if not isinstance(fallbacks, (list, tuple)):
         raise InvalidRequestError(
-            f"fallbacks must be a list of models, not {type(fallbacks).__name__}"
+            f"fallbacks must be a list of models, got {type(fallbacks).__name__}"
         )
     legs = []
-    for fallback in fallbacks or ():
+    for fallback in fallbacks:
         own = dict(fallback) if isinstance(fallback, Mapping) else {"model": fallback}
         name = own.pop("model", model)
         inherited = given if _same_provider(name, model, given) else _portable(given)
@@ -230,10 +215,9 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
     known = CHAT_PARAMS | COMMON_PARAMS
-    left = OPTIONS | IGNORED
-    given = {k: v for k, v in params.items() if v is not None and k not in left}
+    given = {k: v for k, v in params.items() if v is not None and k not in _NOT_IN_BODY}
     for name in given.keys() & _INSTEAD.keys():
-        raise UnsupportedParamsError(f"{name} is not known here: {_INSTEAD[name]}")
+        raise UnsupportedParamsError(f"{name} is not supported: {_INSTEAD[name]}")
     unknown = sorted(given.keys() - known)
     if unknown and not drop_params:
         near = nearest(unknown[0], known | OPTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 
-from ritellm.calls.prepare import CHAT_PARAMS
+from ritellm.calls.params import CHAT_PARAMS
 from ritellm.endpoints import Provider
 from ritellm.providers import PROVIDERS
 from ritellm.providers.settings import url_variables

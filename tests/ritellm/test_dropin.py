@@ -189,7 +189,7 @@ def test_fallbacks_work_in_the_asynchronous_face(fake_server):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("openai/other", "must be a list of models, not str"), ([7], "model must be a name")],
+    [("openai/other", "must be a list of models, got str"), ([7], "model must be a name")],
 )
 def test_a_wrong_fallback_is_said_before_anything_is_sent(fake_server, value, words):
     with pytest.raises(litellm.InvalidRequestError, match=words):

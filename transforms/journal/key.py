@@ -13,19 +13,17 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ritellm.calls.prepare import IGNORED
+from ritellm.calls.params import IGNORED, POLICY
 from ritellm.errors import InvalidRequestError
 
-_STUBBORNNESS = frozenset(
-    "buffer_chunks buffer_msec fallbacks max_retries num_retries on_interrupt record replay_timing"
-    " retry stream timeout".split()
-)
+# `request_timeout` stays in the hash: journals that exist already were written with it.
+_POLICY = (POLICY - {"request_timeout"}) | {"stream"}
 _CREDENTIALS = frozenset(
     "api_key aws_access_key_id aws_profile_name aws_secret_access_key aws_session_token"
     " azure_ad_token vertex_credentials".split()
 )
 _ADDRESS = frozenset("api_base base_url model".split())
-_LEFT_OUT = _STUBBORNNESS | _CREDENTIALS | _ADDRESS | IGNORED
+_LEFT_OUT = _POLICY | _CREDENTIALS | _ADDRESS | IGNORED
 
 # Headers that say who is asking: a rotated key must not ask everything again.
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from ritellm.calls.prepare import CALLER_ONLY
+from ritellm.calls.params import CALLER_ONLY
 from ritellm.errors import InvalidRequestError
 from transforms.budget.estimate import COUNTS, LIMITS, plain
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.inputs.columns import PARAMETERS
 from pipelines.inputs.rows import Line, parse, read
-from ritellm.calls.prepare import CALLER_ONLY
+from ritellm.calls.params import CALLER_ONLY
 from transforms import DeadLetter, Prompt
 
 

@@ -7,7 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from ritellm.calls.prepare import CHAT_PARAMS, plan
+from ritellm.calls.params import CHAT_PARAMS
+from ritellm.calls.prepare import plan
 from ritellm.client import Client
 from ritellm.client_async import AsyncClient
 from ritellm.errors import (
@@ -55,7 +56,7 @@ BAD_MESSAGES = {
 BAD_ARGUMENTS = {
     "misspelt": ({"temprature": 0}, UnsupportedParamsError, "did you mean temperature?"),
     "unknown": ({"frobnicate": 1}, UnsupportedParamsError, "extra_body, or pass drop_params=True"),
-    "on_interrupt": ({"on_interrupt": "retry"}, InvalidRequestError, "'restart', not 'retry'"),
+    "on_interrupt": ({"on_interrupt": "retry"}, InvalidRequestError, "or 'restart', got 'retry'"),
     "JSON": ({"additional_params": "{top_k: 5}"}, InvalidRequestError, "additional_params is not"),
     "a JSON list": ({"additional_params": "[1]"}, InvalidRequestError, "must be a JSON object"),
     "a dict": ({"additional_params": {"a": 1}}, InvalidRequestError, "additional_params"),

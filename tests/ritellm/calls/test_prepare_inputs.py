@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import base64
 import copy
-import inspect
 
 import httpx
 import orjson
 import pytest
 
 from ritellm import wire as wires
-from ritellm.calls.prepare import (
-    CALLER_ONLY,
-    CHAT_PARAMS,
-    COMMON_PARAMS,
-    IGNORED,
-    draft,
-    draft_one,
-    plan,
-)
+from ritellm.calls.params import IGNORED
+from ritellm.calls.prepare import plan
 from ritellm.errors import InvalidRequestError, UnknownProviderError, UnsupportedParamsError
 from ritellm.types import Timeouts
 
@@ -204,14 +196,6 @@ def test_the_provider_can_be_an_argument_of_its_own():
         assert (planned.endpoint.provider.name, planned.request.model) == ("openai", "org/model")
     with pytest.raises(UnknownProviderError, match="unknown provider 'nobody'"):
         plan("m", HI, KEYS, custom_llm_provider="nobody")
-
-
-def test_every_argument_is_the_callers_alone_or_may_come_from_data():
-    named = {name for each in (draft, draft_one) for name in inspect.signature(each).parameters}
-    named -= {"arguments", "environ", "params"}
-    from_data = "model stream drop_params extra_body additional_params metadata"
-    assert named - CALLER_ONLY == set(from_data.split())
-    assert not CALLER_ONLY & (CHAT_PARAMS | COMMON_PARAMS)
 
 
 def test_a_misspelt_option_is_an_error_that_knows_the_right_one():

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import ritellm
 from ritellm import RetryPolicy, RitellmError, Timeouts
-from ritellm.calls.prepare import CALLER_ONLY
+from ritellm.calls.params import CALLER_ONLY
 from ritellm.recordings.format import REMOVED, Scrubber
 from transforms.worker.requests import same_provider
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from ritellm.calls.prepare import CALLER_ONLY, draft
+from ritellm.calls.params import CALLER_ONLY
+from ritellm.calls.prepare import draft
 from ritellm.errors import InvalidRequestError
 from transforms.elements import Prompt
 from transforms.worker.requests import Drafts, Question, laid_over, request_of
