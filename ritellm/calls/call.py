@@ -34,7 +34,7 @@ class Call:
     """The state of one completion: its current attempt, its deadline, its timing."""
 
     def __init__(
-        self, plan: Plan, now: float, gate: Gate | None = None, watched: bool = True
+        self, plan: Plan, now: float, gate: Gate | None = None, emit_chunks: bool = True
     ) -> None:
         self.plan = plan
         self.gate = gate  # where every attempt waits for its turn
@@ -52,7 +52,7 @@ class Call:
         self._excused = 0.0  # seconds of waiting and of refusals: none of them counts as `total`
         self._broken: Exchange | None = None  # the next attempt goes on with its answer
         # Else the caller wants the whole answer only.
-        self.watched = watched and plan.request.stream
+        self._emits_chunks = emit_chunks and plan.request.stream
         self._delivered = False  # chunks of any attempt have reached the caller
         self._patient_since = self._asked_at = now
         self._delivered_at = -math.inf
@@ -70,8 +70,14 @@ class Call:
             self.exchange = resume.go_on(before, request, endpoint, self.attempts)
         else:
             self.exchange = Exchange(request, endpoint, self.attempts)
-        self.exchange.watched = self.watched
+        if not self._emits_chunks:
+            self.exchange.discard_chunks()
         return self.exchange
+
+    def discard_chunks(self) -> None:
+        """Return no more chunks: the caller wants the whole completion only."""
+        self._emits_chunks = False
+        self.current.discard_chunks()
 
     def receive_data(self, data: bytes, now: float) -> Batch:
         """Return the chunks that `data` completes."""
@@ -103,7 +109,7 @@ class Call:
         answer must not wait for the end of a long pause.
         """
         seconds = self.plan.request.buffer.seconds
-        return seconds if self.watched else min(seconds, (now - self._asked_at) * _IMPATIENCE)
+        return seconds if self._emits_chunks else min(seconds, (now - self._asked_at) * _IMPATIENCE)
 
     def hold(self) -> float:
         """Return the seconds for which what has come of an unwatched answer may lie unread.

@@ -75,7 +75,7 @@ class Exchange:
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
         self.over = False  # nothing more is to be waited for: the answer was closed, or broke off
-        self.watched = True  # somebody takes the chunks: else they need not be put together
+        self.emits_chunks = True  # else they only go into the sum
         self._buffered = request.buffer != _UNBUFFERED
         self._held: list[Piece] = []  # too few yet to be delivered as one
         self.has_content = False  # anything of the answer has come, not only its head or its end
@@ -100,6 +100,14 @@ class Exchange:
     def _new_decoder(self) -> Decoder:
         self.decoder = self._wire.new_decoder(self._request)
         return self.decoder
+
+    def discard_chunks(self) -> None:
+        """Return no more chunks; they still go into `sum`."""
+        self.emits_chunks = False
+
+    def stop(self) -> None:
+        """Wait for nothing more: the body has ended, or the caller leaves."""
+        self.over = True
 
     def receive_data(self, data: bytes, *, hold: bool = False) -> Batch:
         """Return the chunks that `data` completes. Look at `error` afterwards.
@@ -166,7 +174,7 @@ class Exchange:
         """Return `pieces` as they are delivered: joined to what was, put together, numbered."""
         if self._taken_up:
             pieces = [*self._taken_up.join(expanded(pieces))]
-        if self._buffered and self.watched:
+        if self._buffered and self.emits_chunks:
             pieces = self._merged(pieces, hold and not last, last)
         numbered = self._numbered(pieces)
         if self.undelivered:
@@ -202,7 +210,7 @@ class Exchange:
             if not self.has_content:
                 self.has_content = _has_content(piece)
             total.add(piece)
-        if not self.watched:
+        if not self.emits_chunks:
             return []
         first = pieces[0] if len(pieces) == 1 else None
         return first if isinstance(first, Run) and len(first) > _FEW else expanded(pieces)

@@ -1,4 +1,14 @@
-"""Ends the wait for a stream when its patience is over: one timer per stream, none per chunk."""
+"""Ends the wait for a stream when its deadline passes: one timer per stream, none per chunk.
+
+A timer per chunk would cost more than the chunk. So one timer runs to the deadline that was known
+when it started, and then looks whether the deadline has moved.
+
+    disarmed --with watchdog:--> armed --deadline passes--> fired (the task is cancelled)
+        ^                          |
+        +----- the wait ends ------+
+
+Invariant: only a task that waits inside `with watchdog:` is cancelled.
+"""
 
 from __future__ import annotations
 
@@ -11,51 +21,56 @@ from ritellm.calls.call import Call
 class Watchdog:
     """Cancels the task that waits for `call` once `call.deadline` has passed.
 
-    Only a `task` that waits is cancelled: who is back from waiting sets it to None.
+    `with watchdog:` arms it for the waits of the current task inside the block.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._loop = asyncio.get_running_loop()
-        self.task: asyncio.Task[object] | None = None
+        # The deadline.
         self._timer: asyncio.TimerHandle | None = None
-        self._drain_ends: float | None = None
-        self._begun = False
-        self._cancelling = _cancelling()
-        self.fired: str | None = None
+        self._drain_ends: float | None = None  # replaces the deadline of the call
+        self._begun = False  # the first chunk has come
+        # The task to cancel.
+        self._task: asyncio.Task[object] | None = None  # None: disarmed
+        self._cancelling = _cancelling()  # cancellations from before this attempt
+        self.fired: str | None = None  # the name of the timeout that cancelled the task
 
-    def watch(self) -> None:
-        """Watch over the wait that the current task begins."""
-        self.task = asyncio.current_task()
+    def __enter__(self) -> None:
+        """Arm for the current task."""
+        self._task = asyncio.current_task()
         if self._timer is None:
-            self._look_later()
+            self._check_later()
         self.heed_progress()
 
+    def __exit__(self, *_: object) -> None:
+        """Disarm."""
+        self._task = None
+
     def heed_progress(self) -> None:
-        """Have the deadline be that between chunks, once there was a first."""
+        """Switch to the deadline between chunks, once the first chunk has come."""
         if not self._begun and self._call.timing.last_chunk is not None:
             # The one moment at which a deadline may move forward: after a first chunk that may
             # take minutes, the next may have to come in seconds.
             self._begun = True
             if self._timer is not None:
                 self._timer.cancel()
-            self._look_later()
+            self._check_later()
 
     def stop(self) -> None:
-        """Never look again."""
-        self.task = None
+        """Disarm for good."""
+        self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def drain(self, seconds: float) -> None:
-        """From now on wait for the end of the body only, and no longer than `seconds`."""
+        """Replace the deadline: the end of the body must come within `seconds`."""
         self._drain_ends = self._loop.time() + seconds
         self.stop()
-        self.watch()
 
     def uncancel(self) -> bool:
-        """Take back the cancellation that `fired` stands for; return whether there is another."""
+        """Take back the cancellation that `fired` stands for; return whether another remains."""
         task = asyncio.current_task()
         if sys.version_info >= (3, 11) and task is not None:
             return task.uncancel() > self._cancelling
@@ -66,30 +81,30 @@ class Watchdog:
             return self._drain_ends, "drain"
         return self._call.deadline
 
-    def _look_later(self) -> None:
-        """Have the loop look when it is time, even if that is now.
+    def _check_later(self) -> None:
+        """Schedule the next check, also if the deadline has passed already.
 
-        Here the task runs: cancelled now, it would die of it wherever it waits next.
+        The task runs at this moment. A cancellation now would hit whatever it waits for next.
         """
         if (ends := self._ends()) is not None:
             self._timer = self._loop.call_at(ends[0], self._check)
 
     def _check(self) -> None:
-        """Fire if it is time; else look again when it may be. Called by the loop only."""
+        """Fire if the deadline has passed; else schedule another check. Only the loop calls it."""
         self._timer = None
         ends = self._ends()
         if ends is None:
             return
         when, name = ends
         if when > self._loop.time():
-            self._look_later()
-        elif self.task is not None:
+            self._check_later()
+        elif self._task is not None:
             self.fired = name
-            self.task.cancel()
+            self._task.cancel()
 
 
 def _cancelling() -> int:
-    """Return how many cancellations the current task has been asked for and not taken back."""
+    """Return how many cancellations of the current task are pending."""
     if sys.version_info < (3, 11):
         return 0
     task = asyncio.current_task()

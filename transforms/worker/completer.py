@@ -196,7 +196,7 @@ class Ask:
         """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
         if self.rate_limiter is not None:
             await self._allowed(means)
-        stream = means.client.stream(plan, watched=self.deltas, between=row.place.vacated)
+        stream = means.client.stream(plan, emit_chunks=self.deltas, between=row.place.vacated)
         try:
             await stream.open()
             return Begun(stream, await stream.batch())

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from ritellm.calls.plan import Draft, Plan
-from ritellm.client_async import AsyncClient, AsyncStream, Between
+from ritellm.client_async import AsyncClient, AsyncStream
 from ritellm.errors import AuthenticationError
+from ritellm.transports.retry_loop import Between
 
 # A key that nobody mends must not have every row read the secret.
 _READ_AGAIN_AFTER = 30.0
@@ -64,10 +65,10 @@ class RenewingClient(AsyncClient):
         return super().draft(model, stream=stream, **{"api_key": self._key.value, **arguments})
 
     def stream(
-        self, plan: Plan, *, watched: bool = True, between: Between = nullcontext
+        self, plan: Plan, *, emit_chunks: bool = True, between: Between = nullcontext
     ) -> AsyncStream:
         """Do what `AsyncClient.stream` does."""
-        return _RenewingStream(self, plan, watched, between)
+        return _RenewingStream(self, plan, emit_chunks, between)
 
     def signed(self, plan: Plan, key: str) -> Plan:
         """Return `plan` with `key` wherever it has one that this client had before."""
@@ -98,9 +99,11 @@ class RenewingClient(AsyncClient):
 class _RenewingStream(AsyncStream):
     """A stream that is opened once more if its key was refused and there is another."""
 
-    def __init__(self, client: RenewingClient, plan: Plan, watched: bool, between: Between) -> None:
+    def __init__(
+        self, client: RenewingClient, plan: Plan, emit_chunks: bool, between: Between
+    ) -> None:
         self._client, self._key = client, client.key
-        self._plan, self._watched, self._between = plan, watched, between
+        self._plan, self._emit_chunks, self._between = plan, emit_chunks, between
         self._begin(self._key)
 
     async def open(self) -> AsyncStream:
@@ -113,5 +116,5 @@ class _RenewingStream(AsyncStream):
 
     def _begin(self, key: str) -> None:
         client = self._client
-        call = client._call(client.signed(self._plan, key), self._watched)
+        call = client._call(client.signed(self._plan, key), self._emit_chunks)
         super().__init__(client._http, call, self._between)

@@ -191,8 +191,8 @@ def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
     assert asyncio.run(ask()) < 0.8 * size  # the rest is what the kernel keeps
 
 
-@pytest.mark.parametrize("watched", [True, False])
-def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch, watched):
+@pytest.mark.parametrize("emit_chunks", [True, False])
+def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch, emit_chunks):
     """Nothing more comes that could tell of it."""
     monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
     monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
@@ -203,7 +203,7 @@ def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch, watched)
         server = RawServer(SSE + b"content-length: %d\r\n\r\n" % len(body) + body)
         async with server, AsyncClient(base_url=server.base_url, api_key="k") as client:
             plan = client.draft("openai/m", stream=True).plan(MESSAGES)
-            opened = await client.ask(plan, watched=watched)
+            opened = await client.open(plan, emit_chunks=emit_chunks)
             async for _ in opened:
                 await asyncio.sleep(0)
             return opened.completion.choices[0].message.content

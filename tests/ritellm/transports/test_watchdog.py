@@ -1,4 +1,4 @@
-"""Who is cancelled when patience ends: the task that waits, and never one that has moved on."""
+"""A watchdog cancels the task that waits past its deadline, and no task that has moved on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ def over(loop, name="total"):
 def test_a_task_that_waits_is_cancelled():
     async def main():
         dog = Watchdog(over(asyncio.get_running_loop()))
-        dog.watch()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError), dog:
             await asyncio.Event().wait()
         assert dog.fired == "total"
         assert not dog.uncancel()
@@ -29,15 +28,11 @@ def test_a_task_that_waits_is_cancelled():
     asyncio.run(main())
 
 
-def look_away(watchdog):
-    watchdog.task = None
-
-
-@pytest.mark.parametrize("leave", [look_away, Watchdog.stop])
+@pytest.mark.parametrize("leave", [Watchdog.__exit__, Watchdog.stop])
 def test_a_task_that_did_not_have_to_wait_is_not_cancelled_later(leave):
     async def main():
         dog = Watchdog(over(asyncio.get_running_loop()))
-        dog.watch()
+        dog.__enter__()
         leave(dog)
         for _ in range(3):
             await asyncio.sleep(0)
@@ -46,11 +41,12 @@ def test_a_task_that_did_not_have_to_wait_is_not_cancelled_later(leave):
     asyncio.run(main())
 
 
-def test_a_drain_that_is_over_at_once_cancels_nobody():
+def test_a_drain_that_ends_at_once_cancels_no_task():
     async def main():
         dog = Watchdog(SimpleNamespace(deadline=None, timing=SimpleNamespace(last_chunk=None)))
         dog.drain(-1.0)  # the process slept between two lines
-        dog.stop()
+        with dog:
+            pass
         for _ in range(3):
             await asyncio.sleep(0)
         assert dog.fired is None

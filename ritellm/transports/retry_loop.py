@@ -1,0 +1,106 @@
+"""The loop over the attempts of one completion, for both faces.
+
+The loop locates the endpoint, waits for the gate, runs one attempt, and rests before the next.
+`Call` decides whether there is a next attempt; `observed` reports all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from ritellm.calls.call import Call
+from ritellm.chunks.run import Batch
+from ritellm.endpoints import Endpoint
+from ritellm.errors import RitellmError
+from ritellm.instrumentation.logs import observed
+from ritellm.providers import locate
+from ritellm.rate_limits.gate import Passage
+from ritellm.transports.attempt import Attempt, batches
+from ritellm.transports.base import AsyncHttp, SyncHttp
+from ritellm.transports.send import acancel, cancel
+
+Between = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def all_batches(http: SyncHttp, call: Call) -> Generator[Batch, None, None]:
+    """Yield the chunks of all attempts; raises the error of the last one if it is final."""
+    with observed(call):
+        try:
+            while True:
+                endpoint = locate(call.plan.endpoint, call.plan.request.model)
+                exchange = call.start(endpoint, time.monotonic())
+                yield from batches(http, call, exchange)
+                if exchange.error is None:
+                    call.finish(time.monotonic())
+                    return
+                time.sleep(call.retry_delay(time.monotonic(), random.random()))
+        except BaseException:
+            cancel(http, call)
+            raise
+
+
+async def attempts(http: AsyncHttp, call: Call, between: Between) -> AsyncGenerator[Attempt, None]:
+    """Yield each accepted attempt. The caller reads it to its end before it takes the next.
+
+    The loop rests within `between()` from one attempt to the next.
+    """
+    now = asyncio.get_running_loop().time
+    with observed(call):
+        try:
+            while True:
+                endpoint = await _locate(call)
+                passage = await _admitted(call, endpoint)
+                exchange = call.start(endpoint, now())
+                attempt = Attempt(http, call, exchange, passage)
+                try:
+                    if await attempt.open():
+                        yield attempt
+                finally:
+                    await attempt.close()
+                if exchange.error is None:
+                    call.finish(now())
+                    return
+                delay = call.retry_delay(now(), random.random())
+                async with between():
+                    await _rest(call, passage, delay)
+        except BaseException:
+            await acancel(http, call)
+            raise
+
+
+async def _locate(call: Call) -> Endpoint:
+    """Return the endpoint; a local server that must start first starts in a thread."""
+    endpoint, model = call.plan.endpoint, call.plan.request.model
+    if endpoint.base_url:
+        return endpoint
+    return await asyncio.to_thread(locate, endpoint, model)
+
+
+async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
+    """Return the gate's permit to send, or None without a gate."""
+    if call.gate is None:
+        return None
+    now = asyncio.get_running_loop().time
+    arrived = now()
+    request = call.plan.request
+    try:
+        passage = await call.gate.lane(endpoint, request.model).enter(request, call.attempts > 0)
+    except RitellmError as error:
+        error.attempts, error.discarded = call.attempts, tuple(call.discarded)
+        raise
+    call.excuse_wait(now() - arrived)
+    return passage
+
+
+async def _rest(call: Call, passage: Passage | None, delay: float) -> None:
+    """Wait before the next attempt; a gate shortens the wait once the provider recovers."""
+    if passage is None:
+        await asyncio.sleep(delay)
+    else:
+        least, most = call.shortest_rest(delay), call.longest_rest(delay)
+        call.rested(await passage.rest(least, most))
