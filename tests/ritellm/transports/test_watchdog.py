@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -52,3 +54,50 @@ def test_a_drain_that_ends_at_once_cancels_no_task():
         assert dog.fired is None
 
     asyncio.run(main())
+
+
+def waits_until(when):
+    """Return what a watchdog needs to know of a call: it waits for its first chunk."""
+    return SimpleNamespace(deadline=(when, "first_chunk"), timing=SimpleNamespace(last_chunk=None))
+
+
+async def watched(when):
+    """Wait under a watchdog; return which timeout it saw, and if there was another cancellation."""
+    watchdog = Watchdog(waits_until(when))
+    try:
+        with watchdog:
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return watchdog.fired, watchdog.uncancel()
+    finally:
+        watchdog.stop()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before 3.11 nobody can tell")
+@pytest.mark.parametrize("also", [False, True])
+def test_a_cancellation_at_the_moment_of_a_timeout_is_not_lost(also):
+    async def main():
+        loop = asyncio.get_running_loop()
+        when = loop.time() + 0.01
+        task = asyncio.create_task(watched(when))
+        await asyncio.sleep(0)
+        if also:
+            loop.call_at(when, task.cancel)
+        return await task
+
+    assert asyncio.run(main()) == ("first_chunk", also)
+
+
+def test_a_cancellation_that_the_caller_swallowed_before_is_none_of_ours():
+    async def main():
+        async def stubborn():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return await watched(asyncio.get_running_loop().time())
+
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) == ("first_chunk", False)
