@@ -13,7 +13,7 @@ from ritellm.calls.call import Call
 from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
-from ritellm.transports.base import SyncHttp, new_http
+from ritellm.transports.base import Transport, new_transport
 from ritellm.transports.retry_loop import all_batches
 from ritellm.types import Chunk, Completion
 
@@ -35,7 +35,7 @@ class Client:
     ) -> None:
         self._defaults = defaults
         self._transport = transport
-        self._opened = [(os.getpid(), new_http(transport))]
+        self._opened = [(os.getpid(), new_transport(transport))]
 
     @overload
     def completion(
@@ -101,16 +101,16 @@ class Client:
         self._http.close()
 
     @property
-    def _http(self) -> SyncHttp:
+    def _http(self) -> Transport:
         """The transport of this process. A forked child gets one of its own.
 
         The child keeps its parent's transport, unused, because it must not close those connections.
         """
-        pid, http = self._opened[-1]
+        pid, transport = self._opened[-1]
         if pid != os.getpid():
-            http = new_http(self._transport)
-            self._opened.append((os.getpid(), http))
-        return http
+            transport = new_transport(self._transport)
+            self._opened.append((os.getpid(), transport))
+        return transport
 
     def __enter__(self) -> Client:
         return self
@@ -122,10 +122,10 @@ class Client:
 class Stream(StreamFacts, Iterator[Chunk]):
     """The chunks of one completion as they arrive. Leaving it early closes the connection."""
 
-    def __init__(self, http: SyncHttp, call: Call) -> None:
+    def __init__(self, transport: Transport, call: Call) -> None:
         self._call = call
         # Without a reference to `self`, so that a dropped stream closes at once.
-        self._batches = all_batches(http, call)
+        self._batches = all_batches(transport, call)
         self._chunks = iter(next(self._batches))  # opens the stream, or raises the refusal
 
     def __next__(self) -> Chunk:

@@ -17,7 +17,7 @@ from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
 from ritellm.rate_limits.gate import Gate
 from ritellm.transports.attempt import Attempt
-from ritellm.transports.base import AsyncHttp, new_async_http
+from ritellm.transports.base import AsyncTransport, new_async_transport
 from ritellm.transports.retry_loop import Between, attempts
 from ritellm.types import Chunk, Completion
 
@@ -46,7 +46,7 @@ class AsyncClient:
     ) -> None:
         self._defaults = defaults
         self.gate = gate
-        self._http = new_async_http(transport)
+        self._http = new_async_transport(transport)
 
     @overload
     async def completion(
@@ -134,10 +134,12 @@ class AsyncClient:
 class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     """The chunks of one completion as they arrive. Leaving it early closes the connection."""
 
-    def __init__(self, http: AsyncHttp, call: Call, between: Between = nullcontext) -> None:
+    def __init__(
+        self, transport: AsyncTransport, call: Call, between: Between = nullcontext
+    ) -> None:
         self._call = call
         # Without a reference to `self`, so that a dropped stream closes at once.
-        self._attempts = attempts(http, call, between)
+        self._attempts = attempts(transport, call, between)
         self._attempt: Attempt | None = None
         self._chunks = iter(list[Chunk]())
 

@@ -57,7 +57,7 @@ def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
             telemetry.end(span, call)
 
 
-def asking(call: Call) -> None:
+def sending(call: Call) -> None:
     """Tell that an attempt is about to be sent."""
     if not log.isEnabledFor(logging.DEBUG):
         return
@@ -69,7 +69,7 @@ def asking(call: Call) -> None:
         log.debug("%s: %s", _name(call), call.current.endpoint.scrub(messages))
 
 
-def answered(call: Call, status: int, headers: Mapping[str, str]) -> None:
+def responded(call: Call, status: int, headers: Mapping[str, str]) -> None:
     """Tell that a response has begun."""
     if log.isEnabledFor(logging.DEBUG):
         told = headers.get("x-request-id") or headers.get("request-id")

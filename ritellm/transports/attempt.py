@@ -20,32 +20,31 @@ from ritellm.calls.exchange import Exchange
 from ritellm.chunks.run import Batch
 from ritellm.rate_limits.gate import Passage
 from ritellm.transports.base import (
-    AsyncHttp,
     AsyncResponse,
+    AsyncTransport,
     Reader,
-    SyncHttp,
+    Transport,
     pieces_of,
     reader_of,
 )
+from ritellm.transports.deadlines import CallDeadlines
 from ritellm.transports.httpx import (
-    DRAIN_BYTES,
-    DRAIN_SECONDS,
     FAILURES,
-    ReadDeadline,
     as_ritellm_error,
 )
 from ritellm.transports.send import asend, send
+from ritellm.transports.sockets import DRAIN_BYTES, DRAIN_SECONDS
 from ritellm.transports.watchdog import Watchdog
 
 
-def batches(http: SyncHttp, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
+def batches(transport: Transport, call: Call, exchange: Exchange) -> Generator[Batch, None, None]:
     """Yield the chunks of one attempt as they arrive, those of one read together.
 
     The first batch is empty: it says that the provider has accepted the request.
     """
-    deadline = ReadDeadline(call)
+    deadlines = CallDeadlines(call)
     try:
-        response = send(http, call, deadline)
+        response = send(transport, call, deadlines)
     except FAILURES as error:
         exchange.receive_failure(as_ritellm_error(error, call))
         return
@@ -65,7 +64,7 @@ def batches(http: SyncHttp, call: Call, exchange: Exchange) -> Generator[Batch, 
                 break
         if chunks := call.receive_eof(time.monotonic()):
             yield chunks
-        deadline.drain()
+        deadlines.drain()
         _drain(body)
     except FAILURES as error:
         exchange.receive_failure(as_ritellm_error(error, call))
@@ -86,10 +85,10 @@ class Attempt:
     """One attempt of the asynchronous face. Every chunk passes through `batch`."""
 
     def __init__(
-        self, http: AsyncHttp, call: Call, exchange: Exchange, passage: Passage | None
+        self, transport: AsyncTransport, call: Call, exchange: Exchange, passage: Passage | None
     ) -> None:
         # What the attempt works on.
-        self._http = http
+        self._transport = transport
         self._call = call
         self._exchange = exchange
         self._passage = passage  # the permit of the gate, which learns how the attempt ends
@@ -106,7 +105,7 @@ class Attempt:
         """Return whether the provider accepted the request; a refusal is in `exchange.error`."""
         try:
             with self._watchdog:
-                self._response = response = await asend(self._http, self._call)
+                self._response = response = await asend(self._transport, self._call)
             self._exchange.receive_response(response.status_code, response.headers)
             self._body = reader_of(response)
         except (*FAILURES, asyncio.CancelledError) as error:

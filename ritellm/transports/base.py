@@ -1,4 +1,8 @@
-"""What moves the bytes of either face: httpx, or the extra `fast`, by one interface."""
+"""The transport interface of both faces, and the choice between httpx and the extra `fast`.
+
+A transport sends one request and returns the response once its headers have arrived. It knows
+neither retries nor chunks.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,13 @@ from urllib.request import getproxies
 
 import httpx
 
-from ritellm.calls.call import Call
-from ritellm.transports.httpx import LIMITS, build_request, new_client
+from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.httpx import AsyncHttpxTransport, HttpxTransport
 from ritellm.types import HttpRequest
 
 
 class AnyResponse(Protocol):
-    """What either face needs of a response, whoever brings it."""
+    """What both faces need of a response."""
 
     stream: Any
 
@@ -54,77 +58,44 @@ class SyncResponse(AnyResponse, Protocol):
     def close(self) -> None: ...
 
 
-class SyncHttp(Protocol):
-    """What moves the bytes of the synchronous face."""
+class Transport(Protocol):
+    """Sends the requests of the synchronous face."""
 
-    def send(self, ask: HttpRequest, call: Call, read: float) -> SyncResponse:
-        """Return the response once its headers are here; raises one of FAILURES.
-
-        A plain number is the limit of each step; a ReadDeadline knows them all.
-        """
+    def send(self, request: HttpRequest, deadlines: Deadlines) -> SyncResponse:
+        """Return the response once its headers have arrived; raises one of FAILURES."""
 
     def close(self) -> None:
         """Close all connections."""
 
 
-class AsyncHttp(Protocol):
-    """What moves the bytes of the asynchronous face."""
+class AsyncTransport(Protocol):
+    """Sends the requests of the asynchronous face."""
 
-    async def send(self, ask: HttpRequest, call: Call) -> AsyncResponse:
-        """Return the response once its headers are here; raises one of FAILURES."""
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-
-
-class HttpxHttp:
-    """httpx, on its own transport or on the caller's."""
-
-    def __init__(self, transport: httpx.BaseTransport | None) -> None:
-        self._client = new_client(transport)
-
-    def send(self, ask: HttpRequest, call: Call, read: float) -> httpx.Response:
-        """Return the response once its headers are here."""
-        return self._client.send(build_request(self._client, ask, read, call), stream=True)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
-
-
-class AsyncHttpxHttp:
-    """httpx for the asynchronous face."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
-
-    async def send(self, ask: HttpRequest, call: Call) -> AsyncResponse:
-        """Return the response once its headers are here."""
-        return await self._client.send(build_request(self._client, ask, None, call), stream=True)
+    async def send(self, request: HttpRequest, deadlines: Deadlines) -> AsyncResponse:
+        """Return the response once its headers have arrived; raises one of FAILURES."""
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
 
 
-def new_async_http(transport: httpx.AsyncBaseTransport | None) -> AsyncHttp:
-    """Return the fastest way there is, or the caller's `transport`; deadlines are the face's."""
-    # A proxy is httpx's business.
+def new_async_transport(transport: httpx.AsyncBaseTransport | None) -> AsyncTransport:
+    """Return the fastest transport that is installed, or httpx on the caller's `transport`."""
+    # Only httpx supports proxies.
     has_all = _is_installed("httptools") and _is_installed("aiohappyeyeballs")
     if transport is None and has_all and hasattr(select, "epoll") and not getproxies():
-        from ritellm.transports.fast.pool import FastHttp
+        from ritellm.transports.fast.asynchronous import AsyncFastTransport
 
-        return FastHttp()
-    return AsyncHttpxHttp(transport)
+        return AsyncFastTransport()
+    return AsyncHttpxTransport(transport)
 
 
-def new_http(transport: httpx.BaseTransport | None) -> SyncHttp:
-    """Return the fastest way there is, or the caller's `transport`."""
+def new_transport(transport: httpx.BaseTransport | None) -> Transport:
+    """Return the fastest transport that is installed, or httpx on the caller's `transport`."""
     if transport is None and _is_installed("httptools") and not getproxies():
-        from ritellm.transports.fast.blocking import BlockingHttp
+        from ritellm.transports.fast.blocking import FastTransport
 
-        return BlockingHttp()
-    return HttpxHttp(transport)
+        return FastTransport()
+    return HttpxTransport(transport)
 
 
 @cache
@@ -133,30 +104,30 @@ def _is_installed(module: str) -> bool:
 
 
 class Reader(Protocol):
-    """What has come of a body, and when more does."""
+    """Reads a body: what has arrived, and what arrives next."""
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to take, and nothing will come."""
+        """Whether there is nothing left to take, and nothing more will arrive."""
 
     def take(self) -> bytes:
-        """Return what has come since the last time, or nothing."""
+        """Return what has arrived since the last time, or nothing."""
 
     def arrival(self) -> Awaitable[bytes]:
-        """Return what comes next; nothing at the end. Only while there is nothing to take."""
+        """Return what arrives next; nothing at the end. Call it when there is nothing to take."""
 
     def pour(self, sink: Callable[[bytes], bool]) -> Awaitable[bytes]:
-        """Give `sink` what comes as it comes; done at the end, or once that is True.
+        """Pass the body to `sink` as it arrives; done at the end, or once `sink` returns True.
 
-        Only while there is nothing to take.
+        Call it when there is nothing to take.
         """
 
     async def aclose(self) -> None:
-        """Leave the rest."""
+        """Discard the rest."""
 
 
 class _Pieces:
-    """The pieces of a body as httpx brings them, decompressed if need be."""
+    """Reads a body by httpx's iterators, which decompress it if need be."""
 
     ended = False
 
@@ -185,21 +156,21 @@ class _Pieces:
 
 
 def _body_of(response: AsyncResponse) -> AsyncIterator[bytes]:
-    """Return the pieces; httpx's own iterators are four generators deep, and needed for few."""
+    """Return the pieces. httpx's own iterators, four generators deep, serve compression only."""
     if "content-encoding" not in response.headers:
         return aiter(cast(AsyncIterable[bytes], response.stream))
     return _httpx_response(response).aiter_bytes()
 
 
 def pieces_of(response: SyncResponse) -> Iterator[bytes]:
-    """Return the pieces of a body as they come off the network, decompressed if need be."""
+    """Return the pieces of a body as they arrive, decompressed if need be."""
     if "content-encoding" not in response.headers:
         return iter(cast(Iterable[bytes], response.stream))
     return _httpx_response(response).iter_bytes()
 
 
 def _httpx_response(response: AnyResponse) -> httpx.Response:
-    """Return the same for httpx, which knows the encodings."""
+    """Return the same response as httpx's, which can decompress."""
     if isinstance(response, httpx.Response):
         return response
     headers = response.headers.multi_items()
@@ -207,7 +178,7 @@ def _httpx_response(response: AnyResponse) -> httpx.Response:
 
 
 def reader_of(response: AsyncResponse) -> Reader:
-    """Return what reads the body of `response`, in the fewest steps."""
+    """Return the most direct reader of the body of `response`."""
     direct = hasattr(response.stream, "take")
     if not direct or "content-encoding" in response.headers:
         return _Pieces(response)

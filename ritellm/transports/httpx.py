@@ -1,10 +1,12 @@
-"""What both faces need of httpx: errors by our names, transports, and a read timeout that moves."""
+"""The transports on httpx, and httpx's failures as errors of this library.
+
+httpx is the transport without the extra `fast`, behind a proxy, and on a transport of the caller's.
+"""
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpcore
@@ -12,51 +14,82 @@ import httpx
 
 from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
+from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE
 from ritellm.types import HttpRequest
 
-# After the terminator: how long to wait for the end of the body, so that the connection can be used
-# again, and how much to read. A server may hold the socket open for ever.
-DRAIN_SECONDS = 0.1
-DRAIN_BYTES = 16 * 1024
-
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
-
-
-# An answer that comes uncompressed is buffered by no proxy.
-_OURS = {"accept-encoding": "identity", "user-agent": "ritellm"}
+LIMITS = httpx.Limits(
+    max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
+)
+# Proxies do not buffer a response that is not compressed.
+_DEFAULTS = {"accept-encoding": "identity", "user-agent": "ritellm"}
 _NONE: Mapping[str, str] = {}
 
 
-def build_request(
-    http: httpx.Client | httpx.AsyncClient, ask: HttpRequest, read: float | None, call: Call
+class HttpxTransport:
+    """httpx, on its own transport or on the caller's."""
+
+    def __init__(self, transport: httpx.BaseTransport | None) -> None:
+        self._client = _new_client(transport)
+
+    def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
+        """Return the response once its headers have arrived; raises one of FAILURES."""
+        connect, read = _connect_limit(deadlines), _read_limit(deadlines)
+        built = _build(self._client, request, connect, read, deadlines.write)
+        return self._client.send(built, stream=True)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+
+class AsyncHttpxTransport:
+    """httpx for the asynchronous face."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
+        self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
+
+    async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
+        """Return the response once its headers have arrived; raises one of FAILURES."""
+        connect, read = deadlines.connect, deadlines.longest_read
+        built = _build(self._client, request, connect, read, deadlines.write)
+        return await self._client.send(built, stream=True)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+def _build(
+    client: httpx.Client | httpx.AsyncClient,
+    request: HttpRequest,
+    connect: float | None,
+    read: float | None,
+    write: float | None,
 ) -> httpx.Request:
-    """Return httpx's request for `ask`."""
-    connect = write = call.plan.timeouts.connect
-    if isinstance(read, ReadDeadline):
-        # Where nobody watches over the call (the synchronous face) this limit must know the total.
-        connect = ConnectDeadline.of(call)
-    elif read is not None:
-        connect = write = read
     timeouts = {"connect": connect, "read": read, "write": write, "pool": None}
-    return http.build_request(
-        ask.method,
-        ask.url,
-        headers=with_ours(ask.headers),
-        content=ask.content,
+    return client.build_request(
+        request.method,
+        request.url,
+        headers=with_defaults(request.headers),
+        content=request.content,
         extensions={"timeout": timeouts},
     )
 
 
-def with_ours(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
-    """Return `headers`, with `more` and what every request has where the caller set nothing."""
+def with_defaults(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """Return `headers` over `more` and the headers that every request has."""
     given = {name.lower() for name in headers}
-    ours = {k: v for k, v in (*more.items(), *_OURS.items()) if k not in given}
-    return ours | dict(headers)
+    added = {k: v for k, v in (*more.items(), *_DEFAULTS.items()) if k not in given}
+    return added | dict(headers)
 
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
-    """Return our error for httpx's. The address is named, never the request: it holds the key."""
-    if isinstance(error, Played):
+    """Return this library's error for one of FAILURES.
+
+    Its text names the address but not the request, which contains the key.
+    """
+    if isinstance(error, ReplayedFailure):
         return error.error
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
         return call.timed_out("total" if _total_is_over(call) else "connect")
@@ -89,99 +122,65 @@ def _without_secrets(url: str) -> str:
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
-class Played(httpx.TransportError):
-    """The failure at the end of a recording; `error` is what it was."""
+class ReplayedFailure(httpx.TransportError):
+    """The failure at the end of a recording, which was `error`."""
 
     def __init__(self, error: RitellmError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
-class ReadDeadline(float):
-    """A read timeout that knows what progress is.
+class _Limit(float):
+    """A timeout that httpx hands down unchanged, and that `_Connection` reads anew at each step.
 
-    httpx takes one number per request and starts it anew with every byte, comments included. This
-    number is handed down by httpx unchanged, and `_Connection` asks it what remains. To any other
-    transport it is a plain number of seconds.
+    httpx takes one number per request and starts it anew with every byte, comments included. To a
+    transport of the caller's own, a limit is a plain number of seconds. `left` returns the seconds
+    that remain at the moment of the call.
     """
 
-    def __new__(cls, call: Call) -> ReadDeadline:
-        limits = call.plan.timeouts
-        known = [x for x in (limits.first_chunk, limits.inter_chunk) if x is not None]
-        return super().__new__(cls, max(known, default=86_400.0))
+    left: Callable[[], float | None]
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._drain_ends: float | None = None
-
-    def drain(self) -> None:
-        """From now on wait for the end of the body only."""
-        self._drain_ends = time.monotonic() + DRAIN_SECONDS
-
-    def remaining(self) -> float | None:
-        """Return the seconds that are left, or None for ever."""
-        ends = self._drain_ends
-        if ends is None:
-            deadline = self._call.deadline
-            if deadline is None:
-                return None
-            ends = deadline[0]
-        return ends - time.monotonic()
+    def __new__(cls, seconds: float, left: Callable[[], float | None]) -> _Limit:
+        limit = super().__new__(cls, seconds)
+        limit.left = left
+        return limit
 
 
-class ConnectDeadline(float):
-    """A connect timeout that is not begun anew for TLS, nor goes beyond the call's total."""
-
-    @classmethod
-    def of(cls, call: Call) -> ConnectDeadline | None:
-        """Return the limit for an attempt that begins now, or None for no limit."""
-        limits, now = call.plan.timeouts, time.monotonic()
-        ends = [now + limits.connect] if limits.connect is not None else []
-        if limits.total is not None:
-            ends.append(call.timing.started + limits.total)
-        return cls(min(ends) - now) if ends else None
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Return the seconds that are left."""
-        return self._ends - time.monotonic()
+def _connect_limit(deadlines: Deadlines) -> _Limit | None:
+    """Return a limit that covers TCP and TLS together."""
+    now = time.monotonic()
+    ends = deadlines.connect_by(now)
+    if ends is None:
+        return None
+    return _Limit(ends - now, lambda: ends - time.monotonic())
 
 
-def _left_to_connect(timeout: float | None) -> float | None:
-    if isinstance(timeout, ConnectDeadline):
-        timeout = timeout.remaining()
-        if timeout <= 0:
-            raise httpcore.ConnectTimeout("no time left to connect")
-    return timeout
+def _read_limit(deadlines: Deadlines) -> _Limit | None:
+    longest = deadlines.longest_read
+    return None if longest is None else _Limit(longest, deadlines.left_to_read)
 
 
-def new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
-    """Return a client whose connections honour ReadDeadline, or one on the caller's `transport`."""
+def _left(timeout: float | None, expired: type[Exception]) -> float | None:
+    """Return the seconds that remain of `timeout`; raises `expired` if none do."""
+    left = timeout.left() if isinstance(timeout, _Limit) else timeout
+    if left is not None and left <= 0:
+        raise expired("no time left")
+    return left
+
+
+def _new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
+    """Return a client whose connections honour `_Limit`, or one on the caller's `transport`."""
     if transport is not None:
         return httpx.Client(transport=transport)
     client = httpx.Client(limits=LIMITS)
-    # httpx offers no way to hand in a network backend, httpcore does. Without these names (a later
-    # httpx) the timeout is a plain number again: pings would count as progress.
+    # httpcore takes a network backend, but httpx offers no way to pass one. If a later httpx
+    # renames these attributes, a timeout is a plain number again, and pings count as progress.
     proxies = getattr(client, "_mounts", {}).values()
     for own in (getattr(client, "_transport", None), *proxies):
         pool: Any = getattr(own, "_pool", None)
         if hasattr(pool, "_network_backend"):
             pool._network_backend = _Backend(pool._network_backend)
     return client
-
-
-def _keep_alive_options() -> list[tuple[int, int, int]]:
-    wanted = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-    known = [(getattr(socket, name), value) for name, value in wanted if hasattr(socket, name)]
-    tcp = [(socket.IPPROTO_TCP, option, value) for option, value in known]
-    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *tcp]
-
-
-NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-# The kernel finds out that the other side is gone: a stream may be silent for minutes.
-KEEP_ALIVE = _keep_alive_options()
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -196,7 +195,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left_to_connect(timeout)
+        left = _left(timeout, httpcore.ConnectTimeout)
         options = [*(socket_options or ()), *KEEP_ALIVE]
         stream = self._inner.connect_tcp(host, port, left, local_address, options)
         return _Connection(stream)
@@ -215,11 +214,7 @@ class _Connection(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if isinstance(timeout, ReadDeadline):
-            timeout = timeout.remaining()
-            if timeout is not None and timeout <= 0:
-                raise httpcore.ReadTimeout("no progress")
-        return self._inner.read(max_bytes, timeout)
+        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, timeout)
@@ -230,7 +225,7 @@ class _Connection(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = _left_to_connect(timeout)
+        left = _left(timeout, httpcore.ConnectTimeout)
         return _Connection(self._inner.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:

@@ -1,6 +1,6 @@
-"""Writes what goes over the wire of an attempt to a file; `recordings.format` says in what form.
+"""Writes the request and the response of an attempt to a file, in the `recordings.format`.
 
-One write per line at the end of the file: several calls, and several processes, can share one.
+Each line is one write at the end of the file, so several calls and processes can share a file.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from ritellm.types import HttpRequest
 class Recorder:
     """The recording of one attempt."""
 
-    def __init__(self, path: str, call: Call, ask: HttpRequest) -> None:
+    def __init__(self, path: str, call: Call, request: HttpRequest) -> None:
         call.tag = call.tag or uuid4().hex[:12]
         self._call, self._exchange, self._number = call, call.current, call.attempts
         self._scrub = recordings.scrubber(call.current.endpoint, call.plan.request)
         self._inflate: Any = None
         self._started = time.monotonic()
         try:
-            # It holds what was asked and answered: nobody else's business.
+            # The file contains prompts and responses: only its owner may read it.
             self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             message = f"cannot record to {path}: {error.strerror or error}"
             raise InvalidRequestError(message) from None
         line = recordings.request_line(
-            self._exchange.endpoint, call.plan.request, ask, call.plan.on_interrupt, self._scrub
+            self._exchange.endpoint, call.plan.request, request, call.plan.on_interrupt, self._scrub
         )
         self._write({**line, "at": round(_now() - call.timing.started, 6)})
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Note it if no response comes."""
+    def noting_failure(self) -> Iterator[None]:
+        """Record a failure inside the block, where no response arrives."""
         try:
             yield
         except BaseException as error:
             self.end("error", self._failure(error))
             raise
 
-    def hear(self, response: AnyResponse) -> None:
-        """Let the body of `response` be recorded as it is read."""
+    def attach(self, response: AnyResponse) -> None:
+        """Record the body of `response` while it is read."""
         headers = response.headers
         if headers.get("content-encoding") == "gzip":
-            # Packed, a key could not be found in it.
+            # The scrubber would not find a key in compressed data.
             self._inflate = zlib.decompressobj(wbits=31)
         kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
         self._write(recordings.response_line(response.status_code, kept, self._scrub))
@@ -72,7 +72,7 @@ class Recorder:
             self._write(recordings.data_line(data))
 
     def end(self, how: str, error: RitellmError | None = None) -> None:
-        """Record how it ended, once."""
+        """Record how the attempt ended, once."""
         if self._file is None:
             return
         if held := self._scrub.end():
@@ -82,12 +82,12 @@ class Recorder:
         self._file = None
 
     def closed(self, broken: bool) -> None:
-        """Record that the body is read no further: it broke, or we left."""
+        """Record that the body is read no further: it broke, or the caller left."""
         error = self._exchange.error if broken else None
         self.end("error" if error else "closed", error)
 
     def _failure(self, error: BaseException) -> RitellmError | None:
-        """Return our error for what was raised instead of a response."""
+        """Return this library's error for what was raised instead of a response."""
         if isinstance(error, FAILURES):
             return as_ritellm_error(error, self._call)
         deadline = self._call.deadline
@@ -103,12 +103,12 @@ class Recorder:
 
 
 _ENCODING = "content-encoding"
-# A timer may fire so many seconds before its time.
+# A timer may fire this many seconds early.
 _EARLY = 0.05
 
 
 def _now() -> float:
-    """Return the time on the clock that the call goes by."""
+    """Return the time on the clock of the call."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -116,7 +116,7 @@ def _now() -> float:
 
 
 class _Stream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """What either face reads from."""
+    """The body that either face reads."""
 
 
 class _Tee(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -126,21 +126,21 @@ class _Tee(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._broken = False
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._watched():
+        with self._noting_break():
             for data in self._inner:
                 self._recorder.data(data)
                 yield data
         self._recorder.end("end")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with self._watched():
+        with self._noting_break():
             async for data in self._inner:
                 self._recorder.data(data)
                 yield data
         self._recorder.end("end")
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _noting_break(self) -> Iterator[None]:
         try:
             yield
         except GeneratorExit:

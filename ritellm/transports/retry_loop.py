@@ -21,30 +21,32 @@ from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
 from ritellm.rate_limits.gate import Passage
 from ritellm.transports.attempt import Attempt, batches
-from ritellm.transports.base import AsyncHttp, SyncHttp
+from ritellm.transports.base import AsyncTransport, Transport
 from ritellm.transports.send import acancel, cancel
 
 Between = Callable[[], AbstractAsyncContextManager[Any]]
 
 
-def all_batches(http: SyncHttp, call: Call) -> Generator[Batch, None, None]:
+def all_batches(transport: Transport, call: Call) -> Generator[Batch, None, None]:
     """Yield the chunks of all attempts; raises the error of the last one if it is final."""
     with observed(call):
         try:
             while True:
                 endpoint = locate(call.plan.endpoint, call.plan.request.model)
                 exchange = call.start(endpoint, time.monotonic())
-                yield from batches(http, call, exchange)
+                yield from batches(transport, call, exchange)
                 if exchange.error is None:
                     call.finish(time.monotonic())
                     return
                 time.sleep(call.retry_delay(time.monotonic(), random.random()))
         except BaseException:
-            cancel(http, call)
+            cancel(transport, call)
             raise
 
 
-async def attempts(http: AsyncHttp, call: Call, between: Between) -> AsyncGenerator[Attempt, None]:
+async def attempts(
+    transport: AsyncTransport, call: Call, between: Between
+) -> AsyncGenerator[Attempt, None]:
     """Yield each accepted attempt. The caller reads it to its end before it takes the next.
 
     The loop rests within `between()` from one attempt to the next.
@@ -56,7 +58,7 @@ async def attempts(http: AsyncHttp, call: Call, between: Between) -> AsyncGenera
                 endpoint = await _locate(call)
                 passage = await _admitted(call, endpoint)
                 exchange = call.start(endpoint, now())
-                attempt = Attempt(http, call, exchange, passage)
+                attempt = Attempt(transport, call, exchange, passage)
                 try:
                     if await attempt.open():
                         yield attempt
@@ -69,7 +71,7 @@ async def attempts(http: AsyncHttp, call: Call, between: Between) -> AsyncGenera
                 async with between():
                     await _rest(call, passage, delay)
         except BaseException:
-            await acancel(http, call)
+            await acancel(transport, call)
             raise
 
 

@@ -1,6 +1,6 @@
-"""How an attempt gets its response, for both faces: over the network, or off a tape.
+"""Gets the response to an attempt, for both faces: from the network, or from a recording.
 
-What goes over the network is recorded if the caller wishes.
+With `record=`, what goes over the network is written to a file.
 """
 
 from __future__ import annotations
@@ -18,76 +18,84 @@ from ritellm.calls.call import Call
 from ritellm.endpoints import Take
 from ritellm.errors import RitellmError
 from ritellm.instrumentation import logs
-from ritellm.transports.base import AnyResponse, AsyncHttp, AsyncResponse, SyncHttp, SyncResponse
-from ritellm.transports.httpx import FAILURES, Played
+from ritellm.transports.base import (
+    AnyResponse,
+    AsyncResponse,
+    AsyncTransport,
+    SyncResponse,
+    Transport,
+)
+from ritellm.transports.deadlines import Deadlines, StepDeadlines
+from ritellm.transports.httpx import FAILURES, ReplayedFailure
 from ritellm.transports.recorder import Recorder
 
-Heard = TypeVar("Heard", bound=AnyResponse)
+R = TypeVar("R", bound=AnyResponse)
 
 
-def send(http: SyncHttp, call: Call, read: float) -> SyncResponse:
-    """Return the response to the attempt under way; its body is still to be read."""
-    logs.asking(call)
+def send(transport: Transport, call: Call, deadlines: Deadlines) -> SyncResponse:
+    """Return the response to the current attempt; its body is still to be read."""
+    logs.sending(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         player.wait_until(take.responded)
         return player.response()
-    ask = call.current.http_request()
+    request = call.current.http_request()
     if call.plan.record is None:
-        return _heard(call, http.send(ask, call, read))
-    recorder = Recorder(call.plan.record, call, ask)
-    with recorder.watched():
-        response = _heard(call, http.send(ask, call, read))
-        recorder.hear(response)
+        return _noted(call, transport.send(request, deadlines))
+    recorder = Recorder(call.plan.record, call, request)
+    with recorder.noting_failure():
+        response = _noted(call, transport.send(request, deadlines))
+        recorder.attach(response)
         return response
 
 
-async def asend(http: AsyncHttp, call: Call) -> AsyncResponse:
-    """Return the response to the attempt under way; its body is still to be read."""
-    logs.asking(call)
+async def asend(transport: AsyncTransport, call: Call) -> AsyncResponse:
+    """Return the response to the current attempt; its body is still to be read."""
+    logs.sending(call)
     if take := call.take():
         player = _Player(take, _is_timed(call))
         await player.await_until(take.responded)
         return player.response()
-    ask = call.current.http_request()
+    request, deadlines = call.current.http_request(), Deadlines.of(call)
     if call.plan.record is None:
-        return _heard(call, await http.send(ask, call))
-    recorder = Recorder(call.plan.record, call, ask)
-    with recorder.watched():
-        response = _heard(call, await http.send(ask, call))
-        recorder.hear(response)
+        return _noted(call, await transport.send(request, deadlines))
+    recorder = Recorder(call.plan.record, call, request)
+    with recorder.noting_failure():
+        response = _noted(call, await transport.send(request, deadlines))
+        recorder.attach(response)
         return response
 
 
-# How long whoever leaves a stream waits at most until the provider has been told.
+# The longest time that leaving a stream takes for the cancellation request.
 _CANCEL_SECONDS = 2.0
 # A client that is closed by then raises a RuntimeError.
 _CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
 
 
-def cancel(http: SyncHttp, call: Call) -> None:
-    """Tell the provider that `call` was left, if it would go on; best effort, in time."""
-    if ask := call.cancellation():
+def cancel(transport: Transport, call: Call) -> None:
+    """Cancel a response that the provider would go on with; failures are ignored."""
+    if request := call.cancellation():
         with suppress(*_CANNOT_CANCEL):
-            http.send(ask, call, _cancel_seconds(call)).close()
+            transport.send(request, StepDeadlines(_cancel_seconds(call))).close()
 
 
-async def acancel(http: AsyncHttp, call: Call) -> None:
-    """Tell the provider that `call` was left, if it would go on; best effort, in time."""
-    if ask := call.cancellation():
+async def acancel(transport: AsyncTransport, call: Call) -> None:
+    """Cancel a response that the provider would go on with; failures are ignored."""
+    if request := call.cancellation():
         with suppress(*_CANNOT_CANCEL):
-            told = await asyncio.wait_for(http.send(ask, call), _cancel_seconds(call))
-            await told.aclose()
+            sent = transport.send(request, Deadlines(call.plan.timeouts.connect))
+            response = await asyncio.wait_for(sent, _cancel_seconds(call))
+            await response.aclose()
 
 
 def _cancel_seconds(call: Call) -> float:
     return min(_CANCEL_SECONDS, call.plan.timeouts.connect or _CANCEL_SECONDS)
 
 
-def _heard(call: Call, response: Heard) -> Heard:
-    """Return `response`, noted."""
+def _noted(call: Call, response: R) -> R:
+    """Return `response`, after noting it in the timing and the log."""
     call.timing.connection_reused = _is_reused(response)
-    logs.answered(call, response.status_code, response.headers)
+    logs.responded(call, response.status_code, response.headers)
     return response
 
 
@@ -95,11 +103,11 @@ _used: WeakSet[Any] = WeakSet()
 
 
 def _is_reused(response: AnyResponse) -> bool | None:
-    """Return whether an earlier response came over the same connection; None where none is told."""
-    told = response.extensions
-    if "ritellm.reused" in told:
-        return bool(told["ritellm.reused"])
-    connection = told.get("network_stream")
+    """Return whether an earlier response came over the same connection; None if unknown."""
+    extensions = response.extensions
+    if "ritellm.reused" in extensions:
+        return bool(extensions["ritellm.reused"])
+    connection = extensions.get("network_stream")
     if connection is None:
         return None
     reused = connection in _used
@@ -112,19 +120,19 @@ def _is_timed(call: Call) -> bool:
     return tape is not None and tape.timed
 
 
-# A length, an encoding of the transfer: they tell of a connection that is not there.
+# Headers about the connection: in a replay there is none.
 _OF_THE_CONNECTION = frozenset({"connection", "content-length", "transfer-encoding"})
 
 
 class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of a response, off a take."""
+    """Replays the response of a take."""
 
     def __init__(self, take: Take, timed: bool) -> None:
         self._take = take
         self._started = time.monotonic() if timed else None
 
     def response(self) -> httpx.Response:
-        """Return the response; raises what the network raised instead of one."""
+        """Return the response; raises what the network had raised instead of one."""
         take = self._take
         if take.status is None:
             self._raise()
@@ -146,12 +154,12 @@ class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._raise()
 
     def wait_until(self, offset: float) -> None:
-        """Wait until it is `offset` seconds since the request, if time is played too."""
+        """Wait until it is `offset` seconds since the request, in a timed replay."""
         if (left := self._left(offset)) > 0:
             time.sleep(left)
 
     async def await_until(self, offset: float) -> None:
-        """Wait until it is `offset` seconds since the request, if time is played too."""
+        """Wait until it is `offset` seconds since the request, in a timed replay."""
         if (left := self._left(offset)) > 0:
             await asyncio.sleep(left)
 
@@ -161,6 +169,6 @@ class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
     def _raise(self) -> None:
         error = self._take.error
         if isinstance(error, RitellmError):
-            raise Played(error)
+            raise ReplayedFailure(error)
         if error is not None:
             raise error

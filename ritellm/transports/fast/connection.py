@@ -1,6 +1,27 @@
 """One connection of the asynchronous face, which serves one request after the other: extra `fast`.
 
-What comes off the socket goes to the parser, and what that finds to whoever waits for it.
+Problem: a stream of a fast model brings thousands of small chunks, and hundreds of streams run at
+once. asyncio's own streams cost an event, a handle and a buffer for each arrival.
+
+Idea: the connection reads its socket itself when epoll reports it, parses at once, and wakes the
+reader at most once per read. A response whose single pieces are not urgent has a `cadence`: the
+connection then leaves epoll and lets the kernel gather what arrives, and reads at intervals
+("collects"). If the reader wants only the end (`pour`), parsing too may wait for the next interval.
+
+    idle --send()--> opening --headers--> reading --whole body--> ended --make_idle()--> idle
+                        |                    |
+                        +--- error, close ---+--> closed
+
+    reading:  at once    epoll calls `readable`
+              gathering  a timer of `Sockets` calls `collect`   (with a cadence, after the headers)
+              paused     too much is unread; `arrival` resumes
+
+Invariants:
+- At most one reader waits (`_waiter`), and only while there is nothing to take.
+- `_sink` is set only while `_waiter` is: that reader waits for the end of the body.
+- Edge-triggered epoll reports new data once. So `readable` reads until the kernel has nothing left,
+  or notes in `_unread` that it stopped before.
+- Deferred bytes (`_unparsed`) never contain the end of a body, or the reader would miss it.
 """
 
 from __future__ import annotations
@@ -9,97 +30,94 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
 
 import httpx
 
+from ritellm.transports.deadlines import Cadence
 from ritellm.transports.fast.epoll import NOT_NOW, READ_BYTES, Sockets
-from ritellm.transports.fast.http11 import Answer, Incoming
+from ritellm.transports.fast.http11 import ResponseHead, ResponseParser
 
-# So many bytes may wait for a reader; then the kernel's buffers fill, and the server's. More would
-# cost more: what is larger than 128 KiB, malloc maps and unmaps anew each time.
+# The most bytes that wait for a reader. Then the kernel's buffers fill, and the server's. More
+# would be slower: malloc maps and unmaps every block above 128 KiB.
 _HIGH_WATER = READ_BYTES
-# What a chunked body ends with, unless there are trailers.
+# The end of a chunked body, unless there are trailers.
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Cadence(Protocol):
-    """How a body is read that nobody waits for the single pieces of."""
-
-    def pause(self, now: float) -> float:
-        """Return the seconds for which nothing need be read."""
-
-    def hold(self) -> float:
-        """Return the seconds for which what is read need not be looked at."""
-
-
 class Connection:
-    """A socket and the response that comes over it."""
+    """A socket and the response that arrives over it."""
 
     def __init__(self, sock: socket.socket, sockets: Sockets) -> None:
+        # The socket.
         self.socket = sock
         self.closed = False
-        self.served = 0
-        self.idle_since = 0.0
         self._sockets = sockets
         self._loop = asyncio.get_running_loop()
         self._receive_into = sock.recv_into
         self._secure = isinstance(sock, ssl.SSLSocket)
-        self._incoming = Incoming()
-        self._waiter: asyncio.Future[bytes] | None = None
-        self._sink: Callable[[bytes], bool] | None = None  # who waits, waits for the end
-        self._opening = False  # who waits, waits for the headers
+        # Reuse.
+        self.served = 0  # requests, the current one included
+        self.idle_since = 0.0
+        # The response.
+        self._parser = ResponseParser()
+        self._opening = False  # the reader waits for the headers
         self._error: Exception | None = None
-        self._waiting = 0  # bytes that have come since the last `take`
-        self._paused = self._left = False  # nothing is read now; and there is something to read
+        # The reader.
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._sink: Callable[[bytes], bool] | None = None  # takes the pieces until the end
+        # Back pressure.
+        self._untaken = 0  # bytes that have arrived since the last `take`
+        self._paused = False  # nothing is read until the reader has caught up
+        self._unread = False  # the kernel had more when reading was paused
+        # The request.
         self._unsent = memoryview(b"")
-        self._is_writing = False
+        self._is_writing = False  # the loop reports when the kernel takes more
+        # The cadence.
         self._cadence: Cadence | None = None
-        self._gathers = False  # what comes is left to the kernel, until `_due`
-        self._due = self._parsed = 0.0
-        self._tells_end = False  # by the last bytes, whoever parses them
-        self._held: list[bytes] = []  # read since, and not parsed yet
-        sockets.watch(self)
+        self._gathers = False  # the kernel gathers what arrives until `_due`
+        self._due = self._parsed = 0.0  # the next and the last time of parsing, by the loop's clock
+        self._end_is_visible = False  # the last bytes of a read show whether the body ends there
+        self._unparsed: list[bytes] = []  # read since `_parsed`
+        sockets.register(self)
 
-    async def ask(
-        self, request: bytes, cadence: Cadence | None, release: Callable[[], None]
+    async def send(
+        self, request: bytes, cadence: Cadence | None, release: Callable[[], object]
     ) -> Response:
-        """Send `request` and return the response once its headers are here.
+        """Send `request` and return the response once its headers have arrived.
 
-        With a `cadence` the body is read now and then. `release` is called when the response is
-        closed.
+        With a `cadence` the body is read at intervals. Closing the response calls `release`.
         """
-        incoming = self._incoming
-        incoming.expect()
+        parser = self._parser
+        parser.expect()
         self.served += 1
-        self._waiting = 0
+        self._untaken = 0
         self._cadence = cadence
-        self._held.clear()
+        self._unparsed.clear()
         self._unsent = memoryview(request)
         self._opening = True
         self._write()
-        while not incoming.begun:
+        while not parser.begun:
             await self.arrival()
         body = Body(self, release)
-        return Response(incoming.status, incoming.headers, body, self.served > 1)
+        return Response(parser.status, parser.headers, body, self.served > 1)
 
     def take(self) -> bytes:
-        """Return what has come of the body, or nothing."""
-        incoming = self._incoming
-        if not incoming.pieces:
+        """Return what has arrived of the body, or nothing."""
+        parser = self._parser
+        if not parser.pieces:
             return b""
-        self._waiting = 0
-        return incoming.take()
+        self._untaken = 0
+        return parser.take()
 
     def arrival(self) -> asyncio.Future[bytes]:
-        """Return the next bytes of the body, once they are here; nothing at its end.
+        """Return the next bytes of the body once they arrive; nothing at its end.
 
-        To be called when there is nothing to take. Raises what broke the connection before.
+        Call it when there is nothing to take. Raises the error that broke the connection.
         """
         waiter: asyncio.Future[bytes] = asyncio.Future(loop=self._loop)
         if self._error is not None:
             waiter.set_exception(self._error)
-        elif self._incoming.ended:
+        elif self._parser.ended:
             waiter.set_result(b"")
         else:
             self._waiter = waiter
@@ -108,45 +126,51 @@ class Connection:
         return waiter
 
     def pour(self, sink: Callable[[bytes], bool]) -> asyncio.Future[bytes]:
-        """Give `sink` what comes of the body as it comes; done at its end, or once that is True.
+        """Pass the body to `sink` as it arrives; done at its end, or once `sink` returns True.
 
-        To be called when there is nothing to take. Nobody is woken for each piece.
+        Call it when there is nothing to take. Single pieces wake no task.
         """
         poured = self.arrival()
         if not poured.done():
             self._sink = sink
-            self._tells_end = self._incoming.headers.get("transfer-encoding") == "chunked"
+            encoding = self._parser.headers.get("transfer-encoding")
+            self._end_is_visible = encoding == "chunked"
         return poured
 
     @property
     def exhausted(self) -> bool:
         """Whether the response has been read to its end."""
-        return self._incoming.ended and not self._incoming.pieces
+        return self._parser.ended and not self._parser.pieces
 
-    def rest(self) -> bool:
-        """Make ready for another request; return whether there may be one."""
-        keeps = self._incoming.keeps and self.exhausted
+    @property
+    def is_alive(self) -> bool:
+        """Whether the connection is open: `readable` closes it when the server does."""
+        return not self.closed
+
+    def make_idle(self) -> bool:
+        """Prepare for another request; return whether there may be one."""
+        keeps = self._parser.keeps and self.exhausted
         if not keeps or self.closed or self._unsent:
             return False
         if self._gathers:
             self._gathers = False
-            self._sockets.watch(self)
+            self._sockets.register(self)
         self._paused = False
         return True
 
-    def abort(self) -> None:
-        """Close it at once."""
+    def close(self) -> None:
+        """Close the connection at once."""
         if self.closed:
             return
         self.closed = True
-        self._sockets.forget(self)
+        self._sockets.unregister(self)
         self._stop_writing()
         self.socket.close()
 
-    # What the sockets call.
+    # Reading: called by `Sockets`.
 
     def readable(self, hangup: bool = False) -> None:
-        """Read until nothing is left, or the reader is too far behind."""
+        """Read until the kernel has nothing left, or the reader is too far behind."""
         receive_into, buffer = self._receive_into, self._sockets.buffer
         while not self._paused:
             try:
@@ -163,95 +187,97 @@ class Connection:
             if self.closed or (size < READ_BYTES and not self._secure and not hangup):
                 break
         else:
-            self._left = True
+            self._unread = True
         self._wake()
 
     def collect(self, due: float) -> None:
-        """Read what was left to the kernel, and leave it what comes next."""
+        """Read what the kernel has gathered, and let it gather again."""
         if self._gathers and due == self._due and not self.closed:
             self.readable()
-            if self._held and not self._may_hold():
+            if self._unparsed and not self._may_defer():
                 self._parse(b"")
                 self._wake()
-            self._leave()
+            self._gather()
 
     def _receive(self, data: memoryview) -> None:
-        if self._incoming.ended:
-            self.abort()  # nobody has asked anything
+        if self._parser.ended:
+            self.close()  # the server sends without a request
             return
-        self._waiting += len(data)
-        if self._gathers and (self._held or self._may_hold()):
-            self._hold(bytes(data))
+        self._untaken += len(data)
+        if self._gathers and (self._unparsed or self._may_defer()):
+            self._defer(bytes(data))
         else:
             self._parse(data)
-        self._paused = self._waiting >= _HIGH_WATER and bool(self._incoming.pieces)
+        self._paused = self._untaken >= _HIGH_WATER and bool(self._parser.pieces)
 
-    def _may_hold(self) -> bool:
-        """Return whether what comes now need not be looked at yet."""
-        if self._sink is None or self._cadence is None or not self._tells_end:
+    def _may_defer(self) -> bool:
+        """Return whether parsing may wait for the next interval."""
+        if self._sink is None or self._cadence is None or not self._end_is_visible:
             return False
-        return self._due < self._parsed + self._cadence.hold() and self._waiting < _HIGH_WATER
+        return self._due < self._parsed + self._cadence.hold() and self._untaken < _HIGH_WATER
 
-    def _hold(self, data: bytes) -> None:
+    def _defer(self, data: bytes) -> None:
         """Keep `data` for later, unless the end of the body may be in it."""
-        self._held.append(data)
-        if len(data) < len(_LAST_CHUNK) or data.endswith(_LAST_CHUNK) or not self._may_hold():
+        self._unparsed.append(data)
+        if len(data) < len(_LAST_CHUNK) or data.endswith(_LAST_CHUNK) or not self._may_defer():
             self._parse(b"")
 
     def _parse(self, data: bytes | memoryview) -> None:
-        """Parse what is held, and `data`."""
-        incoming, held = self._incoming, self._held
-        if held:
-            data = b"".join((*held, data))
-            held.clear()
+        """Parse what was deferred, and `data`."""
+        parser, deferred = self._parser, self._unparsed
+        if deferred:
+            data = b"".join((*deferred, data))
+            deferred.clear()
         self._parsed = self._due
         try:
-            incoming.feed(data)
+            parser.feed(data)
         except httpx.RemoteProtocolError as error:
             self._error = error
-            self.abort()
+            self.close()
             return
-        if self._cadence is not None and not self._gathers and incoming.pieces:
+        if self._cadence is not None and not self._gathers and parser.pieces:
             self._gathers = True
-            self._sockets.forget(self)
-            self._leave()
+            self._sockets.unregister(self)
+            self._gather()
 
-    def _leave(self) -> None:
-        """Leave what comes to the kernel for a while."""
-        if self._cadence is not None and not self._incoming.ended and not self.closed:
+    def _gather(self) -> None:
+        """Let the kernel gather what arrives until the next interval ends."""
+        if self._cadence is not None and not self._parser.ended and not self.closed:
             now = self._loop.time()
             self._due = self._sockets.collect_later(self, now, self._cadence.pause(now))
 
     def _lose(self, error: OSError | None) -> None:
-        """End what is under way: well, if it ends with the connection."""
-        self.abort()
-        if self._held:
+        """Take the end of the connection, which may also be the regular end of the body."""
+        self.close()
+        if self._unparsed:
             self._parse(b"")
         if self._error is None:
             try:
-                self._incoming.close(error)
+                self._parser.close(error)
             except httpx.RemoteProtocolError as broken:
                 self._error = broken
 
     def _resume(self) -> None:
         self._paused = False
-        if self._left:  # the edge has been seen: it will not be told again
-            self._left = False
+        if self._unread:  # epoll has reported this data and will not report it again
+            self._unread = False
             self._loop.call_soon(self.readable)
 
+    # The reader.
+
     def _wake(self) -> None:
-        """Give whoever waits what has come; nothing, where only the headers are waited for."""
-        waiter, incoming = self._waiter, self._incoming
+        """Pass what has arrived to the reader; nothing, if it waits for the headers only."""
+        waiter, parser = self._waiter, self._parser
         if waiter is None:
             return
         if waiter.done():  # cancelled
             self._waiter = self._sink = None
         elif self._sink is not None:
             self._pour(waiter, self._sink)
-        elif self._opening and incoming.begun:
+        elif self._opening and parser.begun:
             self._waiter, self._opening = None, False
             waiter.set_result(b"")
-        elif incoming.pieces or incoming.ended:
+        elif parser.pieces or parser.ended:
             self._waiter = None
             waiter.set_result(self.take())
         elif self._error is not None:
@@ -259,15 +285,15 @@ class Connection:
             waiter.set_exception(self._error)
 
     def _pour(self, waiter: asyncio.Future[bytes], sink: Callable[[bytes], bool]) -> None:
-        incoming = self._incoming
+        parser = self._parser
         try:
-            if (incoming.pieces and sink(self.take())) or incoming.ended:
+            if (parser.pieces and sink(self.take())) or parser.ended:
                 waiter.set_result(b"")
             elif self._error is not None:
                 waiter.set_exception(self._error)
             elif self._paused:
                 self._resume()
-        except Exception as error:  # the sink's: it belongs to whoever waits
+        except Exception as error:  # of the sink, so the reader gets it
             waiter.set_exception(error)
         if waiter.done():
             self._waiter = self._sink = None
@@ -275,7 +301,7 @@ class Connection:
     # Writing.
 
     def _write(self) -> None:
-        """Send what the kernel takes, and the rest later. An answer may come before all is sent."""
+        """Send what the kernel takes, and the rest later. The response may come before that."""
         try:
             while self._unsent:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
@@ -285,7 +311,7 @@ class Connection:
                 self._loop.add_writer(self.socket.fileno(), self._write)
             return
         except OSError:
-            pass  # reading tells what happened, and what the server said before
+            pass  # reading finds the reason, and what the server has sent before
         self._stop_writing()
 
     def _stop_writing(self) -> None:
@@ -294,29 +320,29 @@ class Connection:
             self._loop.remove_writer(self.socket.fileno())
 
 
-class Response(Answer):
-    """An answer that is given back on the event loop."""
+class Response(ResponseHead):
+    """A response whose `aclose` releases the connection."""
 
     __slots__ = ()
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it if there is more to come."""
+        """Return the connection to the pool, or close it if more is to come."""
         await self.stream.aclose()
 
 
 class Body(httpx.AsyncByteStream):
-    """What follows the headers, as it comes."""
+    """The body of a response, as it arrives."""
 
-    def __init__(self, connection: Connection, release: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, release: Callable[[], object]) -> None:
         self.take = connection.take
         self.arrival = connection.arrival
         self.pour = connection.pour
         self._connection = connection
-        self._release: Callable[[], None] | None = release
+        self._release: Callable[[], object] | None = release
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing left to take, and nothing will come."""
+        """Whether there is nothing left to take, and nothing more will arrive."""
         return self._connection.exhausted
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -324,7 +350,7 @@ class Body(httpx.AsyncByteStream):
             yield data
 
     async def aclose(self) -> None:
-        """Give the connection back if all has been read, else close it."""
+        """Return the connection to the pool if all was read, else close it."""
         if self._release is not None:
             self._release()
             self._release = None

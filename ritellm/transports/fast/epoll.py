@@ -1,8 +1,20 @@
-"""Reads the sockets of one event loop: for the extra `fast`, where there is epoll.
+"""Reads the sockets of one event loop with epoll: for the extra `fast`, on Linux.
 
-asyncio makes an event, a handle and a buffer of each arrival; here all that have arrived meanwhile
-are read in one go, into one buffer. Each chunk of each stream passes through here:
-`benchmarks/client.py` has what that costs.
+Problem: asyncio makes an event, a handle and a buffer for each arrival at each socket.
+
+Idea: one epoll of its own sits behind one reader of the event loop. When the loop reports that
+epoll, all sockets with data are read in one go, into one buffer. Sockets that are read at intervals
+leave the epoll; they share timers, so that hundreds of streams cost one wake-up.
+
+    registered --unregister--> collected at intervals --register--> registered
+    (epoll reports data)       (`collect_later`, a timer)
+
+Invariants:
+- Registration is edge-triggered: new data is reported once, so `readable` must read it all.
+- A socket is unregistered before it is closed: its number may belong to another file afterwards.
+- Without registered sockets there is no epoll, so a client need not be closed.
+
+Every chunk of every stream passes through here; `benchmarks/client.py` measures the cost.
 """
 
 from __future__ import annotations
@@ -16,64 +28,64 @@ from collections.abc import Callable
 from typing import Protocol
 
 READ_BYTES = 64 * 1024
-# So many sockets are read before the loop's other work has its turn.
+# The most sockets that are read before the loop's other work runs.
 _AT_ONCE = 256
 _EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _HANGUP = select.EPOLLRDHUP | select.EPOLLHUP
-# Streams that are read now and then share timers: one in the 16th to the 8th part of their pause.
+# Streams that are read at intervals share timers, of a 16th to an 8th of their pause.
 _SLOTS = 16
 _FINEST = 2.0**-10
 
-# A socket that has nothing to read, or no room to write, just now.
+# What a socket raises when it has nothing to read, or no room to write.
 NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Readable(Protocol):
-    """What is told that there may be something to read."""
+    """What reads one socket."""
 
     socket: socket.socket
 
     def readable(self, hangup: bool) -> None:
-        """Read until nothing is left; with `hangup` the end is there already."""
+        """Read until nothing is left; `hangup` says that the end has arrived."""
 
     def collect(self, due: float) -> None:
-        """Read what has come since the last time, if that is to be done at `due`."""
+        """Read what has arrived since the last time, unless `due` is out of date."""
 
 
 class Sockets:
-    """All sockets of one event loop, and the buffer they are read into."""
+    """All sockets of one event loop, and the buffer that they are read into."""
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(READ_BYTES))
-        self._watched: dict[int, Readable] = {}
-        self._slots: dict[float, list[Readable]] = {}
+        self._registered: dict[int, Readable] = {}
+        self._slots: dict[float, list[Readable]] = {}  # by the time to collect at
         self._epoll: select.epoll | None = None
 
-    def watch(self, each: Readable) -> None:
-        """Tell `each` whenever something has come."""
+    def register(self, each: Readable) -> None:
+        """Call `each.readable` whenever data arrives."""
         if self._epoll is None:
             self._epoll = select.epoll()
             asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._ready)
         fd = each.socket.fileno()
-        self._watched[fd] = each
+        self._registered[fd] = each
         self._epoll.register(fd, _EDGES)
 
-    def forget(self, each: Readable) -> None:
-        """Tell `each` nothing more. To be called before its socket is closed."""
+    def unregister(self, each: Readable) -> None:
+        """Stop calling `each.readable`. Call this before its socket is closed."""
         fd = each.socket.fileno()
-        if self._watched.get(fd) is not each or self._epoll is None:
+        if self._registered.get(fd) is not each or self._epoll is None:
             return
-        del self._watched[fd]
+        del self._registered[fd]
         self._epoll.unregister(fd)
-        if not self._watched:
+        if not self._registered:
             self._close(self._epoll)
 
     def collect_later(self, each: Readable, now: float, seconds: float) -> float:
-        """Have `each` collect what comes until then, together with others of about that time.
+        """Call `each.collect` in about `seconds`; return the time of the call.
 
-        Return when that is.
+        Calls of about the same time share a timer.
         """
-        # A power of two: those that wait for about as long share their slots.
+        # A power of two, so that about equal pauses have common multiples.
         grain = max(2.0 ** math.frexp(seconds / _SLOTS)[1], _FINEST)
         due = math.ceil((now + seconds) / grain) * grain
         slot = self._slots.get(due)
@@ -84,11 +96,11 @@ class Sockets:
         return due
 
     def _ready(self) -> None:
-        epoll, watched = self._epoll, self._watched
+        epoll, registered = self._epoll, self._registered
         if epoll is None:
             return
         for fd, mask in epoll.poll(0, _AT_ONCE):
-            each = watched.get(fd)  # it may have been closed just now
+            each = registered.get(fd)  # None: an earlier one has closed it
             if each is not None:
                 each.readable(mask & _HANGUP != 0)
 
@@ -97,7 +109,7 @@ class Sockets:
             each.collect(due)
 
     def _close(self, epoll: select.epoll) -> None:
-        """Hold nothing while there is nothing to hold it for: nobody has to remember to close."""
+        """Close the epoll; `register` opens another."""
         self._epoll = None
         loop = asyncio.get_running_loop()
         loop.remove_reader(epoll.fileno())

@@ -1,7 +1,7 @@
-"""HTTP/1.1 without a socket: a request as bytes, a response out of bytes. For the extra `fast`.
+"""HTTP/1.1 without a socket: requests to bytes, and bytes to responses. For the extra `fast`.
 
-llhttp (by httptools) parses. Errors are httpx's, so that nobody above needs to know who moved the
-bytes. No proxies and no HTTP/2: httpx does those.
+llhttp (through httptools) parses. The errors are httpx's, so both transports raise the same ones.
+Proxies and HTTP/2 are left to httpx.
 """
 
 from __future__ import annotations
@@ -14,22 +14,28 @@ from typing import Any, NamedTuple
 import httptools
 import httpx
 
-from ritellm.transports.httpx import with_ours
+from ritellm.transports.httpx import with_defaults
+
+
+class Origin(NamedTuple):
+    """What a connection leads to: requests of the same origin can share one."""
+
+    secure: bool
+    host: str
+    port: int
 
 
 class Target(NamedTuple):
     """Where a request goes."""
 
-    secure: bool
-    host: str
-    port: int
+    origin: Origin
     path: bytes
     headers: dict[str, str]  # those that follow from the address
 
 
 @lru_cache(maxsize=256)
 def target_of(url: str) -> Target:
-    """Return where `url` leads; raises httpx.InvalidURL or httpx.UnsupportedProtocol."""
+    """Return the target of `url`; raises httpx.InvalidURL or httpx.UnsupportedProtocol."""
     parsed = httpx.URL(url)
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise httpx.UnsupportedProtocol("an address begins with http:// or https://")
@@ -40,12 +46,12 @@ def target_of(url: str) -> Target:
         request = next(auth.auth_flow(httpx.Request("POST", url)))
         headers["authorization"] = request.headers["authorization"]
     port = parsed.port or (443 if secure else 80)
-    return Target(secure, parsed.host, port, parsed.raw_path, headers)
+    return Target(Origin(secure, parsed.host, port), parsed.raw_path, headers)
 
 
 def request_bytes(method: str, target: Target, headers: Mapping[str, str], content: bytes) -> bytes:
-    """Return the request as it goes over the wire; raises httpx.LocalProtocolError."""
-    fields = with_ours(headers, target.headers)
+    """Return the request as bytes; raises httpx.LocalProtocolError."""
+    fields = with_defaults(headers, target.headers)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     if lines.count("\n") != len(fields) or lines.count("\r") != len(fields):
         raise httpx.LocalProtocolError("a header with a line break in it")
@@ -57,10 +63,10 @@ def request_bytes(method: str, target: Target, headers: Mapping[str, str], conte
     return b"".join((start, head, b"content-length: %d\r\n\r\n" % len(content), content))
 
 
-# So many refusals in a row over one connection may be those of the one replica at its other end: a
-# load balancer finds another one for a new connection. The connection that was free first is used
-# first, and a refusal is quicker than a response: it would draw all requests.
-_TELLING = 2
+# A connection is not reused after this many refusals in a row. They may come from the one replica
+# behind it, and a load balancer may choose another replica for a new connection. Without this rule
+# the refusing connection would draw all requests, since a refusal is quicker than a response.
+_MOST_REFUSALS = 2
 
 
 def _is_refusal(status: int) -> bool:
@@ -68,7 +74,7 @@ def _is_refusal(status: int) -> bool:
 
 
 class Headers(dict[str, str]):
-    """The headers of a response, by lower-case name; of several the values are joined."""
+    """The headers of a response by lower-case name; repeated ones are joined by commas."""
 
     __slots__ = ()
 
@@ -82,8 +88,8 @@ class Headers(dict[str, str]):
         self[key] = f"{self[key]}, {text}" if key in self else text
 
 
-class Answer:
-    """The status and the headers of a response, and a `stream` of the rest."""
+class ResponseHead:
+    """The status and the headers of a response, and the `stream` of its body."""
 
     __slots__ = ("extensions", "headers", "status_code", "stream")
 
@@ -99,22 +105,28 @@ class Answer:
         return 200 <= self.status_code < 300
 
 
-class Incoming:
-    """The responses that come over one connection, one after the other, as their bytes come in."""
+class ResponseParser:
+    """Parses the responses that arrive over one connection, one after the other.
+
+        expect() --> headers --> begun --> pieces... --> ended --> expect()
+
+    httptools calls the methods named `on_...` from within `feed`.
+    """
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []  # of the body, not taken yet
         self._refusals = 0  # in a row
-        self.on_body = self.pieces.append  # what the parser calls most often: no frame for it
+        # The parser calls this most often, so it is a C function rather than a method.
+        self.on_body = self.pieces.append
         self.expect()
-        self.ended = True  # nobody has asked anything
+        self.ended = True  # no request has been sent
 
     def expect(self) -> None:
-        """Make ready for the next response."""
+        """Prepare for the next response."""
         self.headers = Headers()
-        self.begun = False  # the headers are here
-        self.ended = False  # the whole body is
-        self.keeps = False  # the server will take another request over the same connection
+        self.begun = False  # the headers are complete
+        self.ended = False  # the body is complete
+        self.keeps = False  # the server accepts another request over this connection
         self.pieces.clear()
         self._parser = httptools.HttpResponseParser(self)
 
@@ -124,21 +136,21 @@ class Incoming:
         return int(self._parser.get_status_code())
 
     def take(self) -> bytes:
-        """Return what has come of the body since the last time."""
+        """Return what has arrived of the body since the last time."""
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         return data
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take `data`; raises httpx.RemoteProtocolError."""
+        """Parse `data`; raises httpx.RemoteProtocolError."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise httpx.RemoteProtocolError(f"not HTTP: {error}") from None
 
     def close(self, error: Exception | None) -> None:
-        """Take the end of the connection; raises if that is not the end of the response."""
+        """Take the end of the connection; raises if the response is not complete."""
         if self.ended:
             return
         delimited = "content-length" in self.headers or "transfer-encoding" in self.headers
@@ -147,10 +159,10 @@ class Incoming:
             raise httpx.RemoteProtocolError(what)
         self.ended = True
 
-    # What the parser calls.
+    # Called by httptools.
 
     def on_message_begin(self) -> None:
-        """Note that a response begins: a second one is nobody's."""
+        """Note that a response begins. A second response to one request is an error."""
         if self.ended:
             self.keeps = False
 
@@ -165,16 +177,16 @@ class Incoming:
             self.begun = True
 
     def on_message_complete(self) -> None:
-        """Note the end, but for that of an interim response."""
+        """Note the end, except the end of an interim response (1xx)."""
         if not self.begun:
             self.headers = Headers()
         elif not self.ended:
             self.ended = True
             self._refusals = self._refusals + 1 if _is_refusal(self.status) else 0
-            self.keeps = self._parser.should_keep_alive() and self._refusals < _TELLING
+            self.keeps = self._parser.should_keep_alive() and self._refusals < _MOST_REFUSALS
 
 
 @cache
 def trust() -> ssl.SSLContext:
-    """Return the context that httpx would use, so that both ways trust the same."""
+    """Return httpx's TLS context, so that all transports trust the same certificates."""
     return httpx.create_ssl_context()

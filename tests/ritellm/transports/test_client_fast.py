@@ -18,8 +18,8 @@ from ritellm import APIConnectionError, AsyncClient, Client, RetryPolicy, Timeou
 pytest.importorskip("httptools", reason="needs the extra fast")
 pytest.importorskip("aiohappyeyeballs", reason="needs the extra fast")
 
+from ritellm.transports.fast import asynchronous, http11, pool
 from ritellm.transports.fast import connection as client_connection
-from ritellm.transports.fast import http11, pool
 from ritellm.transports.fast.http11 import request_bytes, target_of
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -218,10 +218,10 @@ class CountedSlots:
         self.buffer = memoryview(bytearray(client_connection.READ_BYTES))
         self.due = 0.0
 
-    def watch(self, connection):
+    def register(self, connection):
         pass
 
-    def forget(self, connection):
+    def unregister(self, connection):
         pass
 
     def collect_later(self, connection, now, seconds):
@@ -247,7 +247,7 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
     slots = CountedSlots()
 
     async def ask(connection, server):
-        asked = asyncio.ensure_future(connection.ask(b"?", Slow(0.0), lambda: None))
+        asked = asyncio.ensure_future(connection.send(b"?", Slow(0.0), lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + LENGTH + BODY[:half])
         connection.readable()
@@ -262,7 +262,7 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
             server.sendall(BODY[half:])
             connection.collect(1.0)
             assert connection.take() == BODY[half:]
-            assert connection.rest()
+            assert connection.make_idle()
             assert await ask(connection, server) == BODY[:half]
             server.sendall(BODY[half:])
             connection.collect(1.0)
@@ -279,7 +279,7 @@ async def poured(sink, *pieces):
     ours.setblocking(False)
     with ours, server:
         connection = client_connection.Connection(ours, CountedSlots())
-        asked = asyncio.ensure_future(connection.ask(b"?", None, lambda: None))
+        asked = asyncio.ensure_future(connection.send(b"?", None, lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + b"content-length: 6\r\n\r\n")
         connection.readable()
@@ -334,7 +334,7 @@ async def collected(head, held, *pieces):
     came, had = [], []
     with ours, server:
         connection = client_connection.Connection(ours, CountedSlots())
-        asked = asyncio.ensure_future(connection.ask(b"?", Slow(held), lambda: None))
+        asked = asyncio.ensure_future(connection.send(b"?", Slow(held), lambda: None))
         await asyncio.sleep(0)
         server.sendall(SSE + head)
         connection.readable()
@@ -449,7 +449,7 @@ def test_a_child_of_a_fork_opens_connections_of_its_own():
 
 
 def test_idle_connections_are_closed_after_a_while(monkeypatch):
-    monkeypatch.setattr(pool, "_KEEPALIVE_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.0)
 
     async def ask():
         async with RawServer(WHOLE, WHOLE) as server:
@@ -497,7 +497,7 @@ def test_connecting_takes_no_longer_than_its_timeout(monkeypatch):
     async def never(*_args, **_options):
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(pool.aiohappyeyeballs, "start_connection", never)
+    monkeypatch.setattr(asynchronous.aiohappyeyeballs, "start_connection", never)
 
     async def ask():
         limits = Timeouts(connect=0.01)
