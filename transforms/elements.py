@@ -121,6 +121,10 @@ class DeadLetter(NamedTuple):
     waste_estimated: bool = False
 
 
+# What comes of a prompt. `type(outcome)` decides the output that it leaves a transform by.
+Outcome = Delta | Completion | DeadLetter
+
+
 for _element in (Prompt, Delta, Completion, DeadLetter):
     # The same columns are the same schema in every process. Beam would draw an id, and an updated
     # job would have another coder.

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Outcome
 from transforms.serialization import KINDS, to_bytes, to_row
 from transforms.sinks.base import SinkUnavailable
-
-Outcome = Delta | Completion | DeadLetter
 
 
 class JsonLines:

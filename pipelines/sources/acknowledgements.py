@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import DeadLetter, Delta, Outcome, Prompt
 
-Outcome = Delta | Completion | DeadLetter
 Receipt = Any
 
 

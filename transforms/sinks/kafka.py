@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.connections.kafka import client, read_config, topic_problem
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
-
-Outcome = Delta | Completion | DeadLetter
 
 # What is not in the topic after this was not taken: the lot comes again.
 _DELIVERY_SECONDS = 20

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from transforms.connections.pubsub import _line, client, explained
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkMissing, SinkUnavailable
-
-Outcome = Delta | Completion | DeadLetter
 
 CHECK_SECONDS = 10
 _MOST_KEY_BYTES = 1024

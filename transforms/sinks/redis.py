@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Delta, Outcome
 from transforms.journal import JournalError
 from transforms.journal.redis import IMPATIENT, connect, shown
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
-
-Outcome = Delta | Completion | DeadLetter
 
 KEY = "ritellm"
 # What a stream for all keeps, about: a week of nobody reading must not fill the server.
