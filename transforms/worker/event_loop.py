@@ -1,11 +1,29 @@
-"""Many answers at once from one bundle thread: an event loop beside it, and a window of work.
+"""Runs many coroutines for one bundle thread: an event loop beside it, and a window of work.
 
-Knows nothing of Beam, of HTTP, or of what an answer is.
+The problem: Beam calls a DoFn on a thread, one element after the other, and expects results on that
+thread. Thousands of requests must be in flight meanwhile.
+
+The idea: one event loop per process, in a thread of its own (`EventLoop`). Each bundle has a
+`Window`: the bundle thread submits work to the loop and takes back what the work has put.
+
+    bundle thread          Window                     event loop
+    submit(key, work)  ->  inbox, start queue    ->   task runs work(put)
+    take(wait)         <-  outbox (bounded)      <-   put(items), then _Done
+
+What holds:
+
+- The items of one piece of work come out in the order in which they were put, `_Done` last.
+- `in_flight` changes on the bundle thread only, so it needs no lock.
+- Work that ends in any way sends one `_Done`, so a bundle never waits for lost work.
+- A full outbox blocks the work, so a slow consumer slows the requests down.
+
+No Beam, no HTTP. What the work does is unknown here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import sys
 import threading
@@ -22,53 +40,54 @@ from transforms.worker.outbox import Item, Outbox, Wait
 Key = TypeVar("Key")
 
 
-class Means(Protocol):
-    """What work is done with, as the engine knows it."""
+class HasClient(Protocol):
+    """Resources of the work, as far as the event loop knows them."""
 
     @property
     def client(self) -> Any:
         """Has a coroutine `close()`, which gives back what is held."""
 
 
-AnyMeans = TypeVar("AnyMeans", bound=Means)
+AnyResources = TypeVar("AnyResources", bound=HasClient)
 
 
-class Engine(Generic[AnyMeans]):
-    """One event loop in a thread of its own, and what lives on it.
+class EventLoop(Generic[AnyResources]):
+    """One event loop in a thread of its own, and the resources of the work on it.
 
     One per process, shared by all bundle threads (hold it by `apache_beam.utils.shared.Shared`).
     """
 
-    def __init__(self, new_means: Callable[[], AnyMeans]) -> None:
+    def __init__(self, new_resources: Callable[[], AnyResources]) -> None:
         self.loop = asyncio.new_event_loop()
         self.inbox = Inbox.of(self.loop)
-        self.starts = _Starts(self.loop)
+        self.start_queue = _StartQueue(self.loop)
         self._thread = threading.Thread(
-            target=_run_loop, args=(self.loop,), name="ritellm-engine", daemon=True
+            target=_run_loop, args=(self.loop,), name="ritellm-event-loop", daemon=True
         )
         self._thread.start()
-        self.means = self.run(_make(new_means))
-        settle()
-        self._finalizer = weakref.finalize(self, _stop, self.loop, self._thread, self.means)
+        self.resources = self.run(_make(new_resources))
+        tune_interpreter()
+        held = (self.loop, self._thread, self.resources)
+        self._finalizer = weakref.finalize(self, _stop, *held)
 
     def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
         """Run `coroutine` on the loop and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def close(self) -> None:
-        """Stop the loop; happens by itself when the last holder is gone."""
+        """Stop the loop; garbage collection of the last reference does the same."""
         self._finalizer()
 
 
-# So much work begins in one turn of the loop: so many pieces, or that share of what waits.
+# In one turn of the loop at least this many pieces of work start, or one in this many that wait.
 _STARTS, _SHARE = 8, 8
 
 
-class _Starts:
-    """Begins work, a little each turn of the loop.
+class _StartQueue:
+    """Starts work, a little in each turn of the loop.
 
-    All at once, each would wait for all others at every step that it takes: of 256 requests none
-    would be sent before all 256 are connected.
+    If all work started at once, each piece would wait for all others at every step: of 256 requests
+    none would be sent before all 256 are connected.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -76,7 +95,7 @@ class _Starts:
         self._waiting: deque[Callable[[], object]] = deque()
 
     def add(self, start: Callable[[], object]) -> None:
-        """Call `start` when it is its turn. Called on the loop."""
+        """Call `start` in its turn. Called on the loop."""
         self._waiting.append(start)
         if len(self._waiting) == 1:
             self._loop.call_soon(self._next)
@@ -89,33 +108,32 @@ class _Starts:
             self._loop.call_soon(self._next)
 
 
-# So long a thread that computes may keep the interpreter to itself: the loop's thread asks for it
-# after each system call, many times for each row, and Python's own 5 ms are a long time then.
+# How long a computing thread may hold the interpreter lock. The loop's thread needs the lock after
+# each system call, many times per row, so Python's default of 5 ms is too long.
 _TURN_SECONDS = 0.0005
-# So many more objects before the youngest are looked through: Python's own 700 are those of a few
-# requests, and thousands are under way.
+# New objects between two collections of the youngest generation. Python's default of 700 is used
+# up by a few requests, and thousands are in flight.
 _YOUNG = 10_000
 
 
 @cache
-def settle() -> None:
-    """Set up the interpreter for one loop and thousands of requests, once in a process.
+def tune_interpreter() -> None:
+    """Tune the interpreter for one loop and thousands of requests, once in a process.
 
-    The garbage collector is spared what is in vain: what is there by now, mostly modules, will
-    stay, and who has a request under way is no garbage, however often it is looked at. Threads take
-    shorter turns. What somebody has set further in that direction, or turned off, is kept.
+    Threads take shorter turns. The garbage collector runs less often, for objects of requests in
+    flight are no garbage. Settings that go further in that direction, or are off, stay.
     """
     if sys.getswitchinterval() > _TURN_SECONDS:
         sys.setswitchinterval(_TURN_SECONDS)
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # the objects that exist now are mostly modules and will never be garbage
     young, *older = gc.get_threshold()
     if 0 < young < _YOUNG:
         gc.set_threshold(_YOUNG, *older)
 
 
-async def _make(new_means: Callable[[], AnyMeans]) -> AnyMeans:
-    return new_means()
+async def _make(new_resources: Callable[[], AnyResources]) -> AnyResources:
+    return new_resources()  # on the loop: clients and locks belong to it
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -126,15 +144,15 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, means: Means) -> None:
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, resources: HasClient) -> None:
     if loop.is_closed():
         return
-    asyncio.run_coroutine_threadsafe(_shut_down(means), loop)
+    asyncio.run_coroutine_threadsafe(_shut_down(resources), loop)
     if thread is not threading.current_thread():
         thread.join(timeout=10)
 
 
-async def _shut_down(means: Means) -> None:
+async def _shut_down(resources: HasClient) -> None:
     """Cancel what still runs, close the client, then let the loop end."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -142,7 +160,7 @@ async def _shut_down(means: Means) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     try:
-        await means.client.close()
+        await resources.client.close()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
     finally:
@@ -151,7 +169,7 @@ async def _shut_down(means: Means) -> None:
 
 @dataclass(slots=True)
 class _Done(Generic[Key]):
-    """Says that the work under `key` is over; `error` is what nobody expected."""
+    """Says that a piece of work has ended; `error` is an unexpected one."""
 
     error: BaseException | None
 
@@ -163,13 +181,13 @@ Work = Callable[[Put[Item]], Awaitable[Iterable[Item]]]
 class Window(Generic[Key, Item]):
     """The work that one bundle has in flight.
 
-    `submit` starts work under a key; what it puts and what it returns comes out of `take` as
+    `submit` starts work under a key. Items that the work puts or returns come out of `take` as
     (key, item), in order for each piece of work, until nothing is `in_flight`.
     """
 
-    def __init__(self, engine: Engine[Any], limit: int = 4096) -> None:
-        self._engine = engine
-        self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(engine.loop, limit)
+    def __init__(self, event_loop: EventLoop[Any], limit: int = 4096) -> None:
+        self._event_loop = event_loop
+        self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(event_loop.loop, limit)
         self._tasks: set[asyncio.Task[None]] = set()
         self._given_up = False
         self.in_flight = 0
@@ -177,13 +195,14 @@ class Window(Generic[Key, Item]):
     def submit(self, key: Key, work: Work[Item]) -> None:
         """Start `work(put)` on the loop."""
         self.in_flight += 1
-        self._engine.inbox.post(self._engine.starts.add, lambda: self._begin(key, work))
+        start = functools.partial(self._begin, key, work)
+        self._event_loop.inbox.post(self._event_loop.start_queue.add, start)
 
     def take(self, wait: Wait | None = None) -> list[tuple[Key, Item]]:
-        """Return what has come; with `wait`, once there is something.
+        """Return the items that have arrived; with `wait`, wait for some first.
 
-        The end of a piece of work counts as an item to wait for. Raises what work raised: work is
-        expected to put its failures, not to raise them.
+        The end of a piece of work counts as an item to wait for. Raises an error that work raised:
+        work should put its failures, not raise them.
         """
         items: list[tuple[Key, Item]] = []
         for key, item in self._outbox.take(wait):
@@ -196,17 +215,17 @@ class Window(Generic[Key, Item]):
         return items
 
     def cancel(self) -> None:
-        """Give up everything in flight; returns once it has stopped."""
+        """Cancel everything in flight; return once it has stopped."""
         self._given_up = True
-        if self.in_flight and not self._engine.loop.is_closed():
-            self._engine.run(self._cancel_all())
+        if self.in_flight and not self._event_loop.loop.is_closed():
+            self._event_loop.run(self._cancel_all())
         self._outbox.take(None)
         self.in_flight = 0
 
     def _begin(self, key: Key, work: Work[Item]) -> None:
         if self._given_up:
             return
-        task = self._engine.loop.create_task(self._work(key, work))
+        task = self._event_loop.loop.create_task(self._work(key, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -219,11 +238,11 @@ class Window(Generic[Key, Item]):
         try:
             last = [(key, item) for item in await work(put)]
         except asyncio.CancelledError:
-            if not self._given_up:  # nobody here did that: a bundle that waits must not wait on
-                lost = RuntimeError("work was cancelled from outside of its window")
+            if not self._given_up:  # not by `cancel`: the bundle thread still waits for the end
+                lost = RuntimeError("work was cancelled from outside its window")
                 self._outbox.put_now([(key, _Done(lost))])
             raise
-        except BaseException as unexpected:  # carried to the bundle thread, and raised there
+        except BaseException as unexpected:  # `take` raises it on the bundle thread
             error = unexpected
         self._outbox.put_now([*last, (key, _Done(error))])
 

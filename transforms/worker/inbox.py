@@ -1,4 +1,15 @@
-"""What other threads have for an event loop: one wake-up for all that comes together."""
+"""Calls from other threads to an event loop, with one wake-up for calls that come together.
+
+The problem: `loop.call_soon_threadsafe` writes to a socket for each call, and the loop reads from
+it: two system calls and one more turn of the loop, for each of thousands of calls per second.
+
+The idea: threads append calls to a deque, and only the first one wakes the loop. The loop then
+drains the deque in one turn.
+
+What holds: a posted call is never lost. `_woken` is cleared before the deque is drained, so a call
+is either found by the drain or wakes the loop again. `deque.append` and `popleft` are atomic, so no
+lock is needed.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +24,7 @@ Result = TypeVar("Result")
 
 
 class Inbox:
-    """Calls functions on `loop` that other threads post.
-
-    asyncio's own way costs a system call for each, and one more to read it.
-    """
+    """Calls functions on `loop` that other threads post. There is one inbox per loop (`of`)."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop_of = ref(loop)
@@ -25,7 +33,7 @@ class Inbox:
         self._woken = False
 
     def post(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Have the loop call `call(*arguments)`, soon and in order."""
+        """Call `call(*arguments)` on the loop, soon and in order."""
         self._calls.append((call, arguments))
         if not self._woken:
             self._woken = True
@@ -40,17 +48,17 @@ class Inbox:
         return inbox
 
     async def result(self, future: Future[Result]) -> Result:
-        """Return what a thread puts into `future`; leaving early takes nothing back.
+        """Return the result that a thread gives `future`; cancelling this does not cancel it.
 
-        Many may wait for the same one: the thread wakes the loop once for all of them.
+        Many tasks may wait for one future: the thread wakes the loop once for all of them.
         """
         if not future.done():
-            come: asyncio.Future[None] = self._loop.create_future()
+            waiter: asyncio.Future[None] = self._loop.create_future()
             waiting = self._waiting.setdefault(future, [])
-            waiting.append(come)
+            waiting.append(waiter)
             if len(waiting) == 1:
-                future.add_done_callback(lambda done: self.post(self._come, done))
-            await come
+                future.add_done_callback(lambda done: self.post(self._wake_waiters, done))
+            await waiter
         return future.result()
 
     @property
@@ -60,20 +68,20 @@ class Inbox:
         return loop
 
     def _empty(self) -> None:
-        # In this order: what is posted from here on either is found below or wakes the loop again.
+        # First this: a call that is posted later is either found below or wakes the loop again.
         self._woken = False
         while self._calls:
             call, arguments = self._calls.popleft()
             try:
                 call(*arguments)
-            except Exception as error:  # as the loop does: it is nobody else's
-                said = {"message": f"posted: {call!r}", "exception": error}
-                self._loop.call_exception_handler(said)
+            except Exception as error:  # as the loop does with its own callbacks
+                context = {"message": f"posted: {call!r}", "exception": error}
+                self._loop.call_exception_handler(context)
 
-    def _come(self, future: Future[Any]) -> None:
-        for come in self._waiting.pop(future):
-            if not come.done():
-                come.set_result(None)
+    def _wake_waiters(self, future: Future[Any]) -> None:
+        for waiter in self._waiting.pop(future):
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 _inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Inbox] = WeakKeyDictionary()

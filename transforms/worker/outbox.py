@@ -1,4 +1,14 @@
-"""Hands results from the event loop to the bundle's thread."""
+"""Hands items from the event loop to a bundle thread, many at a time and boundedly.
+
+The problem: waking a thread for each item makes two threads take turns on the interpreter lock, and
+that is slower than one after the other. A bundle thread that is behind must slow the work down.
+
+The idea: the bundle thread says how many items it waits for (`Wait`). The loop wakes it at the end
+of the turn in which that many are there. While `limit` items lie here, `put` blocks.
+
+What holds: items come out in the order in which they were put. `_wanted` is 0 unless the bundle
+thread waits. `_items` and `_wanted` change under the lock of `_filled` only.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +22,19 @@ Item = TypeVar("Item")
 
 
 class Outbox(Generic[Item]):
-    """Hands items from the loop to one bundle thread in lots, and holds back when it is full."""
+    """Items on their way from the loop to one bundle thread; `put` blocks at `limit` items."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
         self._loop = loop
         self._limit = limit
         self._items: deque[Item] = deque()
         self._filled = threading.Condition()
-        self._wanted = 0  # so many items the bundle thread waits for; 0 while it does not wait
-        self._telling = False
+        self._wanted = 0  # items that the bundle thread waits for
+        self._notifying = False
         self._space = asyncio.Event()
 
     async def put(self, items: Iterable[Item]) -> None:
-        """Hand over `items`; waits while the bundle thread is behind. Called on the loop."""
+        """Hand over `items`; wait while the outbox is full. Called on the loop."""
         while len(self._items) >= self._limit:
             self._space.clear()
             await self._space.wait()
@@ -34,21 +44,19 @@ class Outbox(Generic[Item]):
         """Hand over `items` without waiting. Called on the loop."""
         with self._filled:
             self._items.extend(items)
-            if self._wanted and not self._telling:
-                # Once for all that this turn of the loop brings: two threads that take turns at
-                # each item are slower than one after the other.
-                self._telling = True
-                self._loop.call_soon(self._tell)
+            if self._wanted and not self._notifying:
+                self._notifying = True
+                self._loop.call_soon(self._notify)  # after all that this turn of the loop puts
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._filled:
-            self._telling = False
+            self._notifying = False
             if 0 < self._wanted <= len(self._items):
-                self._wanted = 0  # it has been told, and will find what comes until it looks
+                self._wanted = 0  # the thread takes all that is there by the time it runs
                 self._filled.notify()
 
     def take(self, wait: Wait | None) -> list[Item]:
-        """Return all items there are; with `wait`, once there are as many as it says."""
+        """Return all items; with `wait`, wait for as many as it says first."""
         with self._filled:
             if wait is not None and len(self._items) < wait.least:
                 self._wanted = wait.least
@@ -62,7 +70,7 @@ class Outbox(Generic[Item]):
 
 
 class Wait(NamedTuple):
-    """How long a bundle thread waits: for so many items, but no longer than so many seconds."""
+    """How long a bundle thread waits: for `least` items, but no longer than `seconds`."""
 
     least: int = 1
     seconds: float | None = None

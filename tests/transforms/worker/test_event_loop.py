@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from transforms.worker import event_loop as engines
-from transforms.worker.event_loop import Engine, Window
+from transforms.worker import event_loop as event_loops
+from transforms.worker.event_loop import EventLoop, Window
 from transforms.worker.outbox import Wait
 
 
@@ -21,14 +21,14 @@ class _Client:
         self.closed = True
 
 
-class _Means:
+class _Resources:
     def __init__(self):
         self.client = _Client()
 
 
 @pytest.fixture
-def engine():
-    made = Engine(_Means)
+def event_loop():
+    made = EventLoop(_Resources)
     yield made
     made.close()
 
@@ -40,18 +40,24 @@ def drain(window):
     return items
 
 
-def settle(engine):
+def settle(event_loop):
     """Let everything that can run on the loop run."""
 
     async def turns():
         for _ in range(50):
             await asyncio.sleep(0)
 
-    engine.run(turns())
+    event_loop.run(turns())
 
 
-def test_items_come_back_under_their_key_and_in_their_order(engine):
-    window = Window(engine)
+async def set_once_waited_for(window, event):
+    while not window._outbox._wanted:
+        await asyncio.sleep(0)
+    event.set()
+
+
+def test_items_come_back_under_their_key_and_in_their_order(event_loop):
+    window = Window(event_loop)
 
     def work(name):
         async def go(put):
@@ -68,8 +74,8 @@ def test_items_come_back_under_their_key_and_in_their_order(engine):
         assert [item for key, item in items if key == name] == [f"{name}{n}" for n in range(3)]
 
 
-def test_what_work_returns_comes_last(engine):
-    window = Window(engine)
+def test_what_work_returns_comes_last(event_loop):
+    window = Window(event_loop)
 
     async def work(put):
         await put(["first"])
@@ -79,8 +85,8 @@ def test_what_work_returns_comes_last(engine):
     assert drain(window) == [("k", "first"), ("k", "last")]
 
 
-def test_a_thread_can_wait_until_there_is_enough(engine):
-    window, go_on = Window(engine), threading.Event()
+def test_a_thread_can_wait_until_there_is_enough(event_loop):
+    window, go_on = Window(event_loop), threading.Event()
 
     async def work(put):
         await put([1])
@@ -96,8 +102,8 @@ def test_a_thread_can_wait_until_there_is_enough(engine):
     assert window.in_flight == 0
 
 
-def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(engine):
-    window, come, woken = Window(engine), asyncio.Event(), threading.Event()
+def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(event_loop):
+    window, come, woken = Window(event_loop), asyncio.Event(), threading.Event()
 
     async def work(put):
         await come.wait()
@@ -107,16 +113,16 @@ def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(engine):
 
     for name in range(3):
         window.submit(name, work)
-    settle(engine)
-    engine.loop.call_soon_threadsafe(come.set)
+    settle(event_loop)
+    event_loop.inbox.post(lambda: asyncio.ensure_future(set_once_waited_for(window, come)))
     came = window.take(Wait())
     woken.set()
     window.cancel()
     assert len(came) == 3
 
 
-def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
-    window = Window(engine, limit=3)
+def test_a_consumer_that_does_not_take_holds_the_work_back(event_loop):
+    window = Window(event_loop, limit=3)
     put_so_far = 0
 
     async def work(put):
@@ -127,13 +133,13 @@ def test_a_consumer_that_does_not_take_holds_the_work_back(engine):
         return ()
 
     window.submit("k", work)
-    settle(engine)
+    settle(event_loop)
     assert put_so_far == 3
     assert [item for _, item in drain(window)] == list(range(100))
 
 
-def test_what_work_raises_is_raised_where_items_are_taken(engine):
-    window = Window(engine)
+def test_what_work_raises_is_raised_where_items_are_taken(event_loop):
+    window = Window(event_loop)
 
     async def work(put):
         raise ZeroDivisionError("unexpected")
@@ -143,8 +149,8 @@ def test_what_work_raises_is_raised_where_items_are_taken(engine):
         drain(window)
 
 
-def test_work_that_somebody_else_cancels_is_not_waited_for_in_vain(engine):
-    window = Window(engine)
+def test_work_that_somebody_else_cancels_is_not_waited_for_in_vain(event_loop):
+    window = Window(event_loop)
 
     async def work(put):
         asyncio.current_task().cancel()
@@ -155,8 +161,8 @@ def test_work_that_somebody_else_cancels_is_not_waited_for_in_vain(engine):
         drain(window)
 
 
-def test_cancel_stops_the_work_before_it_returns(engine):
-    window = Window(engine)
+def test_cancel_stops_the_work_before_it_returns(event_loop):
+    window = Window(event_loop)
     stopped = threading.Event()
 
     async def work(put):
@@ -173,8 +179,8 @@ def test_cancel_stops_the_work_before_it_returns(engine):
     assert window.in_flight == 0
 
 
-def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
-    window = Window(engine, limit=1)
+def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(event_loop):
+    window = Window(event_loop, limit=1)
 
     async def work(put):
         while True:
@@ -182,14 +188,14 @@ def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(engine):
 
     for key in range(5):
         window.submit(key, work)
-    settle(engine)
+    settle(event_loop)
     window.cancel()
-    settle(engine)
+    settle(event_loop)
     assert window.take() == []
 
 
-def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(engine):
-    window, held, done_before = Window(engine), threading.Event(), []
+def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(event_loop):
+    window, held, done_before = Window(event_loop), threading.Event(), []
     begun = []
 
     async def work(put):
@@ -199,7 +205,7 @@ def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(
         done_before.append(len(begun))
         return ()
 
-    engine.loop.call_soon_threadsafe(held.wait)  # so that all are there when the loop goes on
+    event_loop.loop.call_soon_threadsafe(held.wait)  # so that all are there when the loop goes on
     for number in range(100):
         window.submit(number, work)
     held.set()
@@ -208,42 +214,42 @@ def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(
     assert done_before[0] < 50
 
 
-def test_work_that_was_given_up_before_its_turn_never_begins(engine, monkeypatch):
-    window, held, begun = Window(engine), threading.Event(), []
+def test_work_that_was_given_up_before_its_turn_never_begins(event_loop, monkeypatch):
+    window, held, begun = Window(event_loop), threading.Event(), []
 
     async def work(put):
         begun.append(None)
         await asyncio.Event().wait()
 
-    engine.loop.call_soon_threadsafe(held.wait)
+    event_loop.loop.call_soon_threadsafe(held.wait)
     for number in range(100):
         window.submit(number, work)
-    run = engine.run
-    monkeypatch.setattr(engine, "run", lambda cancelling: held.set() or run(cancelling))
+    run = event_loop.run
+    monkeypatch.setattr(event_loop, "run", lambda cancelling: held.set() or run(cancelling))
     window.cancel()
-    settle(engine)
+    settle(event_loop)
     assert begun == []
 
 
-def test_closing_the_engine_closes_the_client_and_ends_the_thread():
-    engine = Engine(_Means)
-    client, loop = engine.means.client, engine.loop
-    engine.close()
+def test_closing_the_event_loop_closes_the_client_and_ends_the_thread():
+    event_loop = EventLoop(_Resources)
+    client, loop = event_loop.resources.client, event_loop.loop
+    event_loop.close()
     assert client.closed
     assert loop.is_closed()
 
 
-def test_the_engine_ends_when_its_last_holder_is_gone():
-    engine = Engine(_Means)
-    client = engine.means.client
-    del engine
+def test_the_event_loop_ends_when_its_last_holder_is_gone():
+    event_loop = EventLoop(_Resources)
+    client = event_loop.resources.client
+    del event_loop
     assert client.closed
 
 
 @pytest.fixture
 def interpreter():
     before, turn = gc.get_threshold(), sys.getswitchinterval()
-    engines.settle.cache_clear()
+    event_loops.tune_interpreter.cache_clear()
     yield
     gc.set_threshold(*before)
     gc.unfreeze()
@@ -251,15 +257,17 @@ def interpreter():
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.005, 0.0005), (0.0001, 0.0001)])
-def test_with_the_first_engine_threads_take_short_turns(interpreter, before, after):
+def test_with_the_first_event_loop_threads_take_short_turns(interpreter, before, after):
     sys.setswitchinterval(before)
-    Engine(_Means).close()
+    EventLoop(_Resources).close()
     assert sys.getswitchinterval() == pytest.approx(after, abs=2e-6)
 
 
-def test_with_the_first_engine_the_collector_looks_less_often_and_not_at_what_stays(interpreter):
+def test_with_the_first_event_loop_the_collector_looks_less_often_and_not_at_what_stays(
+    interpreter,
+):
     gc.set_threshold(700, 10, 10)
-    Engine(_Means).close()
+    EventLoop(_Resources).close()
     assert gc.get_freeze_count() > 10_000
     assert gc.get_threshold() == (10_000, 10, 10)
 
@@ -267,5 +275,5 @@ def test_with_the_first_engine_the_collector_looks_less_often_and_not_at_what_st
 @pytest.mark.parametrize("young", [0, 50_000])
 def test_a_collector_that_was_turned_off_or_down_stays_so(interpreter, young):
     gc.set_threshold(young, 10, 10)
-    Engine(_Means).close()
+    EventLoop(_Resources).close()
     assert gc.get_threshold()[0] == young
