@@ -21,7 +21,7 @@ from ritellm.rate_limits.gate import Gate
 from transforms.budget.ledger import Ledger
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.pacing import Pacing, take
-from transforms.worker.resources import Means
+from transforms.worker.resources import Resources
 
 NAMESPACE = "ritellm"
 # Seconds between two looks at the gate: a look costs as much as a short row.
@@ -49,7 +49,7 @@ TALLY = Tally()
 class Meter:
     """Counts the outcomes of one DoFn."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Resources) -> None:
         self._means = means
         self._unsignalled = 0.0  # seconds of waiting
         self._pacing = Pacing()  # not yet reported

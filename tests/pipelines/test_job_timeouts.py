@@ -113,13 +113,13 @@ def test_both_programs_ask_with_the_timeouts_of_all_flags_together(program, requ
 )
 def test_a_transform_has_a_total_unless_timeouts_say_otherwise(given, expected):
     made = pickle.loads(pickle.dumps(CompletePrompts(MODEL, **given)))
-    assert made._ask.params["timeout"] == expected
+    assert made._completer.params["timeout"] == expected
 
 
 def test_a_client_of_the_jobs_own_keeps_its_timeouts():
-    assert "timeout" not in CompletePrompts(MODEL, new_client=AsyncClient)._ask.params
+    assert "timeout" not in CompletePrompts(MODEL, new_client=AsyncClient)._completer.params
     made = CompletePrompts(MODEL, new_client=AsyncClient, timeout=5)
-    assert made._ask.params["timeout"] == Timeouts(5, 5, 5, HOUR)
+    assert made._completer.params["timeout"] == Timeouts(5, 5, 5, HOUR)
 
 
 def test_a_timeout_that_is_none_is_refused_when_the_job_is_made():

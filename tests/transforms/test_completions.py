@@ -27,7 +27,7 @@ from transforms import (
     StreamChunkBuilder,
     StreamCompletions,
 )
-from transforms.completions import _AskFn
+from transforms.completions import _CompleteFn
 
 NO_DELAY = RetryPolicy(first_delay=0)
 WAYS_TO_RUN = {
@@ -269,7 +269,7 @@ def test_streams_are_given_up_when_a_consumer_fails(fake_server):
 def test_streams_are_given_up_when_a_worker_is_told_to_end(fake_server):
     fake_server.script = lambda request: stream(*chat_events("x")[:2], Stall())
     transform = asked(fake_server)
-    fn = _AskFn(transform._ask, transform._new_means, "completions")
+    fn = _CompleteFn(transform._completer, transform._new_resources, "completions")
     fn.setup()
     fn.start_bundle()
     for id in ("a", "b"):

@@ -154,15 +154,15 @@ def test_no_form_of_a_pipeline_has_the_key(way, fake_server, tmp_path):
     p = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
     batch_complete.build(p, ours, spread=True)
     transform = CompletePrompts("openai/m", **dict([way]))
-    transform._new_means.new_client()  # has read the key by now
+    transform._new_resources.new_client()  # has read the key by now
     proto = p.to_runner_api().SerializeToString()
-    assert way[1].encode() in pickle.dumps(transform._new_means)
+    assert way[1].encode() in pickle.dumps(transform._new_resources)
     shown = beam.transforms.display.DisplayData.create_from(transform).items
     result = p.run()
     result.wait_until_finish()
     metrics = result.metrics().query()
     assert metrics["counters"]
-    pickled = pickler.dumps(transform), pickle.dumps(transform._new_means)
+    pickled = pickler.dumps(transform), pickle.dumps(transform._new_resources)
     for form in (proto, *pickled, [item.get_dict() for item in shown], metrics, repr(transform)):
         assert not holds_key(form)
 

@@ -15,9 +15,7 @@ from pipelines import batch_complete, stream_complete
 from ritellm.errors import RateLimitError
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
-from transforms.worker import completer
-from transforms.worker.completer import Ask
-from transforms.worker.resources import Means
+from transforms.worker import rate_limiter
 
 PROMPTS = b"".join(orjson.dumps({"id": f"p{n}", "prompt": "x"}) + b"\n" for n in range(30))
 
@@ -91,9 +89,7 @@ def allowed(monkeypatch):
             loop = asyncio.get_running_loop()
             monkeypatch.setattr(loop, "time", lambda: clock.now, raising=False)
             gate = Gate(Limits())
-            await Ask("openai/m", rate_limiter=Slow(clock, seconds, allows))._allowed(
-                Means(None, asyncio.Semaphore(), gate)
-            )
+            await rate_limiter.wait_until_allowed(Slow(clock, seconds, allows), gate)
             return gate.waited
 
         return asyncio.run(once())
@@ -103,7 +99,7 @@ def allowed(monkeypatch):
 
 def test_dataflow_hears_of_the_waiting_but_not_of_the_asking(allowed):
     assert allowed(30.0) == 30.0
-    assert allowed(completer._A_MOMENT / 2) == 0.0
+    assert allowed(rate_limiter._RESPONSE_SECONDS / 2) == 0.0
 
 
 def test_a_limiter_that_gives_up_is_an_error_of_the_request(allowed):

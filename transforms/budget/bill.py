@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from ritellm.errors import RitellmError
@@ -64,3 +64,46 @@ async def budgeted(
         if journal is not None and spent != NOTHING:
             journal.spend(spent)
         raise
+
+
+class Budget:
+    """The budget of a process; `journal` remembers what failed prompts have cost."""
+
+    def __init__(self, ledger: Ledger, journal: Journal | None) -> None:
+        self._ledger = ledger
+        self._journal = journal
+
+    def reserve(
+        self, priced: Callable[[], tuple[str, Mapping[str, Any]]], waste: Waste
+    ) -> AbstractAsyncContextManager[Bill]:
+        """Return a context that reserves room for the model and parameters that `priced` returns.
+
+        Raises InvalidRequestError for a request without a price, BudgetExceeded without room.
+        """
+        return budgeted(self._ledger, self._journal, *priced(), waste)
+
+
+class NoBudget:
+    """Stands for the budget of a job without caps: reserves nothing, for every prompt."""
+
+    def reserve(self, priced: Callable[[], tuple[str, Mapping[str, Any]]], waste: Waste) -> NoBill:
+        """Return a bill that costs nothing to hold."""
+        return _NO_BILL
+
+
+class NoBill:
+    """Stands for a bill; one serves all prompts."""
+
+    async def __aenter__(self) -> NoBill:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def settled(
+        self, usage: Mapping[str, Any] | None, service_tier: str | None = None
+    ) -> None:
+        """Return None: no ledger has counted."""
+
+
+_NO_BILL = NoBill()

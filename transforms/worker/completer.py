@@ -1,80 +1,58 @@
-"""One prompt, asked: a stream of deltas, then a completion or a dead letter. No Beam, no HTTP."""
+"""Completes one prompt: streams its deltas, then returns a completion or a dead letter.
+
+The path of a prompt, in the order of the code below:
+
+1. replay: the journal may have the completion of an earlier run (`Completer.replay`);
+2. single flight: with `dedupe`, an equal request in flight may bring it (`Completer.__call__`);
+3. place, reserve, stream, settle, record (`Completer._complete`);
+4. open the stream, with a second request if the first is late (`PromptRun._open_in_time`).
+
+What a job does not use (journal, budget, hedging) is a null object in `Resources`, so the path has
+no branches for missing parts. No Beam, no HTTP.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ritellm.chunks.run import Batch
-from ritellm.errors import InvalidRequestError, RateLimitError, RitellmError
+from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
-from transforms.budget.bill import budgeted
 from transforms.budget.waste import Waste
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
-from transforms.worker.hedging import hedged
-from transforms.worker.inbox import Inbox
 from transforms.worker.outcomes import final_delta, to_completion, to_dead_letter, to_delta
-from transforms.worker.requests import Question, laid_over, request_of
-from transforms.worker.resources import Means
+from transforms.worker.rate_limiter import wait_until_allowed
+from transforms.worker.requests import PromptRequest, laid_over, request_of
+from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.single_flight import copy_for
 
 if TYPE_CHECKING:
-    from ritellm import AsyncClient, AsyncStream
+    from ritellm import AsyncStream
     from ritellm.calls.plan import Draft, Plan
-    from transforms.journal.base import Spent
 
-Outcome = Delta | Completion | DeadLetter
-
-# One answer in a thousand must not be lost to a provider that fails one attempt in ten.
+# A provider that fails one attempt in ten must not cost one completion in a thousand.
 _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 
-# Where nobody watches the deltas, a stream is read now and then: a wake-up each, not a wake-up
-# for every chunk. A short answer is read sooner (`Call.pause`).
-_UNWATCHED: Mapping[str, Any] = {"buffer_msec": 100}
-
-# What a rate limiter takes for its answer is no waiting: its limits are by the second and longer.
-_A_MOMENT = 1.0
-
-
-class Begun(NamedTuple):
-    """An answer under way, and its first chunks."""
-
-    stream: AsyncStream
-    first: Batch
-
-
-class Row(NamedTuple):
-    """What a prompt takes: a place while it is in flight, and what it cost in vain."""
-
-    place: Place
-    waste: Waste
-
-    async def give_up(self, lost: Begun | BaseException) -> None:
-        """Count what was lost against another response; a stream is closed."""
-        if isinstance(lost, Begun):
-            self.place.leave()
-            self.waste.lose(lost.stream.as_discarded())
-            await lost.stream.aclose()
-        else:
-            self.waste.lose_error(lost)
+# Without deltas a stream is read now and then: one wake-up for all chunks that have arrived. The
+# first chunks are read sooner (`Call.pause`).
+_WITHOUT_DELTAS: Mapping[str, Any] = {"buffer_msec": 100}
 
 
 @dataclass(frozen=True)
-class Ask:
-    """Asks prompts of a model; `params` are arguments of `ritellm.completion` for every prompt.
+class Completer:
+    """Completes prompts with a model; `params` are arguments of `ritellm.completion` for each.
 
     `rate_limiter` is Beam's, for a limit that holds across workers; it may block. With `dedupe`
-    equal requests share one answer, as far as the journal has it or it is under way here. `prices`
-    are what a completion's `cost_usd` is reckoned by.
+    equal requests share one completion, if the journal has it or it is in flight in this process.
+    `prices` give a completion's `cost_usd`.
     """
 
     model: str
@@ -82,223 +60,223 @@ class Ask:
     deltas: bool = True
     completions: bool = False
     rate_limiter: Any = None
-    base_url: str | None = None  # where the client asks: part of what an answer is kept under
+    base_url: str | None = None  # where the client sends requests: part of a completion's key
     dedupe: bool = False
     prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
 
-    def here(self, environ: Mapping[str, str]) -> Ask:
-        """Return this ask as it is in a process with `environ`, which may name the address."""
+    def here(self, environ: Mapping[str, str]) -> Completer:
+        """Return this completer for a process with `environ`, which may name the address."""
         return replace(self, base_url=self.base_url or address_in(environ, self.model))
 
+    def request(self, resources: Resources, prompt: Prompt) -> PromptRequest:
+        """Return the parsed request of `prompt`, and the key of its completion in the journal."""
+        try:
+            body = laid_over(self.params, request_of(prompt))
+        except InvalidRequestError as refusal:
+            return PromptRequest(prompt, {}, refusal)
+        key = resources.journal.key(self.model, self.base_url, self.params, prompt, body)
+        return PromptRequest(prompt, body, key=key)
+
+    def replay(self, resources: Resources, request: PromptRequest) -> Iterator[Outcome]:
+        """Yield the outcomes that the journal has for `request`, or nothing. May block."""
+        completion = resources.journal.completion(request)
+        if completion is not None:
+            yield from self._outcomes_of(completion, self.prior_runs(resources, request))
+
+    def prior_runs(self, resources: Resources, request: PromptRequest) -> int:
+        """Return how many runs started `request` before, if their deltas may have been seen."""
+        return resources.journal.prior_runs(request) if self.deltas else 0
+
     async def __call__(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int = 0
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int = 0
     ) -> list[Outcome]:
-        """Put the deltas of `question`, if wanted; return how it ends, as far as that is wanted.
+        """Put the deltas of `request`, if wanted; return the outcomes at its end.
 
-        After `asked` askings that came to nothing, the attempts have numbers that those had not.
+        After `prior_runs` runs without a completion, attempts get numbers that those did not use.
         """
-        key, answered = question.key, list[Outcome]()
-        if key is None or not self.dedupe:
-            return self._wanted(await self._answered(means, question, put, asked))
+        if request.key is None or not self.dedupe:
+            ending = await self._complete(resources, request, put, prior_runs)
+            return ending.outcomes(completions=self.completions)
+        sent: list[Ending] = []
 
-        async def ask() -> Completion | DeadLetter:
-            answered.extend(await self._answered(means, question, put, asked))
-            return _end_of(answered)
+        async def send() -> Completion | DeadLetter:
+            sent.append(await self._complete(resources, request, put, prior_runs))
+            return sent[0].last
 
-        find = functools.partial(self._find_equal, means, question.prompt, key.request)
-        end = await means.sharing.end(key.request, find, ask)
-        if end is None:
-            return self._wanted(answered)
-        return list(self._all_of(copy_for(question.prompt, end), asked))
+        find = functools.partial(resources.journal.equal_completion, request)
+        shared = await resources.single_flight.end(request.key.request, find, send)
+        if shared is None:
+            return sent[0].outcomes(completions=self.completions)
+        return list(self._outcomes_of(copy_for(request.prompt, shared), prior_runs))
 
-    async def _answered(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int
-    ) -> list[Outcome]:
-        """Return how asking ends: a final delta and a completion, or a dead letter.
+    async def _complete(
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int
+    ) -> Ending:
+        """Send `request`; return its final delta and completion, or its dead letter.
 
-        It holds its place until the journal has it.
+        It holds its place in the room until the journal has the completion.
         """
-        async with means.room.place() as place:
-            started, waste = time.time(), Waste(self.params, question.body, self.prices)
+        async with resources.room.place() as place:
+            waste = Waste(self.params, request.body, self.prices)
+            run = PromptRun(self, resources, request, put, prior_runs, place, waste)
             try:
-                stream, spent = await self._asked(means, question, put, asked, Row(place, waste))
+                async with resources.budget.reserve(run.priced, waste) as bill:
+                    stream = await run.stream()
+                    spent = await bill.settled(stream.usage, stream.service_tier)
             except RitellmError as error:
-                letter = to_dead_letter(question.prompt, error, self.prices, started)
-                return [letter._replace(**waste.columns._asdict())]
-            ending = self._ending(question.prompt, stream, asked * entries.ATTEMPTS, waste)
-            await self._keep(means, question, ending[-1], spent)
+                return run.failed(error)
+            ending = run.completed(stream)
+            await resources.journal.record(request, ending.last, spent)
             return ending
 
-    async def _asked(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int, row: Row
-    ) -> tuple[AsyncStream, Spent | None]:
-        """Return the stream, read to its end, and what it was settled for under a budget."""
-        if means.ledger is None:
-            return await self._streamed(means, question, put, asked, row), None
-        model, request = question.model(self.model), {**self.params, **question.body}
-        async with budgeted(means.ledger, means.journal, model, request, row.waste) as bill:
-            stream = await self._streamed(means, question, put, asked, row)
-            return stream, await bill.settled(stream.usage, stream.service_tier)
+    def _outcomes_of(self, end: Completion | DeadLetter, prior_runs: int) -> Iterator[Outcome]:
+        """Yield the outcomes of a request that was not sent here, but elsewhere or before."""
+        if self.deltas and isinstance(end, Completion):
+            yield from entries.as_deltas(end, prior_runs)
+        if self.completions or isinstance(end, DeadLetter):
+            yield end
 
-    async def _streamed(
-        self, means: Means, question: Question, put: Put[Outcome], asked: int, row: Row
-    ) -> AsyncStream:
-        """Return the stream once its end was read; its deltas are put, if wanted."""
-        id, before = question.prompt.id, asked * entries.ATTEMPTS
-        noted = self._note(means, question, asked + 1)
+
+class Ending(NamedTuple):
+    """How a run ends: perhaps with a final delta, and with a completion or a dead letter."""
+
+    final_delta: Delta | None
+    last: Completion | DeadLetter
+
+    def outcomes(self, *, completions: bool) -> list[Outcome]:
+        """Return the outcomes that leave the transform; a completion only if wanted."""
+        outcomes: list[Outcome] = [] if self.final_delta is None else [self.final_delta]
+        if completions or type(self.last) is DeadLetter:
+            outcomes.append(self.last)
+        return outcomes
+
+
+class OpenStream(NamedTuple):
+    """A stream whose response has begun, and its first chunks."""
+
+    stream: AsyncStream
+    first: Batch
+
+
+@dataclass(slots=True)
+class PromptRun:
+    """One run of one prompt: its place in the room, its waste, and the requests sent for it.
+
+    A late request is sent a second time (hedging): both use the place and the waste of the run.
+    """
+
+    completer: Completer
+    resources: Resources
+    request: PromptRequest
+    put: Put[Outcome]
+    prior_runs: int
+    place: Place
+    waste: Waste
+    started: float = field(default_factory=time.time)
+    requests: int = 0
+
+    def priced(self) -> tuple[str, Mapping[str, Any]]:
+        """Return the model and the parameters that set the price; raises InvalidRequestError."""
+        completer, request = self.completer, self.request
+        return request.model(completer.model), {**completer.params, **request.body}
+
+    async def stream(self) -> AsyncStream:
+        """Return the stream after its end was read; put its deltas, if wanted."""
+        journal, deltas = self.resources.journal, self.completer.deltas
+        noted = journal.note_run(self.request, self.prior_runs + 1) if deltas else None
         try:
-            begun = await self._begin_in_time(means, question, row)
-            async with begun.stream as stream:
-                if self.deltas:
-                    if noted is not None:
-                        await _durable(noted)
-                    chunks = begun.first
-                    while chunks:
-                        await put([to_delta(id, chunk, before) for chunk in chunks])
-                        chunks = await stream.batch()
+            opened = await self._open_in_time()
+            async with opened.stream as stream:
+                if noted is not None:
+                    # Only now: the journal writes while the provider computes.
+                    await entries.durable(noted)
+                    await self._put_deltas(opened)
         except RitellmError as error:
-            row.waste.add(error.discarded)
+            self.waste.add(error.discarded)
             raise
-        row.waste.add(stream.discarded)
+        self.waste.add(stream.discarded)
         return stream
 
-    async def _begin_in_time(self, means: Means, question: Question, row: Row) -> Begun:
-        """Return the answer once it is under way; a late one may be asked for a second time."""
-        plan = means.drafts.plan(question, self.model, functools.partial(self._draft, means.client))
-        if means.hedge is None:
-            return await self._begin(means, plan, row)
-        return await hedged(
-            means.hedge,
-            lambda: means.gate is None or means.gate.calm,
-            self._beginnings(means, plan, row),
-            row.give_up,
-        )
+    async def give_up(self, lost: OpenStream | BaseException) -> None:
+        """Count a request that lost against another one as waste; close its stream."""
+        if isinstance(lost, OpenStream):
+            self.place.leave()
+            self.waste.lose(lost.stream.as_discarded())
+            await lost.stream.aclose()
+        else:
+            self.waste.lose_error(lost)
 
-    def _draft(self, client: AsyncClient, model: str, **own: Any) -> Draft:
-        pace = {} if self.deltas else _UNWATCHED
-        return client.draft(model, stream=True, **{**_DEFAULTS, **pace, **self.params, **own})
+    def failed(self, error: RitellmError) -> Ending:
+        """Return the ending of a run that raised `error`."""
+        letter = to_dead_letter(self.request.prompt, error, self.completer.prices, self.started)
+        return Ending(None, letter._replace(**self.waste.columns._asdict()))
 
-    def _beginnings(self, means: Means, plan: Plan, row: Row) -> Callable[[], Awaitable[Begun]]:
-        """Return what begins one request after the other; the first has the row's place."""
-        begin = iter((self._begin,))
-        return lambda: next(begin, self._begin_once_more)(means, plan, row)
-
-    async def _begin_once_more(self, means: Means, plan: Plan, row: Row) -> Begun:
-        """Do what `_begin` does, for one more request of the same prompt."""
-        await row.place.enter()
-        try:
-            return await self._begin(means, plan, row)
-        except BaseException:
-            row.place.leave()
-            raise
-
-    async def _begin(self, means: Means, plan: Plan, row: Row) -> Begun:
-        """Return the answer with its first chunks; if nobody wants deltas, read to its end."""
-        if self.rate_limiter is not None:
-            await self._allowed(means)
-        stream = means.client.stream(plan, emit_chunks=self.deltas, between=row.place.vacated)
-        try:
-            await stream.open()
-            return Begun(stream, await stream.batch())
-        except BaseException as error:
-            if not isinstance(error, RitellmError):  # a hedge that lost; errors tell for themselves
-                row.waste.lose(stream.as_discarded())
-            await stream.aclose()
-            raise
-
-    async def _allowed(self, means: Means) -> None:
-        """Return once the limiter allows a request; raises RateLimitError if it will not."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        if not await asyncio.to_thread(self.rate_limiter.allow):
-            raise RateLimitError("the job's own rate limiter refused the request")
-        waited = loop.time() - started
-        if means.gate is not None and waited > _A_MOMENT:
-            means.gate.held_back += waited
-
-    async def _keep(
-        self, means: Means, question: Question, completion: Outcome, spent: Spent | None
-    ) -> None:
-        """Return once the journal has `completion` for good: only then may its row go on."""
-        if question.key is None or means.journal is None or not isinstance(completion, Completion):
-            return
-        value, spent = entries.to_value(completion), spent or entries.spent_on(completion)
-        await _durable(means.journal.record(question.key, value, spent))
-
-    async def _find_equal(self, means: Means, prompt: Prompt, request: str) -> Completion | None:
-        """Return the answer that the journal has to an equal request."""
-        assert means.journal is not None
-        value = await asyncio.to_thread(means.journal.lookup_equal, request)
-        return None if value is None else entries.from_value(value, prompt)
-
-    def _ending(
-        self, prompt: Prompt, stream: AsyncStream, before: int, waste: Waste
-    ) -> list[Outcome]:
-        """Return the final delta, if deltas are wanted, and last the completion."""
+    def completed(self, stream: AsyncStream) -> Ending:
+        """Return the ending of a run whose `stream` is complete."""
+        prompt, prices = self.request.prompt, self.completer.prices
         outcome = {
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
-            "cost_usd": cost(stream.model, stream.usage, self.prices, stream.service_tier),
-            **waste.columns._asdict(),
+            "cost_usd": cost(stream.model, stream.usage, prices, stream.service_tier),
+            **self.waste.columns._asdict(),
         }
-        whole = to_completion(prompt.id, stream.completion, outcome, prompt.input)
-        completion = whole._replace(place=prompt.place)
-        if not self.deltas:
-            return [completion]
-        return [final_delta(prompt, stream, outcome, before), completion]
+        completion = to_completion(prompt.id, stream.completion, outcome, prompt.input)
+        completion = completion._replace(place=prompt.place)
+        if not self.completer.deltas:
+            return Ending(None, completion)
+        return Ending(final_delta(prompt, stream, outcome, self._attempts_before), completion)
 
-    def question(self, means: Means, prompt: Prompt) -> Question:
-        """Return `prompt` as it was read: what it asks, and where its answer is kept."""
-        try:
-            body = laid_over(self.params, request_of(prompt))
-        except InvalidRequestError as refusal:
-            return Question(prompt, {}, refusal)
-        if means.journal is None:
-            return Question(prompt, body)
-        name = prompt.key or prompt.id
-        return Question(
-            prompt, body, key=entries.key_of(self.model, self.base_url, self.params, name, body)
+    @property
+    def _attempts_before(self) -> int:
+        """The number that the attempts of this run come after."""
+        return self.prior_runs * entries.ATTEMPTS
+
+    async def _put_deltas(self, opened: OpenStream) -> None:
+        id, before = self.request.prompt.id, self._attempts_before
+        chunks = opened.first
+        while chunks:
+            await self.put([to_delta(id, chunk, before) for chunk in chunks])
+            chunks = await opened.stream.batch()
+
+    async def _open_in_time(self) -> OpenStream:
+        """Return the first stream that opens; the hedge may send a late request again."""
+        resources = self.resources
+        plan = resources.drafts.plan(self.request, self.completer.model, self._draft)
+        return await resources.hedge.first(
+            lambda: resources.gate.calm, lambda: self._open(plan), self.give_up
         )
 
-    def again(self, means: Means, question: Question) -> Iterator[Outcome]:
-        """Yield what the journal has of it: nothing, or all that asking it had brought."""
-        if means.journal is None or question.key is None:
-            return
-        value = means.journal.lookup(question.key)
-        completion = entries.from_value(value, question.prompt) if value is not None else None
-        if completion is not None:
-            yield from self._all_of(completion, self.times_asked(means, question))
+    async def _open(self, plan: Plan) -> OpenStream:
+        """Send one more request; return its stream, all of it read if no deltas are wanted."""
+        self.requests += 1
+        if self.requests == 1:  # the run has taken the place for it
+            return await self._first_chunks(plan)
+        await self.place.enter()
+        try:
+            return await self._first_chunks(plan)
+        except BaseException:
+            self.place.leave()
+            raise
 
-    def _wanted(self, ending: list[Outcome]) -> list[Outcome]:
-        """Return `ending` without the completion, where nobody wants one."""
-        return ending if self.completions or type(ending[-1]) is DeadLetter else ending[:-1]
+    async def _first_chunks(self, plan: Plan) -> OpenStream:
+        completer, resources = self.completer, self.resources
+        if completer.rate_limiter is not None:
+            await wait_until_allowed(completer.rate_limiter, resources.gate)
+        client, place = resources.client, self.place
+        stream = client.stream(plan, emit_chunks=completer.deltas, between=place.vacated)
+        try:
+            await stream.open()
+            return OpenStream(stream, await stream.batch())
+        except BaseException as error:
+            # An error carries its discarded attempts; a cancelled request does not.
+            if not isinstance(error, RitellmError):
+                self.waste.lose(stream.as_discarded())
+            await stream.aclose()
+            raise
 
-    def _all_of(self, end: Completion | DeadLetter, asked: int) -> Iterator[Outcome]:
-        """Yield all that asking had brought, after `asked` askings that came to nothing."""
-        if self.deltas and isinstance(end, Completion):
-            yield from entries.as_deltas(end, asked)
-        if self.completions or isinstance(end, DeadLetter):
-            yield end
-
-    def times_asked(self, means: Means, question: Question) -> int:
-        """Return how often it was begun before, where its deltas may have been seen."""
-        if not self.deltas or means.journal is None or question.key is None:
-            return 0
-        return entries.from_asked(means.journal.lookup(entries.asked_key(question.key)))
-
-    def _note(self, means: Means, question: Question, times: int) -> Future[None] | None:
-        """Have the journal know that it was begun so often; return what to wait for."""
-        if not self.deltas or means.journal is None or question.key is None:
-            return None
-        return means.journal.record(entries.asked_key(question.key), entries.to_asked(times))
-
-
-def _end_of(ending: list[Outcome]) -> Completion | DeadLetter:
-    assert not isinstance(ending[-1], Delta), "what ends an answer comes last"
-    return ending[-1]
-
-
-async def _durable(kept: Future[None]) -> None:
-    """Return once the journal has what it was given."""
-    await Inbox.of(asyncio.get_running_loop()).result(kept)
+    def _draft(self, model: str, **own: Any) -> Draft:
+        completer = self.completer
+        pace = {} if completer.deltas else _WITHOUT_DELTAS
+        arguments = {**_DEFAULTS, **pace, **completer.params, **own}
+        return self.resources.client.draft(model, stream=True, **arguments)

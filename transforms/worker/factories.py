@@ -1,4 +1,4 @@
-"""How a worker gets its client: from names, never from keys."""
+"""Makes a worker's client and its other resources, from names and never from keys."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ritellm.rate_limits.pace import Limits
+from transforms.budget.bill import Budget, NoBudget
 from transforms.budget.ledger import NewLedger
 from transforms.journal import NewJournal
 from transforms.worker.credentials import key_in, key_in_file, key_in_secret
-from transforms.worker.hedging import Hedge
-from transforms.worker.resources import Means
+from transforms.worker.hedging import Hedge, NoHedge
+from transforms.worker.journal_entries import JournalEntries, NoJournal
+from transforms.worker.resources import Resources
 from transforms.worker.room import Room
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewClient:
-    """Makes a client where it is called: the key is read there, and travels in no job graph."""
+    """Makes a client on the worker: the key is read there and is never part of the job graph."""
 
     api_key_env: str | None = None
     base_url: str | None = None
@@ -29,7 +31,7 @@ class NewClient:
     api_key_file: str | None = None
 
     def __call__(self) -> AsyncClient:
-        """Return a new client; raises AuthenticationError if its key is not to be had here."""
+        """Return a new client; raises AuthenticationError if its key cannot be read here."""
         from ritellm import AsyncClient
         from transforms.worker.renewing_client import Key, RenewingClient
 
@@ -45,8 +47,8 @@ class NewClient:
 
 
 @dataclass(frozen=True)
-class NewMeans:
-    """Makes what a process asks with: a client behind a gate, and its hedge. Called on the loop."""
+class NewResources:
+    """Makes the resources of a process, on its event loop: among them a client behind a gate."""
 
     new_client: Callable[[], AsyncClient]
     limits: Limits
@@ -54,13 +56,18 @@ class NewMeans:
     new_journal: NewJournal | None = None
     new_ledger: NewLedger | None = None
 
-    def __call__(self) -> Means:
-        """Return new means."""
+    def __call__(self) -> Resources:
+        """Return new resources."""
         from ritellm.rate_limits.gate import Gate
 
         client, gate = self.new_client(), Gate(self.limits)
         client.gate = gate
-        hedge = Hedge(self.hedge_after) if self.hedge_after is not None else None
         journal = self.new_journal() if self.new_journal is not None else None
-        ledger = self.new_ledger(journal) if self.new_ledger is not None else None
-        return Means(client, Room(self.limits.max_in_flight), gate, hedge, journal, ledger)
+        return Resources(
+            client,
+            Room(self.limits.max_in_flight),
+            gate,
+            NoHedge() if self.hedge_after is None else Hedge(self.hedge_after),
+            NoJournal() if journal is None else JournalEntries(journal),
+            NoBudget() if self.new_ledger is None else Budget(self.new_ledger(journal), journal),
+        )

@@ -1,7 +1,8 @@
-"""A second request for a straggler: the first answer counts, the other is given up.
+"""Sends a late request a second time: the first response counts, the other request is cancelled.
 
-Budgeted: extra requests stay below a share of all, and there are none while the provider is
-throttling. No Beam, no HTTP.
+A few slow responses decide how long a job takes, and a second request is often faster than they
+are. It costs money, so extra requests stay below a share of all requests, and there are none while
+the provider throttles. No Beam, no HTTP.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from typing import TypeVar
 
 from ritellm.quantiles import Quantiles
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
-# A percentile means something once so many answers have been timed.
+# A percentile needs this many timed responses.
 _ENOUGH = 20
-# Where nobody can say yet what is late, or nothing may be spent, so many seconds pass.
+# Look again after this many seconds while no delay is known or no extra request is allowed.
 _LOOK_AGAIN = 0.25
-# An answer is late when it takes that many times the percentile.
+# A response is late when it takes this many times the percentile.
 _LATE = 2.0
 
 
 class Hedge:
-    """When an answer is late, and whether one more request may be spent on it.
+    """Decides when a response is late, and whether one more request may be sent for it.
 
-    `after` is a number of seconds, or a percentile such as "p95" of the answers so far.
+    `after` is a number of seconds, or a percentile such as "p95" of the responses so far.
     """
 
     def __init__(self, after: float | str | None, budget: float = 0.05) -> None:
@@ -36,7 +37,7 @@ class Hedge:
         self.extra = 0
 
     def delay(self) -> float | None:
-        """Return the seconds after which an answer is late; None if nobody can say."""
+        """Return the seconds after which a response is late; None if that is not known yet."""
         if self._seconds is not None:
             return self._seconds
         if self._share is None or self._times.count < _ENOUGH:
@@ -45,7 +46,7 @@ class Hedge:
         return None if percentile is None else percentile * _LATE
 
     def took(self, seconds: float) -> None:
-        """Note how long an answer took."""
+        """Note how long a response took."""
         self._times.add(seconds)
 
     def spend(self) -> bool:
@@ -54,6 +55,28 @@ class Hedge:
             return False
         self.extra += 1
         return True
+
+    async def first(
+        self,
+        calm: Callable[[], bool],
+        send: Callable[[], Awaitable[Response]],
+        give_up: Callable[[Response | BaseException], Awaitable[None]],
+    ) -> Response:
+        """Return the first response of one or two calls of `send`; see `hedged`."""
+        return await hedged(self, calm, send, give_up)
+
+
+class NoHedge:
+    """Stands for the hedge of a job without one: every request is sent once."""
+
+    async def first(
+        self,
+        calm: Callable[[], bool],
+        send: Callable[[], Awaitable[Response]],
+        give_up: Callable[[Response | BaseException], Awaitable[None]],
+    ) -> Response:
+        """Return the response of `send`."""
+        return await send()
 
 
 def parse(after: float | str | None) -> tuple[float | None, float | None]:
@@ -64,42 +87,42 @@ def parse(after: float | str | None) -> tuple[float | None, float | None]:
     if text.startswith("p"):
         share = float(text[1:]) / 100
         if not 0 < share < 1:
-            raise ValueError(f"a percentile lies between p0 and p100, not at {after!r}")
+            raise ValueError(f"a percentile must be between p0 and p100, got {after!r}")
         return None, share
     seconds = float(text)
     if seconds <= 0:
-        raise ValueError(f"seconds must be positive, not {after!r}")
+        raise ValueError(f"seconds must be positive, got {after!r}")
     return seconds, None
 
 
 async def hedged(
     hedge: Hedge,
     calm: Callable[[], bool],
-    ask: Callable[[], Awaitable[Answer]],
-    give_up: Callable[[Answer | BaseException], Awaitable[None]],
-) -> Answer:
-    """Return the first answer of `ask`, asked a second time if the first is late.
+    send: Callable[[], Awaitable[Response]],
+    give_up: Callable[[Response | BaseException], Awaitable[None]],
+) -> Response:
+    """Return the first response of `send`, which is called again if the first call is late.
 
-    `calm` says whether the provider has room for more. An answer that comes second is handed to
-    `give_up`, or the error that ended it; if one of the two fails, the other's counts.
+    `calm` says whether the provider has room for more. The response that comes second, or the error
+    that ended it, goes to `give_up`. If one of the two fails, the other one's response counts.
     """
     hedge.requests += 1
     loop = asyncio.get_running_loop()
     started = loop.time()
-    asked: list[asyncio.Future[Answer]] = [asyncio.ensure_future(ask())]
-    first: asyncio.Future[Answer] | None = None
+    sent: list[asyncio.Future[Response]] = [asyncio.ensure_future(send())]
+    first: asyncio.Future[Response] | None = None
     try:
-        if await _is_late(asked[0], hedge, calm):
-            asked.append(asyncio.ensure_future(ask()))
-        first = await _first(asked)
+        if await _is_late(sent[0], hedge, calm):
+            sent.append(asyncio.ensure_future(send()))
+        first = await _first(sent)
         hedge.took(loop.time() - started)
         return first.result()
     finally:
-        await _leave([one for one in asked if one is not first], give_up)
+        await _give_up_all([each for each in sent if each is not first], give_up)
 
 
-async def _is_late(asked: asyncio.Future[Answer], hedge: Hedge, calm: Callable[[], bool]) -> bool:
-    """Return True once `asked` is late and may be asked again, False if it answers before."""
+async def _is_late(sent: asyncio.Future[Response], hedge: Hedge, calm: Callable[[], bool]) -> bool:
+    """Return True once `sent` is late and may be sent again, False if its response comes before."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     while True:
@@ -108,25 +131,25 @@ async def _is_late(asked: asyncio.Future[Answer], hedge: Hedge, calm: Callable[[
         if delay is not None and left <= 0:
             if calm() and hedge.spend():
                 return True
-            left = _LOOK_AGAIN  # there may be room later
-        done, _ = await asyncio.wait([asked], timeout=left)
+            left = _LOOK_AGAIN  # an extra request may be allowed later
+        done, _ = await asyncio.wait([sent], timeout=left)
         if done:
             return False
 
 
-async def _first(asked: list[asyncio.Future[Answer]]) -> asyncio.Future[Answer]:
+async def _first(sent: list[asyncio.Future[Response]]) -> asyncio.Future[Response]:
     """Return the first that succeeds, or the last that fails."""
-    waiting = set(asked)
+    pending = set(sent)
     while True:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for one in sorted(done, key=lambda one: one.exception() is not None):
-            if one.exception() is None or not waiting:
-                return one
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for each in sorted(done, key=lambda each: each.exception() is not None):
+            if each.exception() is None or not pending:
+                return each
 
 
-async def _leave(
-    others: list[asyncio.Future[Answer]],
-    give_up: Callable[[Answer | BaseException], Awaitable[None]],
+async def _give_up_all(
+    others: list[asyncio.Future[Response]],
+    give_up: Callable[[Response | BaseException], Awaitable[None]],
 ) -> None:
     for other in others:
         other.cancel()

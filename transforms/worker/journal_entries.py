@@ -1,12 +1,15 @@
-"""What was paid for once: completions to and from the journal. No Beam, no HTTP.
+"""Completions and run counts of prompts, as entries of the journal. No Beam, no HTTP.
 
-And how often a prompt was begun: deltas that readers have seen of an asking that died must not be
-mixed with those of the next, so each asking numbers its attempts from a place of its own.
+A run that dies may have published deltas. The next run of the same prompt must not mix its deltas
+with those, so each run gives its attempts a range of numbers of its own. To know its range, a run
+notes its number in the journal before it puts its first delta.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from hashlib import blake2b
 from typing import Any
 
@@ -14,18 +17,114 @@ import orjson
 
 from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import InvalidRequestError
-from transforms.elements import Completion, Delta, Prompt
-from transforms.journal.base import Spent
+from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.journal.base import Journal, Spent
 from transforms.journal.key import JournalKey, request_hash
+from transforms.worker.inbox import Inbox
+from transforms.worker.requests import PromptRequest
 
-# More attempts than one asking will ever make.
+# The range of attempt numbers of one run: more attempts than a run will ever make.
 ATTEMPTS = 1000
+
+
+class JournalEntries:
+    """What `journal` has of prompts. A request without a key is neither found nor recorded."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def key(
+        self,
+        model: str,
+        base_url: str | None,
+        params: Mapping[str, Any],
+        prompt: Prompt,
+        body: Mapping[str, Any],
+    ) -> JournalKey | None:
+        """Return the key of the completion of `body`; None if there can be none."""
+        return key_of(model, base_url, params, prompt.key or prompt.id, body)
+
+    def completion(self, request: PromptRequest) -> Completion | None:
+        """Return the completion of an earlier run of `request`. May block."""
+        if request.key is None:
+            return None
+        return _completion(self._journal.lookup(request.key), request.prompt)
+
+    async def equal_completion(self, request: PromptRequest) -> Completion | None:
+        """Return a completion of an equal request, whatever its row."""
+        if request.key is None:
+            return None
+        value = await asyncio.to_thread(self._journal.lookup_equal, request.key.request)
+        return _completion(value, request.prompt)
+
+    def prior_runs(self, request: PromptRequest) -> int:
+        """Return how many runs have started `request`. May block."""
+        if request.key is None:
+            return 0
+        return from_runs(self._journal.lookup(runs_key(request.key)))
+
+    def note_run(self, request: PromptRequest, number: int) -> Future[None]:
+        """Note that run `number` of `request` has started; return when that is durable."""
+        if request.key is None:
+            return _DONE
+        return self._journal.record(runs_key(request.key), to_runs(number))
+
+    async def record(
+        self, request: PromptRequest, completion: Completion | DeadLetter, spent: Spent | None
+    ) -> None:
+        """Return once `completion` is durable: only then may it leave the worker.
+
+        `spent` is what the ledger counted, None without a ledger.
+        """
+        if request.key is None or not isinstance(completion, Completion):
+            return
+        value = to_value(completion)
+        await durable(self._journal.record(request.key, value, spent or spent_on(completion)))
+
+
+class NoJournal:
+    """Stands for the journal of a job without one: finds nothing and records nothing."""
+
+    def key(self, *_: object) -> None:
+        """Return None: without a journal no request needs a hash."""
+
+    def completion(self, request: PromptRequest) -> Completion | None:
+        """Return None."""
+        return None
+
+    async def equal_completion(self, request: PromptRequest) -> Completion | None:
+        """Return None."""
+        return None
+
+    def prior_runs(self, request: PromptRequest) -> int:
+        """Return 0."""
+        return 0
+
+    def note_run(self, request: PromptRequest, number: int) -> Future[None]:
+        """Return a future that is done."""
+        return _DONE
+
+    async def record(
+        self, request: PromptRequest, completion: Completion | DeadLetter, spent: Spent | None
+    ) -> None:
+        """Return at once."""
+
+
+_DONE: Future[None] = Future()
+_DONE.set_result(None)
+
+
+async def durable(written: Future[None]) -> None:
+    """Return once the journal has written what `written` stands for; raises what it failed with."""
+    if not written.done():
+        await Inbox.of(asyncio.get_running_loop()).result(written)
+    written.result()
 
 
 def key_of(
     model: str, base_url: str | None, params: Mapping[str, Any], id: str, body: Mapping[str, Any]
 ) -> JournalKey | None:
-    """Return where the answer to `body` is kept; None for a request that cannot be asked."""
+    """Return the key of the completion of `body`; None for a request that has no hash."""
     try:
         return JournalKey(id, request_hash(model, base_url, params, body))
     except (InvalidRequestError, TypeError, AttributeError):
@@ -33,13 +132,13 @@ def key_of(
 
 
 def to_value(completion: Completion) -> bytes:
-    """Return `completion` as the journal keeps it: without the row, which may change."""
+    """Return `completion` as the journal stores it: without the row, which may change."""
     kept = completion._replace(input=None, place=None, replayed=True)
     return orjson.dumps(kept._asdict())
 
 
 def from_value(value: bytes, prompt: Prompt) -> Completion | None:
-    """Return the kept completion as the answer to `prompt`; None if it is of another time."""
+    """Return the stored completion for `prompt`; None if another version's columns are stored."""
     try:
         row = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
         return Completion(**{**orjson.loads(value), **row})
@@ -47,19 +146,26 @@ def from_value(value: bytes, prompt: Prompt) -> Completion | None:
         return None
 
 
-def asked_key(key: JournalKey) -> JournalKey:
-    """Return where it is kept how often the prompt under `key` was begun."""
+def _completion(value: bytes | None, prompt: Prompt) -> Completion | None:
+    return None if value is None else from_value(value, prompt)
+
+
+# The word "asked" is part of the journal's format.
+
+
+def runs_key(key: JournalKey) -> JournalKey:
+    """Return the key of the number of runs of the prompt under `key`."""
     digest = blake2b(bytes.fromhex(key.request), digest_size=16, person=b"ritellm-asked")
     return JournalKey(key.id, digest.hexdigest())
 
 
-def to_asked(times: int) -> bytes:
-    """Return that a prompt was begun so often, as the journal keeps it."""
-    return orjson.dumps({"asked": times})
+def to_runs(number: int) -> bytes:
+    """Return the number of runs of a prompt, as the journal stores it."""
+    return orjson.dumps({"asked": number})
 
 
-def from_asked(value: bytes | None) -> int:
-    """Return how often a prompt was begun, as far as the journal knows."""
+def from_runs(value: bytes | None) -> int:
+    """Return the stored number of runs; 0 if there is none."""
     try:
         return int(orjson.loads(value)["asked"]) if value else 0
     except (KeyError, TypeError, ValueError):
@@ -72,14 +178,14 @@ def spent_on(completion: Completion) -> Spent:
     return Spent(tokens, (completion.cost_usd or 0.0) + (completion.wasted_cost_usd or 0.0))
 
 
-def as_deltas(completion: Completion, asked: int) -> Iterator[Delta]:
+def as_deltas(completion: Completion, prior_runs: int) -> Iterator[Delta]:
     """Yield deltas that sum to `completion`: all of it as one, and the final one.
 
-    They are an attempt of their own, after those of the last of `asked` askings: a reader may have
-    seen some of their deltas.
+    They are an attempt of their own, after those of the last of `prior_runs`: readers may have
+    seen deltas of these.
     """
     chunk = completion_to_chunk(orjson.loads(completion.completion))
-    attempt = max(0, asked - 1) * ATTEMPTS + completion.attempts + 1
+    attempt = max(0, prior_runs - 1) * ATTEMPTS + completion.attempts + 1
     yield Delta(
         completion.id,
         attempt,

@@ -1,4 +1,4 @@
-"""A prompt, read once: what it asks of whom, and where its answer is kept. No Beam, no HTTP."""
+"""Prompts as requests: parsed once, with their key in the journal. No Beam, no HTTP."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from transforms.worker.refused_params import refuse_what_only_the_job_decides
 if TYPE_CHECKING:
     from ritellm.calls.plan import Draft, Plan
 
-# Rows of a job have few sets of parameters, but nobody promises that.
+# Rows of a job usually have few sets of parameters; this is the limit where they do not.
 _MOST_DRAFTS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A prompt with the `body` of its request, or the `refusal` that it is answered with.
+class PromptRequest:
+    """A prompt with the `body` of its request, or with the `refusal` that ends it.
 
-    `key` is where the journal keeps its answer, None without a journal.
+    `key` is the key of its completion in the journal, None without a journal.
     """
 
     prompt: Prompt
@@ -34,7 +34,7 @@ class Question:
     key: JournalKey | None = None
 
     def model(self, ours: str) -> str:
-        """Return the model to ask, the job's or the row's own; raises InvalidRequestError."""
+        """Return the model, the row's own or the job's (`ours`); raises InvalidRequestError."""
         if self.refusal is not None:
             raise self.refusal
         wanted = self.body.get("model")
@@ -42,25 +42,25 @@ class Question:
 
 
 class Drafts:
-    """What rows with the same parameters have in common, worked out once in a process."""
+    """What requests with the same parameters have in common, computed once in a process."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], Draft] = {}
 
-    def plan(self, question: Question, ours: str, draft: Callable[..., Draft]) -> Plan:
-        """Return the plan for `question`, of a job that asks model `ours`.
+    def plan(self, request: PromptRequest, ours: str, draft: Callable[..., Draft]) -> Plan:
+        """Return the plan for `request`, in a job with the model `ours`.
 
-        `draft(model, **parameters)` makes what is not there yet. Raises InvalidRequestError.
+        `draft(model, **parameters)` makes the first of its kind. Raises InvalidRequestError.
         """
-        model = question.model(ours)
-        own = {k: v for k, v in question.body.items() if k not in _NOT_PARAMETERS}
+        model = request.model(ours)
+        own = {k: v for k, v in request.body.items() if k not in _NOT_PARAMETERS}
         key = model, orjson.dumps(own) if own else b""
         found = self._kept.get(key) or draft(model, **own)
         if found.lasts:
             if len(self._kept) >= _MOST_DRAFTS:
                 self._kept.clear()
             self._kept[key] = found
-        return found.plan(question.body.get("messages"))
+        return found.plan(request.body.get("messages"))
 
 
 _NOT_PARAMETERS = frozenset({"messages", "model", "stream"})
@@ -73,15 +73,15 @@ def request_of(prompt: Prompt) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidRequestError(f"the request is not JSON: {error}") from None
     if not isinstance(body, dict):
-        raise InvalidRequestError("the request is not a JSON object")
+        raise InvalidRequestError("the request must be a JSON object")
     refuse_what_only_the_job_decides(body)
     return body
 
 
 def laid_over(params: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a row's `body` as it goes over the job's `params`; null is the same as not given.
+    """Return a row's `body`, which overrides the job's `params`; null is the same as not given.
 
-    A row adds to the `extra_body` of the job, and cannot take a guardrail or a route out of it.
+    A row adds to the `extra_body` of the job, and cannot remove a guardrail or a route from it.
     """
     given = {name: value for name, value in body.items() if value is not None}
     ours, theirs = params.get("extra_body"), given.get("extra_body")
@@ -95,7 +95,7 @@ def laid_over(params: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str
 
 
 def same_provider(wanted: str, ours: str) -> str:
-    """Return the model that a row wants, if the provider is the job's: the key is the job's too."""
+    """Return the model of a row, if its provider is the job's: the key is the job's too."""
     theirs, mine = split_model(wanted)[0].name, split_model(ours)[0].name
     if theirs != mine:
         raise InvalidRequestError(

@@ -1,31 +1,31 @@
-"""What all requests of a process share: client, gate, journal and ledger."""
+"""What all requests of a process share: client, gate, journal, budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from transforms.worker.hedging import Hedge
+from transforms.budget.bill import Budget, NoBudget
+from transforms.worker.hedging import Hedge, NoHedge
+from transforms.worker.journal_entries import JournalEntries, NoJournal
 from transforms.worker.requests import Drafts
 from transforms.worker.room import Room
-from transforms.worker.single_flight import Sharing
+from transforms.worker.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
     from ritellm.rate_limits.gate import Gate
-    from transforms.budget.ledger import Ledger
-    from transforms.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What a process asks with: shared by all that it asks."""
+class Resources:
+    """What the requests of a process are sent with; null objects stand for what a job has not."""
 
     client: AsyncClient
     room: Room
-    gate: Gate | None = None
-    hedge: Hedge | None = None
-    journal: Journal | None = None
-    ledger: Ledger | None = None
-    sharing: Sharing = field(default_factory=Sharing)
+    gate: Gate
+    hedge: Hedge | NoHedge = field(default_factory=NoHedge)
+    journal: JournalEntries | NoJournal = field(default_factory=NoJournal)
+    budget: Budget | NoBudget = field(default_factory=NoBudget)
+    single_flight: SingleFlight = field(default_factory=SingleFlight)
     drafts: Drafts = field(default_factory=Drafts)

@@ -1,6 +1,6 @@
-"""Equal requests of one process: one is asked, the others wait and take its answer. No Beam.
+"""Sends equal requests of one process once; the rows that wait share the completion. No Beam.
 
-What was answered before is in the journal; this is about what is under way.
+The journal has the completions of earlier requests. This module knows the requests in flight.
 """
 
 from __future__ import annotations
@@ -14,53 +14,54 @@ from transforms.elements import Completion, DeadLetter, Prompt
 End = Completion | DeadLetter
 
 
-class Sharing:
-    """Who is being asked what, on one event loop; `request` is the hash of a request."""
+class SingleFlight:
+    """The requests in flight on one event loop, by the hash of a request."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, asyncio.Future[End | None]] = {}
+        self._in_flight: dict[str, asyncio.Future[End | None]] = {}
 
     async def end(
         self,
         request: str,
         find: Callable[[], Awaitable[Completion | None]],
-        ask: Callable[[], Awaitable[End]],
+        send: Callable[[], Awaitable[End]],
     ) -> End | None:
-        """Return how an equal request has ended, or None once `ask` was called for this one.
+        """Return how an equal request has ended, or None once `send` was called for this one.
 
-        `find` looks among the answers there are already. A passing failure is not shared at once:
-        one of those that waited asks again for them all, and how that ends holds for them.
+        `find` looks for a completion of an earlier request. A retryable failure is not shared at
+        first: one waiter sends the request again for all of them, and shares how that ends.
         """
         failed = False
-        while (asked := self._asked.get(request)) is not None:
-            end = await asyncio.shield(asked)
+        while (in_flight := self._in_flight.get(request)) is not None:
+            end = await asyncio.shield(in_flight)
             if isinstance(end, DeadLetter) and end.retryable and not failed:
                 failed = True
-            elif end is not None:  # None: who asked was given up, with its bundle
+            elif end is not None:  # None: the sender was cancelled, with its bundle
                 return end
-        return await self._ask_for_all(request, find, ask)
+        return await self._send_for_all(request, find, send)
 
-    async def _ask_for_all(
+    async def _send_for_all(
         self,
         request: str,
         find: Callable[[], Awaitable[Completion | None]],
-        ask: Callable[[], Awaitable[End]],
+        send: Callable[[], Awaitable[End]],
     ) -> End | None:
-        mine = self._asked[request] = asyncio.get_running_loop().create_future()
+        mine = self._in_flight[request] = asyncio.get_running_loop().create_future()
         end: End | None = None
         try:
-            # Only now: an answer is in the journal before its request leaves this table.
+            # Look here and no sooner: a completion reaches the journal before its request leaves
+            # the table, so it is in one of the two at any time.
             found = end = await find()
             if found is None:
-                end = await ask()
+                end = await send()
             return found
         finally:
-            del self._asked[request]
+            del self._in_flight[request]
             mine.set_result(end)
 
 
 def copy_for(prompt: Prompt, end: End) -> End:
-    """Return `end`, reached by an equal request, for `prompt`: nothing was asked or paid for it."""
+    """Return `end`, reached by an equal request, as the free outcome of `prompt`."""
     row: dict[str, Any] = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
     row["cost_usd"] = None if end.cost_usd is None else 0.0
     row |= {"wasted_tokens": 0, "wasted_cost_usd": 0.0, "waste_estimated": False}

@@ -22,7 +22,7 @@ from transforms.budget.bill import budgeted
 from transforms.budget.ledger import Ledger
 from transforms.budget.waste import Waste
 from transforms.journal.base import Spent
-from transforms.worker.completer import Row
+from transforms.worker.completer import PromptRun
 from transforms.worker.room import Room
 
 MODEL = "openai/gpt-5"
@@ -279,7 +279,8 @@ def test_a_hedge_that_failed_counts_with_all_its_attempts():
 
     async def give_up(lost_against_another):
         async with Room(1).place() as place:
-            await Row(place, made).give_up(lost_against_another)
+            run = PromptRun(None, None, None, None, 0, place, made)
+            await run.give_up(lost_against_another)
 
     asyncio.run(give_up(error))
     assert made.columns.wasted_tokens == PROMPT + 10 + 1200

@@ -9,15 +9,15 @@ from ritellm.calls.params import CALLER_ONLY
 from ritellm.calls.prepare import draft
 from ritellm.errors import InvalidRequestError
 from transforms.elements import Prompt
-from transforms.worker.requests import Drafts, Question, laid_over, request_of
+from transforms.worker.requests import Drafts, PromptRequest, laid_over, request_of
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 ENVIRON = {"OPENAI_API_KEY": "k", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
 
 
-def question(**body):
+def request(**body):
     prompt = Prompt("a", orjson.dumps({"messages": MESSAGES, **body}).decode())
-    return Question(prompt, request_of(prompt))
+    return PromptRequest(prompt, request_of(prompt))
 
 
 class Making:
@@ -34,7 +34,7 @@ class Making:
 def test_rows_with_the_same_parameters_share_all_but_their_messages():
     drafts, making = Drafts(), Making()
     plans = [
-        drafts.plan(question(messages=[{"role": "user", "content": text}]), "openai/m", making)
+        drafts.plan(request(messages=[{"role": "user", "content": text}]), "openai/m", making)
         for text in ("one", "two")
     ]
     assert [plan.request.messages[0]["content"] for plan in plans] == ["one", "two"]
@@ -45,8 +45,8 @@ def test_rows_with_the_same_parameters_share_all_but_their_messages():
 @pytest.mark.parametrize("other", [{"temperature": 1}, {"model": "openai/other"}])
 def test_a_row_of_its_own_kind_gets_what_it_asks_for(other):
     drafts, making = Drafts(), Making()
-    drafts.plan(question(), "openai/m", making)
-    plan = drafts.plan(question(**other), "openai/m", making)
+    drafts.plan(request(), "openai/m", making)
+    plan = drafts.plan(request(**other), "openai/m", making)
     assert {"model": f"openai/{plan.request.model}", **plan.request.params}.items() >= other.items()
     assert len(making.made) == 2
 
@@ -54,22 +54,22 @@ def test_a_row_of_its_own_kind_gets_what_it_asks_for(other):
 def test_credentials_that_may_run_out_are_looked_up_for_each_row():
     drafts, making = Drafts(), Making()
     for _ in range(2):
-        drafts.plan(question(), "bedrock/anthropic.claude-3", making)
+        drafts.plan(request(), "bedrock/anthropic.claude-3", making)
     assert len(making.made) == 2
 
 
 def test_no_more_kinds_are_remembered_than_some():
     drafts, making = Drafts(), Making()
     for seed in range(1000):
-        drafts.plan(question(seed=seed), "openai/m", making)
+        drafts.plan(request(seed=seed), "openai/m", making)
     assert len(drafts._kept) <= 256
-    assert drafts.plan(question(seed=0), "openai/m", making).request.params == {"seed": 0}
+    assert drafts.plan(request(seed=0), "openai/m", making).request.params == {"seed": 0}
 
 
 @pytest.mark.parametrize("name", sorted(CALLER_ONLY))
 def test_a_row_sets_no_address_no_key_and_no_other_provider(name):
     with pytest.raises(InvalidRequestError, match=f"a row may not set {name}: only the job may"):
-        question(**{name: "x"})
+        request(**{name: "x"})
 
 
 HIDDEN = {
@@ -105,7 +105,7 @@ def test_a_row_hides_nothing_from_the_budget_in_what_is_sent_as_it_is(hidden):
         ("additional_params", orjson.dumps(hidden).decode()),
     ]:
         with pytest.raises(InvalidRequestError, match=f"in {argument}, where no budget sees it"):
-            question(**{argument: value})
+            request(**{argument: value})
 
 
 @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ def test_a_row_hides_nothing_from_the_budget_in_what_is_sent_as_it_is(hidden):
     ],
 )
 def test_what_only_one_provider_knows_may_stand_in_a_row(extra):
-    asked = question(extra_body=extra)
+    asked = request(extra_body=extra)
     assert Drafts().plan(asked, "openai/m", Making()).request.extra_body == extra
 
 
 @pytest.mark.parametrize(("name", "value"), [("extra_body", "x"), ("additional_params", "{")])
 def test_what_is_no_object_is_refused_with_its_name(name, value):
     with pytest.raises(InvalidRequestError, match=name):
-        Drafts().plan(question(**{name: value}), "openai/m", Making())
+        Drafts().plan(request(**{name: value}), "openai/m", Making())
 
 
 def test_an_unknown_parameter_of_a_row_is_refused_with_the_nearest():
     with pytest.raises(InvalidRequestError, match="did you mean temperature"):
-        Drafts().plan(question(temprature=1), "openai/m", Making())
+        Drafts().plan(request(temprature=1), "openai/m", Making())
 
 
 def test_a_row_adds_to_what_the_job_sends_as_it_is_and_takes_nothing_away():

@@ -8,7 +8,7 @@ import pytest
 
 from transforms import CompletePrompts, Prompt
 from transforms.elements import Completion, DeadLetter
-from transforms.worker.single_flight import Sharing, copy_for
+from transforms.worker.single_flight import SingleFlight, copy_for
 
 ANSWER = Completion("a", "x", "stop", "m", *[None] * 10, 1, "{}", cost_usd=0.5)
 PASSING = DeadLetter("a", "{}", "RateLimitError", "slow down", 429, True, 3, "")
@@ -30,12 +30,12 @@ def ends_of(rows, *ends, found=None):
         await asyncio.sleep(0)
         return ends[min(asked[-1], len(ends) - 1)]
 
-    async def one(sharing):
-        return await sharing.end("hash", find, ask)
+    async def one(single_flight):
+        return await single_flight.end("hash", find, ask)
 
     async def all_of_them():
-        sharing = Sharing()
-        return await asyncio.gather(*[one(sharing) for _ in range(rows)])
+        single_flight = SingleFlight()
+        return await asyncio.gather(*[one(single_flight) for _ in range(rows)])
 
     return asyncio.run(all_of_them()), len(asked)
 
@@ -72,10 +72,10 @@ def test_when_the_one_who_asks_is_given_up_another_asks():
         return ANSWER
 
     async def run():
-        sharing = Sharing()
-        first = asyncio.ensure_future(sharing.end("hash", find, never))
+        single_flight = SingleFlight()
+        first = asyncio.ensure_future(single_flight.end("hash", find, never))
         await asyncio.sleep(0)
-        others = [asyncio.ensure_future(sharing.end("hash", find, ask)) for _ in range(2)]
+        others = [asyncio.ensure_future(single_flight.end("hash", find, ask)) for _ in range(2)]
         await asyncio.sleep(0)
         first.cancel()
         return await asyncio.gather(*others)
@@ -91,8 +91,10 @@ def test_other_requests_are_asked_for_themselves():
         return ANSWER
 
     async def run():
-        sharing = Sharing()
-        return await asyncio.gather(*[sharing.end(hash, find, ask) for hash in ("one", "other")])
+        single_flight = SingleFlight()
+        return await asyncio.gather(
+            *[single_flight.end(hash, find, ask) for hash in ("one", "other")]
+        )
 
     assert asyncio.run(run()) == [None, None]
 
