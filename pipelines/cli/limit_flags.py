@@ -17,6 +17,7 @@ from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import Ledger, NewLedger
+from transforms.connections.redis import RedisUnavailable
 from transforms.failure_limit import LEAST, FailureLimit, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.spec import job_name
@@ -108,7 +109,7 @@ def open_budget(new: NewLedger | None, journal: Journal | None) -> Ledger | None
     """Return this process's ledger, to be kept; raises UsageError if it cannot be had."""
     try:
         return None if new is None else new(journal)
-    except JournalError as error:
+    except (JournalError, RedisUnavailable, ValueError) as error:
         raise UsageError(f"--max_cost_usd, --max_total_tokens: {error}") from None
 
 

@@ -18,9 +18,8 @@ from pipelines.sources.kafka import KafkaFeed
 from pipelines.sources.pubsub import PubSubFeed
 from pipelines.sources.stdin import Stdin
 from pipelines.terminal.live_view import Live
+from transforms.connections.redis import RedisUnavailable, refuse_password
 from transforms.elements import Completion, DeadLetter
-from transforms.journal import JournalError
-from transforms.journal.redis import refuse_password
 from transforms.sinks.base import NewPublisher
 from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.kafka import KafkaTopic
@@ -94,7 +93,7 @@ def _redis(spec: str, flag: str) -> NewPublisher:
         refuse_password(url)
         # Its variable may be one of the workers alone.
         RedisStreams(re.sub(r"(?<=[?&])password_env=[^&]*&?", "", url))().close()
-    except (ValueError, JournalError) as error:
+    except (ValueError, RedisUnavailable) as error:
         raise UsageError(f"{flag} {error}") from None
     return new
 

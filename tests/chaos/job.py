@@ -41,7 +41,7 @@ def _run(
 
     # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
     from ritellm import RetryPolicy
-    from transforms.journal import redis
+    from transforms.connections import redis
 
     batch_complete.CompletePrompts = functools.partial(  # type: ignore[assignment,misc]
         batch_complete.CompletePrompts, timeout=3, retry=RetryPolicy(5, first_delay=0.05)

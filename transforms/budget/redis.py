@@ -1,16 +1,22 @@
 """One budget for all workers: the sums in Redis, each step atomic.
 
-Needs Redis to be there: a budget that nobody keeps is none.
+A job cannot go on without Redis: its spending would be unlimited.
 """
 
 from __future__ import annotations
 
 from transforms.budget.accounts import Caps, Reservation
+from transforms.connections.redis import (
+    PATIENT,
+    RedisUnavailable,
+    connect,
+    errors_as,
+    public_address,
+)
 from transforms.journal.base import Spent
-from transforms.journal.redis import PATIENT, connect, explained, shown
 
-# Who died with a reservation gives it back after so long. A request that takes longer still counts
-# what it cost, it only holds no room any more.
+# A reservation of a dead worker is released after this long. A request that takes longer still
+# counts what it cost; it only holds no room any more.
 LEASE_SECONDS = 1800
 
 # KEYS: sums, leases. A lease is named "tokens usd unique"; its score is when it runs out.
@@ -28,7 +34,7 @@ local function sum(name) return tonumber(redis.call('HGET', KEYS[1], name) or '0
 _HOLD = (
     _FORGET
     + """
-if redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 1 end  -- asked before; our answer was lost
+if redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 1 end  -- sent before; the reply was lost
 local tokens = sum('spent_tokens') + sum('held_tokens') + tonumber(ARGV[2])
 local usd = sum('spent_usd') + sum('held_usd') + tonumber(ARGV[3])
 if (ARGV[4] ~= '' and tokens > tonumber(ARGV[4]))
@@ -63,7 +69,7 @@ raise('spent_usd', ARGV[2])
 
 
 class RedisAccounts:
-    """The sums of the job called `name`; raises JournalUnavailable while Redis is not there."""
+    """The sums of the job called `name`; raises RedisUnavailable while Redis is not there."""
 
     is_remote = True
 
@@ -71,7 +77,7 @@ class RedisAccounts:
         self, url: str, name: str, *, lease_seconds: int = LEASE_SECONDS, tries: int = PATIENT
     ) -> None:
         self._redis, prefix = connect(url, f"ritellm:{name}", tries)
-        self._server = shown(url)
+        self._server = public_address(url)
         self._keys = [f"{prefix}:budget", f"{prefix}:leases"]
         self._hold = self._redis.register_script(_HOLD)
         self._settle = self._redis.register_script(_SETTLE)
@@ -82,24 +88,24 @@ class RedisAccounts:
         """Hold what is reserved and return True if the caps allow it, else None or False."""
         limits = ["" if cap is None else repr(cap) for cap in (caps.tokens, caps.usd)]
         args = [*self._lease(reservation), *limits, self._lease_seconds]
-        with explained(self._server):
+        with errors_as(RedisUnavailable, self._server):
             held = self._hold(keys=self._keys, args=args)
         return {1: True, 0: None, -1: False}[held]
 
     def settle(self, reservation: Reservation, spent: Spent) -> None:
         """Hold it no longer, and add what was spent."""
         args = [*self._lease(reservation), spent.tokens, _decimal(spent.usd)]
-        with explained(self._server):
+        with errors_as(RedisUnavailable, self._server):
             self._settle(keys=self._keys, args=args)
 
     def raise_to(self, spent: Spent) -> None:
         """Let the sums be `spent` at least."""
-        with explained(self._server):
+        with errors_as(RedisUnavailable, self._server):
             self._raise(keys=self._keys, args=[spent.tokens, _decimal(spent.usd)])
 
     def spent(self) -> Spent:
         """Return what was spent so far, by all workers and all runs."""
-        with explained(self._server):
+        with errors_as(RedisUnavailable, self._server):
             tokens, usd = self._redis.hmget(self._keys[0], "spent_tokens", "spent_usd")
         return Spent(int(tokens or 0), float(usd or 0))
 

@@ -9,8 +9,8 @@ import weakref
 from dataclasses import dataclass, field
 from uuid import uuid4
 
+from transforms.connections.redis import refuse_password
 from transforms.journal.base import Journal, JournalError
-from transforms.journal.redis import refuse_password
 from transforms.journal.tolerant import TolerantJournal
 
 # Inherited by everything that this process launches: its workers share a journal, others may not.
@@ -41,7 +41,10 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 def resolved(spec: str, output: str) -> str:
     """Return `spec` without `auto` and with absolute paths; raises JournalError for nonsense."""
     if spec.startswith(_REDIS):
-        refuse_password(spec)
+        try:
+            refuse_password(spec)
+        except ValueError as error:
+            raise JournalError(str(error)) from None
         return spec
     if spec == "none":
         return spec
@@ -71,7 +74,8 @@ def _sqlite(path: str, run: str) -> Journal:
 
 
 def _redis(url: str, output: str, required: bool) -> Journal:
-    from transforms.journal.redis import IMPATIENT, PATIENT, RedisJournal
+    from transforms.connections.redis import IMPATIENT, PATIENT
+    from transforms.journal.redis import RedisJournal
 
     journal = RedisJournal(
         url, f"ritellm:{job_name(output)}", tries=PATIENT if required else IMPATIENT

@@ -7,15 +7,13 @@ a newer one.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from transforms.connections.redis import IMPATIENT, connect, errors_as, public_address
 from transforms.elements import Delta, Outcome
-from transforms.journal import JournalError
-from transforms.journal.redis import IMPATIENT, connect, shown
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
@@ -45,7 +43,7 @@ class RedisStreams:
         return _RedisPublisher(self.url)
 
     def __repr__(self) -> str:
-        return f"RedisStreams({shown(self.url)})"  # without the password
+        return f"RedisStreams({public_address(self.url)})"  # without the password
 
 
 class _RedisPublisher:
@@ -55,32 +53,24 @@ class _RedisPublisher:
         self._per_id = options.get("per_id", "").lower() == "true"
         self._most = int(options.get("maxlen", MOST_ENTRIES))
         self._ttl = int(options.get("ttl", TTL_SECONDS))
-        self._name = shown(address)
-        try:
-            self._redis, _ = connect(address, "", IMPATIENT)
-        except JournalError as error:
-            raise ValueError(str(error)) from None
-        self._errors: type[Exception] = importlib.import_module("redis").RedisError
+        self._name = public_address(address)
+        self._redis, _ = connect(address, "", IMPATIENT)
 
     def check(self) -> None:
         """Raise SinkUnavailable unless the server answers."""
-        try:
+        with errors_as(SinkUnavailable, self._name):
             self._redis.ping()
-        except self._errors as error:
-            raise SinkUnavailable(f"{self._name} cannot be used: {error}") from error
 
     def publish(self, lot: Sequence[Outcome]) -> None:
         """Append `lot` in one round trip."""
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for element in lot:
-                    self._append(pipe, element)
-                answers = pipe.execute(raise_on_error=False)
-        except self._errors as error:
-            raise SinkUnavailable(f"{self._name} cannot be used: {error}") from error
-        for answer in answers:
-            if isinstance(answer, Exception) and _STALE not in str(answer):
-                raise SinkUnavailable(f"{self._name} refuses: {answer}") from answer
+        unavailable = errors_as(SinkUnavailable, self._name)
+        with unavailable, self._redis.pipeline(transaction=False) as pipe:
+            for element in lot:
+                self._append(pipe, element)
+            replies = pipe.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, Exception) and _STALE not in str(reply):
+                raise SinkUnavailable(f"{self._name} refuses an entry: {reply}") from reply
 
     def close(self) -> None:
         """Hang up."""

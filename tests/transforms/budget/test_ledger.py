@@ -16,7 +16,8 @@ from transforms.budget.accounts import Caps, LocalAccounts
 from transforms.budget.estimate import estimate, tier_requested
 from transforms.budget.ledger import BudgetExceeded, Ledger, NewLedger
 from transforms.budget.redis import RedisAccounts
-from transforms.journal import JournalKey, JournalUnavailable, Spent, open_journal
+from transforms.connections.redis import RedisUnavailable
+from transforms.journal import JournalKey, Spent, open_journal
 
 MODEL = "openai/gpt-4o-mini"
 
@@ -280,7 +281,7 @@ def test_redis_through_the_factory_keeps_the_sums_of_all_runs(redis_server):
 def test_a_budget_that_nobody_can_keep_is_an_error(tmp_path):
     pytest.importorskip("redis")
     accounts = RedisAccounts(f"unix://{tmp_path}/nobody.sock", "job", tries=0)
-    with pytest.raises(JournalUnavailable):
+    with pytest.raises(RedisUnavailable):
         Ledger(Caps(tokens=5), accounts).reserve(MODEL, 1, 1)
 
 

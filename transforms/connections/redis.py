@@ -1,0 +1,81 @@
+"""Redis's client: addresses with options and passwords of our own, and its errors in our words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+# Delays of 0.1, 0.2, 0.4 ... at most 5 seconds: half a minute in all, a managed server's failover.
+PATIENT = 10
+IMPATIENT = 1
+
+
+class RedisUnavailable(Exception):
+    """Redis, or its client library, cannot be used; the message is one line."""
+
+
+def connect(url: str, prefix: str, tries: int) -> tuple[Any, str]:
+    """Return a client for `url`, and the URL's own prefix or else `prefix`.
+
+    The client connects when it is first used, and again when the connection is lost. Raises
+    ValueError for a bad address, RedisUnavailable without the client library.
+    """
+    redis = _redis()
+    address, _, query = url.partition("?")
+    options = dict(parse_qsl(query))
+    prefix = options.pop("prefix", prefix)
+    patience = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 30}
+    secret = _password(options.pop("password_env", None))
+    backoff = importlib.import_module("redis.backoff").ExponentialBackoff(cap=5.0, base=0.1)
+    retry = importlib.import_module("redis.retry").Retry(backoff, tries)
+    address += "?" + urlencode(options) if options else ""
+    try:
+        return redis.Redis.from_url(address, retry=retry, **patience, **secret), prefix
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{public_address(url)}: {error}") from None
+
+
+@contextmanager
+def errors_as(error: type[Exception], name: str) -> Iterator[None]:
+    """Turn the client's errors into `error`, in one line about the server called `name`."""
+    errors: type[Exception] = _redis().RedisError
+    try:
+        yield
+    except errors as raised:
+        raise error(f"{name} cannot be used: {raised}") from raised
+
+
+def refuse_password(url: str) -> None:
+    """Raise ValueError, which does not repeat it, for a password in `url`."""
+    address, _, query = url.partition("?")
+    if urlsplit(address).password is None and "password" not in dict(parse_qsl(query)):
+        return
+    raise ValueError(
+        f"a password in the address of {public_address(url)} would be stored in the job: put it"
+        " into an environment variable of the workers, and append ?password_env=NAME to the address"
+    )
+
+
+def public_address(url: str) -> str:
+    """Return the address in `url` without a password, for messages."""
+    parts = urlsplit(url)
+    return f"Redis at {parts.hostname or parts.path}" + (f":{parts.port}" if parts.port else "")
+
+
+def _password(variable: str | None) -> dict[str, str]:
+    if variable is None:
+        return {}
+    if not os.environ.get(variable):
+        raise ValueError(f"the environment variable {variable} (password_env) is not set here")
+    return {"password": os.environ[variable]}
+
+
+def _redis() -> Any:
+    try:
+        return importlib.import_module("redis")
+    except ImportError:
+        raise RedisUnavailable("Redis needs its client: pip install 'redis>=5'") from None
