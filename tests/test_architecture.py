@@ -20,7 +20,7 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"types"},
     {"endpoints", "errors"},
-    {"chunks", "limit_headers", "quantiles", "retry", "suggest", "timing"},
+    {"chunks", "limit_headers", "quantiles", "retry", "suggest", "timing", "token_estimate"},
     {"wire"},
     {"providers", "rate_limits"},
     {"recordings"},
@@ -34,7 +34,7 @@ PURE = set(
     " calls.prepare calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
     " limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
     " rate_limits.pace rate_limits.sample rate_limits.verdict rate_limits.window"
-    " recordings.format retry suggest timing types wire".split()
+    " recordings.format retry suggest timing token_estimate types wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
 from ritellm.suggest import nearest
-from transforms.budget.estimate import plain
+from ritellm.token_estimate import plain
 
 # What a row may bring for its own request, besides `prompt` or `messages`.
 PARAMETERS = CHAT_PARAMS | COMMON_PARAMS | {"additional_params", "drop_params", "extra_body"}

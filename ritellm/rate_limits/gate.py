@@ -16,17 +16,17 @@ from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.sample import Permit
 from ritellm.retry import is_throttle
+from ritellm.token_estimate import estimate_request
 from ritellm.types import Request
 
 NO_HEADERS: Mapping[str, str] = {}
-# Characters of JSON per token, for reserving: low, so that the reserve is rather too large.
-_CHARS_PER_TOKEN = 3.0
 # Where these make requests wait, more workers would not make the job faster.
 _BY_THE_PROVIDER: tuple[Reason, ...] = ("pause", "limit", "rate", "queue")
 # A lane that was held back so many seconds ago still is: requests come and go.
 _LATELY = 1.0
-# What an answer is reserved for where nobody set `max_tokens`.
-_USUAL_ANSWER = 512
+# The tokens reserved for a completion that no parameter limits. A budget reserves more: it must not
+# be exceeded, whereas a rate limit that was estimated too low costs one refusal.
+_USUAL_COMPLETION = 512
 
 
 class Gate:
@@ -284,8 +284,11 @@ class Passage:
 
 
 def estimated_tokens(request: Request) -> float:
-    """Return the tokens to reserve for `request`: its text, and the longest answer it allows."""
-    text = sum(len(str(message.get("content") or "")) for message in request.messages)
-    params = request.params
-    answer = params.get("max_completion_tokens") or params.get("max_tokens") or _USUAL_ANSWER
-    return text / _CHARS_PER_TOKEN + float(answer)
+    """Return the tokens to reserve for `request`: its prompt, and its longest completion."""
+    body = {
+        **request.params,
+        "messages": request.messages,
+        "extra_body": request.extra_body or None,
+    }
+    prompt, completion = estimate_request(body)
+    return float(prompt + (_USUAL_COMPLETION if completion is None else completion))

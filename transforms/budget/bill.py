@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from ritellm.errors import RitellmError
+from ritellm.token_estimate import estimate_request
 from transforms.budget.accounts import Reservation
-from transforms.budget.estimate import estimate, tier_requested
 from transforms.budget.ledger import Ledger
+from transforms.budget.service_tier import tier_requested
 from transforms.budget.waste import Waste, larger
 from transforms.journal.base import NOTHING, Journal, Spent
 
@@ -55,7 +56,7 @@ async def budgeted(
 
     What an answer that broke off has cost, the journal remembers for the next run.
     """
-    room = ledger.admit(model, *estimate(request), tier_requested(request))
+    room = ledger.admit(model, *estimate_request(request), tier_requested(request))
     bill = Bill(ledger, await room, waste)
     try:
         yield bill

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prices import AS_OF, PRICES, Price, cost, reserve
 from ritellm.prices.cost import tier_in
+from ritellm.token_estimate import USUAL_COMPLETION
 from transforms.budget.accounts import Accounts, Caps, LocalAccounts, Reservation
-from transforms.budget.estimate import ANSWER_TOKENS
 from transforms.journal.base import NOTHING, Journal, Spent
 
 _LOOK_AGAIN = 1.0
@@ -151,7 +151,7 @@ class Ledger:
         max_tokens: int | None,
         service_tier: str | None = None,
     ) -> Spent:
-        answer = ANSWER_TOKENS if max_tokens is None else max_tokens
+        answer = USUAL_COMPLETION if max_tokens is None else max_tokens
         usage = {"prompt_tokens": prompt_tokens, "completion_tokens": answer}
         usd = reserve(model, usage, self._prices, service_tier)
         if usd is None and self._caps.usd is not None:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from ritellm.errors import RitellmError
 from ritellm.prices import Price, cost, reserve
 from ritellm.prices.cost import tier_in
+from ritellm.token_estimate import estimate_completion, estimate_request
 from ritellm.types import Discarded
-from transforms.budget.estimate import estimate, estimate_text, tier_requested
+from transforms.budget.service_tier import tier_requested
 from transforms.journal.base import NOTHING, Spent
 
 Usage = Mapping[str, Any]
@@ -93,7 +94,7 @@ class Waste:
         if not estimated:
             return known
         prompt = known.get("prompt_tokens") or self._prompt_tokens
-        answer = max(known.get("completion_tokens") or 0, estimate_text(attempt.completion))
+        answer = max(known.get("completion_tokens") or 0, estimate_completion(attempt.completion))
         total = max(known.get("total_tokens") or 0, prompt + answer)
         counts = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}
         return {**known, **counts}
@@ -110,7 +111,7 @@ class Waste:
 
     @cached_property
     def _prompt_tokens(self) -> int:
-        return estimate(self._request)[0]
+        return estimate_request(self._request)[0]
 
 
 def _counted(attempt: Discarded) -> Usage:

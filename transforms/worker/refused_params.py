@@ -1,9 +1,9 @@
-"""What a row may not set, and why. Pure.
+"""The parameters that a row may not set. Pure.
 
-Rows are foreign data. A row must not have our key sent to an address of its own, or spend more than
-the budget reserves for it. So a row sets what limits or prices its request under the names of
-`ritellm.completion`, where `estimate` sees it, and not once more under a provider's name in
-`extra_body`, which is sent as it is.
+Rows are foreign data. A row must not send the job's key to an address of its own, and must not
+spend more than the budget reserves for it. The estimate of tokens reads the parameters that limit
+or price a request under their names in `ritellm.completion`. So a row must use these names, and may
+not set the same under a provider's name in `extra_body`, which is merged into the body unchanged.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import orjson
 
 from ritellm.calls.params import CALLER_ONLY
 from ritellm.errors import InvalidRequestError
-from transforms.budget.estimate import COUNTS, LIMITS, plain
+from ritellm.token_estimate import COUNTS, LIMITS, plain
 
-# Who responds, in a body: also gateways' lists of models, routes and presets.
+# The fields of a body that choose who responds: also gateways' lists of models and routes.
 _WHO = "deployment fallbacks model modelid models preset provider route".split()
-# What `messages` and the client decide.
+# The fields that `messages` and the client set.
 _WHAT = "contents input messages prompt stream".split()
-# What makes the same tokens dearer.
+# The fields that raise the price of the same tokens.
 _PRICE = "performanceconfig servicetier speed".split()
 
-# The objects that hold a provider's limits: anything else in their place would take these away.
+# The objects that hold a provider's limits: another value in their place would remove the limits.
 _HOLDERS = frozenset({"generationConfig", "inferenceConfig", "options"})
 _ANY_HOLDER = frozenset(plain(name) for name in _HOLDERS)
 
@@ -33,7 +33,7 @@ _AT_THE_TOP = _ANYWHERE | {plain(name) for name in (*_WHO, *_WHAT, *_PRICE, *CAL
 
 
 def refuse_what_only_the_job_decides(body: Mapping[str, Any]) -> None:
-    """Raise InvalidRequestError for a row's `body` that sets what a row may not."""
+    """Raise InvalidRequestError if a row's `body` sets a parameter that a row may not set."""
     if refused := sorted(body.keys() & CALLER_ONLY):
         raise InvalidRequestError(f"a row may not set {', '.join(refused)}: only the job may")
     for argument in ("extra_body", "additional_params"):
@@ -56,13 +56,13 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _hidden(fields: Mapping[str, Any]) -> Iterator[str]:
     for name, value in fields.items():
-        if plain(name) in _AT_THE_TOP or _takes_limits_away(name, value):
+        if plain(name) in _AT_THE_TOP or _removes_limits(name, value):
             yield name
         elif isinstance(value, Mapping):
             yield from _nested(value)
 
 
-def _takes_limits_away(name: str, value: Any) -> bool:
+def _removes_limits(name: str, value: Any) -> bool:
     merged = name in _HOLDERS and isinstance(value, Mapping)
     return plain(name) in _ANY_HOLDER and not merged
 

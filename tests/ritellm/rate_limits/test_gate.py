@@ -18,6 +18,7 @@ from ritellm.types import Request
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 OTHER = [{"role": "user", "content": "other"}]
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
 
 
 async def ask(client, server, **arguments):
@@ -350,10 +351,13 @@ def test_each_model_and_key_has_a_lane_of_its_own():
 @pytest.mark.parametrize(
     ("request_", "least", "most"),
     [
-        (Request("m", MESSAGES, {"max_tokens": 100}), 100, 103),
-        (Request("m", [{"role": "user", "content": "x" * 300}], {"max_tokens": 10}), 110, 111),
+        (Request("m", MESSAGES, {"max_tokens": 100}), 100, 125),
+        (Request("m", MESSAGES, {"max_tokens": 100, "n": 3}), 300, 325),
+        (Request("m", MESSAGES, extra_body={"options": {"num_predict": 40}}), 40, 80),
+        (Request("m", [{"role": "user", "content": "x" * 300}], {"max_tokens": 10}), 110, 135),
+        (Request("m", [{"role": "user", "content": [IMAGE]}], {"max_tokens": 10}), 1510, 1560),
         (Request("m", MESSAGES), 500, 600),
     ],
 )
-def test_tokens_are_estimated_from_the_text_and_the_longest_answer(request_, least, most):
+def test_the_reserved_tokens_cover_the_prompt_and_the_longest_completion(request_, least, most):
     assert least <= estimated_tokens(request_) <= most

@@ -13,9 +13,9 @@ import pytest
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import PRICES, Price
 from transforms.budget.accounts import Caps, LocalAccounts
-from transforms.budget.estimate import estimate, tier_requested
 from transforms.budget.ledger import BudgetExceeded, Ledger, NewLedger
 from transforms.budget.redis import RedisAccounts
+from transforms.budget.service_tier import tier_requested
 from transforms.connections.redis import RedisUnavailable
 from transforms.journal import JournalKey, Spent, open_journal
 
@@ -283,38 +283,6 @@ def test_a_budget_that_nobody_can_keep_is_an_error(tmp_path):
     accounts = RedisAccounts(f"unix://{tmp_path}/nobody.sock", "job", tries=0)
     with pytest.raises(RedisUnavailable):
         Ledger(Caps(tokens=5), accounts).reserve(MODEL, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("request_body", "prompt", "answer"),
-    [
-        ({"messages": []}, 5, None),
-        ({"messages": [{"role": "user", "content": "x" * 300}]}, 115, None),
-        ({"messages": [], "max_tokens": 7}, 5, 7),
-        ({"messages": [], "max_completion_tokens": 8, "n": 3}, 5, 24),
-        ({"messages": [], "max_tokens": "many", "n": []}, 5, None),
-        ({"messages": [], "temperature": 0.5, "metadata": {"long": "x" * 999}}, 5, None),
-        ({"messages": [], "n": 3}, 5, 3 * 4096),
-        ({"messages": [], "max_tokens": 9, "max_completion_tokens": 8}, 5, 9),
-        ({"messages": [], "max_tokens": 1e6}, 5, 1_000_000),
-        ({"messages": [], "max_tokens": "70", "n": "2"}, 5, 140),
-        ({"messages": [], "max_tokens": True}, 5, None),
-        ({"messages": [], "max_tokens": "1e999"}, 5, None),
-        ({"messages": [], "thinking": {"type": "enabled", "budget_tokens": 9}}, 5, 4096 + 9),
-        ({"messages": [], "max_tokens": 20, "thinking": {"budget_tokens": 9}}, 5, 20),
-        ({"messages": [], "extra_body": {"best_of": 3}, "max_tokens": 4}, 14, 12),
-        ({"messages": [], "extra_body": {"a": {"maxOutputTokens": 50}}, "max_tokens": 4}, 19, 50),
-        ({"messages": [], "extra_body": {"documents": ["x" * 300]}}, 116, None),
-    ],
-)
-def test_what_is_reserved_for_a_request_is_by_all_that_is_sent(request_body, prompt, answer):
-    assert estimate(request_body) == (prompt, answer)
-
-
-def test_an_image_is_not_counted_by_its_bytes():
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
-    prompt, _ = estimate({"messages": [{"role": "user", "content": [image]}]})
-    assert 1500 <= prompt < 1600
 
 
 def test_with_redis_runs_without_a_budget_have_spent_too(redis_server, tmp_path):

@@ -1,4 +1,8 @@
-"""How many tokens a request may take, before anybody has counted: for reserving. Pure."""
+"""Estimates how many tokens a request may take, to reserve them before the provider counts. Pure.
+
+The estimate is rather too high than too low: a budget must not be exceeded, and a rate limit not be
+hit. The gate (tokens per minute) and the budget of a job both use it.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,21 @@ from typing import Any
 
 import orjson
 
-# Reserved for a completion whose length the request does not limit; a longer one can overshoot.
-ANSWER_TOKENS = 4096
-# UTF-8 bytes a token: 4 in English, 3 in Chinese; a reservation had better be too large.
+# The tokens of a completion that no parameter limits; a longer completion exceeds the estimate.
+USUAL_COMPLETION = 4096
+# UTF-8 bytes per token: 4 in English, 3 in Chinese. The lower number makes the larger estimate.
 _BYTES_PER_TOKEN = 3
 _IMAGE_TOKENS = 1500
-# Where a message holds what the model has written.
+# The fields of a message that hold what the model has written.
 _TEXTS = ("content", "reasoning_content", "refusal", "tool_calls", "function_call")
-# What becomes tokens of the prompt, as far as its bytes say how many.
+# The parameters that become tokens of the prompt.
 _SENT = (
     "messages tools functions response_format prediction extra_body additional_params"
     " chat_template_kwargs".split()
 )
 
-# What limits the length of a completion, and what multiplies it, in any provider's spelling.
+# The parameters that limit the length of a completion, and those that multiply it, in the spelling
+# of any provider (see `plain`).
 LIMITS = frozenset(
     "maxcompletiontokens maxgentokens maxnewtokens maxoutputtokens maxtokens"
     " maxtokenstosample npredict numpredict".split()
@@ -31,24 +36,23 @@ _THINKING = frozenset({"budgettokens", "thinkingbudget"})
 
 
 def plain(name: str) -> str:
-    """Return a parameter's name as all spell it: `maxTokens` and `max_tokens` are the same."""
+    """Return a parameter's name without its spelling: `maxTokens` and `max_tokens` are the same."""
     return name.replace("_", "").replace("-", "").lower()
 
 
-def estimate(request: Mapping[str, Any]) -> tuple[int, int | None]:
-    """Return the tokens to reserve for the prompt of a chat body, and for its answer if limited.
+def estimate_request(body: Mapping[str, Any]) -> tuple[int, int | None]:
+    """Return the tokens of the prompt in a chat body, and those of its completion if limited.
 
-    Rather too many than too few: nobody but the provider can count. What `extra_body` says counts
-    too, for it is what is sent in the end.
+    Fields of `extra_body` count too: they are merged into what is sent.
     """
-    asked = {name: request[name] for name in _SENT if request.get(name) is not None}
-    bytes_of_text, images = _measure(asked)
+    sent = {name: body[name] for name in _SENT if body.get(name) is not None}
+    bytes_of_text, images = _measure(sent)
     prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
-    return prompt, _answer(_flat(request))
+    return prompt, _completion_limit(_flat(body))
 
 
-def estimate_text(completion: Mapping[str, Any]) -> int:
-    """Return the tokens that the texts of a completion may have taken, whatever they are."""
+def estimate_completion(completion: Mapping[str, Any]) -> int:
+    """Return the tokens that all texts of a completion may have taken."""
     messages = [choice.get("message") or {} for choice in completion.get("choices") or ()]
     texts = [message.get(name) for message in messages for name in _TEXTS]
     return -(-sum(map(_bytes_of, texts)) // _BYTES_PER_TOKEN)
@@ -62,30 +66,18 @@ def _bytes_of(value: Any) -> int:
     return len(value.encode(errors="replace")) if isinstance(value, str) else 0
 
 
-def tier_requested(request: Mapping[str, Any]) -> str | None:
-    """Return the service tier that a request asks for; what `extra_body` says is sent last."""
-    extra = request.get("extra_body")
-    for body in (extra if isinstance(extra, Mapping) else {}, request):
-        for name in ("service_tier", "serviceTier", "speed"):
-            tier = body.get(name)
-            tier = tier.get("type") if isinstance(tier, Mapping) else tier  # Bedrock's
-            if tier:
-                return str(tier)
-    return None
-
-
-def _answer(sent: list[tuple[str, Any]]) -> int | None:
+def _completion_limit(sent: list[tuple[str, Any]]) -> int | None:
     limit, times = _largest(sent, LIMITS), _largest(sent, COUNTS) or 1
     if limit is None:
         thinking = _largest(sent, _THINKING) or 0
-        return (ANSWER_TOKENS + thinking) * times if thinking or times > 1 else None
+        return (USUAL_COMPLETION + thinking) * times if thinking or times > 1 else None
     return limit * times
 
 
-def _flat(request: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the plain names and values that are sent: parameters, and all in `extra_body`."""
-    own = [(plain(name), value) for name, value in request.items()]
-    nested = [request.get("thinking"), request.get("extra_body")]
+def _flat(body: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return plain names and values of all that is sent: parameters, and fields of `extra_body`."""
+    own = [(plain(name), value) for name, value in body.items()]
+    nested = [body.get("thinking"), body.get("extra_body")]
     return own + [pair for fields in nested for pair in _fields(fields)]
 
 
@@ -103,9 +95,9 @@ def _largest(sent: list[tuple[str, Any]], names: frozenset[str]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """Return a number above 0, or None for anything else: the provider will say what is wrong.
+    """Return a number above 0, or None for anything else, which the provider will refuse.
 
-    Some servers take 1e6 and "1000000" for a whole number.
+    Some servers accept 1e6 and "1000000" as whole numbers.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -117,7 +109,7 @@ def _count(value: Any) -> int | None:
 
 
 def _measure(value: Any) -> tuple[int, int]:
-    """Return the bytes of text in `value`, and the number of files that are in it as data."""
+    """Return the bytes of text in `value`, and the number of files in it (data URLs)."""
     files = 0
 
     def without_files(part: Any) -> Any:
@@ -131,4 +123,5 @@ def _measure(value: Any) -> tuple[int, int]:
             return ""
         return part
 
-    return len(orjson.dumps(without_files(value))), files
+    # What is no JSON, such as a class for `response_format`, is replaced or refused later.
+    return len(orjson.dumps(without_files(value), default=str)), files
