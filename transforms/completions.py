@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -30,6 +30,12 @@ from transforms.worker.factories import NewClient, NewResources
 from transforms.worker.outbox import Wait
 from transforms.worker.resources import Resources
 from transforms.worker.timeouts import timeouts_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
+    from transforms.params import JobParams
 
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
@@ -73,11 +79,11 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
         api_key_env: str | None = None,
         api_key_secret: str | None = None,
         api_key_file: str | None = None,
-        base_url: str | None = None,
         new_client: Callable[[], Any] | None = None,
-        **params: Any,
+        **params: Unpack[CompletionParams],
     ) -> None:
         super().__init__()
+        base_url = params.pop("base_url", None)
         kept = _without_keys(params)
         if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
             kept = {**kept, "timeout": timeouts_of(kept)}
@@ -131,7 +137,8 @@ class StreamCompletions(_ModelTransform):
         api_key_file: the path of a file that holds the key, read on the worker.
         timeout: seconds, or `ritellm.Timeouts`. With seconds, `total` is an hour, or twice
             `first_chunk` if that is longer. Without a timeout, a `new_client` keeps its own.
-        params: arguments of `ritellm.completion` for every prompt (a prompt's own override them).
+        base_url: the address of the provider, for clients and for keys in the journal.
+        params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.
     """
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
@@ -148,8 +155,10 @@ class CompletePrompts(_ModelTransform):
     The arguments are those of `StreamCompletions`.
     """
 
-    def __init__(self, model: str, *, emit_deltas: bool = False, **arguments: Any) -> None:
-        super().__init__(model, **arguments)
+    def __init__(
+        self, model: str, *, emit_deltas: bool = False, **params: Unpack[JobParams]
+    ) -> None:
+        super().__init__(model, **params)
         self._emit_deltas = emit_deltas
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:

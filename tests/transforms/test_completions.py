@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import apache_beam as beam
@@ -16,6 +17,7 @@ from apache_beam.utils.timestamp import Timestamp
 from fake_server import Reset, Stall, Wait, api_error, chat_events, stream
 
 from ritellm import RetryPolicy
+from ritellm.calls.params import CompletionParams
 from ritellm.prices import Price
 from transforms import (
     AssembleCompletions,
@@ -28,6 +30,7 @@ from transforms import (
     StreamCompletions,
 )
 from transforms.completions import _CompleteFn
+from transforms.params import JobParams
 
 NO_DELAY = RetryPolicy(first_delay=0)
 WAYS_TO_RUN = {
@@ -318,6 +321,11 @@ def test_a_key_is_neither_in_the_pickled_transform_nor_in_the_job(fake_server, m
 def test_a_key_as_an_argument_is_refused():
     with pytest.raises(TypeError, match="api_key_env"):
         StreamCompletions("openai/m", api_key="sk-very-secret")
+
+
+def test_the_types_of_the_parameters_name_every_argument_of_a_job():
+    arguments = inspect.signature(StreamCompletions).parameters.keys() - {"model", "params"}
+    assert JobParams.__optional_keys__ - CompletionParams.__optional_keys__ == arguments
 
 
 class _Refusing:
