@@ -13,17 +13,17 @@ from apache_beam.testing.util import assert_that, equal_to
 from fake_server import Wait, chat_events, stream
 
 from transforms import Prompt, Publish, PublishDeltas, SinkUnavailable, StreamCompletions
-from transforms.sinks.queue import Outgoing, Terms
+from transforms.sinks.queue import PublishOptions, PublishQueue
 
-QUICK = Terms(flush_msec=0)
+QUICK = PublishOptions(flush_msec=0)
 ASKED = Prompt("a", '{"messages":[{"role":"user","content":"one two"}]}')
 
 
 class Sink:
-    """Keeps what it gets, in this process; `script` may raise or wait before it takes a lot."""
+    """Keeps what it gets, in this process; `script` may raise or wait before it takes a group."""
 
-    def __init__(self, script=lambda lot: None):
-        self.lots = []
+    def __init__(self, script=lambda group: None):
+        self.groups = []
         self.script = script
         self.made = self.closed = 0
 
@@ -34,16 +34,16 @@ class Sink:
     def check(self):
         pass
 
-    def publish(self, lot):
-        self.script(lot)
-        self.lots.append(list(lot))
+    def publish(self, group):
+        self.script(group)
+        self.groups.append(list(group))
 
     def close(self):
         self.closed += 1
 
     @property
     def items(self):
-        return [item for lot in self.lots for item in lot]
+        return [item for group in self.groups for item in group]
 
 
 SINKS: dict[int, Sink] = {}
@@ -71,45 +71,45 @@ def asked(p, server):
     return prompts | StreamCompletions("openai/m", base_url=server.base_url, timeout=5)
 
 
-def test_what_is_put_is_published_once_and_in_order(sink):
-    outgoing = Outgoing(sink, QUICK)
+def test_items_are_published_once_and_in_order(sink):
+    queue = PublishQueue(sink, QUICK)
     for number in range(1000):
-        outgoing.put(number)
-    outgoing.flush()
+        queue.put(number)
+    queue.flush()
     assert sink.items == list(range(1000))
-    outgoing.close()
+    queue.close()
     assert sink.closed == 1
 
 
-def test_an_element_after_a_pause_goes_out_without_waiting_for_others(sink):
+def test_an_item_after_a_pause_is_published_at_once(sink):
     out = threading.Event()
-    outgoing = Outgoing(sink, Terms(flush_msec=60_000), lambda lot: out.set())
-    outgoing.put(1)
+    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda group: out.set())
+    queue.put(1)
     assert out.wait(10)
-    outgoing.close()
+    queue.close()
 
 
-def test_what_comes_within_the_pause_goes_out_as_one_lot(sink):
+def test_items_within_the_pause_are_published_as_one_group(sink):
     taken = threading.Event()
-    outgoing = Outgoing(sink, Terms(flush_msec=60_000), lambda lot: taken.set())
-    outgoing.put(0)
+    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda group: taken.set())
+    queue.put(0)
     assert taken.wait(10)
     for number in range(1, 100):
-        outgoing.put(number)
-    outgoing.flush()
-    assert sink.lots == [[0], list(range(1, 100))]
-    outgoing.close()
+        queue.put(number)
+    queue.flush()
+    assert sink.groups == [[0], list(range(1, 100))]
+    queue.close()
 
 
-def test_who_is_faster_than_the_sink_waits_and_nothing_is_dropped(sink):
+def test_a_full_queue_blocks_the_producer_and_drops_nothing(sink):
     may_go, limit = threading.Event(), 10
-    sink.script = lambda lot: may_go.wait(10)
-    outgoing = Outgoing(sink, Terms(flush_msec=0, limit=limit, most=5))
+    sink.script = lambda group: may_go.wait(10)
+    queue = PublishQueue(sink, PublishOptions(flush_msec=0, limit=limit, most=5))
     progress = []
 
     def put_all():
         for number in range(100):
-            outgoing.put(number)
+            queue.put(number)
             progress.append(number)
 
     putter = threading.Thread(target=put_all)
@@ -118,65 +118,65 @@ def test_who_is_faster_than_the_sink_waits_and_nothing_is_dropped(sink):
     assert len(progress) <= 5 + limit
     may_go.set()
     putter.join(10)
-    outgoing.flush()
+    queue.flush()
     assert sink.items == list(range(100))
-    outgoing.close()
+    queue.close()
 
 
-def test_a_sink_that_is_away_for_a_while_gets_the_same_lot_again(sink):
+def test_an_unavailable_sink_gets_the_same_group_again(sink):
     tries = []
 
-    def away_twice(lot):
-        tries.append(list(lot))
+    def away_twice(group):
+        tries.append(list(group))
         if len(tries) < 3:
             raise SinkUnavailable("gone")
 
     sink.script = away_twice
-    outgoing = Outgoing(sink, QUICK)
-    outgoing.put("a")
-    outgoing.flush()
+    queue = PublishQueue(sink, QUICK)
+    queue.put("a")
+    queue.flush()
     assert tries == [["a"]] * 3
     assert sink.items == ["a"]
-    assert not outgoing.failures
-    outgoing.close()
+    assert not queue.failures
+    queue.close()
 
 
-def test_a_sink_that_stays_away_fails_those_who_put_and_takes_from_those_who_come_later(sink):
-    def gone(lot):
+def test_a_sink_that_is_given_up_is_a_failure_and_later_items_get_a_new_one(sink):
+    def gone(group):
         raise SinkUnavailable("gone for good")
 
     sink.script = gone
-    outgoing = Outgoing(sink, Terms(flush_msec=0, give_up_after=0))
-    outgoing.put("lost")
-    outgoing.flush()
-    assert outgoing.failures == 1
-    assert str(outgoing.error) == "gone for good"
-    sink.script = lambda lot: None
-    outgoing.put("kept")
-    outgoing.flush()
+    queue = PublishQueue(sink, PublishOptions(flush_msec=0, give_up_after=0))
+    queue.put("lost")
+    queue.flush()
+    assert queue.failures == 1
+    assert str(queue.error) == "gone for good"
+    sink.script = lambda group: None
+    queue.put("kept")
+    queue.flush()
     assert sink.items == ["kept"]
     assert sink.made == 2
-    outgoing.close()
+    queue.close()
 
 
-def test_a_queue_that_nobody_holds_ends_its_thread(sink):
-    outgoing = Outgoing(sink, QUICK)
-    outgoing.put(1)
-    outgoing.flush()
-    thread = outgoing._thread
-    del outgoing
+def test_garbage_collection_of_the_queue_ends_its_thread(sink):
+    queue = PublishQueue(sink, QUICK)
+    queue.put(1)
+    queue.flush()
+    thread = queue._thread
+    del queue
     thread.join(10)
     assert not thread.is_alive()
     assert sink.closed == 1
 
 
-def test_deltas_reach_the_sink_while_the_model_still_speaks(fake_server, sink):
+def test_deltas_reach_the_sink_while_the_stream_is_open(fake_server, sink):
     seen, go_on = threading.Event(), threading.Event()
     events = chat_events("one two")
     fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
 
-    def look(lot):
-        if any(delta.text for delta in lot):
+    def look(group):
+        if any(delta.text for delta in group):
             seen.set()
 
     sink.script = look
@@ -192,7 +192,7 @@ def test_deltas_reach_the_sink_while_the_model_still_speaks(fake_server, sink):
     assert go_on.is_set()
 
 
-def test_the_sink_is_in_one_stage_with_the_core(sink):
+def test_the_sink_is_fused_with_the_transform_that_makes_the_deltas(sink):
     p = pipeline()
     prompts = p | beam.Create([ASKED], reshuffle=False).with_output_types(Prompt)
     (prompts | StreamCompletions("openai/m")).deltas | PublishDeltas(sink.open)
@@ -202,8 +202,8 @@ def test_the_sink_is_in_one_stage_with_the_core(sink):
     assert any("PublishDeltas/Publish" in name for name in asking)
 
 
-def test_a_sink_that_refuses_fails_the_bundle_with_its_own_words(fake_server, sink):
-    def refuse(lot):
+def test_a_sink_that_refuses_fails_the_bundle_with_its_error(fake_server, sink):
+    def refuse(group):
         raise ValueError("not in this house")
 
     sink.script = refuse
@@ -213,7 +213,7 @@ def test_a_sink_that_refuses_fails_the_bundle_with_its_own_words(fake_server, si
         p.run()
 
 
-def test_a_bundle_that_runs_again_publishes_under_the_same_keys(fake_server, sink):
+def test_a_repeated_bundle_publishes_its_elements_again(fake_server, sink):
     with pipeline(["--direct_runner_bundle_repeat=1"]) as p:
         p | beam.Create([*"abc"], reshuffle=False) | Publish(sink.open)
     assert sorted(sink.items) == sorted("aabbcc")

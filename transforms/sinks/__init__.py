@@ -1,1 +1,1 @@
-"""Where deltas and completions are published, and the queue before them."""
+"""Sinks that deltas and completions are published to, and the queue in front of them."""

@@ -1,4 +1,4 @@
-"""What a sink must offer, and how it says that it cannot."""
+"""The interface of a sink, and the errors that it raises."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 class SinkUnavailable(Exception):
-    """The sink takes nothing at the moment, or cannot be reached; the message is one line."""
+    """The sink cannot be reached or accepts nothing at the moment; the message is one line."""
 
 
 class SinkMissing(SinkUnavailable):
-    """The sink answers, and is not there or not fit for what would come: waiting does not help."""
+    """The sink's topic or table does not exist or does not fit: waiting does not help."""
 
 
 class Publisher(Protocol[Item_contra]):
-    """A sink, as it lives on a worker. Used by one thread at a time."""
+    """A sink on a worker. Used by one thread at a time."""
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the sink is there."""
+        """Raise SinkUnavailable unless the sink is usable."""
 
-    def publish(self, lot: Sequence[Item_contra]) -> None:
-        """Return once the sink has all of `lot`, each id's elements in their order.
+    def publish(self, group: Sequence[Item_contra]) -> None:
+        """Return once the sink has all of `group`, the elements of each id in their order.
 
-        Raises SinkUnavailable when it is worth trying again: then all of `lot` comes again, also
-        what the sink has already, under the same keys.
+        Raises SinkUnavailable if a retry may help. The retry publishes all of `group` under the
+        same keys, including elements that the sink has already.
         """
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Release connections and other resources."""
 
 
 NewPublisher = Callable[[], Publisher[Any]]

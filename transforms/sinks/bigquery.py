@@ -1,4 +1,4 @@
-"""Completions and dead letters as rows of a BigQuery table, a moment after they are there."""
+"""Streams completions and dead letters into a BigQuery table as rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transforms.sinks.base import SinkMissing, SinkUnavailable
 
 _TYPES = {str: "STRING", int: "INTEGER", float: "FLOAT", bool: "BOOLEAN"}
 _STANDARD_SQL = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
-# What takes a value of ours besides its own type.
+# Column types that accept a value besides its own type.
 _WIDER = {
     "STRING": {"JSON"},
     "INTEGER": {"FLOAT", "NUMERIC", "BIGNUMERIC"},
@@ -24,8 +24,8 @@ _WIDER = {
 class BigQueryTable:
     """Makes the publisher for the table `project.dataset.table`, on the worker.
 
-    The table has columns of `element`, `Completion` or `DeadLetter`; those that it has not are left
-    out. Rows that come again within a minute or so are dropped by BigQuery, by their id.
+    The table has columns of `element`, `Completion` or `DeadLetter`; values without a column are
+    left out. BigQuery drops rows with the same id that are inserted again within about a minute.
     """
 
     table: str
@@ -37,7 +37,7 @@ class BigQueryTable:
 
 
 def columns_of(element: type) -> dict[str, str]:
-    """Return the columns of an element's rows, with BigQuery's names of their types."""
+    """Return the columns of an element's rows, with BigQuery's names for their types."""
     columns = {}
     for name, hint in get_type_hints(element).items():
         kind = next(t for t in getattr(hint, "__args__", (hint,)) if t is not type(None))
@@ -46,13 +46,13 @@ def columns_of(element: type) -> dict[str, str]:
 
 
 def type_of(field: Any) -> str:
-    """Return the type of a column as BigQuery's API has it, in one of its two ways to name it."""
+    """Return the type of a column; BigQuery's API has two names for some types."""
     named: str = field.field_type
     return _STANDARD_SQL.get(named, named)
 
 
 def misfits(schema: Iterable[Any], element: type) -> list[str]:
-    """Return what keeps rows of `element` out of a table of this schema, each in a few words."""
+    """Return the reasons why a table of this schema does not accept rows of `element`."""
     ours, there = columns_of(element), {field.name: field for field in schema}
     found = [] if "id" in there else ["it has no column id"]
     for name, field in there.items():
@@ -74,7 +74,7 @@ class _BigQueryPublisher:
             raise SinkUnavailable(f"BigQuery: {_line(error)}") from error
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the table is there; SinkMissing if it cannot be used."""
+        """Raise SinkUnavailable unless BigQuery responds, SinkMissing without a table that fits."""
         try:
             found = self._client.get_table(self._table, timeout=10, retry=None)
         except self._api.NotFound:
@@ -89,10 +89,10 @@ class _BigQueryPublisher:
                 f" name a table with the columns of {kind}"
             )
 
-    def publish(self, lot: Sequence[Completion | DeadLetter]) -> None:
-        """Insert `lot`; raises ValueError if BigQuery refuses a row."""
-        rows = [element._asdict() for element in lot]
-        ids = [element.id for element in lot]
+    def publish(self, group: Sequence[Completion | DeadLetter]) -> None:
+        """Insert `group`; raises ValueError if BigQuery refuses a row."""
+        rows = [element._asdict() for element in group]
+        ids = [element.id for element in group]
         try:
             refused = self._client.insert_rows_json(
                 self._table, rows, row_ids=ids, ignore_unknown_values=True
@@ -105,7 +105,7 @@ class _BigQueryPublisher:
             raise ValueError(f"{self._table} refuses the row of {id!r}: {first['errors']}")
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
 

@@ -1,4 +1,4 @@
-"""Elements in a Kafka topic, by the client that needs no Java."""
+"""Publishes elements to a Kafka topic with librdkafka, without Java."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
-# What is not in the topic after this was not taken: the lot comes again.
+# A record that is not delivered by then has failed, and its group is published again.
 _DELIVERY_SECONDS = 20
 
 
@@ -20,8 +20,9 @@ class KafkaTopic:
     """Makes the publisher for `topic`, on the worker.
 
     The key of a record is the element's id, its value JSON; the headers are `kind` (delta,
-    completion, failed) and for a delta `attempt` and `seq`. `config_file` is the path of lines of
-    name=value for librdkafka, on any Beam filesystem, read on the worker: it can say how to log in.
+    completion, failed) and for a delta `attempt` and `seq`. `config_file` is the path of a file
+    with lines of name=value for librdkafka, such as credentials. It is read on the worker, from any
+    Beam filesystem.
     """
 
     brokers: str
@@ -29,7 +30,7 @@ class KafkaTopic:
     config_file: str | None = None
 
     def __call__(self) -> _KafkaPublisher:
-        """Return the publisher; it connects when it is used. Raises ValueError for a bad file."""
+        """Return the publisher, which connects on first use. Raises ValueError for a bad file."""
         return _KafkaPublisher(self.brokers, self.topic, read_config(self.config_file))
 
 
@@ -39,23 +40,23 @@ class _KafkaPublisher:
         self._brokers, self._topic = brokers, topic
         ours = {
             "bootstrap.servers": brokers,
-            "enable.idempotence": True,  # its own retries change neither order nor number
-            "linger.ms": 0,  # what comes here has waited already
+            "enable.idempotence": True,  # its own retries neither reorder nor duplicate
+            "linger.ms": 0,  # the queue has grouped the elements already
             "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
-            "log_level": 0,  # what is wrong is raised
+            "log_level": 0,  # errors are raised, not logged
         }
         self._producer = self._kafka.Producer({**ours, **config})
         self._failed: list[Any] = []
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless a broker answers and has the topic."""
+        """Raise SinkUnavailable unless a broker responds and has the topic."""
         if problem := topic_problem(self._producer, self._brokers, self._topic):
             raise SinkUnavailable(problem)
 
-    def publish(self, lot: Sequence[Outcome]) -> None:
-        """Produce `lot`, and wait until the brokers have it."""
+    def publish(self, group: Sequence[Outcome]) -> None:
+        """Produce `group`, and wait until the brokers have it."""
         self._failed.clear()
-        for element in lot:
+        for element in group:
             self._produce(element)
         left = self._producer.flush(_DELIVERY_SECONDS + 5)
         if self._failed:
@@ -64,7 +65,7 @@ class _KafkaPublisher:
             raise SinkUnavailable(f"Kafka at {self._brokers} does not answer")
 
     def close(self) -> None:
-        """Drop what is not delivered."""
+        """Drop records that are not delivered yet."""
         self._producer.purge()
         self._producer.flush(1)
 

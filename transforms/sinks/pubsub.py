@@ -1,4 +1,4 @@
-"""Elements in a Pub/Sub topic, in order for each id."""
+"""Publishes elements to a Pub/Sub topic, in order for each id."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class _PubSubPublisher:
         self._errors: Any = importlib.import_module("google.api_core.exceptions")
         pubsub = client()
         options = pubsub.types.PublisherOptions(enable_message_ordering=True)
-        # Lots were made before: nothing waits here for others.
+        # The queue has grouped the elements already, so none waits here for others.
         batches = pubsub.types.BatchSettings(max_messages=1000, max_latency=0.001)
         with explained(SinkUnavailable):
             self._client = pubsub.PublisherClient(batches, options)
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the topic is there; SinkMissing if Pub/Sub has none."""
+        """Raise SinkUnavailable unless Pub/Sub responds; SinkMissing if it has no such topic."""
         with explained(SinkUnavailable, SinkMissing):
             self._client.get_topic(topic=self._topic, timeout=CHECK_SECONDS, retry=None)
 
-    def publish(self, lot: Sequence[Outcome]) -> None:
-        """Publish `lot`, and wait until Pub/Sub has it."""
-        sent = [(key, self._send(element, key)) for element in lot if (key := _key(element.id))]
+    def publish(self, group: Sequence[Outcome]) -> None:
+        """Publish `group`, and wait until Pub/Sub has it."""
+        sent = [(key, self._send(element, key)) for element in group if (key := _key(element.id))]
         failed: dict[str, Exception] = {}
         for key, future in sent:
             if error := future.exception():
@@ -63,7 +63,7 @@ class _PubSubPublisher:
             raise (ValueError if refused else SinkUnavailable)(text) from error
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.stop()
 
     def _send(self, element: Outcome, key: str) -> Any:

@@ -1,6 +1,9 @@
-"""A bounded queue to a sink, and the thread that empties it in lots. Knows nothing of Beam.
+"""A bounded queue in front of a sink, and the thread that publishes from it in groups. No Beam.
 
-What is put costs the bundle thread next to nothing; who is faster than the sink waits.
+Putting an element costs the bundle thread almost nothing. Producers block when the queue is full.
+
+The queue and its thread are two objects: the thread holds a `_Sender` only, so that garbage
+collection of the `PublishQueue` ends the thread.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How elements go out.
+class PublishOptions:
+    """How elements are published.
 
-    `flush_msec` is the least time between two lots, `limit` the most elements that wait, `most` the
-    most in a lot. A sink that stays unavailable is given up after `give_up_after` seconds.
+    `flush_msec` is the least time between two groups, `limit` the most elements in the queue,
+    `most` the most in a group. A sink that is unavailable for `give_up_after` seconds is given up.
     """
 
     flush_msec: float = 10.0
@@ -35,42 +38,42 @@ class Terms:
     give_up_after: float = 60.0
 
 
-class Outgoing(Generic[Item]):
-    """Publishes what is put, in order: at once after a pause, else in lots.
+class PublishQueue(Generic[Item]):
+    """Publishes items in the order in which they are put: at once after a pause, else in groups.
 
-    `on_published` is called with each lot that the sink has, in the thread that published it. When
-    the sink is given up, what waits is dropped, `failures` grows by one, `on_given_up` is called
-    with `error`: whoever put something before must fail with it, so that it is put again.
+    `on_published` is called with each group that the sink has, in the thread that published it.
+    When the sink is given up, the queue drops its items, `failures` grows by one, and `on_given_up`
+    is called with `error`. Producers must then fail with it, so that their items are put again.
     """
 
     def __init__(
         self,
         new_publisher: Callable[[], Publisher[Item]],
-        terms: Terms,
+        options: PublishOptions,
         on_published: Callable[[Sequence[Item]], None] | None = None,
         on_given_up: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self._sender = _Sender(new_publisher, terms, on_published, on_given_up)
+        self._sender = _Sender(new_publisher, options, on_published, on_given_up)
         self._items, self._filled = self._sender.items, self._sender.filled
-        self._limit = terms.limit
+        self._limit = options.limit
         self._thread = threading.Thread(
-            target=self._sender.run, name="ritellm-outgoing", daemon=True
+            target=self._sender.run, name="ritellm-publish", daemon=True
         )
         self._thread.start()
         self._finalizer = weakref.finalize(self, _stop, self._sender, self._thread)
 
     @property
     def failures(self) -> int:
-        """How often the sink was given up."""
+        """How many times the sink was given up."""
         return self._sender.failures
 
     @property
     def error(self) -> BaseException | None:
-        """Why the sink was given up the last time."""
+        """The error that the sink was last given up for."""
         return self._sender.error
 
     def put(self, item: Item) -> None:
-        """Queue `item`; waits while the queue is full."""
+        """Queue `item`; block while the queue is full."""
         self._items.append(item)
         if not self._filled.is_set():
             self._filled.set()
@@ -78,13 +81,13 @@ class Outgoing(Generic[Item]):
             self._sender.wait_until(lambda: len(self._items) < self._limit)
 
     def flush(self) -> None:
-        """Return when all that was put is published, or given up."""
+        """Return once every item is published, or given up."""
         self._sender.hurry.set()
         self._sender.wait_until(self._sender.is_idle)
         self._sender.hurry.clear()
 
     def close(self) -> None:
-        """Publish nothing more and let go; happens by itself when nobody holds this any more."""
+        """Stop publishing and close the sink; garbage collection of the queue does the same."""
         self._finalizer()
 
 
@@ -98,15 +101,17 @@ def _stop(sender: _Sender[Any], thread: threading.Thread) -> None:
 
 @dataclass
 class _Sender(Generic[Item]):
-    """What the thread works on. Does not know who puts: so that can be dropped."""
+    """The state of the thread. It holds no reference to the queue, which may thus be collected."""
 
     new_publisher: Callable[[], Publisher[Item]]
-    terms: Terms
+    options: PublishOptions
     on_published: Callable[[Sequence[Item]], None] | None
     on_given_up: Callable[[BaseException], None] | None
     items: deque[Item] = field(default_factory=deque)
     filled: threading.Event = field(default_factory=threading.Event)
-    hurry: threading.Event = field(default_factory=threading.Event)  # somebody waits: no pauses
+    hurry: threading.Event = field(
+        default_factory=threading.Event
+    )  # a flush waits: no pauses
     over: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
     error: BaseException | None = None
@@ -115,33 +120,33 @@ class _Sender(Generic[Item]):
     _publisher: Publisher[Item] | None = None
 
     def is_idle(self) -> bool:
-        """Return whether all is out."""
+        """Return whether every item is published."""
         return not self.items and not self._busy  # in this order: busy is set first
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Return when `condition` holds; it is looked at whenever a lot is out."""
+        """Return once `condition` holds; it is checked after each group."""
         with self._moved:
             while not condition() and not self.over.is_set():
                 self._moved.wait(1.0)
 
     def run(self) -> None:
-        """Publish until it is over."""
+        """Publish until the queue is closed."""
         while not self.over.is_set():
             self.filled.wait()
             self.filled.clear()
             while self.items and not self.over.is_set():
                 begun = time.monotonic()
-                self._next_lot()
-                self.hurry.wait(max(0.0, begun + self.terms.flush_msec / 1000 - time.monotonic()))
-        self._let_go()
+                self._publish_group()
+                self.hurry.wait(max(0.0, begun + self.options.flush_msec / 1000 - time.monotonic()))
+        self._close_publisher()
 
-    def _next_lot(self) -> None:
+    def _publish_group(self) -> None:
         self._busy = True
-        lot = [self.items.popleft() for _ in range(min(len(self.items), self.terms.most))]
+        group = [self.items.popleft() for _ in range(min(len(self.items), self.options.most))]
         try:
-            self._publish(lot)
+            self._publish(group)
             if self.on_published is not None:
-                self.on_published(lot)
+                self.on_published(group)
         except Exception as error:
             self._give_up(error)
         finally:
@@ -149,42 +154,42 @@ class _Sender(Generic[Item]):
             with self._moved:
                 self._moved.notify_all()
 
-    def _publish(self, lot: list[Item]) -> None:
-        """Publish `lot`, trying again with growing delays while the sink is unavailable."""
+    def _publish(self, group: list[Item]) -> None:
+        """Publish `group`, with retries at growing delays while the sink is unavailable."""
         delay, begun = 0.1, time.monotonic()
         while True:
             try:
                 if self._publisher is None:
                     self._publisher = self.new_publisher()
-                self._publisher.publish(lot)
+                self._publisher.publish(group)
                 return
             except SinkUnavailable as error:
                 if (
                     self.over.is_set()
-                    or time.monotonic() - begun + delay > self.terms.give_up_after
+                    or time.monotonic() - begun + delay > self.options.give_up_after
                 ):
                     raise
                 if delay == 0.1:
-                    _log.warning("%s; trying again for %g s", error, self.terms.give_up_after)
+                    _log.warning("%s; retrying for %g s", error, self.options.give_up_after)
             self.over.wait(delay)
             delay = min(delay * 2, 2.0)
 
     def _give_up(self, error: BaseException) -> None:
-        """Drop what is there now; what is put from here on belongs to bundles that go on."""
+        """Drop the items in the queue; items put from here on belong to bundles that go on."""
         waiting = len(self.items)
         self.error = error
         self.failures += 1
         for _ in range(waiting):
             self.items.popleft()
-        self._let_go()
+        self._close_publisher()
         if self.on_given_up is not None:
             self.on_given_up(error)
 
-    def _let_go(self) -> None:
+    def _close_publisher(self) -> None:
         publisher, self._publisher = self._publisher, None
         if publisher is None:
             return
         try:
             publisher.close()
         except Exception as error:
-            _log.warning("a sink could not be closed: %s", error)
+            _log.warning("the sink could not be closed: %s", error)

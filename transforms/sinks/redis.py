@@ -1,8 +1,8 @@
-"""Elements in Redis streams: one stream for all, or one for each id.
+"""Publishes elements to Redis streams: one stream for all ids, or one for each id.
 
-A stream for each id has the delta's own place, `attempt-seq`, as the number of its entry: Redis
-refuses what it has already, so nothing is there twice, and nothing of an older attempt comes after
-a newer one.
+In a stream for one id, the number of an entry is the delta's `attempt-seq`. Redis refuses a number
+that is not larger than the last one, so no delta is there twice, and no delta of an older attempt
+follows one of a newer attempt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
 KEY = "ritellm"
-# What a stream for all keeps, about: a week of nobody reading must not fill the server.
+# About the number of entries that a shared stream keeps: a week without readers must not fill the
+# server.
 MOST_ENTRIES = 1_000_000
 # How long the stream of one id is kept after its last delta.
 TTL_SECONDS = 3600
@@ -39,7 +40,7 @@ class RedisStreams:
     url: str
 
     def __call__(self) -> _RedisPublisher:
-        """Return the publisher; it connects when it is used. Raises ValueError for a bad URL."""
+        """Return the publisher, which connects on first use. Raises ValueError for a bad URL."""
         return _RedisPublisher(self.url)
 
     def __repr__(self) -> str:
@@ -57,15 +58,15 @@ class _RedisPublisher:
         self._redis, _ = connect(address, "", IMPATIENT)
 
     def check(self) -> None:
-        """Raise SinkUnavailable unless the server answers."""
+        """Raise SinkUnavailable unless the server responds."""
         with errors_as(SinkUnavailable, self._name):
             self._redis.ping()
 
-    def publish(self, lot: Sequence[Outcome]) -> None:
-        """Append `lot` in one round trip."""
+    def publish(self, group: Sequence[Outcome]) -> None:
+        """Append `group` in one round trip."""
         unavailable = errors_as(SinkUnavailable, self._name)
         with unavailable, self._redis.pipeline(transaction=False) as pipe:
-            for element in lot:
+            for element in group:
                 self._append(pipe, element)
             replies = pipe.execute(raise_on_error=False)
         for reply in replies:
@@ -73,7 +74,7 @@ class _RedisPublisher:
                 raise SinkUnavailable(f"{self._name} refuses an entry: {reply}") from reply
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._redis.close()
 
     def _append(self, pipe: Any, element: Outcome) -> None:
@@ -94,7 +95,7 @@ _STREAMS = {"completion": "completions", "failed": "failed"}
 
 
 def _fields(delta: Delta) -> dict[str, Any]:
-    """Return the entry of `delta`; the final one brings its `outcome` and `input`."""
+    """Return the entry of `delta`; the final one has `outcome` and `input` too."""
     fields: dict[str, Any] = {
         "id": delta.id,
         "attempt": delta.attempt,
@@ -110,7 +111,7 @@ def _fields(delta: Delta) -> dict[str, Any]:
 
 
 def _own_options(url: str) -> tuple[str, dict[str, str]]:
-    """Return `url` without the options that are ours, and those."""
+    """Return `url` without the options of this sink, and these options."""
     address, _, query = url.partition("?")
     given = dict(parse_qsl(query))
     names: list[str] = [name for name in ("key", "per_id", "maxlen", "ttl") if name in given]
