@@ -80,7 +80,9 @@ def test_a_job_that_needs_no_journal_goes_on_without_it_and_says_so_once(job):
     assert job.texts == ALL
     said = [line for line in job.said if "journal" in line]
     assert len(said) == 1
-    assert "going on without the journal, answers may be paid for again: Redis at" in said[0]
+    assert (
+        "journal unavailable, continuing without it; requests may be repeated: Redis at" in said[0]
+    )
     job.redis.start()
     assert job.run() == 0
     assert len(job.server.requests) == ROWS + (ROWS - BEFORE), "ten were kept"

@@ -1,4 +1,4 @@
-"""Paid once: finished completions kept under their question, on disk, in Redis or in a folder."""
+"""Journals: completions recorded under their requests, so that no later run pays for them again."""
 
 from transforms.journal.base import (
     Journal,

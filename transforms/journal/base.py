@@ -1,7 +1,7 @@
-"""What a journal is, and what can be wrong with one.
+"""The interface of a journal, its errors, and the form of a stored value.
 
-Knows nothing of files, servers or Beam, nor what a completion is: a value is bytes, the JSON of an
-object.
+No files, servers or Beam here. A journal does not know what a completion is: a value is bytes, the
+JSON of an object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transforms.journal.key import JournalKey
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What something cost. `usd` is 0 where nobody knew the price."""
+    """What something cost. `usd` is 0 if the price is unknown."""
 
     tokens: int = 0
     usd: float = 0.0
@@ -41,8 +41,8 @@ class Journal(Protocol):
 
     `lookup` and `lookup_equal` may block for milliseconds: call them on the bundle thread, not on
     the event loop. `record` and `spend` never block; await their futures with
-    `asyncio.wrap_future`. What is written together may share one. All of them raise
-    JournalUnavailable, `record` through its future.
+    `asyncio.wrap_future`. Records that are written together may share a future. All methods raise
+    JournalUnavailable, `record` and `spend` through their future.
     """
 
     def lookup(self, key: JournalKey) -> bytes | None:
@@ -52,27 +52,27 @@ class Journal(Protocol):
         """Return what was recorded for an equal request under any id, or None."""
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
-        """Keep `value`; the future is done once the death of this process cannot undo it.
+        """Record `value`; the future is done once the death of this process cannot undo it.
 
-        What it cost is kept with it, all or nothing. Recording `key` again replaces the value.
+        The value and its cost are stored atomically. Recording `key` again replaces the value.
         """
 
     def spend(self, spent: Spent) -> Future[None]:
-        """Add to what was spent without a completion to show for it."""
+        """Add spending without a completion, such as that of a failed prompt."""
 
     def spent(self) -> Spent:
         """Return what all runs on this journal have spent."""
 
     def close(self) -> None:
-        """Write what is still waiting, and let go; closing twice is harmless."""
+        """Write the waiting records, and close; closing twice is harmless."""
 
 
 class JournalError(Exception):
-    """The journal that was asked for cannot be had; the message is one line."""
+    """The journal cannot be opened or used; the message is one line."""
 
 
 class JournalInUse(JournalError):
-    """Another run writes this journal."""
+    """Another run is using this journal."""
 
 
 class JournalUnavailable(JournalError):
@@ -81,7 +81,7 @@ class JournalUnavailable(JournalError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry. Without a key it says only that something was spent."""
+    """One entry. Without a key it records only spending."""
 
     key: JournalKey | None
     value: bytes
@@ -92,14 +92,14 @@ Write = Callable[[list[Record]], None]
 
 
 def pack(value: bytes) -> bytes:
-    """Return `value` for the disk: half the size, for 0.02 ms."""
+    """Return `value` compressed: half the size, for 0.02 ms."""
     return zlib.compress(value, 1)
 
 
 def unpack(stored: bytes) -> bytes:
-    """Return the value that `stored` stands for; raises ValueError if it was damaged.
+    """Return the value in `stored`; raises ValueError if it is damaged.
 
-    A JSON object that was kept as it is (for speed) comes out as it is.
+    A JSON object that was stored uncompressed (for speed) is returned unchanged.
     """
     if stored[:1] == b"{":
         return stored

@@ -1,4 +1,19 @@
-"""Records from any thread, written in groups by a thread of their own: one fsync serves many."""
+"""Writes records in groups on a thread of its own, so that one fsync serves many records.
+
+The problem: a record is durable only after an fsync (or a round trip to a server, or a closed file
+in a bucket). That takes milliseconds, and thousands of records arrive per second.
+
+The idea: while one group is written, the records that arrive form the next group. Slow storage thus
+makes larger groups by itself. All records of a group share one future.
+
+    put(record) -> last group of the queue -> writer thread: write(records) -> group.written
+
+What holds:
+
+- Records are written in the order of `put`, and a group is written before the next one.
+- A future is done only after `write` has returned or raised for its records.
+- After `close` every earlier future is done, and `put` returns a failed one.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +26,21 @@ from transforms.journal.base import JournalUnavailable, Record, Write
 
 
 class _Group:
-    """Records that are written together, and the future of them all."""
+    """Records that are written together, and their shared future."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.written: Future[None] = Future()
-        self.written.set_running_or_notify_cancel()  # who is cancelled takes none back
+        self.written.set_running_or_notify_cancel()  # so that no waiter can cancel it
 
 
 class GroupCommit:
-    """Calls `write` with the records that came while it wrote the ones before.
+    """Calls `write` with the records that arrived during the previous call.
 
-    A group has at most `most` records. Where writing is dear it waits up to `linger` seconds to
-    grow, but no longer than `quiet` seconds for the next record: they may all be waiting for it.
-    `write` returns when its records are durable, or raises: then the future of the group fails.
+    A group has at most `most` records. With expensive writes, a group waits up to `linger` seconds
+    for more records, but no longer than `quiet` seconds for the next one: all senders may be
+    waiting for this very group. `write` returns once its records are durable, or raises an error,
+    which fails the future of the group.
     """
 
     def __init__(
@@ -41,7 +57,7 @@ class GroupCommit:
         self._thread.start()
 
     def put(self, record: Record) -> Future[None]:
-        """Return a future that is done once `record` is durable; a group shares one."""
+        """Return a future that is done once `record` is durable; a group shares one future."""
         with self._changed:
             if self._closed:
                 refused: Future[None] = Future()
@@ -52,11 +68,11 @@ class GroupCommit:
             group = self._groups[-1]
             group.records.append(record)
             if len(group.records) in (1, self._most):
-                self._changed.notify()
+                self._changed.notify()  # other sizes do not interest the writer: spare it
         return group.written
 
     def close(self) -> None:
-        """Write what is waiting; returns when it is durable."""
+        """Write the waiting records; return once they are durable."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -72,7 +88,7 @@ class GroupCommit:
                 group.written.set_exception(error)
 
     def _next_group(self) -> _Group | None:
-        """Return the next group; None means that all is written and closed."""
+        """Return the next group, or None if the commit is closed and every group is written."""
         with self._changed:
             while not self._groups and not self._closed:
                 self._changed.wait()
@@ -80,6 +96,7 @@ class GroupCommit:
             return self._groups.popleft() if self._groups else None
 
     def _wait_for_more(self) -> None:
+        """Return once the first group is full, `linger` is over, or a `quiet` pause has passed."""
         until = time.monotonic() + self._linger
         while not self._closed and len(self._groups[0].records) < self._most:
             size, left = len(self._groups[0].records), until - time.monotonic()
@@ -92,6 +109,6 @@ class GroupCommit:
     def _failure(self, records: list[Record]) -> BaseException | None:
         try:
             self._write(records)
-        except BaseException as error:  # carried to whoever waits for these records
+        except BaseException as error:  # the waiters for these records get it
             return error
         return None

@@ -1,7 +1,7 @@
-"""Under what a completion is kept: the row's id, and a hash of all that decides the answer. Pure.
+"""The key of a completion: the row's id, and a hash of all that decides the completion. Pure.
 
-Who asks (keys, credentials) and how stubbornly (timeouts, retries) is not part of it: a new key
-or a longer timeout buys nothing that is there already.
+Credentials, timeouts and retries are not part of the hash: a new key or a longer timeout must not
+pay for a completion again.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CREDENTIALS = frozenset(
 _ADDRESS = frozenset("api_base base_url model".split())
 _LEFT_OUT = _POLICY | _CREDENTIALS | _ADDRESS | IGNORED
 
-# Headers that say who is asking: a rotated key must not ask everything again.
+# Headers that identify the caller: after a key rotation all completions must still be found.
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 class JournalKey(NamedTuple):
-    """Where one completion is kept: under the row's `id` and the hash of its `request`.
+    """The key of one completion: the row's `id` and the hash of its `request`.
 
-    A row without an id of its own has its content and its number among equal rows for an `id`.
+    For a row without an id, the `id` is its content and its number among equal rows.
     """
 
     id: str
@@ -42,24 +42,24 @@ class JournalKey(NamedTuple):
 def request_hash(
     model: str, base_url: str | None, params: Mapping[str, Any], request_body: Mapping[str, Any]
 ) -> str:
-    """Return 32 hex digits that are the same for every request that must have the same answer.
+    """Return 32 hex digits, the same for all requests that must have the same completion.
 
-    `params` hold for the job, `request_body` for the row; the row's go first, its `model` too.
-    The order of keys does not matter. Whatever is not known to be irrelevant makes a difference:
-    asking again is cheaper than a wrong answer.
+    `params` hold for the job, `request_body` for the row and overrides them, `model` included. The
+    order of keys does not matter. A parameter that is not known to be irrelevant changes the hash:
+    a repeated request is cheaper than a wrong completion.
     """
     given = {**params, **request_body}
     address = given.get("base_url") or given.get("api_base") or base_url or ""
-    question = [given.get("model") or model, str(address).rstrip("/"), _decisive(given)]
+    decisive = [given.get("model") or model, str(address).rstrip("/"), _decisive(given)]
     try:
-        canonical = orjson.dumps(question, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+        canonical = orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
     return blake2b(canonical, digest_size=16, person=b"ritellm-1").hexdigest()
 
 
 def _decisive(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what can make a difference to the answer; None is the same as not given."""
+    """Return the parameters that can change the completion; None is the same as not given."""
     kept = {k: _same(v) for k, v in given.items() if v is not None and k not in _LEFT_OUT}
     if not kept.get("store"):
         kept.pop("metadata", None)  # it is noted, not sent: see ritellm/calls/prepare.py
@@ -69,7 +69,7 @@ def _decisive(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _same(value: Any) -> Any:
-    """Return 1 for 1.0: a command line knows only floats where a row says 1."""
+    """Return 1 for 1.0: a command line has only floats, a row may have integers."""
     small = isinstance(value, float) and abs(value) < 1 << 53
     return int(value) if small and value.is_integer() else value
 

@@ -1,4 +1,4 @@
-"""Which journal `--journal` means, and how a worker opens it."""
+"""Opens the journal that `--journal` names, here or on a worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from transforms.connections.redis import refuse_password
 from transforms.journal.base import Journal, JournalError
 from transforms.journal.tolerant import TolerantJournal
 
-# Inherited by everything that this process launches: its workers share a journal, others may not.
+# The name of this run. It is pickled into the job, so that the workers of one run share a journal
+# and other runs are refused.
 _THIS_RUN = uuid4().hex
 _REDIS = ("redis://", "rediss://", "unix://")
 
@@ -22,9 +23,9 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
     """Return the journal that `spec` names for the job that writes to `output`, or None for `none`.
 
     `auto` is `OUTPUT/journal.sqlite` for local output and the folder `OUTPUT/journal` for any
-    other; else `sqlite:PATH`, `redis://...` or a folder. One that is not `required` lets the job go
-    on when it becomes unavailable. Raises JournalError: `spec` makes no sense, another run has the
-    journal, or there is no place for it.
+    other; else `sqlite:PATH`, `redis://...` or a folder. If a journal that is not `required`
+    becomes unavailable, the job goes on. Raises JournalError if `spec` is wrong, another run uses
+    the journal, or it cannot be opened.
     """
     name = resolved(spec, output)
     if name == "none":
@@ -39,7 +40,7 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 
 
 def resolved(spec: str, output: str) -> str:
-    """Return `spec` without `auto` and with absolute paths; raises JournalError for nonsense."""
+    """Return `spec` without `auto` and with absolute paths; raises JournalError for a wrong one."""
     if spec.startswith(_REDIS):
         try:
             refuse_password(spec)
@@ -49,22 +50,24 @@ def resolved(spec: str, output: str) -> str:
     if spec == "none":
         return spec
     if spec == "auto":
-        local, folder = _is_local(output), _place(output)
+        local, folder = _is_local(output), _absolute(output)
         return f"sqlite:{folder}/journal.sqlite" if local else f"{folder}/journal"
     if spec.startswith("sqlite:"):
         return "sqlite:" + _local_file(spec.removeprefix("sqlite:"))
     if "/" in spec or os.path.isdir(spec):
-        return _place(spec)
+        return _absolute(spec)
     raise JournalError(
-        f"{spec!r} is no journal: auto, none, sqlite:PATH, redis://HOST/DB, or a folder"
-        " (./NAME for one that is not there yet)"
+        "the journal must be auto, none, sqlite:PATH, redis://HOST/DB or a folder (./NAME for a new"
+        f" one), got {spec!r}"
     )
 
 
 def _local_file(path: str) -> str:
     if not path or not _is_local(path):
-        raise JournalError("sqlite: needs the path of a file on this machine, sqlite:PATH")
-    return _place(path)
+        raise JournalError(
+            "sqlite: must be followed by the path of a file on this machine: sqlite:PATH"
+        )
+    return _absolute(path)
 
 
 def _sqlite(path: str, run: str) -> Journal:
@@ -86,8 +89,8 @@ def _redis(url: str, output: str, required: bool) -> Journal:
 
 
 def job_name(output: str) -> str:
-    """Return a name for the job: the same command finds its own, another output is another job."""
-    return hashlib.blake2b(_place(output).encode(), digest_size=8).hexdigest()
+    """Return a name for the job that writes to `output`: the same output is the same job."""
+    return hashlib.blake2b(_absolute(output).encode(), digest_size=8).hexdigest()
 
 
 def _folder(folder: str) -> Journal:
@@ -96,8 +99,8 @@ def _folder(folder: str) -> Journal:
     return FolderJournal(folder)
 
 
-def _place(path: str) -> str:
-    """Return `path` as it means the same everywhere."""
+def _absolute(path: str) -> str:
+    """Return `path` as an absolute path, or a remote one without a closing slash."""
     path = path.removeprefix("file://")
     return os.path.abspath(path) if _is_local(path) else path.rstrip("/")
 
@@ -112,11 +115,11 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True)
 class NewJournal:
-    """Opens the journal where it is called; pickled into a job, it brings its run along.
+    """Opens the journal in the process that calls this; it is pickled into a job with its run.
 
-    All calls in one process get the same journal, which is closed when nobody holds it any more:
-    keep it while you need it, and do not close it yourself. Relative paths mean the folder where
-    the job was launched.
+    All calls in one process return the same journal. Garbage collection of the last reference
+    closes it: keep it while you need it, and do not close it yourself. Relative paths start at the
+    folder where the job was launched.
     """
 
     spec: str
@@ -126,11 +129,11 @@ class NewJournal:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spec", resolved(self.spec, self.output))
-        object.__setattr__(self, "output", _place(self.output))
+        object.__setattr__(self, "output", _absolute(self.output))
 
     @property
     def redis(self) -> str | None:
-        """The address of the server that keeps it, for all workers; None if it is no server's."""
+        """The address of the Redis server of the journal; None for other journals."""
         return self.spec if self.spec.startswith(_REDIS) else None
 
     def __call__(self) -> Journal | None:

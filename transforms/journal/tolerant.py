@@ -1,4 +1,11 @@
-"""A journal that a job can do without; the log says when it had to."""
+"""A journal that does not stop the job when it becomes unavailable.
+
+After a failure the journal is paused, so that a dead server does not slow every row down:
+
+    in use --JournalUnavailable--> paused for 10 s --> next call tries it: in use, or paused again
+
+The log has one line when the journal is lost and one when it is back.
+"""
 
 from __future__ import annotations
 
@@ -13,50 +20,49 @@ from transforms.journal.base import NOTHING, Journal, JournalUnavailable, Spent
 from transforms.journal.key import JournalKey
 
 _log = logging.getLogger("transforms.journal")
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 _PAUSE = 10.0
 
 
 class TolerantJournal:
-    """`journal` while it is there, and nothing while it is not; the log says from when to when.
+    """Passes calls on to `journal` while that is available; else finds and records nothing.
 
-    After a failure it is left alone for some seconds: a dead server must not slow every row down.
-    `missed` counts the calls that went without it.
+    `missed` counts the calls that the journal did not serve.
     """
 
     def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
         self._clock = clock
         self._lock = threading.Lock()
-        self._again_at: float | None = None  # None while all is well
+        self._again_at: float | None = None  # None while the journal is in use
         self._newest: _Group | None = None
         self.missed = 0
 
     def lookup(self, key: JournalKey) -> bytes | None:
-        """Return what was recorded under `key`; None also while nobody can tell."""
+        """Return what was recorded under `key`; None also while the journal is unavailable."""
         return self._try(lambda: self._journal.lookup(key), None)
 
     def lookup_equal(self, request: str) -> bytes | None:
-        """Return what was recorded for an equal request; None also while nobody can tell."""
+        """Return what was recorded for an equal request; None also while unavailable."""
         return self._try(lambda: self._journal.lookup_equal(request), None)
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
-        """Keep `value` if that can be; the future never fails."""
+        """Record `value` if possible; the future never fails."""
         return self._put(lambda: self._journal.record(key, value, spent))
 
     def spend(self, spent: Spent) -> Future[None]:
-        """Add to what was spent if that can be; the future never fails."""
+        """Add spending if possible; the future never fails."""
         return self._put(lambda: self._journal.spend(spent))
 
     def spent(self) -> Spent:
-        """Return what was spent as far as anybody can tell."""
+        """Return what all runs have spent; nothing while the journal is unavailable."""
         return self._try(self._journal.spent, NOTHING)
 
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
 
-    def _try(self, call: Callable[[], _Answer], otherwise: _Answer) -> _Answer:
+    def _try(self, call: Callable[[], _Result], otherwise: _Result) -> _Result:
         if self._is_pausing():
             return otherwise
         try:
@@ -105,18 +111,20 @@ class TolerantJournal:
             self._again_at = self._clock() + _PAUSE
             self.missed += calls
         if news:
-            _log.warning("going on without the journal, answers may be paid for again: %s", error)
+            _log.warning(
+                "journal unavailable, continuing without it; requests may be repeated: %s", error
+            )
 
     def _succeeded(self) -> None:
         if self._again_at is None:
             return
         with self._lock:
             self._again_at = None
-        _log.warning("the journal is back; %d calls went without it", self.missed)
+        _log.warning("the journal is available again; %d calls went without it", self.missed)
 
 
 class _Group:
-    """Records that the journal writes together: what it promised for them, and what we do."""
+    """Records that the journal writes together: its future for them, and ours."""
 
     def __init__(self, written: Future[None]) -> None:
         self.written = written

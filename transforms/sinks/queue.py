@@ -109,9 +109,7 @@ class _Sender(Generic[Item]):
     on_given_up: Callable[[BaseException], None] | None
     items: deque[Item] = field(default_factory=deque)
     filled: threading.Event = field(default_factory=threading.Event)
-    hurry: threading.Event = field(
-        default_factory=threading.Event
-    )  # a flush waits: no pauses
+    hurry: threading.Event = field(default_factory=threading.Event)  # a flush waits: no pauses
     over: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
     error: BaseException | None = None

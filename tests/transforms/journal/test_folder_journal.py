@@ -126,7 +126,7 @@ def test_the_completions_of_a_missing_file_are_not_found(tmp_path, caplog):
         assert not any(journal.lookup(at) for at, _ in ROWS)
         keep(journal, ROWS[0])
         assert journal.lookup(ROWS[0][0]) == ROWS[0][1]
-    assert "asked again" in caplog.text
+    assert "will be sent again" in caplog.text
 
 
 def test_a_file_that_is_being_written_is_not_read(tmp_path):

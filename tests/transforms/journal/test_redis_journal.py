@@ -51,14 +51,14 @@ def test_a_tolerant_journal_goes_on_without_its_server_and_logs_it(mortal_server
         assert journal.spent() == NOTHING
         assert journal.missed == 3
         mortal_server.start()
-        assert journal.lookup(key("before")) is None, "it is left alone for a while"
+        assert journal.lookup(key("before")) is None, "it is paused"
         now[0] = 11.0
         assert journal.lookup(key("before")) == value()
         assert journal.spent() == Spent(3)
     said = [record.getMessage() for record in caplog.records]
     assert [line[:29] for line in said] == [
-        "going on without the journal,",
-        "the journal is back; 4 calls ",
+        "journal unavailable, continui",
+        "the journal is available agai",
     ]
 
 

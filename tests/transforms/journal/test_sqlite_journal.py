@@ -175,7 +175,7 @@ def test_a_repair_interrupted_before_its_last_step_is_finished(tmp_path):
 def test_a_file_that_is_not_a_journal_is_left_alone(tmp_path, content):
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="is no journal: name another file"):
+    with pytest.raises(JournalError, match="exists but is not a journal; choose another file"):
         SqliteJournal(str(path), "a run")
     assert path.read_bytes() == content
 
@@ -185,7 +185,7 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE theirs (x)")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a journal"):
         SqliteJournal(str(path), "a run")
     assert path.read_bytes() == before
 

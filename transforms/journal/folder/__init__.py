@@ -1,1 +1,1 @@
-"""A journal in a folder of files, local or in a bucket."""
+"""The journal in a folder of files, local or in a bucket."""

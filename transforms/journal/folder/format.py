@@ -1,9 +1,22 @@
-"""A file of the folder journal as bytes: zipped lines of JSON, the first of them an index. Pure.
+"""The bytes of one file of the folder journal: gzip of JSON lines, with an index first. Pure.
 
-Each line begins with a checksum of its rest, so that a damaged file gives its sound lines and no
-others. The index says which rows are there, what they cost and how long the file is: its first
-kilobytes are enough to open a journal. It looks like a record that cost nothing, and a file without
-one is read as well.
+The problem: a journal of a million rows is thousands of files in a bucket. To open it, each file
+must tell its rows, its cost and whether it is whole, without being downloaded. A damaged file must
+still give its sound lines.
+
+The idea: the first block of the gzip stream is stored uncompressed and holds the index alone, so
+the first HEAD_BYTES of a file are enough. Any gzip tool can still read the file:
+
+    gzip header | stored block: index line | deflate blocks: one line per record | crc, length
+    line:   {"crc":CRC32 of the rest,"id":...,"request":...,"tokens":...,"usd":...,"value":{...}}
+    index:  a line with "id":null whose value has `rows` (hashes), the cost, and `rest` (bytes)
+
+What holds:
+
+- A line counts only if its checksum is right, so damage never yields a wrong completion.
+- The size in the index is that of the whole file, so a truncated file is noticed at once.
+- Versions without the index read an index line as a record that cost nothing; a file without an
+  index, from such a version, is read as a whole.
 """
 
 from __future__ import annotations
@@ -20,7 +33,7 @@ import orjson
 from transforms.journal.base import NOTHING, Record, Spent
 from transforms.journal.key import JournalKey
 
-HEAD_BYTES = 1 << 15  # holds the index of a thousand rows
+HEAD_BYTES = 1 << 15  # enough for the index of a thousand rows
 ROW = struct.Struct("<qq")  # the hash of a row's key, and that of its request
 _BLOCK = struct.Struct("<BHH")
 _TRAILER = struct.Struct("<LL")
@@ -32,7 +45,7 @@ _SPENDING = b'"id":null,'
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the index of a file says. `rows` are packed by ROW, in the order of the lines."""
+    """The index of a file. `rows` are packed by ROW, in the order of the lines."""
 
     rows: bytes
     spent: Spent
@@ -40,18 +53,18 @@ class Head:
 
 
 def key_hash(key: JournalKey) -> int:
-    """Return 64 bits that stand for `key`."""
+    """Return the 64-bit hash of `key`."""
     digest = blake2b(f"{key.request}{key.id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
 def equal_hash(request: str) -> int:
-    """Return 64 bits that stand for equal requests."""
+    """Return the 64-bit hash that equal requests share."""
     return int.from_bytes(bytes.fromhex(request)[:8], "little", signed=True)
 
 
 def rows_of(records: Sequence[Record]) -> bytes:
-    """Return what an index says of the completions in `records`."""
+    """Return the rows of the completions in `records`, as an index has them."""
     keys = (record.key for record in records if record.key is not None)
     return b"".join(ROW.pack(key_hash(key), equal_hash(key.request)) for key in keys)
 
@@ -62,7 +75,7 @@ def spent_on(records: Sequence[Record]) -> Spent:
 
 
 def to_file(records: Sequence[Record]) -> bytes:
-    """Return the file of `records`: gzip, whose first block holds the index and nothing else."""
+    """Return the bytes of the file of `records`."""
     lines = b"".join(map(to_line, records))
     zip = zlib.compressobj(1, zlib.DEFLATED, -15)
     body = zip.compress(lines) + zip.flush()
@@ -78,14 +91,14 @@ def head_of(begin: bytes) -> Head | None:
     if not newline or is_completion(line) or not _is_sound(line):
         return None
     index = orjson.loads(line)["value"]
-    if index is None:  # of an earlier version, which had no index: it only cost something
+    if index is None:  # a record of spending, of a version without an index
         return None
     size = len(_GZIP_HEADER) + len(_stored(line + newline)) + index["rest"]
     return Head(b64decode(index["rows"]), Spent(index["tokens"], index["usd"]), size)
 
 
 def lines_of(data: bytes) -> tuple[list[bytes], bool]:
-    """Return the lines in a file, all that can be unzipped of it, and whether that is all."""
+    """Return the lines that can be unzipped, and whether the file is whole."""
     try:
         return zlib.decompress(data, 31).splitlines(), True
     except zlib.error:
@@ -93,7 +106,7 @@ def lines_of(data: bytes) -> tuple[list[bytes], bool]:
 
 
 def is_completion(line: bytes) -> bool:
-    """Return whether a sound `line` holds a completion, rather than an index or what was spent."""
+    """Return whether a sound `line` holds a completion, rather than an index or spending."""
     start = line.find(b",") + 1
     return not line.startswith(_SPENDING, start)
 
@@ -108,7 +121,7 @@ def to_line(record: Record) -> bytes:
 
 
 def from_line(line: bytes) -> Record | None:
-    """Return the record of `line`, or None if it was damaged."""
+    """Return the record of `line`, or None if it is damaged."""
     if not _is_sound(line):
         return None
     rest = line[line.index(b",") + 1 :]

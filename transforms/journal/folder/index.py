@@ -1,6 +1,9 @@
-"""Which file of a folder journal has which row, and the lines that were fetched so far.
+"""The index of a folder journal: the file of each row, and the lines that were fetched so far.
 
-A private database on the local disk, gone when it is closed: a million rows need no memory.
+It is a private SQLite database on the local disk that disappears when it is closed, so a million
+rows need no memory. A place, `file << 32 | row`, names a row. Later files have greater numbers, so
+the newest row of a key has the greatest place. Hashes are 64 bits and may collide: callers compare
+the keys.
 """
 
 from __future__ import annotations
@@ -27,13 +30,13 @@ _FIND = """
 SELECT rows.place, line FROM rows LEFT JOIN lines USING (place)
 WHERE rows.{column} = ? ORDER BY rows.place DESC LIMIT 100
 """
-# Made when equal requests are first looked for: half of a journal's users never do.
+# Created when equal requests are first looked up: many jobs never do that.
 _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON rows (request)"
-_BITS = 32  # of a place, for the row within its file
+_BITS = 32  # the bits of a place for the row within its file
 
 
 class Index:
-    """Rows by their hashes; a place is a file's number and a row's, later files' are greater."""
+    """Places of rows by their hashes, and the lines at these places."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -41,29 +44,29 @@ class Index:
         self._lock = threading.Lock()
 
     def add(self, files: Iterable[tuple[int, bytes]]) -> None:
-        """Note the rows of some files; each is a number and rows packed by ROW."""
+        """Add the rows of files; each is a number and rows packed by ROW."""
         rows = _sorted(list(files))
         with self._lock:
             self._put("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", rows)
 
     def keep(self, number: int, lines: Sequence[bytes]) -> None:
-        """Keep the fetched lines of file `number`, as many and in the order of its rows."""
+        """Store the lines of file `number`, in the order of its rows."""
         placed = [(number << _BITS | position, line) for position, line in enumerate(lines)]
         with self._lock:
             self._put("INSERT OR REPLACE INTO lines VALUES (?, ?)", placed)
 
     def find(self, hash: int) -> list[tuple[int, bytes | None]]:
-        """Return where the key with `hash` can be, newest first: a file, its line if fetched."""
+        """Return files that may have a key with `hash`, newest first, and their line if fetched."""
         return self._find("hash", hash)
 
     def find_equal(self, hash: int) -> list[tuple[int, bytes | None]]:
-        """Return where a request with `hash` can be, as `find` does."""
+        """Return files that may have a request with `hash`, as `find` does."""
         with self._lock:
             self._db.execute(_EQUAL)
         return self._find("request", hash)
 
     def close(self) -> None:
-        """Let go of the disk."""
+        """Delete the database."""
         self._db.close()
 
     def _find(self, column: str, hash: int) -> list[tuple[int, bytes | None]]:
@@ -80,7 +83,7 @@ class Index:
 
 
 def _sorted(files: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, int]]:
-    """Return hash, place and request of each row; in this order they are added twice as fast."""
+    """Return hash, place and request of each row, by hash: SQLite adds them twice as fast."""
     packed = np.frombuffer(b"".join(rows for _, rows in files), "<i8").reshape(-1, 2)
     places = [_places(number, len(rows) // ROW.size) for number, rows in files]
     columns = packed[:, 0], np.concatenate(places), packed[:, 1]

@@ -1,8 +1,17 @@
-"""The journal beside remote output: a folder of small files on any Beam filesystem.
+"""The journal for remote output: a folder of small files on any Beam filesystem.
 
-Each process writes files of its own and reads everybody's: several processes and several runs at
-once are safe. A record is durable when its file is closed, some seconds later. Opening reads only
-what each file says of itself; a file is fetched when the first of its rows is looked for.
+The problem: object stores have no locks, no appends and slow requests, and the workers of a job
+share nothing else.
+
+The idea: each process writes whole files of its own and reads the files of all processes. Opening
+the journal reads only the index at the beginning of each file (`format`); a file is fetched when
+the first of its rows is looked up.
+
+What holds:
+
+- Files never change after they are written, so several processes and runs at once are safe.
+- A record is durable once its file is closed, some seconds after `record`.
+- Rows that other processes write are found within a minute (`_LOOK_AGAIN`).
 """
 
 from __future__ import annotations
@@ -27,8 +36,7 @@ class FolderJournal:
     """Completions in `folder`/part-*.jsonl.gz, with a private index on the local disk.
 
     A file is closed after `most` records, `linger` seconds, or `quiet` seconds without a record;
-    `record`'s future takes that long. What other processes write is seen within a minute. Raises
-    JournalUnavailable if the folder cannot be used.
+    `record`'s future takes that long. Raises JournalUnavailable if the folder cannot be used.
     """
 
     def __init__(
@@ -57,23 +65,23 @@ class FolderJournal:
         return self._find(lambda: self._files.first_equal(request))
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
-        """Keep `value`; the future is done once its file is closed."""
+        """Record `value`; the future is done once its file is closed."""
         return self._commit.put(Record(key, value, spent))
 
     def spend(self, spent: Spent) -> Future[None]:
-        """Add to what was spent."""
+        """Add spending."""
         return self._commit.put(Record(None, b"", spent))
 
     def spent(self) -> Spent:
-        """Return what all runs have spent, as far as this process has seen."""
+        """Return what all runs have spent, in the files that this process knows."""
         return self._files.spent
 
     def close(self) -> None:
-        """Write what is waiting."""
+        """Write the waiting records."""
         self._close()
 
     def _find(self, find: Callable[[], bytes | None]) -> bytes | None:
-        """Look among the files, and again if others may have written since."""
+        """Search the known files; list the folder and search again if the last listing is old."""
         found = find()
         if found is None and self._clock() >= self._next_look:
             self._look_again()
@@ -83,27 +91,27 @@ class FolderJournal:
     def _look_again(self) -> None:
         with self._looking:
             if self._clock() < self._next_look:
-                return  # another thread has just looked
+                return  # another thread has just listed the folder
             self._files.look_again()
             self._next_look = self._clock() + _LOOK_AGAIN
 
 
 class _Files:
-    """The files and their index together."""
+    """The files of the folder, and the index of their rows."""
 
     def __init__(self, folder: str) -> None:
         self.spent = NOTHING
         self._shards = Shards(folder)
         self._index = Index()
         self._fetched: set[int] = set()
-        self._lock = threading.Lock()  # of what is above it, and of fetching
+        self._lock = threading.Lock()  # guards the attributes above it, and fetching
 
     def write(self, records: list[Record]) -> None:
         """Write one more file."""
         self._add([self._shards.write(records)])
 
     def look_again(self) -> None:
-        """Note what is in new files."""
+        """Add the rows of new files."""
         for shards in self._shards.unread():
             self._add(shards)
 
@@ -120,7 +128,7 @@ class _Files:
         )
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         self._index.close()
 
     def _add(self, shards: list[Shard]) -> None:
@@ -139,26 +147,26 @@ class _Files:
     def _first(
         self,
         find: Callable[[], list[tuple[int, bytes | None]]],
-        is_asked: Callable[[JournalKey], bool],
+        matches: Callable[[JournalKey], bool],
         fetched: frozenset[int] = frozenset(),
     ) -> bytes | None:
-        """Return the value of the first place that has what is asked: hashes can be another's."""
+        """Return the newest value whose key `matches`: other keys may have the same hash."""
         for number, line in find():
             if line is None and number not in fetched:
                 self._fetch(number)
-                return self._first(find, is_asked, fetched | {number})
+                return self._first(find, matches, fetched | {number})
             record = from_line(line) if line is not None else None
-            if record is not None and record.key is not None and is_asked(record.key):
+            if record is not None and record.key is not None and matches(record.key):
                 return record.value
         return None
 
     def _fetch(self, number: int) -> None:
-        """Bring the lines of a file, once."""
+        """Fetch the lines of a file, unless they were fetched before."""
         with self._lock:
             if number in self._fetched:
                 return
             shard = self._shards.fetch(number)
-            if shard.number != number:  # what is left of a damaged file
+            if shard.number != number:  # the file was damaged: its sound lines have a new number
                 self._index.add([(shard.number, shard.rows)])
             self._keep(shard)
             self._fetched.add(number)

@@ -1,6 +1,8 @@
-"""Files of records in a folder on any Beam filesystem: written whole or not at all.
+"""The files of a folder journal, on any Beam filesystem.
 
-They are read leniently: what can be read of a damaged one is used.
+A file is written under a hidden name and then renamed, so other processes see all of it or nothing.
+A damaged file is renamed to `damaged-...`, and its sound lines are used. Several processes may do
+this at once, so each step expects that another process was faster.
 """
 
 from __future__ import annotations
@@ -34,15 +36,17 @@ from transforms.journal.folder.format import (
 
 _log = logging.getLogger("transforms.journal")
 
-_AS_IT_IS = CompressionTypes.UNCOMPRESSED  # Beam's own unzipping gives nothing of a damaged file
-_AT_ONCE = 64  # a remote store takes tens of milliseconds to open a file
-_LOT = 128
+_AS_IT_IS = (
+    CompressionTypes.UNCOMPRESSED
+)  # Beam's own decompression yields nothing of a damaged file
+_AT_ONCE = 64  # files opened at once: a remote store takes tens of milliseconds for each
+_GROUP = 128  # files yielded at a time
 _DAMAGED = "damaged-"
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file: its number, its rows packed by ROW, what they cost; its lines if it was read."""
+    """One file: its number, its rows packed by ROW, their cost, and its lines if it was read."""
 
     number: int
     rows: bytes
@@ -53,7 +57,7 @@ class Shard:
 class Shards:
     """The files of one folder; raises JournalUnavailable when the filesystem fails.
 
-    Each file that was written or read here has a number: later ones have greater ones.
+    Each file that this process writes or reads gets a number; later files get greater numbers.
     """
 
     def __init__(self, folder: str) -> None:
@@ -68,7 +72,7 @@ class Shards:
                 FileSystems.mkdirs(folder)
 
     def write(self, records: list[Record]) -> Shard:
-        """Write one more file; other processes see all of it or none."""
+        """Write one more file; other processes see all of it or nothing."""
         name = f"part-{self._ours}-{next(self._written):06}.jsonl.gz"
         hidden = self._path(f"unfinished-{name}")
         self._seen.add(name)
@@ -79,37 +83,37 @@ class Shards:
         return Shard(self._numbered(name), rows_of(records), spent_on(records))
 
     def unread(self) -> Iterator[list[Shard]]:
-        """Yield, some at a time, the files that were not seen or written here before.
+        """Yield the files that this process has neither read nor written before, some at a time.
 
-        Their index is enough; one without is read as a whole.
+        Only their index is read; a file without an index is read as a whole.
         """
         with _explained(self._folder), ThreadPoolExecutor(_AT_ONCE) as readers:
             new = [found for found in self._listed() if _original(found[0]) not in self._seen]
-            for start in range(0, len(new), _LOT):
-                names, sizes = zip(*new[start : start + _LOT], strict=True)
+            for start in range(0, len(new), _GROUP):
+                names, sizes = zip(*new[start : start + _GROUP], strict=True)
                 glances = zip(names, readers.map(self._glance, names, sizes), strict=True)
                 yield [self._shard(name, seen) for name, seen in glances if seen is not None]
                 self._seen.update(map(_original, names))
 
     def fetch(self, number: int) -> Shard:
-        """Return file `number` with its lines; under a new number if it was damaged meanwhile."""
+        """Return file `number` with its lines; under a new number if it is damaged by now."""
         name = self._names[number]
         with _explained(self._folder):
-            for held in (name, _DAMAGED + name):  # another process may have put it aside
+            for held in (name, _DAMAGED + name):  # another process may have renamed it
                 if (data := self._read(held)) is not None:
                     return self._whole(held, data, number)
-        _log.warning("%s is gone: its answers are asked again", self._path(name))
+        _log.warning("%s has disappeared; its requests will be sent again", self._path(name))
         return Shard(number, b"", NOTHING, [])
 
     def _listed(self) -> list[tuple[str, int]]:
-        """Return names and sizes of all files, by name."""
+        """Return names and sizes of all files, sorted by name."""
         patterns = [self._path("part-*.jsonl.gz"), self._path(f"{_DAMAGED}part-*.jsonl.gz")]
         found = FileSystems.match(patterns)
         files = [file for matched in found for file in matched.metadata_list]
         return sorted((FileSystems.split(file.path)[1], file.size_in_bytes) for file in files)
 
     def _glance(self, name: str, size: int) -> Head | bytes | None:
-        """Return the index of a file, or all of a file that has none or is not whole."""
+        """Return the index of a file, or the whole file if it has no index or the wrong size."""
         try:
             with self._open(name) as file:
                 begin: bytes = file.read(HEAD_BYTES)
@@ -120,7 +124,7 @@ class Shards:
         except Exception:
             if FileSystems.exists(self._path(name)):
                 raise
-            return None  # it has just been put aside
+            return None  # another process has just renamed it
 
     def _read(self, name: str) -> bytes | None:
         seen = self._glance(name, -1)
@@ -132,31 +136,31 @@ class Shards:
         return self._whole(name, seen)
 
     def _whole(self, name: str, data: bytes, number: int | None = None) -> Shard:
-        """Return a file that was read as a whole; a damaged one is put aside."""
+        """Return a file that was read as a whole; a damaged one is renamed."""
         lines, whole = lines_of(data)
-        if whole and number is not None:  # its index holds
+        if whole and number is not None:  # the rows in its index are right
             return Shard(number, b"", NOTHING, [line for line in lines if is_completion(line)])
         records = [(record, line) for line in lines if (record := from_line(line)) is not None]
         kept = [line for record, line in records if record.key is not None]
         if not (whole and len(records) == len(lines)) and not name.startswith(_DAMAGED):
-            self._put_aside(name, len(kept))
+            self._rename_damaged(name, len(kept))
         found = [record for record, _ in records]
         head = head_of(data[:HEAD_BYTES])
         spent = head.spent if head is not None else spent_on(found)
         return Shard(self._numbered(name), rows_of(found), spent, kept)
 
-    def _put_aside(self, name: str, readable: int) -> None:
-        """Give a damaged file a name that says so; its sound lines are read under that name."""
-        aside = self._path(_DAMAGED + name)
+    def _rename_damaged(self, name: str, readable: int) -> None:
+        """Rename a damaged file to `damaged-...`; its sound lines are read under that name."""
+        renamed = self._path(_DAMAGED + name)
         _log.warning(
-            "a file of the journal was damaged: %d completions could be read and are used, its"
-            " others are asked again; it is kept as %s",
+            "a file of the journal is damaged: %d completions could be read and are used, the"
+            " other requests will be sent again; the file is kept as %s",
             readable,
-            aside,
+            renamed,
         )
         try:
-            FileSystems.rename([self._path(name)], [aside])
-        except Exception as error:  # another process was faster, or we may only read
+            FileSystems.rename([self._path(name)], [renamed])
+        except Exception as error:  # another process was faster, or the folder is read-only
             _log.debug("%s was not renamed: %s", name, error)
 
     def _numbered(self, name: str) -> int:
@@ -177,7 +181,7 @@ def _original(name: str) -> str:
 
 @contextmanager
 def _explained(folder: str) -> Iterator[None]:
-    """Turn whatever a filesystem raises into JournalUnavailable."""
+    """Turn any error of a filesystem into JournalUnavailable."""
     try:
         yield
     except JournalUnavailable:

@@ -1,6 +1,14 @@
-"""The journal beside local output: one SQLite file for one run at a time.
+"""The journal for local output: one SQLite file, used by one run at a time.
 
-What is acknowledged survives `kill -9` and, where the disk keeps what it promises, a power cut.
+An acknowledged record survives `kill -9` and, if the disk honours fsync, a power cut.
+
+    RunLock   one run at a time; all processes of the run share the lock
+    repair    a damaged file is repaired before it is opened, by the first process of the run
+    Table     rows with checksums
+    GroupCommit   groups of records, one transaction and one fsync each
+
+The lock keeps a stamp of the file from one run to the next. If the stamp is unchanged, the file was
+closed properly and needs no check.
 """
 
 from __future__ import annotations
@@ -26,19 +34,19 @@ from transforms.journal.base import (
 )
 from transforms.journal.group_commit import GroupCommit
 from transforms.journal.key import JournalKey
-from transforms.journal.sqlite.repair import is_passing, mend, stamp
+from transforms.journal.sqlite.repair import is_passing, repair, stamp
 from transforms.journal.sqlite.run_lock import RunLock
 from transforms.journal.sqlite.table import Table
 
 _log = logging.getLogger("transforms.journal")
-Asked = TypeVar("Asked")
+Name = TypeVar("Name")
 
 
 class SqliteJournal:
     """Completions in the file `path`, shared by the processes of one `run`.
 
-    A damaged file is mended first. Raises JournalInUse if another run has it, JournalUnavailable if
-    it cannot be opened or written.
+    A damaged file is repaired first. Raises JournalInUse if another run uses it, JournalUnavailable
+    if it cannot be opened or written.
     """
 
     def __init__(self, path: str, run: str) -> None:
@@ -51,7 +59,7 @@ class SqliteJournal:
         try:
             with self._explained:
                 if lock.is_first:
-                    mend(path, lock.left)
+                    repair(path, lock.left)
                 lock.share()
                 self._table = Table(path)
         except BaseException:
@@ -70,11 +78,11 @@ class SqliteJournal:
         return self._read(self._table.get_equal, request)
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
-        """Keep `value`; the future is done once it is on the disk."""
+        """Record `value`; the future is done once it is on the disk."""
         return self._commit.put(Record(key, value, spent))
 
     def spend(self, spent: Spent) -> Future[None]:
-        """Add to what was spent."""
+        """Add spending."""
         return self._commit.put(Record(None, b"", spent))
 
     def spent(self) -> Spent:
@@ -83,17 +91,21 @@ class SqliteJournal:
             return self._table.spent()
 
     def close(self) -> None:
-        """Write what is waiting, and let other runs in."""
+        """Write the waiting records, and release the lock for other runs."""
         self._close()
 
-    def _read(self, read: Callable[[Asked], bytes | None], asked: Asked) -> bytes | None:
+    def _read(self, read: Callable[[Name], bytes | None], name: Name) -> bytes | None:
         try:
             with self._explained:
-                stored = read(asked)
+                stored = read(name)
             return None if stored is None else unpack(stored)
         except (_Damaged, ValueError) as error:
             if not self._damage.is_set():
-                _log.warning("damaged entries of %s are asked again: %s", self._path, error)
+                _log.warning(
+                    "damaged entries of %s are ignored, and their requests sent again: %s",
+                    self._path,
+                    error,
+                )
             self._damage.set()
             return None
 
@@ -114,13 +126,13 @@ def _writing(path: str, table: Table, damage: threading.Event) -> Write:
 
 
 class _Damaged(JournalUnavailable):
-    """The file is not what it was; opening it again mends it."""
+    """The file is damaged; opening it again repairs it."""
 
 
 class _Explained:
-    """Turns what SQLite and the system say into JournalUnavailable, with a remedy.
+    """Turns errors of SQLite and the system into JournalUnavailable, with a remedy.
 
-    A class: made once, it costs a lookup next to nothing.
+    A class and no generator: one instance serves all lookups, at almost no cost.
     """
 
     def __init__(self, path: str) -> None:
@@ -134,11 +146,11 @@ class _Explained:
         if isinstance(error, sqlite3.ProgrammingError):
             raise JournalUnavailable(f"the journal {path} is closed") from None
         if isinstance(error, OSError):
-            raise JournalUnavailable(f"no journal at {path}: {error.strerror}") from error
+            raise JournalUnavailable(f"cannot open the journal {path}: {error.strerror}") from error
         if not isinstance(error, sqlite3.Error):
             return
         if not is_passing(error):
-            raise _Damaged(f"{path} is damaged ({error}): the next run mends it") from error
+            raise _Damaged(f"{path} is damaged ({error}): the next run repairs it") from error
         hint = ": its disk is full" if "full" in str(error) else ""
         raise JournalUnavailable(f"the journal {path} cannot be used{hint} ({error})") from error
 

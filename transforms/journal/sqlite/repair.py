@@ -1,4 +1,11 @@
-"""A damaged journal made whole: what can be read is kept, and so is the damaged file."""
+"""Repairs a damaged journal: readable completions are copied, and the damaged file is kept.
+
+A repair may be killed at any moment. Its steps, and what the next run finds:
+
+    1. copy the readable rows to PATH.mended      killed here: the copy is deleted and begun again
+    2. rename PATH (and WAL) to PATH.damaged-N    killed here: PATH is missing, step 3 is done
+    3. rename the copy to PATH
+"""
 
 from __future__ import annotations
 
@@ -16,40 +23,39 @@ _log = logging.getLogger("transforms.journal")
 
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("-wal", "-shm", "")
-# What SQLite says where nothing is damaged: such an error must not set a journal aside.
+# Words in SQLite's errors that are about other trouble than damage: these must start no repair.
 _PASSING = ("locked", "busy", "full", "unable to open", "readonly", "disk i/o", "permission")
 
 
 def stamp(path: str) -> list[int] | None:
-    """Return what tells whether anybody has written to a journal since it was closed."""
+    """Return the size and time of a closed journal, which every later write changes."""
     if not os.path.exists(path) or os.path.exists(f"{path}-wal"):
         return None
     found = os.stat(path)
     return [found.st_size, found.st_mtime_ns]
 
 
-def mend(path: str, sound: object) -> None:
-    """Make sure that the journal at `path` is sound, or is not there yet.
+def repair(path: str, sound: object) -> None:
+    """Return once the journal at `path` is sound or does not exist yet.
 
-    One whose stamp is `sound` is taken for it; others are read through: a million rows take a
-    second or two. May be killed at any moment and begun again. Raises JournalError for a file that
-    is no journal.
+    A file with the stamp `sound` counts as sound; others are read through, a second or two for a
+    million rows. Raises JournalError for a file that is not a journal.
     """
-    mended = f"{path}.mended"
+    copy = f"{path}.mended"
     if not os.path.exists(path):
-        if os.path.exists(mended):  # killed before its last step
-            os.rename(mended, path)
+        if os.path.exists(copy):  # a repair was killed before its last step
+            os.rename(copy, path)
         return
     if (sound is not None and stamp(path) == sound) or _is_sound(path):
         return
-    kept = _copy_readable(path, mended)
+    kept = _copy_readable(path, copy)
     if not kept and not _looks_like_sqlite(path):
-        raise _no_journal(path)
+        raise _not_a_journal(path)
     aside = _set_aside(path)
-    os.rename(mended, path)
+    os.rename(copy, path)
     _log.warning(
-        "the journal %s was damaged: %d completions could be read and are used, all others are"
-        " asked again; the damaged file is kept as %s",
+        "the journal %s was damaged: %d completions could be read and are used, all other requests"
+        " will be sent again; the damaged file is kept as %s",
         path,
         kept,
         aside,
@@ -57,7 +63,7 @@ def mend(path: str, sound: object) -> None:
 
 
 def is_passing(error: sqlite3.Error) -> bool:
-    """Return whether `error` is about something else than damage."""
+    """Return whether `error` is about other trouble than damage."""
     return any(word in str(error).lower() for word in _PASSING)
 
 
@@ -67,22 +73,22 @@ def _is_sound(path: str) -> bool:
     except UnicodeError:
         return False  # a damaged name
     except ValueError:
-        raise _no_journal(path) from None
+        raise _not_a_journal(path) from None
     except sqlite3.Error as error:
         if is_passing(error):
             raise
         return False
 
 
-def _copy_readable(path: str, mended: str) -> int:
+def _copy_readable(path: str, copy: str) -> int:
     for suffix in _SUFFIXES:
-        if os.path.exists(mended + suffix):  # an earlier attempt that was killed
-            os.remove(mended + suffix)
+        if os.path.exists(copy + suffix):  # left by a repair that was killed
+            os.remove(copy + suffix)
     kept, readable = 0, salvage(path)
-    with closing(Table(mended)) as table:
-        while lot := list(islice(readable, 1000)):
-            table.put(lot)
-            kept += len(lot)
+    with closing(Table(copy)) as table:
+        while group := list(islice(readable, 1000)):
+            table.put(group)
+            kept += len(group)
     return kept
 
 
@@ -92,8 +98,8 @@ def _looks_like_sqlite(path: str) -> bool:
     return _MAGIC.startswith(begin)
 
 
-def _no_journal(path: str) -> JournalError:
-    return JournalError(f"{path} is there, and is no journal: name another file")
+def _not_a_journal(path: str) -> JournalError:
+    return JournalError(f"{path} exists but is not a journal; choose another file")
 
 
 def _set_aside(path: str) -> str:

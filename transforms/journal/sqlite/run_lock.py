@@ -1,4 +1,11 @@
-"""One run at a time: a lock that all processes of a run hold together, and that dies with them."""
+"""A lock that all processes of a run hold together, so that one run at a time uses a journal.
+
+The first process takes the lock exclusively, repairs the journal, and then shares the lock. Later
+processes of the run wait for that, and share it. The lock file holds the name of the run; a process
+of another run reads it and is refused. The kernel releases a lock when its process ends.
+
+    free --first process--> exclusive (repair) --share()--> shared --last release()--> free + note
+"""
 
 from __future__ import annotations
 
@@ -12,18 +19,17 @@ from transforms.journal.base import JournalInUse, JournalUnavailable
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once stay safe there, and may pay for the same rows
+except ImportError:  # Windows: two runs at once are safe there, but may pay for the same rows
     fcntl = None  # type: ignore[assignment]
 
 _log = logging.getLogger("transforms.journal")
 
 
 class RunLock:
-    """Taken by the first process of `run`, shared with its other processes, refused to other runs.
+    """The lock of `run`: exclusive for its first process until `share`, refused to other runs.
 
-    The kernel frees it when its holder ends, however it ends: no lock is ever stale. `is_first`
-    says that nobody else has it; `share` lets the run's other processes in. `left` is the note that
-    the last process of an earlier run has left; one that was killed leaves none.
+    `is_first` says that this process has taken it. `left` is the note of the last process of an
+    earlier run; a killed process leaves none.
     """
 
     def __init__(self, path: str, run: str) -> None:
@@ -33,24 +39,24 @@ class RunLock:
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             self.is_first = self._take()
-        except OSError as error:  # after a failure to sign, the descriptor is this process's end's
+        except OSError as error:  # the descriptor is closed when the process ends
             raise JournalUnavailable(f"cannot lock {path}: {error.strerror}") from error
 
     def share(self) -> None:
-        """Go on as one of the run's processes; raises JournalInUse if another run was faster."""
+        """Share the lock with the processes of this run; raises JournalInUse if another run has it."""
         if fcntl is None:
             return
-        _flock(self._file, fcntl.LOCK_SH)  # waits for a first process that is still mending
+        _flock(self._file, fcntl.LOCK_SH)  # waits while the first process repairs the journal
         holder = self._holder()
         if holder.get("run") != self._run:
             raise JournalInUse(
                 f"{self._path.removesuffix('.lock')} is in use by another run (process"
-                f" {holder.get('pid')} on {holder.get('host')}): wait for it, or take another"
+                f" {holder.get('pid')} on {holder.get('host')}): wait for it, or choose another"
                 " --journal"
             )
 
     def release(self, note: Any = None) -> None:
-        """Let go; if nobody of the run is left, leave a note for the next one."""
+        """Release the lock; the last process of the run leaves `note` for the next run."""
         try:
             if note is not None and self._is_alone():
                 self._write({"left": note})
@@ -80,7 +86,7 @@ class RunLock:
     def _holder(self) -> dict[str, Any]:
         try:
             holder = json.loads(os.pread(self._file, 4096, 0))
-        except ValueError:  # new, or written to a full disk
+        except ValueError:  # the file is new, or the disk was full
             return {}
         return holder if isinstance(holder, dict) else {}
 
@@ -90,5 +96,5 @@ def _flock(file: int, how: int) -> None:
         fcntl.flock(file, how)
     except BlockingIOError:
         raise
-    except OSError as error:  # some network filesystems know no locks
+    except OSError as error:  # some network filesystems have no locks
         _log.warning("the journal cannot be locked (%s): run nothing else on it", error.strerror)

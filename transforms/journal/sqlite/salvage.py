@@ -1,8 +1,18 @@
-"""What can still be read of a damaged SQLite file, page by page, whatever became of its trees.
+"""Reads completions from a damaged SQLite file, page by page, without its b-trees.
 
-SQLite itself gives up where a tree is broken; the rows behind the break are still there. This reads
-leaf pages by https://www.sqlite.org/fileformat.html and nothing else. Every row proves itself: it
-carries a checksum of all its columns.
+The problem: SQLite stops at a broken b-tree page, and all rows behind it are lost, though their
+pages are intact. Each of them was paid for. SQLite's own remedy is `.recover`, but that is a
+command of its shell, a separate program that most machines do not have. Python's `sqlite3` module
+has neither the recovery extension nor the `sqlite_dbpage` table that it needs. Besides, `.recover`
+guesses which table a lost row belongs to, and cannot tell a damaged value from a sound one.
+
+The idea: rows are in table leaf pages, and a leaf page describes itself. So this module reads every
+page of the file that looks like a leaf (https://www.sqlite.org/fileformat.html, section 1.6) and
+decodes its cells. The newest image of a page may be in the write-ahead log (section 4).
+
+What holds: each row carries a checksum of all its columns (`table.is_sealed`). Bytes that only
+look like a row, or a row with a flipped bit, are dropped. So every yielded row is right; at worst a
+row is missing, and its request is sent again. An old image of a row is still a sound completion.
 """
 
 from __future__ import annotations
@@ -31,7 +41,7 @@ def salvage(path: str) -> Iterator[Record]:
 
 
 class _Pages:
-    """The newest image of each page."""
+    """The newest image of each page, from the WAL or the file."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")  # noqa: SIM115
@@ -68,7 +78,7 @@ class _Pages:
 def _frames(wal: BinaryIO) -> dict[int, int]:
     """Return where in the WAL the last image of each page begins.
 
-    Frames whose salt is not the header's were left by an earlier use of the file.
+    Frames with another salt than the header are left over from an earlier use of the WAL.
     """
     salt = wal.read(_WAL_HEADER)[16:24]
     found: dict[int, int] = {}
@@ -80,7 +90,7 @@ def _frames(wal: BinaryIO) -> dict[int, int]:
 
 
 def _completions(pages: _Pages, page: bytes) -> Iterator[Record]:
-    (cells,) = struct.unpack_from(">H", page, 3)
+    (cells,) = struct.unpack_from(">H", page, 3)  # may be junk: a cell takes 4 bytes at least
     for position in range(min(cells, PAGE_SIZE // 4)):
         try:
             (start,) = struct.unpack_from(">H", page, _LEAF_HEADER + 2 * position)
@@ -93,15 +103,15 @@ def _completion(columns: list[Any]) -> Record:
     id, request, tokens, usd, value, seal = columns
     usd = float(usd)  # a whole number is stored as one
     if not is_sealed((id, request, tokens, usd, value, seal)):
-        raise ValueError("no completion, or a damaged one")
+        raise ValueError("not a completion, or a damaged one")
     return Record(JournalKey(id, request.hex()), value, Spent(tokens, usd))
 
 
 def _payload(pages: _Pages, page: bytes, start: int) -> bytes:
-    """Return the payload of a leaf's cell, its overflow pages included."""
+    """Return the payload of the cell at `start`, with that of its overflow pages."""
     size, start = _varint(page, start)
-    _, start = _varint(page, start)  # the row's number
-    local = _local(size)
+    _, start = _varint(page, start)  # the rowid
+    local = _local(size)  # the rest is in a chain of overflow pages
     payload = bytearray(page[start : start + local])
     following = page[start + local : start + local + 4]
     if size > len(pages) * PAGE_SIZE:
@@ -116,7 +126,7 @@ def _payload(pages: _Pages, page: bytes, start: int) -> bytes:
 
 
 def _local(size: int) -> int:
-    """Return how much of a payload is on the leaf itself."""
+    """Return how many bytes of a payload are on the leaf page itself."""
     if size <= PAGE_SIZE - 35:
         return size
     least = (PAGE_SIZE - 12) * 32 // 255 - 23
@@ -125,6 +135,7 @@ def _local(size: int) -> int:
 
 
 def _columns(payload: bytes) -> list[Any]:
+    """Return the columns of a record: a header of types, then the values."""
     end, at = _varint(payload, 0)
     columns, start = [], end
     while at < end:
@@ -147,7 +158,7 @@ def _value(payload: bytes, start: int, kind: int) -> tuple[Any, int]:
 
 
 def _varint(data: bytes, start: int) -> tuple[int, int]:
-    """Return the number that begins at `start`, and where it ends."""
+    """Return the variable-length integer at `start`, and the position behind it."""
     number = 0
     for position in range(start, start + 8):
         number = number << 7 | data[position] & 0x7F

@@ -1,4 +1,9 @@
-"""Completions in one SQLite file."""
+"""The table of completions in one SQLite file.
+
+Each row has a seal, a checksum of its other columns, because SQLite has none: it would return a
+value with a flipped bit. The table has a rowid, so its rows are in leaf pages, which `salvage` can
+read without the index.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,8 @@ CREATE TABLE IF NOT EXISTS spent (tokens INTEGER NOT NULL, usd REAL NOT NULL);
 INSERT INTO spent SELECT 0, 0.0 WHERE NOT EXISTS (SELECT * FROM spent);
 COMMIT;
 """
-# Costs 0.03 ms a row, for hashes come in no order: made when equal requests are first looked for.
+# Costs 0.03 ms per row, because hashes arrive in no order. So it is created on the first lookup of
+# an equal request.
 _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
@@ -35,8 +41,8 @@ _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 class Table:
     """Rows as they are stored; raises sqlite3.Error.
 
-    Readers and the writer have a connection each: a commit that waits for the disk keeps no lookup
-    waiting. Without a path the table is private and gone when it is closed.
+    Readers and the writer have one connection each, so lookups do not wait for a commit. Without a
+    path the table is private and disappears when it is closed.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +52,7 @@ class Table:
         self._reader, self._reading = _connect(path), threading.Lock()
 
     def put(self, records: Iterable[Record]) -> None:
-        """Store `records` and what they cost, all or nothing."""
+        """Store `records` and their cost, all or nothing."""
         records = list(records)
         rows = [_row(record.key, record) for record in records if record.key is not None]
         spent = sum((record.spent for record in records), Spent())
@@ -56,9 +62,9 @@ class Table:
 
     def get(self, key: JournalKey) -> bytes | None:
         """Return the value under `key`; raises ValueError if it is damaged."""
-        asked = key.id, bytes.fromhex(key.request)
-        row = self._first("SELECT * FROM completions WHERE id = ? AND request = ?", *asked)
-        return None if row is None else _value(row, asked == row[:2])
+        wanted = key.id, bytes.fromhex(key.request)
+        row = self._first("SELECT * FROM completions WHERE id = ? AND request = ?", *wanted)
+        return None if row is None else _value(row, wanted == row[:2])
 
     def get_equal(self, request: str) -> bytes | None:
         """Return a value for `request` under any id; raises ValueError if it is damaged."""
@@ -66,9 +72,9 @@ class Table:
             with self._writing:
                 self._writer.execute(_EQUAL)
             self._finds_equal = True
-        asked = bytes.fromhex(request)
-        row = self._first("SELECT * FROM completions WHERE request = ? LIMIT 1", asked)
-        return None if row is None else _value(row, asked == row[1])
+        wanted = bytes.fromhex(request)
+        row = self._first("SELECT * FROM completions WHERE request = ? LIMIT 1", wanted)
+        return None if row is None else _value(row, wanted == row[1])
 
     def spent(self) -> Spent:
         """Return the total."""
@@ -76,28 +82,28 @@ class Table:
             return Spent(*self._reader.execute("SELECT tokens, usd FROM spent").fetchone())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._reader.close()
         self._writer.close()
 
-    def _first(self, query: str, *asked: bytes | str) -> _Row | None:
+    def _first(self, query: str, *values: bytes | str) -> _Row | None:
         with self._reading:
-            row: _Row | None = self._reader.execute(query, asked).fetchone()
+            row: _Row | None = self._reader.execute(query, values).fetchone()
         return row
 
 
-def _value(row: _Row, is_asked: bool) -> bytes:
-    """Return the value; a damaged index can lead to a sound row that is somebody else's."""
-    if not is_asked or not is_sealed(row):
-        raise ValueError("a row is not what was written")
+def _value(row: _Row, matches: bool) -> bytes:
+    """Return the value; a damaged index can lead to a sound row with another key."""
+    if not matches or not is_sealed(row):
+        raise ValueError("the row is damaged")
     return row[4]
 
 
 def is_sound(path: str) -> bool:
-    """Return whether the file at `path` is a whole database; writes nothing of its own to it.
+    """Return whether the file at `path` is a sound database; writes no rows to it.
 
     Compares the index with all rows: 2 s for a million. Raises sqlite3.Error for other trouble than
-    damage, and ValueError for a database that is somebody else's.
+    damage, and ValueError for the database of another program.
     """
     if not _has_sound_header(path):
         return False
@@ -105,35 +111,35 @@ def is_sound(path: str) -> bool:
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         has = _definitions(db)
     if found == "ok" and has and not has.keys() & _ours().keys():
-        raise ValueError("not ours")
+        raise ValueError("the database of another program")
     return bool(found == "ok") and has in ({}, _ours())
 
 
 def _definitions(db: sqlite3.Connection) -> dict[str, str]:
-    """Return the statement that made each table and index, but for those that may be missing."""
+    """Return the statement that created each table and index, except the optional ones."""
     has = dict(db.execute("SELECT name, sql FROM sqlite_master"))
     return {name: sql for name, sql in has.items() if name not in _OPTIONAL}
 
 
 @cache
 def _ours() -> dict[str, str]:
-    """Return the definitions of a new file: a damaged one may be sound, with a column less."""
+    """Return the definitions of a new file: a damaged schema may be valid, with a column less."""
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(_SCHEMA)
         return _definitions(db)
 
 
 def _has_sound_header(path: str) -> bool:
-    """Return False for the damage that SQLite takes for something else."""
+    """Return False for damage that SQLite mistakes for something else."""
     with open(path, "rb") as file:
         begin = file.read(PAGE_SIZE)
-    versions = begin[18:20]  # with unknown ones the file is taken for a read-only one
-    # A short piece is taken for a new file.
+    versions = begin[18:20]  # SQLite opens a file with unknown ones as read-only
+    # SQLite takes a file shorter than a page for a new one.
     return not begin or (len(begin) == PAGE_SIZE and versions in (b"\1\1", b"\2\2"))
 
 
 def is_sealed(row: _Row) -> bool:
-    """Return whether `row` is what was written, every column of it."""
+    """Return whether every column of `row` is what was written."""
     try:
         return row[-1] == _seal(*row[:-1])
     except TypeError:  # a damaged type
@@ -141,14 +147,15 @@ def is_sealed(row: _Row) -> bool:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # The locks of Table do what check_same_thread would; 60 s outwait the run's other processes.
+    # The locks of Table replace check_same_thread. The timeout outlasts the writes of the run's
+    # other processes.
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     connection.execute("PRAGMA journal_mode = WAL")
-    # FULL: what was acknowledged survives a power cut, too; NORMAL survives a kill only.
+    # FULL: an acknowledged row survives a power cut; with NORMAL it survives only a kill.
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(_SCHEMA)
 
@@ -160,7 +167,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # a full disk has ended it already
+        if connection.in_transaction:  # on a full disk SQLite has already ended it
             connection.execute("ROLLBACK")
         raise
 
