@@ -1,4 +1,19 @@
-"""Deltas put together again, in any order and with repeats: the monoid as a CombineFn."""
+"""Assembles completions from deltas that arrive in any order and more than once.
+
+The problem: sinks and shuffles may repeat and reorder deltas, and a prompt may have deltas of
+several attempts. A completion must never have a gap or be mixed from two attempts.
+
+The idea: adding deltas per attempt (`SequencedSum`) is associative, commutative and idempotent, so
+a CombineFn may add them in any order. The final delta of an attempt says how many deltas it has.
+
+    batch:    StreamChunkBuilder, a CombineFn by prompt id
+    streams:  _AwaitFn keeps deltas as state until the attempt is whole or the prompt goes silent
+
+    _AwaitFn:  (none) --final delta--> _CLOSED --all deltas there--> _JUDGED: completion is out
+                  '------ silence timer ----------'---------------> _JUDGED: dead letter is out
+
+What holds: the newest whole attempt counts; each prompt has one outcome per window.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +36,7 @@ INCOMPLETE = "incomplete"
 
 
 class DeltaSum:
-    """The sum of some deltas of one prompt; a final delta says that its attempt is whole."""
+    """The sum of some deltas of one prompt. A final delta tells the length of its attempt."""
 
     __slots__ = ("chunks", "finals", "id")
 
@@ -31,20 +46,20 @@ class DeltaSum:
         self.finals: dict[int, Delta] = {}
 
     def add(self, delta: Delta) -> None:
-        """Add `delta`; the same one again changes nothing."""
+        """Add `delta`; adding it again changes nothing."""
         self.id = self.id or delta.id
         self.chunks.add(delta.attempt, delta.seq, delta.chunk)
         if delta.final:
             self.finals[delta.attempt] = delta
 
     def merge(self, other: DeltaSum) -> None:
-        """Add everything that `other` holds."""
+        """Add the deltas of `other`."""
         self.id = self.id or other.id
         self.chunks.merge(other.chunks)
         self.finals.update(other.finals)
 
     def outcome(self) -> Completion | DeadLetter:
-        """Return the newest whole attempt, or a dead letter that says what is missing."""
+        """Return the completion of the newest whole attempt, else a dead letter."""
         for attempt in sorted(self.finals, reverse=True):
             final = self.finals[attempt]
             if self.chunks.length(attempt) > final.seq:
@@ -73,10 +88,10 @@ class DeltaSum:
 
 
 class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
-    """`Delta -> Completion`, whatever order and however often the deltas of one prompt come.
+    """`Delta -> Completion` for the deltas of one prompt, in any order and with repeats.
 
-    The newest whole attempt counts. Deltas that make up no whole attempt come out as a `DeadLetter`
-    with the text so far: never as a completion.
+    The newest whole attempt counts. Deltas without a whole attempt become a `DeadLetter` with the
+    text so far, never a completion.
     """
 
     def create_accumulator(self) -> DeltaSum:
@@ -89,39 +104,38 @@ class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[DeltaSum]) -> DeltaSum:
-        """Add sums up."""
+        """Return the sum of the accumulators."""
         total = DeltaSum()
         for accumulator in accumulators:
             total.merge(accumulator)
         return total
 
     def extract_output(self, accumulator: DeltaSum) -> Completion | DeadLetter:
-        """Return what the deltas amount to."""
+        """Return the completion of the deltas, or a dead letter."""
         return accumulator.outcome()
 
 
 class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
     """`Delta -> Completion` by prompt id, in each window; returns `.completions`, `.incomplete`.
 
-    What the deltas of a prompt amount to comes out when the window's trigger fires: once, at the
-    end of the window, by default.
+    The outcome of a prompt is emitted when the trigger of the window fires: by default once, at the
+    end of the window.
 
     Args:
-        wait_seconds: for streams. A completion comes out at once when it is whole, and only once. A
-            prompt of which nothing has come for so long, in event time, and which is not whole
-            then, comes out as incomplete; at the latest when its window and its allowed lateness
-            are over. What comes of a prompt after that is dropped, in the global window for
-            `wait_seconds` more.
+        wait_seconds: for streams. A completion is emitted once, as soon as it is whole. A prompt
+            that is not whole and has no delta for this many seconds of event time is emitted as
+            incomplete; at the latest when its window and its allowed lateness are over. Deltas
+            after that are dropped; in the global window for another `wait_seconds` only.
     """
 
     def __init__(self, wait_seconds: float | None = None) -> None:
         super().__init__()
         if wait_seconds is not None and wait_seconds <= 0:
-            raise ValueError(f"wait_seconds is to be more than 0, not {wait_seconds}")
+            raise ValueError(f"wait_seconds must be positive, got {wait_seconds}")
         self._wait_seconds = wait_seconds
 
     def expand(self, deltas: beam.PCollection[Delta]) -> Any:
-        """Sum up by id."""
+        """Sum up the deltas of each id."""
         by_id = deltas | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Delta])
         if self._wait_seconds is None:
             outcomes = by_id | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())
@@ -143,15 +157,15 @@ def _sorted_out(_: str, outcome: Completion | DeadLetter) -> Iterator[Any]:
         yield outcome
 
 
-# What is known of a prompt whose deltas are awaited: nothing, then one of these.
+# The progress of a prompt: no value, then its final delta is there, then its outcome is out.
 _CLOSED, _JUDGED = 1, 2
 
 
 class _AwaitFn(beam.DoFn):  # type: ignore[misc]
-    """Keeps the deltas of a prompt until they are whole, or for so long.
+    """Keeps the deltas of a prompt until an attempt is whole, or until no delta arrives.
 
-    They are only looked at once the final one is there: adding a delta costs the same however long
-    the answer is.
+    The deltas are read only after the final one has arrived, so the cost of adding a delta does not
+    grow with the length of the completion.
     """
 
     DELTAS = userstate.BagStateSpec("deltas", registry.get_coder(Delta))
@@ -171,7 +185,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         progress: Any = beam.DoFn.StateParam(PROGRESS),
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
-        """Add a delta; if that makes the answer whole, it goes out now."""
+        """Add a delta; emit the completion if it is whole now."""
         known = progress.read()
         if known == _JUDGED:
             return
@@ -199,9 +213,9 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         progress: Any = beam.DoFn.StateParam(PROGRESS),
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
-        """Give up what is not whole by now."""
+        """Emit a dead letter if the prompt is not whole; forget it later."""
         known = progress.read()
-        endless = isinstance(window, GlobalWindow)  # which keeps what is not cleared
+        endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
         if known != _JUDGED:
             yield from _sorted_out(id, _outcome_of(deltas.read()))
             deltas.clear()

@@ -103,5 +103,5 @@ def test_of_a_bounded_input_nothing_is_lost_and_nothing_comes_twice():
 
 
 def test_a_wait_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="wait_seconds is to be more than 0"):
+    with pytest.raises(ValueError, match="wait_seconds must be positive"):
         AssembleCompletions(wait_seconds=0)

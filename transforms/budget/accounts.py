@@ -1,4 +1,4 @@
-"""What a job has spent and reserved: the sums, in this process or shared."""
+"""The sums of a job: what is spent and what is reserved, in this process or for all workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Caps:
     tokens: int | None = None
 
     def allow(self, spent: Spent) -> bool:
-        """Return whether `spent` is within both."""
+        """Return whether `spent` is within both caps."""
         if self.tokens is not None and spent.tokens > self.tokens:
             return False
         return self.usd is None or spent.usd <= self.usd + 1e-9  # sums of floats are not exact
@@ -31,7 +31,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room for one request, until it is settled or released."""
+    """The most that one request may cost, until it is settled or released."""
 
     model: str
     held: Spent
@@ -39,25 +39,25 @@ class Reservation:
 
 
 class Accounts(Protocol):
-    """Where the sums are kept: in this process, or in Redis for all of them."""
+    """The sums of this process, or of all processes in Redis."""
 
     is_remote: bool
 
     def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
-        """Hold what is reserved and return True if the caps allow it.
+        """Add the reservation and return True if the caps allow it.
 
-        None says that what others hold may still make room, False that nothing will.
+        None means that the end of another reservation may make room, False that nothing will.
         """
 
     def settle(self, reservation: Reservation, spent: Spent) -> None:
-        """Hold it no longer, and add what was spent."""
+        """Remove the reservation, and add `spent`."""
 
     def spent(self) -> Spent:
-        """Return what was spent so far."""
+        """Return the spending so far."""
 
 
 class LocalAccounts:
-    """The sums of this process, beginning with what earlier runs have spent."""
+    """The sums of this process, which begin with the spending of earlier runs."""
 
     is_remote = False
 
@@ -68,7 +68,7 @@ class LocalAccounts:
         self._held: set[str] = set()
 
     def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
-        """Hold what is reserved and return True if the caps allow it, else None or False."""
+        """Add the reservation and return True if the caps allow it, else None or False."""
         with self._lock:
             if not caps.allow(self._spent + self._promised + reservation.held):
                 return None if self._held else False
@@ -77,7 +77,7 @@ class LocalAccounts:
             return True
 
     def settle(self, reservation: Reservation, spent: Spent) -> None:
-        """Hold it no longer, and add what was spent."""
+        """Remove the reservation, and add `spent`."""
         with self._lock:
             self._spent += spent
             if reservation.name in self._held:
@@ -85,5 +85,5 @@ class LocalAccounts:
                 self._promised -= reservation.held
 
     def spent(self) -> Spent:
-        """Return what was spent so far."""
+        """Return the spending so far."""
         return self._spent

@@ -1,4 +1,4 @@
-"""One prompt and the budget: room is held before it is asked, and settled however that ends."""
+"""The budget of one prompt: reserved before its request is sent, settled however that ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transforms.journal.base import NOTHING, Journal, Spent
 
 
 class Bill:
-    """What is held for one prompt until it is known what it has cost, its waste included."""
+    """The reservation of one prompt until its cost is known, waste included."""
 
     def __init__(self, ledger: Ledger, reservation: Reservation, waste: Waste) -> None:
         self._ledger = ledger
@@ -27,14 +27,14 @@ class Bill:
     async def settled(
         self, usage: Mapping[str, Any] | None, service_tier: str | None = None
     ) -> Spent:
-        """Return what `usage` costs with the waste; None, if not counted, costs what was held."""
+        """Return the cost of `usage` and the waste; without a usage, the reservation counts."""
         spent = self._ledger.cost_of(self._reservation, usage, service_tier)
         return await self._charged(spent + self._waste.spent)
 
     async def failed(self, error: BaseException) -> Spent:
-        """Return what a failed prompt has cost: its waste, and no response if it was refused."""
+        """Return the cost of a failed prompt: its waste, and its response unless it was refused."""
         if not self._open:
-            return NOTHING  # the answer was whole; what failed came later
+            return NOTHING  # the response was complete; the failure came later
         partial: Mapping[str, Any] | None = error.partial if isinstance(error, RitellmError) else {}
         if partial is None:
             return await self._charged(self._waste.spent)
@@ -52,9 +52,9 @@ class Bill:
 async def budgeted(
     ledger: Ledger, journal: Journal | None, model: str, request: Mapping[str, Any], waste: Waste
 ) -> AsyncIterator[Bill]:
-    """Hold room for `request` as long as it is asked; raises BudgetExceeded if there is none.
+    """Reserve room for `request` while it is in flight; raises BudgetExceeded without room.
 
-    What an answer that broke off has cost, the journal remembers for the next run.
+    The journal records the cost of a failed request for the next run.
     """
     room = ledger.admit(model, *estimate_request(request), tier_requested(request))
     bill = Bill(ledger, await room, waste)

@@ -1,7 +1,21 @@
-"""What a job may spend: reserved before a request is sent, settled once the answer is counted.
+"""The budget of a job: reserved before a request is sent, settled once its tokens are counted.
 
-A request that does not fit waits while others are under way: most cost less than was reserved for
-them. It is refused when nothing is left that could make room. What is under way is never cut off.
+The problem: the cost of a request is known only at its end, and thousands are in flight. Checking
+the sum before each request would exceed a cap by all of these.
+
+The idea: each request reserves the most that it may cost. At its end the reservation is replaced by
+the true cost, which is usually less.
+
+    admit --fits--> reserved --settle(usage)--> spent
+      |  ^                   --release--------> nothing
+      |  '-- wakes when another request ends, or after a second (Redis: other processes)
+      '-- refused: nothing is in flight that could make room
+
+What holds:
+
+- spent + reserved <= cap, as far as estimates hold. A request in flight is never cut off.
+- A request that does not fit waits only while a reservation is open; so a job always ends.
+- A cap in USD needs a price; a model without one is refused before it is sent.
 """
 
 from __future__ import annotations
@@ -21,11 +35,11 @@ from transforms.budget.accounts import Accounts, Caps, LocalAccounts, Reservatio
 from transforms.journal.base import NOTHING, Journal, Spent
 
 _LOOK_AGAIN = 1.0
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 class BudgetExceeded(RitellmError):
-    """The job has spent what it may; the same command goes on with a higher cap."""
+    """The budget of the job is used up; the same command with a higher cap goes on."""
 
     retryable = True
 
@@ -33,8 +47,8 @@ class BudgetExceeded(RitellmError):
 class Ledger:
     """The budget of one process; its methods may be called from any thread.
 
-    Under a cap on dollars a model without a price raises InvalidRequestError: `check` the job's
-    before it starts.
+    Under a cap in USD, a model without a price raises InvalidRequestError: `check` the model of the
+    job before it starts.
     """
 
     def __init__(
@@ -46,7 +60,7 @@ class Ledger:
         self.waiting: set[Callable[[], Any]] = set()  # wake a request each, which has no room yet
 
     def check(self, model: str) -> None:
-        """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
+        """Raise InvalidRequestError if there is a cap that needs a price and `model` has none."""
         self._estimate(model, 1, 1)
 
     def reserve(
@@ -56,7 +70,7 @@ class Ledger:
         max_tokens: int | None,
         service_tier: str | None = None,
     ) -> Reservation | None:
-        """Return room for a request in the tier it asks for, or None if there is none now."""
+        """Return a reservation for a request in its tier, or None if it does not fit now."""
         held = self._estimate(model, prompt_tokens, max_tokens, service_tier)
         reservation = Reservation(model, held)
         return reservation if self._accounts.hold(reservation, self._caps) else None
@@ -68,7 +82,7 @@ class Ledger:
         max_tokens: int | None,
         service_tier: str | None = None,
     ) -> Reservation:
-        """Return room for a request as soon as there is; raises BudgetExceeded if none will be."""
+        """Return a reservation once the request fits; raises BudgetExceeded if it never will."""
         most = self._estimate(model, prompt_tokens, max_tokens, service_tier)
         reservation = Reservation(model, most)
         room, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -93,34 +107,34 @@ class Ledger:
         usage: Mapping[str, Any] | None,
         service_tier: str | None = None,
     ) -> Spent:
-        """Return what the response cost, for the journal, and make room of what it did not.
+        """Replace the reservation by the cost of `usage`, and return the cost for the journal.
 
-        What was not counted costs what was reserved for it.
+        Without a usage the request costs what was reserved.
         """
         return self.charge(reservation, self.cost_of(reservation, usage, service_tier))
 
     def charge(self, reservation: Reservation, spent: Spent) -> Spent:
-        """Return `spent`, once it stands in the place of what was reserved."""
+        """Replace the reservation by `spent`, and return that."""
         self._accounts.settle(reservation, spent)
         self._wake()
         return spent
 
     async def charged(self, reservation: Reservation, spent: Spent) -> Spent:
-        """Do what `charge` does, off the event loop where that takes a server."""
+        """Do what `charge` does; with a server, not on the event loop."""
         return await self._off_loop(self.charge, reservation, spent)
 
     def release(self, reservation: Reservation) -> None:
-        """Make room again for a request that was not billed."""
+        """Release the reservation of a request that was not billed."""
         self.charge(reservation, NOTHING)
 
     def spent(self) -> Spent:
-        """Return what was spent so far, by earlier runs too."""
+        """Return the spending so far, including that of earlier runs."""
         return self._accounts.spent()
 
     def _refusal(self, reservation: Reservation) -> BudgetExceeded:
         return BudgetExceeded(
-            f"not sent: the job may spend {self._caps}, {self.spent()} is spent, and this request"
-            f" may take {reservation.held} (max_tokens limits that)"
+            f"not sent: the budget is {self._caps}, {self.spent()} is spent, and this request may"
+            f" cost {reservation.held} (max_tokens limits that)"
         )
 
     def cost_of(
@@ -129,10 +143,10 @@ class Ledger:
         usage: Mapping[str, Any] | None,
         service_tier: str | None = None,
     ) -> Spent:
-        """Return what `usage` costs in the tier that the response names.
+        """Return the cost of `usage` in the tier that the response names.
 
-        What was not counted costs what was reserved. A tier without a known price costs as the
-        dearest that is known does, and no less than was reserved.
+        Without a usage it is the reservation. A tier without a price costs as much as the most
+        expensive tier, and at least the reservation.
         """
         held = reservation.held
         if usage is None:
@@ -151,18 +165,18 @@ class Ledger:
         max_tokens: int | None,
         service_tier: str | None = None,
     ) -> Spent:
-        answer = USUAL_COMPLETION if max_tokens is None else max_tokens
-        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": answer}
+        completion = USUAL_COMPLETION if max_tokens is None else max_tokens
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion}
         usd = reserve(model, usage, self._prices, service_tier)
         if usd is None and self._caps.usd is not None:
             raise InvalidRequestError(
-                f"a cap in USD needs the price of {model!r}, which our table of {AS_OF} does not"
-                " have: give it in a file of prices (--prices), or cap the tokens"
+                f"a cap in USD needs the price of {model!r}, which the price table of {AS_OF} does"
+                " not have: give it in a file of prices (--prices), or cap the tokens"
                 " (--max_total_tokens)"
             )
-        return Spent(prompt_tokens + answer, usd or 0.0)
+        return Spent(prompt_tokens + completion, usd or 0.0)
 
-    async def _off_loop(self, call: Callable[..., _Answer], *args: Any) -> _Answer:
+    async def _off_loop(self, call: Callable[..., _Result], *args: Any) -> _Result:
         if self._accounts.is_remote:
             return await asyncio.to_thread(call, *args)
         return call(*args)
@@ -187,8 +201,8 @@ _opening = threading.Lock()
 class NewLedger:
     """Makes the ledger of a process; all calls in one process get the same.
 
-    `redis` is the address of the server that keeps the sums for all workers, `name` tells the jobs
-    on it apart; without it each process has the whole budget for itself. `prices` travel along.
+    `redis` is the address of the server with the sums of all workers, and `name` names the job on
+    it. Without a server each process has the whole budget for itself. `prices` are pickled too.
     """
 
     caps: Caps
@@ -197,7 +211,7 @@ class NewLedger:
     prices: Mapping[str, Price] = field(default_factory=lambda: dict(PRICES), compare=False)
 
     def __call__(self, journal: Journal | None) -> Ledger:
-        """Return this process's ledger; it begins with what the journal says was spent."""
+        """Return the ledger of this process; it begins with the spending in the journal."""
         with _opening:
             ledger = _opened.get(self)
             if ledger is None:
@@ -206,7 +220,7 @@ class NewLedger:
             return ledger
 
     def check(self, model: str) -> None:
-        """Raise InvalidRequestError if there is a cap that `model` cannot be kept to."""
+        """Raise InvalidRequestError if there is a cap that needs a price and `model` has none."""
         Ledger(self.caps, prices=self.prices).check(model)
 
     def _accounts(self, journal: Journal | None) -> Accounts:
@@ -216,5 +230,5 @@ class NewLedger:
 
         accounts = RedisAccounts(self.redis, self.name)
         if journal is not None:
-            accounts.raise_to(journal.spent())  # runs without a budget have spent, too
+            accounts.raise_to(journal.spent())  # earlier runs without a budget have spent, too
         return accounts

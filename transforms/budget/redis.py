@@ -1,4 +1,4 @@
-"""One budget for all workers: the sums in Redis, each step atomic.
+"""The sums of a budget in Redis, for all workers of a job; each step is one atomic script.
 
 A job cannot go on without Redis: its spending would be unlimited.
 """
@@ -56,7 +56,7 @@ end
 redis.call('HINCRBY', KEYS[1], 'spent_tokens', ARGV[4])
 redis.call('HINCRBYFLOAT', KEYS[1], 'spent_usd', ARGV[5])
 """
-# ARGV: tokens, usd. A run that keeps the sums is ahead of its journal, never behind.
+# ARGV: tokens, usd. The sums of a run are ahead of its journal, never behind.
 _RAISE = """
 local function raise(name, least)
   if tonumber(redis.call('HGET', KEYS[1], name) or '0') < tonumber(least) then
@@ -85,7 +85,7 @@ class RedisAccounts:
         self._lease_seconds = lease_seconds
 
     def hold(self, reservation: Reservation, caps: Caps) -> bool | None:
-        """Hold what is reserved and return True if the caps allow it, else None or False."""
+        """Add the reservation and return True if the caps allow it, else None or False."""
         limits = ["" if cap is None else repr(cap) for cap in (caps.tokens, caps.usd)]
         args = [*self._lease(reservation), *limits, self._lease_seconds]
         with errors_as(RedisUnavailable, self._server):
@@ -93,18 +93,18 @@ class RedisAccounts:
         return {1: True, 0: None, -1: False}[held]
 
     def settle(self, reservation: Reservation, spent: Spent) -> None:
-        """Hold it no longer, and add what was spent."""
+        """Remove the reservation, and add `spent`."""
         args = [*self._lease(reservation), spent.tokens, _decimal(spent.usd)]
         with errors_as(RedisUnavailable, self._server):
             self._settle(keys=self._keys, args=args)
 
     def raise_to(self, spent: Spent) -> None:
-        """Let the sums be `spent` at least."""
+        """Raise the sums to at least `spent`."""
         with errors_as(RedisUnavailable, self._server):
             self._raise(keys=self._keys, args=[spent.tokens, _decimal(spent.usd)])
 
     def spent(self) -> Spent:
-        """Return what was spent so far, by all workers and all runs."""
+        """Return the spending so far, of all workers and all runs."""
         with errors_as(RedisUnavailable, self._server):
             tokens, usd = self._redis.hmget(self._keys[0], "spent_tokens", "spent_usd")
         return Spent(int(tokens or 0), float(usd or 0))

@@ -1,7 +1,7 @@
-"""What a prompt has cost beside its response: attempts that were billed and thrown away. Pure.
+"""The waste of a prompt: attempts that were billed, but whose responses were discarded. Pure.
 
-The provider's counts are taken where there are some. Elsewhere the prompt and the text that came
-are estimated, and the sum is marked. The budget takes the larger of the two.
+If the provider has counted an attempt, its counts are used. Otherwise the prompt and the received
+text are estimated, and the sum is marked. The budget uses the larger of the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_USAGE: Usage = {}
 
 
 class Wasted(NamedTuple):
-    """The columns of a row that tell of its waste; the cost is None where it is not known."""
+    """The columns of a row about its waste; the cost is None if it is not known."""
 
     wasted_tokens: int = 0
     wasted_cost_usd: float | None = 0.0
@@ -44,17 +44,17 @@ class Waste:
         self.spent = NOTHING  # for the budget
 
     def add(self, attempts: Iterable[Discarded]) -> None:
-        """Add attempts that a stream or an error tells of."""
+        """Add the discarded attempts of a stream or an error."""
         for attempt in attempts:
             self._add_counts(attempt)
             self._add_spent(attempt)
 
     def lose(self, attempts: Iterable[Discarded]) -> None:
-        """Add attempts of a request whose end does not count either."""
+        """Add all attempts of a request that lost: its last one is discarded, too."""
         self.add([replace(attempt, kept=False) for attempt in attempts])
 
     def lose_error(self, error: BaseException) -> None:
-        """Add the attempts of a request that failed, where another one's response counts."""
+        """Add the attempts of a request that failed while another request succeeded."""
         if isinstance(error, RitellmError):
             self.lose(error.discarded)
 
@@ -81,7 +81,7 @@ class Waste:
         self.spent += rest
 
     def _most(self, attempt: Discarded, usage: Usage) -> Spent:
-        """Return what `usage` may cost; a tier without a price costs as the dearest does."""
+        """Return the most that `usage` may cost; a tier without a price counts as the dearest."""
         tier = self._tier(attempt)
         usd = cost(attempt.model, usage, self._prices, tier)
         if usd is None and usage:
@@ -89,18 +89,20 @@ class Waste:
         return Spent(_tokens(usage), usd or 0.0)
 
     def _usage(self, attempt: Discarded, *, estimated: bool) -> Usage:
-        """Return the provider's counts, or with `estimated` no less than what has come."""
+        """Return the provider's counts; with `estimated`, no less than the received text."""
         known = _counted(attempt)
         if not estimated:
             return known
         prompt = known.get("prompt_tokens") or self._prompt_tokens
-        answer = max(known.get("completion_tokens") or 0, estimate_completion(attempt.completion))
-        total = max(known.get("total_tokens") or 0, prompt + answer)
-        counts = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}
+        completion = max(
+            known.get("completion_tokens") or 0, estimate_completion(attempt.completion)
+        )
+        total = max(known.get("total_tokens") or 0, prompt + completion)
+        counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
         return {**known, **counts}
 
     def _tier(self, attempt: Discarded) -> str | None:
-        """Return the tier of the response, or what was asked for if nothing of it came."""
+        """Return the tier of the response, or that of the request if no response came."""
         said: str | None = attempt.completion.get("service_tier")
         silent = not attempt.completion.get("choices") and not _counted(attempt)
         return tier_requested(self._request) if said is None and silent else said

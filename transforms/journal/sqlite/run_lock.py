@@ -43,7 +43,7 @@ class RunLock:
             raise JournalUnavailable(f"cannot lock {path}: {error.strerror}") from error
 
     def share(self) -> None:
-        """Share the lock with the processes of this run; raises JournalInUse if another run has it."""
+        """Share the lock with other processes of the run; raises JournalInUse for another run."""
         if fcntl is None:
             return
         _flock(self._file, fcntl.LOCK_SH)  # waits while the first process repairs the journal
