@@ -18,6 +18,7 @@ from apache_beam.io.components.adaptive_throttler import ThrottlingSignaler
 from apache_beam.metrics import Metrics
 
 from ritellm.rate_limits.gate import Gate
+from transforms.budget.bill import Budget
 from transforms.budget.ledger import Ledger
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.pacing import Pacing, take
@@ -49,16 +50,15 @@ TALLY = Tally()
 class Meter:
     """Counts the outcomes of one DoFn."""
 
-    def __init__(self, means: Resources) -> None:
-        self._means = means
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
         self._unsignalled = 0.0  # seconds of waiting
         self._pacing = Pacing()  # not yet reported
         self._next_pacing = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
-        if means.gate is not None:
-            TALLY.gates.add(means.gate)
-        if means.ledger is not None:
-            TALLY.ledgers.add(means.ledger)
+        TALLY.gates.add(resources.gate)
+        if isinstance(resources.budget, Budget):
+            TALLY.ledgers.add(resources.budget.ledger)
 
     def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
         """Count `outcomes`, each counter once for all of them: Beam's take their time."""
@@ -78,8 +78,8 @@ class Meter:
 
         Tells the runner for how many whole seconds prompts have waited for the provider.
         """
-        gate, now = self._means.gate, time.monotonic()
-        if gate is None or (now < self._next_pacing and not at_once):
+        gate, now = self._resources.gate, time.monotonic()
+        if now < self._next_pacing and not at_once:
             return
         self._next_pacing = now + _PACING_SECONDS
         _gauge("in_flight").set(gate.in_flight)

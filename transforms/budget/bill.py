@@ -71,7 +71,7 @@ class Budget:
     """The budget of a process; `journal` remembers what failed prompts have cost."""
 
     def __init__(self, ledger: Ledger, journal: Journal | None) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._journal = journal
 
     def reserve(
@@ -81,7 +81,7 @@ class Budget:
 
         Raises InvalidRequestError for a request without a price, BudgetExceeded without room.
         """
-        return budgeted(self._ledger, self._journal, *priced(), waste)
+        return budgeted(self.ledger, self._journal, *priced(), waste)
 
 
 class NoBudget:
