@@ -39,8 +39,8 @@ from pipelines.cli.model_flags import (
     model_params,
     settle_in_flight,
 )
-from pipelines.inputs import counting
-from pipelines.inputs.files import ReadPrompts
+from pipelines.inputs.formats import format_of
+from pipelines.inputs.prompts import ReadPrompts
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import folder
 from pipelines.outputs.jsonl import WriteLines
@@ -193,7 +193,7 @@ def run(argv: Sequence[str]) -> int:
             print(f"The job is done; its workers wrote to {ours.output}, where they are.")
             return 0
     else:
-        with ProgressLine(counting.count_rows(ours.input)):
+        with ProgressLine(format_of(ours.input).count(ours.input)):
             runners.run(p, beam_options)
     folder.remove_older(ours.output, before)
     folder.remove_unfinished(ours.output, before=started)
@@ -211,7 +211,7 @@ def _check_together(ours: argparse.Namespace, here: bool) -> NewJournal | None:
             "--keep_order puts rows in order on one machine's disk: many workers write many files,"
             " whose rows have ids to sort by"
         )
-    if ours.keep_order and (ours.output_table or ours.input.startswith(bigquery.PREFIX)):
+    if ours.keep_order and (ours.output_table or not format_of(ours.input).has_order):
         raise errors.UsageError("--keep_order is for files: a table has no order")
     if ours.dedupe and ours.journal == "none":
         raise errors.UsageError(

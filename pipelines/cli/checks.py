@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
@@ -13,8 +12,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
 from pipelines.errors import UsageError
-from pipelines.filesystem import check_writable, reason
-from pipelines.inputs import bigquery as inputs_bigquery
+from pipelines.filesystem import check_writable
+from pipelines.inputs.formats import format_of
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.runners.pipeline import runs_here
 from ritellm.calls.prepare import plan
@@ -24,61 +23,46 @@ from ritellm.providers import locate, split_model
 from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
 
 
-def check_input(pattern: str) -> None:
-    """Raise UsageError unless `pattern` matches a file that can be opened, or names a table."""
-    if pattern.startswith(bigquery.PREFIX):
-        _check_table("--input", pattern, inputs_bigquery.check_input)
-        return
-    try:
-        found = FileSystems.match([pattern], limits=[1])[0].metadata_list
-        if found:
-            FileSystems.open(found[0].path).close()
-            return
-    except Exception as error:
-        raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
-    raise UsageError(f"--input {pattern} matches no file")
+def check_input(location: str) -> None:
+    """Raise UsageError unless `location` names an input that can be read."""
+    format_of(location).check(location)
 
 
 def check_output_table(table: str | None) -> None:
     """Raise UsageError if completions cannot be written to `table`."""
-    if table is not None:
-        _check_table("--output_table", table, outputs_bigquery.check_output)
-
-
-def _check_table(flag: str, text: str, check: Callable[[bigquery.Table], None]) -> None:
+    if table is None:
+        return
     try:
-        check(bigquery.parse(text))
+        outputs_bigquery.check_output(bigquery.parse(table))
     except (bigquery.TableError, ValueError) as error:
-        raise UsageError(f"{flag} {text}: {error}") from None
+        raise UsageError(f"--output_table {table}: {error}") from None
 
 
 def check_temp(options: PipelineOptions, ours: argparse.Namespace) -> None:
-    """Raise UsageError if a table is read or written and nothing can lie between."""
-    tables = ours.output_table or ours.input.startswith(bigquery.PREFIX)
-    place = str(options.get_all_options().get("temp_location") or "")
-    if tables and runs_here(options) and not place.startswith("gs://"):
+    """Raise UsageError if the job uses a table and has no bucket for temporary files."""
+    needs_bucket = ours.output_table or format_of(ours.input).needs_bucket
+    location = str(options.get_all_options().get("temp_location") or "")
+    if needs_bucket and runs_here(options) and not location.startswith("gs://"):
         raise UsageError(
-            "BigQuery is read and written through files: name a bucket for them,"
+            "BigQuery is read and written through files in a bucket; add"
             " --temp_location gs://BUCKET/tmp"
         )
 
 
-def check_apart(pattern: str, folder: str) -> None:
-    """Raise UsageError if `pattern` matches what a run that writes to `folder` would replace."""
-    if pattern.startswith(bigquery.PREFIX):
-        return
+def check_apart(location: str, folder: str) -> None:
+    """Raise UsageError if the input at `location` contains outputs of earlier runs to `folder`."""
     for name in ("completions", "failed", "deltas"):
-        outputs = _place(FileSystems.join(folder, f"{name}-"))
-        for file in FileSystems.match([pattern])[0].metadata_list:
-            path = _place(file.path)
+        outputs = _absolute(FileSystems.join(folder, f"{name}-"))
+        for file in format_of(location).files(location):
+            path = _absolute(file)
             if path.startswith(outputs) and "/" not in path[len(outputs) :]:
                 raise UsageError(
-                    f"{file.path} is an output of --output {folder}, which this run would replace:"
-                    " take another --output (the first command again asks failed rows again, too)"
+                    f"{file} is an output of --output {folder}, which this run would replace;"
+                    " choose another --output (the first command also retries failed rows)"
                 )
 
 
-def _place(path: str) -> str:
+def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import orjson
 
-from pipelines.bigquery import PREFIX, Table, TableError, table_columns
-from pipelines.inputs.columns import STRUCTURED
+from pipelines.bigquery import PREFIX, Table, TableError, parse, table_columns
+from pipelines.errors import UsageError
+from pipelines.inputs.records import PROMPT_COLUMNS, to_json
 from pipelines.inputs.rows import Line
 
-# A table has no objects of any shape: these columns may hold theirs as JSON in a string.
-_JSON_COLUMNS = STRUCTURED | {"body", "messages"}
+
+class BigQueryRows:
+    """The rows of a table, `bigquery:PROJECT:DATASET.TABLE`. See `InputFormat`."""
+
+    # BigQuery exports the rows of a table in any order.
+    has_order = False
+    needs_bucket = True
+
+    def match(self, location: str) -> bool:
+        """Return whether `location` begins with `bigquery:`."""
+        return location.startswith(PREFIX)
+
+    def check(self, location: str) -> None:
+        """Raise UsageError unless the table exists and has a column for the prompt."""
+        try:
+            _check_columns(table_columns(parse(location)))
+        except (TableError, ValueError) as error:
+            raise UsageError(f"--input {location}: {error}") from None
+
+    def files(self, location: str) -> Sequence[str]:
+        """Return no files: a table is not one."""
+        return ()
+
+    def count(self, location: str) -> int | None:
+        """Return None: the program does not query the table before the job starts."""
+        return None
+
+    def read(self, root: Any, location: str) -> Any:
+        """Return the rows of the table."""
+        return root | "ReadTable" >> ReadTable(parse(location))
 
 
 class ReadTable(beam.PTransform):  # type: ignore[misc]
@@ -25,7 +53,7 @@ class ReadTable(beam.PTransform):  # type: ignore[misc]
         self._table = table
 
     def expand(self, root: Any) -> Any:
-        """Export the table to the job's temp_location, and read that."""
+        """Export the table to the job's temp_location, and read the export."""
         from apache_beam.io.gcp.bigquery import ReadFromBigQuery
 
         return (
@@ -36,29 +64,18 @@ class ReadTable(beam.PTransform):  # type: ignore[misc]
 
 
 def to_line(row: Mapping[str, Any], table: Table) -> Line:
-    """Return `row` as a line of JSON. What it is called by default follows from what it holds."""
-    given = {name: _value(name, value) for name, value in row.items() if value is not None}
-    text = orjson.dumps(given, default=str, option=orjson.OPT_SORT_KEYS)
-    digest = hashlib.blake2b(text, digest_size=8).hexdigest()
-    return Line(f"{PREFIX}{table}", f"{table.table}:{digest}", 0, text.decode())
+    """Return `row` as a line of JSON, with a default id that is a digest of its content."""
+    text = to_json(row)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return Line(f"{PREFIX}{table}", f"{table.table}:{digest}", 0, text)
 
 
-def _value(name: str, value: Any) -> Any:
-    if name in _JSON_COLUMNS and isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            return orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-    return value
-
-
-def check_input(table: Table) -> None:
-    """Raise TableError unless `table` is there and its rows can be asked."""
-    columns = table_columns(table)
+def _check_columns(columns: Mapping[str, str] | None) -> None:
+    """Raise TableError unless a table with these columns can be read; None is a missing table."""
     if columns is None:
-        raise TableError("there is no such table: look at its name")
-    if not columns.keys() & {"prompt", "messages", "body"}:
+        raise TableError("the table does not exist; check its name")
+    if not columns.keys() & PROMPT_COLUMNS:
         raise TableError(
-            f"no column 'prompt', 'messages' or 'body'; it has {', '.join(columns)}: name one so,"
-            " with a view for example"
+            "the table must have a column 'prompt', 'messages' or 'body', got"
+            f" {', '.join(columns)}; rename a column, for example with a view"
         )

@@ -61,13 +61,13 @@ def _first(id: str, rows: Iterable[Parsed]) -> Iterator[Any]:
 
 def _numbered(content: str, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     """Yield prompts that ask the same, each under a number; names of their own for equal rows."""
-    for number, prompt in enumerate(_in_order(prompts, key=_place), 1):
+    for number, prompt in enumerate(_in_order(prompts, key=_position), 1):
         is_second = number > 1 and prompt.place is not None and prompt.place.endswith(":0")
         id = f"{prompt.id}:{number}" if is_second else prompt.id
         yield prompt._replace(id=id, key=f"{content}:{number}")
 
 
-def _place(prompt: Prompt) -> tuple[str, int, str]:
+def _position(prompt: Prompt) -> tuple[str, int, str]:
     path, _, number = (prompt.place or "").rpartition(":")
     return path, int(number or 0), prompt.id
 
@@ -85,4 +85,6 @@ def _in_order(rows: Iterable[Item], key: Callable[[Item], Any]) -> Iterator[Item
 
 def duplicate(id: str, line: Line) -> DeadLetter:
     """Return the dead letter of a row whose id another row has."""
-    return unusable(id, line, "DuplicateIdError", f"the id {id!r} stands in an earlier row")
+    return unusable(
+        id, line, "DuplicateIdError", f"an earlier row has the id {id!r}; ids must be unique"
+    )

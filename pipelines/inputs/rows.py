@@ -1,4 +1,4 @@
-"""From a line of input to a prompt, or to a dead letter that says file, line and reason. Pure."""
+"""Parses one row of input into a prompt, or into a dead letter with file, line and reason. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from transforms.journal import request_hash
 
 
 class Line(NamedTuple):
-    """One line of one file. `name` is the file's, short enough to make an id of.
+    """One row of a file or of a table, as JSON text.
 
-    A row of a table has no `number`: it is 0, and `name` is the row's.
+    For a file, `path` is its path, `name` is the end of the path, which is short enough for an
+    id, and `number` is the number of the row from 1. For a table, `number` is 0 and `name` is the
+    name of the row.
     """
 
     path: str
@@ -25,57 +27,57 @@ class Line(NamedTuple):
     text: str
 
     @property
-    def place(self) -> str:
-        """Where a reader finds it."""
+    def location(self) -> str:
+        """Where a person finds the row: file and line, or table and row."""
         return f"{self.path}, " + (f"line {self.number}" if self.number else f"row {self.name}")
 
     @property
     def id(self) -> str:
-        """What the row is called if it does not say so itself."""
+        """The id of the row if it has no id column."""
         return f"{self.name}:{self.number}" if self.number else self.name
 
     @property
     def key(self) -> str:
-        """Its place as elements carry it."""
+        """Path and number, which become the `place` of the row's elements."""
         return f"{self.path}:{self.number}"
 
 
 class Row(Protocol):
-    """The text of one row, what it is called if it does not say, and where a reader finds it."""
+    """What `read` needs of a row: its text, a default id, and its location for messages."""
 
     @property
     def text(self) -> str: ...
     @property
     def id(self) -> str: ...
     @property
-    def place(self) -> str: ...
+    def location(self) -> str: ...
     @property
     def key(self) -> str:
-        """Its place as elements carry it, to be sorted by; "" where there is no order."""
+        """The `place` of the row's elements, to sort by; "" for rows without an order."""
 
 
 class RowError(ValueError):
-    """A row that cannot be asked; the message says why."""
+    """A row that cannot become a request; the message says why."""
 
 
 class Reading(NamedTuple):
-    """What came of a line, and the columns that are not sent but look like parameters."""
+    """A parsed row, and its columns that are not sent although they look like parameters."""
 
     row: Prompt | DeadLetter
     unused: tuple[UnusedColumn, ...] = ()
 
 
 def parse(line: Row) -> Prompt | DeadLetter:
-    """Return what `read` finds in `line`: a prompt, or a dead letter that says why not."""
+    """Return the prompt in `line`, or a dead letter that says why there is none."""
     return read(line).row
 
 
 def read(line: Row, by_content: bool = False) -> Reading:
     """Return the prompt in `line`: a JSON object with `prompt` or `messages`, or a batch request.
 
-    `id` or `custom_id` names it, else its place does. A line of `failed-*.jsonl` is asked again
-    as the row that it holds. With `by_content` the prompt of a row without an id of its own has a
-    `key`, the same for all that ask the same.
+    The column `id` or `custom_id` gives the prompt its id; without one, the file and the line do.
+    A line of `failed-*.jsonl` is parsed as the row that it contains. With `by_content` a prompt
+    without an id has a `key`, which is equal for rows with equal requests.
     """
     id = line.id
     try:
@@ -91,17 +93,17 @@ def read(line: Row, by_content: bool = False) -> Reading:
 
 
 def _content(request: Mapping[str, Any]) -> str:
-    """Return what two rows have in common that ask the same, whatever the job's own parameters."""
+    """Return a digest of the row's own request, without the parameters of the job."""
     return "=" + request_hash("", None, {}, request)
 
 
 def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
-    """Return the dead letter of a row that is not asked."""
+    """Return the dead letter of a row that is not sent."""
     return DeadLetter(
         id=id,
         request="",
         error_type=error_type,
-        message=f"{line.place}: {reason}",
+        message=f"{line.location}: {reason}",
         status_code=None,
         retryable=False,
         attempts=0,
@@ -117,7 +119,7 @@ def _object(text: str) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise RowError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
-        raise RowError(f"a row must be a JSON object, not {_kind(row)}")
+        raise RowError(f"a row must be a JSON object, got {_kind(row)}")
     return row
 
 
@@ -130,21 +132,21 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 
 def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row that a line of `failed-*.jsonl` stands for, or `row` itself."""
+    """Return the original row if `row` is a line of `failed-*.jsonl`, else `row` itself."""
     if not _is_failed(row):
         return row
-    held = row["input"]
-    if not isinstance(held, dict):
-        raise RowError(f"the failed row was no JSON object: {held!r:.80}")
-    return held
+    original = row["input"]
+    if not isinstance(original, dict):
+        raise RowError(f"'input' of a failed row must be a JSON object, got {original!r:.80}")
+    return original
 
 
 def _request(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the chat body that `row` asks for."""
+    """Return the body of the chat request in `row`."""
     body = row.get("body")
     given = body if isinstance(body, dict) else row
     if refused := columns.refused(given):
-        hint = "" if given is body else "; rename a column that is not meant as that"
+        hint = "" if given is body else "; rename a column that is not a parameter"
         raise RowError(f"a row may not set {', '.join(refused)}: only the job may{hint}")
     if isinstance(body, dict):  # OpenAI's batch files; the job chooses the model
         return {k: v for k, v in body.items() if k != "model" and v is not None}
@@ -160,9 +162,10 @@ def _request(row: Mapping[str, Any]) -> dict[str, Any]:
 def _no_prompt(row: Mapping[str, Any]) -> str:
     if "prompt" not in row:
         names = ", ".join(row) or "nothing"
-        return f"no 'prompt' and no 'messages' in the row; it has {names}"
+        return f"a row must have 'prompt' or 'messages', got {names}"
     prompt = row["prompt"]
-    return "'prompt' is empty" if isinstance(prompt, str) else f"'prompt' is {_kind(prompt)}"
+    got = "an empty string" if isinstance(prompt, str) else _kind(prompt)
+    return f"'prompt' must be a text, got {got}"
 
 
 def _kind(value: Any) -> str:
@@ -177,7 +180,7 @@ def _is_failed(row: Any) -> bool:
 
 
 def _row_in(text: str) -> str:
-    """Return the JSON of the row that a line stands for, as it first came."""
+    """Return the JSON of the original row, also for a line of `failed-*.jsonl`."""
     try:
         row = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -15,8 +15,8 @@ def check(options: PipelineOptions) -> None:
         return
     google = options.view_as(GoogleCloudOptions)
     for flag in ("temp_location", "staging_location"):
-        if (place := getattr(google, flag) or "").startswith("gs://"):
-            check_writable(f"--{flag}", place)
+        if (location := getattr(google, flag) or "").startswith("gs://"):
+            check_writable(f"--{flag}", location)
     if google.update and not google.template_location:
         _check_replaced(google)
 

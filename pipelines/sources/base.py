@@ -11,12 +11,12 @@ class Message(NamedTuple):
 
     data: bytes
     id: str
-    place: str
+    location: str
     receipt: Any = None
 
     @property
     def key(self) -> str:
-        """Messages have no place to be sorted by."""
+        """Return "": messages have no order to sort by."""
         return ""
 
     @property

@@ -123,9 +123,9 @@ class _KafkaFeed:
             offsets = self._partitions.setdefault(partition, Offsets())
             offsets.take(offset)
         topic = self._where.topic
-        place = f"{topic}, partition {partition}, offset {offset}"
+        location = f"{topic}, partition {partition}, offset {offset}"
         id = f"{topic}/{partition}:{offset}"
-        return Message(record.value() or b"", id, place, (offsets, offset))
+        return Message(record.value() or b"", id, location, (offsets, offset))
 
     def settle(self, receipts: Sequence[tuple[Offsets, int]]) -> None:
         """Note what is done; the next poll commits it."""

@@ -64,8 +64,8 @@ class _PubSubFeed:
                     self._pulling.result()
             return None
         name = self._subscription.rpartition("/")[2]
-        place = f"{name}, message {message.message_id}"
-        return Message(message.data, f"{name}:{message.message_id}", place, message)
+        location = f"{name}, message {message.message_id}"
+        return Message(message.data, f"{name}:{message.message_id}", location, message)
 
     def keep(self) -> None:
         """The client renews its hold on messages by itself."""

@@ -92,8 +92,8 @@ class _FromPubSub:
 
 def _from_kafka(record: Any) -> Message:
     topic, partition, offset = record.topic, record.partition, record.offset
-    place = f"{topic}, partition {partition}, offset {offset}"
-    return Message(record.value or b"", f"{topic}/{partition}:{offset}", place)
+    location = f"{topic}, partition {partition}, offset {offset}"
+    return Message(record.value or b"", f"{topic}/{partition}:{offset}", location)
 
 
 def _sorted_out(message: Message, most_bytes: int) -> Iterator[Any]:

@@ -213,9 +213,9 @@ def test_a_row_without_an_id_is_called_after_its_table_and_what_it_holds(answere
 def test_rows_that_cannot_be_asked_are_dead_letters_in_the_folder(answered, google):
     letters = {letter["id"]: letter["message"] for letter in failed(google, "both")}
     assert letters.keys() == {"a", "c"}
-    assert letters["a"].endswith("the id 'a' stands in an earlier row")
+    assert letters["a"].endswith("an earlier row has the id 'a'; ids must be unique")
     assert letters["c"].startswith("bigquery:my-project:d.prompts, row prompts:")
-    assert letters["c"].endswith("no 'prompt' and no 'messages' in the row; it has id")
+    assert letters["c"].endswith("a row must have 'prompt' or 'messages', got id")
 
 
 def test_parameters_of_a_row_are_its_columns(answered):
@@ -259,12 +259,15 @@ OTHER = [{"name": "id", "type": "INTEGER"}, {"name": "text", "type": "STRING"}]
             "there is no dataset my-project:no_such: make it first",
         ),
         (["--output_table=answers"], "'answers' is no PROJECT:DATASET.TABLE"),
-        (["--input=bigquery:my-project:d.none"], "there is no such table: look at its name"),
-        (["--input=bigquery:my-project:d.other"], "no column 'prompt', 'messages' or 'body'"),
+        (["--input=bigquery:my-project:d.none"], "the table does not exist; check its name"),
+        (
+            ["--input=bigquery:my-project:d.other"],
+            "must have a column 'prompt', 'messages' or 'body'",
+        ),
         (["--input=bigquery:prompts"], "'bigquery:prompts' is no PROJECT:DATASET.TABLE"),
         (
             ["--input=bigquery:my-project:d.prompts", "--temp_location=/tmp"],
-            "name a bucket for them, --temp_location gs://BUCKET/tmp",
+            "files in a bucket; add --temp_location gs://BUCKET/tmp",
         ),
     ],
     ids=[

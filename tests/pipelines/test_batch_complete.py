@@ -60,9 +60,12 @@ def test_bad_rows_are_dead_letters_and_the_job_goes_on(job):
     path = job.folder / "in.jsonl"
     assert failed["in.jsonl:2"]["message"].startswith(f"{path}, line 2: not JSON")
     assert failed["in.jsonl:2"]["input"] == "nonsense"
-    assert failed["b"]["message"].startswith(f"{path}, line 3: no 'prompt'")
+    assert failed["b"]["message"].startswith(f"{path}, line 3: a row must have 'prompt'")
     assert failed["a"]["error_type"] == "DuplicateIdError"
-    assert failed["a"]["message"] == f"{path}, line 4: the id 'a' stands in an earlier row"
+    assert (
+        failed["a"]["message"]
+        == f"{path}, line 4: an earlier row has the id 'a'; ids must be unique"
+    )
     assert job.rows("completions")["a"]["text"] == "x"
     assert len(job.server.requests) == 1
 

@@ -77,7 +77,7 @@ def test_a_run_does_not_replace_its_own_input(job):
     job.out.mkdir()
     job.write({"id": "a", "prompt": "x"}, name="out/failed-calls-00000-of-00001.jsonl")
     assert job.run(input="out/failed-*.jsonl") == 2
-    assert "which this run would replace: take another --output" in job.printed.err
+    assert "which this run would replace; choose another --output" in job.printed.err
     assert len(list(job.out.iterdir())) == 1
 
 

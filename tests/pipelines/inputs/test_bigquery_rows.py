@@ -54,7 +54,7 @@ def test_a_row_that_cannot_be_asked_says_where_it_is():
     letter = rows.parse(inputs_bigquery.to_line({"id": "a", "text": "x"}, TABLE))
     assert isinstance(letter, DeadLetter)
     assert letter.message.startswith("bigquery:p:d.t, row t:")
-    assert letter.message.endswith("it has id, text")
+    assert letter.message.endswith("got id, text")
 
 
 def test_a_completion_has_a_column_for_everything():

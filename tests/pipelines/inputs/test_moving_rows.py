@@ -13,8 +13,7 @@ from fake_server import api_error, echo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.inputs import files as reading
-from pipelines.inputs import numbering
+from pipelines.inputs import numbering, prompts
 from pipelines.inputs.rows import Line
 from pipelines.inputs.rows import read as read_row
 from transforms import DeadLetter, Prompt
@@ -40,7 +39,7 @@ def lines_of(files):
 
 
 def in_one_process(files):
-    first = reading._FirstOfEachIdFn()
+    first = prompts._FirstOfEachIdFn()
     first.setup()
     for line in lines_of(files):
         yield from first.process((line, read_row(line, by_content=True).row))

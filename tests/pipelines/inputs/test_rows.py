@@ -76,17 +76,17 @@ def test_the_outcome_carries_the_row():
     ("text", "reason"),
     [
         ("nonsense", "not JSON"),
-        ("[1]", "must be a JSON object, not a list"),
-        ("null", "must be a JSON object, not null"),
-        ("3", "must be a JSON object, not a number"),
-        ('{"text":"x"}', "no 'prompt' and no 'messages' in the row; it has text"),
-        ("{}", "it has nothing"),
-        ('{"prompt":" "}', "'prompt' is empty"),
-        ('{"prompt":5}', "'prompt' is a number"),
-        ('{"prompt":null}', "'prompt' is null"),
+        ("[1]", "must be a JSON object, got a list"),
+        ("null", "must be a JSON object, got null"),
+        ("3", "must be a JSON object, got a number"),
+        ('{"text":"x"}', "a row must have 'prompt' or 'messages', got text"),
+        ("{}", "got nothing"),
+        ('{"prompt":" "}', "'prompt' must be a text, got an empty string"),
+        ('{"prompt":5}', "'prompt' must be a text, got a number"),
+        ('{"prompt":null}', "'prompt' must be a text, got null"),
         (
             '{"error_type":"RowError","message":"m","input":"nonsense"}',
-            "the failed row was no",
+            "'input' of a failed row must be a JSON object",
         ),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_completion_is_no_failed_row():
     line = {"id": "a", "error_type": None, "message": None, "input": {"prompt": "x"}}
     letter = parsed(orjson.dumps(line).decode())
     assert isinstance(letter, DeadLetter)
-    assert "no 'prompt' and no 'messages' in the row" in letter.message
+    assert "a row must have 'prompt' or 'messages'" in letter.message
 
 
 @pytest.mark.parametrize("row", ["nonsense", {"id": "a", "topic": "t"}])

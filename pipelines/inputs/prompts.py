@@ -1,0 +1,104 @@
+"""From the input of a batch job to its prompts: reads and parses rows, and finds duplicate ids."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.utils.shared import Shared
+
+from pipelines.inputs.columns import Unsaid, warning
+from pipelines.inputs.formats import format_of
+from pipelines.inputs.numbering import Parsed, duplicate, shuffled
+from pipelines.inputs.rows import Line, read
+from pipelines.inputs.unique_ids import SeenIds
+from transforms.elements import DeadLetter, Prompt
+
+PROMPTS = "prompts"
+DEAD_LETTERS = "dead_letters"
+ROWS = "rows"
+UNUSED = "unused_columns"
+
+_log = logging.getLogger("pipelines")
+
+
+class Read(NamedTuple):
+    """What `ReadPrompts` returns. `unused_columns` may contain a column once for each process."""
+
+    prompts: Any
+    dead_letters: Any
+    unused_columns: Any
+
+
+class ReadPrompts(beam.PTransform):  # type: ignore[misc]
+    """Read the prompts of the input at `location`, in any format of `formats.FORMATS`.
+
+    With `spread` the rows are shuffled by id over all workers, and duplicate ids are found
+    wherever they are. Without it all steps stay fused in one process, and memory stays constant.
+
+    The journal identifies a row without an id by its content, and by its number among the rows of
+    equal content. So the row may move to another line or file. The numbers may differ between
+    runs: only the count of equal rows matters.
+    """
+
+    def __init__(self, location: str, spread: bool) -> None:
+        super().__init__()
+        self._location = location
+        self._spread = spread
+
+    def expand(self, root: Any) -> Read:
+        """Read, parse, let each id through once, and number equal rows."""
+        format = format_of(self._location)
+        lines = format.read(root, self._location)
+        read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
+        # In one process a repeated bundle is told from a duplicate by the row's number.
+        if self._spread or not format.has_order:
+            once = shuffled(read[ROWS])
+        else:
+            once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
+        found = once | "SortOut" >> beam.FlatMap(_sorted_out).with_outputs(
+            DEAD_LETTERS, main=PROMPTS
+        ).with_output_types(Prompt)
+        return Read(found[PROMPTS], found[DEAD_LETTERS], read[UNUSED])
+
+
+class _ParseFn(beam.DoFn):  # type: ignore[misc]
+    """Yields each line with its parsed row; warns once of each column that is not sent."""
+
+    def __init__(self) -> None:
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._unsaid: Unsaid = self._shared.acquire(Unsaid)
+
+    def process(self, line: Line) -> Iterator[Any]:
+        found = read(line, by_content=True)
+        for column in self._unsaid.take(found.unused):
+            _log.warning(warning(column))
+            yield beam.pvalue.TaggedOutput(UNUSED, column)
+        yield line, found.row
+
+
+def _sorted_out(row: Prompt | DeadLetter) -> Iterator[Any]:
+    yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if isinstance(row, DeadLetter) else row
+
+
+class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
+    """Yields the first row of each id, and dead letters for the others, within one process."""
+
+    def __init__(self) -> None:
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        self._ids: SeenIds = self._shared.acquire(SeenIds)
+
+    def process(self, parsed: Parsed) -> Iterator[Prompt | DeadLetter]:
+        line, row = parsed
+        if isinstance(row, DeadLetter):
+            yield row
+        elif number := self._ids.claim(row.id, line.location, row.key):
+            yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
+        else:
+            yield duplicate(row.id, line)
