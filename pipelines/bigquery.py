@@ -1,4 +1,4 @@
-"""Tables of BigQuery as input and as output, and what must hold of them before a job starts."""
+"""Names of BigQuery tables, and a look at their columns before a job starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Table(NamedTuple):
 
 
 class TableError(Exception):
-    """A table that cannot be used; the message is one line that says what to do."""
+    """A table cannot be used; the message is one line with the remedy."""
 
 
 def parse(text: str) -> Table:
@@ -35,33 +35,36 @@ def parse(text: str) -> Table:
     """
     match = _NAME.fullmatch(text)
     if not match:
-        raise ValueError(f"{text!r} is no PROJECT:DATASET.TABLE")
+        raise ValueError(f"expected PROJECT:DATASET.TABLE, got {text!r}")
     return Table(*match.groups())
 
 
 def table_columns(table: Table) -> dict[str, str] | None:
-    """Return the columns of `table` with their types, or None if only the dataset is there."""
-    found = _asked(lambda client, name: client.get_table(name, retry=None, timeout=30), table)
+    """Return the types of the columns of `table`, or None if only its dataset exists."""
+    found = _call(lambda client, name: client.get_table(name, retry=None, timeout=30), table)
     if found is not None:
         return {column.name: type_of(column) for column in found.schema}
-    dataset = _asked(
+    dataset = _call(
         lambda client, _: client.get_dataset(table.dataset, retry=None, timeout=30), table
     )
     if dataset is None:
         name = f"{table.project}:{table.dataset}"
-        raise TableError(f"there is no dataset {name}: make it first, `bq mk {name}`")
+        raise TableError(f"the dataset {name} does not exist; create it with `bq mk {name}`")
     return None
 
 
-def _asked(question: Callable[[Any, str], Any], table: Table) -> Any:
-    """Return the answer, or None if what was asked for is not there; raises TableError."""
+def _call(call: Callable[[Any, str], Any], table: Table) -> Any:
+    """Return what `call` returns, or None if the table or dataset does not exist.
+
+    Raises TableError.
+    """
     try:
         bigquery = importlib.import_module("google.cloud.bigquery")
     except ImportError:
         raise TableError("BigQuery needs Google's client: pip install 'apache-beam[gcp]'") from None
     not_found = importlib.import_module("google.api_core.exceptions").NotFound
     try:
-        return question(bigquery.Client(project=table.project), ".".join(table))
+        return call(bigquery.Client(project=table.project), ".".join(table))
     except not_found:
         return None
     except Exception as error:

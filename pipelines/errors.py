@@ -1,7 +1,7 @@
-"""Errors of the programs."""
+"""The error that a program raises for a command line that cannot work."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """What the user asked for cannot be done; the message is one line."""
+    """The command line cannot work; the message is one line with the remedy."""

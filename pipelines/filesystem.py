@@ -1,4 +1,4 @@
-"""Files and folders, local or in a bucket: whether they can be written."""
+"""Checks that a folder, local or in a bucket, is writable, and explains filesystem errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.errors import UsageError
 
 
 def check_writable(flag: str, folder: str) -> None:
-    """Make `folder`; raise UsageError, which names `flag`, if nothing can be written there."""
+    """Create `folder`; raise UsageError, which names `flag`, if it is not writable."""
     probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")
     try:
         if not FileSystems.exists(folder):
@@ -22,7 +22,7 @@ def check_writable(flag: str, folder: str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return the heart of a Beam filesystem error, on one line."""
+    """Return the cause of a Beam filesystem error, on one line."""
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:
         error = next(iter(details.values()))

@@ -1,10 +1,10 @@
-"""Stream-complete: prompts arrive without end, deltas go out while the model still speaks.
+"""The streaming program: completes prompts as they arrive and publishes the deltas live.
 
     python -m pipelines.stream_complete --source kafka:localhost:9092/prompts \\
         --deltas_to redis://localhost/0 --completions_to jsonl:out/ --model openai/gpt-4o-mini
 
-Every message comes out once, as a completion or as a dead letter, and only then is it done at its
-source.
+Each message has one outcome, a completion or a dead letter. The source receives the acknowledgement
+once the outcome is published.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines import errors
-from pipelines.cli import checks as cli
-from pipelines.cli import journal_flags, location_checks, locations
+from pipelines.cli import checks, journal_flags, location_checks, locations
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.model_flags import (
     add_journal_options,
     add_model_options,
-    asking,
     check_model,
+    completion_options,
     settle_in_flight,
 )
 from pipelines.cli.parser import positive
+from pipelines.errors import UsageError
 from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
@@ -45,25 +44,34 @@ def parser() -> cli_parser.Parser:
     """Return the command line."""
     made = cli_parser.Parser(
         prog="python -m pipelines.stream_complete",
-        description="Prompts that arrive become deltas, live, and whole completions.",
-        epilog="All options of Apache Beam pass through. Without --runner the job runs here.",
+        description="Complete prompts as they arrive from a source. Publish the deltas live and the"
+        " completions once they are whole.",
+        epilog="All options of Apache Beam are accepted too. Without --runner the job runs in this"
+        " process.",
         allow_abbrev=False,
     )
-    made.add_argument("--source", required=True, metavar="WHERE", help=locations.SOURCES)
+    made.add_argument(
+        "--source",
+        required=True,
+        metavar="WHERE",
+        help=f"where to receive prompts from: {locations.SOURCES}",
+    )
     made.add_argument(
         "--deltas_to",
         default="stdout",
         metavar="WHERE",
-        help=f"{locations.DELTA_SINKS} (default: %(default)s)",
+        help=f"where to publish deltas: {locations.DELTA_SINKS} (default: %(default)s)",
     )
     made.add_argument(
-        "--completions_to", metavar="WHERE", help=f"{locations.ROW_SINKS} (default: nowhere)"
+        "--completions_to",
+        metavar="WHERE",
+        help=f"where to publish completions: {locations.ROW_SINKS} (default: nowhere)",
     )
     made.add_argument(
         "--failed_to",
         metavar="WHERE",
-        help="what cannot be answered; as --completions_to (default: where the completions go, or"
-        " else the deltas)",
+        help="where to publish failed messages; takes the same values as --completions_to (default:"
+        " the sink of the completions, or else of the deltas)",
     )
     add_model_options(made)
     add_journal_options(made)
@@ -78,32 +86,32 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
         type=positive,
         default=10,
         metavar="MSEC",
-        help="the least time between two lots of deltas; after a pause one goes out at once"
-        " (default: %(default)s)",
+        help="the shortest time between two publish batches of deltas; the first delta after a pause"
+        " is published at once (default: %(default)s)",
     )
     stream.add_argument(
         "--sink_patience",
         type=positive,
         default=60,
         metavar="SECONDS",
-        help="a sink that is away for longer ends the job; until then all waits"
-        " (default: %(default)s)",
+        help="how long to wait for an unavailable sink before failing the job (default:"
+        " %(default)s)",
     )
     stream.add_argument(
         "--drain_seconds",
         type=positive,
         default=30,
         metavar="SECONDS",
-        help="after Ctrl-C or SIGTERM nothing new is taken in, and the answers under way have so"
-        " long to end (default: %(default)s)",
+        help="how long to wait for completions in flight after Ctrl-C or SIGTERM; the job receives"
+        " no new messages meanwhile (default: %(default)s)",
     )
     stream.add_argument(
         "--turn_seconds",
         type=positive,
         default=10,
         metavar="SECONDS",
-        help="where an engine makes checkpoints: messages are taken in for so long, then their"
-        " answers may end, and a checkpoint can be made (default: %(default)s)",
+        help="on a runner with checkpoints: how long to receive messages before the job pauses,"
+        " finishes their completions and allows a checkpoint (default: %(default)s)",
     )
     stream.add_argument(
         "--kafka_group",
@@ -114,36 +122,36 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
     stream.add_argument(
         "--kafka_config",
         metavar="FILE",
-        help="lines of name=value for librdkafka, for example how to log in",
+        help="a file of name=value lines for librdkafka, for example with credentials",
     )
     stream.add_argument(
         "--max_message_bytes",
         type=positive,
         default=1 << 20,
         metavar="N",
-        help="a larger message is a dead letter (default: %(default)s)",
+        help="the largest message to send; a larger one fails (default: %(default)s)",
     )
 
 
-def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -> None:
-    """Put the job together on `p`; one that runs elsewhere has no `intake` of ours."""
-    received = p | "Receive" >> _receive(ours, p.options, intake)
+def build(p: beam.Pipeline, known_args: argparse.Namespace, intake: IntakeOf | None) -> None:
+    """Put the job together on `p`; one that runs elsewhere has no `intake` of known_args."""
+    received = p | "Receive" >> _receive(known_args, p.options, intake)
     prompts = received.prompts
-    if ours.deltas_to == "stdout" and sys.stdout.isatty():
+    if known_args.deltas_to == "stdout" and sys.stdout.isatty():
         prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
     done = prompts | "CompletePrompts" >> CompletePrompts(
-        ours.model,
+        known_args.model,
         emit_deltas=True,
-        journal=journal_flags.journal(ours.journal, ours.output, ours.journal_required),
-        **asking(ours),
+        journal=journal_flags.journal(known_args),
+        **completion_options(known_args),
     )
     terms = {
-        "flush_msec": ours.flush_msec,
-        "give_up_after": ours.sink_patience,
+        "flush_msec": known_args.flush_msec,
+        "give_up_after": known_args.sink_patience,
         "on_published": intake and intake.published,
         "on_given_up": intake and intake.fail,
     }
-    to = location_checks.sinks(ours)
+    to = location_checks.sinks(known_args)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
     if "completions" in to:
         done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
@@ -152,16 +160,16 @@ def build(p: beam.Pipeline, ours: argparse.Namespace, intake: IntakeOf | None) -
 
 
 def _receive(
-    ours: argparse.Namespace, options: PipelineOptions, intake: IntakeOf | None
+    known_args: argparse.Namespace, options: PipelineOptions, intake: IntakeOf | None
 ) -> beam.PTransform:
     """Return what reads the source where the job runs."""
-    feed, most_bytes = locations.source(ours), ours.max_message_bytes
+    feed, most_bytes = locations.source(known_args), known_args.max_message_bytes
     if intake is None:
         return ReceiveElsewhere(feed, most_bytes)
     if _reads_by_turns(options):
         slots = runners.slots(options) if locations.is_shared(feed) else 0
-        return ReceiveByTurns(feed, intake, most_bytes, ours.turn_seconds, slots)
-    return Receive(feed, intake, most_bytes, ours.drain_seconds)
+        return ReceiveByTurns(feed, intake, most_bytes, known_args.turn_seconds, slots)
+    return Receive(feed, intake, most_bytes, known_args.drain_seconds)
 
 
 def _reads_by_turns(options: PipelineOptions) -> bool:
@@ -172,36 +180,36 @@ def _reads_by_turns(options: PipelineOptions) -> bool:
     )
 
 
-def _parts(ours: argparse.Namespace) -> frozenset[type]:
+def _parts(known_args: argparse.Namespace) -> frozenset[type]:
     """Return what must be out before a prompt is done."""
-    return frozenset({Delta, Completion} if ours.completions_to else {Delta})
+    return frozenset({Delta, Completion} if known_args.completions_to else {Delta})
 
 
-def _settle_journal(ours: argparse.Namespace, here: bool) -> None:
+def _settle_journal(known_args: argparse.Namespace, here: bool) -> None:
     """Find the place of the journal: beside the files that the job writes, if it writes any."""
-    if ours.journal == "auto" and not here:
-        ours.journal = "none"  # no file of this machine is there for the workers
-    written = (ours.completions_to, ours.deltas_to, ours.failed_to)
+    if known_args.journal == "auto" and not here:
+        known_args.journal = "none"  # no file of this machine is there for the workers
+    written = (known_args.completions_to, known_args.deltas_to, known_args.failed_to)
     folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
-    if ours.journal == "auto" and ours.source == "stdin" and not folders:
-        ours.journal = "none"  # what was typed does not come again
+    if known_args.journal == "auto" and known_args.source == "stdin" and not folders:
+        known_args.journal = "none"  # what was typed does not come again
     # One that is shared belongs to the source, wherever it is read.
-    shared = "://" in ours.journal
-    ours.output = f"stream://{ours.source}" if shared else next(iter(folders), ".")
+    shared = "://" in known_args.journal
+    known_args.output = f"stream://{known_args.source}" if shared else next(iter(folders), ".")
 
 
-def _check_elsewhere(ours: argparse.Namespace, options: PipelineOptions) -> None:
+def _check_elsewhere(known_args: argparse.Namespace, options: PipelineOptions) -> None:
     """Raise UsageError for what only this machine has; and for what is not there, if that shows."""
     for name in ("deltas_to", "completions_to", "failed_to"):
-        to = getattr(ours, name) or ""
+        to = getattr(known_args, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):
-            raise errors.UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
-    if ours.source == "stdin":
-        raise errors.UsageError("--source stdin is on this machine, and the job runs elsewhere")
+            raise UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+    if known_args.source == "stdin":
+        raise UsageError("--source stdin is on this machine, and the job runs elsewhere")
     if runners.workers(options) is runners.Workers.ON_MACHINE:
-        location_checks.check_here(ours)
+        location_checks.check_here(known_args)
     else:
-        location_checks.check_elsewhere(ours)
+        location_checks.check_elsewhere(known_args)
 
 
 class Job:
@@ -214,34 +222,36 @@ class Job:
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        ours, self._options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
+        known_args, self._options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
         here = pipeline.runs_here(self._options)
-        _settle_journal(ours, here)
-        ours.journal = journal_flags.reachable_journal(ours.journal, ours.output, self._options)
+        _settle_journal(known_args, here)
+        known_args.journal = journal_flags.reachable_journal(
+            known_args.journal, known_args.output, self._options
+        )
         runners.check(self._options)
         dataflow.check(self._options)
-        check_model(ours, here)
+        check_model(known_args, here)
         if not here:
-            _check_elsewhere(ours, self._options)
-            settle_in_flight(ours)
-            return self._run(ours, self._options)
+            _check_elsewhere(known_args, self._options)
+            settle_in_flight(known_args)
+            return self._run(known_args, self._options)
         if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
-            raise errors.UsageError("--direct_running_mode: a live source needs one process")
-        location_checks.check_here(ours)
-        if settle_in_flight(ours):
-            cli.start_model(ours.model)
-        journal = journal_flags.open_here(ours.journal, ours.output, ours.journal_required)
-        status = self._run(ours, self._options)
+            raise UsageError("--direct_running_mode: a live source needs one process")
+        location_checks.check_here(known_args)
+        if settle_in_flight(known_args):
+            checks.start_model(known_args.model)
+        journal = journal_flags.open_here(known_args)
+        status = self._run(known_args, self._options)
         del journal
         return status
 
-    def _run(self, ours: argparse.Namespace, options: PipelineOptions) -> int:
+    def _run(self, known_args: argparse.Namespace, options: PipelineOptions) -> int:
         here, by_turns = pipeline.runs_here(options), _reads_by_turns(options)
         if by_turns or not here:
             options.view_as(StandardOptions).streaming = True
         p = pipeline.new_pipeline(options)
-        intake = IntakeOf(_parts(ours)) if here or by_turns else None
-        build(p, ours, intake)
+        intake = IntakeOf(_parts(known_args)) if here or by_turns else None
+        build(p, known_args, intake)
         # With checkpoints Flink never ends a job: to stop is to cancel.
         endless = by_turns and any("--checkpointing_interval" in flag for flag in self._argv)
         self._intake = intake if here and not endless else None

@@ -1,4 +1,4 @@
-"""Command lines: ours, Beam's, and what is wrong with them, said before anything is sent."""
+"""Checks what the flags name: input, output, key and model, before the first request."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def check_output_table(table: str | None) -> None:
         raise UsageError(f"--output_table {table}: {error}") from None
 
 
-def check_temp(options: PipelineOptions, ours: argparse.Namespace) -> None:
+def check_temp(options: PipelineOptions, known_args: argparse.Namespace) -> None:
     """Raise UsageError if the job uses a table and has no bucket for temporary files."""
-    needs_bucket = ours.output_table or format_of(ours.input).needs_bucket
+    needs_bucket = known_args.output_table or format_of(known_args.input).needs_bucket
     location = str(options.get_all_options().get("temp_location") or "")
     if needs_bucket and runs_here(options) and not location.startswith("gs://"):
         raise UsageError(
@@ -67,7 +67,7 @@ def _absolute(path: str) -> str:
 
 
 def check_output(folder: str) -> None:
-    """Make the output folder; raise UsageError if nothing can be written there."""
+    """Create the output folder; raise UsageError if it is not writable."""
     check_writable("--output", folder)
 
 
@@ -80,20 +80,20 @@ def check_model(
     api_key_file: str | None = None,
     **arguments: Any,
 ) -> None:
-    """Raise UsageError if `model` cannot be asked: unknown, no key, a bad address or parameter.
+    """Raise UsageError for an unknown model, a missing key, or a wrong address or parameter.
 
-    A worker elsewhere has keys of its own; `here` says that this process will ask.
+    `here` means that this process sends the requests. Workers elsewhere have their own keys.
     """
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
-        raise UsageError(f"--api_key_env {api_key_env}: that variable is not set")
+        raise UsageError(f"--api_key_env {api_key_env}: the variable is not set; export it")
     if not here or api_key_secret or api_key_file:
         key = key or "the worker's"
-    question = [{"role": "user", "content": "?"}]
+    messages = [{"role": "user", "content": "?"}]
     try:
         if here and api_key_file:
             key = key_in_file(api_key_file)
-        plan(model, question, os.environ, stream=True, api_key=key, **arguments)
+        plan(model, messages, os.environ, stream=True, api_key=key, **arguments)
         if api_key_secret:
             check = key_in_secret if here else check_secret
             check(api_key_secret)
@@ -102,17 +102,17 @@ def check_model(
 
 
 def _in_flags(message: str) -> str:
-    """Return what is said to callers of `completion` as users of the program know it."""
+    """Return an error of `completion` with the names of flags instead of parameters."""
     return message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
 
 
 def is_launched_here(model: str) -> bool:
-    """Return whether `model` runs on the worker's own machine."""
+    """Return whether `model` runs on the machine of the worker."""
     return split_model(model)[0].launcher is not None
 
 
 def start_model(model: str) -> None:
-    """Start the model server of this machine, or find it; keep it while this process lives."""
+    """Start the model server of this machine, or find a running one, until this process ends."""
     provider, name = split_model(model)
     print(f"Starting {model} on this machine ...", file=sys.stderr, flush=True)
     try:

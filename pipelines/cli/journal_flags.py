@@ -1,7 +1,8 @@
-"""The flags of the journal."""
+"""Opens the journal that `--journal` names, and finds one that all workers can share."""
 
 from __future__ import annotations
 
+import argparse
 import re
 
 from apache_beam.io.filesystems import FileSystems
@@ -14,9 +15,10 @@ from transforms.journal import Journal, JournalError, NewJournal
 
 
 def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
-    """Return `spec` as workers of these options can share it; raises UsageError if they cannot.
+    """Return a spec that all workers of the job can share; raises UsageError if there is none.
 
-    A file of one machine is none for workers on others: there `auto` is a folder beside the output.
+    Workers on other machines cannot open a local file. For them `auto` is a folder beside the
+    output.
     """
     if workers(options) is not Workers.ELSEWHERE:
         return spec
@@ -25,27 +27,31 @@ def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
     here = re.match(r"rediss?://([^/@]*@)?(localhost|127\.[\d.]+|\[::1\])(:|/|$)", spec)
     if here or spec.startswith(("sqlite:", "unix:")):
         raise UsageError(
-            f"--journal {'redis on ' + here[2] if here else spec} is of this machine alone, and the"
-            " workers are elsewhere: use redis://HOST/DB, or a folder that all of them share"
+            f"--journal must be reachable from workers on other machines, got"
+            f" {'redis on ' + here[2] if here else spec}; use redis://HOST/DB, or a folder that all"
+            " workers share"
         )
     if "://" in spec and not spec.startswith("redis"):
         check_writable("--journal", spec)
     return spec
 
 
-def journal(spec: str, output: str, required: bool) -> NewJournal | None:
-    """Return what opens the journal on a worker; raises UsageError for a `spec` that is none."""
-    if spec == "none":
+def journal(known_args: argparse.Namespace) -> NewJournal | None:
+    """Return the factory that opens the journal on a worker, or None for `--journal none`.
+
+    Raises UsageError for a journal of an unknown kind.
+    """
+    if known_args.journal == "none":
         return None
     try:
-        return NewJournal(spec, output, required)
+        return NewJournal(known_args.journal, known_args.output, known_args.journal_required)
     except JournalError as error:
         raise UsageError(f"--journal: {error}") from None
 
 
-def open_here(spec: str, output: str, required: bool) -> Journal | None:
-    """Return this process's journal; raises UsageError if it is in use or cannot be had."""
-    new = journal(spec, output, required)
+def open_here(known_args: argparse.Namespace) -> Journal | None:
+    """Return the journal of this process; raises UsageError if it is in use or cannot be opened."""
+    new = journal(known_args)
     try:
         return new() if new is not None else None
     except JournalError as error:

@@ -1,4 +1,4 @@
-"""What a job may spend and how much of it may fail, as flags."""
+"""The flags that limit what a job may spend and how many of its rows may fail."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ def add_limits(made: Parser) -> None:
         "--max_cost_usd",
         type=dollars,
         metavar="USD",
-        help="the most that all runs of the job may spend, by list prices; rows beyond it are not"
-        " asked, and the same command with more goes on (with --journal redis://... for all"
-        " workers together, else for each process)",
+        help="the most that all runs of the job may spend, by list prices. Rows beyond it are not"
+        " sent; the same command with a larger budget resumes the job. The budget applies to all"
+        " workers together with --journal redis://..., else to each process",
     )
     limits.add_argument(
         "--max_total_tokens",
         type=positive,
         metavar="N",
-        help="the most tokens that all runs of the job may take; else as --max_cost_usd",
+        help="the most tokens that all runs of the job may use; otherwise like --max_cost_usd",
     )
     limits.add_argument(
         "--prices",
         metavar="FILE",
-        help='JSON of prices in USD per million tokens, {"openai/m": {"input": 1, "output": 2}};'
-        f" goes before the package's own table of {AS_OF}",
+        help="a JSON file of prices in USD per million tokens, for example"
+        ' {"openai/m": {"input": 1, "output": 2}}. It takes precedence over the built-in table'
+        f" of {AS_OF}",
     )
     limits.add_argument(
         "--fail_above",
         type=share,
         metavar="SHARE",
-        help=f"stop as soon as more than this share of the rows has failed, for example 0.2 (of"
-        f" {LEAST} rows at least); the same command goes on",
+        help="stop when more than this share of the rows has failed, for example 0.2. The check"
+        f" starts after {LEAST} rows; the same command resumes the job",
     )
 
 
@@ -62,23 +63,23 @@ def dollars(text: str) -> float:
     except ValueError:
         amount = 0.0
     if not 0 < amount < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an amount above 0")
+        raise argparse.ArgumentTypeError(f"must be an amount above 0, got {text!r}")
     return amount
 
 
 def share(text: str) -> float:
-    """Return a share between 0 and 1; 0 means that no row may fail."""
+    """Return a share from 0 to below 1; 0 means that no row may fail."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to below 1, like 0.2")
+        raise argparse.ArgumentTypeError(f"must be a share from 0 to below 1, got {text!r}")
     return value
 
 
 def prices(path: str | None) -> Mapping[str, Price]:
-    """Return the package's prices, corrected by the file at `path`; raises UsageError."""
+    """Return the built-in prices, overridden by the file at `path`; raises UsageError."""
     if path is None:
         return PRICES
     try:
@@ -90,64 +91,67 @@ def prices(path: str | None) -> Mapping[str, Price]:
         raise UsageError(f"cannot read --prices {path}: {reason(error)}") from None
 
 
-def budget(ours: argparse.Namespace, journal: NewJournal | None) -> NewLedger | None:
-    """Return what keeps the job to its caps; raises UsageError for a model without a price."""
-    caps = Caps(ours.max_cost_usd, ours.max_total_tokens)
+def budget(known_args: argparse.Namespace, journal: NewJournal | None) -> NewLedger | None:
+    """Return the factory of the ledger that enforces the caps, or None without caps.
+
+    Raises UsageError for a model without a price.
+    """
+    caps = Caps(known_args.max_cost_usd, known_args.max_total_tokens)
     if caps == Caps():
         return None
-    table = prices(ours.prices)
+    table = prices(known_args.prices)
     redis = journal.redis if journal is not None else None
-    new = NewLedger(caps, redis, job_name(ours.output), table)
+    new = NewLedger(caps, redis, job_name(known_args.output), table)
     try:
-        new.check(ours.model)
+        new.check(known_args.model)
     except InvalidRequestError as error:
         raise UsageError(f"--max_cost_usd: {error.message}") from None
     return new
 
 
 def open_budget(new: NewLedger | None, journal: Journal | None) -> Ledger | None:
-    """Return this process's ledger, to be kept; raises UsageError if it cannot be had."""
+    """Return the ledger of this process; raises UsageError if it cannot be opened."""
     try:
         return None if new is None else new(journal)
     except (JournalError, RedisUnavailable, ValueError) as error:
         raise UsageError(f"--max_cost_usd, --max_total_tokens: {error}") from None
 
 
-def say_what_is_spent(
-    new: NewLedger | None, ledger: Ledger | None, journal: Journal | None
-) -> None:
-    """Print how much of the budget all runs have used."""
+def print_spending(new: NewLedger | None, ledger: Ledger | None, journal: Journal | None) -> None:
+    """Print how much of the budget all runs have spent."""
     if new is not None and ledger is not None:
         known = [ledger.spent()] + ([journal.spent()] if journal is not None else [])
-        spent = max(known, key=lambda each: each.tokens)  # other processes tell the journal only
+        spent = max(
+            known, key=lambda each: each.tokens
+        )  # other processes write to the journal only
         print(f"{'budget:':<13}{spent} of {new.caps} spent by all runs")
 
 
-def warn_of_each_process(new: NewLedger | None) -> None:
-    """Say what a cap means on workers that do not know of each other."""
+def warn_of_separate_budgets(new: NewLedger | None) -> None:
+    """Warn that without Redis each worker process has the whole budget to itself."""
     if new is not None and new.redis is None:
         print(
-            "batch_complete: the budget holds for each worker process by itself; with --journal"
-            " redis://HOST/DB it holds for all together",
+            "batch_complete: the budget applies to each worker process separately; with --journal"
+            " redis://HOST/DB it applies to all together",
             file=sys.stderr,
         )
 
 
-def too_many_failed(ours: argparse.Namespace, report: Mapping[str, Any]) -> bool:
-    """Return whether a job that is done is beyond --fail_above, and say so; see FailureLimit."""
+def too_many_failed(known_args: argparse.Namespace, report: Mapping[str, Any]) -> bool:
+    """Return whether a finished job exceeds --fail_above, and print so; see FailureLimit."""
     errors = Counter(report["errors"])
-    unasked = errors.pop("BudgetExceeded", 0)
-    rows = report["rows"] - report["replayed"] - report["shared"] - unasked
-    if ours.fail_above is None or errors.total() <= ours.fail_above * rows:
+    unsent = errors.pop("BudgetExceeded", 0)
+    rows = report["rows"] - report["replayed"] - report["shared"] - unsent
+    if known_args.fail_above is None or errors.total() <= known_args.fail_above * rows:
         return False
     print(
         f"batch_complete: {errors.total():,} of {rows:,} rows failed, more than"
-        f" {ours.fail_above:g}: {reasons(errors)}",
+        f" {known_args.fail_above:g}: {reasons(errors)}",
         file=sys.stderr,
     )
     return True
 
 
-def failure_limit(ours: argparse.Namespace) -> FailureLimit | None:
-    """Return the limit of --fail_above, if there is one."""
-    return None if ours.fail_above is None else FailureLimit(ours.fail_above)
+def failure_limit(known_args: argparse.Namespace) -> FailureLimit | None:
+    """Return the limit that --fail_above sets, or None."""
+    return None if known_args.fail_above is None else FailureLimit(known_args.fail_above)

@@ -1,4 +1,4 @@
-"""Where the outcomes of the streaming program go, and whether source and sinks are there."""
+"""Makes the sinks of the streaming program, and checks that source and sinks exist."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.pubsub import PubSubTopic
 
 
-def sinks(ours: argparse.Namespace) -> dict[str, NewPublisher]:
-    """Return what makes each sink, by the name of what goes there."""
-    to = {"deltas": locations.sink(ours, "--deltas_to", ours.deltas_to, "deltas")}
-    rows = ours.completions_to
+def sinks(known_args: argparse.Namespace) -> dict[str, NewPublisher]:
+    """Return the factory of each sink: deltas, completions, failed-rows and failed-calls."""
+    to = {"deltas": locations.sink(known_args, "--deltas_to", known_args.deltas_to, "deltas")}
+    rows = known_args.completions_to
     if rows:
-        to["completions"] = locations.sink(ours, "--completions_to", rows, "completions")
-    one_kind = not rows or rows.startswith("bigquery:")  # a table of completions has no place
-    failed = ours.failed_to or (ours.deltas_to if one_kind else rows)
+        to["completions"] = locations.sink(known_args, "--completions_to", rows, "completions")
+    one_kind = not rows or rows.startswith(
+        "bigquery:"
+    )  # a table of completions cannot hold failures
+    failed = known_args.failed_to or (known_args.deltas_to if one_kind else rows)
     for name in ("failed-rows", "failed-calls"):
-        to[name] = locations.sink(ours, "--failed_to", failed, name)
+        to[name] = locations.sink(known_args, "--failed_to", failed, name)
     return to
 
 
-def check_here(ours: argparse.Namespace) -> None:
-    """Raise UsageError unless the source and each sink are there."""
+def check_here(known_args: argparse.Namespace) -> None:
+    """Raise UsageError unless the source and each sink exist and can be reached."""
     try:
-        locations.source(ours).check()
-        for new_publisher in sinks(ours).values():
+        locations.source(known_args).check()
+        for new_publisher in sinks(known_args).values():
             _check_sink(new_publisher)
     except (SinkUnavailable, FeedUnavailable, ImportError, ValueError) as error:
         raise UsageError(str(error)) from None
@@ -45,21 +47,21 @@ def _check_sink(new_publisher: NewPublisher) -> None:
         publisher.close()
 
 
-def check_elsewhere(ours: argparse.Namespace) -> None:
-    """Raise UsageError if Google says that a source or sink is not there, or not fit.
+def check_elsewhere(known_args: argparse.Namespace) -> None:
+    """Raise UsageError if Google reports that a source or sink does not exist or does not fit.
 
-    What this machine cannot reach, or may not look at, the workers may.
+    An unreachable or forbidden one is no error here: the workers may have access.
     """
-    new_feed = locations.source(ours)
-    looks = [new_feed.check] if isinstance(new_feed, PubSubFeed) else []
-    looks += [
+    new_feed = locations.source(known_args)
+    checks = [new_feed.check] if isinstance(new_feed, PubSubFeed) else []
+    checks += [
         partial(_check_sink, new)
-        for new in sinks(ours).values()
+        for new in sinks(known_args).values()
         if isinstance(new, PubSubTopic | BigQueryTable)
     ]
-    for look in looks:
+    for check in checks:
         try:
-            look()
+            check()
         except (SinkMissing, FeedMissing, ImportError) as error:
             raise UsageError(str(error)) from None
         except (SinkUnavailable, FeedUnavailable):

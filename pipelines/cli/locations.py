@@ -1,4 +1,4 @@
-"""Where prompts come from and outcomes go, as one writes it on the command line."""
+"""Makes the source and the sinks that the command line of the streaming program names."""
 
 from __future__ import annotations
 
@@ -31,31 +31,33 @@ DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdou
 ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
 
 
-def source(ours: argparse.Namespace) -> NewFeed:
-    """Return what makes the feed that `--source` names; raises UsageError if it names none."""
-    spec: str = ours.source
+def source(known_args: argparse.Namespace) -> NewFeed:
+    """Return the factory of the source that `--source` names; raises UsageError."""
+    spec: str = known_args.source
     scheme, _, where = spec.partition(":")
     if spec == "stdin":
         return Stdin()
     if scheme == "dir" and where:
-        return FolderFeed(os.path.abspath(where))  # a worker may live in another folder
+        return FolderFeed(os.path.abspath(where))  # a worker may run in another folder
     if scheme == "pubsub":
-        held = 2 * (ours.max_in_flight or 64)
+        held = 2 * (known_args.max_in_flight or 64)
         return PubSubFeed(_resource(where, "subscriptions", "--source"), held)
     if scheme == "kafka":
-        return KafkaFeed(*_topic(where, "--source"), ours.kafka_group, ours.kafka_config)
-    raise UsageError(f"--source {spec!r} is none of {SOURCES}")
+        return KafkaFeed(
+            *_topic(where, "--source"), known_args.kafka_group, known_args.kafka_config
+        )
+    raise UsageError(f"--source must be one of {SOURCES}; got {spec!r}")
 
 
 def is_shared(feed: NewFeed) -> bool:
-    """Return whether several readers share the messages of what `feed` makes."""
+    """Return whether several readers can share the messages of the source."""
     return isinstance(feed, (KafkaFeed, PubSubFeed))
 
 
-def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:
-    """Return what makes the sink for what is called `name` (deltas, completions, failed-rows, ...).
+def sink(known_args: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:
+    """Return the factory of the sink for `name`: deltas, completions, failed-rows or failed-calls.
 
-    Raises UsageError for a `spec` that names none.
+    Raises UsageError for a `spec` that names no sink.
     """
     scheme, _, where = spec.partition(":")
     forms = DELTA_SINKS if name == "deltas" else ROW_SINKS
@@ -65,24 +67,24 @@ def sink(ours: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublis
     if scheme == "jsonl" and where:
         return functools.partial(live.JsonLines, where, name)
     if scheme == "kafka":
-        return KafkaTopic(*_topic(where, flag), ours.kafka_config)
+        return KafkaTopic(*_topic(where, flag), known_args.kafka_config)
     if scheme == "bigquery" and name != "deltas":
         return _bigquery(spec, flag, Completion if name == "completions" else DeadLetter)
     if made is None or f"{_FORM.get(scheme, scheme)}:" not in forms:
-        raise UsageError(f"{flag} {spec!r} is none of {forms}")
+        raise UsageError(f"{flag} must be one of {forms}; got {spec!r}")
     return made(spec, flag)
 
 
 def _topic(where: str, flag: str) -> tuple[str, str]:
     brokers, _, topic = where.rpartition("/")
     if not brokers or not re.fullmatch(r"[\w.-]{1,249}", topic):
-        raise UsageError(f"{flag} kafka:{where} must be kafka:HOST:PORT,HOST:PORT/TOPIC")
+        raise UsageError(f"{flag} must be kafka:HOST:PORT,HOST:PORT/TOPIC, got kafka:{where}")
     return brokers, topic
 
 
 def _resource(where: str, kind: str, flag: str) -> str:
     if not re.fullmatch(rf"projects/[^/\s]+/{kind}/[^/\s]+", where):
-        raise UsageError(f"{flag} pubsub:{where} must be pubsub:projects/P/{kind}/NAME")
+        raise UsageError(f"{flag} must be pubsub:projects/P/{kind}/NAME, got pubsub:{where}")
     return where
 
 
@@ -91,7 +93,7 @@ def _redis(spec: str, flag: str) -> NewPublisher:
     new = RedisStreams(url)
     try:
         refuse_password(url)
-        # Its variable may be one of the workers alone.
+        # The variable of the password may be set on the workers only.
         RedisStreams(re.sub(r"(?<=[?&])password_env=[^&]*&?", "", url))().close()
     except (ValueError, RedisUnavailable) as error:
         raise UsageError(f"{flag} {error}") from None
@@ -109,7 +111,7 @@ def _bigquery(spec: str, flag: str, element: type) -> NewPublisher:
         raise UsageError(f"{flag} {error}") from None
 
 
-# redis://..., as every client writes it, will do as well as redis:redis://...
+# The usual form of a URL, redis://..., works as well as redis:redis://...
 _FORM = {"rediss": "redis", "unix": "redis"}
 _SINKS: dict[str, Callable[[str, str], NewPublisher]] = {
     "redis": _redis,

@@ -1,4 +1,4 @@
-"""The parser of the programs' flags."""
+"""Parses the flags of a program and those of Beam, and refuses flags that neither knows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.errors import UsageError
-from pipelines.runners.runner import engine_flags
+from pipelines.runners.runner import runner_flags
 from ritellm.suggest import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one line, and where help is."""
+    """An argparse parser that reports an error as one line, with a pointer to --help."""
 
     def error(self, message: str) -> NoReturn:
         """Raise `message` as a UsageError."""
@@ -22,31 +22,31 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
-    """Return our options and Beam's; raises UsageError for a flag that neither knows."""
-    ours, others = parser.parse_known_args(list(argv))
-    _refuse_unknown(parser, others)
-    options = PipelineOptions(others)
+    """Return the program's arguments and Beam's options; raises UsageError for unknown flags."""
+    known_args, pipeline_args = parser.parse_known_args(list(argv))
+    _refuse_unknown(parser, pipeline_args)
+    options = PipelineOptions(pipeline_args)
     given = options.get_all_options(drop_default=True)
     if "runner" not in given:
-        # Never plain DirectRunner: it looks for a runner to download first.
-        options = PipelineOptions([*others, "--runner=FnApiRunner"])
-    return ours, options
+        # Beam's default, DirectRunner, first tries to download another runner.
+        options = PipelineOptions([*pipeline_args, "--runner=FnApiRunner"])
+    return known_args, options
 
 
-def _refuse_unknown(parser: argparse.ArgumentParser, others: Sequence[str]) -> None:
+def _refuse_unknown(parser: argparse.ArgumentParser, pipeline_args: Sequence[str]) -> None:
     beam = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in _all_subclasses(PipelineOptions):
         options._add_argparse_args(beam)
     try:
-        given, unknown = beam.parse_known_args(list(others))
+        given, unknown = beam.parse_known_args(list(pipeline_args))
     except SystemExit:
-        raise UsageError("Beam does not accept these options, see above") from None
-    of_engine = engine_flags(given.runner)
+        raise UsageError("Beam rejects these options, see the message above") from None
+    of_runner = runner_flags(given.runner)
     flags = (each.partition("=")[0] for each in unknown if each.startswith("-"))
-    flag = next((each for each in flags if each not in of_engine), None)
+    flag = next((each for each in flags if each not in of_runner), None)
     if flag is None:
         return
-    known = [*parser._option_string_actions, *beam._option_string_actions, *of_engine]
+    known = [*parser._option_string_actions, *beam._option_string_actions, *of_runner]
     raise UsageError(f"unknown flag {flag}{did_you_mean(flag, known)} (see --help)")
 
 
@@ -56,7 +56,7 @@ def _all_subclasses(cls: type) -> list[Any]:
 
 
 def positive(text: str) -> int:
-    """Return a whole number from 1; raises what argparse wants."""
+    """Return a whole number from 1; raises ArgumentTypeError for other texts."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+        raise argparse.ArgumentTypeError(f"must be a positive whole number, got {text!r}")
     return int(text)

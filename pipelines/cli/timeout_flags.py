@@ -16,12 +16,13 @@ _PARTS = tuple(field.name for field in fields(Timeouts))
 _USUAL = Timeouts()
 _UNBOUNDED = Timeouts(None, None, None, None)
 _HELP = (
-    "how long a request may take: seconds (for connect, first_chunk and inter_chunk alike), or"
-    " parts, as in first_chunk=900,total=7200; none is no bound. connect: to reach the provider"
-    f" (default: {_USUAL.connect:g}); first_chunk: from sending to the first chunk (default:"
-    f" {_USUAL.first_chunk:g}); inter_chunk: between two chunks (default: {_USUAL.inter_chunk:g});"
-    " total: all attempts at one prompt, without the time in which it waits for its turn (default:"
-    f" {TOTAL_SECONDS:g}, or twice first_chunk if that is longer)"
+    "how long a request may take. A number of seconds sets connect, first_chunk and inter_chunk;"
+    " PART=SECONDS sets one part, as in first_chunk=900,total=7200; none removes a bound. connect:"
+    f" the time to reach the provider (default: {_USUAL.connect:g}). first_chunk: the time from the"
+    f" request to the first chunk (default: {_USUAL.first_chunk:g}). inter_chunk: the time between"
+    f" two chunks (default: {_USUAL.inter_chunk:g}). total: the time for all attempts at one"
+    f" prompt, without waiting for rate limits (default: {TOTAL_SECONDS:g}, or twice first_chunk if"
+    " that is longer)"
 )
 
 
@@ -31,7 +32,7 @@ def add_timeout_option(made: Any) -> None:
 
 
 class _Joined(argparse.Action):
-    """Keeps the text of all `--timeout` together; refuses what `parse` refuses."""
+    """Joins the texts of all `--timeout` flags; refuses what `parse` refuses."""
 
     def __call__(
         self,
@@ -53,8 +54,8 @@ class _Joined(argparse.Action):
 def parse(text: str | None) -> Timeouts:
     """Return the timeouts that `text` stands for; raises ValueError, in one sentence.
 
-    A plain number means what it does in `completion(timeout=...)`; a plain `none` lifts all bounds.
-    Parts go before a plain value. A `total` that is not set is a job's usual one.
+    A plain number means the same as in `completion(timeout=...)`; a plain `none` removes all
+    bounds. Parts take precedence over a plain value. `total` defaults to that of a job.
     """
     chosen: dict[str, float | None] = {}
     for name, seconds in _items(text):

@@ -18,14 +18,14 @@ def schema() -> dict[str, str]:
 
 
 class WriteTable(beam.PTransform):  # type: ignore[misc]
-    """Write completions to a table, in place of what it held: all of them, or none."""
+    """Replace the rows of a table by completions: by all of them, or by none on a failure."""
 
     def __init__(self, table: Table) -> None:
         super().__init__()
         self._table = table
 
     def expand(self, completions: Any) -> Any:
-        """Write files to the job's temp_location, and have BigQuery load them."""
+        """Write files to the job's temp_location, then load them into the table."""
         from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
 
         return (
@@ -50,16 +50,16 @@ def to_row(completion: Completion) -> dict[str, Any]:
 
 
 def check_output(table: Table) -> None:
-    """Raise TableError if completions cannot be written to `table`, there or yet to be made."""
-    there, ours = table_columns(table), schema()
-    if there is None or there == ours:
+    """Raise TableError unless `table` fits completions or does not exist yet."""
+    there, wanted = table_columns(table), schema()
+    if there is None or there == wanted:
         return
     differences = [
         f"{name} is {there.get(name, 'missing')}, not {kind}"
-        for name, kind in ours.items()
+        for name, kind in wanted.items()
         if there.get(name) != kind
-    ] or [f"{name} would be lost" for name in there.keys() - ours.keys()]
+    ] or [f"{name} would be lost" for name in there.keys() - wanted.keys()]
     raise TableError(
-        f"the table has other columns ({', '.join(sorted(differences)[:3])}): name a table that is"
-        " not there yet, or one that this program made"
+        f"the table has other columns ({', '.join(sorted(differences)[:3])}); choose a new table or"
+        " one that this program created"
     )

@@ -40,7 +40,7 @@ class Workers(Enum):
     ELSEWHERE = "other machines"
 
 
-def engine_flags(named: str | None) -> frozenset[str]:
+def runner_flags(named: str | None) -> frozenset[str]:
     """Return the flags that only the job server of the runner `named` so knows."""
     by_flink = _short(named or "") in ("flinkrunner", "portablerunner")
     return flink.FLAGS if by_flink else frozenset()

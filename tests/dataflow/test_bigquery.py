@@ -256,15 +256,15 @@ OTHER = [{"name": "id", "type": "INTEGER"}, {"name": "text", "type": "STRING"}]
         ),
         (
             ["--output_table=my-project:no_such.t"],
-            "there is no dataset my-project:no_such: make it first",
+            "the dataset my-project:no_such does not exist; create it",
         ),
-        (["--output_table=answers"], "'answers' is no PROJECT:DATASET.TABLE"),
+        (["--output_table=answers"], "expected PROJECT:DATASET.TABLE, got 'answers'"),
         (["--input=bigquery:my-project:d.none"], "the table does not exist; check its name"),
         (
             ["--input=bigquery:my-project:d.other"],
             "must have a column 'prompt', 'messages' or 'body'",
         ),
-        (["--input=bigquery:prompts"], "'bigquery:prompts' is no PROJECT:DATASET.TABLE"),
+        (["--input=bigquery:prompts"], "expected PROJECT:DATASET.TABLE, got 'bigquery:prompts'"),
         (
             ["--input=bigquery:my-project:d.prompts", "--temp_location=/tmp"],
             "files in a bucket; add --temp_location gs://BUCKET/tmp",

@@ -220,7 +220,7 @@ WRONG = {
         {"staging_location": "gs://no-such-bucket/s"},
         "cannot write to --staging_location gs://no-such-bucket/s",
     ),
-    "no number": ({"max_in_flight": "many"}, "'many' is not a positive whole number"),
+    "no number": ({"max_in_flight": "many"}, "must be a positive whole number, got 'many'"),
     "a file of one machine": ({"completions_to": "jsonl:out"}, "is on this machine"),
     "nothing to update": ({"update": ""}, "--update: no job 'wrong' runs in europe-west4"),
 }

@@ -11,7 +11,7 @@ from batch_job import Job
 from fake_server import Pause, Stall, chat_events, stream
 
 from pipelines import batch_complete, stream_complete
-from pipelines.cli.model_flags import asking
+from pipelines.cli.model_flags import completion_options
 from pipelines.cli.timeout_flags import parse
 from pipelines.errors import UsageError
 from ritellm import AsyncClient, InvalidRequestError, RateLimitError, Timeouts
@@ -91,8 +91,8 @@ def test_a_wrong_timeout_is_refused_in_one_sentence(program, flags, said):
 def test_both_programs_ask_with_the_timeouts_of_all_flags_together(program, required):
     flags = ["--timeout", "connect=1,first_chunk=2", "--timeout=inter_chunk=3,total=4"]
     ours = program.parser().parse_args([*required, *flags])
-    assert asking(ours)["timeout"] == Timeouts(1.0, 2.0, 3.0, 4.0)
-    assert asking(program.parser().parse_args(required))["timeout"].total == HOUR
+    assert completion_options(ours)["timeout"] == Timeouts(1.0, 2.0, 3.0, 4.0)
+    assert completion_options(program.parser().parse_args(required))["timeout"].total == HOUR
     assert "total: all attempts" in " ".join(program.parser().format_help().split())
 
 

@@ -208,7 +208,7 @@ def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_
     assert len(whole) == 1
     attempts = {row["attempt"] for row in read(out, "deltas")}
     assert attempts == {1, whole[0]["attempt"]}
-    assert whole[0]["attempt"] > 1, "the second asking has numbers of its own"
+    assert whole[0]["attempt"] > 1, "the second run has numbers of its own"
 
 
 def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_its_own(

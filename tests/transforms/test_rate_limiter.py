@@ -65,7 +65,7 @@ def test_a_service_that_is_not_there_is_said_at_once(program, fake_server):
 def test_what_is_no_address_of_a_domain_is_refused(program, wrong):
     status, said = program(f"--rate_limiter={wrong}")
     assert status == 2
-    assert f"{wrong!r} is no HOST:PORT/DOMAIN" in said
+    assert f"expected HOST:PORT/DOMAIN, got {wrong!r}" in said
 
 
 class Slow:

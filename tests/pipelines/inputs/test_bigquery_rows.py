@@ -67,7 +67,7 @@ def test_a_completion_has_a_column_for_everything():
 
 @pytest.mark.parametrize("text", ["t", "d.t", "bigquery:t", "p:d.t.", "p:d/t", ""])
 def test_what_names_no_table_is_refused(text):
-    with pytest.raises(ValueError, match="is no PROJECT"):
+    with pytest.raises(ValueError, match="expected PROJECT"):
         bigquery.parse(text)
 
 

@@ -192,7 +192,7 @@ REMOTE = PipelineOptions(["--runner=FlinkRunner", "--flink_master=flink:8081"])
     "spec", ["sqlite:answers.db", "redis://localhost/0", "redis://:pw@127.0.0.1:6379", "unix:///r"]
 )
 def test_a_journal_that_workers_elsewhere_cannot_reach_is_refused(spec):
-    with pytest.raises(UsageError, match="the workers are elsewhere") as refused:
+    with pytest.raises(UsageError, match="workers on other machines") as refused:
         journal_flags.reachable_journal(spec, "out", REMOTE)
     assert "pw" not in str(refused.value)
 
