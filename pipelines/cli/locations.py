@@ -6,7 +6,6 @@ import argparse
 import functools
 import os
 import re
-import sys
 from collections.abc import Callable
 
 from pipelines import bigquery
@@ -17,7 +16,7 @@ from pipelines.sources.folder import FolderFeed
 from pipelines.sources.kafka import KafkaFeed
 from pipelines.sources.pubsub import PubSubFeed
 from pipelines.sources.stdin import Stdin
-from pipelines.terminal.live_view import Live
+from pipelines.terminal.live_sink import LiveSink, is_live
 from transforms.connections.redis import RedisUnavailable, refuse_password
 from transforms.elements import Completion, DeadLetter
 from transforms.sinks.base import NewPublisher
@@ -63,7 +62,7 @@ def sink(known_args: argparse.Namespace, flag: str, spec: str, name: str) -> New
     forms = DELTA_SINKS if name == "deltas" else ROW_SINKS
     made = _SINKS.get(scheme)
     if spec == "stdout":
-        return Live if sys.stdout.isatty() else live.Stdout
+        return LiveSink if is_live() else live.Stdout
     if scheme == "jsonl" and where:
         return functools.partial(live.JsonLines, where, name)
     if scheme == "kafka":

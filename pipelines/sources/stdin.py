@@ -15,7 +15,7 @@ import orjson
 from pipelines.shutdown import on_sudden_end
 from pipelines.sources.base import FeedEnded, Message
 from pipelines.terminal.keyboard import Keyboard
-from pipelines.terminal.live_view import VIEW
+from pipelines.terminal.live_sink import is_live, view
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Stdin:
 
     def __call__(self) -> StdinFeed:
         """Return the feed, which begins to read; what is typed is shown in the live view."""
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if not (sys.stdin.isatty() and is_live()):
             return StdinFeed(_lines(sys.stdin.buffer))
-        keyboard = Keyboard(sys.stdin.fileno(), VIEW.typed)
+        keyboard = Keyboard(sys.stdin.fileno(), view().typed)
         on_sudden_end(keyboard.restore)
         return StdinFeed(keyboard)
 

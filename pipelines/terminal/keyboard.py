@@ -1,21 +1,24 @@
-"""Lines typed on a terminal that others draw on: what is typed is shown by them, not echoed."""
+"""Reads lines from a terminal without echo, because the live view draws the typed line itself."""
 
 from __future__ import annotations
 
 import atexit
 import codecs
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+# Arrow and function keys send escape sequences; without this their letters would be typed.
+_KEYS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|[^\[O])")
 _ERASE, _KILL_LINE, _END = "\x7f\x08", "\x15", "\x04"
 
 
 class Keyboard:
-    """Yields the lines that are typed; `shown` is called with the unfinished one as it changes.
+    """Yields the typed lines; calls `shown` with the unfinished line each time it changes.
 
-    Backspace and Ctrl-U edit, Ctrl-D on an empty line ends. The terminal is put back by `restore`,
-    at the latest when the program ends.
+    Backspace and Ctrl-U edit the line; Ctrl-D on an empty line ends the input. `restore` resets the
+    terminal; it runs at the latest when the program ends.
     """
 
     def __init__(self, fd: int, shown: Callable[[str | None], None]) -> None:
@@ -24,11 +27,11 @@ class Keyboard:
 
         self._fd, self._shown = fd, shown
         self._before: Any = termios.tcgetattr(fd)
-        tty.setcbreak(fd, termios.TCSADRAIN)  # what was typed before counts, too
+        tty.setcbreak(fd, termios.TCSADRAIN)  # keeps what was typed before
         atexit.register(self.restore)
 
     def restore(self) -> None:
-        """Put the terminal back as it was."""
+        """Reset the terminal to its settings from before."""
         import termios
 
         if self._before is not None:
@@ -39,7 +42,7 @@ class Keyboard:
         line, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
         self._shown(line)
         while data := os.read(self._fd, 4096):
-            for char in decoder.decode(data):
+            for char in _KEYS.sub("", decoder.decode(data)):
                 if char in "\r\n":
                     yield line.encode()
                     line = ""
@@ -52,7 +55,7 @@ class Keyboard:
 
 
 def edited(line: str, char: str) -> str:
-    """Return `line` after `char` was typed; what cannot be seen changes nothing."""
+    """Return `line` after `char` was typed; an invisible character changes nothing."""
     if char in _ERASE:
         return line[:-1]
     if char == _KILL_LINE:

@@ -1,185 +1,153 @@
-"""Answers growing side by side on a terminal: whole ones above, those under way below."""
+"""Completions that grow side by side on a terminal, drawn by `rich`.
+
+The lower part of the screen has one line for each completion in progress, with its newest words. A
+finished completion is printed in full above and scrolls away like any other output. All text goes
+through `clean`: models, prompts and ids are untrusted.
+"""
 
 from __future__ import annotations
 
-import shutil
-import sys
 import threading
-import unicodedata
-from collections.abc import Callable, Iterable
-from typing import TextIO
+from collections.abc import Iterable
 
 import orjson
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
 
 from ritellm.chunks.follow import Finished, Follower, Grown, Superseded
+from ritellm.terminal import clean, clean_line
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 
-_BOLD, _DIM, _RED, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[0m"
-_CLEAR_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
 _MOST_LABEL = 32
+# Redrawing at this rate looks continuous, whatever the rate of the deltas.
+_FRAMES_PER_SECOND = 12
+# A line shows the end of a text; more than this never fits on one.
+_MOST_SHOWN = 4_000
 
 
 class LiveView:
     """What the terminal shows. Usable from any thread.
 
-    An answer under way is one line that shows its newest words; when it is whole it is printed in
-    full, above, and stays. `typed` is the line that a person is typing.
+    `typed` is the line that a person is typing.
     """
 
-    def __init__(
-        self,
-        out: TextIO | None = None,
-        size: Callable[[], tuple[int, int]] = shutil.get_terminal_size,
-    ) -> None:
-        self._out, self._size = out, size
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._live: Live | None = None
         self._follower = Follower()
         self._labels: dict[str, str] = {}
-        self._texts: dict[str, list[str]] = {}  # under way, the oldest first
-        self._done: list[str] = []
+        self._texts: dict[str, list[str]] = {}  # completions in progress, the oldest first
         self._typed: str | None = None
-        self._drawn = 0  # lines of the last frame
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
-    def asked(self, prompt: Prompt) -> Prompt:
-        """Note what `prompt` asks; returns it."""
+    def add_prompt(self, prompt: Prompt) -> Prompt:
+        """Add a line for `prompt`; returns the prompt."""
         if prompt.request != PUMP.request:
             with self._lock:
-                self._labels[prompt.id] = _question(prompt)
+                self._labels[prompt.id] = _label(prompt)
                 self._texts.setdefault(prompt.id, [])
-                self._draw()
+                self._start()
         return prompt
 
     def show(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
-        """Show what has come."""
+        """Add the text of deltas to their lines, and print what is finished."""
         with self._lock:
+            self._start()
             for outcome in outcomes:
                 if isinstance(outcome, Delta):
                     self._add(outcome)
                 elif isinstance(outcome, DeadLetter):
-                    self._end(outcome.id, f"{_RED}{_visible(outcome.message)}{_PLAIN}")
-            self._draw()
+                    self._finish(outcome.id, Text(clean(outcome.message), style="red"))
 
     def typed(self, text: str | None) -> None:
-        """Show `text` as the line that is being typed; None for no such line."""
+        """Show `text` as the line that is being typed; None removes the line."""
         with self._lock:
             self._typed = text
-            self._draw()
+            self._start().refresh()
 
     def say(self, text: str) -> None:
-        """Show a line of the program's own, among the answers."""
+        """Print a message of the program above the completions in progress."""
         with self._lock:
-            self._done.append(f"{_DIM}{text}{_PLAIN}")
-            self._draw()
+            self._start().console.print(Text(clean(text), style="dim"))
 
     def close(self) -> None:
-        """Leave the terminal as it was, with what has been shown."""
+        """Remove the lines in progress, and leave what was printed."""
         with self._lock:
             self._typed = None
-            self._draw()
+            live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
-    def frame(self, width: int, height: int) -> list[str]:
-        """Return the lines below the finished answers."""
-        room = max(1, height - 3)
-        rows = list(self._texts.items())
-        hidden = len(rows) - room if len(rows) > room else 0
-        lines = [self._row(id, "".join(pieces), width) for id, pieces in rows[hidden:]]
-        if hidden:
-            lines.insert(0, f"{_DIM}... and {hidden} more{_PLAIN}")
-        if self._typed is not None:
-            lines.append("> " + _tail(self._typed, width - 3))
-        return lines
+    def frame(self, width: int, height: int) -> list[Text]:
+        """Return the lines of the lower part of the screen."""
+        with self._lock:
+            room = max(1, height - 3)
+            rows = list(self._texts.items())
+            hidden = max(0, len(rows) - room)
+            lines = [self._row(id, pieces, width) for id, pieces in rows[hidden:]]
+            if hidden:
+                lines.insert(0, Text(f"... and {hidden} more", style="dim"))
+            if self._typed is not None:
+                lines.append(Text("> " + _tail(clean_line(self._typed), width - 3)))
+            return lines
+
+    def _start(self) -> Live:
+        """Return the live display; it starts with the first thing to show."""
+        if self._live is None:
+            self._live = Live(
+                get_renderable=self._render,
+                console=self._console,
+                refresh_per_second=_FRAMES_PER_SECOND,
+                transient=True,
+            )
+            self._live.start()
+        return self._live
+
+    def _render(self) -> Group:
+        return Group(*self.frame(*self._console.size))
 
     def _add(self, delta: Delta) -> None:
         for event in self._follower.feed(delta):
             if isinstance(event, Superseded):
                 self._texts[event.id] = []
             elif isinstance(event, Grown):
-                self._texts.setdefault(event.id, []).append(_visible(event.added))
+                self._texts.setdefault(event.id, []).append(event.added)
             elif isinstance(event, Finished):
-                self._end(event.id, _visible(event.text).strip() or "(no text)")
+                self._finish(event.id, Text(clean(event.text).strip() or "(no text)"))
 
-    def _end(self, id: str, text: str) -> None:
+    def _finish(self, id: str, text: Text) -> None:
         self._texts.pop(id, None)
-        self._done.append(f"{_BOLD}{self._labels.pop(id, id)}{_PLAIN}\n{text}\n")
+        label = self._labels.pop(id, None) or clean_line(id)
+        self._start().console.print(Text(label, style="bold"), text, "", sep="\n")
 
-    def _row(self, id: str, text: str, width: int) -> str:
+    def _row(self, id: str, pieces: list[str], width: int) -> Text:
         most = min(_MOST_LABEL, width // 3)
-        label = _head(self._labels.get(id, id), most)
-        words = _tail(" ".join(text.split()), width - most - 4)
-        return f"{_DIM}{label}{' ' * (most - _columns(label))} ▸{_PLAIN} {words}"
-
-    def _draw(self) -> None:
-        """Print what is finished over the last frame, and the new frame below it."""
-        lines = self.frame(*self._size())
-        parts = ["\r", f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""]
-        for text in self._done:
-            parts += [line + _CLEAR_LINE + "\n" for line in text.split("\n")]
-        parts.append(f"{_CLEAR_LINE}\n".join(lines) + _CLEAR_LINE + _CLEAR_BELOW)
-        self._done.clear()
-        self._drawn = len(lines)
-        out = self._out or sys.stdout
-        out.write("".join(parts))
-        out.flush()
+        label = set_cell_size(_head(self._labels.get(id) or clean_line(id), most), most)
+        words = _tail(clean_line("".join(pieces)[-_MOST_SHOWN:]), width - most - 4)
+        return Text.assemble((f"{label} ▸", "dim"), " ", words, no_wrap=True)
 
 
-VIEW = LiveView()
-
-
-class Live:
-    """The sink that shows what it gets in this process's view."""
-
-    def check(self) -> None:
-        """The terminal is there."""
-
-    def publish(self, lot: Iterable[Delta | Completion | DeadLetter]) -> None:
-        """Show `lot`."""
-        VIEW.show(lot)
-
-    def close(self) -> None:
-        """Leave what was shown."""
-        VIEW.close()
-
-
-def asked(prompt: Prompt) -> Prompt:
-    """Show in this process's view that `prompt` is asked."""
-    return VIEW.asked(prompt)
-
-
-def _question(prompt: Prompt) -> str:
+def _label(prompt: Prompt) -> str:
+    """Return the text of the last message, or the id of a prompt without text."""
     messages = orjson.loads(prompt.request).get("messages") or [{}]
     content = messages[-1].get("content") if isinstance(messages[-1], dict) else None
-    return _visible(" ".join(content.split())) if isinstance(content, str) else prompt.id
-
-
-def _visible(text: str) -> str:
-    """Return `text` without what would move the cursor or worse: a model may say anything."""
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
-
-
-def _columns(text: str) -> int:
-    return sum(map(_width, text))
-
-
-def _width(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Cc", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return clean_line(content) if isinstance(content, str) else clean_line(prompt.id)
 
 
 def _head(text: str, columns: int) -> str:
     """Return as much of the beginning of `text` as fits."""
-    if _columns(text) <= columns:
+    if cell_len(text) <= columns:
         return text
-    while text and _columns(text) > columns - 1:
-        text = text[:-1]
-    return text + "…"
+    return set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
 
 
 def _tail(text: str, columns: int) -> str:
     """Return as much of the end of `text` as fits."""
-    text = text[-4 * columns :] if columns > 0 else ""
-    if _columns(text) <= columns:
+    if cell_len(text) <= columns:
         return text
-    while text and _columns(text) > columns - 1:
-        text = text[1:]
-    return "…" + text
+    room, start = columns - 1, len(text)  # one column for the ellipsis
+    while start and (room := room - get_character_cell_size(text[start - 1])) >= 0:
+        start -= 1
+    return "…" + text[start:]

@@ -237,7 +237,7 @@ def test_with_redis_the_cap_holds_for_what_other_processes_spend(job):
         (["--prices", "{folder}/none.json"], "cannot read --prices"),
         (["--prices", "{folder}/in.jsonl"], "--prices: "),
         (["--fail_above", "20"], "must be a share from 0 to below 1, got '20'"),
-        (["--dedupe", "--journal", "none"], "--dedupe looks equal requests up in the journal"),
+        (["--dedupe", "--journal", "none"], "--dedupe finds equal requests in the journal"),
         (["--on_interrupt", "maybe"], "invalid choice: 'maybe'"),
         (["--on_interrupt", "continue"], "cannot go on with an answer: take --on_interrupt"),
         (["--api_key_file", "{folder}/none"], "none here: No such file or directory"),
