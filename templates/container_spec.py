@@ -1,9 +1,9 @@
-"""The container spec of a template: the JSON in a bucket that `gcloud ... run` is pointed at.
+"""Prints the container spec of a template: the JSON file that `gcloud ... run` reads from a bucket.
 
     python templates/container_spec.py batch_complete --image REGION-docker.pkg.dev/P/R/NAME:1
 
-prints it, and fails if `gcloud` is installed and would make another. It is rendered here because
-`gcloud dataflow flex-template build` drops the fields of streaming from the metadata.
+If `gcloud` is installed, the program compares its spec with that of `gcloud`, and fails if they
+differ. `gcloud dataflow flex-template build` itself drops the streaming fields of the metadata.
 """
 
 from __future__ import annotations
@@ -40,30 +40,32 @@ def gclouds_spec(template: str, image: str) -> dict[str, Any]:
     command += [f"--image={image}", f"--metadata-file={_metadata_file(template)}"]
     command += ["--sdk-language=PYTHON", "--print-only", "--project=none", "--format=json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    # gcloud prints a document that holds the document.
+    # gcloud prints a JSON string that contains the JSON document.
     printed = json.loads(done.stdout)
     spec: dict[str, Any] = json.loads(printed) if isinstance(printed, str) else printed
     return spec
 
 
 def comparable(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `spec` without the fields that only ours has."""
+    """Return `spec` without the fields that `gcloud` drops."""
     kept = {k: v for k, v in spec["metadata"].items() if k not in DROPPED_BY_GCLOUD}
     return {**spec, "metadata": kept}
 
 
 def main() -> None:
-    """Print a spec, checked."""
+    """Check and print a spec."""
     parser = argparse.ArgumentParser(description="Print a template's container spec.")
     names = sorted(found.parent.name for found in TEMPLATES.glob("*/metadata.json"))
     parser.add_argument("template", choices=names, help="the template's folder")
     parser.add_argument("--image", required=True, help="the image, as it was pushed")
-    ours = parser.parse_args()
-    spec = container_spec(ours.template, ours.image)
+    known_args = parser.parse_args()
+    spec = container_spec(known_args.template, known_args.image)
     if shutil.which("gcloud") is None:
-        print("gcloud is not installed: the spec was not checked", file=sys.stderr)
-    elif gclouds_spec(ours.template, ours.image) != comparable(spec):
-        sys.exit("gcloud makes another spec of this metadata.json: look for a misspelled field")
+        print("gcloud is not installed, so the spec was not checked", file=sys.stderr)
+    elif gclouds_spec(known_args.template, known_args.image) != comparable(spec):
+        sys.exit(
+            "gcloud makes a different spec from this metadata.json; look for a misspelled field"
+        )
     print(json.dumps(spec, indent=2))
 
 

@@ -1,11 +1,11 @@
-"""What the templates' images hold beyond Beam's SDK image, in megabytes of installed packages.
+"""Measures what the images of the templates add to Beam's SDK image, in megabytes of packages.
 
     python templates/image_size.py
 
-Beam's image has all that `apache-beam[gcp]` asks for. The rest of the pinned requirements, and this
-project's own packages, are what is added. Run it where `.[fast,gcp,kafka,pubsub,redis]` is
-installed (`make .venv-gcp/ready`): it adds up the files on disk, as pip has put them there. Layers
-are compressed when they are pulled, to about a third; the launcher, a single program, is not
+Beam's image contains all requirements of `apache-beam[gcp]`. The templates add the other pinned
+requirements and this project's own packages. Run this program where
+`.[fast,gcp,kafka,pubsub,redis]` is installed (`make .venv-gcp/ready`): it sums the sizes of the
+installed files. A pull compresses layers to about a third. The launcher, a single program, is not
 counted.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("ritellm", "transforms", "pipelines")
+PACKAGES = ("ritellm", "transforms", "pipelines")
 
 
 def pinned(template: str) -> set[str]:
@@ -27,8 +27,8 @@ def pinned(template: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
 
 
-def asked_for(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
-    """Return the names of `name` with `extras` and all that it asks for, as far as installed."""
+def requirements_of(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
+    """Return the installed packages that `name` with `extras` requires, itself among them."""
     found: set[str] = set()
     waiting = [(name, extras)]
     seen = set(waiting)
@@ -48,11 +48,11 @@ def asked_for(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
 
 
 def sizes(template: str) -> dict[str, int]:
-    """Return the bytes of each package that is added, our own among them."""
-    added = pinned(template) - asked_for("apache-beam", frozenset({"gcp"}))
+    """Return the bytes of each added package, this project among them."""
+    added = pinned(template) - requirements_of("apache-beam", frozenset({"gcp"}))
     found = {name: _size(name) for name in sorted(added)}
-    own = (path for package in OURS for path in (ROOT / package).rglob("*.py"))
-    # Twice, about: pip compiles what it installs.
+    own = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    # About twice the source: pip adds compiled files.
     return found | {"ritellm-beam": 2 * sum(path.stat().st_size for path in own)}
 
 

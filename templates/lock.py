@@ -1,8 +1,8 @@
-"""Pin what the images of the templates install: versions, and the hash of the file of each.
+"""Pins the packages that the images of the templates install, by version and file hash.
 
-    make lock        # on Linux, x86-64, with Python 3.11: what the images are
+    make lock        # on Linux, x86-64, with Python 3.11, as in the images
 
-pip chooses for each requirements.in what it would install in the image, and installs nothing.
+pip resolves each requirements.in as it would in the image, and installs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).resolve().parent
 
 
 def pins(chosen: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a requirement for each package that pip has chosen; this project is none."""
+    """Yield a pinned requirement for each package that pip has chosen, except this project."""
     for package in chosen:
         found = package["download_info"]
         if "dir_info" in found:

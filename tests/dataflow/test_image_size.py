@@ -25,6 +25,6 @@ def test_the_image_is_at_most_80_mb_larger_than_beams(template):
 
 @TEMPLATES
 def test_what_beam_asks_for_is_not_counted_twice(template):
-    beams = SCRIPT["asked_for"]("apache-beam", frozenset({"gcp"}))
+    beams = SCRIPT["requirements_of"]("apache-beam", frozenset({"gcp"}))
     assert {"apache-beam", "grpcio", "google-cloud-storage", "orjson"} <= beams
     assert not beams & SCRIPT["sizes"](template).keys()
