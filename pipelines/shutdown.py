@@ -1,4 +1,11 @@
-"""How a program ends: on Ctrl-C, on a failure, and at once if it is asked twice."""
+"""Runs a program to its exit status: on success, on a failure, and on Ctrl-C.
+
+The first Ctrl-C or SIGTERM stops the job in an orderly way; the second one ends the process at
+once. Beam makes both difficult. Its local runner works in the main thread, and it wraps whatever
+interrupts it in errors of its own with long tracebacks. Its threads go on for a moment and log
+that they cannot. So a flag records the interrupt, and filters drop what follows from it. The
+filters cover the handlers of the root logger and uncaught exceptions of threads, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +28,19 @@ _before_sudden_end: list[Callable[[], object]] = []
 
 
 def on_sudden_end(tidy: Callable[[], object]) -> None:
-    """Have `tidy` called before the second Ctrl-C ends the program."""
+    """Call `tidy` before the second Ctrl-C ends the program. It runs in a signal handler."""
     _before_sudden_end.append(tidy)
 
 
 class Interrupt:
-    """Turns the first Ctrl-C (or SIGTERM) into a KeyboardInterrupt, and the second into the end.
+    """Turns the first Ctrl-C or SIGTERM into a KeyboardInterrupt; the second ends the process.
 
-    Beam's local runner works in the main thread and wraps what it is interrupted by in errors of
-    its own, with long traces: `asked` tells what it really was, and the traces are kept quiet.
-    A job that knows how to `stop` by itself (it returns whether it will) is not interrupted.
+    `interrupted` tells whether a signal has arrived. A job that can `stop` by itself is not
+    interrupted: `stop` returns whether the job will end.
     """
 
     def __init__(self, stop: Callable[[], bool] | None = None) -> None:
-        self.asked = False
+        self.interrupted = False
         self._stop = stop
         self._before: dict[int, Any] = {}
         self._thread_failed = threading.excepthook
@@ -42,35 +48,38 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._heard)
+                self._before[number] = signal.signal(number, self._receive)
         for handler in logging.getLogger().handlers:
             handler.addFilter(self._is_news)
-        threading.excepthook = self._tell_of_thread
+        threading.excepthook = self._report_thread
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
-        for handler in logging.getLogger().handlers:
-            handler.removeFilter(self._is_news)
-        threading.excepthook = self._thread_failed
+        # After an interrupt, threads of Beam still fail while the interpreter ends.
+        if not self.interrupted:
+            for handler in logging.getLogger().handlers:
+                handler.removeFilter(self._is_news)
+            threading.excepthook = self._thread_failed
 
-    def _tell_of_thread(self, failure: threading.ExceptHookArgs) -> None:
-        if not self.asked:
+    def _report_thread(self, failure: threading.ExceptHookArgs) -> None:
+        if not self.interrupted:
             self._thread_failed(failure)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
         cause = record.exc_info[1] if record.exc_info else None
-        told = f"{type(cause).__name__} {record.getMessage()}"  # of other threads only the text
-        return not self.asked and TooManyFailures.__name__ not in told
+        # An error of another thread arrives as text only.
+        text = f"{type(cause).__name__} {record.getMessage()}"
+        return not self.interrupted and TooManyFailures.__name__ not in text
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
             for tidy in _before_sudden_end:
                 tidy()
             runners.end_at_once()
             os._exit(INTERRUPTED)
-        self.asked = True
+        self.interrupted = True
         if self._stop is None or not self._stop():
             raise KeyboardInterrupt
 
@@ -81,10 +90,11 @@ def run_program(
     after_interrupt: Callable[[], str],
     stop: Callable[[], bool] | None = None,
 ) -> NoReturn:
-    """Exit with what `run` returns; every other end is one last line and a status of its own.
+    """Exit with the status that `run` returns, or with one line on stderr and another status.
 
-    2 for what cannot work, 1 for a job that failed, 130 for an interrupt (`after_interrupt` tidies
-    up and says what is left). With `stop` the first signal calls it and `run` goes on to its end.
+    2: the command line cannot work. 1: the job failed. 130: the job was interrupted, and
+    `after_interrupt` has tidied up and returned what is left. With `stop` the first signal calls
+    `stop` instead, and `run` continues to its end.
     """
     _set_up_logging()
     with Interrupt(stop) as interrupt:
@@ -93,35 +103,27 @@ def run_program(
         except UsageError as error:
             status = _last_words(f"{name}: {error}", 2)
         except (Exception, KeyboardInterrupt) as error:
-            if interrupt.asked or isinstance(error, KeyboardInterrupt):
+            if interrupt.interrupted or isinstance(error, KeyboardInterrupt):
                 status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
             elif (root := _root(error))[0] == TooManyFailures.__name__:
                 status = _last_words(f"{name}: stopped early: {root[1]}; {after_interrupt()}", 1)
             else:
-                status = _last_words(f"{name}: the job failed: {_heart(error)}", 1)
-    if interrupt.asked:
-        _say_no_more()
+                status = _last_words(f"{name}: the job failed: {_cause(error)}", 1)
     sys.exit(status)
-
-
-def _say_no_more() -> None:
-    """Keep quiet what Beam prints of threads at work, which find the program at its end."""
-    logging.disable()
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING)
     for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:  # Beam sets one up while it is imported
+        if type(handler) is logging.StreamHandler:  # Beam adds one at import
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    # It warns of each output that stays empty: no failed rows is no news.
+    # Beam warns of each empty output. An output of failed rows is usually empty.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
-    # Unknown flags have been refused; these are for the job server alone.
+    # Beam warns of flags that only the job server knows. `cli.parser` has refused unknown ones.
     logging.getLogger("apache_beam.options.pipeline_options").setLevel(logging.ERROR)
-    # It warns of each request that waits.
+    # Beam warns of each request that waits.
     logging.getLogger("apache_beam.io.components.rate_limiter").setLevel(logging.ERROR)
-    # It warns of each job server that it starts or ends.
+    # Beam warns of each job server that it starts or ends.
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
@@ -130,23 +132,23 @@ def _last_words(line: str, status: int) -> int:
     return status
 
 
-def _heart(error: BaseException) -> str:
-    """Return what went wrong first, without Beam's account of where."""
+def _cause(error: BaseException) -> str:
+    """Return the first error as a text, without Beam's context."""
     name, text = _root(error)
     return f"{name}: {text}" if name and text else name or text
 
 
 def _root(error: BaseException) -> tuple[str, str]:
-    """Return the class and the message of what went wrong first; no class where Beam hides it."""
+    """Return the class and the message of the first error; the class is "" where Beam hides it."""
     while error.__cause__ is not None:
         error = error.__cause__
     if reason := runners.explained(str(error)):
         return "", reason
     name, text = type(error).__name__, str(error)
-    if "Traceback (most recent call last)" in text:  # of another thread or process, as a text
+    if "Traceback (most recent call last)" in text:  # of another thread or process, as text
         qualified, _, text = text.strip().splitlines()[-1].partition(": ")
         name = qualified.rpartition(".")[2]
     text, wrapped, _ = " ".join(text.split()).partition(" [while running")
     if wrapped and name == "RuntimeError":
-        name = ""  # an error that Beam could not make anew: its name is in the text
+        name = ""  # Beam could not recreate the error; its class is in the text
     return name, text

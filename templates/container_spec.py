@@ -63,9 +63,7 @@ def main() -> None:
     if shutil.which("gcloud") is None:
         print("gcloud is not installed, so the spec was not checked", file=sys.stderr)
     elif gclouds_spec(known_args.template, known_args.image) != comparable(spec):
-        sys.exit(
-            "gcloud makes a different spec from this metadata.json; look for a misspelled field"
-        )
+        sys.exit("gcloud makes a different spec; look for a misspelled field in metadata.json")
     print(json.dumps(spec, indent=2))
 
 
