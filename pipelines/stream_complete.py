@@ -31,10 +31,10 @@ from pipelines.errors import UsageError
 from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
-from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.receive import Receive
-from pipelines.sources.receive_native import ReceiveElsewhere
-from pipelines.sources.receive_splittable import ReceiveByTurns
+from pipelines.sources.receive_native import ReceiveNative
+from pipelines.sources.receive_splittable import ReceiveSplittable
 from pipelines.terminal import live_sink
 from transforms import CompletePrompts, Publish, PublishDeltas
 from transforms.elements import Completion, Delta, Prompt
@@ -133,9 +133,11 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
     )
 
 
-def build(p: beam.Pipeline, known_args: argparse.Namespace, intake: IntakeOf | None) -> None:
-    """Put the job together on `p`; one that runs elsewhere has no `intake` of known_args."""
-    received = p | "Receive" >> _receive(known_args, p.options, intake)
+def build(
+    p: beam.Pipeline, known_args: argparse.Namespace, acknowledger: JobAcknowledger | None
+) -> None:
+    """Add the steps of the job to `p`; Beam's own sources need no `acknowledger`."""
+    received = p | "Receive" >> _receive(known_args, p.options, acknowledger)
     prompts = received.prompts
     if known_args.deltas_to == "stdout" and live_sink.is_live():
         prompts = prompts | "Show" >> beam.Map(live_sink.show_prompt).with_output_types(Prompt)
@@ -145,35 +147,35 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, intake: IntakeOf | N
         journal=journal_flags.journal(known_args),
         **completion_options(known_args),
     )
-    terms = {
+    publish_options = {
         "flush_msec": known_args.flush_msec,
         "give_up_after": known_args.sink_patience,
-        "on_published": intake and intake.published,
-        "on_given_up": intake and intake.fail,
+        "on_published": acknowledger and acknowledger.published,
+        "on_given_up": acknowledger and acknowledger.fail,
     }
     to = location_checks.sinks(known_args)
-    done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **terms)
+    done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **publish_options)
     if "completions" in to:
-        done.completions | "PublishCompletions" >> Publish(to["completions"], **terms)
-    received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **terms)
-    done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **terms)
+        done.completions | "PublishCompletions" >> Publish(to["completions"], **publish_options)
+    received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **publish_options)
+    done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **publish_options)
 
 
 def _receive(
-    known_args: argparse.Namespace, options: PipelineOptions, intake: IntakeOf | None
+    known_args: argparse.Namespace, options: PipelineOptions, acknowledger: JobAcknowledger | None
 ) -> beam.PTransform:
-    """Return what reads the source where the job runs."""
-    feed, most_bytes = locations.source(known_args), known_args.max_message_bytes
-    if intake is None:
-        return ReceiveElsewhere(feed, most_bytes)
-    if _reads_by_turns(options):
-        slots = runners.slots(options) if locations.is_shared(feed) else 0
-        return ReceiveByTurns(feed, intake, most_bytes, known_args.turn_seconds, slots)
-    return Receive(feed, intake, most_bytes, known_args.drain_seconds)
+    """Return the transform that reads the source on the runner of the job."""
+    source, most_bytes = locations.source(known_args), known_args.max_message_bytes
+    if acknowledger is None:
+        return ReceiveNative(source, most_bytes)
+    if _reads_in_turns(options):
+        slots = runners.slots(options) if locations.is_shared(source) else 0
+        return ReceiveSplittable(source, acknowledger, most_bytes, known_args.turn_seconds, slots)
+    return Receive(source, acknowledger, most_bytes, known_args.drain_seconds)
 
 
-def _reads_by_turns(options: PipelineOptions) -> bool:
-    """Return whether the source is read in bundles that end: on Flink, and by workers elsewhere."""
+def _reads_in_turns(options: PipelineOptions) -> bool:
+    """Return whether bundles have to end: on Flink, and on portable runners elsewhere."""
     where = runners.runner(options)
     return where == "flinkrunner" or (
         where in runners.PORTABLE_RUNNERS and not pipeline.runs_here(options)
@@ -181,31 +183,31 @@ def _reads_by_turns(options: PipelineOptions) -> bool:
 
 
 def _parts(known_args: argparse.Namespace) -> frozenset[type]:
-    """Return what must be out before a prompt is done."""
+    """Return the types of outcomes that must be published before a prompt is done."""
     return frozenset({Delta, Completion} if known_args.completions_to else {Delta})
 
 
 def _settle_journal(known_args: argparse.Namespace, here: bool) -> None:
-    """Find the place of the journal: beside the files that the job writes, if it writes any."""
+    """Set the location of the journal: beside the files that the job writes, if it writes any."""
     if known_args.journal == "auto" and not here:
-        known_args.journal = "none"  # no file of this machine is there for the workers
+        known_args.journal = "none"  # the workers cannot open files of this machine
     written = (known_args.completions_to, known_args.deltas_to, known_args.failed_to)
     folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
     if known_args.journal == "auto" and known_args.source == "stdin" and not folders:
-        known_args.journal = "none"  # what was typed does not come again
-    # One that is shared belongs to the source, wherever it is read.
+        known_args.journal = "none"  # typed lines are never delivered again
+    # A shared journal belongs to the source, whichever machine reads it.
     shared = "://" in known_args.journal
     known_args.output = f"stream://{known_args.source}" if shared else next(iter(folders), ".")
 
 
 def _check_elsewhere(known_args: argparse.Namespace, options: PipelineOptions) -> None:
-    """Raise UsageError for what only this machine has; and for what is not there, if that shows."""
+    """Raise UsageError for sources and sinks that remote workers cannot reach."""
     for name in ("deltas_to", "completions_to", "failed_to"):
         to = getattr(known_args, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):
-            raise UsageError(f"--{name} {to} is on this machine, and the job runs elsewhere")
+            raise UsageError(f"--{name} must be reachable from workers on other machines, got {to}")
     if known_args.source == "stdin":
-        raise UsageError("--source stdin is on this machine, and the job runs elsewhere")
+        raise UsageError("--source must be reachable from workers on other machines, got stdin")
     if runners.workers(options) is runners.Workers.ON_MACHINE:
         location_checks.check_here(known_args)
     else:
@@ -213,11 +215,11 @@ def _check_elsewhere(known_args: argparse.Namespace, options: PipelineOptions) -
 
 
 class Job:
-    """One run of the program: it can be told to stop while it runs."""
+    """One run of the program, which `stop` ends in an orderly way."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = argv
-        self._intake: IntakeOf | None = None
+        self._acknowledger: JobAcknowledger | None = None
         self._options: PipelineOptions | None = None
 
     def run(self) -> int:
@@ -236,7 +238,7 @@ class Job:
             settle_in_flight(known_args)
             return self._run(known_args, self._options)
         if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
-            raise UsageError("--direct_running_mode: a live source needs one process")
+            raise UsageError("--direct_running_mode must not be multi_processing for a live source")
         location_checks.check_here(known_args)
         if known_args.deltas_to == "stdout" and (hint := live_sink.hint()):
             print(f"stream_complete: {hint}", file=sys.stderr)
@@ -248,34 +250,34 @@ class Job:
         return status
 
     def _run(self, known_args: argparse.Namespace, options: PipelineOptions) -> int:
-        here, by_turns = pipeline.runs_here(options), _reads_by_turns(options)
-        if by_turns or not here:
+        here, in_turns = pipeline.runs_here(options), _reads_in_turns(options)
+        if in_turns or not here:
             options.view_as(StandardOptions).streaming = True
         p = pipeline.new_pipeline(options)
-        intake = IntakeOf(_parts(known_args)) if here or by_turns else None
-        build(p, known_args, intake)
-        # With checkpoints Flink never ends a job: to stop is to cancel.
-        endless = by_turns and any("--checkpointing_interval" in flag for flag in self._argv)
-        self._intake = intake if here and not endless else None
+        acknowledger = JobAcknowledger(_parts(known_args)) if here or in_turns else None
+        build(p, known_args, acknowledger)
+        # With checkpoints Flink never ends a job, so Ctrl-C cancels it.
+        endless = in_turns and any("--checkpointing_interval" in flag for flag in self._argv)
+        self._acknowledger = acknowledger if here and not endless else None
         runners.run(p, options)
         return 0
 
     def stop(self) -> bool:
-        """Have the job take in nothing more and end; return False if that cannot be told it."""
-        if self._intake is None:
+        """Stop receiving and let the job end; return False if only cancelling can end it."""
+        if self._acknowledger is None:
             return False
-        self._intake.stopping.set()
-        # Called in a signal's handler, which may have interrupted who holds the terminal.
+        self._acknowledger.stopping.set()
+        # A signal handler runs this. The code that it interrupts may hold the lock of the terminal.
         threading.Thread(target=_announce_stop, daemon=True).start()
         return True
 
     def unfinished(self) -> str:
-        """Return what is left when the job was stopped before its answers had ended."""
-        if self._intake is None and self._options is not None:
-            kept = "; the source has the messages without an outcome still"
+        """Return what is left of a job that stopped before its completions had finished."""
+        if self._acknowledger is None and self._options is not None:
+            kept = "; the source keeps the messages without an outcome"
             return runners.left_behind(self._options, kept)
-        left = self._intake.open if self._intake else 0
-        return f"{left:,} messages have no outcome yet; the source has them still"
+        left = self._acknowledger.open if self._acknowledger else 0
+        return f"{left:,} messages have no outcome yet; the source keeps them"
 
 
 def _announce_stop() -> None:

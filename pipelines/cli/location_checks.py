@@ -7,8 +7,8 @@ from functools import partial
 
 from pipelines.cli import locations
 from pipelines.errors import UsageError
-from pipelines.sources.base import FeedMissing, FeedUnavailable
-from pipelines.sources.pubsub import PubSubFeed
+from pipelines.sources.base import SourceMissing, SourceUnavailable
+from pipelines.sources.pubsub import PubSubSource
 from transforms.sinks.base import NewPublisher, SinkMissing, SinkUnavailable
 from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.pubsub import PubSubTopic
@@ -35,7 +35,7 @@ def check_here(known_args: argparse.Namespace) -> None:
         locations.source(known_args).check()
         for new_publisher in sinks(known_args).values():
             _check_sink(new_publisher)
-    except (SinkUnavailable, FeedUnavailable, ImportError, ValueError) as error:
+    except (SinkUnavailable, SourceUnavailable, ImportError, ValueError) as error:
         raise UsageError(str(error)) from None
 
 
@@ -52,8 +52,8 @@ def check_elsewhere(known_args: argparse.Namespace) -> None:
 
     An unreachable or forbidden one is no error here: the workers may have access.
     """
-    new_feed = locations.source(known_args)
-    checks = [new_feed.check] if isinstance(new_feed, PubSubFeed) else []
+    source = locations.source(known_args)
+    checks = [source.check] if isinstance(source, PubSubSource) else []
     checks += [
         partial(_check_sink, new)
         for new in sinks(known_args).values()
@@ -62,7 +62,7 @@ def check_elsewhere(known_args: argparse.Namespace) -> None:
     for check in checks:
         try:
             check()
-        except (SinkMissing, FeedMissing, ImportError) as error:
+        except (SinkMissing, SourceMissing, ImportError) as error:
             raise UsageError(str(error)) from None
-        except (SinkUnavailable, FeedUnavailable):
+        except (SinkUnavailable, SourceUnavailable):
             pass

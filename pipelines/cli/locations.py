@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pipelines import bigquery
 from pipelines.errors import UsageError
 from pipelines.outputs import live
-from pipelines.sources.base import NewFeed
-from pipelines.sources.folder import FolderFeed
-from pipelines.sources.kafka import KafkaFeed
-from pipelines.sources.pubsub import PubSubFeed
+from pipelines.sources.base import Source
+from pipelines.sources.folder import FolderSource
+from pipelines.sources.kafka import KafkaSource
+from pipelines.sources.pubsub import PubSubSource
 from pipelines.sources.stdin import Stdin
 from pipelines.terminal.live_sink import LiveSink, is_live
 from transforms.connections.redis import RedisUnavailable, refuse_password
@@ -30,27 +30,27 @@ DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdou
 ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
 
 
-def source(known_args: argparse.Namespace) -> NewFeed:
+def source(known_args: argparse.Namespace) -> Source:
     """Return the factory of the source that `--source` names; raises UsageError."""
     spec: str = known_args.source
     scheme, _, where = spec.partition(":")
     if spec == "stdin":
         return Stdin()
     if scheme == "dir" and where:
-        return FolderFeed(os.path.abspath(where))  # a worker may run in another folder
+        return FolderSource(os.path.abspath(where))  # a worker may run in another folder
     if scheme == "pubsub":
-        held = 2 * (known_args.max_in_flight or 64)
-        return PubSubFeed(_resource(where, "subscriptions", "--source"), held)
+        leased = 2 * (known_args.max_in_flight or 64)
+        return PubSubSource(_resource(where, "subscriptions", "--source"), leased)
     if scheme == "kafka":
-        return KafkaFeed(
+        return KafkaSource(
             *_topic(where, "--source"), known_args.kafka_group, known_args.kafka_config
         )
     raise UsageError(f"--source must be one of {SOURCES}; got {spec!r}")
 
 
-def is_shared(feed: NewFeed) -> bool:
+def is_shared(source: Source) -> bool:
     """Return whether several readers can share the messages of the source."""
-    return isinstance(feed, (KafkaFeed, PubSubFeed))
+    return isinstance(source, (KafkaSource, PubSubSource))
 
 
 def sink(known_args: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:

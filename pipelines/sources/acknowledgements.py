@@ -1,7 +1,25 @@
-"""Which messages of a source have no outcome yet: the source is told only of those that have one.
+"""Decides when a message is acknowledged to its source: once its outcome is published.
 
-What is told too late is delivered again, and answered from the journal; what was told too early
-would be lost with this process.
+The problem: outcomes leave the pipeline in any order, from other threads than the reader's, in
+several parts (the final delta, the completion), and perhaps for two deliveries of one message. A
+late acknowledgement costs little: the source delivers the message again, and the journal has its
+completion. An early one loses the message if the process dies.
+
+The life of a message:
+
+    admit() --> open --(published(): one part)--> open --(published(): last part)--> acknowledged
+      |           ^
+      |           +-- a redelivery joins the open prompt and shares its outcome
+      +--> None: another prompt has the same id; the caller makes a dead letter of the message
+
+Invariants:
+- A receipt is acknowledged at most once, and only after all parts are published.
+- Two open prompts never have the same id. So an outcome, which has only the id, fits one prompt.
+- Unusable messages are counted apart. Their dead letter has no request, and an open prompt may
+  have the same id.
+
+The reader and the sinks are DoFns of one fused stage but are pickled separately. They find each
+other in `_jobs`, by the id of the job in the process that runs them.
 """
 
 from __future__ import annotations
@@ -20,23 +38,23 @@ Receipt = Any
 
 @dataclass(slots=True)
 class _Open:
-    """A prompt under way, and the messages that wait for its outcome."""
+    """A prompt without an outcome, and the receipts of its messages."""
 
     request: str
     missing: set[type]
     receipts: list[Receipt]
 
 
-class Intake:
-    """The messages of one reader that are under way. Usable from any thread.
+class Acknowledger:
+    """The messages of one reader that have no outcome yet. Usable from any thread.
 
-    `parts` are the outcomes that must be out before a prompt is done: its final delta, its
-    completion, or both. A dead letter is always an outcome of its own.
+    `parts` are the types that must be published before a prompt is done: `Delta` (its final one),
+    `Completion`, or both. A dead letter always ends a prompt by itself.
     """
 
     def __init__(self, parts: Iterable[type], stopping: threading.Event | None = None) -> None:
         self.stopping = stopping or threading.Event()
-        self.failure: BaseException | None = None  # why outcomes will never be out
+        self.failure: BaseException | None = None  # why outcomes will never be published
         self.on_settled: Callable[[Sequence[Receipt]], None] = lambda receipts: None
         self._parts = frozenset(parts)
         self._open: dict[str, _Open] = {}
@@ -45,13 +63,13 @@ class Intake:
 
     @property
     def open(self) -> int:
-        """How many prompts and unusable messages wait for their outcome to be out."""
+        """The number of prompts and unusable messages without a published outcome."""
         return len(self._open) + len(self._unusable)
 
     def admit(self, row: Prompt | DeadLetter, receipt: Receipt) -> bool | None:
-        """Return whether `row` is to go on; None if another prompt has its id at the moment.
+        """Return whether to send `row` down the pipeline; None if another prompt has its id now.
 
-        A prompt that is under way already does not go on: its outcome is this message's, too.
+        False means a redelivery: the same prompt is open, and its outcome settles this message too.
         """
         with self._lock:
             if isinstance(row, DeadLetter):
@@ -67,7 +85,7 @@ class Intake:
             return False
 
     def published(self, outcomes: Iterable[Outcome]) -> None:
-        """Note that `outcomes` are out for good, and tell the source what is done by that."""
+        """Record that `outcomes` are published, and acknowledge the messages that they complete."""
         done: list[Receipt] = []
         with self._lock:
             for outcome in outcomes:
@@ -77,7 +95,7 @@ class Intake:
             self.on_settled(done)
 
     def fail(self, error: BaseException) -> None:
-        """Note that outcomes were dropped: nobody needs to wait for them."""
+        """Record that a sink dropped outcomes, so that the reader stops waiting for them."""
         self.failure = error
 
     def _done_by(self, outcome: Outcome) -> list[Receipt]:
@@ -97,11 +115,13 @@ class Intake:
 
 
 class _Process:
-    """What one job has in one process."""
+    """The state of one job in one process."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self.intakes: tuple[Intake, ...] = ()  # replaced, never changed: it is read by any thread
+        self.acknowledgers: tuple[
+            Acknowledger, ...
+        ] = ()  # replaced, never changed: it is read by any thread
 
 
 _jobs: defaultdict[str, _Process] = defaultdict(_Process)
@@ -109,45 +129,45 @@ _changing = threading.Lock()
 
 
 @dataclass(frozen=True)
-class IntakeOf:
-    """Makes the intakes of one job, and tells all of a process what its sinks have published."""
+class JobAcknowledger:
+    """Makes the acknowledgers of one job, one for each reader, and forwards outcomes to them."""
 
     parts: frozenset[type]
     job: str = field(default_factory=lambda: uuid4().hex)
 
-    def __call__(self) -> Intake:
-        """Return a new reader's intake."""
+    def __call__(self) -> Acknowledger:
+        """Return the acknowledger of a new reader."""
         here = self._here
-        made = Intake(self.parts, here.stopping)
+        made = Acknowledger(self.parts, here.stopping)
         with _changing:
-            here.intakes += (made,)
+            here.acknowledgers += (made,)
         return made
 
-    def forget(self, intake: Intake) -> None:
-        """Have a reader's intake hear no more, when the reader has ended."""
+    def forget(self, ended: Acknowledger) -> None:
+        """Forward no more outcomes to `ended`, the acknowledger of a reader that has ended."""
         here = self._here
         with _changing:
-            here.intakes = tuple(each for each in here.intakes if each is not intake)
+            here.acknowledgers = tuple(each for each in here.acknowledgers if each is not ended)
 
     @property
     def stopping(self) -> threading.Event:
-        """Set, it has all readers of this process take nothing more in."""
+        """Once it is set, the readers of this process receive no more messages."""
         return self._here.stopping
 
     @property
     def open(self) -> int:
-        """How many messages of this process wait for their outcome to be out."""
-        return sum(intake.open for intake in self._here.intakes)
+        """The number of messages in this process without a published outcome."""
+        return sum(acknowledger.open for acknowledger in self._here.acknowledgers)
 
     def published(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell this process's intakes what is out."""
-        for intake in self._here.intakes:
-            intake.published(outcomes)
+        """Forward published outcomes to the acknowledgers of this process."""
+        for acknowledger in self._here.acknowledgers:
+            acknowledger.published(outcomes)
 
     def fail(self, error: BaseException) -> None:
-        """Tell this process's intakes that a sink was given up."""
-        for intake in self._here.intakes:
-            intake.fail(error)
+        """Tell the acknowledgers of this process that a sink has failed for good."""
+        for acknowledger in self._here.acknowledgers:
+            acknowledger.fail(error)
 
     @property
     def _here(self) -> _Process:

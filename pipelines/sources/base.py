@@ -1,4 +1,4 @@
-"""What a source must offer, and how it says that it cannot."""
+"""What a source of prompts must offer to the streaming program, and its errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Message(NamedTuple):
-    """One message: its bytes, a name that it keeps when it is delivered again, and its receipt."""
+    """One message: its bytes, an id that redelivery keeps, its location, and its receipt."""
 
     data: bytes
     id: str
@@ -25,45 +25,45 @@ class Message(NamedTuple):
         return self.data.decode("utf-8", "replace")
 
 
-class FeedEnded(Exception):
-    """No message will come any more."""
+class SourceEnded(Exception):
+    """The source has ended: no more messages will arrive."""
 
 
-class FeedUnavailable(Exception):
+class SourceUnavailable(Exception):
     """The source cannot be reached or does not exist; the message is one line."""
 
 
-class FeedMissing(FeedUnavailable):
-    """The source answers, and what is named is not there."""
+class SourceMissing(SourceUnavailable):
+    """The server of the source responds, but the topic or subscription does not exist."""
 
 
-class Feed(Protocol):
-    """A source, as it lives in the process that reads it.
+class Consumer(Protocol):
+    """A connection to a source, in the process that reads it.
 
-    What is not settled comes again, after this process if not before.
+    The source delivers messages again that are not settled, at the latest to the next process.
     """
 
     def poll(self, seconds: float) -> Message | None:
-        """Return the next message, or None if none comes within `seconds`.
+        """Return the next message, or None if none arrives within `seconds`.
 
-        Raises FeedEnded.
+        Raises SourceEnded.
         """
 
     def keep(self) -> None:
-        """Do what the source wants of a reader that wants nothing now; never waits."""
+        """Do the duties of a group member while the reader wants no messages; never waits."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
-        """Note that these messages are done; called from any thread, never waits."""
+        """Acknowledge these messages; called from any thread, never waits."""
 
     def close(self) -> None:
-        """Tell the source what is settled, and let go."""
+        """Send the pending acknowledgements and disconnect."""
 
 
-class NewFeed(Protocol):
-    """Makes a feed where it is called; pickled into the job."""
+class Source(Protocol):
+    """The name of a source, pickled into the job; connects where it is called."""
 
     def check(self) -> None:
-        """Raise FeedUnavailable unless the source is there."""
+        """Raise SourceUnavailable unless the source exists and can be reached."""
 
-    def __call__(self) -> Feed:
-        """Return the feed; raises FeedUnavailable."""
+    def __call__(self) -> Consumer:
+        """Return a connection; raises SourceUnavailable."""

@@ -1,4 +1,4 @@
-"""Where prompts come from without end: what a feed is, standard input, and a folder of files."""
+"""Prompts from the files that appear in a folder."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import Feed, FeedUnavailable, Message
+from pipelines.sources.base import Consumer, Message, SourceUnavailable
 
 
 @dataclass(frozen=True)
-class FolderFeed:
-    """Makes the feed of a folder; one that is not there is made."""
+class FolderSource:
+    """A folder of *.jsonl files; a missing folder is created."""
 
     folder: str
 
     def check(self) -> None:
-        """Raise FeedUnavailable unless files can be read there and moved."""
-        _FolderFeed(self.folder)
+        """Raise SourceUnavailable unless files in the folder can be read and moved."""
+        _FolderConsumer(self.folder)
 
-    def __call__(self) -> Feed:
-        """Return the feed."""
-        return _FolderFeed(self.folder)
+    def __call__(self) -> Consumer:
+        """Return the consumer of the folder."""
+        return _FolderConsumer(self.folder)
 
 
-class _FolderFeed:
+class _FolderConsumer:
     """The lines of the *.jsonl files in a folder, as they appear.
 
-    A file is read once it has not changed between two looks, and moved to `done/` when each of its
-    lines has an outcome. Until then it is read again by the next run.
+    The consumer reads a file once it has not changed between two scans, and moves it to `done/`
+    once each of its lines has an outcome. Otherwise the next run reads the file again.
     """
 
-    def __init__(self, folder: str, look_every: float = 0.5) -> None:
-        self._folder, self._every = folder, look_every
+    def __init__(self, folder: str, scan_every: float = 0.5) -> None:
+        self._folder, self._every = folder, scan_every
         self._done = os.path.join(folder, "done")
         try:
             os.makedirs(self._done, exist_ok=True)
         except OSError as error:
-            raise FeedUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
-        self._next_look = 0.0
+            raise SourceUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
+        self._next_scan = 0.0
         self._seen: dict[str, tuple[int, int]] = {}
         self._taken: set[str] = set()
         self._lines: Iterator[Message] = iter(())
         self._waiting: deque[str] = deque()
-        self._open: Counter[str] = Counter()  # lines without an outcome; one more while it is read
+        self._open: Counter[str] = (
+            Counter()
+        )  # lines without an outcome, plus one while the file is read
         self._lock = threading.Lock()
 
     def poll(self, seconds: float) -> Message | None:
         """Return the next line of the oldest file."""
         if message := next(self._lines, None):
             return message
-        if self._waiting or self._look(seconds):
+        if self._waiting or self._scan(seconds):
             self._lines = self._read(self._waiting.popleft())
             return next(self._lines, None)
         return None
 
     def keep(self) -> None:
-        """A folder wants nothing."""
+        """Do nothing: a folder has no group of readers."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
-        """Count the lines down; the last one moves its file."""
+        """Count the open lines of each file down; move a file that has none."""
         with self._lock:
             self._open.subtract(receipts)
             over = [name for name in set(receipts) if not self._open[name]]
@@ -72,16 +74,16 @@ class _FolderFeed:
                 self._move(name)
 
     def close(self) -> None:
-        """Leave the rest where it is."""
+        """Leave the other files for the next run."""
 
-    def _look(self, seconds: float) -> bool:
-        """Find the files that are new and finished; waits until it is time to look."""
+    def _scan(self, seconds: float) -> bool:
+        """Queue new files that have stopped changing; waits until the next scan is due."""
         now = time.monotonic()
-        if self._next_look > now + seconds:
+        if self._next_scan > now + seconds:
             time.sleep(seconds)
             return False
-        time.sleep(max(0.0, self._next_look - now))
-        self._next_look = time.monotonic() + self._every
+        time.sleep(max(0.0, self._next_scan - now))
+        self._next_scan = time.monotonic() + self._every
         before, self._seen = self._seen, dict(_files(self._folder))
         self._taken &= self._seen.keys()
         new = [n for n, state in self._seen.items() if before.get(n) == state]

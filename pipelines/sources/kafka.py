@@ -1,4 +1,4 @@
-"""Prompts from a Kafka topic, by the client that needs no Java."""
+"""Prompts from a Kafka topic, with a client that needs no Java."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import FeedUnavailable, Message
+from pipelines.sources.base import Message, SourceUnavailable
 from transforms.connections.kafka import client, read_config, topic_problem
 
 _log = logging.getLogger("pipelines.feeds")
 
 _COMMIT_SECONDS = 1.0
-# While all answers under way are long ones nobody polls; the broker sees by the heartbeat that we
-# live.
+# The reader does not poll while all completions in flight are long. The heartbeat tells the broker
+# that the process is alive.
 _LONGEST_WITHOUT_POLL_MSEC = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
-class KafkaFeed:
-    """Makes the feed of `topic` for a consumer `group`; `config_file` is as for `KafkaTopic`."""
+class KafkaSource:
+    """A topic and a consumer group; `config_file` is the same as for `KafkaTopic`."""
 
     brokers: str
     topic: str
@@ -31,43 +31,47 @@ class KafkaFeed:
     config_file: str | None = None
 
     def check(self) -> None:
-        """Raise FeedUnavailable unless a broker answers and has the topic."""
-        _KafkaFeed(self).close()
+        """Raise SourceUnavailable unless a broker responds and has the topic."""
+        _KafkaConsumer(self).close()
 
-    def __call__(self) -> _KafkaFeed:
-        """Return the feed; raises FeedUnavailable if there is no such topic."""
-        return _KafkaFeed(self)
+    def __call__(self) -> _KafkaConsumer:
+        """Return a group member; raises SourceUnavailable if the topic does not exist."""
+        return _KafkaConsumer(self)
 
 
 class Offsets:
-    """Which records of one partition are done: the first that is not is where the group goes on."""
+    """The records of one partition that are in flight.
+
+    Kafka stores one offset for each group and partition: the group resumes from there. So only the
+    offset of the first record without an outcome is safe to commit.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[int, None] = {}  # in their order
+        self._open: dict[int, None] = {}  # in the order of the partition
         self._next = -1
 
     def take(self, offset: int) -> None:
-        """Note that the record at `offset` is under way."""
+        """Record that the message at `offset` is in flight."""
         self._open[offset] = None
         self._next = offset + 1
 
     def settle(self, offset: int) -> None:
-        """Note that the record at `offset` is done."""
+        """Record that the message at `offset` has its outcome."""
         self._open.pop(offset, None)
 
     @property
     def committable(self) -> int:
-        """Where the group goes on if this process dies now; -1 before the first record."""
+        """The offset that the group may resume from; -1 before the first record."""
         return next(iter(self._open), self._next)
 
 
-class _KafkaFeed:
-    """Offsets are committed up to the first record without an outcome: none is lost."""
+class _KafkaConsumer:
+    """A member of the group. It commits offsets up to the first record without an outcome."""
 
-    def __init__(self, where: KafkaFeed) -> None:
+    def __init__(self, where: KafkaSource) -> None:
         self._kafka = client()
         self._where = where
-        ours = {
+        config = {
             "bootstrap.servers": where.brokers,
             "group.id": where.group,
             "enable.auto.commit": False,
@@ -78,14 +82,14 @@ class _KafkaFeed:
         }
         self._partitions: dict[int, Offsets] = {}
         self._committed: dict[int, int] = {}
-        self._early: deque[Message] = deque()  # taken while none was wanted
+        self._early: deque[Message] = deque()  # received while the reader wanted none
         self._paused = False
-        self._consumer = self._kafka.Consumer({**ours, **read_config(where.config_file)})
+        self._consumer = self._kafka.Consumer({**config, **read_config(where.config_file)})
         self._next_commit = 0.0
         self._lock = threading.Lock()
         if problem := topic_problem(self._consumer, where.brokers, where.topic):
             self._consumer.close()
-            raise FeedUnavailable(problem)
+            raise SourceUnavailable(problem)
         self._consumer.subscribe(
             [where.topic],
             on_assign=self._assigned,
@@ -103,10 +107,10 @@ class _KafkaFeed:
         return self._poll(seconds)
 
     def keep(self) -> None:
-        """Commit, and let partitions come and go; a group waits for each of its members."""
+        """Commit, and take part in rebalancing: a group waits for each of its members."""
         self._consumer.pause(self._consumer.assignment())
         self._paused = True
-        if (message := self._poll(0)) is not None:  # of a partition that has just come
+        if (message := self._poll(0)) is not None:  # from a partition assigned just now
             self._early.append(message)
 
     def _poll(self, seconds: float) -> Message | None:
@@ -116,7 +120,7 @@ class _KafkaFeed:
         if record is None:
             return None
         if record.error() is not None:
-            self._heard(record.error())
+            self._check_error(record.error())
             return None
         partition, offset = record.partition(), record.offset()
         with self._lock:
@@ -128,25 +132,25 @@ class _KafkaFeed:
         return Message(record.value() or b"", id, location, (offsets, offset))
 
     def settle(self, receipts: Sequence[tuple[Offsets, int]]) -> None:
-        """Note what is done; the next poll commits it."""
+        """Record which messages have outcomes; the next poll commits them."""
         with self._lock:
             for offsets, offset in receipts:
                 offsets.settle(offset)
 
     def close(self) -> None:
-        """Commit, and leave the group."""
+        """Commit and leave the group."""
         self._commit(wait=True)
         self._consumer.close()
 
-    def _heard(self, error: Any) -> None:
-        """Raise what will not get better by itself; the client goes on trying with the rest."""
-        hopeless = (
+    def _check_error(self, error: Any) -> None:
+        """Raise permanent errors; log the others, which the client retries by itself."""
+        permanent = (
             self._kafka.KafkaError.UNKNOWN_TOPIC_OR_PART,
             self._kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED,
             self._kafka.KafkaError.GROUP_AUTHORIZATION_FAILED,
         )
-        if error.fatal() or error.code() in hopeless:
-            raise FeedUnavailable(f"Kafka at {self._where.brokers}: {error.str()}")
+        if error.fatal() or error.code() in permanent:
+            raise SourceUnavailable(f"Kafka at {self._where.brokers}: {error.str()}")
         _log.warning("Kafka at %s: %s", self._where.brokers, error.str())
 
     def _commit(self, wait: bool) -> None:
@@ -156,29 +160,32 @@ class _KafkaFeed:
         due = {n: at for n, at in found.items() if at >= 0 and self._committed.get(n) != at}
         if not due:
             return
-        places = [
+        offsets = [
             self._kafka.TopicPartition(self._where.topic, number, at) for number, at in due.items()
         ]
         try:
             if not wait:
-                self._consumer.commit(offsets=places)
+                self._consumer.commit(offsets=offsets)
             else:
-                self._confirmed(None, self._consumer.commit(offsets=places, asynchronous=False))
+                self._confirmed(None, self._consumer.commit(offsets=offsets, asynchronous=False))
         except self._kafka.KafkaException as error:
-            _log.warning("Kafka takes no offsets, so some messages may come again: %s", error)
+            _log.warning(
+                "Kafka rejected a commit of offsets; some messages may be delivered again: %s",
+                error,
+            )
 
-    def _confirmed(self, error: Any, places: Sequence[Any]) -> None:
-        """Note what the brokers have; what they have not is committed again with the next poll."""
-        for each in places if error is None else ():
+    def _confirmed(self, error: Any, offsets: Sequence[Any]) -> None:
+        """Record the offsets that the brokers have stored; the next poll retries the others."""
+        for each in offsets if error is None else ():
             if each.error is None:
                 self._committed[each.partition] = each.offset
 
     def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        self._paused = True  # a partition that comes back is as it was when it went
+        self._paused = True  # a partition that returns is still paused
         self._forget(partitions)
 
     def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        """Commit what is done before another process goes on from there."""
+        """Commit before another process takes the partitions over."""
         self._commit(wait=True)
         self._forget(partitions)
 

@@ -7,34 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.sources.base import FeedMissing, FeedUnavailable, Message
+from pipelines.sources.base import Message, SourceMissing, SourceUnavailable
 from transforms.connections.pubsub import client, explained
 from transforms.sinks.pubsub import CHECK_SECONDS
 
-# The client renews its hold on a message for so long: an answer may take its time.
-_LONGEST_HOLD_SECONDS = 24 * 3600
+# The client extends the lease of a message up to this time, for slow completions.
+_LONGEST_LEASE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
-class PubSubFeed:
-    """Makes the feed of `subscription` (projects/P/subscriptions/S).
+class PubSubSource:
+    """A subscription, projects/P/subscriptions/S.
 
-    At most `most` messages are held at once: those that are being answered, and the next ones.
+    The client leases at most `most` messages at once: those in flight, and the next ones.
     """
 
     subscription: str
     most: int
 
     def check(self) -> None:
-        """Raise FeedUnavailable unless it is there; FeedMissing if Pub/Sub has none."""
+        """Raise SourceUnavailable if it cannot be reached, SourceMissing if it does not exist."""
         self._connected().close()
 
-    def __call__(self) -> _PubSubFeed:
-        """Return the feed; raises FeedUnavailable if there is no such subscription."""
-        return _PubSubFeed(self._connected(), self.subscription, self.most)
+    def __call__(self) -> _PubSubConsumer:
+        """Return a consumer; raises SourceUnavailable if the subscription does not exist."""
+        return _PubSubConsumer(self._connected(), self.subscription, self.most)
 
     def _connected(self) -> Any:
-        with explained(FeedUnavailable, FeedMissing):
+        with explained(SourceUnavailable, SourceMissing):
             subscriber = client().SubscriberClient()
             subscriber.get_subscription(
                 subscription=self.subscription, timeout=CHECK_SECONDS, retry=None
@@ -43,14 +43,14 @@ class PubSubFeed:
         raise AssertionError("explained raises")
 
 
-class _PubSubFeed:
-    """A message is acknowledged when its outcome is out; until then it is held."""
+class _PubSubConsumer:
+    """Leases each message until its outcome is published, then acknowledges it."""
 
     def __init__(self, subscriber: Any, subscription: str, most: int) -> None:
         self._client, self._subscription = subscriber, subscription
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         flow = client().types.FlowControl(
-            max_messages=most, max_lease_duration=_LONGEST_HOLD_SECONDS
+            max_messages=most, max_lease_duration=_LONGEST_LEASE_SECONDS
         )
         self._pulling = self._client.subscribe(subscription, self._queue.put, flow_control=flow)
 
@@ -60,7 +60,7 @@ class _PubSubFeed:
             message = self._queue.get(seconds > 0, seconds or None)
         except queue.Empty:
             if self._pulling.done():
-                with explained(FeedUnavailable):
+                with explained(SourceUnavailable):
                     self._pulling.result()
             return None
         name = self._subscription.rpartition("/")[2]
@@ -68,21 +68,21 @@ class _PubSubFeed:
         return Message(message.data, f"{name}:{message.message_id}", location, message)
 
     def keep(self) -> None:
-        """The client renews its hold on messages by itself."""
+        """Do nothing: the client extends leases by itself."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
-        """Acknowledge; the client does it in its own thread."""
+        """Acknowledge; the client sends this from its own thread."""
         for message in receipts:
             message.ack()
 
     def close(self) -> None:
-        """Give back what was not begun, and hang up once all is said."""
+        """Return the messages that were not started; disconnect after the last acknowledgement."""
         while True:
             try:
                 self._queue.get_nowait().nack()
             except queue.Empty:
                 break
         self._pulling.cancel()
-        with explained(FeedUnavailable):
+        with explained(SourceUnavailable):
             self._pulling.result(timeout=10)
         self._client.close()

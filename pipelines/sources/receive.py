@@ -1,4 +1,10 @@
-"""A live source inside the job: one element that never ends, fused with all that follows."""
+"""Reads a live source inside this process: one element that lasts as long as the job.
+
+Beam hands a bundle's outputs on when `process` yields, and the fused steps after it run in the
+same thread. So the reader must yield now and then even when no message arrives: otherwise finished
+completions would stay in `CompletePrompts`. It yields `PUMP`, an element without content that only
+lets the steps after it run.
+"""
 
 from __future__ import annotations
 
@@ -13,39 +19,39 @@ import orjson
 
 from pipelines.inputs.columns import Unsaid, warning
 from pipelines.inputs.rows import read, unusable
-from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.base import FeedEnded, Message, NewFeed
+from pipelines.sources.acknowledgements import JobAcknowledger
+from pipelines.sources.base import Message, Source, SourceEnded
 from transforms.elements import PUMP, DeadLetter, Prompt
 
 _log = logging.getLogger("pipelines")
-_unsaid = Unsaid()  # of this process
+_unsaid = Unsaid()  # one for the process
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"
 
-# How long an idle job waits for a message before it looks whether it shall stop.
+# An idle job checks at this interval whether it has to stop.
 _IDLE_SECONDS = 0.1
-# Of a message that is too large to be asked so much is kept, for who looks after it.
+# The dead letter of a message that is too large contains this many characters of it.
 _EXCERPT = 1_000
 
 
 class DrainTimeout(Exception):
-    """The job was told to stop, and some answers took longer than it was to wait."""
+    """The job has to stop, and some completions took longer than `--drain_seconds`."""
 
 
 class Receive(beam.PTransform):  # type: ignore[misc]
-    """Read prompts from a feed until it ends or the intake is stopped; then wait for the outcomes.
+    """Read prompts until the source ends or the job is stopped; then wait for the outcomes.
 
-    Returns `.prompts` and `.dead_letters`. It is one bundle that lasts as long as the job, in one
-    process: nothing may break its fusion with the sinks, or nothing comes out. Messages of more
-    than `most_bytes` are dead letters; after a stop the outcomes have `drain_seconds`.
+    Returns `.prompts` and `.dead_letters`. One bundle in one process lasts as long as the job. So
+    no step may break the fusion with the sinks: it would wait for the end of the bundle. Messages
+    of more than `most_bytes` become dead letters. After a stop the outcomes have `drain_seconds`.
     """
 
     def __init__(
-        self, new_feed: NewFeed, intake: IntakeOf, most_bytes: int, drain_seconds: float
+        self, source: Source, acknowledger: JobAcknowledger, most_bytes: int, drain_seconds: float
     ) -> None:
         super().__init__()
-        self._fn = _ReceiveFn(new_feed, intake, most_bytes, drain_seconds)
+        self._fn = _ReceiveFn(source, acknowledger, most_bytes, drain_seconds)
 
     def expand(self, root: Any) -> Any:
         """Start the reader."""
@@ -56,78 +62,82 @@ class Receive(beam.PTransform):  # type: ignore[misc]
 
 
 class Reader:
-    """Takes messages in from a feed, and knows by its intake which of them are under way."""
+    """Receives messages from a source, and tracks which of them have no outcome yet."""
 
-    def __init__(self, new_feed: NewFeed, intake_of: IntakeOf, most_bytes: int) -> None:
-        self._feed = new_feed()
+    def __init__(self, source: Source, new_acknowledger: JobAcknowledger, most_bytes: int) -> None:
+        self._consumer = source()
         self._most_bytes = most_bytes
-        self.intake = intake_of()
-        self.intake.on_settled = self._feed.settle
+        self.acknowledger = new_acknowledger()
+        self.acknowledger.on_settled = self._consumer.settle
 
-    def take_in(self, enough: Callable[[], bool] = lambda: False) -> Iterator[Any]:
-        """Yield what comes; while nothing does, have the core hand on what it has.
+    def receive(self, enough: Callable[[], bool] = lambda: False) -> Iterator[Any]:
+        """Yield the rows of messages, and `PUMP` while none arrives.
 
-        Returns when it is `enough`, or when it is told to stop; raises FeedEnded.
+        Returns when `enough()` is true or the job has to stop; raises SourceEnded.
         """
-        while not self.intake.stopping.is_set():
-            message = self._feed.poll(0 if self.intake.open else _IDLE_SECONDS)
+        while not self.acknowledger.stopping.is_set():
+            message = self._consumer.poll(0 if self.acknowledger.open else _IDLE_SECONDS)
             if message is not None:
                 yield from self._admitted(message)
-            elif self.intake.open:
+            elif self.acknowledger.open:
                 yield from self.pump()
             if enough():
                 return
 
-    def answered(self) -> Iterator[Any]:
-        """Have the core hand on what comes until all that was taken in has its outcome."""
-        while self.intake.open:
-            self._feed.keep()
+    def finish(self) -> Iterator[Any]:
+        """Yield `PUMP` until all received messages have their outcome."""
+        while self.acknowledger.open:
+            self._consumer.keep()
             yield from self.pump()
 
     def pump(self) -> Iterator[Any]:
-        """Have the core hand on what comes; raises what a sink was given up for."""
-        if self.intake.failure is not None:
-            raise self.intake.failure
+        """Yield `PUMP`, so that the next steps run; raises the error of a sink that has failed."""
+        if self.acknowledger.failure is not None:
+            raise self.acknowledger.failure
         yield PUMP
 
     def close(self) -> None:
-        """Let go of the feed: what is not settled comes again."""
-        self._feed.close()
+        """Disconnect; the source delivers unsettled messages again."""
+        self._consumer.close()
 
     def _admitted(self, message: Message) -> Iterator[Any]:
         row = to_row(message, self._most_bytes)
-        goes_on = self.intake.admit(row, message.receipt)
-        if goes_on is None:
-            reason = f"the id {row.id!r} is that of another prompt that is being answered"
+        is_new = self.acknowledger.admit(row, message.receipt)
+        if is_new is None:
+            reason = f"another prompt in flight has the id {row.id!r}; ids must be unique"
             row = unusable(row.id, message, "DuplicateIdError", reason)
-            goes_on = self.intake.admit(row, message.receipt)
-        if goes_on:
+            is_new = self.acknowledger.admit(row, message.receipt)
+        if is_new:
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if _is_letter(row) else row
 
 
 class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
     def __init__(
-        self, new_feed: NewFeed, intake_of: IntakeOf, most_bytes: int, drain_seconds: float
+        self,
+        source: Source,
+        new_acknowledger: JobAcknowledger,
+        most_bytes: int,
+        drain_seconds: float,
     ) -> None:
-        self._new_feed = new_feed
-        self._intake_of = intake_of
+        self._source = source
+        self._new_acknowledger = new_acknowledger
         self._most_bytes = most_bytes
         self._drain_seconds = drain_seconds
 
     def process(self, _: bytes) -> Iterator[Any]:
-        reader = Reader(self._new_feed, self._intake_of, self._most_bytes)
+        reader = Reader(self._source, self._acknowledger, self._most_bytes)
         try:
-            with contextlib.suppress(FeedEnded):
-                yield from reader.take_in()
+            with contextlib.suppress(SourceEnded):
+                yield from reader.receive()
             yield from self._drain(reader)
         finally:
             reader.close()
 
     def _drain(self, reader: Reader) -> Iterator[Any]:
-        """Wait until every message has its outcome; when stopped, not for ever."""
+        """Wait until each message has its outcome; after a stop for `drain_seconds` at most."""
         stopped_at = None
-        while reader.intake.open:
-            if reader.intake.stopping.is_set():
+        while reader.acknowledger.open:
+            if reader.acknowledger.stopping.is_set():
                 stopped_at = stopped_at or time.monotonic()
                 if time.monotonic() - stopped_at > self._drain_seconds:
                     raise DrainTimeout
@@ -135,14 +145,14 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
 
 
 def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:
-    """Return the prompt in `message`, or a dead letter that says what is wrong with it."""
+    """Return the prompt in `message`, or a dead letter with the reason."""
     if len(message.data) <= most_bytes:
         found = read(message)
         for column in _unsaid.take(found.unused):
             _log.warning(warning(column))
         return found.row
     size = len(message.data)
-    reason = f"the message has {size:,} bytes; at most {most_bytes:,} are asked"
+    reason = f"the message must have at most {most_bytes:,} bytes, got {size:,}"
     letter = unusable(
         message.id, message, "MessageTooLargeError", f"{reason} (--max_message_bytes)"
     )

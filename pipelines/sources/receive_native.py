@@ -1,4 +1,4 @@
-"""A live source for a job that runs elsewhere: Beam's own, which its runner knows how to hold."""
+"""Reads a live source with Beam's own connector, for a runner on other machines."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.errors import UsageError
-from pipelines.sources.base import Message, NewFeed
-from pipelines.sources.kafka import KafkaFeed
-from pipelines.sources.pubsub import PubSubFeed
+from pipelines.sources.base import Message, Source
+from pipelines.sources.kafka import KafkaSource
+from pipelines.sources.pubsub import PubSubSource
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
 from transforms.connections.kafka import read_config
 from transforms.elements import DeadLetter, Prompt
 
 
-class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]
-    """Read prompts by Beam's own source for what the feed names. Never ends.
+class ReceiveNative(beam.PTransform):  # type: ignore[misc]
+    """Read prompts with Beam's connector for `source`. Never ends.
 
-    Returns `.prompts` and `.dead_letters`. A message is done when the runner has committed the
-    bundle that its outcome was published in. Kafka's is a transform of Java's: the machine that
-    submits the job needs Java. Raises UsageError for a source of one machine.
+    Returns `.prompts` and `.dead_letters`. The connector acknowledges a message once the runner has
+    committed the bundle that published its outcome. The Kafka connector is a Java transform, so
+    the machine that submits the job needs Java. Raises UsageError for a source of one machine.
     """
 
-    def __init__(self, new_feed: NewFeed, most_bytes: int) -> None:
+    def __init__(self, source: Source, most_bytes: int) -> None:
         super().__init__()
-        self._read, self._to_message = _source(new_feed)
+        self._read, self._to_message = _source(source)
         self._most_bytes = most_bytes
 
     def expand(self, root: Any) -> Any:
-        """Read and sort out."""
+        """Read, parse and separate the dead letters."""
         return (
             root
             | "Read" >> self._read
@@ -43,31 +43,31 @@ class ReceiveElsewhere(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def _source(new_feed: NewFeed) -> tuple[Any, Callable[[Any], Message]]:
-    if isinstance(new_feed, PubSubFeed):
+def _source(source: Source) -> tuple[Any, Callable[[Any], Message]]:
+    if isinstance(source, PubSubSource):
         from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
-        path = new_feed.subscription
+        path = source.subscription
         try:
             read = ReadFromPubSub(subscription=path, with_attributes=True)
         except ValueError as error:
             raise UsageError(f"--source pubsub:{path}: {error}") from None
         return read, _FromPubSub(path)
-    if isinstance(new_feed, KafkaFeed):
+    if isinstance(source, KafkaSource):
         from apache_beam.io.kafka import ReadFromKafka
 
-        where = {"bootstrap.servers": new_feed.brokers, "group.id": new_feed.group}
-        given = _without_secrets(new_feed.config_file)
+        where = {"bootstrap.servers": source.brokers, "group.id": source.group}
+        given = _without_secrets(source.config_file)
         config = {**where, "auto.offset.reset": "earliest", **given}
         read = ReadFromKafka(
-            config, [new_feed.topic], commit_offset_in_finalize=True, with_metadata=True
+            config, [source.topic], commit_offset_in_finalize=True, with_metadata=True
         )
         return read, _from_kafka
-    raise UsageError("--source: a job that runs elsewhere reads from pubsub: or kafka:")
+    raise UsageError("--source must be pubsub: or kafka: for a runner on other machines")
 
 
 def _without_secrets(config_file: str | None) -> dict[str, str]:
-    """Return what the file says; raises UsageError for what nobody but the workers may know."""
+    """Return the settings in the file; raises UsageError for secrets, which the job would store."""
     try:
         config = read_config(config_file)
     except ValueError as error:
@@ -75,8 +75,8 @@ def _without_secrets(config_file: str | None) -> dict[str, str]:
     for name in config:
         if re.search("password|secret|jaas|[.]pem", name):
             raise UsageError(
-                f"--kafka_config {config_file}: {name} would be stored in the job, since Beam's own"
-                " source reads Kafka there: use brokers that need none, or pubsub:"
+                f"--kafka_config {config_file}: Beam's Kafka source would store {name} in the job;"
+                " use brokers without passwords, or pubsub:"
             )
     return config
 

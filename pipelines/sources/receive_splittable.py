@@ -1,7 +1,21 @@
-"""A live source for an engine of many machines: read by turns, so that bundles end in between.
+"""Reads a live source in turns, so that bundles end, for runners that make checkpoints.
 
-An engine makes its checkpoints, and gives work to others, between two bundles only. Here a bundle
-takes messages in for a while, and ends when they are answered; the next one follows at once.
+The problem: a runner such as Flink makes checkpoints and moves work between bundles only. The
+endless bundle of `receive.py` would allow none.
+
+The idea: a splittable DoFn whose restriction is the endless range of turns. One bundle claims one
+turn:
+
+    claim turn n --> receive for `seconds` --> wait for the outcomes --> defer turns n+1 ... --> end
+                                                                          |
+                     the runner makes a checkpoint and starts the next bundle
+
+Invariants:
+- No message is in flight between two bundles. So a checkpoint needs no state of this reader.
+- A failed bundle left messages in flight. Their outcomes are lost, so the next bundle reconnects,
+  and the source delivers the messages again.
+- A bundle may contain several restrictions of one worker. Only the first one gets a turn;
+  the reader, kept by the DoFn, serves them all.
 """
 
 from __future__ import annotations
@@ -13,32 +27,37 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 
-from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.base import FeedEnded, NewFeed
+from pipelines.sources.acknowledgements import JobAcknowledger
+from pipelines.sources.base import Source, SourceEnded
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
 from transforms.elements import Prompt
 
-# A turn in which nothing is under way is over after this: nobody waits for its end.
+# A turn without messages ends after this time, so that checkpoints are not delayed.
 _IDLE_TURN_SECONDS = 5.0
 _LAST_TURN = 1 << 62
-# Engines place elements by a hash: with so many to a slot hardly one is left without. Where there
-# are several, one stays.
+# Runners assign elements to slots by a hash. With this many elements for each slot, almost every
+# slot gets one. Where a slot gets several, one reader remains.
 _READERS_TO_A_SLOT = 4
 
 
-class ReceiveByTurns(beam.PTransform):  # type: ignore[misc]
-    """Read prompts from a feed by turns of `seconds`, until it ends or the intake is stopped.
+class ReceiveSplittable(beam.PTransform):  # type: ignore[misc]
+    """Read prompts in turns of `seconds`, until the source ends or the job is stopped.
 
-    Returns `.prompts` and `.dead_letters`. A message is settled when its outcome is published, by
-    the process that has read it: nothing may break the fusion with the sinks. With `slots` above 0
-    each slot of the engine reads for itself; else one does.
+    Returns `.prompts` and `.dead_letters`. The process that reads a message also settles it, once
+    its outcome is published. So no step may break the fusion with the sinks. With `slots` above 0
+    each slot of the runner has a reader; otherwise one slot does.
     """
 
     def __init__(
-        self, new_feed: NewFeed, intake: IntakeOf, most_bytes: int, seconds: float, slots: int = 0
+        self,
+        source: Source,
+        acknowledger: JobAcknowledger,
+        most_bytes: int,
+        seconds: float,
+        slots: int = 0,
     ) -> None:
         super().__init__()
-        self._fn = _TurnsFn(new_feed, intake, most_bytes, seconds)
+        self._fn = _TurnsFn(source, acknowledger, most_bytes, seconds)
         self._readers = slots * _READERS_TO_A_SLOT or 1
 
     def expand(self, root: Any) -> Any:
@@ -50,14 +69,14 @@ class ReceiveByTurns(beam.PTransform):  # type: ignore[misc]
 
 
 class _Turn(OffsetRestrictionTracker):  # type: ignore[misc]
-    """The turns that are left: they end one by one, and cannot be dealt out."""
+    """The remaining turns. The runner cannot split them between workers."""
 
     def try_split(self, fraction_of_remainder: float) -> Any:
-        """Split off the turns after this one, when the reader itself asks for it."""
+        """Split off the later turns if the reader defers them; refuse splits by the runner."""
         return None if fraction_of_remainder else super().try_split(0)
 
     def is_bounded(self) -> bool:
-        """There is no end of turns."""
+        """Return False: the turns never end."""
         return False
 
 
@@ -74,19 +93,19 @@ class _Turns(beam.transforms.core.RestrictionProvider):  # type: ignore[misc]
 
 @beam.DoFn.unbounded_per_element()
 class _TurnsFn(beam.DoFn):  # type: ignore[misc]
-    """One reader of a process, kept from bundle to bundle; in one bundle it has one turn."""
+    """Keeps one reader from bundle to bundle, and runs one turn in each bundle."""
 
     def __init__(
-        self, new_feed: NewFeed, intake: IntakeOf, most_bytes: int, seconds: float
+        self, source: Source, acknowledger: JobAcknowledger, most_bytes: int, seconds: float
     ) -> None:
-        self._new_feed, self._intake, self._most_bytes = new_feed, intake, most_bytes
+        self._source, self._acknowledger, self._most_bytes = source, acknowledger, most_bytes
         self._seconds = seconds
         self._reader: Reader | None = None
         self._had_turn = False
 
     def start_bundle(self) -> None:
-        """Go on with the feed; what a bundle that failed had taken in must come again."""
-        if self._reader is not None and self._reader.intake.open:
+        """Reconnect after a failed bundle, so that the source delivers its messages again."""
+        if self._reader is not None and self._reader.acknowledger.open:
             self.teardown()
         self._had_turn = False
 
@@ -95,38 +114,38 @@ class _TurnsFn(beam.DoFn):  # type: ignore[misc]
         number: int,
         turns: Any = beam.DoFn.RestrictionParam(_Turns()),  # noqa: B008
     ) -> Iterator[Any]:
-        """Have a turn, and ask for the next one."""
+        """Run a turn and defer the next one."""
         if self._had_turn or not turns.try_claim(turns.current_restriction().start):
             turns.try_claim(_LAST_TURN)
             return
         self._had_turn = True
         try:
             yield from self._turn()
-        except FeedEnded:
+        except SourceEnded:
             turns.try_claim(_LAST_TURN)
             return
-        if self._intake.stopping.is_set():
+        if self._acknowledger.stopping.is_set():
             turns.try_claim(_LAST_TURN)
         else:
             turns.defer_remainder()
 
     def teardown(self) -> None:
-        """Let go of the feed, and of what was not answered: it comes again."""
+        """Disconnect; the source delivers unsettled messages again."""
         if self._reader is not None:
-            self._intake.forget(self._reader.intake)
+            self._acknowledger.forget(self._reader.acknowledger)
             self._reader.close()
             self._reader = None
 
     def _turn(self) -> Iterator[Any]:
-        reader = self._reader or Reader(self._new_feed, self._intake, self._most_bytes)
+        reader = self._reader or Reader(self._source, self._acknowledger, self._most_bytes)
         self._reader = reader
-        began = time.monotonic()
+        started = time.monotonic()
 
         def enough() -> bool:
             idle = min(_IDLE_TURN_SECONDS, self._seconds)
-            most = self._seconds if reader.intake.open else idle
-            return time.monotonic() - began >= most
+            most = self._seconds if reader.acknowledger.open else idle
+            return time.monotonic() - started >= most
 
-        yield from reader.take_in(enough)
-        # Not left to the end of the bundle: a group of readers waits for who does not poll.
-        yield from reader.answered()
+        yield from reader.receive(enough)
+        # The reader must poll meanwhile: a consumer group waits for members that do not poll.
+        yield from reader.finish()

@@ -1,4 +1,4 @@
-"""Prompts from standard input, a line each."""
+"""Prompts from standard input, one for each line."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from uuid import uuid4
 import orjson
 
 from pipelines.shutdown import on_sudden_end
-from pipelines.sources.base import FeedEnded, Message
+from pipelines.sources.base import Message, SourceEnded
 from pipelines.terminal.keyboard import Keyboard
 from pipelines.terminal.live_sink import is_live, view
 
 
 @dataclass(frozen=True)
 class Stdin:
-    """Makes the feed of standard input."""
+    """Standard input as a source."""
 
     def check(self) -> None:
-        """Standard input is there."""
+        """Do nothing: standard input always exists."""
 
-    def __call__(self) -> StdinFeed:
-        """Return the feed, which begins to read; what is typed is shown in the live view."""
+    def __call__(self) -> StdinConsumer:
+        """Start to read. On a terminal the live view shows the line that is being typed."""
         if not (sys.stdin.isatty() and is_live()):
-            return StdinFeed(_lines(sys.stdin.buffer))
+            return StdinConsumer(_lines(sys.stdin.buffer))
         keyboard = Keyboard(sys.stdin.fileno(), view().typed)
         on_sudden_end(keyboard.restore)
-        return StdinFeed(keyboard)
+        return StdinConsumer(keyboard)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the lines of `file` as they come.
+    """Yield the lines of `file` as they arrive.
 
-    Past its buffer: Python aborts when it is to end while a thread waits in there.
+    It reads the raw file, because Python aborts at exit if a thread waits in the buffered one.
     """
     raw: Any = getattr(file, "raw", file)
     rest = b""
@@ -47,12 +47,14 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     yield rest
 
 
-class StdinFeed:
-    """Lines of standard input: JSON rows, or prompts as they are. Nothing comes again."""
+class StdinConsumer:
+    """Lines of standard input: JSON rows, or plain prompts. Nothing is delivered again."""
 
     def __init__(self, lines: Iterable[bytes], most: int = 1_000) -> None:
         self._lines = lines
-        self._run = uuid4().hex[:8]  # the same line of two runs is not the same prompt
+        self._run = uuid4().hex[
+            :8
+        ]  # makes ids unique: equal lines of two runs are different prompts
         self._queue: queue.Queue[Message | None] = queue.Queue(most)
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 
@@ -64,17 +66,17 @@ class StdinFeed:
             return None
         if message is None:
             self._queue.put(None)
-            raise FeedEnded
+            raise SourceEnded
         return message
 
     def keep(self) -> None:
-        """Standard input wants nothing."""
+        """Do nothing: standard input has no group of readers."""
 
     def settle(self, receipts: Sequence[Any]) -> None:
-        """Standard input does not want to know."""
+        """Do nothing: standard input takes no acknowledgements."""
 
     def close(self) -> None:
-        """Leave the rest unread."""
+        """Leave the other lines unread."""
 
     def _read(self) -> None:
         for number, line in enumerate(self._lines, 1):
@@ -86,7 +88,7 @@ class StdinFeed:
 
 
 def _as_row(line: bytes) -> bytes:
-    """Return a line that a person may have typed as a JSON row."""
+    """Return a line as a JSON row; a line that is not JSON becomes the prompt."""
     if line.startswith(b"{"):
         return line
     return orjson.dumps({"prompt": line.decode("utf-8", "replace")})

@@ -221,7 +221,7 @@ WRONG = {
         "cannot write to --staging_location gs://no-such-bucket/s",
     ),
     "no number": ({"max_in_flight": "many"}, "must be a positive whole number, got 'many'"),
-    "a file of one machine": ({"completions_to": "jsonl:out"}, "is on this machine"),
+    "a file of one machine": ({"completions_to": "jsonl:out"}, "must be reachable"),
     "nothing to update": ({"update": ""}, "--update: no job 'wrong' runs in europe-west4"),
 }
 

@@ -1,4 +1,4 @@
-"""The streaming program: from a feed to the sinks, live, and to a good end."""
+"""The streaming program: from a source to the sinks, live, and to a good end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fake_server import Wait, api_error, chat_events, stream
 
 from pipelines import errors
 from pipelines.cli import parser as cli_parser
-from pipelines.sources.acknowledgements import IntakeOf
+from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.stream_complete import build, main, parser
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ def test_a_sink_that_is_given_up_ends_the_job_though_nothing_else_happens(fake_s
         process.stdout.close()
 
 
-def test_a_signal_stops_the_intake_and_lets_the_answers_end(fake_server, tmp_path):
+def test_a_signal_stops_receiving_and_lets_completions_finish(fake_server, tmp_path):
     asked, go_on = threading.Event(), threading.Event()
     events = chat_events("one two")
 
@@ -228,7 +228,7 @@ def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never
     ours, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
     ours.output = "."
     p = beam.Pipeline(options=options)
-    build(p, ours, IntakeOf(frozenset()))
+    build(p, ours, JobAcknowledger(frozenset()))
     _, stages = FnApiRunner().create_stages(p.to_runner_api())
     assert len(stages) == 1
 
@@ -306,7 +306,7 @@ def unpickled(proto):
 
 def test_a_source_that_would_show_its_password_to_all_is_refused(kafka_login):
     flags = ["--source=kafka:b:1/t", "--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}"]
-    with pytest.raises(errors.UsageError, match=r"sasl\.password would be stored in the job"):
+    with pytest.raises(errors.UsageError, match=r"would store sasl\.password in the job"):
         elsewhere(*flags)
 
 

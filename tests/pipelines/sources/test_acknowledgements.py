@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.sources.acknowledgements import Intake, IntakeOf
+from pipelines.sources.acknowledgements import Acknowledger, JobAcknowledger
 from transforms import Completion, DeadLetter, Delta, Prompt
 
 
@@ -27,61 +27,63 @@ def settled():
 
 
 @pytest.fixture
-def intake(settled):
-    made = Intake({Delta, Completion})
+def acknowledger(settled):
+    made = Acknowledger({Delta, Completion})
     made.on_settled = settled.extend
     return made
 
 
-def test_a_message_is_settled_when_its_last_delta_and_its_completion_are_out(intake, settled):
-    assert intake.admit(Prompt("a", "{}"), 1)
-    intake.published([delta("a", final=False), delta("a")])
+def test_a_message_is_settled_when_its_last_delta_and_its_completion_are_out(acknowledger, settled):
+    assert acknowledger.admit(Prompt("a", "{}"), 1)
+    acknowledger.published([delta("a", final=False), delta("a")])
     assert settled == []
-    intake.published([completion("a")])
+    acknowledger.published([completion("a")])
     assert settled == [1]
-    assert intake.open == 0
+    assert acknowledger.open == 0
 
 
-def test_a_dead_letter_is_an_outcome_by_itself(intake, settled):
-    intake.admit(Prompt("a", "{}"), 1)
-    intake.published([letter("a")])
+def test_a_dead_letter_is_an_outcome_by_itself(acknowledger, settled):
+    acknowledger.admit(Prompt("a", "{}"), 1)
+    acknowledger.published([letter("a")])
     assert settled == [1]
 
 
-def test_a_message_that_comes_twice_is_asked_once_and_both_are_settled(intake, settled):
-    assert intake.admit(Prompt("a", "{}"), 1) is True
-    assert intake.admit(Prompt("a", "{}"), 2) is False
-    intake.published([delta("a"), completion("a")])
+def test_a_message_that_comes_twice_is_asked_once_and_both_are_settled(acknowledger, settled):
+    assert acknowledger.admit(Prompt("a", "{}"), 1) is True
+    assert acknowledger.admit(Prompt("a", "{}"), 2) is False
+    acknowledger.published([delta("a"), completion("a")])
     assert settled == [1, 2]
 
 
-def test_an_outcome_that_comes_again_settles_nothing(intake, settled):
-    intake.admit(Prompt("a", "{}"), 1)
+def test_an_outcome_that_comes_again_settles_nothing(acknowledger, settled):
+    acknowledger.admit(Prompt("a", "{}"), 1)
     for _ in range(2):
-        intake.published([completion("a"), delta("a")])
+        acknowledger.published([completion("a"), delta("a")])
     assert settled == [1]
 
 
-def test_another_prompt_with_the_id_of_one_under_way_does_not_get_its_outcome(intake, settled):
-    intake.admit(Prompt("a", '{"n":1}'), 1)
-    assert intake.admit(Prompt("a", '{"n":2}'), 2) is None
-    assert intake.admit(letter("a", request=""), 2) is True
-    intake.published([letter("a", request="")])
+def test_another_prompt_with_the_id_of_one_under_way_does_not_get_its_outcome(
+    acknowledger, settled
+):
+    acknowledger.admit(Prompt("a", '{"n":1}'), 1)
+    assert acknowledger.admit(Prompt("a", '{"n":2}'), 2) is None
+    assert acknowledger.admit(letter("a", request=""), 2) is True
+    acknowledger.published([letter("a", request="")])
     assert settled == [2]
-    intake.published([delta("a"), completion("a")])
+    acknowledger.published([delta("a"), completion("a")])
     assert settled == [2, 1]
 
 
-def test_unusable_messages_of_one_id_are_settled_one_by_one(intake, settled):
+def test_unusable_messages_of_one_id_are_settled_one_by_one(acknowledger, settled):
     for receipt in (1, 2):
-        intake.admit(letter("a", request=""), receipt)
-    intake.published([letter("a", request="")])
+        acknowledger.admit(letter("a", request=""), receipt)
+    acknowledger.published([letter("a", request="")])
     assert settled == [1]
-    assert intake.open == 1
+    assert acknowledger.open == 1
 
 
 def test_each_reader_of_a_process_hears_of_what_is_published_there_by_its_job(settled):
-    mine, other = IntakeOf(frozenset({Delta})), IntakeOf(frozenset({Delta}))
+    mine, other = JobAcknowledger(frozenset({Delta})), JobAcknowledger(frozenset({Delta}))
     readers = [mine(), mine(), other()]
     for number, reader in enumerate(readers):
         reader.on_settled = lambda receipts, number=number: settled.append((number, *receipts))
@@ -92,7 +94,7 @@ def test_each_reader_of_a_process_hears_of_what_is_published_there_by_its_job(se
 
 
 def test_a_reader_that_has_ended_hears_no_more_and_is_not_waited_for(settled):
-    mine = IntakeOf(frozenset({Delta}))
+    mine = JobAcknowledger(frozenset({Delta}))
     ended = mine()
     ended.on_settled = settled.extend
     ended.admit(Prompt("a", "{}"), 1)
@@ -102,7 +104,7 @@ def test_a_reader_that_has_ended_hears_no_more_and_is_not_waited_for(settled):
 
 
 def test_a_job_that_stops_stops_all_of_its_readers_also_those_that_begin_later():
-    mine, other = IntakeOf(frozenset({Delta})), IntakeOf(frozenset({Delta}))
+    mine, other = JobAcknowledger(frozenset({Delta})), JobAcknowledger(frozenset({Delta}))
     readers = [mine(), other()]
     mine.stopping.set()
     assert [reader.stopping.is_set() for reader in (*readers, mine())] == [True, False, True]

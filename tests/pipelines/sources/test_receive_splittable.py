@@ -8,16 +8,16 @@ from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
-from pipelines.sources.acknowledgements import IntakeOf
-from pipelines.sources.base import FeedEnded, Message
-from pipelines.sources.receive_splittable import ReceiveByTurns, _Turn
+from pipelines.sources.acknowledgements import JobAcknowledger
+from pipelines.sources.base import Message, SourceEnded
+from pipelines.sources.receive_splittable import ReceiveSplittable, _Turn
 from transforms import DeadLetter, Delta
 
 LOG = []
 
 
-class ListFeed:
-    """Makes a feed of so many messages; what is done with it goes to LOG."""
+class ListSource:
+    """A source of `count` messages; all calls go to LOG."""
 
     def __init__(self, count):
         self._count = count
@@ -35,7 +35,7 @@ class ListFeed:
         for n in self._left:
             data = b'{"id": "p%d", "prompt": "x"}' % n if n else b"nonsense"
             return Message(data, f"list:{n}", f"message {n}", n)
-        raise FeedEnded
+        raise SourceEnded
 
     def keep(self):
         LOG.append("kept")
@@ -56,12 +56,12 @@ def log():
 class Answer(beam.DoFn):
     """Publishes an outcome of each row as it comes."""
 
-    def __init__(self, intake):
-        self._intake = intake
+    def __init__(self, acknowledger):
+        self._acknowledger = acknowledger
 
     def process(self, row):
         outcome = row if isinstance(row, DeadLetter) else Delta(row.id, 1, 0, "", None, "{}", True)
-        self._intake.published([outcome])
+        self._acknowledger.published([outcome])
         yield row.id
 
     def finish_bundle(self):
@@ -70,14 +70,14 @@ class Answer(beam.DoFn):
 
 def run(count, seconds, slots=0):
     """Read all, and answer it."""
-    intake = IntakeOf(frozenset({Delta}))
+    acknowledger = JobAcknowledger(frozenset({Delta}))
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
-        received = p | ReceiveByTurns(ListFeed(count), intake, 1000, seconds, slots)
-        prompts = received.prompts | "Prompts" >> beam.ParDo(Answer(intake))
-        failed = received.dead_letters | "Failed" >> beam.ParDo(Answer(intake))
+        received = p | ReceiveSplittable(ListSource(count), acknowledger, 1000, seconds, slots)
+        prompts = received.prompts | "Prompts" >> beam.ParDo(Answer(acknowledger))
+        failed = received.dead_letters | "Failed" >> beam.ParDo(Answer(acknowledger))
         assert_that(prompts, equal_to([f"p{n}" for n in range(1, count)]), label="AllPrompts")
         assert_that(failed, equal_to(["list:0"]), label="AllFailed")
-    assert intake.open == 0
+    assert acknowledger.open == 0
 
 
 def test_each_message_comes_once_though_every_turn_takes_one_and_the_feed_stays_open(log):

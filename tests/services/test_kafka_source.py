@@ -8,12 +8,12 @@ from programs import until
 from prompts import prompts
 from streaming_backends import KafkaPlace
 
-from pipelines.sources.kafka import KafkaFeed
+from pipelines.sources.kafka import KafkaSource
 
 
 def test_a_reader_that_waits_for_its_answers_lets_another_in_and_commits(kafka, source):
     assert isinstance(source, KafkaPlace)
-    where = KafkaFeed(kafka.address, source.name, "ritellm")
+    where = KafkaSource(kafka.address, source.name, "ritellm")
     source.send(*prompts(4))
     with closing(where()) as first:
         taken = [until(lambda: first.poll(0.1)) for _ in range(4)]
