@@ -119,9 +119,8 @@ class _Process:
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self.acknowledgers: tuple[
-            Acknowledger, ...
-        ] = ()  # replaced, never changed: it is read by any thread
+        # Threads read the tuple without the lock, so it is replaced and never changed.
+        self.acknowledgers: tuple[Acknowledger, ...] = ()
 
 
 _jobs: defaultdict[str, _Process] = defaultdict(_Process)

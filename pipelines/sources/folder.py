@@ -47,9 +47,8 @@ class _FolderConsumer:
         self._taken: set[str] = set()
         self._lines: Iterator[Message] = iter(())
         self._waiting: deque[str] = deque()
-        self._open: Counter[str] = (
-            Counter()
-        )  # lines without an outcome, plus one while the file is read
+        # For each file the lines without an outcome, plus one while the file is read.
+        self._open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def poll(self, seconds: float) -> Message | None:

@@ -115,12 +115,12 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
     def __init__(
         self,
         source: Source,
-        new_acknowledger: JobAcknowledger,
+        acknowledger: JobAcknowledger,
         most_bytes: int,
         drain_seconds: float,
     ) -> None:
         self._source = source
-        self._new_acknowledger = new_acknowledger
+        self._acknowledger = acknowledger
         self._most_bytes = most_bytes
         self._drain_seconds = drain_seconds
 

@@ -14,8 +14,8 @@ Invariants:
 - No message is in flight between two bundles. So a checkpoint needs no state of this reader.
 - A failed bundle left messages in flight. Their outcomes are lost, so the next bundle reconnects,
   and the source delivers the messages again.
-- A bundle may contain several restrictions of one worker. Only the first one gets a turn;
-  the reader, kept by the DoFn, serves them all.
+- A process has one reader. If a bundle contains several restrictions, the first one gets the turn
+  and the others end for good.
 """
 
 from __future__ import annotations
