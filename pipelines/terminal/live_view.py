@@ -140,7 +140,7 @@ def _head(text: str, columns: int) -> str:
     """Return as much of the beginning of `text` as fits."""
     if cell_len(text) <= columns:
         return text
-    return set_cell_size(text, max(0, columns - 1)).rstrip() + "…"
+    return str(set_cell_size(text, max(0, columns - 1))).rstrip() + "…"
 
 
 def _tail(text: str, columns: int) -> str:
