@@ -1,11 +1,11 @@
-"""What flows through the pipelines: typed rows that SQL, YAML and other languages can read.
+"""The elements of the pipelines: typed rows that SQL, YAML and other languages can read.
 
-Registered with Beam's RowCoder: smaller and faster than pickle, and open to
-cross-language transforms. Anything nested travels as JSON text.
+They are registered with Beam's RowCoder, which is smaller and faster than pickle and open to
+cross-language transforms. Nested values are JSON text.
 """
 
-# No `from __future__ import annotations`: Beam reads these annotations as types. `str | None` is
-# none of those it knows: it would be a pickled column, which no other language can read.
+# No `from __future__ import annotations`: Beam reads these annotations as types. Beam does not know
+# `str | None`: it would pickle the column, which no other language can read.
 # ruff: noqa: UP045
 from typing import NamedTuple, Optional
 from uuid import NAMESPACE_URL, uuid5
@@ -15,13 +15,13 @@ from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
 
 
 class Prompt(NamedTuple):
-    """One question. `request` is the JSON of an OpenAI chat body (`messages` and parameters).
+    """One prompt. `request` is the JSON of an OpenAI chat body (`messages` and parameters).
 
-    A `model` in the body overrides the transform's, within the same provider. What decides where
-    a request goes and with which key (`base_url`, `api_key`, ...) is refused there. `input` is
-    handed through to the outcome: the JSON of the row that the prompt came from; so is `place`,
-    where that row stands ("FILE:LINE"). `key` is what the journal knows the row by in place of
-    `id`, for rows whose id is only their place: no two prompts of a job have the same.
+    A `model` in the body overrides the model of the transform, within the same provider. Parameters
+    that decide where a request goes and with which key (`base_url`, `api_key`, ...) are refused.
+    `input` is copied to the outcome: the JSON of the row of the prompt. So is `place`, the position
+    of that row ("FILE:LINE"). `key` identifies the row in the journal in place of `id`, for rows
+    whose id is only their position; it is unique in a job.
     """
 
     id: str
@@ -31,8 +31,8 @@ class Prompt(NamedTuple):
     key: Optional[str] = None
 
 
-# Asks nothing: has the core hand on, for a moment, what comes of the prompts before it. A source
-# that waits for its next prompt sends it, so that answers flow meanwhile.
+# Not a request: for a moment, the transform yields the outcomes of the prompts before it. A source
+# without a next prompt sends this element, so that outcomes flow meanwhile.
 PUMP = Prompt("", "\x00pump")
 
 
@@ -40,8 +40,8 @@ class Delta(NamedTuple):
     """One step of a streamed completion, number `seq` (from 0) of `attempt` (from 1).
 
     `chunk` is the whole `chat.completion.chunk` as JSON, `text` what it adds to the first choice.
-    The last delta of a whole attempt is `final`: it adds nothing, and brings `outcome`, the JSON of
-    what only the end knows (timing, attempts), and `input`.
+    The last delta of a whole attempt is `final`: it adds nothing, and has `outcome`, the JSON of
+    what is known only at the end (timing, attempts), and `input`.
     """
 
     id: str
@@ -56,15 +56,15 @@ class Delta(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """One whole answer. `completion` is the `chat.completion` as JSON; times are in seconds.
+    """One whole completion. `completion` is the `chat.completion` as JSON; times are in seconds.
 
-    Token counts are the provider's, None where it did not count. `ended_at` is seconds since 1970.
-    `replayed` says that it came from the journal: it was paid for before. `shared` says that an
-    equal request of another row was paid for, and this is its answer. `cost_usd` is what this row
-    was billed by list prices; None where the price or the tokens are not known.
+    Token counts are the provider's, None if it did not count. `ended_at` is seconds since 1970.
+    `replayed` means that it came from the journal: an earlier run paid for it. `shared` means that
+    it is the completion of an equal request of another row, which paid for it. `cost_usd` is the
+    cost of this row by list prices; None if the price or the tokens are not known.
 
-    `wasted_tokens` and `wasted_cost_usd` are beside that: attempts that were billed and thrown away
-    (broken off, or too late), estimated in part if `waste_estimated`.
+    `wasted_tokens` and `wasted_cost_usd` are not part of that: they count attempts that were billed
+    and discarded (interrupted, or too late), partly estimated if `waste_estimated`.
     """
 
     id: str
@@ -94,12 +94,13 @@ class Completion(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """One prompt that has no answer, and all that is needed to ask again.
+    """One prompt without a completion, with all that is needed to send it again.
 
-    `error_type` is the class of the error (ritellm's names), `partial_text` what had come of the
-    answer, `retryable` whether asking again can help. `usage` is the JSON of what the provider had
-    counted of the last attempt, `seconds` how long it was tried until `ended_at` (seconds since
-    1970). `wasted_tokens` and the two behind it are a completion's: what `usage` does not tell.
+    `error_type` is the class of the error (ritellm's names), `partial_text` the received text,
+    `retryable` whether another attempt can help. `usage` is the JSON of the provider's counts for
+    the last attempt. `seconds` is the time from the first attempt to `ended_at`, which is seconds
+    since 1970. `wasted_tokens` and the two fields after it are those of `Completion`; they do not
+    include `usage`.
     """
 
     id: str
@@ -121,13 +122,13 @@ class DeadLetter(NamedTuple):
     waste_estimated: bool = False
 
 
-# What comes of a prompt. `type(outcome)` decides the output that it leaves a transform by.
+# The outcomes of a prompt. The type decides the output of the transform.
 Outcome = Delta | Completion | DeadLetter
 
 
 for _element in (Prompt, Delta, Completion, DeadLetter):
-    # The same columns are the same schema in every process. Beam would draw an id, and an updated
-    # job would have another coder.
+    # The schema id depends on the columns only. Beam would draw a random one, and an updated job
+    # would have another coder.
     _name = f"{_element.__module__}.{_element.__name__} {_element.__annotations__}"
     setattr(_element, _BEAM_SCHEMA_ID, str(uuid5(NAMESPACE_URL, _name)))
     beam.coders.registry.register_coder(_element, beam.coders.RowCoder)

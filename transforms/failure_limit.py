@@ -1,4 +1,4 @@
-"""A job in which too much fails stops early, and says what fails: it is not done, only stopped."""
+"""Stops a job early if too many of its rows fail, with the commonest errors."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from apache_beam.utils.shared import Shared
 
 from transforms.elements import Completion, DeadLetter
 
-# The share of a few rows says little.
+# With fewer rows the share of failures means little.
 LEAST = 100
 
 
 class TooManyFailures(Exception):
-    """More of the job's rows fail than it was told to bear."""
+    """More rows of the job have failed than its limit allows."""
 
 
 @dataclass(frozen=True)
 class FailureLimit:
     """The share of rows that may fail, of those that each process of this run has finished.
 
-    Nothing is decided before `least` rows. Rows that cost no attempt of this run (from the journal,
-    shared with an equal one, refused by the budget) do not count.
+    It applies from `least` rows on. Rows without an attempt of this run (from the journal, shared
+    with an equal row, refused by the budget) do not count.
     """
 
     share: float
@@ -46,7 +46,7 @@ class StopAbove(beam.PTransform):  # type: ignore[misc]
         self._limit = limit
 
     def expand(self, outcomes: Any) -> Any:
-        """Watch."""
+        """Check each outcome."""
         watch = beam.ParDo(_WatchFn(self._limit)).with_output_types(outcomes.element_type)
         return outcomes | "Watch" >> watch
 
@@ -65,7 +65,7 @@ class _WatchFn(beam.DoFn):  # type: ignore[misc]
 
 
 class Counts:
-    """How the rows of one process have ended; usable from any thread."""
+    """The outcomes of one process, counted; usable from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class Counts:
         self._examples: dict[str, str] = {}
 
     def add(self, outcome: Completion | DeadLetter) -> None:
-        """Count `outcome`, if this run has tried it."""
+        """Count `outcome`, if this run has sent its request."""
         if isinstance(outcome, Completion):
             free = outcome.replayed or outcome.shared
         else:
@@ -88,7 +88,7 @@ class Counts:
                 self._examples[outcome.error_type] = outcome.message
 
     def check(self, limit: FailureLimit) -> None:
-        """Raise TooManyFailures, with the commonest reasons, if more have failed than may."""
+        """Raise TooManyFailures, with the commonest errors, above the limit."""
         with self._lock:
             failed = self._errors.total()
             if self._rows >= limit.least and failed > limit.share * self._rows:

@@ -1,6 +1,6 @@
-"""Outcomes as JSON for readers outside of Beam: files, topics, streams and tables.
+"""Outcomes as JSON for readers outside Beam: files, topics, streams and tables.
 
-One form for all of them, so that what reads one reads the others.
+All of them have the same form, so one reader reads them all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def to_bytes(element: Completion | DeadLetter | Delta) -> bytes:
 
 
 def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
-    """Return what `to_bytes` writes."""
+    """Return the row that `to_bytes` writes."""
     if isinstance(element, Delta):
         return delta_row(element)
     if isinstance(element, Completion):
@@ -29,7 +29,7 @@ def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
 
 
 def completion_row(row: Completion) -> dict[str, Any]:
-    """Return a completion as it is written: what most readers want first."""
+    """Return a completion as a row; the fields that most readers want come first."""
     completion = orjson.loads(row.completion)
     return {
         "id": row.id,
@@ -58,9 +58,9 @@ def completion_row(row: Completion) -> dict[str, Any]:
 
 
 def failed_row(letter: DeadLetter) -> dict[str, Any]:
-    """Return a dead letter as it is written; it can be given back as input.
+    """Return a dead letter as a row, which is also valid input.
 
-    What a completion and a dead letter both have, they have under the same names.
+    Fields that a completion has too have the same names.
     """
     untimed = {"ttft": None, "inter_chunk_p50": None, "inter_chunk_p95": None}
     return {
@@ -88,7 +88,7 @@ def _waste(row: Completion | DeadLetter) -> dict[str, Any]:
 
 
 def delta_row(delta: Delta) -> dict[str, Any]:
-    """Return a delta as it is written; the final one brings `outcome` and `input`."""
+    """Return a delta as a row; the final one has `outcome` and `input` too."""
     row = {
         "id": delta.id,
         "attempt": delta.attempt,
@@ -104,7 +104,7 @@ def delta_row(delta: Delta) -> dict[str, Any]:
 
 
 def to_delta(data: bytes) -> Delta:
-    """Return the delta that `to_bytes` made `data` of; raises ValueError if it is none."""
+    """Return the delta in `data`, written by `to_bytes`; raises ValueError for other data."""
     row = orjson.loads(data)
     nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
     try:
@@ -118,7 +118,7 @@ def _dumps(value: Any) -> str | None:
 
 
 def _raw(text: str | None) -> Any:
-    """Return JSON text of our own as a part of other JSON, without reading it."""
+    """Return JSON text as a part of other JSON, without parsing it."""
     return None if text is None else orjson.Fragment(text)
 
 

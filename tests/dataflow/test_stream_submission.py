@@ -206,7 +206,7 @@ WRONG = {
     "no topic": ({"deltas_to": "pubsub:projects/p/topics/none"}, "Topic not found"),
     "no version": (
         {"api_key_secret": f"{VERSION}00"},
-        f"there is no {VERSION}00: look at its name",
+        f"there is no {VERSION}00: check the name",
     ),
     "disabled version": (
         {"api_key_secret": VERSION.replace("/3", "/99")},

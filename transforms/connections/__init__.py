@@ -1,1 +1,1 @@
-"""Clients of brokers and databases, shared by all that need one."""
+"""Clients of Redis, Kafka and Pub/Sub, for sinks, sources, journal and budget."""

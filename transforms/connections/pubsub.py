@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def explained(error: type[Exception], missing: type[Exception] | None = None) -> Iterator[None]:
-    """Turn what Google's client raises into `error`, or `missing`, in one line."""
+    """Turn errors of Google's client into `error` or, for a missing topic, `missing`."""
     api = importlib.import_module("google.api_core.exceptions")
     auth = importlib.import_module("google.auth.exceptions")
     try:

@@ -66,12 +66,12 @@ class TolerantJournal:
         if self._is_pausing():
             return otherwise
         try:
-            answer = call()
+            result = call()
         except JournalUnavailable as error:
             self._failed(error)
             return otherwise
         self._succeeded()
-        return answer
+        return result
 
     def _put(self, put: Callable[[], Future[None]]) -> Future[None]:
         if self._is_pausing():

@@ -62,7 +62,7 @@ class _KafkaPublisher:
         if self._failed:
             raise self._raised(self._failed[0])
         if left:
-            raise SinkUnavailable(f"Kafka at {self._brokers} does not answer")
+            raise SinkUnavailable(f"Kafka at {self._brokers} does not respond")
 
     def close(self) -> None:
         """Drop records that are not delivered yet."""
@@ -90,6 +90,6 @@ class _KafkaPublisher:
             self._failed.append(error)
 
     def _raised(self, error: Any) -> Exception:
-        text = f"Kafka at {self._brokers} does not take what goes to {self._topic!r}: {error.str()}"
+        text = f"Kafka at {self._brokers} refuses a record for {self._topic!r}: {error.str()}"
         final = error.fatal() or error.code() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE
         return ValueError(text) if final else SinkUnavailable(text)

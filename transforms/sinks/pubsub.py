@@ -59,7 +59,7 @@ class _PubSubPublisher:
             self._client.resume_publish(self._topic, key)
         for error in failed.values():
             refused = isinstance(error, self._errors.InvalidArgument)
-            text = f"Pub/Sub does not take what goes to {self._topic}: {_line(error)}"
+            text = f"Pub/Sub refuses a message for {self._topic}: {_line(error)}"
             raise (ValueError if refused else SinkUnavailable)(text) from error
 
     def close(self) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING
 
 from ritellm.errors import AuthenticationError
-
-if TYPE_CHECKING:
-    pass
 
 
 def key_in(variable: str) -> str:
@@ -23,7 +19,7 @@ def key_in(variable: str) -> str:
 def key_in_file(path: str) -> str:
     """Return the key in the file at `path`, on any Beam filesystem, without blanks around it.
 
-    Raises AuthenticationError, in one line, if there is none to be read here.
+    Raises AuthenticationError, in one line, if the file cannot be read here.
     """
     from apache_beam.io.filesystems import FileSystems
 
@@ -31,8 +27,8 @@ def key_in_file(path: str) -> str:
         with FileSystems.open(path) as file:
             key: str = file.read().decode().strip()
     except UnicodeDecodeError:
-        raise AuthenticationError(f"no key: the file {path} holds no text") from None
-    except Exception as error:  # Beam's filesystems raise what they like
+        raise AuthenticationError(f"no key: the file {path} is not text") from None
+    except Exception as error:  # Beam's filesystems raise errors of any type
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise AuthenticationError(f"no key: cannot read {path} here: {reason}") from None
     if not key:
@@ -59,9 +55,9 @@ def key_in_secret(version: str) -> str:
 
 
 def check_secret(version: str) -> None:
-    """Raise AuthenticationError if `version` is known to be of no use to a worker.
+    """Raise AuthenticationError if a worker will not be able to use `version`.
 
-    Whoever submits a job need not have access to it, nor may look: then nothing is raised.
+    The user who submits a job may not be allowed to see the secret: then nothing is raised.
     """
     check_secret_manager()
     from google.api_core.exceptions import NotFound
@@ -72,13 +68,13 @@ def check_secret(version: str) -> None:
         found = client.get_secret_version(request={"name": version}, retry=None, timeout=10)
     except NotFound:
         raise AuthenticationError(
-            f"there is no {version}: look at its name, or add it, `gcloud secrets versions add`"
+            f"there is no {version}: check the name, or add it with `gcloud secrets versions add`"
         ) from None
     except Exception:
-        return  # not from here; a worker that cannot read it says so
+        return  # not visible from here; a worker raises an error if it cannot read it
     if found.state.name != "ENABLED":
         state = found.state.name.lower()
-        raise AuthenticationError(f"{version} is {state}: enable it, or name another version")
+        raise AuthenticationError(f"{version} is {state}: enable it, or choose another version")
 
 
 def check_secret_manager() -> None:

@@ -1,4 +1,4 @@
-"""What comes of a prompt, as elements: from chunks, whole answers and errors. No Beam, no HTTP."""
+"""Makes elements from chunks, completions and errors. No Beam, no HTTP."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
-    """Return `chunk` as an element; its attempt comes after so many others."""
+    """Return `chunk` as an element; its attempt number is increased by `before`."""
     text, finish_reason = "", None
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
             text = (choice.get("delta") or {}).get("content") or ""
             finish_reason = choice.get("finish_reason")
     text = text if isinstance(text, str) else ""
-    whole = orjson.dumps(dict(chunk)).decode()  # a plain dict is written twice as fast
-    place = before + chunk.attempt, chunk.seq or 0
-    return Delta._make((id, *place, text, finish_reason, whole, False, None, None))
+    whole = orjson.dumps(dict(chunk)).decode()  # orjson dumps a plain dict twice as fast
+    position = before + chunk.attempt, chunk.seq or 0
+    return Delta._make((id, *position, text, finish_reason, whole, False, None, None))
 
 
 def final_delta(
     prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], before: int
 ) -> Delta:
-    """Return the delta that closes a whole attempt."""
+    """Return the final delta of a whole attempt."""
     seq, attempt = stream.length, before + stream.attempt
     chunk = '{"object":"chat.completion.chunk","choices":[]}'
     closing = orjson.dumps(outcome).decode()
@@ -43,7 +43,7 @@ def final_delta(
 def to_completion(
     id: str, completion: Mapping[str, Any], outcome: Mapping[str, Any], input: str | None
 ) -> Completion:
-    """Return a whole answer as an element."""
+    """Return a completion as an element; `outcome` has what only its end tells."""
     choices = completion.get("choices") or [{}]
     usage = completion.get("usage") or {}
     timing = outcome.get("timing") or {}
@@ -78,7 +78,7 @@ def to_completion(
 def to_dead_letter(
     prompt: Prompt, error: RitellmError, prices: Mapping[str, Price], started: float
 ) -> DeadLetter:
-    """Return `prompt`, tried since `started` (seconds since 1970), with what went wrong."""
+    """Return the dead letter of `prompt`, started at `started` (seconds since 1970)."""
     partial: Mapping[str, Any] = error.partial or {}
     usage = partial.get("usage")
     model = f"{error.provider}/{error.model}"

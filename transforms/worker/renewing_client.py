@@ -1,4 +1,4 @@
-"""A key that is read again when the provider refuses it: it may have been rotated meanwhile."""
+"""A client that reads its key again when the provider refuses it: the key may be rotated."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ritellm.client_async import AsyncClient, AsyncStream
 from ritellm.errors import AuthenticationError
 from ritellm.transports.retry_loop import Between
 
-# A key that nobody mends must not have every row read the secret.
+# The least time between two reads: while a key stays wrong, not every row may read the secret.
 _READ_AGAIN_AFTER = 30.0
 
 
 class Key:
-    """What `read` returned last. All calls of a client share it, and one of them reads again.
+    """The key that `read` returned last, shared by all calls of a client.
 
-    It is read anew `pause` seconds after the last time at the earliest. `read` may block.
+    It is read again at most once in `pause` seconds. `read` may block.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Key:
         self.read_before = {self.value}
 
     async def other_than(self, refused: str) -> str | None:
-        """Return the key that has taken the place of `refused`, or None if there is none yet.
+        """Return the key that has replaced `refused`, or None if there is none yet.
 
         Raises AuthenticationError if it can no longer be read.
         """
@@ -51,9 +51,9 @@ class Key:
 
 
 class RenewingClient(AsyncClient):
-    """An AsyncClient with a key that can be rotated: a refused one is read again, once.
+    """An AsyncClient whose key may be rotated: after a refusal the key is read again, once.
 
-    `name` is what an error calls the key. `defaults` are those of AsyncClient.
+    `name` is the name of the key in errors. `defaults` are those of AsyncClient.
     """
 
     def __init__(self, key: Key, name: str, **defaults: Any) -> None:
@@ -71,7 +71,7 @@ class RenewingClient(AsyncClient):
         return _RenewingStream(self, plan, emit_chunks, between)
 
     def signed(self, plan: Plan, key: str) -> Plan:
-        """Return `plan` with `key` wherever it has one that this client had before."""
+        """Return `plan` with `key` in place of every earlier key of this client."""
         rest = tuple([self.signed(fallback, key) for fallback in plan.fallbacks])
         old = plan.endpoint.key
         if old == key or old not in self._key.read_before:
@@ -79,7 +79,7 @@ class RenewingClient(AsyncClient):
         return replace(plan, endpoint=replace(plan.endpoint, key=key), fallbacks=rest)
 
     async def renewed(self, key: str, refusal: AuthenticationError) -> str:
-        """Return the key that has taken the place of `key`, else raise its `refusal`."""
+        """Return the key that has replaced `key`, or raise its `refusal`."""
         try:
             other = await self._key.other_than(key)
         except AuthenticationError as error:
@@ -92,12 +92,12 @@ class RenewingClient(AsyncClient):
 
     @property
     def key(self) -> str:
-        """The key as it was read last."""
+        """The key that was read last."""
         return self._key.value
 
 
 class _RenewingStream(AsyncStream):
-    """A stream that is opened once more if its key was refused and there is another."""
+    """A stream that is opened again if its key was refused and has been replaced."""
 
     def __init__(
         self, client: RenewingClient, plan: Plan, emit_chunks: bool, between: Between

@@ -1,4 +1,4 @@
-"""How long a job waits for the answer to one prompt. No Beam, no HTTP."""
+"""The timeouts of a job for each prompt. No Beam, no HTTP."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from ritellm.calls import arguments
 from ritellm.types import Timeouts
 
-# The `total` of each prompt where the job sets none: long reasoning takes half an hour, and a
-# stream that trickles for ever must end.
+# The `total` of each prompt if the job sets none: long reasoning takes half an hour, and a stream
+# that trickles forever must end.
 TOTAL_SECONDS = 3600.0
 
 
 def timeouts_of(params: Mapping[str, Any]) -> Timeouts:
-    """Return the timeouts that a job with these arguments of `completion` has for each prompt.
+    """Return the timeouts of each prompt in a job with these parameters of `completion`.
 
-    A `Timeouts` counts as it is; anything else gets a `total`. Raises InvalidRequestError.
+    A `Timeouts` is used unchanged; any other value gets a `total`. Raises InvalidRequestError.
     """
     given = params.get("timeout")
     given = given if given is not None else params.get("request_timeout")

@@ -129,7 +129,7 @@ def test_who_waits_is_let_in_when_there_is_room_and_refused_when_none_will_be(ne
     # 15 tokens each: after the fifth no reservation of 40 fits.
     assert len(sent) == 5
     assert len(refused) == 5
-    assert "may spend 100 tokens" in refused[0]
+    assert "the budget is 100 tokens" in refused[0]
     assert "max_tokens limits that" in refused[0]
     assert ledger.spent().tokens == 75
 
