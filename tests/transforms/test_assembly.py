@@ -1,4 +1,4 @@
-"""Deltas of a stream put together in windows: once, as soon as whole, or given up after a wait."""
+"""Deltas of a stream are assembled in windows: once they are whole, or incomplete after a wait."""
 
 from __future__ import annotations
 
@@ -45,39 +45,39 @@ def told(stream, wait_seconds, completions, incomplete, windowing=None):
         assert_that(broken, equal_to(incomplete), label="incomplete")
 
 
-def test_an_answer_comes_out_when_it_is_whole_and_not_when_its_window_ends():
+def test_a_completion_is_emitted_when_it_is_whole_and_not_when_its_window_ends():
     x, y, z, end = deltas_of("a")
     steps = [at(1, z), at(1, end), 5, at(1, x, y), 1000]
     told(stream_of(*steps), 60, [("a", "xyz", 1, None)], [])
 
 
-def test_a_prompt_that_falls_silent_is_given_up_after_the_wait():
+def test_a_silent_prompt_is_incomplete_after_the_wait():
     x, y, z, end = deltas_of("a")
     late = [at(1, z, end)]
     steps = [at(1, x, y), 50, 62, *late]
     told(stream_of(*steps), 60, [], [("a", "xy", 61, None)])
 
 
-def test_who_is_slow_but_not_silent_is_waited_for():
+def test_a_slow_prompt_is_not_incomplete():
     x, y, z, end = deltas_of("a")
     steps = [at(1, x), 40, at(45, y), 80, at(85, z), 120, at(125, end), 1000]
     told(stream_of(*steps), 60, [("a", "xyz", 125, None)], [])
 
 
-def test_what_comes_again_of_a_whole_answer_is_dropped():
+def test_repeated_deltas_of_a_whole_completion_are_dropped():
     deltas = deltas_of("a")
     steps = [at(1, *deltas), 2, at(1, *deltas), 50, at(1, deltas[1]), 70, at(1, deltas[0])]
     told(stream_of(*steps, 130), 60, [("a", "xyz", 1, None)], [])
 
 
-def test_a_window_is_not_waited_beyond():
+def test_the_wait_ends_with_the_window():
     x, y, z, end = deltas_of("a")
     steps = [at(1, x, y), 9, 11, at(1, z, end)]
     windows = beam.WindowInto(FixedWindows(10))
     told(stream_of(*steps), 60, [], [("a", "xy", 9, 0)], windows)
 
 
-def test_late_deltas_within_the_allowed_lateness_still_make_an_answer():
+def test_late_deltas_within_the_allowed_lateness_make_a_completion():
     x, y, z, end = deltas_of("a")
     half = deltas_of("b")[:2]
     steps = [at(1, x, y, *half), 11, at(1, z), 20, at(1, end), 100]
@@ -85,14 +85,14 @@ def test_late_deltas_within_the_allowed_lateness_still_make_an_answer():
     told(stream_of(*steps), 60, [("a", "xyz", 1, 0)], [("b", "xy", 39, 0)], windows)
 
 
-def test_one_prompt_in_two_windows_is_two_answers():
+def test_one_prompt_in_two_windows_has_two_completions():
     first, second = deltas_of("a"), deltas_of("a", pieces=("w",))
     steps = [at(1, *first), at(11, *second)]
     windows = beam.WindowInto(FixedWindows(10))
     told(stream_of(*steps), 60, [("a", "xyz", 1, 0), ("a", "w", 11, 10)], [], windows)
 
 
-def test_of_a_bounded_input_nothing_is_lost_and_nothing_comes_twice():
+def test_each_prompt_of_a_bounded_input_has_one_outcome():
     rows = deltas_of("a") + deltas_of("a") + deltas_of("b", 2) + deltas_of("c", final=False)
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
         out = p | beam.Create(rows).with_output_types(Delta) | AssembleCompletions(wait_seconds=60)
@@ -102,6 +102,6 @@ def test_of_a_bounded_input_nothing_is_lost_and_nothing_comes_twice():
         assert_that(left, equal_to([("c", "xyz", "IncompleteDeltas")]), label="incomplete")
 
 
-def test_a_wait_of_nothing_is_refused():
+def test_a_wait_of_zero_seconds_is_refused():
     with pytest.raises(ValueError, match="wait_seconds must be positive"):
         AssembleCompletions(wait_seconds=0)

@@ -1,4 +1,4 @@
-"""Prompts through a Beam pipeline: every prompt one outcome, deltas live, places kept."""
+"""Prompts in a Beam pipeline: one outcome each, live deltas, timestamps and windows kept."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_deltas_add_up_to_the_completion(fake_server, any_way):
         assert_that(whole.incomplete, equal_to([]), label="nothing incomplete")
 
 
-def test_a_prompt_that_is_refused_becomes_a_dead_letter_with_all_it_takes_to_ask_again(fake_server):
+def test_a_refused_prompt_becomes_a_dead_letter_that_can_be_sent_again(fake_server):
     fake_server.script = by_content(
         {
             "good": stream(*chat_events("fine")),
@@ -115,7 +115,7 @@ def test_a_prompt_that_is_refused_becomes_a_dead_letter_with_all_it_takes_to_ask
         assert_that(untimed, equal_to([letter]), label="dead letter")
 
 
-def test_a_stream_that_breaks_for_good_leaves_its_partial_text_in_the_dead_letter(fake_server):
+def test_the_dead_letter_of_a_broken_stream_has_the_partial_text(fake_server):
     half = chat_events("partial answer here")[:3]
     fake_server.script = lambda request: stream(*half, Reset())
     with pipeline() as p:
@@ -126,7 +126,7 @@ def test_a_stream_that_breaks_for_good_leaves_its_partial_text_in_the_dead_lette
         assert_that(told, equal_to([("partial answer ", True, 1, "APIConnectionError")]))
 
 
-def test_a_stream_cut_in_the_middle_restarts_and_the_new_attempt_is_the_completion(fake_server):
+def test_an_interrupted_stream_restarts_and_the_new_attempt_counts(fake_server):
     fake_server.enqueue(
         stream(*chat_events("lost words")[:2], Reset()), stream(*chat_events("kept"))
     )
@@ -153,7 +153,7 @@ def test_a_stream_cut_in_the_middle_restarts_and_the_new_attempt_is_the_completi
         assert_that(again.completions | beam.Map(lambda c: c.text), equal_to(["kept"]), label="sum")
 
 
-def test_a_request_that_is_no_request_is_a_dead_letter_and_nothing_is_sent(fake_server):
+def test_an_invalid_request_is_a_dead_letter_and_is_not_sent(fake_server):
     rows = [Prompt("n", "not json"), Prompt("l", "[]"), Prompt("e", '{"messages":[]}')]
     with pipeline() as p:
         done = prompts(p, *rows) | asked(fake_server)
@@ -173,7 +173,7 @@ def test_a_request_that_is_no_request_is_a_dead_letter_and_nothing_is_sent(fake_
         ({"model": "groq/m"}, "'groq'"),
     ],
 )
-def test_a_row_cannot_send_our_key_elsewhere(fake_server, body, words, monkeypatch):
+def test_a_row_cannot_send_the_key_of_the_job_elsewhere(fake_server, body, words, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     with pipeline() as p:
         done = prompts(p, prompt("a", **body)) | asked(fake_server)
@@ -188,7 +188,7 @@ def test_a_row_may_choose_another_model_of_the_provider(fake_server):
     assert fake_server.requests[0].json["model"] == "other"
 
 
-def test_a_prompts_own_parameters_go_before_the_transforms(fake_server):
+def test_the_parameters_of_a_prompt_override_those_of_the_transform(fake_server):
     rows = [prompt("a", temperature=0.5), prompt("b")]
     with pipeline() as p:
         prompts(p, *rows) | asked(fake_server, temperature=0, max_tokens=7)
@@ -208,7 +208,7 @@ class _SeenFn(beam.DoFn):
 
 
 @pytest.mark.parametrize("transform", [StreamCompletions, CompletePrompts])
-def test_a_fused_consumer_sees_a_delta_before_the_answer_is_over(fake_server, transform):
+def test_a_fused_consumer_sees_a_delta_before_the_stream_ends(fake_server, transform):
     """The server waits in mid-answer for the consumer: without liveness this never ends."""
     _SeenFn.gate = threading.Event()
     first, second, *rest = chat_events("now and later")
@@ -253,7 +253,7 @@ def _break(_):
     raise ZeroDivisionError("a consumer broke")
 
 
-def test_streams_are_given_up_when_a_consumer_fails(fake_server):
+def test_streams_are_cancelled_when_a_consumer_fails(fake_server):
     fake_server.script = by_content(
         {
             "ends": stream(*chat_events("x")),
@@ -269,7 +269,7 @@ def test_streams_are_given_up_when_a_consumer_fails(fake_server):
     fake_server.wait_until(lambda: fake_server.cancelled == 2 and fake_server.open_streams == 0)
 
 
-def test_streams_are_given_up_when_a_worker_is_told_to_end(fake_server):
+def test_streams_are_cancelled_at_teardown(fake_server):
     fake_server.script = lambda request: stream(*chat_events("x")[:2], Stall())
     transform = asked(fake_server)
     fn = _CompleteFn(transform._completer, transform._new_resources, "completions")
@@ -291,7 +291,7 @@ class _HoldFn(beam.DoFn):
         yield row.id, self.all_asked.wait(10)
 
 
-def test_the_next_prompt_is_asked_though_the_consumer_is_at_work(fake_server):
+def test_the_next_request_is_sent_while_the_consumer_is_busy(fake_server):
     _HoldFn.all_asked = threading.Event()
 
     def script(request):
@@ -333,7 +333,7 @@ class _Refusing:
         return False
 
 
-def test_what_the_rate_limiter_refuses_is_not_asked(fake_server):
+def test_a_request_that_the_rate_limiter_refuses_is_not_sent(fake_server):
     with pipeline() as p:
         done = prompts(p, prompt("a")) | asked(fake_server, rate_limiter=_Refusing())
         told = done.dead_letters | beam.Map(lambda d: (d.error_type, d.retryable))
@@ -410,7 +410,7 @@ def test_deltas_in_any_order_and_number_make_one_completion(deltas, text):
 
 
 @pytest.mark.parametrize("missing", range(len(whole)))
-def test_a_delta_that_is_missing_is_never_passed_off_as_a_completion(missing):
+def test_deltas_with_a_gap_are_never_a_completion(missing):
     outcome = built(whole[:missing] + whole[missing + 1 :])
     assert isinstance(outcome, DeadLetter)
     assert outcome.error_type == "IncompleteDeltas"

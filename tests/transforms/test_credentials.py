@@ -1,4 +1,4 @@
-"""A key is named in the job and read where the client is made; nothing that is kept has it."""
+"""A key is named in the job and read on the worker; no output and no job graph has it."""
 
 from __future__ import annotations
 
@@ -126,9 +126,7 @@ def argv_of(way, folder, server, *flags):
     return [*argv, *flags]
 
 
-def test_nothing_that_a_job_leaves_behind_has_the_key(
-    way, journal, fake_server, tmp_path, caplog, capfd
-):
+def test_no_output_of_a_job_has_the_key(way, journal, fake_server, tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     fake_server.script = leaky
     spec, kept = journal
@@ -205,14 +203,14 @@ def test_the_key_is_read_on_the_worker_and_sent(secret_manager, fake_server):
     assert fake_server.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_a_version_that_is_not_there_is_one_sentence(secret_manager):
+def test_a_missing_version_is_an_error_of_one_sentence(secret_manager):
     missing = VERSION.replace("3", "4")
     with pytest.raises(AuthenticationError) as caught:
         key_in_secret(missing)
     assert str(caught.value) == f"cannot read {missing}: 404 Secret Version [{missing}] not found."
 
 
-def test_a_job_that_runs_here_reads_its_key_before_anything_is_asked(
+def test_a_local_job_reads_its_key_before_it_sends_a_request(
     secret_manager, fake_server, tmp_path, capsys
 ):
     from pipelines.batch_complete import main
@@ -228,26 +226,26 @@ def test_a_job_that_runs_here_reads_its_key_before_anything_is_asked(
     assert not fake_server.requests
 
 
-def test_an_empty_secret_is_no_key(secret_manager):
+def test_an_empty_secret_is_refused(secret_manager):
     secret_manager.secrets[VERSION] = b"\n"
     with pytest.raises(AuthenticationError, match="is empty"):
         key_in_secret(VERSION)
 
 
-def test_a_secret_that_is_no_text_is_no_key(secret_manager):
+def test_a_secret_that_is_not_text_is_refused(secret_manager):
     secret_manager.secrets[VERSION] = b"\xff\xfe"
     with pytest.raises(AuthenticationError, match="not a text"):
         key_in_secret(VERSION)
 
 
-def test_without_googles_client_it_says_what_to_install(monkeypatch):
+def test_without_googles_client_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.cloud.secretmanager", None)
     with pytest.raises(AuthenticationError, match=r"pip install 'apache-beam\[gcp\]'"):
         key_in_secret(VERSION)
 
 
 @pytest.mark.parametrize("wrong", ["sk-a-key", "projects/p/secrets/s", "projects/p/secrets//v/1"])
-def test_a_key_in_the_place_of_its_name_is_refused_and_not_repeated(wrong, capsys):
+def test_a_key_instead_of_its_name_is_refused_and_not_repeated(wrong, capsys):
     from pipelines.batch_complete import main
 
     with pytest.raises(SystemExit) as exited:
@@ -258,7 +256,7 @@ def test_a_key_in_the_place_of_its_name_is_refused_and_not_repeated(wrong, capsy
     assert wrong not in err
 
 
-def test_one_key_is_enough(capsys):
+def test_two_sources_of_a_key_are_refused(capsys):
     from pipelines.batch_complete import main
 
     argv = ["--input", "x", "--output", "y", "--api_key_secret", VERSION, "--api_key_env", "KEY"]
@@ -317,7 +315,7 @@ def ask(manager, rows=1, **options):
     return [row for row in SEEN if row not in dead], dead
 
 
-def test_a_key_that_was_rotated_is_read_again_and_the_row_asked_again(rotated):
+def test_a_rotated_key_is_read_again_and_the_request_sent_again(rotated):
     completions, dead = ask(rotated)
     assert [row.text for row in completions] == ["x"]
     assert not dead
@@ -326,13 +324,13 @@ def test_a_key_that_was_rotated_is_read_again_and_the_row_asked_again(rotated):
 
 
 @pytest.mark.parametrize("options", [{}, {"hedge_after": 60}], ids=["plain", "hedged"])
-def test_all_rows_that_a_rotation_meets_share_one_reading(rotated, options):
+def test_all_rows_during_a_rotation_share_one_read(rotated, options):
     completions, dead = ask(rotated, rows=40, **options)
     assert (len(completions), len(dead)) == (40, 0)
     assert rotated.asked == [LATEST, LATEST]
 
 
-def test_a_key_that_is_refused_and_still_the_same_makes_dead_letters_that_say_so(rotated):
+def test_a_refused_key_that_has_not_changed_is_named_in_the_dead_letters(rotated):
     rotated.next = b"sk-old"
     _, dead = ask(rotated, rows=20)
     assert {letter.error_type for letter in dead} == {"AuthenticationError"}
@@ -345,14 +343,14 @@ def test_a_key_that_is_refused_and_still_the_same_makes_dead_letters_that_say_so
     assert "sk-old" not in str(dead)
 
 
-def test_a_secret_that_can_no_longer_be_read_is_said_beside_the_refusal(rotated):
+def test_a_failure_to_read_the_secret_is_added_to_the_refusal(rotated):
     rotated.next = b""
     _, [letter] = ask(rotated)
     assert letter.message.endswith(f"; and {LATEST} is empty")
     assert letter.status_code == 401
 
 
-def test_the_new_key_is_in_no_output_either(rotated):
+def test_no_output_has_the_new_key(rotated):
     rotated.next = b"sk-other"
     _, [letter] = ask(rotated)
     assert letter.status_code == 401
@@ -360,7 +358,7 @@ def test_the_new_key_is_in_no_output_either(rotated):
     assert "sk-other" not in str(letter)
 
 
-def test_a_key_is_read_again_only_now_and_then():
+def test_a_key_is_read_again_once_in_a_pause():
     keys, clock = iter(["a", "a", "b"]), [0.0]
     key = Key(lambda: next(keys), pause=30, now=lambda: clock[0])
 
@@ -373,7 +371,7 @@ def test_a_key_is_read_again_only_now_and_then():
     assert asyncio.run(times(1, 2, 30, 31, 32)) == [None, None, None, "b", "b"]
 
 
-def test_without_a_name_for_the_key_the_client_is_the_plain_one():
+def test_without_a_named_key_the_client_is_a_plain_one():
     from ritellm import AsyncClient
 
     assert type(NewClient()()) is AsyncClient

@@ -1,4 +1,4 @@
-"""A live sink in the core's stage: in order, bounded, patient, and never silently lossy."""
+"""A live sink gets every element in order, through a bounded queue, or fails the bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limit for all workers: a rate limit service is asked before each request."""
+"""A limit for all workers: a rate limit service must allow each request."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def program(request, fake_server, monkeypatch, tmp_path, capfd):
     return run
 
 
-def test_each_request_has_leave_and_what_has_none_waits(program, fake_server):
+def test_each_request_waits_until_the_limiter_allows_it(program, fake_server):
     with RateLimitServer(refuses=6) as limiter:
         status, said = program(f"--rate_limiter={limiter.address}/llm")
     assert status == 0, said
@@ -54,7 +54,7 @@ def test_each_request_has_leave_and_what_has_none_waits(program, fake_server):
     assert [(entry.key, entry.value) for entry in descriptor.entries] == [("model", "openai/m")]
 
 
-def test_a_service_that_is_not_there_is_said_at_once(program, fake_server):
+def test_a_missing_service_is_an_error_at_the_start(program, fake_server):
     status, said = program("--rate_limiter=127.0.0.1:1/llm")
     assert status == 2
     assert "--rate_limiter 127.0.0.1:1: nothing answers" in said.splitlines()[-1]
@@ -62,7 +62,7 @@ def test_a_service_that_is_not_there_is_said_at_once(program, fake_server):
 
 
 @pytest.mark.parametrize("wrong", ["127.0.0.1/llm", "host:81", "host:81/", "http://host:81/llm"])
-def test_what_is_no_address_of_a_domain_is_refused(program, wrong):
+def test_a_wrong_address_is_refused(program, wrong):
     status, said = program(f"--rate_limiter={wrong}")
     assert status == 2
     assert f"expected HOST:PORT/DOMAIN, got {wrong!r}" in said
@@ -97,7 +97,7 @@ def allowed(monkeypatch):
     return ask
 
 
-def test_dataflow_hears_of_the_waiting_but_not_of_the_asking(allowed):
+def test_the_wait_counts_as_throttling_but_the_call_does_not(allowed):
     assert allowed(30.0) == 30.0
     assert allowed(rate_limiter._RESPONSE_SECONDS / 2) == 0.0
 

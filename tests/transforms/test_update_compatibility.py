@@ -1,4 +1,4 @@
-"""What a running job is matched with when it is updated: names of transforms, and coders.
+"""The names and coders that Dataflow compares when a running job is updated.
 
 Whoever changes what stands here changes jobs that run: say so in the changelog. A job of an older
 version cannot be updated to it without `--transform_name_mapping`, or not at all.
@@ -85,12 +85,12 @@ def test_transforms_keep_their_names(job, wanted):
 
 
 @pytest.mark.parametrize("job", [batch, stream])
-def test_no_two_transforms_have_one_name(job):
+def test_transforms_have_different_names(job):
     names = [t.unique_name for t in job().components.transforms.values()]
     assert len(set(names)) == len(names)
 
 
-def test_a_stream_keeps_nothing_that_an_update_would_have_to_carry_over():
+def test_a_stream_has_no_state_that_an_update_would_have_to_keep():
     for step in stream().components.transforms.values():
         assert "group_by_key" not in step.spec.urn
         if step.spec.urn == "beam:transform:pardo:v1":
@@ -99,7 +99,7 @@ def test_a_stream_keeps_nothing_that_an_update_would_have_to_carry_over():
             assert not payload.timer_family_specs
 
 
-def test_what_is_shuffled_keeps_its_coder():
+def test_shuffled_elements_keep_their_coder():
     parts, coder = batch().components, {}
     for transform in parts.transforms.values():
         if transform.spec.urn == "beam:transform:group_by_key:v1":

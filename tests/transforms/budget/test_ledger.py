@@ -1,4 +1,4 @@
-"""The budget: never exceeded, spent as far as it goes, and remembered by the next run."""
+"""The budget: never exceeded, fully used, and continued by the next run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_request_that_might_exceed_the_cap_is_not_sent(new_accounts):
     assert ledger.reserve(MODEL, 1, 0) is None
 
 
-def test_what_an_answer_did_not_need_is_there_for_the_next(new_accounts):
+def test_unused_tokens_of_a_reservation_are_free_for_the_next(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
     first = ledger.reserve(MODEL, 50, 50)
     assert ledger.settle(first, usage(40, 20)).tokens == 60
@@ -59,13 +59,13 @@ def test_a_request_that_was_not_billed_costs_nothing(new_accounts):
     assert ledger.reserve(MODEL, 50, 50) is not None
 
 
-def test_an_answer_that_nobody_counted_costs_what_was_reserved(new_accounts):
+def test_a_completion_without_usage_costs_its_reservation(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
     assert ledger.settle(ledger.reserve(MODEL, 50, 20), None).tokens == 70
     assert ledger.spent().tokens == 70
 
 
-def test_a_longer_answer_than_was_reserved_counts_in_full(new_accounts):
+def test_a_completion_longer_than_its_reservation_counts_in_full(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
     ledger.settle(ledger.reserve(MODEL, 50, 20), usage(50, 300))
     assert ledger.spent().tokens == 350
@@ -106,7 +106,7 @@ def test_many_threads_never_exceed_the_cap_and_use_it_up(new_accounts):
     assert ledger.spent().tokens == 1000
 
 
-def test_who_waits_is_let_in_when_there_is_room_and_refused_when_none_will_be(new_accounts):
+def test_a_waiting_request_is_admitted_once_it_fits_and_refused_if_it_never_will(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
 
     async def row(name, in_flight):
@@ -134,26 +134,26 @@ def test_who_waits_is_let_in_when_there_is_room_and_refused_when_none_will_be(ne
     assert ledger.spent().tokens == 75
 
 
-def test_without_room_nor_anything_under_way_nobody_waits(new_accounts):
+def test_a_request_that_never_fits_is_refused_at_once(new_accounts):
     ledger = Ledger(Caps(tokens=10), new_accounts())
     with pytest.raises(BudgetExceeded) as caught:
         asyncio.run(ledger.admit(MODEL, 10, 30))
     assert caught.value.retryable
 
 
-def test_an_answer_of_unlimited_length_gets_a_generous_reservation(new_accounts):
+def test_a_completion_of_unlimited_length_gets_a_generous_reservation(new_accounts):
     assert Ledger(Caps(tokens=4000), new_accounts()).reserve(MODEL, 10, None) is None
     assert Ledger(Caps(tokens=5000), new_accounts()).reserve(MODEL, 10, None) is not None
 
 
-def test_no_cap_lets_everything_through(new_accounts):
+def test_without_a_cap_every_request_fits(new_accounts):
     ledger = Ledger(Caps(), new_accounts())
     ledger.settle(ledger.reserve("who/knows", 10**9, 10**9), usage(10**9, 10**9))
     assert ledger.reserve("who/knows", 10**9, 10**9) is not None
     assert ledger.spent() == Spent(2 * 10**9)
 
 
-def test_a_cap_in_dollars_needs_a_price_and_says_so_up_front():
+def test_a_cap_in_dollars_without_a_price_is_an_error_at_the_start():
     ledger = Ledger(Caps(usd=5))
     ledger.check(MODEL)
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_a_cap_in_dollars_needs_a_price_and_says_so_up_front():
     Ledger(Caps(tokens=5)).check("who/knows")
 
 
-def test_a_price_that_cannot_be_told_in_the_end_costs_what_was_reserved():
+def test_a_completion_without_a_price_costs_its_reservation():
     ledger = Ledger(Caps(usd=5))
     reservation = ledger.reserve(MODEL, 1000, 1000)
     audio = {**usage(10, 10), "prompt_tokens_details": {"audio_tokens": 5}}
@@ -177,7 +177,7 @@ def test_a_price_that_cannot_be_told_in_the_end_costs_what_was_reserved():
     ("tier", "usd"),
     [(None, 11.25), ("default", 11.25), ("flex", 5.625), ("priority", 22.5), ("auto", 22.5)],
 )
-def test_room_is_held_for_the_tier_that_the_request_asks_for(tier, usd):
+def test_a_reservation_uses_the_tier_of_the_request(tier, usd):
     ledger = Ledger(Caps(usd=100))
     reservation = ledger.reserve("openai/gpt-5", 1_000_000, 1_000_000, tier)
     assert reservation.held.usd == pytest.approx(usd)
@@ -186,14 +186,14 @@ def test_room_is_held_for_the_tier_that_the_request_asks_for(tier, usd):
 @pytest.mark.parametrize(
     ("tier", "usd"), [(None, 1.125), ("flex", 0.5625), ("priority", 2.25), ("scale", 11.25)]
 )
-def test_what_the_response_says_of_its_tier_is_what_it_costs(tier, usd):
+def test_the_cost_uses_the_tier_of_the_response(tier, usd):
     ledger = Ledger(Caps(usd=100))
     reservation = ledger.reserve("openai/gpt-5", 1_000_000, 1_000_000)
     spent = ledger.settle(reservation, usage(100_000, 100_000), tier)
     assert spent.usd == ledger.spent().usd == pytest.approx(usd)
 
 
-def test_a_tier_without_a_price_costs_the_dearest_that_is_known():
+def test_a_tier_without_a_price_costs_as_much_as_the_dearest():
     ledger = Ledger(Caps(usd=100))
     reservation = ledger.reserve("openai/gpt-5", 10, 10)
     spent = ledger.settle(reservation, usage(1_000_000, 1_000_000), "scale")
@@ -216,7 +216,7 @@ def test_a_request_names_its_tier_as_a_parameter_or_in_the_extra_body(request_, 
     assert tier_requested(request_) == tier
 
 
-def test_settling_twice_makes_no_room_twice(new_accounts):
+def test_settling_twice_releases_a_reservation_once(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
     reservation = ledger.reserve(MODEL, 50, 0)
     ledger.release(reservation)
@@ -249,13 +249,13 @@ def test_a_worker_has_one_ledger():
     assert new_ledger.prices != PRICES
 
 
-def test_what_a_dead_worker_had_reserved_comes_back(redis_server):
+def test_the_reservations_of_a_dead_worker_are_released(redis_server):
     dead = Ledger(Caps(tokens=100), RedisAccounts(redis_server.url, "dead", lease_seconds=0))
     assert dead.reserve(MODEL, 100, 0) is not None
     assert Ledger(Caps(tokens=100), RedisAccounts(redis_server.url, "dead")).reserve(MODEL, 100, 0)
 
 
-def test_an_answer_later_than_its_lease_still_counts(redis_server):
+def test_a_completion_after_its_lease_still_counts(redis_server):
     def accounts(lease_seconds):
         return RedisAccounts(redis_server.url, "late", lease_seconds=lease_seconds)
 
@@ -278,14 +278,14 @@ def test_redis_through_the_factory_keeps_the_sums_of_all_runs(redis_server):
     )
 
 
-def test_a_budget_that_nobody_can_keep_is_an_error(tmp_path):
+def test_a_budget_without_its_server_is_an_error(tmp_path):
     pytest.importorskip("redis")
     accounts = RedisAccounts(f"unix://{tmp_path}/nobody.sock", "job", tries=0)
     with pytest.raises(RedisUnavailable):
         Ledger(Caps(tokens=5), accounts).reserve(MODEL, 1, 1)
 
 
-def test_with_redis_runs_without_a_budget_have_spent_too(redis_server, tmp_path):
+def test_with_redis_the_spending_of_runs_without_a_budget_counts(redis_server, tmp_path):
     name = f"{random.SystemRandom().getrandbits(64)}"
     journal = open_journal(f"sqlite:{tmp_path}/j.sqlite", str(tmp_path), required=True)
     journal.record(JournalKey("a", "00" * 16), b"{}", Spent(70, 0.5)).result()

@@ -1,4 +1,4 @@
-"""What was billed and thrown away: every attempt that was accepted and not used is counted."""
+"""Waste: every attempt that was accepted and discarded is counted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def texts(discarded):
 
 
 @pytest.mark.parametrize("face", ["synchronous", "asynchronous"])
-def test_a_stream_tells_of_the_attempts_that_were_given_up(fake_server, face):
+def test_a_stream_lists_its_discarded_attempts(fake_server, face):
     fake_server.enqueue(stream(*HALF), stream(*EVENTS[:2], Close()), chat_stream("fine"))
     if face == "synchronous":
         opened = ask(fake_server)
@@ -121,7 +121,7 @@ def test_a_request_that_timed_out_at_the_provider_is_billed(failure, billed):
     assert len(opened.discarded) == billed
 
 
-def test_an_error_tells_of_all_attempts_and_that_its_partial_holds_the_last(fake_server):
+def test_an_error_lists_all_attempts_and_marks_the_one_in_its_partial(fake_server):
     fake_server.enqueue(*[stream(*HALF)] * 3)
     with pytest.raises(RitellmError) as caught:
         list(ask(fake_server))
@@ -130,7 +130,7 @@ def test_an_error_tells_of_all_attempts_and_that_its_partial_holds_the_last(fake
     assert error.discarded[-1].completion == error.partial
 
 
-def test_what_anthropic_counts_at_the_beginning_is_known_of_a_broken_attempt(fake_server):
+def test_the_prompt_tokens_of_a_broken_anthropic_attempt_are_known(fake_server):
     start = {"id": "m", "type": "message", "role": "assistant", "content": [], "model": "c"}
     message = {**start, "usage": {"input_tokens": 9, "output_tokens": 1}}
     begun = [
@@ -172,18 +172,18 @@ def waste(*attempts, **body):
 PROMPT = waste(lost()).columns.wasted_tokens  # estimated
 
 
-def test_what_the_provider_counted_is_exact():
+def test_the_counts_of_the_provider_are_exact():
     columns = waste(lost("x" * 9000, USAGE, counted=True)).columns
     assert columns == (1200, pytest.approx((1000 * 1.25 + 200 * 10) / 1e6), False)
 
 
-def test_what_it_did_not_count_is_the_prompt_and_the_text_and_marked():
+def test_without_counts_prompt_and_text_are_estimated_and_marked():
     columns = waste(lost("x" * 300)).columns
     assert PROMPT > 5
     assert columns == (PROMPT + 100, pytest.approx((PROMPT * 1.25 + 1000) / 1e6), True)
 
 
-def test_tool_calls_and_thoughts_are_text_that_was_received():
+def test_tool_calls_and_reasoning_are_received_text():
     call = {"id": "", "type": "", "function": {"name": "", "arguments": "x" * 30}}
     message = {"content": None, "reasoning_content": "y" * 60, "tool_calls": [call]}
     completion = Completion(choices=[{"index": 0, "message": message}], usage=None)
@@ -196,7 +196,7 @@ def test_a_count_from_the_beginning_leaves_only_the_text_to_be_estimated():
     assert columns[::2] == (1100, True)
 
 
-def test_of_a_kept_attempt_only_what_its_usage_lacks_is_wasted():
+def test_only_tokens_outside_the_usage_of_a_kept_attempt_are_wasted():
     counted = {"prompt_tokens": 1000, "completion_tokens": 1, "total_tokens": 1001}
     columns = waste(lost("x" * 300, counted, kept=True)).columns
     assert columns == (99, pytest.approx(99 * 10 / 1e6), True)
@@ -216,7 +216,7 @@ def test_waste_is_priced_by_its_tier(attempt, factor):
     assert usd == (factor and pytest.approx(factor * 0.00325))
 
 
-def test_an_attempt_of_which_nothing_came_costs_what_the_requested_tier_does():
+def test_an_attempt_without_a_response_is_priced_by_the_requested_tier():
     listed, flex = waste(lost()), waste(lost(), service_tier="flex")
     assert flex.columns.wasted_cost_usd == pytest.approx(listed.columns.wasted_cost_usd / 2)
 
@@ -263,7 +263,7 @@ def test_waste_is_charged_when_the_prompt_fails():
 
 
 @pytest.mark.parametrize(("length", "tokens"), [(3, PROMPT + 10), (300, PROMPT + 100)])
-def test_a_broken_response_without_counts_costs_what_was_held_or_more(length, tokens):
+def test_a_broken_response_without_counts_costs_at_least_its_reservation(length, tokens):
     text = "x" * length
     broken = StreamTruncatedError("cut", partial=Completion(usage=None, choices=[]))
     assert spent_by(broken, None, lost(text, kept=True)) == tokens
@@ -297,7 +297,7 @@ def job(fake_server, tmp_path, capsys):
     return Job(fake_server, tmp_path, capsys)
 
 
-def test_rows_the_report_and_the_last_words_tell_what_was_wasted(job):
+def test_rows_report_and_summary_show_the_waste(job):
     job.server.enqueue(stream(*HALF), chat_stream("fine"))
     job.write({"id": "a", "prompt": "x"})
     job.run("--model", MODEL)
@@ -318,7 +318,7 @@ def test_rows_the_report_and_the_last_words_tell_what_was_wasted(job):
     assert "wasted" not in job.printed.out
 
 
-def test_a_failed_row_tells_what_it_wasted_beside_its_usage(job):
+def test_a_failed_row_has_its_waste_apart_from_its_usage(job):
     counted = [*EVENTS[:2], sse({"choices": [], "usage": USAGE})]
     job.server.enqueue(stream(*counted, Close()))
     job.server.enqueue(sse_error("invalid_request_error", after=counted))
@@ -340,7 +340,7 @@ def test_a_late_request_that_lost_is_wasted(job):
     assert row["waste_estimated"] is True
 
 
-def test_deltas_carry_the_waste_to_whoever_puts_them_together(job):
+def test_deltas_carry_the_waste_to_the_assembled_completion(job):
     job.server.enqueue(stream(*HALF), chat_stream("fine"))
     job.write({"id": "a", "prompt": "x"})
     job.run("--model", MODEL, "--emit_deltas")

@@ -1,4 +1,4 @@
-"""The window: work on a loop beside the bundle thread, handed over in lots, held back when full."""
+"""The window: work on an event loop beside the bundle thread, with a bounded outbox."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_items_come_back_under_their_key_and_in_their_order(event_loop):
         assert [item for key, item in items if key == name] == [f"{name}{n}" for n in range(3)]
 
 
-def test_what_work_returns_comes_last(event_loop):
+def test_returned_items_come_last(event_loop):
     window = Window(event_loop)
 
     async def work(put):
@@ -85,7 +85,7 @@ def test_what_work_returns_comes_last(event_loop):
     assert drain(window) == [("k", "first"), ("k", "last")]
 
 
-def test_a_thread_can_wait_until_there_is_enough(event_loop):
+def test_a_thread_can_wait_for_a_number_of_items(event_loop):
     window, go_on = Window(event_loop), threading.Event()
 
     async def work(put):
@@ -102,7 +102,7 @@ def test_a_thread_can_wait_until_there_is_enough(event_loop):
     assert window.in_flight == 0
 
 
-def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(event_loop):
+def test_a_waiting_thread_gets_all_items_of_one_turn_of_the_loop(event_loop):
     window, come, woken = Window(event_loop), asyncio.Event(), threading.Event()
 
     async def work(put):
@@ -121,7 +121,7 @@ def test_a_thread_that_waits_gets_all_that_one_turn_of_the_loop_brings(event_loo
     assert len(came) == 3
 
 
-def test_a_consumer_that_does_not_take_holds_the_work_back(event_loop):
+def test_a_slow_consumer_blocks_the_work(event_loop):
     window = Window(event_loop, limit=3)
     put_so_far = 0
 
@@ -138,7 +138,7 @@ def test_a_consumer_that_does_not_take_holds_the_work_back(event_loop):
     assert [item for _, item in drain(window)] == list(range(100))
 
 
-def test_what_work_raises_is_raised_where_items_are_taken(event_loop):
+def test_an_error_of_the_work_is_raised_by_take(event_loop):
     window = Window(event_loop)
 
     async def work(put):
@@ -149,7 +149,7 @@ def test_what_work_raises_is_raised_where_items_are_taken(event_loop):
         drain(window)
 
 
-def test_work_that_somebody_else_cancels_is_not_waited_for_in_vain(event_loop):
+def test_work_cancelled_from_outside_is_an_error(event_loop):
     window = Window(event_loop)
 
     async def work(put):
@@ -179,7 +179,7 @@ def test_cancel_stops_the_work_before_it_returns(event_loop):
     assert window.in_flight == 0
 
 
-def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(event_loop):
+def test_cancel_stops_work_that_waits_for_the_consumer(event_loop):
     window = Window(event_loop, limit=1)
 
     async def work(put):
@@ -194,7 +194,7 @@ def test_cancel_also_stops_work_that_waits_for_room_or_for_the_consumer(event_lo
     assert window.take() == []
 
 
-def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(event_loop):
+def test_work_starts_a_little_in_each_turn_of_the_loop(event_loop):
     window, held, done_before = Window(event_loop), threading.Event(), []
     begun = []
 
@@ -214,7 +214,7 @@ def test_work_begins_a_little_each_turn_so_that_the_first_does_not_wait_for_all(
     assert done_before[0] < 50
 
 
-def test_work_that_was_given_up_before_its_turn_never_begins(event_loop, monkeypatch):
+def test_work_cancelled_before_its_turn_never_starts(event_loop, monkeypatch):
     window, held, begun = Window(event_loop), threading.Event(), []
 
     async def work(put):
@@ -239,7 +239,7 @@ def test_closing_the_event_loop_closes_the_client_and_ends_the_thread():
     assert loop.is_closed()
 
 
-def test_the_event_loop_ends_when_its_last_holder_is_gone():
+def test_garbage_collection_ends_the_event_loop():
     event_loop = EventLoop(_Resources)
     client = event_loop.resources.client
     del event_loop
@@ -257,13 +257,13 @@ def interpreter():
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.005, 0.0005), (0.0001, 0.0001)])
-def test_with_the_first_event_loop_threads_take_short_turns(interpreter, before, after):
+def test_the_first_event_loop_shortens_the_turns_of_threads(interpreter, before, after):
     sys.setswitchinterval(before)
     EventLoop(_Resources).close()
     assert sys.getswitchinterval() == pytest.approx(after, abs=2e-6)
 
 
-def test_with_the_first_event_loop_the_collector_looks_less_often_and_not_at_what_stays(
+def test_the_first_event_loop_makes_the_collector_run_less_often(
     interpreter,
 ):
     gc.set_threshold(700, 10, 10)
@@ -273,7 +273,7 @@ def test_with_the_first_event_loop_the_collector_looks_less_often_and_not_at_wha
 
 
 @pytest.mark.parametrize("young", [0, 50_000])
-def test_a_collector_that_was_turned_off_or_down_stays_so(interpreter, young):
+def test_a_collector_that_is_off_or_rarer_stays_so(interpreter, young):
     gc.set_threshold(young, 10, 10)
     EventLoop(_Resources).close()
     assert gc.get_threshold()[0] == young

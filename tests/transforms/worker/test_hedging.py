@@ -1,4 +1,4 @@
-"""A second request for a straggler: the first answer counts, the other is given up."""
+"""A late request is sent a second time: the first response counts, the other is cancelled."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def run(hedge, provider, calm=True):
     return asyncio.run(hedged(hedge, lambda: calm, provider.ask, provider.give_up))
 
 
-def test_an_answer_in_time_is_asked_for_once():
+def test_a_request_with_a_timely_response_is_sent_once():
     provider, hedge = Provider("a", "b"), Hedge(60)
     assert run(hedge, provider) == "a"
     assert (hedge.requests, hedge.extra) == (1, 0)
 
 
-def test_a_late_answer_is_asked_for_again_and_the_loser_is_cancelled():
+def test_a_late_request_is_sent_again_and_the_loser_is_cancelled():
     provider, hedge = Provider(None, "b"), Hedge(SOON)
     assert run(hedge, provider) == "b"
     assert hedge.extra == 1
     assert provider.cancelled == [None]
 
 
-def test_a_second_that_fails_does_not_harm_the_first_and_is_handed_over():
+def test_a_failed_second_request_is_given_up_and_the_first_counts():
     late = asyncio.Event()
     asked, lost = [], []
 
@@ -76,7 +76,7 @@ def test_if_both_fail_the_error_is_raised():
         run(Hedge(60), Provider(ValueError("refused")))
 
 
-def test_a_percentile_says_nothing_before_there_are_answers():
+def test_a_percentile_has_no_delay_before_there_are_responses():
     hedge = Hedge("p95")
     assert hedge.delay() is None
     for _ in range(20):
@@ -84,13 +84,13 @@ def test_a_percentile_says_nothing_before_there_are_answers():
     assert hedge.delay() == pytest.approx(2.0, rel=0.02)
 
 
-def test_at_most_one_in_twenty_is_asked_again():
+def test_at_most_one_request_in_twenty_is_sent_again():
     hedge = Hedge(SOON)
     hedge.requests = 100
     assert [hedge.spend() for _ in range(7)] == [True] * 5 + [False] * 2
 
 
-def test_nothing_is_asked_again_while_the_provider_throttles():
+def test_no_request_is_sent_again_while_the_provider_throttles():
     hedge = Hedge(SOON)
 
     async def go():
@@ -114,6 +114,6 @@ def test_hedge_after_is_seconds_or_a_percentile(after, wanted):
 
 
 @pytest.mark.parametrize("after", ["soon", "p", "p0", "p100", "-1", 0, "px"])
-def test_anything_else_is_refused(after):
+def test_other_values_of_hedge_after_are_refused(after):
     with pytest.raises(ValueError):  # noqa: PT011
         parse(after)

@@ -1,4 +1,4 @@
-"""What threads have for an event loop: nobody is forgotten, and nobody takes it from another."""
+"""Calls and results of threads for an event loop: none is lost, and one wake-up serves many."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def waited_for(future, how_many):
     return tasks, posts
 
 
-def test_all_who_wait_for_the_same_are_woken_together():
+def test_all_tasks_that_wait_for_one_future_wake_together():
     async def wait():
         future = under_way()
         tasks, posts = await waited_for(future, 100)
@@ -37,7 +37,7 @@ def test_all_who_wait_for_the_same_are_woken_together():
     asyncio.run(wait())
 
 
-def test_one_who_leaves_takes_nothing_from_the_others():
+def test_cancelling_one_task_does_not_affect_the_others():
     async def wait():
         future = under_way()
         (first, *others), _ = await waited_for(future, 3)
@@ -50,7 +50,7 @@ def test_one_who_leaves_takes_nothing_from_the_others():
     asyncio.run(wait())
 
 
-def test_what_went_wrong_is_raised_for_all():
+def test_an_error_is_raised_in_all_waiting_tasks():
     async def wait():
         future = under_way()
         tasks, _ = await waited_for(future, 2)
@@ -62,7 +62,7 @@ def test_what_went_wrong_is_raised_for_all():
     asyncio.run(wait())
 
 
-def test_what_is_there_already_is_not_waited_for():
+def test_a_result_that_is_there_is_returned_at_once():
     async def wait():
         future = under_way()
         future.set_result("kept")
@@ -71,7 +71,7 @@ def test_what_is_there_already_is_not_waited_for():
     assert asyncio.run(wait()) == "kept"
 
 
-def test_a_call_that_fails_is_told_and_takes_no_other_with_it():
+def test_a_failed_call_is_reported_and_the_next_one_runs():
     async def post():
         loop, told, done = asyncio.get_running_loop(), [], asyncio.Event()
         loop.set_exception_handler(lambda _, context: told.append(context["exception"]))

@@ -1,4 +1,4 @@
-"""What rows have in common is worked out once, and only where it stays true."""
+"""Rows with the same parameters share a draft; rows may not set parameters of the job."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_rows_with_the_same_parameters_share_all_but_their_messages():
 
 
 @pytest.mark.parametrize("other", [{"temperature": 1}, {"model": "openai/other"}])
-def test_a_row_of_its_own_kind_gets_what_it_asks_for(other):
+def test_a_row_with_parameters_of_its_own_gets_a_draft_of_its_own(other):
     drafts, making = Drafts(), Making()
     drafts.plan(request(), "openai/m", making)
     plan = drafts.plan(request(**other), "openai/m", making)
@@ -51,14 +51,14 @@ def test_a_row_of_its_own_kind_gets_what_it_asks_for(other):
     assert len(making.made) == 2
 
 
-def test_credentials_that_may_run_out_are_looked_up_for_each_row():
+def test_credentials_that_may_expire_are_looked_up_for_each_row():
     drafts, making = Drafts(), Making()
     for _ in range(2):
         drafts.plan(request(), "bedrock/anthropic.claude-3", making)
     assert len(making.made) == 2
 
 
-def test_no_more_kinds_are_remembered_than_some():
+def test_the_number_of_drafts_is_limited():
     drafts, making = Drafts(), Making()
     for seed in range(1000):
         drafts.plan(request(seed=seed), "openai/m", making)
@@ -99,7 +99,7 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-def test_a_row_hides_nothing_from_the_budget_in_what_is_sent_as_it_is(hidden):
+def test_a_row_cannot_hide_a_limit_or_a_price_in_extra_body(hidden):
     for argument, value in [
         ("extra_body", hidden),
         ("additional_params", orjson.dumps(hidden).decode()),
@@ -116,23 +116,23 @@ def test_a_row_hides_nothing_from_the_budget_in_what_is_sent_as_it_is(hidden):
         {"generationConfig": {"topK": 4}, "keep_alive": "1h"},
     ],
 )
-def test_what_only_one_provider_knows_may_stand_in_a_row(extra):
+def test_a_row_may_set_parameters_of_a_single_provider(extra):
     asked = request(extra_body=extra)
     assert Drafts().plan(asked, "openai/m", Making()).request.extra_body == extra
 
 
 @pytest.mark.parametrize(("name", "value"), [("extra_body", "x"), ("additional_params", "{")])
-def test_what_is_no_object_is_refused_with_its_name(name, value):
+def test_a_value_that_is_not_an_object_is_refused_with_its_name(name, value):
     with pytest.raises(InvalidRequestError, match=name):
         Drafts().plan(request(**{name: value}), "openai/m", Making())
 
 
-def test_an_unknown_parameter_of_a_row_is_refused_with_the_nearest():
+def test_an_unknown_parameter_of_a_row_is_refused_with_a_suggestion():
     with pytest.raises(InvalidRequestError, match="did you mean temperature"):
         Drafts().plan(request(temprature=1), "openai/m", Making())
 
 
-def test_a_row_adds_to_what_the_job_sends_as_it_is_and_takes_nothing_away():
+def test_a_row_adds_to_the_extra_body_of_the_job_and_removes_nothing():
     job = {"extra_body": {"guardrailConfig": {"id": "g"}}, "max_tokens": 5}
     both = laid_over(job, {"extra_body": {"top_k": 4}})
     assert both["extra_body"] == {"guardrailConfig": {"id": "g"}, "top_k": 4}

@@ -1,4 +1,4 @@
-"""Equal requests under way at once: who asks, who waits, and what a failure means for whom."""
+"""Equal requests in flight: one is sent, the others share its completion or its failure."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def ends_of(rows, *ends, found=None):
     return asyncio.run(all_of_them()), len(asked)
 
 
-def test_one_asks_and_the_others_take_its_answer():
+def test_one_request_is_sent_and_the_others_share_its_completion():
     assert ends_of(4, ANSWER) == ([None, ANSWER, ANSWER, ANSWER], 1)
 
 
-def test_what_was_answered_before_is_taken_by_all():
+def test_a_completion_of_an_earlier_run_serves_all():
     assert ends_of(3, ANSWER, found=ANSWER) == ([ANSWER] * 3, 0)
 
 
-def test_a_refusal_holds_for_all():
+def test_a_refusal_is_shared():
     assert ends_of(3, FINAL) == ([None, FINAL, FINAL], 1)
 
 
-def test_after_a_passing_failure_one_asks_again_for_all_that_waited():
+def test_after_a_retryable_failure_one_request_is_sent_for_all_waiters():
     assert ends_of(4, PASSING, ANSWER) == ([None, None, ANSWER, ANSWER], 2)
 
 
-def test_what_fails_again_fails_for_all():
+def test_a_second_failure_is_shared():
     assert ends_of(4, PASSING, PASSING) == ([None, None, PASSING, PASSING], 2)
 
 
-def test_when_the_one_who_asks_is_given_up_another_asks():
+def test_when_the_sender_is_cancelled_a_waiter_sends():
     async def find():
         return None
 
@@ -83,7 +83,7 @@ def test_when_the_one_who_asks_is_given_up_another_asks():
     assert asyncio.run(run()) == [None, ANSWER]
 
 
-def test_other_requests_are_asked_for_themselves():
+def test_different_requests_are_sent_separately():
     async def find():
         return None
 
@@ -99,7 +99,7 @@ def test_other_requests_are_asked_for_themselves():
     assert asyncio.run(run()) == [None, None]
 
 
-def test_a_copy_is_the_rows_own_and_cost_nothing():
+def test_a_copy_has_the_fields_of_its_row_and_costs_nothing():
     prompt = Prompt("b", '{"messages":[]}', '{"row":1}', "in.jsonl:2")
     copy = copy_for(prompt, ANSWER)
     assert (copy.id, copy.input, copy.place) == ("b", '{"row":1}', "in.jsonl:2")
@@ -109,6 +109,6 @@ def test_a_copy_is_the_rows_own_and_cost_nothing():
     assert (failed.id, failed.request, failed.attempts) == ("b", prompt.request, 0)
 
 
-def test_without_a_journal_there_is_nothing_to_share():
+def test_dedupe_without_a_journal_is_refused():
     with pytest.raises(ValueError, match="needs one"):
         CompletePrompts("openai/m", dedupe=True)
