@@ -16,10 +16,11 @@ from ritellm import AsyncClient, RetryPolicy
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
 from transforms import CompletePrompts, Prompt
-from transforms.completions import _AskFn
-from transforms.worker.completer import Ask
-from transforms.worker.hedging import Hedge
-from transforms.worker.resources import Means
+from transforms.completions import _CompleteFn
+from transforms.worker.completer import Completer
+from transforms.worker.hedging import Hedge, NoHedge
+from transforms.worker.journal_entries import JournalEntries, NoJournal
+from transforms.worker.resources import Resources
 from transforms.worker.room import Room
 
 MANY = 10
@@ -246,7 +247,7 @@ def test_of_two_requests_that_wait_for_their_place_one_may_be_cancelled():
     assert asyncio.run(go()) == 1
 
 
-# Rows that are asked
+# Rows that are sent
 
 
 OK = chat_stream("fine")
@@ -267,18 +268,25 @@ def retries(first_delay):
 
 
 class Process:
-    """What one process asks with; `ask` asks one row."""
+    """The resources of one process; `send` completes one row."""
 
     def __init__(self, server, places, journal=None, hedge=None, first_delay=0.1):
         self.gate = Gate(Limits(max_in_flight=64))
         self.client = AsyncClient(base_url=server.base_url, api_key="k", gate=self.gate)
         self.room = Room(places)
-        self._ask = Ask("openai/m", {"retry": retries(first_delay)}, deltas=False, completions=True)
-        self._means = Means(self.client, self.room, self.gate, hedge, journal)
+        params = {"retry": retries(first_delay)}
+        self._completer = Completer("openai/m", params, deltas=False, completions=True)
+        self._resources = Resources(
+            self.client,
+            self.room,
+            self.gate,
+            hedge or NoHedge(),
+            NoJournal() if journal is None else JournalEntries(journal),
+        )
 
-    def ask(self, text):
-        question = self._ask.question(self._means, prompt(text))
-        return asyncio.ensure_future(self._ask(self._means, question, None))
+    def send(self, text):
+        request = self._completer.request(self._resources, prompt(text))
+        return asyncio.ensure_future(self._completer(self._resources, request, None))
 
     async def rests(self):
         while not self.room.resting:
@@ -322,7 +330,7 @@ def test_no_more_responses_are_in_flight_or_on_their_way_to_the_journal_than_the
     async def go():
         process = Process(fake_server, 4, journal)
         async with process.client:
-            rows = [process.ask(f"row {number}") for number in range(24)]
+            rows = [process.send(f"row {number}") for number in range(24)]
             endings = await asyncio.gather(*rows)
             assert await free(process.room) == 4
         return [ending[-1].text for ending in endings]
@@ -339,7 +347,7 @@ def test_a_row_that_is_cancelled_while_it_rests_gives_everything_back(fake_serve
     async def go():
         process = Process(fake_server, 2, first_delay=600.0)
         async with process.client:
-            row = process.ask("x")
+            row = process.send("x")
             await asyncio.wait_for(process.rests(), 5)
             assert await free(process.room) == 2
             row.cancel()
@@ -359,7 +367,7 @@ def test_a_second_request_for_a_row_shares_its_place(fake_server, first):
     async def go():
         process = Process(fake_server, 1, hedge=Hedge(0.01), first_delay=600.0)
         async with process.client:
-            ending = await asyncio.wait_for(process.ask("x"), 5)
+            ending = await asyncio.wait_for(process.send("x"), 5)
             assert process.room.resting == 0
             return ending[-1].text, await free(process.room)
 
@@ -415,9 +423,9 @@ def test_rows_that_rest_keep_none_from_being_taken_up_to_twice_the_limit(
     fake_server, resting, beside
 ):
     made = CompletePrompts("openai/m", base_url=fake_server.base_url, max_in_flight=4)
-    fn = _AskFn(made._ask, made._new_means, "completions")
+    fn = _CompleteFn(made._completer, made._new_resources, "completions")
     fn.setup()
-    fn._engine.means.room.resting = resting
+    fn._event_loop.resources.room.resting = resting
     spare = 8
     assert not fn._is_full(Flying(4 + spare + beside - 1))
     assert fn._is_full(Flying(4 + spare + beside))
