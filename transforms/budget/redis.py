@@ -69,7 +69,7 @@ raise('spent_usd', ARGV[2])
 
 
 class RedisAccounts:
-    """The sums of the job called `name`; raises RedisUnavailable while Redis is not there."""
+    """The sums of the job called `name`; raises RedisUnavailable without the server."""
 
     is_remote = True
 

@@ -124,7 +124,7 @@ class TolerantJournal:
 
 
 class _Group:
-    """Records that the journal writes together: its future for them, and ours."""
+    """Records that the journal writes together: its future, and the one that never fails."""
 
     def __init__(self, written: Future[None]) -> None:
         self.written = written

@@ -53,13 +53,13 @@ def type_of(field: Any) -> str:
 
 def misfits(schema: Iterable[Any], element: type) -> list[str]:
     """Return the reasons why a table of this schema does not accept rows of `element`."""
-    ours, there = columns_of(element), {field.name: field for field in schema}
+    wanted, there = columns_of(element), {field.name: field for field in schema}
     found = [] if "id" in there else ["it has no column id"]
     for name, field in there.items():
-        if name not in ours:
+        if name not in wanted:
             found += [f"{name} must not be null"] if field.mode == "REQUIRED" else []
-        elif type_of(field) not in {ours[name], *_WIDER.get(ours[name], ())}:
-            found.append(f"{name} is {type_of(field)}, not {ours[name]}")
+        elif type_of(field) not in {wanted[name], *_WIDER.get(wanted[name], ())}:
+            found.append(f"{name} is {type_of(field)}, not {wanted[name]}")
     return found
 
 

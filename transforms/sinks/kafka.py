@@ -38,14 +38,14 @@ class _KafkaPublisher:
     def __init__(self, brokers: str, topic: str, config: Mapping[str, str]) -> None:
         self._kafka = client()
         self._brokers, self._topic = brokers, topic
-        ours = {
+        settings = {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,  # its own retries neither reorder nor duplicate
             "linger.ms": 0,  # the queue has grouped the elements already
             "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
             "log_level": 0,  # errors are raised, not logged
         }
-        self._producer = self._kafka.Producer({**ours, **config})
+        self._producer = self._kafka.Producer({**settings, **config})
         self._failed: list[Any] = []
 
     def check(self) -> None:

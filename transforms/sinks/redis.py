@@ -115,5 +115,5 @@ def _own_options(url: str) -> tuple[str, dict[str, str]]:
     address, _, query = url.partition("?")
     given = dict(parse_qsl(query))
     names: list[str] = [name for name in ("key", "per_id", "maxlen", "ttl") if name in given]
-    ours = {name: given.pop(name) for name in names}
-    return address + ("?" + urlencode(given) if given else ""), ours
+    own = {name: given.pop(name) for name in names}
+    return address + ("?" + urlencode(given) if given else ""), own

@@ -33,12 +33,12 @@ class PromptRequest:
     refusal: InvalidRequestError | None = None
     key: JournalKey | None = None
 
-    def model(self, ours: str) -> str:
-        """Return the model, the row's own or the job's (`ours`); raises InvalidRequestError."""
+    def model(self, job_model: str) -> str:
+        """Return the model, the row's own or the job's; raises InvalidRequestError."""
         if self.refusal is not None:
             raise self.refusal
         wanted = self.body.get("model")
-        return same_provider(wanted, ours) if wanted else ours
+        return same_provider(wanted, job_model) if wanted else job_model
 
 
 class Drafts:
@@ -47,12 +47,12 @@ class Drafts:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], Draft] = {}
 
-    def plan(self, request: PromptRequest, ours: str, draft: Callable[..., Draft]) -> Plan:
-        """Return the plan for `request`, in a job with the model `ours`.
+    def plan(self, request: PromptRequest, job_model: str, draft: Callable[..., Draft]) -> Plan:
+        """Return the plan for `request`, in a job with the model `job_model`.
 
         `draft(model, **parameters)` makes the first of its kind. Raises InvalidRequestError.
         """
-        model = request.model(ours)
+        model = request.model(job_model)
         own = {k: v for k, v in request.body.items() if k not in _NOT_PARAMETERS}
         key = model, orjson.dumps(own) if own else b""
         found = self._kept.get(key) or draft(model, **own)
@@ -84,21 +84,21 @@ def laid_over(params: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str
     A row adds to the `extra_body` of the job, and cannot remove a guardrail or a route from it.
     """
     given = {name: value for name, value in body.items() if value is not None}
-    ours, theirs = params.get("extra_body"), given.get("extra_body")
-    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+    of_job, of_row = params.get("extra_body"), given.get("extra_body")
+    if not isinstance(of_job, Mapping) or not isinstance(of_row, Mapping):
         return given
-    if taken := sorted(ours.keys() & theirs.keys()):
+    if taken := sorted(of_job.keys() & of_row.keys()):
         raise InvalidRequestError(
             f"a row may not set {', '.join(taken)} in extra_body: the job sets it"
         )
-    return {**given, "extra_body": {**ours, **theirs}}
+    return {**given, "extra_body": {**of_job, **of_row}}
 
 
-def same_provider(wanted: str, ours: str) -> str:
+def same_provider(wanted: str, job_model: str) -> str:
     """Return the model of a row, if its provider is the job's: the key is the job's too."""
-    theirs, mine = split_model(wanted)[0].name, split_model(ours)[0].name
-    if theirs != mine:
+    provider, of_job = split_model(wanted)[0].name, split_model(job_model)[0].name
+    if provider != of_job:
         raise InvalidRequestError(
-            f"a row may not choose provider {theirs!r}: the job's is {mine!r}"
+            f"a row may not choose provider {provider!r}: the job's is {of_job!r}"
         )
     return wanted

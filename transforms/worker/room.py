@@ -1,8 +1,13 @@
-"""Places for prompts in flight. No Beam, no HTTP.
+"""Limits how many prompts of a process are in flight. No Beam, no HTTP.
 
-A prompt holds a place while a request for it is in flight, and until the journal has its response:
-should the process die, no more than these were paid in vain. Between two attempts it holds none, so
-that prompts that wait for their next attempt keep no others waiting.
+A prompt holds a place while a request for it is in flight, and until the journal has recorded its
+completion. So a process that dies loses at most `places` responses that were paid for. Between two
+attempts a prompt rests without a place, so it does not block other prompts.
+
+    enter() -> in flight, place held --leave()/vacated()--> resting, no place --enter()--> in flight
+                                     --close()------------> done, no place
+
+Two requests of one prompt (hedging) share its place: it is free once neither needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from contextlib import asynccontextmanager
 
 
 class Room:
-    """`places` for prompts in flight; `resting` prompts are between two attempts."""
+    """`places` for prompts in flight; `resting` is the number of prompts between two attempts."""
 
     def __init__(self, places: int) -> None:
         self.resting = 0
@@ -21,7 +26,7 @@ class Room:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
-        """Hold a place, as soon as there is one."""
+        """Hold a place; wait until one is free."""
         place = Place(self, self._free)
         await place.enter()
         try:
@@ -31,12 +36,12 @@ class Room:
 
 
 class Place:
-    """One prompt's place, shared by all requests that are sent for it (see `hedging`)."""
+    """The place of one prompt, shared by all requests that are sent for it."""
 
     def __init__(self, room: Room, free: asyncio.Semaphore) -> None:
         self._room = room
         self._free = free
-        self._active = 0  # requests that are not resting, or that wait to go on
+        self._active = 0  # requests that need the place: not resting, or waiting to enter again
         self._held = False
         self._taking = asyncio.Lock()
         self._resting = False
@@ -51,7 +56,7 @@ class Place:
             raise
 
     def leave(self) -> None:
-        """Give the place up for one request; it is free once no request needs it."""
+        """Release the place for one request; it is free once no request needs it."""
         self._active -= 1
         if not self._active:
             self._release()
@@ -59,22 +64,22 @@ class Place:
 
     @asynccontextmanager
     async def vacated(self) -> AsyncIterator[None]:
-        """Do without the place, for one request; take it again unless an error ends the wait."""
+        """Release the place for one request meanwhile; enter again unless an error is raised."""
         self.leave()
         try:
             yield
             await self.enter()
         except BaseException:
-            self._active += 1  # its end gives it up again
+            self._active += 1  # the end of the request calls `leave` again
             raise
 
     def close(self) -> None:
-        """Give everything up."""
+        """Release the place."""
         self._release()
         self._rest(False)
 
     async def _hold(self) -> None:
-        """Return once the place is held: the first request to come takes it for all."""
+        """Return once the place is held; the first request takes it for all."""
         async with self._taking:
             if not self._held:
                 await self._free.acquire()

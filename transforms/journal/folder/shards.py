@@ -62,7 +62,7 @@ class Shards:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._ours = f"{os.getpid()}-{uuid4().hex[:12]}"
+        self._process = f"{os.getpid()}-{uuid4().hex[:12]}"
         self._written = count(1)
         self._names: list[str] = []
         self._numbering = threading.Lock()
@@ -73,7 +73,7 @@ class Shards:
 
     def write(self, records: list[Record]) -> Shard:
         """Write one more file; other processes see all of it or nothing."""
-        name = f"part-{self._ours}-{next(self._written):06}.jsonl.gz"
+        name = f"part-{self._process}-{next(self._written):06}.jsonl.gz"
         hidden = self._path(f"unfinished-{name}")
         self._seen.add(name)
         with _explained(self._folder):

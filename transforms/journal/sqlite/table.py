@@ -110,9 +110,9 @@ def is_sound(path: str) -> bool:
     with closing(_connect(path)) as db:
         (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
         has = _definitions(db)
-    if found == "ok" and has and not has.keys() & _ours().keys():
+    if found == "ok" and has and not has.keys() & _expected().keys():
         raise ValueError("the database of another program")
-    return bool(found == "ok") and has in ({}, _ours())
+    return bool(found == "ok") and has in ({}, _expected())
 
 
 def _definitions(db: sqlite3.Connection) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _definitions(db: sqlite3.Connection) -> dict[str, str]:
 
 
 @cache
-def _ours() -> dict[str, str]:
+def _expected() -> dict[str, str]:
     """Return the definitions of a new file: a damaged schema may be valid, with a column less."""
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(_SCHEMA)
