@@ -60,6 +60,7 @@ class DeltaSum:
 
     def outcome(self) -> Completion | DeadLetter:
         """Return the completion of the newest whole attempt, else a dead letter."""
+        # The newest first: a newer attempt voids an older one.
         for attempt in sorted(self.finals, reverse=True):
             final = self.finals[attempt]
             if self.chunks.length(attempt) > final.seq:
@@ -191,6 +192,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
             return
         id, delta = keyed
         deltas.add(delta)
+        # Each delta starts the wait again, but the window ends it.
         silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
         if delta.final:
             progress.write(_CLOSED)
@@ -199,6 +201,8 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
             if isinstance(outcome, Completion):
                 deltas.clear()
                 progress.write(_JUDGED)
+                # The state remembers that the outcome is out, to drop late repeats. In the global
+                # window it would stay forever, so a timer clears it.
                 if isinstance(window, GlobalWindow):
                     silence.set(timestamp + 2 * self._wait)
                 yield from _sorted_out(id, outcome)

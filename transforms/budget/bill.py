@@ -36,9 +36,9 @@ class Bill:
         if not self._open:
             return NOTHING  # the response was complete; the failure came later
         partial: Mapping[str, Any] | None = error.partial if isinstance(error, RitellmError) else {}
-        if partial is None:
+        if partial is None:  # the provider refused the request: no response was billed
             return await self._charged(self._waste.spent)
-        if partial and partial.get("usage") is None:
+        if partial and partial.get("usage") is None:  # part of a response, of unknown length
             held = self._reservation.held
             return await self._charged(larger(held, self._waste.spent))
         return await self.settled(partial.get("usage"), partial.get("service_tier"))

@@ -34,6 +34,8 @@ from ritellm.token_estimate import USUAL_COMPLETION
 from transforms.budget.accounts import Accounts, Caps, LocalAccounts, Reservation
 from transforms.journal.base import NOTHING, Journal, Spent
 
+# Seconds after which a waiting request tries again: the end of a request in another process wakes
+# nothing here.
 _LOOK_AGAIN = 1.0
 _Result = TypeVar("_Result")
 
@@ -87,6 +89,7 @@ class Ledger:
         reservation = Reservation(model, most)
         room, loop = asyncio.Event(), asyncio.get_running_loop()
 
+        # Any thread may settle a reservation, but only the loop may set its event.
         def wake() -> None:
             loop.call_soon_threadsafe(room.set)
 
@@ -153,7 +156,7 @@ class Ledger:
             return held
         counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
         usd = cost(reservation.model, usage, self._prices, service_tier)
-        if usd is None:
+        if usd is None:  # a budget must count too much rather than too little
             tier = tier_in(usage, service_tier)
             usd = max(held.usd, reserve(reservation.model, usage, self._prices, tier) or 0.0)
         return Spent(usage.get("total_tokens") or counted or held.tokens, usd)
@@ -182,6 +185,7 @@ class Ledger:
         return call(*args)
 
     def _wake(self) -> None:
+        # A copy: other requests may come or go meanwhile. Those that do not fit wait again.
         for wake in tuple(self.waiting):
             wake()
 
@@ -193,6 +197,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
         return
 
 
+# The ledgers in use: all bundle threads of a process must count in one.
 _opened: weakref.WeakValueDictionary[NewLedger, Ledger] = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 

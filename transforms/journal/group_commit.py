@@ -67,8 +67,9 @@ class GroupCommit:
                 self._groups.append(_Group())
             group = self._groups[-1]
             group.records.append(record)
+            # The writer waits for a first record or a full group; waking it for others is wasted.
             if len(group.records) in (1, self._most):
-                self._changed.notify()  # other sizes do not interest the writer: spare it
+                self._changed.notify()
         return group.written
 
     def close(self) -> None:
@@ -76,6 +77,7 @@ class GroupCommit:
         with self._changed:
             self._closed = True
             self._changed.notify()
+        # Garbage collection may call this on any thread, even on the writer itself.
         if self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -104,7 +106,7 @@ class GroupCommit:
                 return
             self._changed.wait(min(left, self._quiet))
             if len(self._groups[0].records) == size:
-                return
+                return  # a quiet pause
 
     def _failure(self, records: list[Record]) -> BaseException | None:
         try:

@@ -73,6 +73,7 @@ class RedisJournal:
     def lookup_equal(self, request: str) -> bytes | None:
         """Return what was recorded for an equal request, or None."""
         with errors_as(JournalUnavailable, self._name):
+            # Any field will do: all rows of this hash have the same request.
             found = self._redis.hrandfield(self._at(request), 1, withvalues=True)
         return self._unpacked(found[1]) if found else None
 
@@ -112,6 +113,7 @@ class RedisJournal:
 def _writing(redis: Any, prefix: str, name: str) -> Write:
     def write(records: list[Record]) -> None:
         spent = sum((record.spent for record in records), Spent())
+        # One transaction: a completion and its cost are there together or not at all.
         with errors_as(JournalUnavailable, name), redis.pipeline(transaction=True) as pipe:
             for record in records:
                 if record.key is not None:

@@ -21,7 +21,7 @@ from transforms.journal.key import JournalKey
 
 _log = logging.getLogger("transforms.journal")
 _Result = TypeVar("_Result")
-_PAUSE = 10.0
+_PAUSE = 10.0  # seconds: one slow call in this time is bearable, one per row is not
 
 
 class TolerantJournal:
@@ -77,6 +77,8 @@ class TolerantJournal:
         if self._is_pausing():
             return _kept()
         written = put()
+        # Records of one group share a future, so one future here serves them all: a callback per
+        # record would cost more.
         with self._lock:
             group = self._newest
             if group is not None and group.written is written:
@@ -89,7 +91,7 @@ class TolerantJournal:
     def _settle(self, group: _Group) -> None:
         error = group.written.exception()
         if error is not None and not isinstance(error, JournalUnavailable):
-            group.kept.set_exception(error)
+            group.kept.set_exception(error)  # a bug: it must not look like an outage
             return
         if error is None:
             self._succeeded()
@@ -98,7 +100,7 @@ class TolerantJournal:
         group.kept.set_result(None)
 
     def _is_pausing(self) -> bool:
-        if self._again_at is None:  # nearly always
+        if self._again_at is None:  # nearly always, so no lock is taken
             return False
         with self._lock:
             pausing = self._again_at is not None and self._clock() < self._again_at

@@ -74,6 +74,7 @@ class PublishQueue(Generic[Item]):
 
     def put(self, item: Item) -> None:
         """Queue `item`; block while the queue is full."""
+        # No lock here: `append` is atomic, and the event is set only if the thread may be waiting.
         self._items.append(item)
         if not self._filled.is_set():
             self._filled.set()
@@ -131,10 +132,11 @@ class _Sender(Generic[Item]):
         """Publish until the queue is closed."""
         while not self.over.is_set():
             self.filled.wait()
-            self.filled.clear()
+            self.filled.clear()  # before the items are read: a later item sets it again
             while self.items and not self.over.is_set():
                 begun = time.monotonic()
                 self._publish_group()
+                # Pause between groups, so that fast items share one; a flush ends the pause.
                 self.hurry.wait(max(0.0, begun + self.options.flush_msec / 1000 - time.monotonic()))
         self._close_publisher()
 
@@ -167,7 +169,7 @@ class _Sender(Generic[Item]):
                     or time.monotonic() - begun + delay > self.options.give_up_after
                 ):
                     raise
-                if delay == 0.1:
+                if delay == 0.1:  # log the first failure only
                     _log.warning("%s; retrying for %g s", error, self.options.give_up_after)
             self.over.wait(delay)
             delay = min(delay * 2, 2.0)
@@ -179,7 +181,7 @@ class _Sender(Generic[Item]):
         self.failures += 1
         for _ in range(waiting):
             self.items.popleft()
-        self._close_publisher()
+        self._close_publisher()  # the next group gets a new publisher
         if self.on_given_up is not None:
             self.on_given_up(error)
 

@@ -103,6 +103,7 @@ class Completer:
             sent.append(await self._complete(resources, request, put, prior_runs))
             return sent[0].last
 
+        # Look in the journal under the single flight: a completion that was just recorded counts.
         find = functools.partial(resources.journal.equal_completion, request)
         shared = await resources.single_flight.end(request.key.request, find, send)
         if shared is None:

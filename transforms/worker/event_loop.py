@@ -189,7 +189,7 @@ class Window(Generic[Key, Item]):
         self._event_loop = event_loop
         self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(event_loop.loop, limit)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._given_up = False
+        self._given_up = False  # by `cancel`: work that has not started never does
         self.in_flight = 0
 
     def submit(self, key: Key, work: Work[Item]) -> None:
@@ -217,6 +217,7 @@ class Window(Generic[Key, Item]):
     def cancel(self) -> None:
         """Cancel everything in flight; return once it has stopped."""
         self._given_up = True
+        # The loop may be gone already when the interpreter shuts down.
         if self.in_flight and not self._event_loop.loop.is_closed():
             self._event_loop.run(self._cancel_all())
         self._outbox.take(None)
@@ -244,6 +245,7 @@ class Window(Generic[Key, Item]):
             raise
         except BaseException as unexpected:  # `take` raises it on the bundle thread
             error = unexpected
+        # At once and together: `put` could block, and the end of the work must arrive.
         self._outbox.put_now([*last, (key, _Done(error))])
 
     async def _cancel_all(self) -> None:

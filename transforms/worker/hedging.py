@@ -118,6 +118,7 @@ async def hedged(
         hedge.took(loop.time() - started)
         return first.result()
     finally:
+        # Also if this task is cancelled: both requests end with it.
         await _give_up_all([each for each in sent if each is not first], give_up)
 
 

@@ -29,6 +29,7 @@ from transforms.journal.folder.shards import Shard, Shards
 from transforms.journal.group_commit import GroupCommit
 from transforms.journal.key import JournalKey
 
+# Seconds between two listings of the folder: a listing is billed and takes a while.
 _LOOK_AGAIN = 60.0
 
 
@@ -89,6 +90,7 @@ class FolderJournal:
         return found
 
     def _look_again(self) -> None:
+        # One thread lists the folder; the others wait for it, since it may find their row.
         with self._looking:
             if self._clock() < self._next_look:
                 return  # another thread has just listed the folder
@@ -132,6 +134,7 @@ class _Files:
         self._index.close()
 
     def _add(self, shards: list[Shard]) -> None:
+        # The index first: a row that is found without its line is fetched.
         if shards:
             self._index.add((shard.number, shard.rows) for shard in shards)
         with self._lock:

@@ -51,14 +51,14 @@ class SqliteJournal:
 
     def __init__(self, path: str, run: str) -> None:
         self._path = path
-        self._damage = threading.Event()
+        self._damage = threading.Event()  # set once damage is seen: no stamp is left then
         self._explained = _Explained(path)
         with self._explained:
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         lock = RunLock(f"{path}.lock", run)
         try:
             with self._explained:
-                if lock.is_first:
+                if lock.is_first:  # no other process has the file open: it may be replaced
                     repair(path, lock.left)
                 lock.share()
                 self._table = Table(path)
@@ -114,6 +114,7 @@ def _writing(path: str, table: Table, damage: threading.Event) -> Write:
     explained = _Explained(path)
 
     def write(records: list[Record]) -> None:
+        # Compressed on the writer thread, which the sender of a record does not wait for.
         packed = [replace(record, value=pack(record.value)) for record in records]
         try:
             with explained:
@@ -158,6 +159,7 @@ class _Explained:
 def _close(
     path: str, commit: GroupCommit, table: Table, lock: RunLock, damage: threading.Event
 ) -> None:
+    # In this order: the stamp must be that of the closed file.
     commit.close()
     table.close()
     lock.release(None if damage.is_set() else stamp(path))
