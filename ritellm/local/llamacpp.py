@@ -1,7 +1,7 @@
-"""Gemma 3 270M in llama.cpp, which brings its own OpenAI-compatible HTTP server.
+"""Gemma 3 270M in llama.cpp, which has its own OpenAI-compatible HTTP server.
 
-This is the base model: it continues texts and was never taught to chat. The template makes a chat
-into the kind of text that a short, correct answer continues.
+This is the base model, which continues texts and is not trained to chat. The template turns a chat
+into a text whose continuation is a short, correct answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ritellm.local import PACKAGES
 from ritellm.local.state import locked
 
 # Without examples the base model repeats the question or never stops. These four were the best of
-# nine sets, tried on 121 questions; each of the server's slots reads them once and keeps them.
+# nine sets on 121 questions. Each slot of the server processes them only once.
 _EXAMPLES = """\
 Question: What is the capital of Portugal?
 Answer:
@@ -43,8 +43,8 @@ A large mass of ice that moves slowly over land.
 
 """
 
-# The answer begins on a line of its own because a first token after a space carries that space.
-# What the system says is put before every question: the model heeds nothing that is further away.
+# The answer begins on a line of its own, because a first token after a space includes that space.
+# The system prompt is repeated before every question, because the model ignores distant text.
 _TURNS = """\
 {%- set system = namespace(text='') -%}
 {%- for message in messages -%}
@@ -60,7 +60,7 @@ _TURNS = """\
 
 CHAT_TEMPLATE = "{{- '" + _EXAMPLES.replace("\n", "\\n") + "' -}}\n" + _TURNS
 
-# What a request gets that does not say otherwise.
+# Defaults for requests without these parameters.
 STOP = ["\n\n", "\nQuestion:"]
 MAX_TOKENS = 64
 
@@ -69,7 +69,7 @@ _HEALTH_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LlamaServer:
-    """llama.cpp's HTTP server, on a loopback port of its own choice; it stops when collected."""
+    """llama.cpp's HTTP server, on a free loopback port; it stops when garbage-collected."""
 
     base_url: str
     api_key: str
@@ -77,7 +77,7 @@ class LlamaServer:
 
 
 def start(model: str) -> LlamaServer:
-    """Return a server that has loaded `model` and answers requests that bear its key."""
+    """Return a server that has loaded `model` and accepts requests with its key."""
     api_key = secrets.token_urlsafe(24)
     server = xllamacpp.Server(_params(model, model_file(PACKAGES[model]), api_key))
     _wait_until_healthy(server.listening_address)
@@ -95,7 +95,7 @@ def _params(model: str, path: Path, api_key: str) -> xllamacpp.CommonParams:
     params.endpoint_slots = False
     params.n_parallel = 4
     params.n_ctx = 8192
-    params.cache_ram_mib = 0  # by default llama.cpp keeps up to 8 GiB of prompts it has seen
+    params.cache_ram_mib = 0  # by default llama.cpp caches up to 8 GiB of prompts
     params.use_jinja = True
     params.chat_template = CHAT_TEMPLATE
     params.sampling.temp = 0.0
@@ -106,9 +106,9 @@ def _params(model: str, path: Path, api_key: str) -> xllamacpp.CommonParams:
 
 
 def model_file(package: str) -> Path:
-    """Return the path of the weights, put together in the user's cache if they were not yet.
+    """Return the path of the weights, assembled in the user's cache the first time.
 
-    A file under its own name is whole: it is checked against its hash under another name first.
+    The file gets its final name only after its hash has been checked.
     """
     weights = import_module(package)
     path = _cache_dir() / str(weights.MODEL_NAME)
@@ -128,7 +128,7 @@ def _cache_dir() -> Path:
 
 
 def _is_whole(path: Path, weights: ModuleType) -> bool:
-    """Return whether the file has the size of its parts; its hash was checked when it was made."""
+    """Return whether the file has the size of its parts; `assemble` checked its hash."""
     size = sum(part.stat().st_size for part in weights.chunk_paths())
     return path.is_file() and path.stat().st_size == size
 
@@ -144,7 +144,7 @@ def _wait_until_healthy(address: str) -> None:
 
 
 def _health(address: str) -> Iterator[int | str]:
-    """Yield the status of /health each time it is asked for, or why there is none."""
+    """Yield the status of /health, or the error, on each iteration."""
     while True:
         connection = HTTPConnection(urlsplit(address).netloc, timeout=_HEALTH_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""The server's side: serve a model while somebody holds a lease. Knows nothing of the model."""
+"""The server's side: serve a model while any client holds a lease."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Model(Protocol):
-    """A model that answers at `base_url` for as long as this object lives."""
+    """A model that is served at `base_url` for as long as this object lives."""
 
     @property
     def base_url(self) -> str: ...
@@ -22,10 +22,10 @@ class Model(Protocol):
 
 
 def serve(listener: socket.socket, start_model: Callable[[], Model], grace: float) -> None:
-    """Start the model, tell each client that connects where it is, and return when none is left.
+    """Start the model, send its address to each client, and return after `grace` idle seconds.
 
-    "None is left" means that for `grace` seconds nobody held a lease. Clients that connect while
-    the model starts wait in the listener's queue, and hear of it if the start fails.
+    Idle means that no client holds a lease. Clients that connect while the model starts wait in the
+    listener's queue, and receive the error if the start fails.
     """
     with listener:
         try:
@@ -44,7 +44,7 @@ def _address(model: Model) -> dict[str, str | int]:
 
 
 class _Leases:
-    """The open connections; whoever opens one is greeted with one line of JSON."""
+    """The open connections; each new one receives the greeting, which is one line of JSON."""
 
     def __init__(self, listener: socket.socket, greeting: dict[str, str | int]) -> None:
         listener.setblocking(False)
@@ -55,13 +55,13 @@ class _Leases:
         self._selector.register(listener, selectors.EVENT_READ, self.accept_waiting)
 
     def wait_until_none_for(self, grace: float) -> None:
-        """Return once nobody has held a lease for `grace` seconds."""
+        """Return after `grace` seconds without a lease."""
         while ready := self._selector.select(timeout=None if self._open else grace):
             for key, _ in ready:
                 key.data()
 
     def accept_waiting(self) -> None:
-        """Greet all who wait in the listener's queue."""
+        """Accept and greet the clients in the listener's queue."""
         while True:
             try:
                 lease, _ = self._listener.accept()
@@ -88,7 +88,7 @@ class _Leases:
             lease.close()
 
     def close(self) -> None:
-        """Hang up on whoever still is there."""
+        """Close the open connections."""
         self._selector.close()
         for lease in self._open:
             lease.close()

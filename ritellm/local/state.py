@@ -1,4 +1,4 @@
-"""The private directory in which a user's clients and server find each other."""
+"""The private directory where a user's clients find the server."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ritellm.local import LocalServerError
 
-# sockaddr_un holds 104 bytes on macOS and 108 on Linux, the final zero among them.
+# sockaddr_un has 104 bytes on macOS and 108 on Linux, including the final zero.
 _MAX_SOCKET_PATH = 103
 
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """The files of one server, in a directory that only its user can enter."""
+    """The files of one server, in a directory that only its user can open."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class StateDir:
 
 
 def state_dir() -> StateDir:
-    """Return the first directory that will do, made private if it was not there yet."""
+    """Return the first usable directory, created as private if it does not exist."""
     reasons = []
     for path in _candidates():
         state = StateDir(path)
@@ -45,7 +45,9 @@ def state_dir() -> StateDir:
         if reason is None:
             return state
         reasons.append(f"{path} {reason}")
-    raise LocalServerError(f"no directory for the local model's socket: {'; '.join(reasons)}")
+    raise LocalServerError(
+        f"no usable directory for the local model's socket: {'; '.join(reasons)}"
+    )
 
 
 def _candidates() -> Iterator[Path]:
@@ -54,20 +56,20 @@ def _candidates() -> Iterator[Path]:
         return
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "ritellm"
-    for temporary in (tempfile.gettempdir(), "/tmp"):  # a long TMPDIR leaves no room for a socket
+    for temporary in (tempfile.gettempdir(), "/tmp"):  # TMPDIR may be too long for a socket
         yield Path(temporary) / f"ritellm-{os.geteuid()}"
 
 
 def _unusable(state: StateDir) -> str | None:
-    """Return what is wrong with the directory, or None once it is there, ours and private."""
+    """Return what is wrong with the directory, or None if it is private and owned by the user."""
     if len(os.fsencode(state.socket)) > _MAX_SOCKET_PATH:
         return "is too long a path for a unix socket"
     try:
         state.path.mkdir(mode=0o700, exist_ok=True)
         found = state.path.lstat()
-        # In a shared /tmp anybody may have made it first, and would then be asked our prompts.
+        # In a shared /tmp another user may have created it, and would receive our prompts.
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            return "belongs to somebody else"
+            return "belongs to another user"
         if stat.S_IMODE(found.st_mode) != 0o700:
             state.path.chmod(0o700)
     except OSError as error:
@@ -77,12 +79,12 @@ def _unusable(state: StateDir) -> str | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`; the kernel lets go of it if this process is killed."""
+    """Hold the lock file at `path`; the kernel releases it if this process is killed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        # Closing is not enough: a child forked meanwhile would keep the lock for its lifetime.
+        # Closing is not enough: a child forked in between would keep the lock for its lifetime.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Who serves, as data: one row each, and how a model's name becomes an address and a key."""
+"""Providers as data, and how a model's name becomes an address and a key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ritellm.providers.table import PROVIDERS
 
 __all__ = ["OPTIONS", "PROVIDERS", "address_in", "locate", "resolve", "route", "split_model"]
 
-# The arguments of `completion()` that are a provider's own.
+# The arguments of `completion()` that only some providers understand.
 OPTIONS = frozenset(name for provider in PROVIDERS.values() for name in provider.options)
 
 
@@ -29,10 +29,10 @@ def resolve(
     api_key: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Endpoint:
-    """Return where and with which key to ask `provider`; raises what the user must mend.
+    """Return the endpoint of `provider`; raises an error that names what is missing.
 
-    What is given counts before `environ`, `environ` before the provider's row. Options of other
-    providers are ignored: a client's defaults may serve several.
+    Arguments count before `environ`, and `environ` before the provider's row. Options of other
+    providers are ignored, since a client's defaults may serve several providers.
     """
     address = base_url or first_set(environ, url_variables(provider)) or ""
     draft = Endpoint(provider, address, api_key or None, wire or provider.wire)
@@ -48,17 +48,18 @@ def resolve(
         )
     if not _is_address(endpoint.base_url):
         raise InvalidRequestError(
-            f"base_url must start with http:// or https://, and name a host: {endpoint.base_url!r}",
+            f"base_url must start with http:// or https://, and name a host,"
+            f" got {endpoint.base_url!r}",
             provider=provider.name,
         )
     return endpoint
 
 
 def address_in(environ: Mapping[str, str], model: str) -> str | None:
-    """Return the address that `environ` names for `model`'s provider, or None for its own."""
+    """Return the address in `environ` for `model`'s provider, or None if it names none."""
     try:
         return first_set(environ, url_variables(split_model(model)[0]))
-    except InvalidRequestError:  # nobody's model has no address
+    except InvalidRequestError:  # an unknown model has no address
         return None
 
 
@@ -66,15 +67,15 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return url.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is left open
+    except ValueError:  # a port that is not a number, or an unclosed bracket
         return False
 
 
 def locate(endpoint: Endpoint, model: str) -> Endpoint:
-    """Return `endpoint` with an address and a key that open now; may block.
+    """Return `endpoint` with an address and a key that are valid now; may block.
 
-    Starts what runs on this machine, which takes seconds the first time, and has a key renewed
-    that expires; for every other provider it returns at once.
+    It starts a provider on this machine, which takes seconds the first time, and renews a key that
+    expires. For every other provider it returns at once.
     """
     if endpoint.opener:
         return endpoint.opener()

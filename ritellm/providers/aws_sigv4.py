@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 over one request. Pure: credentials and time are handed in.
+"""Sign a request with AWS Signature Version 4. Pure: credentials and time are passed in.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -18,7 +18,7 @@ from ritellm.types import HttpRequest
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _SAFE = "-_.~"
 
-# What a proxy or the HTTP client may change on the way is left out of the signature.
+# Headers that a proxy or the HTTP client may change are not signed.
 _UNSIGNED = frozenset(
     "authorization connection content-length expect keep-alive proxy-authenticate"
     " proxy-authorization te trailer transfer-encoding upgrade user-agent x-amzn-trace-id".split()
@@ -27,7 +27,7 @@ _UNSIGNED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AwsCredentials:
-    """A key pair; with a `session_token` if it is a temporary one. The secrets are not in repr."""
+    """A key pair, with a `session_token` if it is temporary. The secrets are not in repr."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -37,9 +37,9 @@ class AwsCredentials:
 def sign(
     request: HttpRequest, credentials: AwsCredentials, region: str, service: str, now: datetime
 ) -> HttpRequest:
-    """Return `request` with the headers that prove who sends it, as of `now` (aware).
+    """Return `request` with the headers of its signature at `now` (aware).
 
-    Every header it has is signed, but for those that change on the way; later ones may be added.
+    Every header is signed, except those that may change on the way. More may be added later.
     """
     time = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -62,7 +62,7 @@ def sign(
 
 
 def canonical_request(request: HttpRequest, signed: Mapping[str, str]) -> str:
-    """Return the text of `request` that is signed; `signed` are its headers, by sorted name."""
+    """Return the text to sign for `request`; `signed` are its headers, by sorted name."""
     url = urlsplit(request.url)
     lines = [f"{name}:{' '.join(value.split())}\n" for name, value in signed.items()]
     return "\n".join(
@@ -78,15 +78,17 @@ def canonical_request(request: HttpRequest, signed: Mapping[str, str]) -> str:
 
 
 def _host(url: str) -> str:
-    """Return the Host header as HTTP clients send it: the scheme's own port goes without saying."""
+    """Return the Host header as HTTP clients send it, without the default port of the scheme."""
     parts = urlsplit(url)
     default = ":443" if parts.scheme == "https" else ":80"
     return parts.netloc.rpartition("@")[2].removesuffix(default)
 
 
 def _path(path: str) -> str:
-    """Return the path, encoded once more than it is in the URL, as all services but S3 want it:
-    the `%3A` in a model's name becomes `%253A`."""
+    """Return the path, encoded once more than in the URL, as all services except S3 require.
+
+    The `%3A` in a model's name becomes `%253A`.
+    """
     plain = normpath(path) if path else "/"
     if path.endswith("/") and plain != "/":
         plain += "/"

@@ -1,4 +1,4 @@
-"""Azure OpenAI: a resource's address, and a key or a token of Microsoft Entra."""
+"""Azure OpenAI: the version of its API, and a key or a token of Microsoft Entra."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.providers.settings import find_key, first_set, option
 
-# From this version of the API on, a stream can be asked for its usage.
+# The first version of the API that accepts stream_options, and so can send usage.
 _STREAM_OPTIONS = "2024-09-01"
 
 
 def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
-    """Return the endpoint; its option `azure_auth` says which kind of key it has."""
+    """Return the endpoint; its option `azure_auth` is "key" or "token"."""
     provider = draft.provider
     values = {"azure_auth": "key"}
     version = option(provider, "api_version", given, environ)
@@ -31,7 +31,9 @@ def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str
         token = option(provider, "azure_ad_token", given, environ)
     if key is None and token:
         if not isinstance(token, str):
-            raise InvalidRequestError("azure_ad_token must be text", provider=provider.name)
+            raise InvalidRequestError(
+                f"azure_ad_token must be text, got {type(token).__name__}", provider=provider.name
+            )
         key, values["azure_auth"] = token, "token"
-    # Azure's address is always the caller's own, but never anybody's server.
+    # The address is always the caller's own, but Azure always requires a key.
     return replace(draft, key=key or find_key(provider, environ), options=values)

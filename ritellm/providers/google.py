@@ -1,6 +1,6 @@
-"""Vertex AI: where a project's models are, and the token of Google credentials, kept fresh.
+"""Vertex AI: the address of a project, and a valid token from Google credentials.
 
-Fetching a token is blocking I/O, by `google-auth`: it is done in `Endpoint.opener`, before an
+`google-auth` fetches tokens with blocking I/O. This happens in `Endpoint.opener`, before an
 attempt, and only when the last token has expired.
 """
 
@@ -29,10 +29,10 @@ _loaded: dict[str, tuple[Any, str | None]] = {}
 
 
 def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]) -> Endpoint:
-    """Return the endpoint: complete with a token that was given, else with an opener.
+    """Return the endpoint, with a token if the caller has one, else with an opener.
 
-    `vertex_credentials` are a service account's JSON, a path to it, or an object of google-auth's;
-    without them google-auth finds the application default credentials, and with them the project.
+    `vertex_credentials` are a service account's JSON, a path to it, or an object of google-auth.
+    Without them google-auth finds the application default credentials, and their project.
     """
     provider = draft.provider
     project = option(provider, "vertex_project", given, environ)
@@ -41,7 +41,7 @@ def resolve(draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str
     key = draft.key or (None if source else first_set(environ, provider.key_env))
     if key:
         return _located(draft, key, project, location)
-    # The address waits too: it may need the credentials' project.
+    # The address is left open too: it may need the credentials' project.
     return replace(draft, base_url="", opener=_opener(draft, source, project, location))
 
 
@@ -74,7 +74,7 @@ def _address(project: str | None, location: str) -> str:
         )
     if location == "global":
         host = "aiplatform.googleapis.com"
-    elif location in ("us", "eu"):  # several regions under one name
+    elif location in ("us", "eu"):  # a name for several regions
         host = f"aiplatform.{location}.rep.googleapis.com"
     else:
         host = f"{location}-aiplatform.googleapis.com"
@@ -82,7 +82,7 @@ def _address(project: str | None, location: str) -> str:
 
 
 def _credentials(source: Any) -> tuple[Any, str | None]:
-    """Return credentials and the project they come with, if they know it."""
+    """Return credentials and their project, if it is known."""
     if source is not None and not isinstance(source, (str, Mapping)):
         return source, getattr(source, "project_id", None)
     name = source if isinstance(source, str) else json.dumps(source, default=dict, sort_keys=True)
@@ -116,7 +116,7 @@ def _token(credentials: Any) -> str:
             credentials.refresh(transport.Request())
         except exceptions.TransportError as error:
             raise APIConnectionError(
-                f"Google's token server cannot be reached: {error}", provider="vertex_ai"
+                f"cannot reach Google's token server: {error}", provider="vertex_ai"
             ) from None
         except exceptions.GoogleAuthError as error:
             raise _refused(error) from None

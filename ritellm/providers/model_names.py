@@ -1,4 +1,4 @@
-"""Which provider a model's name means; where it means none, what the caller may have meant."""
+"""Find the provider in a model's name, or suggest one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ritellm.errors import InvalidRequestError, UnknownProviderError
 from ritellm.providers.table import PROVIDERS
 from ritellm.suggest import nearest
 
-# Names that only one provider gives to its models. Open models (gpt-oss, llama, a `name:tag` of
-# Ollama's) are served by many, so they need a prefix.
+# Patterns of names that only one provider uses. Open models (gpt-oss, llama, Ollama's `name:tag`)
+# run at many providers, so they need a prefix.
 _UNMISTAKABLE = {
     "openai": r"gpt-(?!oss)|chatgpt-|codex-|o[1-9](-|$)|ft:(gpt|o[1-9])",
     "anthropic": r"claude-",
@@ -23,9 +23,9 @@ _UNMISTAKABLE = {
     "moonshot": r"kimi-|moonshot-",
     "zai": r"glm-",
 }
-# What litellm calls a provider that we call otherwise.
+# litellm's names of providers that have another name here.
 _SYNONYMS = {"cohere_chat": "cohere", "ollama_chat": "ollama", "vertex_ai_beta": "vertex_ai"}
-# What people call one: suggested, not taken.
+# Common names of providers: suggested, but not accepted.
 _NICKNAMES = {
     "aws": "bedrock",
     "azure_ai": "azure",
@@ -51,11 +51,11 @@ _NICKNAMES = {
 def split_model(model: str) -> tuple[Provider, str]:
     """Return the provider and the provider's own name for `model` ("provider/model").
 
-    The prefix may be left out where the name is unmistakable. Whatever follows the first slash
-    belongs to the model's name.
+    The prefix is optional for unmistakable names. Everything after the first slash belongs to the
+    model's name.
     """
     if not isinstance(model, str) or not model.strip():
-        raise InvalidRequestError(f"model must be a name like 'openai/gpt-4o-mini', not {model!r}")
+        raise InvalidRequestError(f"model must be a name like 'openai/gpt-4o-mini', got {model!r}")
     name, slash, rest = model.partition("/")
     provider = PROVIDERS.get(_SYNONYMS.get(name, name))
     if provider and rest:
@@ -66,7 +66,7 @@ def split_model(model: str) -> tuple[Provider, str]:
 
 
 def route(provider: Provider, model: str) -> tuple[str, str]:
-    """Return the dialect that `provider` speaks for `model`, and the name it knows it by."""
+    """Return `provider`'s dialect for `model`, and the model's name at the provider."""
     for pattern, wire in provider.routes.items():
         if pattern.endswith("/") and model.startswith(pattern):
             return wire, model.removeprefix(pattern)

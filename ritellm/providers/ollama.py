@@ -1,4 +1,4 @@
-"""Ollama's address: its own variable holds what the server listens on, which is no URL."""
+"""Ollama's address, from a variable that holds what the server listens on."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def _address(host: str) -> str:
     if mark:
         return host
     name, _, port = rest.rstrip("/").partition(":")
-    # To listen on all addresses is to be asked at this machine's own.
+    # A server that listens on all addresses is reachable at this machine's own.
     name = "127.0.0.1" if name in ("", "0.0.0.0") else name
     return f"http://{name}:{port or 11434}"

@@ -1,4 +1,4 @@
-"""What a provider needs to know, from the caller's arguments or else from the environment."""
+"""Read a provider's settings from the caller's arguments or from environment variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def first_set(environ: Mapping[str, str], names: str) -> str | None:
 
 
 def url_variables(provider: Provider) -> str:
-    """Return the names of the variables that `provider`'s address is read from."""
+    """Return the names of the variables for `provider`'s address."""
     if provider.launcher:
         return ""
     name = provider.name.upper()
@@ -39,9 +39,9 @@ def options(
 
 
 def find_key(provider: Provider, environ: Mapping[str, str], optional: bool = False) -> str | None:
-    """Return the key in `environ`; raises AuthenticationError if there is none and one is needed.
+    """Return the key in `environ`; raises AuthenticationError if a required one is missing.
 
-    At an address of the caller's own a key is `optional`: it may be anybody's server.
+    A key is `optional` at an address of the caller's own, where any server may run.
     """
     key = first_set(environ, provider.key_env)
     if key or optional or provider.key_optional or not provider.key_env:
@@ -50,12 +50,12 @@ def find_key(provider: Provider, environ: Mapping[str, str], optional: bool = Fa
 
 
 def no_key(provider: Provider, remedy: str) -> AuthenticationError:
-    """Return the error that says what to do about a missing key."""
+    """Return the error for a missing key, with its remedy."""
     return AuthenticationError(f"no key: {remedy}, or pass api_key", provider=provider.name)
 
 
 def fill(provider: Provider, values: Mapping[str, str]) -> str:
-    """Return `provider`'s own address with its `{options}` filled in, or "" if it has none."""
+    """Return `provider`'s own address with its `{options}` filled in, or "" without one."""
     address = provider.base_url or ""
     for name, variables in provider.options.items():
         if f"{{{name}}}" not in address:
@@ -73,7 +73,7 @@ def fill(provider: Provider, values: Mapping[str, str]) -> str:
 def resolve_plain(
     draft: Endpoint, given: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Endpoint:
-    """Return the endpoint of a provider for which an address and a key are enough."""
+    """Return the endpoint of a provider that needs only an address and a key."""
     provider = draft.provider
     values = options(provider, given, environ)
     return replace(

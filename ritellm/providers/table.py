@@ -1,7 +1,7 @@
-"""The providers: one row each, after their own documentation.
+"""The table of providers: one row for each, from its own documentation.
 
-A provider that speaks OpenAI's chat dialect needs a name, its address, and the name of the
-variable that holds the key; everything else is an exception that a line of comment accounts for.
+A provider with OpenAI's chat dialect needs only a name, an address, and the variable that holds the
+key. Everything else is an exception, explained by a comment.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from ritellm.endpoints import Prefill, Provider, Quirks
 
 _CHAT = "openai_chat"
 
-# https://platform.openai.com/docs/guides/reasoning: these models refuse max_tokens. On Azure a
-# deployment can have any name; most are called after their model.
+# https://platform.openai.com/docs/guides/reasoning: these models refuse max_tokens. A
+# deployment on Azure can have any name, but most are named after their model.
 _REASONING = {
     pattern: {"max_tokens": "max_completion_tokens"} for pattern in ("o[1-9]*", "gpt-[5-9]*")
 }
 _MAX_TOKENS_ONLY = {"*": {"max_completion_tokens": "max_tokens"}}
 _REASONING_CONTENT = frozenset({"reasoning_content"})
 
-# https://platform.claude.com/docs/en/build-with-claude/working-with-messages: not from Claude 4.6
-# on, and not with thinking.
+# https://platform.claude.com/docs/en/build-with-claude/working-with-messages: not since Claude
+# 4.6, and not with thinking.
 _CLAUDE_PREFILL = Prefill(
     strips=True,
     models=(
@@ -44,7 +44,7 @@ _ROWS = (
         },
         headers={"openai-organization": "organization", "openai-project": "project"},
         routes={"responses/": "openai_responses"},
-        # Padding against eavesdroppers who measure lengths: 7 % of the bytes.
+        # The padding hides lengths from eavesdroppers, and costs 7 % of the bytes.
         quirks=Quirks({"include_obfuscation": False}, _REASONING, background=True),
         note="with base_url: any server that speaks OpenAI's chat dialect",
     ),
@@ -81,7 +81,7 @@ _ROWS = (
         "vertex_ai",
         "vertex_gemini",
         "https://{vertex_location}-aiplatform.googleapis.com/v1",
-        # Terraform's and gcloud's names for a token that somebody else renews.
+        # Terraform's and gcloud's names for a token that is renewed elsewhere.
         "GOOGLE_OAUTH_ACCESS_TOKEN CLOUDSDK_AUTH_ACCESS_TOKEN",
         options={
             "vertex_project": "VERTEXAI_PROJECT GOOGLE_CLOUD_PROJECT",
@@ -102,7 +102,7 @@ _ROWS = (
         options={
             "aws_region_name": "AWS_REGION_NAME AWS_REGION AWS_DEFAULT_REGION",
             "aws_profile_name": "AWS_PROFILE",
-            # These three are read together, or not at all.
+            # These three are read together.
             "aws_access_key_id": "",
             "aws_secret_access_key": "",
             "aws_session_token": "",
@@ -117,7 +117,7 @@ _ROWS = (
         _CHAT,
         "https://api.mistral.ai/v1",
         "MISTRAL_API_KEY",
-        # 422 extra_forbidden for anything outside its schema; usage comes without asking.
+        # 422 extra_forbidden for anything outside its schema; usage is always sent.
         quirks=Quirks(
             None,
             {"*": {"max_completion_tokens": "max_tokens", "seed": "random_seed"}},
@@ -131,7 +131,7 @@ _ROWS = (
         _CHAT,
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
-        # https://console.groq.com/docs/openai: a 400 if they are there; n must be 1.
+        # https://console.groq.com/docs/openai: 400 if they are present; n must be 1.
         quirks=Quirks(lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"})),
     ),
     Provider(
@@ -139,7 +139,7 @@ _ROWS = (
         _CHAT,
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
-        # Its thinking goes on after a tool's answer only if it sees what it thought before.
+        # After a tool's result it continues reasoning only if earlier reasoning is sent back.
         quirks=Quirks(
             renames=_MAX_TOKENS_ONLY,
             takes_back=_REASONING_CONTENT,
@@ -189,7 +189,7 @@ _ROWS = (
         _CHAT,
         "https://api.z.ai/api/paas/v4",
         "ZAI_API_KEY",
-        # It ignores max_completion_tokens, and sends usage without being asked.
+        # It ignores max_completion_tokens, and always sends usage.
         quirks=Quirks(None, _MAX_TOKENS_ONLY, takes_back=_REASONING_CONTENT),
     ),
     Provider(
@@ -248,7 +248,7 @@ _ROWS = (
         "https://{databricks_host}/serving-endpoints",
         "DATABRICKS_TOKEN DATABRICKS_API_KEY",
         options={"databricks_host": "DATABRICKS_HOST"},
-        # 400 `json: unknown field "stream_options"` for models that are served from elsewhere.
+        # 400 `json: unknown field "stream_options"` for models that run elsewhere.
         quirks=Quirks(None),
     ),
     Provider(

@@ -1,1 +1,1 @@
-"""Recorded calls: their file format, and their replay."""
+"""Recordings of calls: their file format, and their replay."""

@@ -1,8 +1,8 @@
-"""The wire of a call as JSON lines, without its keys; and the tape that such lines make. Pure.
+"""The format of recordings: a call as JSON lines, without its keys, and back. Pure.
 
-Each attempt is a line of kind "request", one of "response" if one came, one of "data" for each
-piece of the body, and one of "end". Times are seconds: `at` since the first attempt was sent,
-`offset` since this one was.
+Each attempt has a line of kind "request", one of kind "response" if there was one, one of kind
+"data" for each piece of the body, and one of kind "end". Times are seconds: `at` counts from the
+first attempt, `offset` from this attempt.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.types import HttpRequest, Request
 
 REMOVED = "[removed]"
-# Whatever is not known to be harmless is removed.
+# Headers and query parameters are removed, except those known to be harmless.
 _HEADERS = frozenset(
     "accept accept-encoding anthropic-beta anthropic-version content-type user-agent".split()
 )
 _QUERY = frozenset({"alt", "api-version", "starting_after", "stream"})
-# What an answer may say of who asked.
+# Response headers that may identify the caller.
 _NOT_RECORDED = frozenset(
     "anthropic-organization-id openai-organization openai-project set-cookie".split()
 )
-# A shorter key is a placeholder ("x", "EMPTY"), and its letters are in any text.
+# A shorter key is a placeholder ("x", "EMPTY"), which may occur in any text.
 _SHORTEST_KEY = 8
 
 
 class Scrubber:
-    """Takes secrets out of bytes, also where the bytes are cut in the middle of one."""
+    """Removes secrets from a stream of bytes, also where the bytes are cut inside one."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._secrets = sorted(set(secrets), key=len, reverse=True)
-        self._held = b""
+        self._rest = b""  # possibly the beginning of a secret
 
     def feed(self, data: bytes) -> bytes:
-        """Return what can be shown by now."""
-        data = self.clean(self._held + data)
+        """Return the bytes that cannot be part of a secret any more."""
+        data = self.clean(self._rest + data)
         keep = max((_overlap(data, secret) for secret in self._secrets), default=0)
-        self._held = data[len(data) - keep :]
+        self._rest = data[len(data) - keep :]
         return data[: len(data) - keep]
 
     def end(self) -> bytes:
-        """Return what was held back."""
-        held, self._held = self._held, b""
-        return held
+        """Return the remaining bytes."""
+        rest, self._rest = self._rest, b""
+        return rest
 
     def clean(self, data: bytes) -> bytes:
         """Return `data` without secrets."""
@@ -65,7 +65,7 @@ class Scrubber:
 
 
 def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
-    """Return what takes the keys of `endpoint` and the caller's own headers out."""
+    """Return a scrubber for the keys of `endpoint` and the caller's own headers."""
     words = [endpoint.key or "", *endpoint.secrets, *_in_address(endpoint.base_url)]
     for value in request.extra_headers.values():
         words += [value, *value.split()]
@@ -101,7 +101,7 @@ def response_line(
 
 
 def data_line(data: bytes) -> dict[str, Any]:
-    """Return the line of a piece of the body: as text if it is some."""
+    """Return the line of a piece of the body: as text if it is UTF-8."""
     try:
         return {"kind": "data", "text": data.decode()}
     except UnicodeDecodeError:
@@ -109,7 +109,7 @@ def data_line(data: bytes) -> dict[str, Any]:
 
 
 def end_line(how: str, error: RitellmError | None, scrub: Scrubber) -> dict[str, Any]:
-    """Return the line that says how it ended: the body's "end", "closed" by us, or an "error"."""
+    """Return the last line; `how` is "end" of the body, "closed" by us, or "error"."""
     line: dict[str, Any] = {"kind": "end", "how": how}
     if error is not None:
         line["error"] = {
@@ -125,7 +125,7 @@ _ERROR_FIELDS = ("code", "status_code", "retryable", "retry_after")
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """One call of a recording: who was asked, and what came."""
+    """One call of a recording: its provider and its attempts."""
 
     provider: str
     model: str
@@ -143,13 +143,17 @@ def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> R
             entry = orjson.loads(line)
             calls.setdefault(entry["call"], {}).setdefault(entry["attempt"], []).append(entry)
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise InvalidRequestError(f"not a line of a recording: {line[:80]!r}") from None
+            raise InvalidRequestError(
+                f"must be a line of a recording (JSON with call and attempt), got {line[:80]!r}"
+            ) from None
     if not 1 <= number <= len(calls):
-        raise InvalidRequestError(f"there is no call {number}: the recording has {len(calls)}")
+        raise InvalidRequestError(
+            f"the recording has {len(calls)} calls: there is no call {number}"
+        )
     attempts = list(list(calls.values())[number - 1].values())
     first = attempts[0][0]
     if not {"provider", "model", "wire", "base_url", "on_interrupt"} <= first.keys():
-        raise InvalidRequestError("not a recording: a call without its request")
+        raise InvalidRequestError("the file must be a recording: its first line has no request")
     takes = [_take(entries) for entries in attempts]
     tape = Tape(takes, timed, _delays(attempts, takes))
     return RecordedCall(
@@ -188,7 +192,7 @@ def _data(entry: Mapping[str, Any]) -> bytes:
 
 def _error(fields: Mapping[str, Any] | None, has_response: bool) -> RitellmError | None:
     if fields is None:
-        # Cut short itself: a process that was killed.
+        # The recording itself is cut short, by a process that was killed.
         return None if has_response else errors.APIConnectionError("the recording ends here")
     cls: type[RitellmError] = getattr(errors, fields["type"], errors.APIError)
     known: Any = {name: fields.get(name) for name in _ERROR_FIELDS}
@@ -200,7 +204,7 @@ def _header(name: str, value: str, scrub: Scrubber) -> str:
 
 
 def _address(url: str, scrub: Scrubber) -> str:
-    """Return `url` without a password, and without what its query may hide."""
+    """Return `url` without a password and without unknown query values."""
     parts = urlsplit(url)
     query = [(k, v if k in _QUERY else REMOVED) for k, v in parse_qsl(parts.query, True)]
     host = parts.netloc.rpartition("@")[2]
@@ -209,7 +213,7 @@ def _address(url: str, scrub: Scrubber) -> str:
 
 
 def _in_address(url: str) -> list[str]:
-    """Return what an address may hide: a password, as it is and as it is sent, and a key."""
+    """Return the secrets in an address: query values, and a password in each of its forms."""
     parts = urlsplit(url)
     words = [value for name, value in parse_qsl(parts.query) if name not in _QUERY]
     if parts.password:
@@ -219,6 +223,6 @@ def _in_address(url: str) -> list[str]:
 
 
 def _overlap(data: bytes, secret: bytes) -> int:
-    """Return how many of the last bytes of `data` may be the beginning of `secret`."""
+    """Return the number of last bytes of `data` that may begin `secret`."""
     longest = min(len(data), len(secret) - 1)
     return next((n for n in range(longest, 0, -1) if data.endswith(secret[:n])), 0)

@@ -1,4 +1,4 @@
-"""`replay/PATH`: a recording instead of a provider. `PATH#2` is its second call."""
+"""The model `replay/PATH`: a recording in place of a provider. `PATH#2` is its second call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "replay/"
 
 
 def load(model: str, timed: bool) -> tuple[str, Endpoint, str]:
-    """Return the recorded model, the endpoint that plays it, and what to do if it breaks off.
+    """Return the recorded model, the endpoint that replays it, and the call's `on_interrupt`.
 
     Raises InvalidRequestError.
     """

@@ -1,4 +1,4 @@
-"""The end of an address at Google: the method that Gemini's API and Vertex AI share."""
+"""Addresses at Google, which Gemini's API and Vertex AI share: the path and the method."""
 
 from __future__ import annotations
 

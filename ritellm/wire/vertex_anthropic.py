@@ -1,7 +1,7 @@
 """Claude on Vertex AI: Anthropic's dialect at Google's address, with Google's credentials.
 
-https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai. The model stands in the
-address, the version of the API in the body.
+https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai. The model is in the
+address, and the version of the API is in the body.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ __all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", 
 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
-    """Return the POST that asks `request`; a model with a slash is a path of its own."""
+    """Return the POST of `request`; a model with a slash is a whole path."""
     model = request.model
     path = model if "/" in model else f"publishers/google/models/{model}"
     url = address(endpoint.base_url, path, verb(request))

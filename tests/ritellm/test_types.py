@@ -59,8 +59,9 @@ def test_a_known_field_that_is_missing_reads_as_none():
 
 
 def test_an_unknown_field_is_an_error_that_names_the_known_ones():
-    known = r"no field 'contnet'; the fields are id, choices, usage"
-    with pytest.raises(AttributeError, match=known):
+    with pytest.raises(
+        AttributeError, match=r"no field 'contnet'; the fields are id, choices, usage"
+    ):
         _ = Chunk(json()).contnet
     assert not hasattr(Chunk(json()), "__array__")
     assert not hasattr(Fields(), "never_heard_of")

@@ -1,7 +1,8 @@
-"""What the content blocks of Anthropic's answer are in OpenAI's delta.
+"""Decode the content blocks of Anthropic's responses into OpenAI's deltas.
 
-A block opens, is continued and closes, and at each step says what it adds: nothing (None), or
-nothing that OpenAI has a word for ({}). One that came whole (unstreamed) only opens and closes.
+A block opens, continues and closes, and each step returns what it adds. None means nothing. {}
+means progress that OpenAI's shape cannot express. The block of an unstreamed response only opens
+and closes.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ Delta = dict[str, Any]
 
 
 class MessageState:
-    """What the blocks of one answer share: how much of it there is, and in which order."""
+    """What the blocks of one message share: its length so far, and the order of its parts."""
 
     __slots__ = ("calls", "layout", "length")
 
     def __init__(self) -> None:
         self.length = 0  # characters of content
-        self.calls = 0
-        self.layout: list[Item] = []
+        self.calls = 0  # tool calls
+        self.layout: list[Item] = []  # see `ritellm.wire.layout`
 
 
 class Block(Protocol):
-    """A content block under way."""
+    """An open content block."""
 
     def open(self) -> Delta | None: ...
 
@@ -40,12 +41,12 @@ class Block(Protocol):
 
 
 def open_block(block: Mapping[str, Any], index: int, state: MessageState) -> Block:
-    """Return the block that begins with `block`, number `index` of its message."""
+    """Return the decoder of the block that begins with `block`, number `index` of its message."""
     return _BLOCKS.get(block.get("type") or "", _Other)(block, index, state)
 
 
 class _Text:
-    """Text, and the sources that Claude cites for it."""
+    """Text and the sources that it cites."""
 
     __slots__ = ("_begin", "_block", "_citations", "_state")
 
@@ -56,13 +57,13 @@ class _Text:
         self._citations = list(block.get("citations") or ())
 
     def open(self) -> Delta | None:
-        return self._say(self._block.get("text"))
+        return self._append(self._block.get("text"))
 
     def delta(self, delta: Mapping[str, Any]) -> Delta | None:
         if delta.get("type") == "citations_delta":
             self._citations.append(delta.get("citation") or {})
             return {}
-        return self._say(delta.get("text"))
+        return self._append(delta.get("text"))
 
     def close(self) -> Delta | None:
         end = self._state.length
@@ -75,23 +76,23 @@ class _Text:
         notes = [note for cited in self._citations if (note := self._annotation(cited, end))]
         return {"annotations": notes} if notes else None
 
-    def _say(self, text: str | None) -> Delta | None:
+    def _append(self, text: str | None) -> Delta | None:
         if not text:
             return None
         self._state.length += len(text)
         return {"content": text}
 
     def _annotation(self, cited: Mapping[str, Any], end: int) -> dict[str, Any] | None:
-        """Return OpenAI's annotation for a source with an address; others it has no shape for."""
+        """Return OpenAI's annotation for a source with an address, or None for any other source."""
         url = str(cited.get("url") or cited.get("source") or "")
         if not url.startswith(("http://", "https://")):
             return None
-        place = {"start_index": self._begin, "end_index": end}
-        return url_citation({"url": url, "title": cited.get("title"), **place})
+        span = {"start_index": self._begin, "end_index": end}
+        return url_citation({"url": url, "title": cited.get("title"), **span})
 
 
 class _Thinking:
-    """Thoughts and their signature, or what stands for thoughts that are kept from us."""
+    """Thoughts and their signature, or encrypted data in place of redacted thoughts."""
 
     __slots__ = ("_block", "_index", "_state")
 
@@ -115,27 +116,27 @@ class _Thinking:
         if not fields:
             return None
         piece = {"type": self._block.get("type"), "index": self._index, **fields}
-        said = {"reasoning_content": fields["thinking"]} if fields.get("thinking") else {}
-        return {**said, "thinking_blocks": [piece]}
+        text = {"reasoning_content": fields["thinking"]} if fields.get("thinking") else {}
+        return {**text, "thinking_blocks": [piece]}
 
 
 class _ToolUse:
     """A call of one of the caller's tools."""
 
-    __slots__ = ("_block", "_index", "_silent", "_state")
+    __slots__ = ("_block", "_has_arguments", "_index", "_state")
 
     def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
         self._state = state
         self._index = state.calls
-        self._silent = True
+        self._has_arguments = False
         state.calls += 1
 
     def open(self) -> Delta | None:
         given = self._block.get("input")
-        # As Claude itself writes JSON, so that it reads the same as a streamed call.
+        # In Claude's own spacing, so that the result equals that of a streamed call.
         arguments = json.dumps(given, ensure_ascii=False) if given else ""
-        self._silent = not arguments
+        self._has_arguments = bool(arguments)
         known = ("type", "id", "name", "input")
         kept = {k: v for k, v in self._block.items() if k not in known and v is not None}
         call = {
@@ -150,21 +151,21 @@ class _ToolUse:
         piece = delta.get("partial_json")
         if not piece:
             return None
-        self._silent = False
+        self._has_arguments = True
         return self._arguments(piece)
 
     def close(self) -> Delta | None:
         self._state.layout.append({"from": "tool_calls"})
-        return self._arguments("{}") if self._silent else None
+        return None if self._has_arguments else self._arguments("{}")
 
     def _arguments(self, piece: str) -> Delta:
         return {"tool_calls": [{"index": self._index, "function": {"arguments": piece}}]}
 
 
 class _Other:
-    """A block without a place in OpenAI's shape, such as a tool that runs at Anthropic's.
+    """A block that OpenAI's shape cannot express, such as a tool that Anthropic runs.
 
-    It is put together whole, for the layout, so that it can be sent back.
+    The layout keeps it whole, so that it can be sent back.
     """
 
     __slots__ = ("_block", "_pieces", "_state")

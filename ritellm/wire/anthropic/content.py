@@ -1,4 +1,4 @@
-"""What messages hold, as Anthropic's content blocks."""
+"""Messages as Anthropic's turns and content blocks. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ritellm.wire.layout import Item, extras, in_order, unpack
 LAYOUT = "anthropic_blocks"
 FIELDS = ("thinking_blocks", "content", "tool_calls")
 
-# Blocks that are Anthropic's own words already.
+# Types of blocks in Anthropic's own shape.
 _NATIVE = frozenset("image document search_result container_upload tool_reference".split())
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -26,9 +26,9 @@ Block = dict[str, Any]
 def encode_messages(
     messages: Iterable[Mapping[str, Any]],
 ) -> tuple[list[Any], list[dict[str, Any]]]:
-    """Return the system prompt and the turns: neighbours of one role are one turn.
+    """Return the system prompt and the turns; neighbouring messages of one role are one turn.
 
-    System prompts are gathered wherever they stand: not every model takes one between two turns.
+    System messages are gathered from all positions, since not every model allows one between turns.
     """
     system: list[Any] = []
     turns: list[dict[str, Any]] = []
@@ -57,14 +57,14 @@ def _turn(message: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _marked(message: Mapping[str, Any], content: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put a cache_control that stands on the message on its last block."""
+    """Move the cache_control of a message to its last block."""
     if content and message.get("cache_control"):
         content[-1] = {**content[-1], "cache_control": message["cache_control"]}
     return content
 
 
 def blocks(parts: Iterable[Mapping[str, Any]]) -> list[Block]:
-    """Return the blocks that say what `parts` say."""
+    """Return the blocks for `parts`."""
     return [block for part in parts if (block := _block(part))]
 
 
@@ -76,7 +76,7 @@ def assistant_blocks(message: Mapping[str, Any]) -> list[Block]:
 
 
 def tool_result(message: Mapping[str, Any]) -> Block:
-    """Return the result that a tool message brings."""
+    """Return the block of a tool message."""
     call = message.get("tool_call_id")
     if not call:
         raise InvalidRequestError("a tool message must have the tool_call_id of its call")
@@ -94,7 +94,7 @@ def _item_block(item: Item, value: Any) -> Block | None:
     if field is None:
         return dict(item)
     if field == "thinking_blocks":
-        # Without its signature Anthropic refuses a thought, whoever had it.
+        # Anthropic refuses thoughts without its own signature.
         signed = value.get("signature") or value.get("type") == "redacted_thinking"
         return {key: part for key, part in value.items() if key != "index"} if signed else None
     if field == "tool_calls":
@@ -128,7 +128,7 @@ def _block(part: Mapping[str, Any]) -> Block | None:
     if kind in _NATIVE:
         return dict(part)
     if kind not in _BLOCKS:
-        raise InvalidRequestError(f"Anthropic takes no part of type {kind!r}")
+        raise InvalidRequestError(f"Anthropic does not accept content parts of type {kind!r}")
     block = _BLOCKS[kind](part)
     if block and part.get("cache_control"):
         block["cache_control"] = part["cache_control"]
@@ -136,7 +136,7 @@ def _block(part: Mapping[str, Any]) -> Block | None:
 
 
 def _text(part: Mapping[str, Any]) -> Block | None:
-    """Return a text block, or None for white space alone: Anthropic refuses what it had sent."""
+    """Return a text block, or None for white space alone, which Anthropic sends but refuses."""
     text = part.get("text") or part.get("refusal") or ""
     return {"type": "text", "text": text} if text.strip() else None
 

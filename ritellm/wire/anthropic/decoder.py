@@ -1,6 +1,6 @@
-"""Anthropic's Messages: https://platform.claude.com/docs/en/api/messages. No I/O and no clock.
+"""Decode responses of Anthropic's Messages API: https://platform.claude.com/docs/en/api/messages.
 
-`request` says what is asked, `blocks` what the blocks of an answer mean.
+`blocks` decodes the content blocks; this module does the rest. No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FINISH_REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-# For these our word says as much as Anthropic's does.
-_SAID = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
+# For these, our finish_reason says as much as Anthropic's stop_reason.
+_EQUIVALENT = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
 _MESSAGE = frozenset("id type role model content usage".split())
 _STOP = frozenset("stop_reason stop_sequence stop_details".split())
 
@@ -47,8 +47,8 @@ def new_decoder(request: Request) -> AnthropicDecoder:
 class AnthropicDecoder:
     """Turns the events of one stream into chunks.
 
-    What is progress and has no word in OpenAI's shape, such as a tool that runs at Anthropic's,
-    brings an empty chunk, so that nobody takes it for silence.
+    Progress that OpenAI's shape cannot express, such as a tool that Anthropic runs, becomes an
+    empty chunk, so that it does not look like silence.
     """
 
     __slots__ = ("_blocks", "_head", "_state", "_usage", "done")
@@ -81,7 +81,7 @@ class AnthropicDecoder:
             self.done = True
 
     def message(self, body: Mapping[str, Any], into: list[Chunk]) -> None:
-        """Append the chunks of a message that came whole."""
+        """Append the chunks of an unstreamed message."""
         stop = {key: body.get(key) for key in _STOP}
         self._start({key: value for key, value in body.items() if key not in _STOP}, into)
         for index, block in enumerate(body["content"]):
@@ -103,7 +103,7 @@ class AnthropicDecoder:
 
     def _continue(self, index: int, delta: Mapping[str, Any], into: list[Chunk]) -> None:
         block = self._blocks.get(index)
-        if block is None:  # a server that follows Anthropic, but not to the letter
+        if block is None:  # some compatible servers send no content_block_start
             self._blocks[index] = block = open_block({"type": "text"}, index, self._state)
         self._add(block.delta(delta), into)
 
@@ -116,7 +116,7 @@ class AnthropicDecoder:
         delta = payload.get("delta") or {}
         reason = delta.get("stop_reason")
         kept = {**_kept(payload, {"type", "delta", "usage"}), **_kept(delta, {"stop_reason"})}
-        if reason and reason not in _SAID:
+        if reason and reason not in _EQUIVALENT:
             kept["stop_reason"] = reason
         if reason and not is_plain(self._state.layout, FIELDS):
             kept[LAYOUT] = self._state.layout
@@ -131,7 +131,7 @@ class AnthropicDecoder:
             into.append(chunk(delta, {**self._head, **head}, finish_reason=finish_reason))
 
     def _count(self, usage: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the tokens so far: later counts replace earlier ones, field by field."""
+        """Return the usage so far; later counts replace earlier ones, field by field."""
         self._usage = merged(self._usage, _kept(usage or {}, ()))
         return {"usage": _usage(self._usage)} if self._usage else {}
 
@@ -139,31 +139,33 @@ class AnthropicDecoder:
 def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the response is not a JSON object")
+        raise APIResponseValidationError("the response must be a JSON object")
     if body.get("type") == "error" or body.get("error"):
         raise stream_error(body)
     if not isinstance(body.get("content"), list):
-        raise APIResponseValidationError(f"the message has no content, only {', '.join(body)}")
+        raise APIResponseValidationError(
+            f"the message must have a list of content, got the fields {', '.join(body)}"
+        )
     chunks: list[Chunk] = []
     AnthropicDecoder().message(body, chunks)
     return total(chunks)
 
 
 def _kept(fields: Mapping[str, Any], known: Any) -> dict[str, Any]:
-    """Return the fields that are not `known`, as they came, without the empty ones."""
+    """Return the fields that are neither `known` nor None, unchanged."""
     return {k: v for k, v in fields.items() if v is not None and k not in known}
 
 
 def _usage(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tokens by OpenAI's names; Anthropic counts what was cached apart."""
+    """Return usage under OpenAI's names; Anthropic counts cached tokens separately."""
     read = raw.get("cache_read_input_tokens")
     written = raw.get("cache_creation_input_tokens")
     prompt = (raw.get("input_tokens") or 0) + (read or 0) + (written or 0)
-    answer = raw.get("output_tokens") or 0
+    output = raw.get("output_tokens") or 0
     usage = {
         "prompt_tokens": prompt,
-        "completion_tokens": answer,
-        "total_tokens": prompt + answer,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
     }
     if read is not None or written is not None:
         usage["prompt_tokens_details"] = {

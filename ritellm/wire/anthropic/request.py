@@ -1,6 +1,7 @@
-"""What is wanted, in Anthropic's words: https://platform.claude.com/docs/en/api/messages/create.
+"""Requests of Anthropic's Messages API: https://platform.claude.com/docs/en/api/messages/create.
 
-The body only; where it goes and with which key is `anthropic`'s and `vertex_anthropic`'s business.
+`body_of` also serves `vertex_anthropic`, which sends the same body to another address.
+No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ PARAMS = frozenset(
     " top_k top_p user web_search_options".split()
 )
 
-# Anthropic demands a limit. Models from Claude 4.6 on count their thinking against it, which they
-# do unasked, and take far more; the older ones take no more than this or little more.
+# Anthropic requires a limit. Models from Claude 4.6 on think by default and count the thoughts
+# against it, and allow far more. The older models allow about as much as this.
 DEFAULT_MAX_TOKENS = 8_192
 ADAPTIVE_MAX_TOKENS = 32_000
 
-# Tokens to think with, for models that want a number.
+# The budgets for thinking, for models that require a number.
 _BUDGETS = {
     "minimal": 1_024,
     "low": 2_048,
@@ -52,8 +53,8 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2})(?!\d))?")
 
 PATH = "/v1/messages"
 
-# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. Who wants it
-# sends the header: https://platform.claude.com/docs/en/api/versioning
+# The next version, 2026-10-21, refuses temperature, top_p and top_k for every model. A caller can
+# choose it with an extra header: https://platform.claude.com/docs/en/api/versioning
 VERSION = "2023-06-01"
 STREAM = "text/event-stream"
 
@@ -93,7 +94,7 @@ def body_of(request: Request) -> dict[str, Any]:
 def adaptive(model: str) -> bool:
     """Return whether `model` decides itself how much to think (Claude 4.6 and later).
 
-    The older ones want a budget, and so do the other makers' models that speak this dialect.
+    Older models require a budget, and so do models of other makers that use this dialect.
     """
     version = _VERSION.search(model)
     if version is None:
@@ -108,19 +109,19 @@ def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any] | None:
     if effort == "none":
         return {"type": "disabled"}
     if adaptive(model):
-        # Since Claude 4.7 the thoughts stay away unless one asks for them.
+        # Since Claude 4.7 the thoughts are not sent by default.
         return {"type": "adaptive", "display": "summarized"}
     if effort not in _BUDGETS:
         raise InvalidRequestError(
             f"reasoning_effort must be one of none, {', '.join(_BUDGETS)}, got {effort!r}"
         )
-    # Anthropic counts the thoughts within max_tokens: at most half of it, for an answer to fit.
+    # Anthropic counts the thoughts within max_tokens. Half of it is left for the text.
     half = int(max_tokens(params) or 2 * _BUDGETS[effort]) // 2
     return {"type": "enabled", "budget_tokens": max(1_024, min(_BUDGETS[effort], half))}
 
 
 def _limit(params: Mapping[str, Any], thinking: Mapping[str, Any] | None, model: str) -> Any:
-    """Return max_tokens; a default leaves room for the answer behind the thinking."""
+    """Return max_tokens; the default leaves room for the text after the thoughts."""
     given = max_tokens(params)
     if given is not None:
         return given

@@ -1,4 +1,4 @@
-"""What messages hold, as the content blocks of Bedrock's Converse API."""
+"""Messages as the content blocks of Bedrock's Converse API. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ _MEDIA = {
 
 
 def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
-    """Return (system, messages). Neighbours of one role are one turn: Bedrock wants them to
-    alternate, and the results of tools belong to the user."""
+    """Return (system, messages); neighbouring messages of one role are one turn.
+
+    Bedrock requires roles to alternate, and results of tools have the role of the user.
+    """
     system: list[Block] = []
     turns: list[Block] = []
     for message in messages:
@@ -47,12 +49,12 @@ def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block],
 
 
 def has_tool_blocks(turns: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether a tool has been called, or answered, in `turns`."""
+    """Return whether `turns` have a call of a tool, or a result."""
     return any("toolUse" in block or "toolResult" in block for t in turns for block in t["content"])
 
 
 def cache_point(control: Mapping[str, Any] | None) -> list[Block]:
-    """Return the block that marks what stands before it for the cache, if `control` asks so."""
+    """Return the block that marks the content before it for the cache, if there is `control`."""
     if not control:
         return []
     return [{"cachePoint": present(type="default", ttl=control.get("ttl"))}]
@@ -72,10 +74,10 @@ def _turn(message: Mapping[str, Any]) -> tuple[str, list[Block]]:
 
 
 def _blocks(parts: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Return blocks for parts. Blank text is left out: Bedrock refuses it."""
+    """Return the blocks for parts, without blank text, which Bedrock refuses."""
     blocks: list[Block] = []
     for part in parts:
-        if "type" not in part:  # a block in Bedrock's own words: cachePoint, guardContent, video
+        if "type" not in part:  # a block in Bedrock's own shape: cachePoint, guardContent, video
             blocks.append(dict(part))
             continue
         block = _block(part)
@@ -108,7 +110,7 @@ def _document(file: Mapping[str, Any]) -> Block:
     media_type, source = _source(file.get("file_data") or "", "file")
     name = file.get("filename") or "document"
     kind = _MEDIA.get(media_type) or media_type.rpartition("/")[2]
-    # The name may hold little more than letters, not even the dot of its suffix.
+    # Bedrock allows little more than letters in a name, not even the dot of a suffix.
     plain = _NOT_IN_A_NAME.sub("-", name.rpartition(".")[0] or name)[:200]
     return {"document": {"format": kind, "name": plain, "source": source}}
 
@@ -120,7 +122,7 @@ def _source(url: str, what: str) -> tuple[str, Block]:
     data = split_data_url(url)
     if data is None:
         raise InvalidRequestError(
-            f"Bedrock fetches nothing from the web: pass the {what} {url[:80]!r} as a data: URL"
+            f"Bedrock does not fetch from the web: pass the {what} {url[:80]!r} as a data: URL"
             " (base64) or as s3://"
         )
     return data[0], {"bytes": data[1]}
@@ -150,15 +152,15 @@ def _assistant(message: Mapping[str, Any]) -> list[Block]:
         elif field == "images":
             blocks.append(_image(value))
         else:
-            said = {"type": "text", "text": value} if isinstance(value, str) else value
-            blocks += _blocks([said])
+            part = {"type": "text", "text": value} if isinstance(value, str) else value
+            blocks += _blocks([part])
     if not blocks and message.get("refusal"):
         return _blocks([{"type": "text", "text": message["refusal"]}])
     return blocks
 
 
 def _thought(block: Mapping[str, Any]) -> list[Block]:
-    """Return a thinking block, unless it is unsigned: nobody wants those back."""
+    """Return a thinking block, or nothing if it has no signature: models refuse those."""
     if block.get("type") == "redacted_thinking":
         return [{"reasoningContent": {"redactedContent": block.get("data")}}]
     if not block.get("signature"):

@@ -1,4 +1,4 @@
-"""What Bedrock's Converse API answers, as chunks.
+"""Decode responses of Bedrock's Converse API into chunks.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html.
 No I/O and no clock.
@@ -40,7 +40,7 @@ _BROKEN = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 _EXCEPTION = "exception:"
 
-# What a whole answer, and the event at a stream's end, tell beside what has a place in a chunk.
+# The fields with a place in a chunk; a whole response and the last event of a stream have others.
 _PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
 
 
@@ -55,17 +55,19 @@ def new_decoder(request: Request) -> BedrockDecoder:
 
 
 class BedrockDecoder:
-    """Turns the events of one stream into chunks. Usage comes behind the end, in `metadata`."""
+    """Turns the events of one stream into chunks. Usage arrives last, in `metadata`."""
 
     __slots__ = ("_calls", "_images", "_kept", "_layout", "_pending_error", "_usage", "done")
 
     def __init__(self) -> None:
         self.done = False
-        self._layout: dict[int, dict[str, Any]] = {}  # contentBlockIndex: what the block is
-        self._kept: dict[int, list[Payload]] = {}  # blocks that chat has no place for, in pieces
-        self._images: dict[int, list[Payload]] = {}
-        self._calls: dict[int, int] = {}  # contentBlockIndex: the tool call's index
-        self._pending_error: APIError | None = None
+        # By contentBlockIndex.
+        self._layout: dict[int, dict[str, Any]] = {}  # the item of each block
+        self._kept: dict[int, list[Payload]] = {}  # pieces of blocks that chat cannot express
+        self._images: dict[int, list[Payload]] = {}  # pieces of images
+        self._calls: dict[int, int] = {}  # the index of the tool call
+        # What `metadata` brings or completes.
+        self._pending_error: APIError | None = None  # raised once the usage has arrived
         self._usage: dict[str, Any] = {}
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
@@ -82,7 +84,7 @@ class BedrockDecoder:
         into.append(chunk({"role": payload.get("role") or "assistant"}))
 
     def block_start(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append the head of a tool call; keep the head of what has no place in chat."""
+        """Append the head of a tool call; keep the head of a block that chat cannot express."""
         index, start = payload.get("contentBlockIndex", 0), payload.get("start") or {}
         call = start.get("toolUse")
         if "image" in start:
@@ -97,7 +99,7 @@ class BedrockDecoder:
             self._keep(index, start, into)
 
     def block_delta(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append a piece of a block. Text comes without a start."""
+        """Append a piece of a block. Text has no start event."""
         index, delta = payload.get("contentBlockIndex", 0), payload.get("delta") or {}
         if index in self._kept:
             self._keep(index, delta, into)
@@ -115,7 +117,7 @@ class BedrockDecoder:
             self._keep(index, delta, into)
 
     def block_stop(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append an image, now whole, or the arguments of a call that needed none."""
+        """Append an image that is now whole, or the arguments of a call without any."""
         index = payload.get("contentBlockIndex", 0)
         if index in self._images:
             into.append(chunk({"images": [_image_url(self._images.pop(index))]}))
@@ -123,7 +125,7 @@ class BedrockDecoder:
             self._arguments(index, "{}", into)
 
     def message_stop(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append the finish reason; of a broken answer the error waits for the usage."""
+        """Append the finish reason; an error is raised later, after the usage."""
         reason = payload.get("stopReason")
         if reason in _BROKEN:
             self._pending_error = InternalServerError(f"the model ended with {reason}", code=reason)
@@ -135,7 +137,7 @@ class BedrockDecoder:
         into.append(chunk(delta, _rest(payload), finish_reason=finish_reason))
 
     def metadata(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append usage, the last there is; raises what the end left unsaid."""
+        """Append usage, which is the last event; raises the error of a failed response."""
         tier = (payload.get("serviceTier") or {}).get("type")
         if isinstance(counted := payload.get("usage"), Mapping):
             self._usage = merged(self._usage, counted)
@@ -159,8 +161,10 @@ class BedrockDecoder:
             into.append(chunk({"thinking_blocks": [block]}))
             return
         text = piece.get("text") or ""
-        said = present(thinking=text, signature=piece.get("signature"))
-        delta: dict[str, Any] = {"thinking_blocks": [{"type": "thinking", **said, "index": index}]}
+        fields = present(thinking=text, signature=piece.get("signature"))
+        delta: dict[str, Any] = {
+            "thinking_blocks": [{"type": "thinking", **fields, "index": index}]
+        }
         if text:
             delta["reasoning_content"] = text
         into.append(chunk(delta))
@@ -178,23 +182,23 @@ class BedrockDecoder:
     def _keep(self, index: int, piece: Payload, into: list[Chunk]) -> None:
         self._layout.setdefault(index, {})
         self._kept.setdefault(index, []).append(piece)
-        into.append(chunk({}))  # a tool at work at Amazon's is not to be taken for silence
+        into.append(chunk({}))  # a tool that Amazon runs must not look like silence
 
     def _layout_item(self, index: int) -> dict[str, Any]:
-        """Return a block's place in the layout, or the block itself if it is kept whole."""
+        """Return a block's item of the layout, or the block itself if it is kept whole."""
         if index in self._kept:
             return _whole(self._kept[index])
         return {key: value for key, value in self._layout[index].items() if key != "pieces"}
 
 
 def _whole(pieces: list[Payload]) -> dict[str, Any]:
-    """Return the block that `pieces` (its start, then its deltas) make up."""
+    """Return the block that `pieces` (its start and its deltas) add up to."""
     (kind, start), *_ = pieces[0].items()
     block = dict(start) if isinstance(start, Mapping) else {}
     text: list[str] = []
     for piece in pieces if not block else pieces[1:]:
         more = piece.get(kind)
-        if isinstance(more, list):  # what a tool answered
+        if isinstance(more, list):  # the result of a tool
             block.setdefault("content", []).extend(more)
         elif isinstance(more, Mapping) and kind == "toolUse" and isinstance(more.get("input"), str):
             text.append(more["input"])
@@ -206,7 +210,7 @@ def _whole(pieces: list[Payload]) -> dict[str, Any]:
 
 
 def _json(text: str) -> Any:
-    """Return the JSON in `text`, or the text itself if the end of the answer cut it off."""
+    """Return the JSON in `text`, or the text itself if the end of the response cut it off."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -217,7 +221,7 @@ def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response."""
     message = (body.get("output") or {}).get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
-        raise APIResponseValidationError("the response has no message")
+        raise APIResponseValidationError("the response must have a message")
     decoder = BedrockDecoder()
     chunks: list[Chunk] = []
     decoder.message_start(message, chunks)
@@ -254,7 +258,7 @@ def _as_events(block: Payload) -> Iterator[tuple[_Handler, Payload]]:
 
 
 def _image_url(pieces: list[Payload]) -> dict[str, Any]:
-    """Return an image that came in pieces, each in base64 of its own, as a data URL."""
+    """Return an image from pieces, each in base64 of its own, as a data URL."""
     kind = next((piece["format"] for piece in pieces if piece.get("format")), "png")
     data = [(piece.get("source") or {}).get("bytes") or "" for piece in pieces]
     whole = b64encode(b"".join(map(b64decode, data))).decode()
@@ -262,7 +266,7 @@ def _image_url(pieces: list[Payload]) -> dict[str, Any]:
 
 
 def _annotation(citation: Payload) -> dict[str, Any]:
-    """Return a citation in chat's shape if it is of a web page, else as it came."""
+    """Return a citation of a web page in chat's shape; any other one is unchanged."""
     web = (citation.get("location") or {}).get("web") or {}
     if not web.get("url"):
         return {"type": "citation", **citation}
@@ -274,7 +278,7 @@ def _rest(payload: Payload) -> dict[str, Any]:
 
 
 def _usage(usage: Payload) -> dict[str, Any] | None:
-    """Return usage by OpenAI's names; Bedrock counts what was cached apart."""
+    """Return usage under OpenAI's names; Bedrock counts cached tokens separately."""
     if not usage:
         return None
     read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
@@ -295,7 +299,7 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
 _Handler = Callable[[BedrockDecoder, Payload, list[Chunk]], None]
 _BLOCK_EVENTS = ("contentBlockDelta", "contentBlockStart", "contentBlockStop")
 
-# An event that these do not name brings nothing that we could pass on.
+# Events of other types have nothing for a chunk.
 _HANDLERS: dict[str, _Handler] = {
     "messageStart": BedrockDecoder.message_start,
     "contentBlockStart": BedrockDecoder.block_start,

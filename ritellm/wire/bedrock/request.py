@@ -1,4 +1,4 @@
-"""Amazon Bedrock's Converse and ConverseStream: what is asked. The answer is in `decoder`.
+"""Requests of Amazon Bedrock's Converse and ConverseStream.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html. The key is a
 bearer token; requests under AWS credentials are signed by the endpoint's signer. No I/O, no clock.
@@ -77,7 +77,7 @@ def _tool_config(
     tools = [block for tool in params.get("tools") or () for block in _tool(tool)]
     choice = params.get("tool_choice")
     if choice == "none":
-        # Bedrock wants the tools described if the messages hold calls, and may then call them.
+        # Bedrock requires the tools if the messages have calls, and may then call them.
         if has_tool_blocks(messages):
             refuse(request, DIALECT, "tool_choice 'none' once tools have been called")
         else:
@@ -88,7 +88,7 @@ def _tool_config(
 
 
 def _tool(tool: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a tool's specification, and its cache point; Bedrock's own words pass as they are."""
+    """Return a tool's specification and its cache point; a tool in Bedrock's shape is unchanged."""
     if "type" not in tool:
         return [dict(tool)]
     function = tool.get("function")

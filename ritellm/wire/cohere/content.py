@@ -23,8 +23,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
         return {"role": role, "content": _content(content, ("text", "image_url"))}
     if role == "tool":
         call_id = message.get("tool_call_id")
-        said = _content(content, ("text", "document"))
-        return {"role": role, "tool_call_id": call_id, "content": said}
+        result = _content(content, ("text", "document"))
+        return {"role": role, "tool_call_id": call_id, "content": result}
     if role == "assistant":
         return _assistant(message)
     raise InvalidRequestError(f"Cohere has no role {role!r}")
@@ -37,7 +37,7 @@ def _content(content: Any, kinds: Sequence[str]) -> Any:
     for kind in (part.get("type") for part in parts):
         if kind not in kinds:
             allowed = " and ".join(kinds)
-            raise InvalidRequestError(f"Cohere takes {allowed} parts here, not {kind!r}")
+            raise InvalidRequestError(f"Cohere accepts only {allowed} parts here, got {kind!r}")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""What Cohere's v2 chat answers, as chunks.
+"""Decode responses of Cohere's v2 chat API into chunks.
 
 https://docs.cohere.com/v2/docs/streaming. No I/O and no clock.
 """
@@ -53,7 +53,7 @@ class CohereDecoder:
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of `event`; raises the error in it."""
         kind, data = event
-        if data == b"[DONE]":  # comes after message-end, which has said it all
+        if data == b"[DONE]":  # follows message-end, which is the terminator
             return
         payload = json_object(data)
         kind = payload.get("type") or kind
@@ -71,7 +71,7 @@ class CohereDecoder:
             self._message(delta.get("message") or {}, payload, into)
 
     def _message(self, message: Payload, payload: Payload, into: list[Chunk]) -> None:
-        """Append what one event adds to the message."""
+        """Append the chunk of an event that adds to the message."""
         added: dict[str, Any] = {}
         content = message.get("content") or {}
         for name, ours in (("thinking", "reasoning_content"), ("text", "content")):
@@ -89,7 +89,7 @@ class CohereDecoder:
             into.append(chunk(added, self._head, **choice))
 
     def end(self, delta: Payload, into: list[Chunk]) -> None:
-        """Append the finish reason and usage; raises if the provider broke off."""
+        """Append the finish reason and usage; raises if the response has failed."""
         reason = delta.get("finish_reason")
         if isinstance(counted := delta.get("usage"), Mapping):
             self._usage = merged(self._usage, counted)
@@ -108,7 +108,7 @@ def decode_completion(body: Any) -> Completion:
     if not isinstance(body, dict) or not isinstance(body.get("message"), dict):
         if isinstance(body, dict) and (body.get("error") or body.get("message")):
             raise stream_error(body)
-        raise APIResponseValidationError("the response has no message")
+        raise APIResponseValidationError("the response must have a message")
     message = body["message"]
     head = present(id=body.get("id"))
     delta: dict[str, Any] = {"role": message.get("role") or "assistant"}
@@ -130,7 +130,7 @@ def decode_completion(body: Any) -> Completion:
 
 
 def _cited(citations: Any) -> dict[str, Any]:
-    """Return citations twice: as they came, to be sent back, and as OpenAI's annotations."""
+    """Return citations unchanged, to be sent back, and also as OpenAI's annotations."""
     if not citations:
         return {}
     notes = [note for citation in citations for note in _annotations(citation)]
@@ -138,13 +138,14 @@ def _cited(citations: Any) -> dict[str, Any]:
 
 
 def _annotations(citation: Payload) -> list[dict[str, Any]]:
-    """Return an annotation for each web page behind `citation`.
+    """Return an annotation for each web page in `citation`.
 
-    A place in the thinking or in the tool plan is no place in the content, and is left out.
+    Citations in the thinking or in the tool plan are left out: their positions do not refer to the
+    content.
     """
     if citation.get("type") not in (None, "TEXT_CONTENT"):
         return []
-    place = present(start_index=citation.get("start"), end_index=citation.get("end"))
+    span = present(start_index=citation.get("start"), end_index=citation.get("end"))
     pages = [
         found
         for source in citation.get("sources") or ()
@@ -152,13 +153,13 @@ def _annotations(citation: Payload) -> list[dict[str, Any]]:
         if isinstance(found, Mapping) and found.get("url")
     ]
     return [
-        url_citation({**place, "url": page["url"], "title": page.get("title") or ""})
+        url_citation({**span, "url": page["url"], "title": page.get("title") or ""})
         for page in pages
     ]
 
 
 def _logprobs(items: Any) -> dict[str, Any]:
-    """Return logprobs by OpenAI's names; several tokens that came as one text count as one."""
+    """Return logprobs under OpenAI's names; tokens that share one text count as one token."""
     content = [
         {
             "token": item.get("text") or "",
@@ -173,7 +174,7 @@ def _logprobs(items: Any) -> dict[str, Any]:
 
 
 def _usage(usage: Payload) -> dict[str, Any] | None:
-    """Return usage by OpenAI's names. What is billed is another measure, and stays beside it."""
+    """Return usage under OpenAI's names. The billed units differ from it and keep their names."""
     if not usage:
         return None
     tokens = usage.get("tokens") or {}
@@ -188,5 +189,5 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
 
 
 def _count(number: Any) -> int | None:
-    """Return a count of tokens as what it is: Cohere's schema makes it a float."""
+    """Return a count of tokens as an integer; Cohere's schema has floats."""
     return int(number) if isinstance(number, (int, float)) else None

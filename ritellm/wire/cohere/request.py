@@ -1,4 +1,4 @@
-"""Cohere's v2 chat: what is asked. What comes back is in `decoder`.
+"""Requests of Cohere's v2 chat API.
 
 https://docs.cohere.com/reference/chat. No I/O and no clock.
 """
@@ -75,7 +75,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strict(tools: Iterable[Mapping[str, Any]]) -> bool | None:
-    """Return whether the tools' schemas bind: here for all of them or for none."""
+    """Return whether the schemas of tools are strict, which Cohere decides for all or none."""
     return any((tool.get("function") or {}).get("strict") for tool in tools) or None
 
 
@@ -96,7 +96,7 @@ def _response_format(params: Mapping[str, Any]) -> Any:
 
 
 def _thinking(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return whether to think; there are no degrees of it, only a `token_budget`."""
+    """Return whether to think; Cohere has no levels of effort, only a `token_budget`."""
     wanted = params.get("thinking")
     if wanted is not None:
         budget = wanted.get("token_budget", wanted.get("budget_tokens"))

@@ -1,4 +1,4 @@
-"""What Bedrock's exceptions mean, before an answer and inside one. By name, never by prose."""
+"""Bedrock's errors, as statuses and inside streams. Classified by name, never by prose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ritellm.errors import APIError, InternalServerError, error_class
 from ritellm.limit_headers import retry_after
 from ritellm.wire.errors.openai import excerpt
 
-# Inside a 200 there is no status; these are the ones the service's own description gives.
+# An exception inside a 200 has no status; these are from the service's own description.
 _STATUS = {
     "accessDeniedException": 403,
     "internalServerException": 500,

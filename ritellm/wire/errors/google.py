@@ -1,8 +1,8 @@
-"""What Anthropic's and Google's error bodies mean. By status and by their words, never by prose.
+"""Anthropic's and Google's error bodies. Classified by status and codes, never by prose.
 
 Anthropic: `{"error": {"type", "message", "details": {"error_code"}}, "request_id"}`.
 Google: `{"error": {"code", "message", "status", "details": [...]}}`, at times in a list of one.
-Vertex sends the one or the other for Claude, depending on how far the request came.
+For Claude, Vertex sends either, depending on where the request failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ritellm.errors import APIError, AuthenticationError, InternalServerError, e
 from ritellm.limit_headers import duration, retry_after
 from ritellm.wire.errors.openai import excerpt
 
-# Inside a 200 there is no status: these are what Anthropic answers with when it can still choose.
+# An error inside a 200 has no status; these are the statuses of the same errors outside.
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -73,7 +73,7 @@ def _error(
 
 def _class(status: int | None, words: list[str]) -> type[APIError]:
     if "API_KEY_INVALID" in words:
-        return AuthenticationError  # Google says 400 to a wrong key
+        return AuthenticationError  # Google sends 400 for a wrong key
     named = error_class(status, *words)
     return InternalServerError if named is APIError else named
 
@@ -88,7 +88,7 @@ def _object(payload: Any) -> dict[str, Any]:
 
 
 def _words(error: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield what the provider calls this error, the most specific word first."""
+    """Yield the provider's codes for this error, the most specific first."""
     details = error.get("details")
     if isinstance(details, dict):
         yield details.get("error_code")
@@ -115,7 +115,7 @@ def _retry_delay(error: Mapping[str, Any]) -> float | None:
 
 
 def _for_today(error: Mapping[str, Any]) -> bool:
-    """Return whether a day's quota is used up, which no retry outlasts."""
+    """Return whether a quota for the day is used up, which no retry outlasts."""
     return any(
         "PerDay" in str(violation.get("quotaId"))
         for detail in _details(error, "QuotaFailure")

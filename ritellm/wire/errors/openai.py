@@ -1,4 +1,4 @@
-"""OpenAI's error bodies, which most providers send."""
+"""OpenAI's error bodies, whose shape most providers use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def stream_error(payload: Mapping[str, Any]) -> APIError:
     )
     cls = error_class(status, code, kind)
     if cls is APIError:
-        cls = InternalServerError  # the provider broke off and did not say why
+        cls = InternalServerError  # the provider gave no reason
     return cls(
         _message(error) or "the provider broke off without a message",
         status_code=status,
@@ -53,7 +53,7 @@ def excerpt(body: bytes) -> str:
 
 
 def _error_object(payload: Any) -> dict[str, Any]:
-    """Return the object that describes an error, wherever the server put it."""
+    """Return the object that describes an error, at any of the usual places."""
     error = payload.get("error", payload) if isinstance(payload, dict) else {}
     if isinstance(error, str):  # TGI, Ollama: {"error": "text", "error_type": "..."}
         return {"message": error, "type": payload.get("error_type")}

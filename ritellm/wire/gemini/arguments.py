@@ -1,4 +1,4 @@
-"""A call's arguments that come in pieces, each with the place where it belongs (Vertex only).
+"""Put the arguments of a tool call together from pieces with JSON paths (Vertex only).
 
 https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
 """
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# A name or a number of RFC 9535's paths: $.foo.bar[0]['data']
+# One step of a path in the form of RFC 9535: $.foo.bar[0]['data']
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[(?:'([^']*)'|\"([^\"]*)\")\]")
 _VALUES = ("stringValue", "numberValue", "boolValue", "nullValue")
 
 
 class PartialArgs:
-    """The arguments so far."""
+    """The arguments of one call so far."""
 
     __slots__ = ("_pieces", "_start")
 
@@ -24,7 +24,7 @@ class PartialArgs:
         self._pieces: dict[str, list[Any]] = {}
 
     def add(self, pieces: Iterable[Mapping[str, Any]]) -> None:
-        """Take some pieces; those of a text with the same path are joined."""
+        """Add pieces; texts with the same path are joined."""
         for piece in pieces:
             key = next((name for name in _VALUES if name in piece), None)
             if key is not None:
@@ -33,7 +33,7 @@ class PartialArgs:
 
     @property
     def value(self) -> Any:
-        """The arguments, as far as they have come."""
+        """The arguments so far."""
         root: Any = {"$": self._start}
         for path, pieces in self._pieces.items():
             texts = all(isinstance(piece, str) for piece in pieces)
@@ -49,7 +49,7 @@ def _steps(path: str) -> list[str | int]:
 
 
 def _put(node: Any, steps: list[str | int], value: Any) -> None:
-    """Put `value` at the end of `steps`, making what is missing on the way."""
+    """Put `value` at the end of `steps`, and create missing containers on the way."""
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         if isinstance(step, int):
             node.extend([None] * (step + 1 - len(node)))

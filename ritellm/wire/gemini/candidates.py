@@ -1,4 +1,4 @@
-"""What the parts of a candidate of Gemini's are in OpenAI's choice."""
+"""Decode the parts of Gemini's candidates into OpenAI's choices."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _FINISH_REASONS = {"STOP": "stop", "MAX_TOKENS": "length"} | dict.fromkeys(
     " IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION ESCALATION".split(),
     "content_filter",
 )
-# These are no finish reasons: the decoder raises, and the answer stays unfinished. What is
-# malformed was sampled, so asking again can help; the others would end the same way.
+# For these the decoder raises, and the choice has no finish_reason. Malformed output was sampled,
+# so a retry can help; the others would end the same way.
 MALFORMED = frozenset("MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL MALFORMED_RESPONSE".split())
-IN_VAIN = frozenset("TOO_MANY_TOOL_CALLS MISSING_THOUGHT_SIGNATURE".split())
+FINAL = frozenset("TOO_MANY_TOOL_CALLS MISSING_THOUGHT_SIGNATURE".split())
 _CANDIDATE = frozenset("content finishReason index logprobsResult".split())
 _TEXT = frozenset({"text", "thought"})
 
 
 class Candidate:
-    """One of the alternatives, chunk by chunk."""
+    """One of the alternatives, decoded chunk by chunk."""
 
     __slots__ = (
         "_begun",
@@ -47,18 +47,21 @@ class Candidate:
 
     def __init__(self, index: int, response: str | None) -> None:
         self._index = index
-        self._response = response
+        self._response = response  # its id
+        # How far the candidate is.
         self._begun = False
+        self._finished = False
+        # Tool calls.
         self._calls = 0
-        self._open: PartialArgs | None = None  # the call whose arguments are still coming
+        self._open: PartialArgs | None = None  # the call whose arguments are incomplete
+        # What the end of the candidate needs.
         self._layout: list[Item] = []
         self._texts: list[str] = []
         self._cited: set[tuple[Any, ...]] = set()
         self._grounding: Mapping[str, Any] = {}
-        self._finished = False
 
     def choice(self, candidate: Mapping[str, Any]) -> Choice:
-        """Return what `candidate` adds."""
+        """Return the choice for the next event's `candidate`."""
         delta: dict[str, Any] = {} if self._begun else {"role": "assistant"}
         self._begun = True
         for part in (candidate.get("content") or {}).get("parts") or ():
@@ -80,14 +83,14 @@ class Candidate:
         return {**choice, "logprobs": _logprobs(logprobs)} if logprobs else choice
 
     def _reason(self, reason: str | None) -> str | None:
-        if reason in MALFORMED or reason in IN_VAIN:
+        if reason in MALFORMED or reason in FINAL:
             return None
         if reason == "STOP" and self._calls:
             return "tool_calls"
         return _FINISH_REASONS.get(reason or "", reason)
 
     def _ending(self, reason: str | None, delta: dict[str, Any]) -> dict[str, Any]:
-        """Return what can be said only once all parts are there."""
+        """Return the fields that are known only after all parts."""
         kept: dict[str, Any] = {}
         if reason and reason not in ("STOP", "MAX_TOKENS"):
             kept["finishReason"] = reason
@@ -116,7 +119,7 @@ class Candidate:
             extra = {k: v for k, v in part.items() if k != "inlineData"}
             self._layout.append({"from": "images", **extra})
         elif kind == "audio":
-            _speak(blob, delta)
+            _add_audio(blob, delta)
         else:
             self._layout.append(dict(part))
 
@@ -171,7 +174,7 @@ class Candidate:
         self._calls += 1
 
     def _close(self, delta: dict[str, Any]) -> None:
-        """Say the arguments that came piece by piece, now that they are whole."""
+        """Append the arguments that arrived in pieces, now that they are complete."""
         assert self._open is not None
         arguments = orjson.dumps(self._open.value).decode()
         fragment = {"index": self._calls - 1, "function": {"arguments": arguments}}
@@ -179,18 +182,18 @@ class Candidate:
         self._open = None
 
     def _invented_id(self) -> str:
-        """Return an id for a call that has none: the same each time, and no other call's."""
+        """Return an id for a call without one: unique, and the same each time."""
         parts = (self._response, self._index or None, self._calls)
         return INVENTED + "_".join(str(part) for part in parts if part is not None)
 
     def _cite(self, metadata: Mapping[str, Any], delta: dict[str, Any]) -> None:
-        """Add the sources that Gemini found itself quoting, each of them once."""
+        """Add the sources that Gemini quotes, each of them once."""
         for source in metadata.get("citations") or metadata.get("citationSources") or ():
             begin, end, url = (source.get(k) for k in ("startIndex", "endIndex", "uri"))
             if url and (begin, end, url) not in self._cited:
                 self._cited.add((begin, end, url))
-                place = {"start_index": begin or 0, "end_index": end}
-                note = url_citation({"url": url, "title": source.get("title"), **place})
+                span = {"start_index": begin or 0, "end_index": end}
+                note = url_citation({"url": url, "title": source.get("title"), **span})
                 _extend(delta, "annotations", [note])
 
 
@@ -199,15 +202,15 @@ def _extend(delta: dict[str, Any], field: str, items: list[Any]) -> None:
         delta.setdefault(field, []).extend(items)
 
 
-def _speak(blob: Mapping[str, Any], delta: dict[str, Any]) -> None:
-    """Add to the speech; it is not for the way back, for no model that speaks takes it again."""
+def _add_audio(blob: Mapping[str, Any], delta: dict[str, Any]) -> None:
+    """Append audio. The layout does not keep it: models that speak do not accept it in requests."""
     pieces = [(delta.get("audio") or {}).get("data") or "", blob.get("data") or ""]
     data = b64encode(b"".join(map(b64decode, pieces))).decode()
     delta["audio"] = {"data": data, "mime_type": blob.get("mimeType")}
 
 
 def _grounded(metadata: Mapping[str, Any], content: str) -> list[dict[str, Any]]:
-    """Return the web pages that Gemini names as grounds, with what each of them supports."""
+    """Return the web pages of grounding, with the span of text that each supports."""
     pages = [chunk.get("web") or {} for chunk in metadata.get("groundingChunks") or ()]
     notes = []
     for support in metadata.get("groundingSupports") or ():
@@ -221,7 +224,7 @@ def _grounded(metadata: Mapping[str, Any], content: str) -> list[dict[str, Any]]
 
 
 def _location(segment: Mapping[str, Any], content: str) -> dict[str, int]:
-    """Return where a segment lies, in characters; Gemini counts bytes, and not always from 0."""
+    """Return the span of a segment in characters; Gemini counts bytes, and not always from 0."""
     text = segment.get("text") or ""
     data = content.encode()
     begin, end = segment.get("startIndex") or 0, segment.get("endIndex") or 0
@@ -244,6 +247,6 @@ def _logprobs(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _logprob(token: Mapping[str, Any]) -> dict[str, Any]:
-    # Google leaves out a zero, which is the logarithm of certainty.
+    # Google leaves out zeros; a logprob of zero means certainty.
     logprob = token.get("logProbability", 0.0)
     return {"token": token.get("token", ""), "logprob": logprob, "bytes": None}

@@ -1,4 +1,4 @@
-"""What messages hold, as Gemini's contents and parts."""
+"""Messages as Gemini's contents and parts. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ritellm.wire.layout import Item, extras, in_order, unpack
 LAYOUT = "gemini_parts"
 FIELDS = ("reasoning_content", "content", "images", "tool_calls")
 
-# Ids that we had to invent; Gemini is not told of them.
+# The prefix of ids that `candidates` invents; they are not sent to Gemini.
 INVENTED = "call_"
 
-# What a call carries that Gemini did not sign, for models that check: an answer of another
-# provider's, say. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+# The signature of a call that Gemini did not sign, such as one of another provider, for models that
+# check signatures. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 UNSIGNED = "skip_thought_signature_validator"
 
 _MEDIA_TYPES = {
@@ -45,13 +45,13 @@ Part = dict[str, Any]
 def encode_messages(
     messages: Iterable[Mapping[str, Any]], signs: bool
 ) -> tuple[list[Part], list[dict[str, Any]]]:
-    """Return the system prompt's parts and the turns; the results of one round are one turn.
+    """Return the parts of the system prompt, and the turns; neighbouring tool results are one turn.
 
-    `signs` says whether the model insists on signed calls.
+    `signs` says whether the model requires signed calls.
     """
     system: list[Part] = []
     contents: list[dict[str, Any]] = []
-    names: dict[str, str] = {}  # a result goes back under the name of its call
+    names: dict[str, str] = {}  # by id: a result is sent under the name of its call
     results: list[Part] | None = None
     for message in messages:
         role = message.get("role")
@@ -100,8 +100,9 @@ def _item_part(item: Item, value: Any) -> Part | None:
     if field == "reasoning_content":
         return {"text": value, "thought": True, **extras(item)}
     part = {"type": "text", "text": value} if isinstance(value, str) else value
-    said = _part(part)
-    return {**said, **extras(item)} if said.get("text") != "" or extras(item) else None
+    encoded = _part(part)
+    is_empty = encoded.get("text") == "" and not extras(item)
+    return None if is_empty else {**encoded, **extras(item)}
 
 
 def _function_call(call: Mapping[str, Any]) -> Part:
@@ -123,7 +124,9 @@ def _function_response(message: Mapping[str, Any], names: Mapping[str, str]) -> 
     call = message.get("tool_call_id")
     name = names.get(str(call)) or message.get("name")
     if not name:
-        raise InvalidRequestError(f"a tool message answers {call!r}, which no assistant has called")
+        raise InvalidRequestError(
+            f"a tool message must follow the call that it refers to, got tool_call_id {call!r}"
+        )
     parts = _parts(message.get("content"))
     text = "".join(part["text"] for part in parts if "text" in part)
     media = [part for part in parts if "text" not in part]
@@ -132,7 +135,7 @@ def _function_response(message: Mapping[str, Any], names: Mapping[str, str]) -> 
 
 
 def _response(text: str) -> Any:
-    """Return a result as the object that Gemini wants: JSON as it is, any other text in one."""
+    """Return a result as the object that Gemini requires: JSON, or any other text in an object."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -149,7 +152,7 @@ def _part(part: Mapping[str, Any]) -> Part:
     if kind is None:
         return dict(part)  # Gemini's own shape
     if kind not in _PARTS:
-        raise InvalidRequestError(f"Gemini takes no part of type {kind!r}")
+        raise InvalidRequestError(f"Gemini does not accept content parts of type {kind!r}")
     return _PARTS[kind](part)
 
 
@@ -158,7 +161,7 @@ def _text(part: Mapping[str, Any]) -> Part:
 
 
 def _url(part: Mapping[str, Any]) -> Part:
-    """Return an image or a video: `image_url` or `video_url`, as a text or as an object."""
+    """Return an image or a video from `image_url` or `video_url`, a text or an object."""
     media = part.get(str(part.get("type"))) or {}
     if isinstance(media, str):
         return _media(media, None)

@@ -1,7 +1,7 @@
-"""Gemini's generateContent: https://ai.google.dev/api/generate-content. No I/O and no clock.
+"""Decode responses of Gemini's generateContent: https://ai.google.dev/api/generate-content.
 
-`request` says what is asked, `candidates` what the parts of an answer mean. A stream has
-no terminator: it is whole when every candidate has said why it finished, or the prompt is blocked.
+`candidates` decodes the parts; this module does the rest. A stream has no terminator: it is
+complete when every candidate has a finishReason, or when the prompt is blocked. No I/O.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ritellm.wire.base import Event
 from ritellm.wire.chunks import total
 from ritellm.wire.errors.google import stream_error
 from ritellm.wire.framing.google_sse import GoogleSSE
-from ritellm.wire.gemini.candidates import IN_VAIN, MALFORMED, Candidate, Choice
+from ritellm.wire.gemini.candidates import FINAL, MALFORMED, Candidate, Choice
 from ritellm.wire.payload import parse_json
 
 _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
@@ -34,7 +34,7 @@ def new_decoder(request: Request) -> GeminiDecoder:
 
 
 class GeminiDecoder:
-    """Turns the events of one stream into chunks; each is a small answer of its own."""
+    """Turns the events of one stream into chunks; each event has the shape of a whole response."""
 
     __slots__ = ("_candidates", "_head", "_usage", "done")
 
@@ -49,7 +49,7 @@ class GeminiDecoder:
         self.add(parse_json(event[1]), into)
 
     def add(self, payload: Any, into: list[Chunk]) -> None:
-        """Append the chunk that `payload` brings."""
+        """Append the chunk of `payload`."""
         if isinstance(payload, list) and len(payload) == 1:
             payload = payload[0]
         if not isinstance(payload, dict):
@@ -57,7 +57,7 @@ class GeminiDecoder:
         if payload.get("error"):
             raise stream_error(payload)
         if self._head.get("id") is None:
-            self._head = _head(payload)  # the same with every event
+            self._head = _head(payload)  # every event repeats it
         candidates = payload.get("candidates") or ()
         choices = [self._choice(position, each) for position, each in enumerate(candidates)]
         feedback = payload.get("promptFeedback")
@@ -82,7 +82,7 @@ class GeminiDecoder:
 def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response.
 
-    Takes a list too: that is how a stream comes where `alt=sse` got lost.
+    Takes a list too, which is a stream whose `alt=sse` was lost.
     """
     chunks: list[Chunk] = []
     decoder = GeminiDecoder()
@@ -91,31 +91,33 @@ def decode_completion(body: Any) -> Completion:
     completion = total(chunks)
     if not completion["choices"]:
         found = ", ".join(body) if isinstance(body, dict) else "nothing"
-        raise APIResponseValidationError(f"the response has no candidates, only {found}")
+        raise APIResponseValidationError(
+            f"the response must have candidates, got the fields {found}"
+        )
     return completion
 
 
 def usage(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tokens by OpenAI's names; Gemini counts thoughts and tools' results apart.
+    """Return usage under OpenAI's names; Gemini counts thoughts and results of tools separately.
 
-    A count that is missing is zero: Google's JSON leaves zeros out.
+    A missing count is zero, since Google's JSON leaves out zeros.
     """
     thoughts = raw.get("thoughtsTokenCount")
     cached = raw.get("cachedContentTokenCount")
     prompt = (raw.get("promptTokenCount") or 0) + (raw.get("toolUsePromptTokenCount") or 0)
-    answer = (raw.get("candidatesTokenCount") or 0) + (thoughts or 0)
+    output = (raw.get("candidatesTokenCount") or 0) + (thoughts or 0)
     counted: dict[str, Any] = {
         "prompt_tokens": prompt,
-        "completion_tokens": answer,
-        "total_tokens": raw.get("totalTokenCount") or prompt + answer,
+        "completion_tokens": output,
+        "total_tokens": raw.get("totalTokenCount") or prompt + output,
     }
     if cached is not None:
         counted["prompt_tokens_details"] = {"cached_tokens": cached}
     if thoughts is not None:
         counted["completion_tokens_details"] = {"reasoning_tokens": thoughts}
     known = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
-    said = (*known, "thoughtsTokenCount", "cachedContentTokenCount")
-    return {**counted, **{k: v for k, v in raw.items() if k not in said}}
+    mapped = (*known, "thoughtsTokenCount", "cachedContentTokenCount")
+    return {**counted, **{k: v for k, v in raw.items() if k not in mapped}}
 
 
 def _head(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,11 +131,11 @@ def _head(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(time: str | None) -> int | None:
-    """Return a time like "2026-10-01T12:00:00.123456Z" (Vertex says it) as OpenAI does."""
+    """Return a time like "2026-10-01T12:00:00.123456Z" (Vertex's) in Unix seconds, or None."""
     try:
         begun = datetime.fromisoformat(time[:19]) if time else None
     except ValueError:
-        return None  # not worth an answer that is paid for
+        return None  # a bad time must not fail a completion that is paid for
     return int(begun.replace(tzinfo=timezone.utc).timestamp()) if begun else None
 
 
@@ -142,18 +144,18 @@ def _kept(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _blocked(feedback: Any) -> Choice:
-    """Return the answer to a prompt that Gemini does not answer: whole, and empty."""
+    """Return the choice for a blocked prompt: empty and complete."""
     delta = {"role": "assistant", "provider_specific_fields": {"promptFeedback": feedback}}
     return {"index": 0, "delta": delta, "finish_reason": "content_filter"}
 
 
 def _refuse_broken(candidate: Mapping[str, Any]) -> None:
-    """Raise if `candidate` ended in a way that is neither an answer nor a refusal."""
+    """Raise if `candidate` ended in an error."""
     reason = candidate.get("finishReason")
-    if reason not in MALFORMED and reason not in IN_VAIN:
+    if reason not in MALFORMED and reason not in FINAL:
         return
-    said = candidate.get("finishMessage")
-    message = f"Gemini broke off with finishReason {reason}" + (f": {said}" if said else "")
+    detail = candidate.get("finishMessage")
+    message = f"Gemini broke off with finishReason {reason}" + (f": {detail}" if detail else "")
     if reason in MALFORMED:
         raise APIResponseValidationError(message, code=reason, retryable=True)
     raise BadRequestError(message, code=reason)

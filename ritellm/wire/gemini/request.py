@@ -1,6 +1,7 @@
-"""What is wanted, in Gemini's words: https://ai.google.dev/api/generate-content.
+"""Requests of Gemini's generateContent: https://ai.google.dev/api/generate-content.
 
-The body only; where it goes and with which key is `gemini`'s and `vertex_gemini`'s business.
+`body_of` also serves `vertex_gemini`, which sends the same body to another address.
+No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PARAMS = frozenset(
     " thinking tool_choice tools top_k top_logprobs top_p web_search_options".split()
 )
 
-# Google's own reading of OpenAI's word, for the models that want a number (before Gemini 3).
+# Google's own budgets for OpenAI's efforts, for the models that require a number (before Gemini 3).
 # https://ai.google.dev/gemini-api/docs/openai#thinking
 _BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576}
 _SERVICE_TIERS = {"default": "standard", "standard": "standard", "flex": "flex"}
@@ -48,7 +49,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 
 
 def verb(request: Request) -> str:
-    """Return how the method is called that answers `request`."""
+    """Return the name of the API method for `request`."""
     return "streamGenerateContent" if request.stream else "generateContent"
 
 
@@ -103,7 +104,7 @@ def _response_format(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _thinking_config(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
-    """Return how much to think, with the thoughts to be shown; `thinking` may be Anthropic's."""
+    """Return how much to think, thoughts included; `thinking` may be in Anthropic's shape."""
     thinking = params.get("thinking")
     if thinking is not None and "type" not in thinking:
         return dict(thinking)  # Gemini's own shape
@@ -132,7 +133,7 @@ def _modalities(params: Mapping[str, Any]) -> list[str] | None:
 
 
 def _speech_config(params: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the voice of OpenAI's `audio`; the format is Gemini's own choice."""
+    """Return the voice of OpenAI's `audio`; Gemini chooses the format itself."""
     voice = (params.get("audio") or {}).get("voice")
     return {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}} if voice else None
 

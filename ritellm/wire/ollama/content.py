@@ -12,27 +12,28 @@ from ritellm.wire.request import present
 
 def encode_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return `messages` in Ollama's shape; raises InvalidRequestError."""
-    names: dict[Any, Any] = {}  # tool_call_id: the tool's name, which is what Ollama goes by
-    said = []
+    names: dict[Any, Any] = {}  # the tool's name by tool_call_id; Ollama identifies results by it
+    encoded = []
     for message in messages:
         role = message.get("role")
         if role == "assistant":
             for call in message.get("tool_calls") or ():
                 names[call.get("id")] = (call.get("function") or {}).get("name")
-            said.append(_assistant(message))
+            encoded.append(_assistant(message))
         elif role == "tool":
             call_id = message.get("tool_call_id")
             name = names.get(call_id) or message.get("name")
             content = text_of(message.get("content"))
-            told = present(role=role, tool_name=name, tool_call_id=call_id, content=content)
-            said.append(told)
+            encoded.append(
+                present(role=role, tool_name=name, tool_call_id=call_id, content=content)
+            )
         elif role in ("system", "developer"):
-            said.append({"role": "system", "content": text_of(message.get("content"))})
+            encoded.append({"role": "system", "content": text_of(message.get("content"))})
         elif role == "user":
-            said.append(_user(message))
+            encoded.append(_user(message))
         else:
             raise InvalidRequestError(f"Ollama has no role {role!r}")
-    return said
+    return encoded
 
 
 def _user(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _image(part: Mapping[str, Any]) -> str:
     data = split_data_url(url)
     if data is None:
         raise InvalidRequestError(
-            f"Ollama fetches no images: pass {url[:80]!r} as a data: URL (base64)"
+            f"Ollama does not fetch images: pass {url[:80]!r} as a data: URL (base64)"
         )
     return data[1]
 

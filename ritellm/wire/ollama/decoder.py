@@ -1,4 +1,4 @@
-"""What Ollama's chat answers, as chunks: every line is nearly one already.
+"""Decode responses of Ollama's chat API into chunks; each line is nearly one already.
 
 https://docs.ollama.com/api/chat. No I/O and no clock.
 """
@@ -21,7 +21,7 @@ from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.framing.jsonl import JSONLines
 from ritellm.wire.payload import json_object
 
-# Of a line these have a place in a chunk; the rest (durations, remote_host) stays as it is.
+# The fields with a place in a chunk; the others (durations, remote_host) pass unchanged.
 _PLACED = frozenset(
     "model created_at message done done_reason prompt_eval_count eval_count logprobs".split()
 )
@@ -80,8 +80,10 @@ class OllamaDecoder:
         return delta
 
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a whole call. Older versions give no id, and its result needs one to refer to:
-        then it is the call's number."""
+        """Return a whole call.
+
+        Older versions send no id, but a result must refer to one: then the call's number serves.
+        """
         index, self._calls = self._calls, self._calls + 1
         function = call.get("function") or {}
         arguments = orjson.dumps(function.get("arguments") or {}).decode()
@@ -93,15 +95,18 @@ class OllamaDecoder:
         }
 
     def _finish_reason(self, reason: str | None) -> str | None:
-        """Return OpenAI's word: Ollama says "stop" also when it calls a tool. Its other words
-        ("length", "load") pass as they are."""
+        """Return OpenAI's finish_reason.
+
+        Ollama sends "stop" also after a tool call. Its other reasons ("length", "load") pass
+        unchanged.
+        """
         return "tool_calls" if self._calls and reason in (None, "stop") else reason
 
 
 def decode_completion(body: Any) -> Completion:
-    """Return the completion in the JSON of an unstreamed response: a lonely line."""
+    """Return the completion in the JSON of an unstreamed response, which is a single line."""
     if not isinstance(body, dict) or not (body.get("error") or "message" in body):
-        raise APIResponseValidationError("the response has no message")
+        raise APIResponseValidationError("the response must have a message")
     chunks: list[Chunk] = []
     OllamaDecoder().decode(("", orjson.dumps(body)), chunks)
     return total(chunks)
@@ -123,8 +128,10 @@ def _seconds(text: Any) -> int | None:
 
 
 def _usage(line: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return usage by OpenAI's names. Ollama leaves out a count of zero; a line without either
-    count has counted nothing."""
+    """Return usage under OpenAI's names, or None if the line has no counts.
+
+    Ollama leaves out a count of zero.
+    """
     if "prompt_eval_count" not in line and "eval_count" not in line:
         return None
     prompt, completion = line.get("prompt_eval_count") or 0, line.get("eval_count") or 0

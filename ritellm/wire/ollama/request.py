@@ -1,4 +1,4 @@
-"""Ollama's own chat: JSON lines over https://docs.ollama.com/api/chat. No I/O and no clock."""
+"""Requests of Ollama's own chat API: https://docs.ollama.com/api/chat. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _format(params: Mapping[str, Any]) -> Any:
 
 
 def _think(params: Mapping[str, Any]) -> Any:
-    """Return whether, or how hard, to think."""
+    """Return whether to think, or at which level."""
     wanted = params.get("thinking")
     if wanted is not None:
         return wanted.get("type") != "disabled" if isinstance(wanted, Mapping) else wanted
@@ -88,5 +88,5 @@ def _think(params: Mapping[str, Any]) -> Any:
     return _EFFORTS.get(effort, effort)
 
 
-# Ollama's words are low, medium, high; another one (a model's own) passes as it is.
+# Ollama's levels are low, medium and high; another one (a model's own) passes unchanged.
 _EFFORTS: dict[Any, Any] = {"none": False, "minimal": "low", "xhigh": "high"}

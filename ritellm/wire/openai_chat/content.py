@@ -10,8 +10,8 @@ from typing import Any
 
 from ritellm.endpoints import Quirks
 
-# What stands in answers only: ours, other dialects', and reasoning. Servers with a schema refuse
-# it in a request, unless they are the ones that want it back.
+# The fields that only responses have: reasoning, our own fields, those of other dialects. Servers
+# with a strict schema reject them in a request, except for the ones that they accept themselves.
 _RESPONSE_ONLY = frozenset(
     "annotations content_parts images provider_specific_fields reasoning reasoning_content"
     " reasoning_details thinking_blocks".split()
@@ -24,7 +24,7 @@ _TEXT = ("text", "output_text", "summary_text")
 def encode_messages(
     messages: Iterable[Mapping[str, Any]], quirks: Quirks
 ) -> list[Mapping[str, Any]]:
-    """Return `messages` with answers made fit to be sent."""
+    """Return `messages`, with the assistant's made acceptable to the server."""
     dropped = _RESPONSE_ONLY - quirks.takes_back
     return [
         _assistant(message, dropped) if message.get("role") == "assistant" else message
@@ -50,10 +50,9 @@ def _call(call: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def split_parts(delta: dict[str, Any]) -> None:
-    """Give an answer whose content is a list of parts OpenAI's shape.
+    """Turn content in parts into OpenAI's fields.
 
-    Mistral and Databricks put thinking between the text. Any other part is kept in
-    `content_parts`.
+    Mistral and Databricks mix thoughts and text. Any other part is kept in `content_parts`.
     """
     texts, thoughts, others = [], [], []
     for part in delta.pop("content"):

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, and what the many servers that follow them make of it.
+"""Decode responses of OpenAI's chat API, and of the many servers that follow it.
 
 https://platform.openai.com/docs/api-reference/chat. No I/O and no clock.
 """
@@ -17,8 +17,8 @@ from ritellm.wire.openai_chat.content import split_parts
 from ritellm.wire.openai_chat.repeats import Repeats
 from ritellm.wire.payload import parse_json
 
-# A finish_reason that says the answer is no answer: vLLM aborts with a [DONE] behind it, Mistral
-# and OpenRouter end with "error".
+# A finish_reason that means a failure: vLLM sends "abort" and then [DONE], Mistral and OpenRouter
+# send "error".
 _BROKEN = frozenset({"abort", "error"})
 
 
@@ -33,7 +33,7 @@ def new_decoder(request: Request) -> OpenAIChatDecoder:
 
 
 class OpenAIChatDecoder:
-    """Turns the events of one stream into chunks; they nearly are chunks already."""
+    """Turns the events of one stream into chunks, whose shape they nearly have already."""
 
     __slots__ = ("done", "repeats")
 
@@ -51,7 +51,7 @@ class OpenAIChatDecoder:
         if not isinstance(payload, dict):
             raise APIResponseValidationError(f"not a chunk: {data[:200]!r}")
         if kind == "error" or payload.get("error") or payload.get("object") == "error":
-            if payload.get("usage"):  # OpenRouter counts what it charges for, error or not
+            if payload.get("usage"):  # OpenRouter charges for these tokens despite the error
                 into.append(Chunk(choices=[], usage=payload["usage"]))
             raise stream_error(payload)
         choices = payload.get("choices")
@@ -71,11 +71,13 @@ class OpenAIChatDecoder:
 def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the response is not a JSON object")
+        raise APIResponseValidationError("the response must be a JSON object")
     if body.get("error") or body.get("object") == "error":
         raise stream_error(body)
     if not isinstance(body.get("choices"), list):
-        raise APIResponseValidationError(f"the response has no choices, only {', '.join(body)}")
+        raise APIResponseValidationError(
+            f"the response must have a list of choices, got the fields {', '.join(body)}"
+        )
     for choice in body["choices"]:
         _normalise(choice, "message")
     source = "provider" if body.get("usage") else "missing"
@@ -83,7 +85,7 @@ def decode_completion(body: Any) -> Completion:
 
 
 def _is_plain_text(choice: dict[str, Any]) -> bool:
-    """Return whether `choice` brings text and nothing else, as nearly all of them do."""
+    """Return whether `choice` has text and nothing else, as nearly all choices do."""
     delta = choice.get("delta")
     return (
         type(delta) is dict
@@ -95,13 +97,15 @@ def _is_plain_text(choice: dict[str, Any]) -> bool:
 
 
 def _normalise(choice: dict[str, Any], part: str) -> None:
-    """Give reasoning and tool calls their one shape; refuse an answer that says it is broken."""
+    """Give reasoning and tool calls their one shape; raises if the response has failed."""
     delta = choice.get(part)
     if not isinstance(choice.get("index") or 0, int):
-        raise APIResponseValidationError(f"not the index of a choice: {choice['index']!r}")
+        raise APIResponseValidationError(
+            f"the index of a choice must be a number, got {choice['index']!r}"
+        )
     if delta is None:
         delta = choice[part] = {}
-    delta.setdefault("content", None)  # everybody reads ["delta"]["content"], of every chunk
+    delta.setdefault("content", None)  # callers read ["delta"]["content"] of every chunk
     if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
         # Groq, OpenRouter, and vLLM since January 2026.
         delta["reasoning_content"] = delta.pop("reasoning")

@@ -1,4 +1,4 @@
-"""What OpenAI's chat is asked, for each of the servers that follow it, and each with its quirks.
+"""Requests of OpenAI's chat API, adapted to the quirks of the servers that follow it.
 
 https://platform.openai.com/docs/api-reference/chat/create. No I/O and no clock.
 """
@@ -57,11 +57,11 @@ def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _stream_options(request: Request, endpoint: Endpoint) -> dict[str, Any] | None:
-    """Return what to send: usage comes only when asked for; what the caller says counts."""
+    """Return the options to send; usage arrives only on request, and the caller's options count."""
     provider = endpoint.provider
     if provider.quirks.stream_options is None:
         return None
-    # Behind another address stands another server, which may have a schema of its own.
+    # Another address means another server, which may reject options of the provider's own.
     own = provider.quirks.stream_options if endpoint.base_url == provider.base_url else {}
     options = {"include_usage": True, **own, **(request.params.get("stream_options") or {})}
     return options if options != {"include_usage": False} else None

@@ -211,11 +211,13 @@ class ResponsesDecoder:
 def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response."""
     if not isinstance(body, dict):
-        raise APIResponseValidationError("the response is not a JSON object")
+        raise APIResponseValidationError("the response must be a JSON object")
     if body.get("error") and not body.get("status"):
         raise stream_error(body)
     if not isinstance(body.get("output"), list):
-        raise APIResponseValidationError(f"the response has no output, only {', '.join(body)}")
+        raise APIResponseValidationError(
+            f"the response must have a list of output, got the fields {', '.join(body)}"
+        )
     decoder = ResponsesDecoder()
     chunks: list[Chunk] = []
     decoder.opened({"response": body}, chunks)

@@ -34,7 +34,7 @@ def planned(model="openai/gpt-4o", messages=HI, environ=ENVIRON, **arguments):
 
 BAD_MODELS = {
     "none": (None, InvalidRequestError, "model must be a name like 'openai/gpt-4o-mini', not None"),
-    "a number": (7, InvalidRequestError, "not 7"),
+    "a number": (7, InvalidRequestError, "got 7"),
     "empty": ("", InvalidRequestError, "model must be a name"),
     "blank": ("  ", InvalidRequestError, "model must be a name"),
     "no provider": ("my-model", UnknownProviderError, "write PROVIDER/my-model"),

@@ -292,9 +292,9 @@ def test_a_secret_is_found_wherever_the_bytes_are_cut(noise, step):
 
 BAD = {
     "no such file": (None, "cannot replay"),
-    "not JSON": (b"hello\n", "not a line of a recording"),
-    "another JSON": (b'{"a": 1}\n', "not a line of a recording"),
-    "no request": (b'{"call": "a", "attempt": 1, "kind": "end"}\n', "without its request"),
+    "not JSON": (b"hello\n", "must be a line of a recording"),
+    "another JSON": (b'{"a": 1}\n', "must be a line of a recording"),
+    "no request": (b'{"call": "a", "attempt": 1, "kind": "end"}\n', "has no request"),
     "empty": (b"", "there is no call 1"),
 }
 

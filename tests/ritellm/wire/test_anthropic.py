@@ -265,7 +265,7 @@ BAD_MESSAGES = {
     ),
     "broken arguments": (
         {"role": "assistant", "tool_calls": [{"id": "1", "function": {"arguments": "{"}}]},
-        "not JSON",
+        "must be JSON",
     ),
 }
 
