@@ -169,7 +169,7 @@ def test_an_error_survives_pickle_with_all_it_knows(cls, protocol):
 
 
 @pytest.mark.parametrize("cls", ALL)
-def test_an_error_that_is_told_nothing_knows_its_class(cls):
+def test_an_error_without_arguments_has_the_defaults_of_its_class(cls):
     error = pickle.loads(pickle.dumps(cls("it broke")))
     assert (error.status_code, error.retryable) == (cls.status_code, cls.retryable)
     assert (error.partial, error.retry_after, error.provider) == (None, None, None)
@@ -298,7 +298,7 @@ STATUS_ERRORS = {
     STATUS_ERRORS.values(),
     ids=STATUS_ERRORS,
 )
-def test_a_refusal_is_understood_whoever_words_it(status, content, cls, code, retryable, says):
+def test_every_providers_refusal_is_classified(status, content, cls, code, retryable, says):
     error = decode_error(status, content, {"retry-after": "7"})
     assert type(error) is cls
     assert (error.status_code, error.code, error.retryable) == (status, code, retryable)
@@ -416,7 +416,7 @@ ECHO = orjson.dumps({"error": {"message": f"Incorrect API key provided: {KEY}. S
         (200, "text/html", b"<html>" + KEY.encode()),
     ],
 )
-def test_a_provider_that_echoes_the_key_does_not_make_us_tell_it(status, kind, answer):
+def test_a_key_that_the_provider_echoes_is_not_in_the_error(status, kind, answer):
     attempt = exchange()
     attempt.receive_response(status, {"content-type": kind})
     attempt.receive_data(answer)
@@ -441,7 +441,7 @@ def test_the_key_is_not_in_the_request_that_is_shown():
     assert KEY not in repr(request)
 
 
-def test_an_error_says_who_was_asked():
+def test_an_error_names_the_provider_and_the_model():
     attempt = exchange()
     attempt.receive_response(404, {"content-type": "application/json"})
     attempt.receive_data(b'{"error":{"message":"no such model","code":"model_not_found"}}')
@@ -452,7 +452,7 @@ def test_an_error_says_who_was_asked():
     assert attempt.error.attempts == 1
 
 
-def test_an_html_page_is_no_answer():
+def test_an_html_page_is_an_error():
     attempt = exchange()
     attempt.receive_response(200, {"content-type": "text/html; charset=utf-8"})
     attempt.receive_data(b"<!DOCTYPE html><title>Log in")

@@ -62,7 +62,7 @@ def test_a_time_is_read_against_the_date_of_the_response(name, value, expected):
     "value", ["1000000000", "1795377630", "-5", "nan", "inf", "-inf", "1e400", "soon", "5, 5"]
 )
 @pytest.mark.parametrize("name", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
-def test_a_value_that_no_provider_can_mean_counts_as_not_sent(name, value):
+def test_an_implausible_value_counts_as_absent(name, value):
     assert retry_after({name: value}) is None
     assert [budget.reset for budget in budgets({name: value})] in ([], [None])
     assert oddities({name: value}) == [f"{name}: '{value}' (ignored)"]

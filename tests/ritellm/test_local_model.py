@@ -161,7 +161,7 @@ def _is_running(pid: int) -> bool:
 
 @needs_the_model
 @pytest.mark.model
-def test_the_streamed_answer_says_paris(server: dict[str, Any]) -> None:
+def test_the_streamed_completion_says_paris(server: dict[str, Any]) -> None:
     response: Any = _chat(server, stream=True)
     assert response.status == 200
     events = [line[6:] for line in response.body.splitlines() if line.startswith(b"data: ")]
@@ -186,7 +186,9 @@ def test_requests_without_the_key_are_refused(server: dict[str, Any]) -> None:
 
 @needs_the_model
 @pytest.mark.model
-def test_a_request_that_says_nothing_gets_a_short_and_steady_answer(server: dict[str, Any]) -> None:
+def test_a_request_without_parameters_gets_a_short_and_steady_completion(
+    server: dict[str, Any],
+) -> None:
     story = [{"role": "user", "content": "Write a long story about a dragon."}]
     answers = [_json(_chat(server, messages=story)) for _ in range(2)]
     texts = [answer["choices"][0]["message"]["content"] for answer in answers]
@@ -278,7 +280,7 @@ def test_the_callers_process_loads_neither_the_model_nor_http() -> None:
     )
 
 
-def test_an_unknown_local_model_is_told_which_there_are() -> None:
+def test_an_unknown_local_model_is_an_error_that_lists_the_models() -> None:
     with pytest.raises(UnknownLocalModelError, match=r"one of gemma-3-270m, got 'gemma-9'"):
         acquire("gemma-9")
 
@@ -361,7 +363,7 @@ def test_a_client_that_left_before_the_model_was_ready_holds_nothing(
     serve(listener, StandIn, grace=0.01)  # returns
 
 
-def test_who_waits_for_a_model_that_fails_is_told_why(listener: socket.socket) -> None:
+def test_a_waiting_client_receives_the_error_of_a_failed_start(listener: socket.socket) -> None:
     def fail() -> StandIn:
         raise RuntimeError("no memory")
 
@@ -371,7 +373,7 @@ def test_who_waits_for_a_model_that_fails_is_told_why(listener: socket.socket) -
         assert _greeting(lease) == {"error": "RuntimeError: no memory"}
 
 
-def test_the_batch_job_is_answered_by_the_real_model(tmp_path):
+def test_the_batch_job_runs_with_the_real_model(tmp_path):
     """README command to files on disk, with nothing in between but what a user has."""
     rows = '{"id":"a","prompt":"What is the capital of France?"}\n{"prompt":"Who wrote Hamlet?"}\n'
     (tmp_path / "in.jsonl").write_text(rows)

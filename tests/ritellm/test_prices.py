@@ -258,7 +258,7 @@ def test_a_file_may_price_tiers_as_factors_and_as_prices(tmp_path):
         ({"m": {"input": 1, "output": 1, "tiers": {"flex": -1}}}, "'m in tier flex'.* needs input"),
     ],
 )
-def test_a_wrong_file_is_refused_and_told_why(tmp_path, content, said):
+def test_a_wrong_file_is_an_error_that_names_the_entry(tmp_path, content, said):
     with pytest.raises(InvalidRequestError, match=said):
         load_prices(prices_in(tmp_path, content))
 

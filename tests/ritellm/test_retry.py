@@ -71,7 +71,7 @@ def test_the_error_knows_if_asking_again_can_help(error, again):
         (RetryPolicy(longest_delay=1.0), 60.0, 0.0, 60.025),  # a floor, not a ceiling
     ],
 )
-def test_what_the_provider_asks_for_is_a_floor(policy, asked, jitter, expected):
+def test_the_wait_of_the_provider_is_the_minimum(policy, asked, jitter, expected):
     delay = policy.delay(1, asks(asked), jitter)
     assert delay == (None if expected is None else pytest.approx(expected))
 
@@ -81,7 +81,7 @@ def test_what_the_provider_asks_for_is_a_floor(policy, asked, jitter, expected):
     jitter=st.floats(0, 1, exclude_max=True),
     asked=st.none() | st.floats(0, 120),
 )
-def test_no_delay_is_negative_or_earlier_than_asked_or_endless(attempt, jitter, asked):
+def test_no_delay_is_negative_or_too_early_or_endless(attempt, jitter, asked):
     delay = RetryPolicy(num_retries=60).delay(attempt, asks(asked), jitter)
     assert (asked or 0.0) <= delay <= (asked or 0.0) + 20.0
 

@@ -58,7 +58,7 @@ def test_the_gaps_between_arrivals_are_ranked(gaps, p50, p95, p99):
     assert arrivals(*times).inter_chunk == {"p50": p50, "p95": p95, "p99": p99}
 
 
-def test_the_pause_before_another_attempt_is_no_gap():
+def test_the_pause_before_another_attempt_does_not_count_as_a_gap():
     timing = arrivals(101.0, 102.0)
     timing.restart()
     for now in (200.0, 203.0):
@@ -110,7 +110,7 @@ def test_merging_counts_as_adding_all_would(groups):
     assert [part.count for part in parts] == [len(group) for group in groups]
 
 
-def test_of_nothing_there_is_no_quantile():
+def test_without_values_a_quantile_is_none():
     assert Quantiles().at(0.5) is None
     assert Quantiles().count == 0
 

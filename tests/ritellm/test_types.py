@@ -126,7 +126,7 @@ def test_it_becomes_json_as_a_dict_does():
     assert orjson.loads(orjson.dumps(chunk)) == json()
 
 
-def test_the_key_is_in_no_repr():
+def test_no_repr_shows_the_key():
     endpoint = Endpoint(Provider("openai", "openai_chat"), "https://x/v1", KEY)
     request = HttpRequest("https://x/v1", {"authorization": f"Bearer {KEY}"}, KEY.encode())
     assert KEY not in repr(endpoint) + str(endpoint) + repr(request) + str(request)

@@ -33,7 +33,7 @@ def planned(model="openai/gpt-4o", messages=HI, environ=ENVIRON, **arguments):
 # Bad inputs, and words of the message that says what to change
 
 BAD_MODELS = {
-    "none": (None, InvalidRequestError, "model must be a name like 'openai/gpt-4o-mini', not None"),
+    "none": (None, InvalidRequestError, "model must be a name like 'openai/gpt-4o-mini', got None"),
     "a number": (7, InvalidRequestError, "got 7"),
     "empty": ("", InvalidRequestError, "model must be a name"),
     "blank": ("  ", InvalidRequestError, "model must be a name"),

@@ -85,7 +85,7 @@ def test_the_sum_has_the_shape_of_a_chat_completion():
     assert completion.usage.total_tokens == 3
 
 
-def test_no_chunks_are_no_completion():
+def test_the_sum_of_no_chunks_is_none():
     assert stream_chunk_builder([]) is None
 
 
@@ -94,7 +94,7 @@ def test_litellms_other_arguments_are_accepted():
     assert built.choices[0].message.content == "a"
 
 
-def test_chunks_that_no_provider_dates_or_names_are_summed_too():
+def test_chunks_without_ids_and_dates_are_summed_too():
     completion = stream_chunk_builder([{"choices": [{"delta": {"content": "a"}}]}])
     assert (completion.id, completion.created, completion.model) == (None, None, None)
     assert completion.choices[0].index == 0

@@ -119,7 +119,7 @@ def test_a_newer_attempt_counts_even_if_an_older_one_was_finished():
     assert verdicts(events) == {"a": (7, "new", True)}
 
 
-def test_duplicates_of_a_finished_answer_are_dropped():
+def test_duplicates_of_a_finished_completion_are_dropped():
     assert kinds(follow(WHOLE + WHOLE[::-1] + WHOLE)) == ["Grown"] * 3 + ["Finished"]
 
 
@@ -130,7 +130,7 @@ def test_what_is_not_whole_at_the_end_is_never_called_finished():
     assert Follower().close() == []
 
 
-def test_an_answer_of_nothing_is_finished_too():
+def test_an_empty_completion_is_finished_too():
     [end] = follow(deltas_of("a", []))
     assert (type(end), end.text) == (Finished, "")
 
@@ -175,7 +175,7 @@ def test_a_delta_may_come_in_any_of_its_forms(form):
         {"id": 5, "attempt": 1, "seq": 0, "chunk": {}},
     ],
 )
-def test_what_is_no_delta_is_refused_and_changes_nothing(message):
+def test_an_invalid_delta_is_refused_and_changes_nothing(message):
     follower = Follower()
     follower.feed(WHOLE[0])
     with pytest.raises(ValueError, match="delta"):
@@ -212,7 +212,7 @@ def test_of_several_choices_the_first_is_the_text():
 # Memory
 
 
-def test_one_answer_too_many_and_the_most_silent_is_given_up():
+def test_with_one_completion_too_many_the_most_silent_is_given_up():
     follower = Follower(max_open=2)
     for id in "abc":
         events = follower.feed(deltas_of(id, ["x"])[0])
@@ -224,7 +224,7 @@ def test_one_answer_too_many_and_the_most_silent_is_given_up():
     assert kinds(follower.feed(deltas_of("b", ["x"], attempt=2)[0]))[0] == "Superseded"
 
 
-def test_a_finished_answer_does_not_come_back_while_its_id_is_remembered():
+def test_a_finished_completion_stays_closed_while_its_id_is_remembered():
     follower = Follower(remember=3)
     for id in "abcd":
         for delta in deltas_of(id, ["x", "y"]):
@@ -233,7 +233,7 @@ def test_a_finished_answer_does_not_come_back_while_its_id_is_remembered():
         assert [follower.feed(delta) for delta in deltas_of(id, ["x", "y"])] == [[], [], []]
 
 
-def test_a_late_duplicate_of_a_forgotten_answer_shows_nothing():
+def test_a_late_duplicate_of_a_forgotten_completion_causes_no_event():
     follower = Follower(remember=1)
     for id in "ab":
         for delta in deltas_of(id, ["x", "y"]):
@@ -241,7 +241,7 @@ def test_a_late_duplicate_of_a_forgotten_answer_shows_nothing():
     assert [follower.feed(delta) for delta in deltas_of("a", ["x", "y"])[1:]] == [[], []]
 
 
-def test_what_is_finished_costs_no_more_than_its_name():
+def test_a_finished_completion_keeps_only_its_id():
     follower = Follower(remember=50)
     for number in range(200):
         for delta in deltas_of(f"{number}", ["x", "y"]):

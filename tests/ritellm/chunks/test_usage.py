@@ -191,7 +191,7 @@ def test_a_second_end_keeps_what_the_first_one_counted(wire, first, again):
         assert usage["prompt_tokens_details"]["cached_tokens"] == 4
 
 
-def test_an_answer_that_goes_on_adds_the_details_of_both_requests(fake_server):
+def test_a_resumed_completion_adds_the_details_of_both_requests(fake_server):
     first = [sse({**TEXT, "choices": [{"index": 0, "delta": {"content": "a"}}], "usage": FULL})]
     poorer = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
     second = [

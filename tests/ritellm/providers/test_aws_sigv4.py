@@ -131,7 +131,7 @@ def test_the_host_is_what_the_client_will_send(url, host):
     assert signed(HttpRequest(url, {}, b"")).headers["host"] == host
 
 
-def test_time_is_told_in_utc():
+def test_the_time_is_in_utc():
     here = NOW.astimezone(timezone(timedelta(hours=5)))
     what = request("/")
     assert sign(what, CREDENTIALS, "us-east-1", "service", here) == signed(what)

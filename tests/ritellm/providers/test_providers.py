@@ -255,7 +255,7 @@ ADDRESSES = [
 @pytest.mark.parametrize(
     ("model", "environ", "url", "key"), ADDRESSES, ids=[f"{row[0]}" for row in ADDRESSES]
 )
-def test_a_model_is_asked_at_its_providers_address_with_its_key(model, environ, url, key):
+def test_a_request_goes_to_the_providers_address_with_its_key(model, environ, url, key):
     request = asked(model, environ)
     assert request.url == url
     keys = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
@@ -373,7 +373,7 @@ def test_a_missing_or_broken_address_is_an_error_that_says_what_to_set(model, en
         ("glm-5", "zai"),
     ],
 )
-def test_a_name_that_is_unmistakable_needs_no_provider(model, provider):
+def test_an_unmistakable_name_needs_no_provider(model, provider):
     assert split_model(model) == (PROVIDERS[provider], model)
 
 
@@ -400,7 +400,7 @@ def test_an_unknown_provider_is_an_error_that_suggests_one(model, words):
 
 
 @pytest.mark.parametrize("model", [None, 7, "", "  "])
-def test_a_model_that_is_no_name_is_an_error(model):
+def test_an_invalid_model_name_is_an_error(model):
     with pytest.raises(InvalidRequestError, match="must be a name"):
         split_model(model)
 
@@ -410,7 +410,7 @@ def launch(model):
     return SimpleNamespace(base_url=f"http://127.0.0.1:9/{model}/v1", api_key="of this run")
 
 
-def test_what_runs_on_this_machine_is_started_when_it_is_asked():
+def test_a_provider_on_this_machine_starts_with_its_first_request():
     endpoint = plan("local/gemma-3-270m", HI, {"LOCAL_BASE_URL": "http://not-meant"}).endpoint
     assert endpoint.base_url == ""
     here = Provider("here", "openai_chat", launcher=f"{__name__}:launch")
@@ -452,7 +452,7 @@ def test_what_runs_on_this_machine_is_started_when_it_is_asked():
         ),
     ],
 )
-def test_azure_is_asked_the_new_way_and_with_a_dated_version_the_old_way(base_url, version, path):
+def test_azure_has_the_new_address_and_with_a_dated_version_the_old_one(base_url, version, path):
     for given, environ in (({"api_version": version}, {}), ({}, {"AZURE_API_VERSION": version})):
         environ = {name: value for name, value in environ.items() if value}
         request = asked("azure/my/dep", environ, base_url=base_url, api_key="k", **given)
@@ -479,7 +479,7 @@ def test_azure_takes_a_token_of_entra():
     assert asked("azure/dep", environ, azure_ad_token="e", api_key="x").headers["api-key"] == "x"
 
 
-def test_azure_without_a_key_is_asked_by_nobody():
+def test_azure_requires_a_key():
     with pytest.raises(AuthenticationError, match="AZURE_API_KEY"):
         asked("azure/dep", base_url=AZURE)
     with pytest.raises(InvalidRequestError, match="azure_ad_token must be text"):
@@ -494,7 +494,7 @@ def test_a_header_of_the_callers_replaces_azures_key():
     assert request.headers["api-key"] == "mine"
 
 
-def test_an_old_version_of_azures_api_is_not_asked_for_usage():
+def test_a_request_to_an_old_version_of_azures_api_has_no_stream_options():
     arguments = {"base_url": AZURE, "api_key": "k"}
     old = asked("azure/dep", api_version="2024-02-01", **arguments)
     new = asked("azure/dep", api_version="2024-10-21", **arguments)
@@ -819,7 +819,7 @@ def test_credentials_that_cannot_be_read_are_an_error(monkeypatch):
         ("https://ollama.com", "https://ollama.com"),
     ],
 )
-def test_ollamas_own_variable_is_no_url(host, root):
+def test_ollamas_own_variable_may_lack_a_scheme(host, root):
     assert asked("ollama/m", {"OLLAMA_HOST": host}).url == f"{root}/api/chat"
     both = {"OLLAMA_HOST": host, "OLLAMA_API_BASE": "http://base:1"}
     assert asked("ollama/m", both).url == "http://base:1/api/chat"
@@ -877,7 +877,7 @@ def test_what_a_server_is_known_to_lack_is_an_error_or_is_left_out():
         ("databricks/m", None, None),
     ],
 )
-def test_usage_is_asked_for_where_the_server_bears_the_question(model, given, sent):
+def test_usage_is_requested_where_the_server_accepts_the_option(model, given, sent):
     request = asked(model, api_key="k", databricks_host="h", stream_options=given)
     assert body(request).get("stream_options") == sent
     assert "stream_options" not in body(
@@ -924,7 +924,7 @@ ANSWER = {
         ("openrouter/m", {"reasoning_details"}),
     ],
 )
-def test_an_answer_can_be_sent_back_to_a_server_with_a_schema(model, kept):
+def test_a_completion_can_be_sent_back_to_a_server_with_a_schema(model, kept):
     before = orjson.dumps(ANSWER)
     sent = body(asked(model, api_key="k", messages=[*HI, ANSWER]))["messages"]
     assert sent[0] == HI[0]
@@ -993,7 +993,7 @@ def test_every_header_and_placeholder_of_a_row_is_one_of_its_options():
             assert part.partition("}")[0] in row.options, row.name
 
 
-def test_options_of_other_providers_are_no_error():
+def test_options_of_other_providers_are_ignored():
     arguments = {"api_version": "v", "vertex_project": "p", "aws_region_name": "r"}
     assert arguments.keys() <= OPTIONS
     assert plan("groq/m", HI, {"GROQ_API_KEY": "k"}, **arguments).endpoint.options == {}

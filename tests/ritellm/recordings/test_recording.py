@@ -133,13 +133,13 @@ def test_what_was_recorded_comes_again(replies, face, fake_server, tmp_path):
     assert len(fake_server.requests) == asked
 
 
-def test_a_whole_answer_comes_again(face, fake_server, tmp_path):
+def test_a_whole_response_is_replayed(face, fake_server, tmp_path):
     path = tmp_path / "wire.jsonl"
     first = face.ask("openai/m", record=path, **at(fake_server, stream=False))
     assert face.ask(f"replay/{path}") == first
 
 
-def test_no_connection_comes_again(face, tmp_path, fake_server):
+def test_a_failed_connection_is_replayed(face, tmp_path, fake_server):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     path = tmp_path / "wire.jsonl"
@@ -151,7 +151,7 @@ def test_no_connection_comes_again(face, tmp_path, fake_server):
 
 
 @pytest.mark.parametrize("begun", [[], chat_events("Hi there")[:2]], ids=["silence", "a stall"])
-def test_a_timeout_comes_again_and_nobody_waits(begun, face, fake_server, tmp_path):
+def test_a_timeout_is_replayed_without_waiting(begun, face, fake_server, tmp_path):
     fake_server.enqueue(stream(*begun, Stall()))
     path = tmp_path / "wire.jsonl"
     limits = Timeouts(first_chunk=0.1, inter_chunk=0.1)
@@ -161,7 +161,7 @@ def test_a_timeout_comes_again_and_nobody_waits(begun, face, fake_server, tmp_pa
     assert face.ask(f"replay/{path}", stream=True) == first
 
 
-def test_an_answer_that_went_on_comes_again(face, fake_server, tmp_path):
+def test_a_resumed_completion_is_replayed(face, fake_server, tmp_path):
     fake_server.enqueue(stream(*chat_events(["He", "llo"])[:2], Reset()), chat_stream(["llo"]))
     path = tmp_path / "wire.jsonl"
     arguments = at(fake_server, on_interrupt="continue")
@@ -300,7 +300,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("data", "says"), BAD.values(), ids=BAD)
-def test_what_is_no_recording_is_said(data, says, tmp_path):
+def test_an_invalid_recording_is_an_error(data, says, tmp_path):
     path = tmp_path / "wire.jsonl"
     if data is not None:
         path.write_bytes(data)
@@ -308,7 +308,7 @@ def test_what_is_no_recording_is_said(data, says, tmp_path):
         ritellm.completion(f"replay/{path}", MESSAGES)
 
 
-def test_a_file_that_cannot_be_written_is_said_before_anything_is_sent(fake_server, tmp_path):
+def test_an_unwritable_file_is_an_error_before_sending(fake_server, tmp_path):
     with pytest.raises(ritellm.InvalidRequestError, match="cannot record to"):
         ritellm.completion("openai/m", MESSAGES, record=tmp_path / "no" / "f", **at(fake_server))
     assert not fake_server.requests

@@ -62,7 +62,7 @@ def test_a_plain_question_is_these_bytes():
     )
 
 
-def test_a_stream_is_asked_for_in_the_body_and_usage_always_comes():
+def test_the_body_requests_a_stream_and_usage_always_arrives():
     request = asked("anthropic", stream=True, stream_options={"include_usage": True})
     assert request.headers["accept"] == "text/event-stream"
     assert orjson.loads(request.content)["stream"] is True
@@ -271,7 +271,7 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize(("bad", "said"), BAD_MESSAGES.values(), ids=BAD_MESSAGES)
-def test_what_cannot_be_said_is_an_error_before_anything_is_sent(bad, said):
+def test_an_unsupported_request_is_an_error_before_sending(bad, said):
     with pytest.raises(InvalidRequestError, match=said):
         turns(bad)
 
@@ -413,7 +413,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "params"), REFUSED.items(), ids=REFUSED)
-def test_what_anthropic_has_no_word_for_is_an_error_unless_dropped(name, params):
+def test_a_parameter_that_anthropic_lacks_is_an_error_unless_dropped(name, params):
     with pytest.raises(UnsupportedParamsError, match=f"Anthropic has no .*{name}.*drop_params"):
         asked("anthropic", **params)
     assert asked("anthropic", drop_params=True, **params)
@@ -422,7 +422,7 @@ def test_what_anthropic_has_no_word_for_is_an_error_unless_dropped(name, params)
 @pytest.mark.parametrize(
     "params", [{"reasoning_effort": "huge"}, {"tool_choice": "maybe"}, {"tools": [{"custom": {}}]}]
 )
-def test_a_value_that_makes_no_sense_is_an_error(params):
+def test_an_invalid_value_is_an_error(params):
     with pytest.raises(InvalidRequestError):
         asked("anthropic", drop_params=True, **params)
 
@@ -482,7 +482,7 @@ def test_a_stream_cut_short_is_an_error_with_what_had_come(data, expect):
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("anthropic"))
-def test_a_recorded_answer_goes_back_with_its_ids_and_signatures(data, expect):
+def test_a_recorded_completion_is_sent_back_with_its_ids_and_signatures(data, expect):
     told = [json.loads(line[6:]) for line in data.splitlines() if line.startswith(b"data: ")]
     signed = [e["delta"]["signature"] for e in told if "signature" in e.get("delta", {})]
     opened = [e["content_block"] for e in told if e["type"] == "content_block_start"]
@@ -604,7 +604,7 @@ def events(whole):
 
 
 @pytest.mark.parametrize("content", ANSWERS.values(), ids=ANSWERS)
-def test_streamed_and_unstreamed_answers_are_the_same(content):
+def test_streamed_and_unstreamed_completions_are_equal(content):
     sent = answer(content, container={"id": "c"})
     call = streamed("anthropic", sse(*events(sent)))
     assert call.error is None
@@ -626,7 +626,7 @@ def test_streamed_and_unstreamed_answers_are_the_same(content):
 
 @pytest.mark.parametrize("content", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("play", ["streamed", "whole", "stored"])
-def test_an_answer_goes_back_as_it_came(content, play):
+def test_a_completion_is_sent_back_unchanged(content, play):
     sent = answer(content)
     call = (
         whole("anthropic", sent) if play == "whole" else streamed("anthropic", sse(*events(sent)))
@@ -645,13 +645,13 @@ def test_an_answer_goes_back_as_it_came(content, play):
 
 
 @pytest.mark.parametrize("edited", ["Less.", "It is so, and then some.", [text("Parts.")], None])
-def test_an_edited_answer_goes_back_as_it_was_edited(edited):
+def test_an_edited_completion_is_sent_back_as_edited(edited):
     said = {**message(whole("anthropic", answer(ANSWERS["search"]))), "content": edited}
     wanted = [text(edited)] if isinstance(edited, str) else edited or []
     assert turns(user("?"), said)[1]["content"] == [THOUGHT, *wanted]
 
 
-def test_the_answer_in_openai_s_words():
+def test_the_completion_has_openai_s_fields():
     said = message(streamed("anthropic", sse(*events(answer(ANSWERS["calls"], "tool_use")))))
     assert said == {
         "role": "assistant",
@@ -740,7 +740,7 @@ def test_a_block_that_is_new_to_us_is_put_together_and_kept_whole():
     assert turns(user("?"), said)[1]["content"] == [hologram]
 
 
-def test_what_a_tool_at_anthropic_s_was_asked_may_be_cut_off():
+def test_the_input_of_a_tool_that_anthropic_runs_may_be_cut_off():
     told = events(answer(SEARCH[:1], "max_tokens"))
     del told[-4]  # the last piece of its input
     (block,) = message(streamed("anthropic", sse(*told)))["provider_specific_fields"][
@@ -770,7 +770,7 @@ def test_counts_that_never_came_are_not_invented():
     assert (completion["usage"], completion["usage_source"]) == (None, "missing")
 
 
-def test_a_block_that_nobody_opened_is_text():
+def test_a_block_without_a_start_is_text():
     told = events(answer([text("Hi")]))
     del told[2]
     assert message(streamed("anthropic", sse(*told)))["content"] == "Hi"
@@ -821,12 +821,12 @@ def test_an_error_after_the_stop_reason_still_counts():
     assert type(streamed("anthropic", sse(*told, OVERLOADED)).error) is ServiceUnavailableError
 
 
-def test_an_error_under_a_200_that_is_no_stream():
+def test_an_error_in_an_unstreamed_200():
     assert whole("anthropic", OVERLOADED).error.status_code == 529
 
 
 @pytest.mark.parametrize("odd", [[], "text", {}, {"type": "message", "content": None}])
-def test_an_answer_of_another_shape_is_an_error(odd):
+def test_a_response_of_another_shape_is_an_error(odd):
     assert type(whole("anthropic", odd).error) is APIResponseValidationError
 
 

@@ -435,7 +435,7 @@ def test_tools_that_have_been_called_cannot_be_forbidden():
         (USER, {"tools": [{"type": "web_search"}]}),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_is_an_error_before_sending(messages, params):
+def test_an_unsupported_request_is_an_error_before_sending(messages, params):
     with pytest.raises(InvalidRequestError):
         body_of(WIRE, messages, **params)
 
@@ -494,7 +494,7 @@ def test_it_is_done_only_when_the_usage_has_come():
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_streamed_answer_equals_the_unstreamed_one(name):
+def test_a_streamed_completion_equals_the_unstreamed_one(name):
     assert completion_of(streamed(ANSWERS[name])) == completion_of(whole(WIRE, ANSWERS[name]))
 
 
@@ -540,7 +540,7 @@ def test_citations_images_and_the_guardrails_report_are_not_lost():
     assert completion["service_tier"] == "flex"
 
 
-def test_what_is_new_to_us_is_no_error_and_not_lost():
+def test_unknown_fields_and_events_are_kept_without_an_error():
     frames = frames_of(ANSWERS["text"])
     frames[3:3] = [
         event("somethingNew", {}),
@@ -562,7 +562,7 @@ def test_a_question_of_amazons_that_was_cut_off_stays_text():
     assert isinstance(blocks["bedrock_blocks"][0]["toolUse"]["input"], str)
 
 
-def test_a_tool_that_ran_at_amazons_is_no_call_for_the_caller():
+def test_a_tool_that_amazon_runs_is_not_a_call_for_the_caller():
     message = message_of(streamed(ANSWERS["a search at Amazon's"]))
     assert "tool_calls" not in message
     assert message["provider_specific_fields"]["bedrock_blocks"][:2] == [SEARCH, FOUND]
@@ -592,7 +592,7 @@ def test_stop_reasons_are_openais_or_their_own_but_never_a_false_stop(reason, fi
 
 @pytest.mark.parametrize("name", set(ANSWERS) - {"citations", "nothing", "all the rest"})
 @pytest.mark.parametrize("decode", [streamed, lambda final: whole(WIRE, final)])
-def test_an_answer_goes_back_as_it_came(name, decode):
+def test_a_completion_is_sent_back_unchanged(name, decode):
     message = json.loads(json.dumps(message_of(decode(ANSWERS[name]))))
     turn = body_of(WIRE, [*USER, message])["messages"][1]
     assert turn == ANSWERS[name]["output"]["message"]
@@ -602,7 +602,7 @@ def test_an_answer_goes_back_as_it_came(name, decode):
 
 
 @pytest.mark.parametrize("reason", ["malformed_model_output", "malformed_tool_use"])
-def test_a_malformed_answer_is_an_error_that_knows_what_it_cost(reason):
+def test_malformed_output_is_an_error_that_has_its_usage(reason):
     final = answer(TEXT, stop=reason)
     exchange = streamed(final)
     assert type(exchange.error) is InternalServerError
@@ -661,7 +661,7 @@ def test_an_error_frame_tells_by_its_headers():
         (503, "ServiceUnavailableException", ServiceUnavailableError),
     ],
 )
-def test_an_error_before_the_answer_has_its_class(status, kind, error):
+def test_an_error_status_has_its_class(status, kind, error):
     body = b'{"message":"boom"}'
     headers = {"x-amzn-errortype": f"{kind}:http://internal.amazon.com/coral/"}
     exchange = answered(WIRE, body, "application/json", status, headers)
@@ -671,13 +671,13 @@ def test_an_error_before_the_answer_has_its_class(status, kind, error):
     assert answered(WIRE, typed, "application/json", status).error.code == kind
 
 
-def test_an_error_that_is_no_json_is_quoted():
+def test_an_error_body_that_is_not_json_is_quoted():
     exchange = answered(WIRE, b"<html>oh", "text/html", 503)
     assert exchange.error.message == "HTTP 503: <html>oh"
 
 
 @pytest.mark.parametrize("body", [[], {}, {"output": {}}])
-def test_what_is_no_answer_is_an_error(body):
+def test_a_body_without_a_completion_is_an_error(body):
     assert isinstance(whole(WIRE, body).error, APIResponseValidationError)
 
 
@@ -704,7 +704,7 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(data):
 
 
 @given(st.data())
-def test_a_flipped_bit_is_an_error_and_never_another_answer(data):
+def test_a_flipped_bit_is_an_error_and_never_other_text(data):
     frames = frames_of(ANSWERS["calls"])
     body = bytearray(b"".join(frames))
     bit = data.draw(st.integers(0, len(body) * 8 - 1))

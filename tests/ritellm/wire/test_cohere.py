@@ -257,7 +257,7 @@ def test_what_cohere_lacks_is_refused_before_sending_or_dropped_on_demand(params
         (USER, {"tool_choice": "sometimes"}),
     ],
 )
-def test_what_cannot_be_said_is_an_error_before_sending(messages, params):
+def test_an_unsupported_request_is_an_error_before_sending(messages, params):
     with pytest.raises(InvalidRequestError):
         body_of(WIRE, messages, **params)
 
@@ -301,7 +301,7 @@ def test_a_stream_cut_off_before_its_end_is_an_error(name):
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_streamed_answer_equals_the_unstreamed_one(name):
+def test_a_streamed_completion_equals_the_unstreamed_one(name):
     assert completion_of(streamed(ANSWERS[name])) == completion_of(whole(WIRE, ANSWERS[name]))
 
 
@@ -368,7 +368,7 @@ def test_finish_reasons_are_openais_or_their_own_but_never_a_false_stop(reason, 
 
 @pytest.mark.parametrize("name", ["text", "thinking", "plan and calls", "citations"])
 @pytest.mark.parametrize("decode", [streamed, lambda final: whole(WIRE, final)])
-def test_an_answer_goes_back_as_it_came(name, decode):
+def test_a_completion_is_sent_back_unchanged(name, decode):
     message = json.loads(json.dumps(message_of(decode(ANSWERS[name]))))
     assert body_of(WIRE, [*USER, message])["messages"][1] == ANSWERS[name]["message"]
 
@@ -379,7 +379,7 @@ def test_an_answer_goes_back_as_it_came(name, decode):
 @pytest.mark.parametrize(
     ("reason", "error", "status"), [("ERROR", InternalServerError, 500), ("TIMEOUT", Timeout, 408)]
 )
-def test_an_answer_that_broke_off_is_an_error_with_the_half_and_its_usage(reason, error, status):
+def test_a_failed_response_is_an_error_with_its_partial_and_usage(reason, error, status):
     final = answer({"content": TEXT}, finish_reason=reason, error="boom")
     exchange = streamed(final)
     assert type(exchange.error) is error
@@ -421,7 +421,7 @@ def test_an_error_event_is_an_error(data):
         (504, Timeout),
     ],
 )
-def test_an_error_before_the_answer_has_its_class(status, error):
+def test_an_error_status_has_its_class(status, error):
     body = json.dumps({"id": "x", "message": "invalid request"}).encode()
     exchange = answered(WIRE, body, "application/json", status)
     assert type(exchange.error) is error
@@ -429,7 +429,7 @@ def test_an_error_before_the_answer_has_its_class(status, error):
 
 
 @pytest.mark.parametrize("body", [[], {}, {"text": "v1"}])
-def test_what_is_no_answer_is_an_error(body):
+def test_a_body_without_a_completion_is_an_error(body):
     assert isinstance(whole(WIRE, body).error, APIResponseValidationError)
 
 

@@ -62,7 +62,7 @@ def test_a_plain_question_is_these_bytes():
     )
 
 
-def test_a_stream_is_asked_for_in_the_address_and_usage_always_comes():
+def test_the_address_requests_a_stream_and_usage_always_arrives():
     request = asked("gemini", model=OLD, stream=True, stream_options={"include_usage": True})
     assert request.url == "https://host/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
     assert request.headers["accept"] == "text/event-stream"
@@ -287,7 +287,7 @@ BAD_MESSAGES = {
 
 
 @pytest.mark.parametrize(("bad", "said"), BAD_MESSAGES.values(), ids=BAD_MESSAGES)
-def test_what_cannot_be_said_is_an_error_before_anything_is_sent(bad, said):
+def test_an_unsupported_request_is_an_error_before_sending(bad, said):
     with pytest.raises(InvalidRequestError, match=said):
         contents(bad)
 
@@ -421,7 +421,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "params"), REFUSED.items(), ids=REFUSED)
-def test_what_gemini_has_no_word_for_is_an_error_unless_dropped(name, params):
+def test_a_parameter_that_gemini_lacks_is_an_error_unless_dropped(name, params):
     with pytest.raises(UnsupportedParamsError, match=f"Gemini has no .*{name}.*drop_params"):
         asked("gemini", **params)
     assert asked("gemini", drop_params=True, **params)
@@ -435,7 +435,7 @@ def test_what_gemini_has_no_word_for_is_an_error_unless_dropped(name, params):
         {"tools": [{"type": "custom", "custom": {}}]},
     ],
 )
-def test_a_value_that_makes_no_sense_is_an_error(params):
+def test_an_invalid_value_is_an_error(params):
     with pytest.raises(InvalidRequestError):
         asked("gemini", drop_params=True, **params)
 
@@ -489,7 +489,7 @@ def test_a_stream_cut_short_is_an_error_with_what_had_come(data, expect):
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("gemini"))
-def test_a_recorded_answer_goes_back_as_it_came(data, expect):
+def test_a_recorded_completion_is_sent_back_unchanged(data, expect):
     events = [json.loads(line[6:]) for line in data.decode().splitlines() if line]
     sent = [p for e in events for p in e["candidates"][0]["content"]["parts"]]
     back = contents(user("?"), message(streamed("gemini", data)), model=NEW)[1]["parts"]
@@ -597,7 +597,7 @@ def crlf(*told):
 
 
 @pytest.mark.parametrize("parts", ANSWERS.values(), ids=ANSWERS)
-def test_streamed_and_unstreamed_answers_are_the_same(parts):
+def test_streamed_and_unstreamed_completions_are_equal(parts):
     sent = answer(candidate(parts, safetyRatings=[{"category": "c"}]))
     call = streamed("gemini", crlf(*events(sent)))
     assert call.error is None
@@ -610,7 +610,7 @@ def test_streamed_and_unstreamed_answers_are_the_same(parts):
 
 @pytest.mark.parametrize("parts", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("play", ["streamed", "whole", "stored"])
-def test_an_answer_goes_back_as_it_came(parts, play):
+def test_a_completion_is_sent_back_unchanged(parts, play):
     sent = answer(candidate(parts))
     call = whole("gemini", sent) if play == "whole" else streamed("gemini", crlf(*events(sent)))
     said = message(call)
@@ -619,12 +619,12 @@ def test_an_answer_goes_back_as_it_came(parts, play):
     assert contents(user("?"), said)[1] == {"role": "model", "parts": parts}
 
 
-def test_an_edited_answer_goes_back_as_it_was_edited():
+def test_an_edited_completion_is_sent_back_as_edited():
     said = message(whole("gemini", answer(candidate(ANSWERS["code"]))))
     assert contents(user("?"), {**said, "content": "1."})[1]["parts"] == [{"text": "1."}]
 
 
-def test_the_answer_in_openai_s_words():
+def test_the_completion_has_openai_s_fields():
     call = whole("gemini", answer(candidate([thought("Hm."), *ANSWERS["calls"]])))
     assert call.completion() == {
         "id": "r1",
@@ -867,7 +867,7 @@ def test_why_it_finished(theirs, ours):
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_a_prompt_that_is_blocked_has_an_answer_that_says_so(n):
+def test_a_blocked_prompt_has_a_completion_with_content_filter(n):
     feedback = {"blockReason": "SAFETY", "safetyRatings": [{"category": "c"}]}
     sent = {"promptFeedback": feedback, "usageMetadata": {"promptTokenCount": 4}, "responseId": "r"}
     for call in (streamed("gemini", crlf(sent), n=n), whole("gemini", sent, n=n)):
@@ -890,7 +890,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("reason", "wanted"), BROKEN.items(), ids=BROKEN)
-def test_a_call_that_is_none_is_an_error_and_no_silent_stop(reason, wanted):
+def test_a_malformed_call_is_an_error_and_not_a_silent_stop(reason, wanted):
     sent = answer(candidate([{"text": "Let me"}], reason, finishMessage="call:f{"))
     for call in (streamed("gemini", crlf(*events(sent))), whole("gemini", sent)):
         assert (type(call.error), call.error.retryable) == wanted
@@ -902,7 +902,7 @@ def test_a_call_that_is_none_is_an_error_and_no_silent_stop(reason, wanted):
     assert partial["usage"]["total_tokens"] == 24
 
 
-def test_usage_alone_is_no_answer():
+def test_usage_alone_is_not_a_completion():
     told = {"usageMetadata": COUNTS, "modelVersion": "gemini-x"}
     assert type(streamed("gemini", crlf(told)).error) is StreamTruncatedError
     assert type(whole("gemini", told).error) is APIResponseValidationError
@@ -915,7 +915,7 @@ def test_parts_with_nothing_in_them_change_nothing():
     assert said == {"role": "assistant", "content": "Hi", "provider_specific_fields": kept}
 
 
-def test_a_time_that_is_none_costs_nobody_the_answer():
+def test_an_invalid_time_does_not_fail_the_completion():
     call = whole("gemini", answer(candidate([{"text": "Hi"}]), createTime="yesterday"))
     assert message(call)["content"] == "Hi"
     assert call.completion()["created"] is None
@@ -964,12 +964,12 @@ def test_bare_errors_are_found_wherever_the_bytes_are_cut(data):
     assert [orjson.loads(data) for _, data in found] == [*BEGUN, *BEGUN, UNAVAILABLE]
 
 
-def test_an_error_under_a_200_that_is_no_stream():
+def test_an_error_in_an_unstreamed_200():
     assert type(whole("gemini", [UNAVAILABLE]).error) is ServiceUnavailableError
 
 
 @pytest.mark.parametrize("odd", [{}, [], "text", [1, 2]])
-def test_an_answer_of_another_shape_is_an_error(odd):
+def test_a_response_of_another_shape_is_an_error(odd):
     assert type(whole("gemini", odd).error) is APIResponseValidationError
 
 

@@ -167,7 +167,7 @@ def test_parameters_become_fields_and_options(params, expected):
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:11434", "http://127.0.0.1:11434/api/chat"])
-def test_the_request_goes_to_api_chat_and_streams_only_if_asked(base_url):
+def test_the_request_goes_to_api_chat_and_streams_only_on_request(base_url):
     sent, body = asked(
         WIRE,
         base_url=base_url,
@@ -258,7 +258,7 @@ def test_a_stream_cut_off_after_any_line_is_an_error(name):
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_a_streamed_answer_equals_the_unstreamed_one(name):
+def test_a_streamed_completion_equals_the_unstreamed_one(name):
     assert completion_of(streamed(ANSWERS[name])) == completion_of(whole(WIRE, ANSWERS[name]))
 
 
@@ -289,7 +289,7 @@ def test_everything_has_its_place_in_the_completion():
     assert logprobs == {"content": LOGPROBS, "refusal": None}
 
 
-def test_tool_calls_have_text_for_arguments_and_ids_to_answer_to():
+def test_tool_calls_have_arguments_as_text_and_ids():
     exchange = streamed(ANSWERS["calls"])
     assert message_of(exchange)["tool_calls"] == [
         {
@@ -321,7 +321,7 @@ def test_done_reasons_are_openais_or_their_own_but_never_a_false_stop(reason, fi
         ({}, None),
     ],
 )
-def test_a_count_of_zero_goes_without_saying_and_no_count_is_no_usage(counts, usage):
+def test_a_missing_count_is_zero_and_without_counts_usage_is_none(counts, usage):
     message = {"role": "assistant", "content": "Hi"}
     line = {**HEAD, "message": message, "done": True, "done_reason": "stop", **counts}
     assert completion_of(whole(WIRE, line))["usage"] == usage
@@ -347,7 +347,7 @@ def test_the_time_is_the_providers_or_none(time, created):
 
 @pytest.mark.parametrize("name", ["text", "thinking", "calls", "calls with ids"])
 @pytest.mark.parametrize("decode", [streamed, lambda final: whole(WIRE, final)])
-def test_an_answer_goes_back_as_it_came(name, decode):
+def test_a_completion_is_sent_back_unchanged(name, decode):
     message = json.loads(json.dumps(message_of(decode(ANSWERS[name]))))
     back = body_of(WIRE, [*USER, message])["messages"][1]
     for each in back.get("tool_calls", ()):
@@ -363,7 +363,7 @@ def test_an_answer_goes_back_as_it_came(name, decode):
 # Errors
 
 
-def test_an_error_line_is_an_error_with_the_half_answer():
+def test_an_error_line_is_an_error_with_the_partial_completion():
     lines = lines_of(ANSWERS["text"])[:1]
     exchange = answered(WIRE, ndjson(*lines, {"error": "an error was encountered"}), KIND)
     assert type(exchange.error) is InternalServerError
@@ -380,7 +380,7 @@ def test_an_error_line_is_an_error_with_the_half_answer():
         (500, "llama runner process has terminated", InternalServerError),
     ],
 )
-def test_an_error_before_the_answer_has_its_class(status, text, error):
+def test_an_error_status_has_its_class(status, text, error):
     body = json.dumps({"error": text}).encode()
     exchange = answered(WIRE, body, "application/json", status)
     assert type(exchange.error) is error
@@ -392,7 +392,7 @@ def test_a_line_of_another_shape_is_an_error(data):
     assert isinstance(answered(WIRE, data, KIND).error, APIResponseValidationError)
 
 
-def test_what_is_no_answer_is_an_error():
+def test_a_body_without_a_completion_is_an_error():
     assert isinstance(whole(WIRE, {"response": "x"}).error, APIResponseValidationError)
     assert isinstance(whole(WIRE, {"error": "x"}).error, InternalServerError)
 

@@ -432,7 +432,7 @@ def test_what_the_api_lacks_is_refused_before_sending_or_dropped_on_demand(param
         {"role": "user", "content": [{"type": "video_url", "video_url": {"url": "x"}}]},
     ],
 )
-def test_a_message_that_has_no_item_is_an_error_before_sending(message):
+def test_a_message_without_an_item_is_an_error_before_sending(message):
     with pytest.raises(InvalidRequestError):
         body_of(WIRE, [message])
 
@@ -469,7 +469,7 @@ def test_a_recorded_stream_cut_off_after_any_event_is_an_error():
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("with_deltas", [True, False])
-def test_a_streamed_answer_equals_the_unstreamed_one(name, with_deltas):
+def test_a_streamed_completion_equals_the_unstreamed_one(name, with_deltas):
     sent_whole = completion_of(whole(WIRE, ANSWERS[name]))
     summed = completion_of(streamed(ANSWERS[name], with_deltas=with_deltas))
     assert (
@@ -604,7 +604,7 @@ def test_annotations_that_came_only_with_the_item_are_not_lost():
     assert len(message["annotations"]) == 1
 
 
-def test_done_is_not_needed_and_does_no_harm():
+def test_done_is_optional():
     events = events_of(ANSWERS["text"])
     assert answered(WIRE, sse(*events, done=True)).error is None
     assert isinstance(answered(WIRE, sse(*events[:-1], done=True)).error, StreamTruncatedError)
@@ -626,13 +626,13 @@ def sent_back(output: list[dict[str, Any]]) -> list[dict[str, Any]]:
     "name", ["reasoning, search, text", "reasoning and a call", "text", "an image", "refusal"]
 )
 @pytest.mark.parametrize("decode", [streamed, lambda final: whole(WIRE, final)])
-def test_an_answer_goes_back_as_it_came(name, decode):
+def test_a_completion_is_sent_back_unchanged(name, decode):
     message = message_of(decode(ANSWERS[name]))
     items = body_of(WIRE, [*USER, json.loads(json.dumps(message))])["input"][1:]
     assert items == sent_back(ANSWERS[name]["output"])
 
 
-def test_a_plain_answer_needs_nothing_kept():
+def test_a_plain_completion_has_no_layout():
     plain = {k: v for k, v in MESSAGE.items() if k != "phase"}
     message = message_of(streamed(response(plain, CALL)))
     assert "provider_specific_fields" not in message
@@ -640,7 +640,7 @@ def test_a_plain_answer_needs_nothing_kept():
     assert [item.get("type") for item in items] == [None, "function_call"]
 
 
-def test_arguments_that_are_no_text_become_text():
+def test_arguments_that_are_not_text_become_text():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
     message = {"role": "assistant", "content": "", "tool_calls": [call]}
     items = body_of(WIRE, [*USER, message])["input"]
@@ -672,7 +672,7 @@ def test_an_edited_message_goes_back_as_edited():
     assert [item["content"][0]["text"] for item in items] == ["Rainy"]
 
 
-def test_reasoning_that_nobody_stored_is_not_referred_to():
+def test_reasoning_that_was_not_stored_is_not_sent_back():
     unsent = {"id": "rs_1", "type": "reasoning", "summary": []}
     message = message_of(whole(WIRE, response(unsent, MESSAGE)))
     stored = body_of(WIRE, [*USER, message])["input"]
@@ -705,7 +705,7 @@ def test_reasoning_that_nobody_stored_is_not_referred_to():
         ({"type": "response.cancelled", "response": response(status="cancelled")}, APIError, 500),
     ],
 )  # fmt: skip
-def test_an_error_inside_the_stream_has_its_class_and_the_half_answer(event, error, status):
+def test_an_error_inside_the_stream_has_its_class_and_the_partial_completion(event, error, status):
     begun = events_of(ANSWERS["text"])[:6]
     exchange = answered(WIRE, sse(*begun, event))
     assert type(exchange.error) is error
@@ -732,7 +732,7 @@ def test_a_failed_response_still_tells_what_it_cost():
         (500, "oops", InternalServerError, True),
     ],
 )
-def test_an_error_before_the_answer_has_its_class(status, body, error, retryable):
+def test_an_error_status_has_its_class(status, body, error, retryable):
     data = json.dumps(body).encode() if isinstance(body, dict) else body.encode()
     exchange = answered(WIRE, data, "application/json", status)
     assert type(exchange.error) is error
@@ -757,5 +757,5 @@ def test_an_error_under_a_200_is_an_error():
         {"output": [1]},
     ],
 )
-def test_what_is_no_response_is_an_error(body):
+def test_a_body_without_a_response_is_an_error(body):
     assert isinstance(whole(WIRE, body).error, APIResponseValidationError)

@@ -195,7 +195,7 @@ def answer_of(exchange, expect):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_answer_is_what_the_provider_said(name):
+def test_a_recorded_stream_gives_the_expected_completion(name):
     dialect, body, expect = recording(name)
     completion = answer_of(received(dialect, [body]), expect)
     assert summary(completion) == expected_summary(dialect, expect)
@@ -207,7 +207,7 @@ def test_a_recorded_answer_is_what_the_provider_said(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_answer_is_the_same_byte_by_byte(name):
+def test_a_recorded_stream_is_the_same_byte_by_byte(name):
     dialect, body, expect = recording(name)
     whole = answer_of(received(dialect, [body]), expect)
     single = [body[at : at + 1] for at in range(len(body))]
@@ -217,7 +217,7 @@ def test_a_recorded_answer_is_the_same_byte_by_byte(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_answer_that_is_cut_at_an_event_is_an_error_unless_all_was_said(name):
+def test_a_recorded_stream_that_is_cut_at_an_event_is_an_error_unless_it_was_complete(name):
     dialect, body, expect = recording(name)
     events = dialect.events(body)
     assert b"".join(events) == body
@@ -235,7 +235,7 @@ def test_a_recorded_answer_that_is_cut_at_an_event_is_an_error_unless_all_was_sa
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_answer_that_is_cut_anywhere_is_an_error_unless_all_was_said(name):
+def test_a_recorded_stream_that_is_cut_anywhere_is_an_error_unless_it_was_complete(name):
     dialect, body, expect = recording(name)
     said = summary(answer_of(received(dialect, [body]), expect), usage=False)
     for at in range(0, len(body), max(1, len(body) // 150)):

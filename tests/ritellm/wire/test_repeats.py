@@ -118,7 +118,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
-def test_what_is_no_json_is_what_it_was_before(raw):
+def test_invalid_json_gives_the_same_error_as_before(raw):
     events = [event("one"), event("two").replace(b"two", raw), event("three")]
     assert decoded(events)[0] == parsed_all(events)
 
@@ -144,7 +144,7 @@ def test_an_event_of_another_kind_is_parsed(other):
     assert parsed >= 2
 
 
-def test_choices_that_take_turns_are_all_told_apart():
+def test_alternating_choices_are_kept_apart():
     events = [event(f"word {n}", index=n % 3) for n in range(60)]
     assert decoded(events)[0] == parsed_all(events)
 
@@ -199,7 +199,7 @@ def test_those_between_a_head_and_an_end_that_came_with_them_are_one_run():
     assert total == summed(parsed_all(events))
 
 
-def test_an_event_that_fits_but_is_no_chunk_spoils_none_of_its_neighbours():
+def test_an_event_that_matches_but_is_invalid_does_not_harm_its_neighbours():
     spoilt = event("x").replace(b"x", b"a\\")
     events = [*[event(f"word {n}") for n in range(4)], spoilt]
     body, pieces = _SSEBody(SSE(), OpenAIChatDecoder()), []
@@ -237,7 +237,7 @@ def test_what_came_between_two_runs_of_a_kind_is_not_news_behind_them():
 
 
 @pytest.mark.parametrize("cut", range(1, 12))
-def test_a_block_in_which_the_ends_overlap_is_no_chunk(cut):
+def test_a_block_with_overlapping_ends_is_not_a_chunk(cut):
     """Both what stands before a text and what stands behind it are there, one over the other."""
     decoder = OpenAIChatDecoder()
     data = event("one")
