@@ -118,6 +118,7 @@ class Follower:
         """Return the events that `delta` causes; raises ValueError if it is not a delta."""
         row = _read(delta)
         followed = self._open.get(row.id)
+        # A delta of an older attempt is void, and one of a closed attempt is a repetition.
         known = followed.attempt if followed else self._closed.get(row.id, 0)
         if row.attempt < known or (followed is None and row.attempt == known):
             return []
@@ -127,6 +128,7 @@ class Follower:
                 events.append(Superseded(row.id, known, row.attempt))
             followed = self._begin(row)
         events += followed.add(row)
+        # Keep the longest silent completion first: it is the one to give up.
         self._open.move_to_end(row.id)
         if followed.whole:
             events.append(followed.finished())
@@ -177,10 +179,10 @@ class _Attempt:
 
     def __init__(self, id: str, attempt: int) -> None:
         self.id, self.attempt = id, attempt
-        self._sum = ChunkSum()
-        self._waiting = SequencedSum()
-        self._pieces: list[str] = []
-        self._final: _Row | None = None
+        self._sum = ChunkSum()  # of all chunks up to the first gap
+        self._waiting = SequencedSum()  # chunks after the gap
+        self._pieces: list[str] = []  # the text; events share this list and remember its length
+        self._final: _Row | None = None  # the final delta, perhaps ahead of a gap
 
     def add(self, row: _Row) -> Iterator[Grown]:
         """Add a delta, and yield the event of the chunks that it completes, if any."""
@@ -242,6 +244,7 @@ def _read(delta: Any) -> _Row:
     return _Row(id, attempt, seq, chunk, final, get("outcome"), get("input"))
 
 
+# Values of `final` that mean no; Redis has only strings.
 _NOT = (None, False, "", "0")
 
 

@@ -5,8 +5,9 @@ workers, and each sum must be the same as if one process had added all chunks in
 a chunk must not grow with the length of the completion.
 
 The idea: `ChunkSum` does not interpret what it adds. For each field of each choice it appends the
-values to a list. Only `completion()` and `chunk()` decide what a list means: text is joined, tool
-calls are put together from fragments, for other fields the last value counts.
+values to a list (`ritellm.chunks.choice`). Only `completion()` and `chunk()` decide what a list
+means: text is joined, tool calls are put together from fragments, for other fields the last value
+counts.
 
 The invariants:
 - A new sum is empty, and merging is associative: (a + b) + c equals a + (b + c). Order matters.
@@ -20,12 +21,12 @@ repetition.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ritellm.chunks.choice import ChoiceSum
 from ritellm.chunks.run import Kind, Piece, Run, joined
-from ritellm.chunks.tool_calls import Values, sum_thinking_blocks, sum_tool_calls
+from ritellm.chunks.tool_calls import Values
 from ritellm.chunks.usage import merged
 from ritellm.types import Chunk, Completion
 
@@ -39,7 +40,7 @@ class ChunkSum:
         # The sum itself.
         self.count = 0  # chunks added
         self._top: dict[str, Any] = {}  # the fields beside the choices
-        self._choices: dict[int, _ChoiceSum] = {}
+        self._choices: dict[int, ChoiceSum] = {}
         self._uncounted = False  # choices have arrived since the last usage
 
         # Shortcuts for a chunk that is like the one before.
@@ -142,10 +143,10 @@ class ChunkSum:
         choices = [self._choices[index].piece(index) for index in sorted(self._choices)]
         return Chunk({**self._top, "choices": choices})
 
-    def _choice(self, index: int) -> _ChoiceSum:
+    def _choice(self, index: int) -> ChoiceSum:
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _ChoiceSum()
+            choice = self._choices[index] = ChoiceSum()
         return choice
 
 
@@ -161,156 +162,6 @@ def _source(usage: Any) -> str:
 _FIRST = frozenset({"id", "created", "object"})
 # `obfuscation` is random padding, which hides the length of the text from eavesdroppers.
 _DROPPED = frozenset({"obfuscation", "choices"})
-
-
-class _ChoiceSum:
-    """The values of one choice, by field and in order, not yet interpreted."""
-
-    __slots__ = ("delta", "fields")
-
-    def __init__(self) -> None:
-        self.delta: dict[str, Values] = {}
-        self.fields: dict[str, Values] = {}
-
-    def add(self, choice: Mapping[str, Any]) -> None:
-        for key, value in choice.items():
-            if value is None or key == "index":
-                continue
-            if key != "delta":
-                _collect(self.fields, key, value)
-                continue
-            for name, part in value.items():
-                if part is not None:
-                    _collect(self.delta, name, part)
-
-    def merge(self, later: _ChoiceSum) -> None:
-        for mine, theirs in ((self.delta, later.delta), (self.fields, later.fields)):
-            for key, values in theirs.items():
-                mine.setdefault(key, []).extend(values)
-
-    @property
-    def finish_reason(self) -> str | None:
-        reasons = self.fields.get("finish_reason")
-        return reasons[-1] if reasons else None
-
-    def piece(self, index: int) -> dict[str, Any]:
-        delta: dict[str, Any] = {"content": None}
-        for name, values in self.delta.items():
-            delta[name] = _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
-        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
-        return {"index": index, "delta": delta, "finish_reason": None, **fields}
-
-    def completed(self, index: int) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": None}
-        for name, values in self.delta.items():
-            message[name] = _sum_as(_sum_of(name), values)
-        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
-        head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
-        return {**head, **fields}
-
-
-def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
-    try:
-        lists[key].append(value)
-    except KeyError:
-        lists[key] = [value]
-
-
-def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
-    """Return the sum of a field; values of an unexpected type are summed as an unknown field."""
-    try:
-        return summed(values)
-    except (AttributeError, TypeError, ValueError):
-        return _sum_unknown(values)
-
-
-def _join(values: Values) -> Any:
-    """Return the text joined; content in parts (lists) becomes one list."""
-    if all(isinstance(value, str) for value in values):
-        return "".join(values)
-    return _extend([value if isinstance(value, list) else [value] for value in values])
-
-
-def _last(values: Values) -> Any:
-    return values[-1]
-
-
-def _extend(values: Values) -> list[Any]:
-    return [item for value in values for item in value]
-
-
-def _first(values: Values) -> Any:
-    return next((value for value in values if value), values[0])
-
-
-def _sum_unknown(values: Values) -> Any:
-    """Return the sum of an unknown field by the type of its values."""
-    if all(isinstance(value, str) for value in values):
-        return "".join(values)
-    if all(isinstance(value, list) for value in values):
-        return _extend(values)
-    if all(isinstance(value, dict) for value in values):
-        return {key: item for value in values for key, item in value.items()}
-    return values[-1]
-
-
-def _sum_logprobs(values: Values) -> dict[str, Any]:
-    summed: dict[str, Any] = {"content": None, "refusal": None}
-    for value in values:
-        for key, items in value.items():
-            known = summed.get(key)
-            if isinstance(items, list) and isinstance(known, list):
-                known.extend(items)
-            elif items is not None:
-                summed[key] = list(items) if isinstance(items, list) else items
-    return summed
-
-
-def _sum_function_call(values: Values) -> dict[str, Any]:
-    return {
-        "name": _first([value.get("name") or "" for value in values]),
-        "arguments": "".join(value.get("arguments") or "" for value in values),
-    }
-
-
-def _sum_audio(values: Values) -> dict[str, Any]:
-    """Return the audio with its data and its transcript joined."""
-    summed = {k: v for value in values for k, v in value.items() if v is not None}
-    for key, join in (("data", _join_base64), ("transcript", "".join)):
-        if key in summed:
-            summed[key] = join([value[key] for value in values if value.get(key)])
-    return summed
-
-
-def _join_base64(pieces: Sequence[str]) -> str:
-    """Return pieces of base64 as one; each piece may end in padding of its own."""
-    return b64encode(b"".join(b64decode(piece) for piece in pieces)).decode()
-
-
-# Their pieces carry an index, so `chunk()` keeps them as pieces instead of joining them.
-_FRAGMENTED = frozenset({"tool_calls", "thinking_blocks"})
-
-
-def _sum_of(name: str) -> Callable[[Values], Any]:
-    return _DELTA_SUMS.get(name, _sum_unknown)
-
-
-_DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
-    "role": _first,
-    "content": _join,
-    "refusal": _join,
-    "reasoning_content": _join,
-    "tool_calls": sum_tool_calls,
-    "function_call": _sum_function_call,
-    "audio": _sum_audio,
-    "thinking_blocks": sum_thinking_blocks,
-}
-
-_FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
-    "logprobs": _sum_logprobs,
-    "content_filter_results": _sum_unknown,
-    "token_ids": _sum_unknown,
-}
 
 
 def merge_chunks(pieces: Sequence[Piece]) -> Piece:

@@ -1,4 +1,4 @@
-"""What can go wrong, by class; whether asking again can help; and no key in any of it."""
+"""The class of each error, whether a retry can help, and that no error shows a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded model: found or started, shared, and gone with its last user, however that ended."""
+"""The embedded model is found or started, shared, and stopped after its last client."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def client(home: Path) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[dict[str, Any]]]:
-    """What two clients were told that asked at once, where nobody served before."""
+    """The servers of two clients that start at the same time."""
     with tempfile.TemporaryDirectory(prefix="ritellm-") as path:
         clients = [Client(Path(path)), Client(Path(path))]
         for client in clients:
@@ -155,7 +155,7 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    # A container may have nobody who reaps orphans: a zombie is gone all the same.
+    # In a container without an init process, a server that has ended stays as a zombie.
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 

@@ -1,4 +1,4 @@
-"""What tokens cost: known exactly or not known at all, never a wrong 0."""
+"""The cost of a completion is exact or unknown, never a wrong 0."""
 
 from __future__ import annotations
 

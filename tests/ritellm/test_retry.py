@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait first, as tables: no clock, no dice, no waiting."""
+"""Whether to retry, and how long to wait first, as tables: no clock and no waiting."""
 
 from __future__ import annotations
 

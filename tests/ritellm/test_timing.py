@@ -1,4 +1,4 @@
-"""The stopwatch and the quantiles. Times are handed in, so nothing here waits."""
+"""The stopwatch and the quantiles. Times are passed in, so no test waits."""
 
 from __future__ import annotations
 

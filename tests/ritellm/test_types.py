@@ -1,4 +1,4 @@
-"""What a chunk and a completion are to those who hold one: dicts that can be read by attribute."""
+"""Chunks and completions are dicts that can also be read by attribute."""
 
 from __future__ import annotations
 

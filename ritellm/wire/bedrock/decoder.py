@@ -6,7 +6,6 @@ No I/O and no clock.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,8 +15,9 @@ from ritellm.chunks.usage import merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
+from ritellm.wire.bedrock.blocks import annotation, image_url, whole_block
 from ritellm.wire.bedrock.content import FIELDS, LAYOUT
-from ritellm.wire.chunks import chunk, total, url_citation
+from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.bedrock import stream_error
 from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.layout import is_plain
@@ -112,7 +112,7 @@ class BedrockDecoder:
         elif "image" in delta:
             self._image(index, delta["image"])
         elif "citation" in delta:
-            into.append(chunk({"annotations": [_annotation(delta["citation"])]}))
+            into.append(chunk({"annotations": [annotation(delta["citation"])]}))
         else:
             self._keep(index, delta, into)
 
@@ -120,7 +120,7 @@ class BedrockDecoder:
         """Append an image that is now whole, or the arguments of a call without any."""
         index = payload.get("contentBlockIndex", 0)
         if index in self._images:
-            into.append(chunk({"images": [_image_url(self._images.pop(index))]}))
+            into.append(chunk({"images": [image_url(self._images.pop(index))]}))
         elif index in self._calls and "pieces" not in self._layout[index]:
             self._arguments(index, "{}", into)
 
@@ -187,34 +187,8 @@ class BedrockDecoder:
     def _layout_item(self, index: int) -> dict[str, Any]:
         """Return a block's item of the layout, or the block itself if it is kept whole."""
         if index in self._kept:
-            return _whole(self._kept[index])
+            return whole_block(self._kept[index])
         return {key: value for key, value in self._layout[index].items() if key != "pieces"}
-
-
-def _whole(pieces: list[Payload]) -> dict[str, Any]:
-    """Return the block that `pieces` (its start and its deltas) add up to."""
-    (kind, start), *_ = pieces[0].items()
-    block = dict(start) if isinstance(start, Mapping) else {}
-    text: list[str] = []
-    for piece in pieces if not block else pieces[1:]:
-        more = piece.get(kind)
-        if isinstance(more, list):  # the result of a tool
-            block.setdefault("content", []).extend(more)
-        elif isinstance(more, Mapping) and kind == "toolUse" and isinstance(more.get("input"), str):
-            text.append(more["input"])
-        elif isinstance(more, Mapping):
-            block.update(more)
-    if kind == "toolUse" and "input" not in block:
-        block["input"] = _json("".join(text) or "{}")
-    return {kind: block}
-
-
-def _json(text: str) -> Any:
-    """Return the JSON in `text`, or the text itself if the end of the response cut it off."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def decode_completion(body: Any) -> Completion:
@@ -255,22 +229,6 @@ def _as_events(block: Payload) -> Iterator[tuple[_Handler, Payload]]:
     else:
         yield start, {"start": block}
         yield stop, {}
-
-
-def _image_url(pieces: list[Payload]) -> dict[str, Any]:
-    """Return an image from pieces, each in base64 of its own, as a data URL."""
-    kind = next((piece["format"] for piece in pieces if piece.get("format")), "png")
-    data = [(piece.get("source") or {}).get("bytes") or "" for piece in pieces]
-    whole = b64encode(b"".join(map(b64decode, data))).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{whole}"}}
-
-
-def _annotation(citation: Payload) -> dict[str, Any]:
-    """Return a citation of a web page in chat's shape; any other one is unchanged."""
-    web = (citation.get("location") or {}).get("web") or {}
-    if not web.get("url"):
-        return {"type": "citation", **citation}
-    return url_citation({"url": web["url"], "title": citation.get("title") or ""})
 
 
 def _rest(payload: Payload) -> dict[str, Any]:

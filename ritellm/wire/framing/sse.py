@@ -54,11 +54,13 @@ class SSE:
         if self._rest:
             data = self._rest + data
         if self._bom_pending:
+            # Fewer than three bytes may be the beginning of the mark: wait for more.
             if len(data) < 3 and _BOM.startswith(data):
                 self._rest = data
                 return b""
             self._bom_pending = False
             data = data.removeprefix(_BOM)
+        # Servers usually send whole events, so this saves a search and two copies.
         if data.endswith(b"\n\n"):
             self._rest = b""
             return data
@@ -88,6 +90,7 @@ def events_of(block: bytes) -> list[Event]:
         payloads = block[len(_DATA) : -2].split(_BETWEEN)
         if block.count(b"\n") == 2 * len(payloads):
             return [("", payload) for payload in payloads if payload]
+    # The long way: line by line, as the standard describes it.
     events: list[Event] = []
     kind, data = "", list[bytes]()
     for line in block.split(b"\n"):

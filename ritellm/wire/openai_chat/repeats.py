@@ -134,10 +134,13 @@ class Repeats:
             return
         self._misses += 1
         self._kind = None
+        # Several choices in one event have several texts.
         if self._misses > _PATIENCE or len(payload["choices"]) != 1:
             return
         choice = payload["choices"][0]
         ((name, text),) = [item for item in choice["delta"].items() if item[1] is not None]
+        # All chunks of a run share the values around the text, so a container, which a caller could
+        # change in one chunk, rules the example out.
         around = [v for k, v in payload.items() if k != "choices"]
         around += [v for k, v in choice.items() if k != "delta"]
         if name not in _TEXTS or any(isinstance(value, (dict, list)) for value in around):
@@ -148,6 +151,7 @@ class Repeats:
             return
         self._cut(data, start, end, padded=PADDING in payload)
         self._kind = Kind(payload, name)
+        # The proof: read the example by its bytes, and compare with what the parser returned.
         block = _EVENT + data + _OVER
         again = self._read(block, 0, len(block))
         if again is None or [*again] != [payload]:

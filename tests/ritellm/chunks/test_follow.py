@@ -1,4 +1,4 @@
-"""Deltas in any order and number, and what a consumer is told of the answers in them."""
+"""Deltas in any order and with repetition, and the events that a consumer receives."""
 
 from __future__ import annotations
 

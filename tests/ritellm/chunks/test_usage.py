@@ -1,4 +1,4 @@
-"""Tokens that are counted in several pieces: what was known stays known, in every dialect."""
+"""Counts of tokens that arrive in several parts: known counts stay, in every dialect."""
 
 from __future__ import annotations
 

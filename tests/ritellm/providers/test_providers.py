@@ -1,4 +1,4 @@
-"""Where each provider is asked and with which key, and what is said when something is missing."""
+"""The address and the key of each provider, and the errors where one is missing."""
 
 from __future__ import annotations
 

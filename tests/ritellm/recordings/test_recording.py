@@ -1,4 +1,4 @@
-"""What went over the wire is on record, without keys, and plays again as it was."""
+"""A call is recorded without keys, and its replay is the same call."""
 
 from __future__ import annotations
 

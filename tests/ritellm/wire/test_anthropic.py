@@ -1,4 +1,4 @@
-"""Anthropic's Messages, and Claude on Vertex: what is sent, and what is made of what comes."""
+"""Anthropic's Messages API, and Claude on Vertex: requests and responses."""
 
 from __future__ import annotations
 

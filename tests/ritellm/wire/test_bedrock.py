@@ -1,4 +1,4 @@
-"""Bedrock's Converse API, both ways, and its framing: Amazon's event stream."""
+"""Bedrock's Converse API, requests and responses, and its framing: Amazon's event stream."""
 
 from __future__ import annotations
 

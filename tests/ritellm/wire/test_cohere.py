@@ -1,4 +1,4 @@
-"""Cohere's v2 chat, both ways."""
+"""Cohere's v2 chat: requests and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gemini's generateContent, also on Vertex: what is sent, and what is made of what comes."""
+"""Gemini's generateContent, also on Vertex: requests and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ollama's own chat, both ways, and its framing: JSON lines."""
+"""Ollama's own chat, requests and responses, and its framing: JSON lines."""
 
 from __future__ import annotations
 

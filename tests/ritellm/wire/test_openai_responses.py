@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, both ways."""
+"""OpenAI's Responses API: requests and responses."""
 
 from __future__ import annotations
 

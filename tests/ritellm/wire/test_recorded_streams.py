@@ -1,4 +1,4 @@
-"""Answers of real providers, as recorded: whole, byte by byte, and cut off at each event.
+"""Recorded streams of real providers: whole, byte by byte, and cut off at each event.
 
 The recordings lie beside the repository, in `shared/streams`; where they do not, this is skipped.
 A dialect is one row of `DIALECTS`.

@@ -1,4 +1,4 @@
-"""Chunks that repeat the one before around another text: the same as parsed, without parsing."""
+"""Events that repeat the one before except for their text give the same chunks as parsing."""
 
 from __future__ import annotations
 

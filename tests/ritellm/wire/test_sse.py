@@ -1,4 +1,4 @@
-"""Server-sent events: what comes out does not depend on where the bytes are cut."""
+"""Server-sent events: the events do not depend on where the bytes are cut."""
 
 from __future__ import annotations
 
