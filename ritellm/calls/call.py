@@ -1,6 +1,21 @@
-"""One completion over all its attempts: which to try, how long to wait, what to deliver.
+"""One completion over all its attempts: retries, fallbacks, deadlines, timing. No I/O.
 
-Between the two faces and the exchange; no I/O, and the clock and the dice are handed in.
+Problem: a completion may take several attempts, at several models, before and after its first
+chunk. Each caller wants one stream, one deadline and one account of what happened.
+
+Idea: a call owns the current `Exchange` and everything that outlives it. The loop over the attempts
+passes in the time and a random number, and asks two questions: what to return for these bytes, and
+how long to wait before the next attempt.
+
+    start() --> attempt under way --receive_data/receive_eof--> finish()
+      ^                |
+      |                +-- error --> retry_delay() --raises--> the caller gets the error
+      +---- rest ------------------------+
+
+Invariants:
+- After the first delivered chunk, only `on_interrupt` allows another attempt.
+- Time that the caller or the gate takes is excused: it does not count against the provider.
+- An error is raised with the partial completion and with all attempts that were billed.
 """
 
 from __future__ import annotations
@@ -23,51 +38,58 @@ from ritellm.types import Completion, Discarded, HttpRequest
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
 
-# The part of a delay, and the seconds at most, for a request that fails while others do not; after
-# so many times it is taken to be its own fault.
+# A request that fails while others succeed waits this part of its delay, and at most these seconds.
+# After this many such failures the fault is taken to be its own.
 _ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
-# The share of its time that the end of an answer may be noticed too late.
+# The end of an answer may be noticed late by this share of the time that the answer took.
 _IMPATIENCE = 0.05
 
 
 class Call:
-    """The state of one completion: its current attempt, its deadline, its timing."""
+    """The state of one completion: its current attempt, its deadline, its timing.
+
+    With a `gate`, throttled attempts cost time but no retries. Without `emit_chunks` the caller
+    wants the whole completion only.
+    """
 
     def __init__(
         self, plan: Plan, now: float, gate: Gate | None = None, emit_chunks: bool = True
     ) -> None:
-        self.plan = plan
-        self.gate = gate  # where every attempt waits for its turn
-        self.timing = Timing(now)
+        self.plan = plan  # the current one: a fallback replaces it
+        self.gate = gate
         self.tag = ""  # names this call in a recording
+        # Attempts.
+        self.exchange: Exchange | None = None  # the current attempt
         self.attempts = 0
-        self.why: RitellmError | None = None  # the newest attempt is not the first
-        self._tries = 0  # attempts of the plan under way: a fallback starts anew
-        self.exchange: Exchange | None = None
-        self.discarded: list[Discarded] = []  # accepted, and given up for a newer attempt
-        self._throttled = 0  # attempts that met a provider's "not now": not the request's fault
-        self._throttled_since: float | None = None  # the newest attempts have met nothing else,
-        self._refusals = 0  # and are so many
-        self._failed_alone = 0  # failures while the provider took other requests
-        self._excused = 0.0  # seconds of waiting and of refusals: none of them counts as `total`
-        self._broken: Exchange | None = None  # the next attempt goes on with its answer
-        # Else the caller wants the whole answer only.
+        self.why: RitellmError | None = None  # the reason for the current attempt, if not the first
+        self.discarded: list[Discarded] = []  # accepted attempts that a newer one replaced
+        self._tries = 0  # attempts of the current plan
+        self._interrupted: Exchange | None = None  # the next attempt continues its answer
+        # Throttling. Throttled attempts are not the request's fault.
+        self._throttled = 0  # throttled attempts of the current plan
+        self._throttled_since: float | None = None  # the start of the current series of them
+        self._refusals = 0  # the length of that series
+        self._failed_alone = 0  # failures while the provider accepted other requests
+        # Time.
+        self.timing = Timing(now)
+        self._excused = 0.0  # seconds that do not count against `total`
+        self._patient_since = self._sent_at = now  # when the current wait and attempt began
+        # Delivery.
         self._emits_chunks = emit_chunks and plan.request.stream
-        self._delivered = False  # chunks of any attempt have reached the caller
-        self._patient_since = self._asked_at = now
+        self._delivered = False  # the caller has received chunks of any attempt
         self._delivered_at = -math.inf
 
     def start(self, endpoint: Endpoint, now: float) -> Exchange:
-        """Return the next attempt, at `endpoint`."""
+        """Begin the next attempt, at `endpoint`, and return it."""
         self.attempts += 1
         self._tries += 1
         self.timing.retries = self.attempts - 1
-        self._patient_since = self._asked_at = now
+        self._patient_since = self._sent_at = now
         self.timing.restart()
-        request, before = self.plan.request, self._broken
-        self._broken = None
+        request, before = self.plan.request, self._interrupted
+        self._interrupted = None
         if before is not None:
-            self.exchange = resume.go_on(before, request, endpoint, self.attempts)
+            self.exchange = resume.continued(before, request, endpoint, self.attempts)
         else:
             self.exchange = Exchange(request, endpoint, self.attempts)
         if not self._emits_chunks:
@@ -82,11 +104,11 @@ class Call:
     def receive_data(self, data: bytes, now: float) -> Batch:
         """Return the chunks that `data` completes."""
         self.timing.bytes += len(data)
-        # A little less than asked: a timer may fire early by the clock's grain.
-        hold = now - self._delivered_at < self.plan.request.buffer.seconds * 0.9
+        # A little less than the buffer's time: a timer may fire early by the clock's grain.
+        buffer = now - self._delivered_at < self.plan.request.buffer.seconds * 0.9
         exchange = self.current
         before = exchange.sum.count
-        chunks = exchange.receive_data(data, hold=hold)
+        chunks = exchange.receive_data(data, buffer=buffer)
         if exchange.sum.count != before or chunks:
             self._progressed(exchange, now)
         return chunks
@@ -103,23 +125,23 @@ class Call:
         return chunks
 
     def pause(self, now: float) -> float:
-        """Return the seconds for which nobody needs what comes now.
+        """Return the seconds for which reading may pause.
 
-        Where only the whole is wanted, that is a share of the time it has taken so far: a short
-        answer must not wait for the end of a long pause.
+        Without chunks to emit, that is a share of the time so far: a short answer must not wait for
+        the end of a long pause.
         """
         seconds = self.plan.request.buffer.seconds
-        return seconds if self._emits_chunks else min(seconds, (now - self._asked_at) * _IMPATIENCE)
+        return seconds if self._emits_chunks else min(seconds, (now - self._sent_at) * _IMPATIENCE)
 
-    def hold(self) -> float:
-        """Return the seconds for which what has come of an unwatched answer may lie unread.
+    def parse_delay(self) -> float:
+        """Return the seconds for which bytes that were read may stay unparsed.
 
-        No time before its first content, for that tells when it began.
+        Zero before the first content, whose time is measured.
         """
         return 0.0 if self.timing.first_content is None else self.plan.request.buffer.seconds
 
     def excuse(self, seconds: float) -> None:
-        """Note that the caller was away for so long: what it took itself is nobody's delay."""
+        """Add the caller's own time, which does not count against the provider."""
         self._patient_since += seconds
 
     @property
@@ -130,10 +152,10 @@ class Call:
 
     @property
     def deadline(self) -> tuple[float, str] | None:
-        """When patience ends, on the clock handed in, and the name of the timeout; or None."""
+        """When the nearest timeout ends, by the clock passed in, and its name; or None."""
         limits = self.plan.timeouts
         begun = self.timing.last_chunk is not None
-        # What has come may lie there for so long before it is read.
+        # A buffered chunk may stay unread for the time of the buffer.
         since = self._patient_since + self.plan.request.buffer.seconds
         candidates = [
             (since, limits.inter_chunk, "inter_chunk")
@@ -145,7 +167,7 @@ class Call:
         return min(ends, default=None)
 
     def timed_out(self, name: str) -> Timeout:
-        """Return the error for the timeout called `name`."""
+        """Return the error for the timeout `name`."""
         seconds = getattr(self.plan.timeouts, name)
         final = name == "total"
         return Timeout(
@@ -157,7 +179,7 @@ class Call:
     def retry_delay(self, now: float, jitter: float) -> float:
         """Return the seconds to wait before the next attempt; raises the error if it is final.
 
-        The next attempt may be the next plan's: look at `plan` again.
+        A fallback may have replaced `plan` afterwards.
         """
         exchange = self.current
         error = exchange.error
@@ -168,7 +190,7 @@ class Call:
             delay = 0.0
         following = self.plan.fallbacks[0] if fallback else self.plan
         begun = self._delivered and self.plan.request.stream
-        final = delay is None or (begun and not self._may_go_on(following))
+        final = delay is None or (begun and not self._may_continue(following))
         if delay is None or final or self._ends_within(now + delay):
             self.timing.ended = now
             error.message += self.plan.retry.refusal(error) if delay is None else ""
@@ -180,41 +202,44 @@ class Call:
         if fallback:
             self._fall_back()
         if begun and self.plan.on_interrupt == "continue":
-            self._broken = exchange
-        if self._broken is None or not exchange.endpoint.provider.quirks.background:
-            self._discard(exchange, kept=self._broken is not None)
+            self._interrupted = exchange
+        if self._interrupted is None or not exchange.endpoint.provider.quirks.background:
+            self._discard(exchange, kept=self._interrupted is not None)
         return delay
 
     def _discard(self, exchange: Exchange, kept: bool) -> None:
         if lost := exchange.discarded(kept=kept):
             self.discarded.append(lost)
 
-    def _may_go_on(self, following: Plan) -> bool:
-        """Return whether an answer that the caller has seen the beginning of may go on."""
+    def _may_continue(self, following: Plan) -> bool:
+        """Return whether another attempt may follow chunks that the caller has received."""
         if following.on_interrupt == "continue":
-            return resume.can_go_on(self.current, following.endpoint)
+            return resume.can_continue(self.current, following.endpoint)
         return following.on_interrupt == "restart"
 
     def _fall_back(self) -> None:
-        """Go on with the next plan."""
+        """Continue with the next fallback."""
         following, *rest = self.plan.fallbacks
         self.plan = replace(following, fallbacks=tuple(rest))
         self._tries = self._throttled = self._failed_alone = 0
         self._throttled_since = None
 
     def cancellation(self) -> HttpRequest | None:
-        """Return what stops the provider, now that nobody awaits the answer any more; or None."""
+        """Return the request that cancels the response at the provider, if one is needed."""
         if self.exchange is None or self.plan.on_interrupt != "continue":
             return None
         return resume.cancellation(self.exchange, self.plan.request)
 
     def take(self) -> Take | None:
-        """Return what to play instead of asking, if this attempt has a tape."""
+        """Return what to replay instead of sending a request, if this attempt has a tape."""
         tape = self.current.endpoint.tape
         return tape.take(self._tries) if tape else None
 
     def _delay(self, error: RitellmError, now: float, jitter: float) -> float | None:
-        """Return the delay; behind a gate, throttled attempts cost time but no retries."""
+        """Return the delay, or None if there is no retry.
+
+        With a gate, throttled attempts cost time but no retries.
+        """
         gate, retry, tape = self.gate, self.plan.retry, self.current.endpoint.tape
         if tape is not None:
             return tape.delay(self._tries)
@@ -223,7 +248,7 @@ class Call:
             return retry.delay(self._tries - self._throttled, error, jitter)
         self._throttled += 1
         if self._throttled_since is None:
-            self._throttled_since, self._refusals = self._asked_at, 0
+            self._throttled_since, self._refusals = self._sent_at, 0
         self._refusals += 1
         waited = now - self._throttled_since
         if (left := gate.limits.give_up_after - waited) <= 0:
@@ -231,14 +256,14 @@ class Call:
             return None
         delay = min(left, rest(self._refusals, error.retry_after, jitter))
         if self.timing.last_chunk is None:
-            self._excused += now - self._asked_at
+            self._excused += now - self._sent_at
         self._excused += delay
         return delay
 
     def shortest_rest(self, delay: float) -> float:
-        """Return what is enough of `delay` once the provider is known to take other requests.
+        """Return the part of `delay` that is enough if the provider accepts other requests.
 
-        Backing off is for the provider's sake. Where a request fails alone, waiting helps nobody.
+        Backing off relieves the provider. If this request alone fails, there is nothing to relieve.
         """
         error = self.why
         if error is None or is_throttle(error) or error.retry_after is not None:
@@ -246,26 +271,26 @@ class Call:
         return min(delay * _ALONE, _LONGEST_ALONE)
 
     def longest_rest(self, delay: float) -> float:
-        """Return how long to wait for the provider to take other requests."""
+        """Return how long to wait until the provider accepts other requests."""
         alone = self._failed_alone >= _SURELY_ALONE
         return self.shortest_rest(delay) if alone else delay
 
     def rested(self, others_accepted: bool) -> None:
-        """Note whether the provider took other requests while this one waited."""
+        """Note whether the provider accepted other requests during the wait."""
         error = self.why
         # A refusal is not the request's fault, nor is a fallback to blame for the plan before it.
         if error is not None and self._tries and not is_throttle(error):
             self._failed_alone += others_accepted
 
     def excuse_wait(self, seconds: float) -> None:
-        """Note that an attempt had to wait its turn: no time of the provider's."""
+        """Add the time that an attempt waited for the gate."""
         if self.attempts == 0:
             self.timing.started += seconds
         else:
             self._excused += seconds
 
     def finish(self, now: float) -> None:
-        """Note that the answer is whole; what was read behind it took no time of it."""
+        """Note that the answer is complete; reading after the terminator does not count."""
         if self.timing.ended is None:
             self.timing.ended = now
 
@@ -278,7 +303,7 @@ class Call:
         return total is not None and then >= self.timing.started + self._excused + total
 
     def _progressed(self, exchange: Exchange, now: float) -> None:
-        """Note that chunks have come, for the caller or for the sum."""
+        """Note that chunks have arrived, for the caller or for the sum."""
         self._delivered = True
         self._delivered_at = self._patient_since = now
         timing = self.timing

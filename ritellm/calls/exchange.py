@@ -1,8 +1,21 @@
 """One attempt at one completion as a state machine: bytes in, chunks out. No I/O and no clock.
 
-The face hands in what the network brings: `receive_response`, `receive_data`, then `receive_eof` or
-`receive_failure`. An answer is complete when its dialect has closed it, or when every choice has a
-finish_reason; whatever ends earlier is an error, which waits in `error` for the face to raise.
+Problem: providers end a stream in many ways. A stream that ends early must never pass for a whole
+answer, and a whole answer must not fail because its connection broke afterwards.
+
+Idea: the face passes in what the network brings, and the exchange decides what it means. An answer
+is complete when its dialect has sent its terminator, or when every choice has a finish_reason.
+Every other end is an error. The exchange stores the error, and the loop over the attempts decides
+whether to raise it or to retry.
+
+    new --receive_response--> reading --receive_data...--> over --receive_eof--> complete
+     |                           |                          |
+     +------ receive_failure ----+--------------------------+--> error, unless complete
+
+Invariants:
+- `error` is set at most once, and never after the answer was complete.
+- Every chunk is added to `sum`, in the order of arrival, before it is returned.
+- `over` says that the face need not read further; it says nothing about success.
 """
 
 from __future__ import annotations
@@ -30,29 +43,30 @@ from ritellm.types import Buffer, Chunk, Completion, Discarded, HttpRequest, NoC
 from ritellm.wire.base import Decoder
 
 
-class TakenUp(Protocol):
-    """What goes on in this exchange: an answer that broke off in the one before."""
+class Continuation(Protocol):
+    """An interrupted answer that this exchange continues."""
 
     sum: ChunkSum
     undelivered: list[Chunk]  # in the sum already
-    decoder: Decoder | None  # the same goes on, where the same answer does
-    listen: Callable[[Request, Endpoint], HttpRequest] | None
+    decoder: Decoder | None  # of the interrupted exchange, if the same response goes on
+    build_request: Callable[[Request, Endpoint], HttpRequest] | None  # None: the dialect's own
 
     def join(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Return `chunks` as they follow on what was there."""
+        """Return `chunks` so that they follow the interrupted answer."""
 
 
 _UNBUFFERED = Buffer()
-# The request had not reached the provider when these ran out.
+# The timeouts that pass before the request has reached the provider.
 _TOO_EARLY = frozenset({"connect_timeout", "write_timeout"})
-# So many chunks at a time may as well be made at once.
+# A run of at most this many chunks is expanded at once.
 _FEW = 16
-# What a decoder raises: it takes the shape of the JSON for granted, for checking costs each chunk.
+# What a decoder raises for JSON of an unexpected shape. It does not check the shape beforehand,
+# because that would cost time for every chunk.
 _MISREAD = (RitellmError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Exchange:
-    """What is sent, and what comes back."""
+    """One request and its response."""
 
     def __init__(
         self,
@@ -60,39 +74,43 @@ class Exchange:
         endpoint: Endpoint,
         attempt: int = 1,
         *,
-        asked: int | None = None,
-        taken_up: TakenUp | None = None,
+        attempts: int | None = None,
+        continuation: Continuation | None = None,
     ) -> None:
-        self.attempt = attempt
-        self.error: RitellmError | None = None
-        self.status: int | None = None  # of the response
-        self.sum = taken_up.sum if taken_up else ChunkSum()
+        # The request.
         self.endpoint = endpoint
-        self._asked = asked or attempt  # how often, this time included
+        self.attempt = attempt  # the number that its chunks carry; a continuation keeps it
+        self._attempts = attempts or attempt  # requests sent for this completion, with this one
         self._request = request
-        self._taken_up = taken_up
-        self.decoder = taken_up.decoder if taken_up else None
+        self._continuation = continuation
+        # The response.
+        self.status: int | None = None
+        self.decoder = continuation.decoder if continuation else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
-        self.over = False  # nothing more is to be waited for: the answer was closed, or broke off
-        self.emits_chunks = True  # else they only go into the sum
-        self._buffered = request.buffer != _UNBUFFERED
-        self._held: list[Piece] = []  # too few yet to be delivered as one
-        self.has_content = False  # anything of the answer has come, not only its head or its end
-        self.undelivered = taken_up.undelivered if taken_up else []
+        # The outcome.
+        self.sum = continuation.sum if continuation else ChunkSum()
+        self.error: RitellmError | None = None
+        self.over = False  # the face need not read further
+        self.has_content = False  # the answer has more than its head and its end
+        # Delivery.
+        self.emits_chunks = True  # else chunks only go into the sum
+        self.undelivered = continuation.undelivered if continuation else []
+        self._is_buffered = request.buffer != _UNBUFFERED
+        self._buffer: list[Piece] = []  # too few chunks yet to be delivered as one
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
         try:
-            listen = self._taken_up.listen if self._taken_up else None
-            build = listen or self._wire.build_request
+            resume = self._continuation.build_request if self._continuation else None
+            build = resume or self._wire.build_request
             request = build(self._request, self.endpoint)
         except orjson.JSONEncodeError as error:
             raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
         return self.endpoint.signer(request) if self.endpoint.signer else request
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take the status and the headers (lower-case names) of the answer."""
+        """Take the status and the headers (lower-case names) of the response."""
         self.status = status
         streamed = self._request.stream
         self._body = body_of(self._wire, status, headers, streamed, self.decoder, self._new_decoder)
@@ -106,13 +124,13 @@ class Exchange:
         self.emits_chunks = False
 
     def stop(self) -> None:
-        """Wait for nothing more: the body has ended, or the caller leaves."""
+        """Note that nothing more is read: the body has ended, or the attempt has failed."""
         self.over = True
 
-    def receive_data(self, data: bytes, *, hold: bool = False) -> Batch:
+    def receive_data(self, data: bytes, *, buffer: bool = False) -> Batch:
         """Return the chunks that `data` completes. Look at `error` afterwards.
 
-        With `hold` they are kept, to be put together with those that follow.
+        With `buffer` they are kept, to be merged with those that follow.
         """
         body = self._body
         assert body is not None, "receive_response comes first"
@@ -123,7 +141,7 @@ class Exchange:
             except _MISREAD as error:
                 self._misread(error)
             self.over = body.done or self.error is not None
-        return self._delivered(pieces, last=self.over, hold=hold)
+        return self._delivered(pieces, last=self.over, buffer=buffer)
 
     def receive_eof(self) -> Batch:
         """Return the chunks that the end of the body completes. Look at `error` afterwards."""
@@ -139,26 +157,26 @@ class Exchange:
         return chunks
 
     def receive_failure(self, error: RitellmError) -> None:
-        """Take a broken connection or a timeout: an error, unless the answer was whole already."""
-        held, self._held = self._held, []
-        # Not delivered, but part of what had come: whoever takes this up delivers it.
-        self.undelivered += self._numbered(held)
+        """Take a broken connection or a timeout: an error, unless the answer is complete."""
+        buffered, self._buffer = self._buffer, []
+        # These chunks belong to the partial answer. A continuation delivers them.
+        self.undelivered += self._numbered(buffered)
         if self.error is None and not self.complete:
             self._fail(error)
 
     @property
     def complete(self) -> bool:
-        """Whether the answer is whole: a fact about what has come, not about the connection."""
+        """Whether the answer is whole, by what has arrived and not by the connection's end."""
         reasons = self.sum.finish_reasons
         if self.error is not None or not reasons:
             return False
-        asked = self._request.params.get("n")
-        expected = asked if isinstance(asked, int) else 1
+        n = self._request.params.get("n")
+        expected = n if isinstance(n, int) else 1
         return self.done or (len(reasons) >= expected and None not in reasons)
 
     @property
     def done(self) -> bool:
-        """Whether the dialect's terminator has come."""
+        """Whether the dialect's terminator has arrived."""
         return self._body is not None and self._body.done
 
     def completion(self) -> Completion:
@@ -167,35 +185,36 @@ class Exchange:
 
     def _misread(self, error: Exception) -> None:
         if not isinstance(error, RitellmError):
-            error = APIResponseValidationError(f"an answer of another shape ({error!r})")
+            error = APIResponseValidationError(f"the response has an unexpected shape ({error!r})")
         self._fail(error)
 
-    def _delivered(self, pieces: list[Piece], *, last: bool, hold: bool = False) -> Batch:
-        """Return `pieces` as they are delivered: joined to what was, put together, numbered."""
-        if self._taken_up:
-            pieces = [*self._taken_up.join(expanded(pieces))]
-        if self._buffered and self.emits_chunks:
-            pieces = self._merged(pieces, hold and not last, last)
+    def _delivered(self, pieces: list[Piece], *, last: bool, buffer: bool = False) -> Batch:
+        """Return `pieces` for delivery: joined to the interrupted answer, merged, numbered."""
+        if self._continuation:
+            pieces = [*self._continuation.join(expanded(pieces))]
+        if self._is_buffered and self.emits_chunks:
+            pieces = self._merged(pieces, buffer and not last, last)
         numbered = self._numbered(pieces)
         if self.undelivered:
             numbered, self.undelivered = [*self.undelivered, *numbered], []
         return numbered
 
-    def _merged(self, pieces: list[Piece], hold: bool, last: bool) -> list[Piece]:
-        """Return `pieces` put together as the caller wants them; what is too few yet is held."""
-        buffer = self._request.buffer
-        held = [*self._held, *(expanded(pieces) if buffer.chunks else pieces)]
-        size = buffer.chunks or len(held) or 1
-        ready = len(held)
-        if hold or not (last or buffer.seconds):
-            ready = ready // size * size if buffer.chunks else 0
-        self._held = held[ready:]
-        return [merge_chunks(held[at : min(at + size, ready)]) for at in range(0, ready, size)]
+    def _merged(self, pieces: list[Piece], keep: bool, last: bool) -> list[Piece]:
+        """Return `pieces` merged as the caller wants; too few of them stay in the buffer."""
+        wanted = self._request.buffer
+        buffered = [*self._buffer, *(expanded(pieces) if wanted.chunks else pieces)]
+        size = wanted.chunks or len(buffered) or 1
+        ready = len(buffered)
+        if keep or not (last or wanted.seconds):
+            ready = ready // size * size if wanted.chunks else 0
+        self._buffer = buffered[ready:]
+        return [merge_chunks(buffered[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
     def _numbered(self, pieces: list[Piece]) -> Batch:
-        """Add `pieces` to the sum; return them with their numbers, for whoever watches.
+        """Add `pieces` to the sum; return them with their numbers, if chunks are emitted.
 
-        Nobody else needs the chunks of a run, which are most: they are not even made.
+        Most chunks belong to a run. A run is added as a whole, and its chunks are made only for
+        delivery.
         """
         total = self.sum
         for piece in pieces:
@@ -217,7 +236,7 @@ class Exchange:
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:
-            return StreamTruncatedError("the answer ended before its first chunk")
+            return StreamTruncatedError("the response ended before its first chunk")
         if self.done:
             return StreamTruncatedError("the answer is empty: the provider closed it at once")
         return StreamTruncatedError(
@@ -229,11 +248,11 @@ class Exchange:
         error.model = self._request.model
         error.message = self.endpoint.scrub(error.message)
         error.args = (error.message,)
-        error.attempts = self._asked
+        error.attempts = self._attempts
         self.error = error
 
     def discarded(self, *, kept: bool = False) -> Discarded | None:
-        """Return this attempt as one whose response does not count; None if it is not billed."""
+        """Return this attempt as one whose response is not used; None if it is not billed."""
         if not self._is_billed():
             return None
         completion = self.error.partial if self.error is not None else None
@@ -249,7 +268,7 @@ class Exchange:
             return error is None or (isinstance(error, Timeout) and error.code not in _TOO_EARLY)
         if not 200 <= self.status < 300:
             return False
-        # An error as the first event is a refusal that came too late for a status.
+        # An error as the first event is a refusal: it came too late for a status.
         return (
             bool(self.sum.count)
             or error is None
@@ -257,7 +276,7 @@ class Exchange:
         )
 
     def attach_partial(self) -> None:
-        """Let `error` carry the completion so far, once it is certain to be raised."""
+        """Attach the completion so far to `error`, once it is certain to be raised."""
         if self.error is not None and self.sum.count:
             self.error.partial = self.sum.completion()
 

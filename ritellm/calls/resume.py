@@ -1,8 +1,8 @@
-"""`on_interrupt="continue"`: an answer that broke off goes on, and nobody sees the seam. Pure.
+"""`on_interrupt="continue"`: an interrupted answer is continued without a visible seam. Pure.
 
-Two ways: the Responses API keeps a background response, which can be listened to again until it is
-cancelled; other providers are given the text so far as the beginning of their answer. Where a
-provider documents neither, that is said before anything is sent.
+There are two ways. The Responses API runs a response in the background, so a new request can read
+the rest of the same response. Other providers accept the text so far as the beginning of their
+answer (prefill). For a provider that documents neither, the call fails before anything is sent.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ritellm.types import Chunk, HttpRequest, Request
 from ritellm.wire.base import Decoder
 
 _RESPONSES = frozenset({"openai_responses", "azure_responses"})
-# What a message may hold beside its text and still be gone on with.
+# The fields of a message that can be continued. Tool calls, for example, cannot.
 _PLAIN = frozenset({"content", "provider_specific_fields", "role"})
 
 
 def prepared(request: Request, endpoint: Endpoint) -> Request:
-    """Return `request` so that its answer can be taken up; raises InvalidRequestError."""
+    """Return `request` so that its answer can be continued; raises InvalidRequestError."""
     if _in_background(endpoint):
         if request.extra_body.get("store", request.params.get("store")) is False:
             raise _cannot(endpoint, "without store=True")
@@ -46,8 +46,8 @@ def prepared(request: Request, endpoint: Endpoint) -> Request:
     return request
 
 
-def can_go_on(before: Exchange, endpoint: Endpoint) -> bool:
-    """Return whether `endpoint` can go on with what `before` has brought."""
+def can_continue(before: Exchange, endpoint: Endpoint) -> bool:
+    """Return whether `endpoint` can continue the partial answer of `before`."""
     if _in_background(endpoint):
         same = endpoint.provider is before.endpoint.provider and before.decoder is not None
         return same and bool(before.completion().get("id"))
@@ -55,32 +55,32 @@ def can_go_on(before: Exchange, endpoint: Endpoint) -> bool:
     return not any(value for name, value in message.items() if name not in _PLAIN)
 
 
-def go_on(before: Exchange, request: Request, endpoint: Endpoint, asked: int) -> Exchange:
-    """Return the exchange that goes on with the answer of `before`, under the same attempt."""
+def continued(before: Exchange, request: Request, endpoint: Endpoint, attempts: int) -> Exchange:
+    """Return the exchange that continues the answer of `before`, under the same attempt."""
     if _in_background(endpoint):
-        listened = _listened(before, endpoint)
-        return Exchange(request, endpoint, before.attempt, asked=asked, taken_up=listened)
+        resumed = _resumed(before, endpoint)
+        return Exchange(request, endpoint, before.attempt, attempts=attempts, continuation=resumed)
     prefill = endpoint.provider.quirks.prefill or Prefill()
     text = _message(before).get("content") or ""
     begun = text.rstrip() if prefill.strips else text
     echo = text if prefill.echoes else text[len(begun) :]
     if begun:
-        request, endpoint = _asked_to_go_on(request, endpoint, prefill, begun)
-    joint = _Joint(before, echo if begun else "")
-    return Exchange(request, endpoint, before.attempt, asked=asked, taken_up=joint)
+        request, endpoint = _with_prefill(request, endpoint, prefill, begun)
+    prefilled = _Prefilled(before, echo if begun else "")
+    return Exchange(request, endpoint, before.attempt, attempts=attempts, continuation=prefilled)
 
 
 def cancellation(left: Exchange, request: Request) -> HttpRequest | None:
-    """Return what stops the provider where it would go on with an answer that nobody awaits.
+    """Return the request that cancels a response which runs in the background.
 
-    None where closing the connection does that, or there is nothing left to stop.
+    None if closing the connection is enough, or if nothing is left to cancel.
     """
     endpoint, error = left.endpoint, left.error
     if not _in_background(endpoint) or endpoint.tape is not None or left.complete:
         return None
-    told = error is not None and not isinstance(error, (APIConnectionError, Timeout))
+    by_provider = error is not None and not isinstance(error, (APIConnectionError, Timeout))
     id = left.completion().get("id")
-    if told or not id:
+    if by_provider or not id:
         return None
     cancel: Any = getattr(wires.load(endpoint.wire), "cancel_request")  # noqa: B009
     return cast(HttpRequest, cancel(request, endpoint, id))
@@ -93,8 +93,8 @@ def _in_background(endpoint: Endpoint) -> bool:
 def _cannot(endpoint: Endpoint, why: str) -> InvalidRequestError:
     name = endpoint.provider.name
     return InvalidRequestError(
-        f"{' '.join(f'{name} cannot go on with an answer {why}'.split())}:"
-        " take on_interrupt='restart' or 'raise'",
+        f"{' '.join(f'{name} cannot continue an interrupted answer {why}'.split())}:"
+        " pass on_interrupt='restart' or 'raise'",
         provider=name,
     )
 
@@ -105,88 +105,93 @@ def _message(before: Exchange) -> Mapping[str, Any]:
     return message
 
 
-def _asked_to_go_on(
+def _with_prefill(
     request: Request, endpoint: Endpoint, prefill: Prefill, text: str
 ) -> tuple[Request, Endpoint]:
     begun = {"role": "assistant", "content": text, **prefill.message}
     body = {**request.extra_body, **prefill.body}
-    asked = replace(request, messages=[*request.messages, begun], extra_body=body)
+    prefilled = replace(request, messages=[*request.messages, begun], extra_body=body)
     if not prefill.path:
-        return asked, endpoint
+        return prefilled, endpoint
     root = endpoint.base_url.rstrip("/").removesuffix("/chat/completions")
     root = root.removesuffix(prefill.path).removesuffix("/v1")
-    return asked, replace(endpoint, base_url=root + prefill.path)
+    return prefilled, replace(endpoint, base_url=root + prefill.path)
 
 
-class _Joint:
-    """A second answer that follows on a first: no text twice, and both are counted."""
+class _Prefilled:
+    """A second response that continues the text of the first; usage counts both.
+
+    Some providers repeat the prefilled text, which `_trim` removes.
+    """
 
     def __init__(self, before: Exchange, echo: str) -> None:
         self.sum = before.sum
         self.undelivered = before.undelivered
         self.decoder: Decoder | None = None
-        self.listen: Callable[[Request, Endpoint], HttpRequest] | None = None
-        self._spent = self.sum.usage if isinstance(self.sum.usage, Mapping) else {}
-        self._counted: dict[str, Any] = {}  # of the second answer
-        self._echo = echo
-        self._held = ""
+        self.build_request: Callable[[Request, Endpoint], HttpRequest] | None = None
+        # Usage.
+        self._first_usage = self.sum.usage if isinstance(self.sum.usage, Mapping) else {}
+        self._second_usage: dict[str, Any] = {}
+        # The repetition.
+        self._echo = echo  # the text that the second response may repeat
+        self._seen = ""  # its text so far, which may turn out to be the repetition
 
     def join(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Return `chunks` without the repeated beginning, with the usage of both."""
+        """Return `chunks` without the repeated text, with the usage of both responses."""
         for chunk in chunks:
             for choice in chunk.get("choices") or ():
                 self._trim(choice)
             if isinstance(usage := chunk.get("usage"), Mapping):
-                broken = self._spent.get("interrupted_requests", 0) + 1
-                self._counted = merged(self._counted, usage)
-                both = _added(self._spent, self._counted)
+                broken = self._first_usage.get("interrupted_requests", 0) + 1
+                self._second_usage = merged(self._second_usage, usage)
+                both = _added(self._first_usage, self._second_usage)
                 chunk["usage"] = {**both, "interrupted_requests": broken}
         return chunks
 
     def _trim(self, choice: dict[str, Any]) -> None:
-        """Take what repeats the beginning out of a choice; hold back what may yet turn out so."""
+        """Remove the repeated text from a choice; keep text back while it may be a repetition."""
         delta = choice.get("delta") or {}
         text = delta.get("content")
         if not self._echo or not (text or choice.get("finish_reason")):
             return
-        held = self._held + (text or "")
-        if choice.get("finish_reason") or not self._echo.startswith(held[: len(self._echo)]):
-            said = held.removeprefix(self._echo)
-        elif len(held) >= len(self._echo):
-            said = held[len(self._echo) :]
+        seen = self._seen + (text or "")
+        if choice.get("finish_reason") or not self._echo.startswith(seen[: len(self._echo)]):
+            new = seen.removeprefix(self._echo)
+        elif len(seen) >= len(self._echo):
+            new = seen[len(self._echo) :]
         else:
-            self._held = held
+            self._seen = seen
             delta["content"] = ""
             return
-        self._echo = self._held = ""
-        delta["content"] = said
+        self._echo = self._seen = ""
+        delta["content"] = new
         choice["delta"] = delta
 
 
-class _Listened:
-    """The same answer, listened to again."""
+class _Resumed:
+    """The same response, read on by another request."""
 
     def __init__(
-        self, before: Exchange, listen: Callable[[Request, Endpoint], HttpRequest] | None
+        self, before: Exchange, build_request: Callable[[Request, Endpoint], HttpRequest]
     ) -> None:
         self.sum = before.sum
         self.undelivered = before.undelivered
         self.decoder = before.decoder
-        self.listen = listen
+        self.build_request: Callable[[Request, Endpoint], HttpRequest] | None = build_request
 
     def join(self, chunks: list[Chunk]) -> list[Chunk]:
         """Return `chunks` as they are."""
         return chunks
 
 
-def _listened(before: Exchange, endpoint: Endpoint) -> _Listened:
+def _resumed(before: Exchange, endpoint: Endpoint) -> _Resumed:
     head = before.completion()
     resume: Any = getattr(wires.load(endpoint.wire), "resume_request")  # noqa: B009
-    return _Listened(before, partial(resume, id=head["id"], after=head.get("sequence_number", 0)))
+    return _Resumed(before, partial(resume, id=head["id"], after=head.get("sequence_number", 0)))
 
 
 def _added(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sum of two usages, field by field; what is no number is the later one's."""
+    """Return the sum of two usages by field; a field that is not a number comes from the later."""
     summed = merged(mine, theirs)
     for name in mine.keys() & theirs.keys():
         one, two = mine[name], theirs[name]

@@ -21,7 +21,7 @@ class Cadence(Protocol):
     def pause(self, now: float) -> float:
         """Return the seconds for which the kernel may gather what arrives."""
 
-    def hold(self) -> float:
+    def parse_delay(self) -> float:
         """Return the seconds for which bytes that were read may stay unparsed."""
 
 

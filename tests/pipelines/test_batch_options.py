@@ -239,7 +239,10 @@ def test_with_redis_the_cap_holds_for_what_other_processes_spend(job):
         (["--fail_above", "20"], "must be a share from 0 to below 1, got '20'"),
         (["--dedupe", "--journal", "none"], "--dedupe finds equal requests in the journal"),
         (["--on_interrupt", "maybe"], "invalid choice: 'maybe'"),
-        (["--on_interrupt", "continue"], "cannot go on with an answer: take --on_interrupt"),
+        (
+            ["--on_interrupt", "continue"],
+            "cannot continue an interrupted answer: pass --on_interrupt",
+        ),
         (["--api_key_file", "{folder}/none"], "none here: No such file or directory"),
         (["--api_key_file", "{folder}/empty"], "is empty"),
         (["--api_key_file", "{folder}/empty", "--api_key_env", "X"], "not allowed with argument"),

@@ -214,7 +214,9 @@ class Connection:
         """Return whether parsing may wait for the next interval."""
         if self._sink is None or self._cadence is None or not self._end_is_visible:
             return False
-        return self._due < self._parsed + self._cadence.hold() and self._untaken < _HIGH_WATER
+        return (
+            self._due < self._parsed + self._cadence.parse_delay() and self._untaken < _HIGH_WATER
+        )
 
     def _defer(self, data: bytes) -> None:
         """Keep `data` for later, unless the end of the body may be in it."""

@@ -157,9 +157,9 @@ def test_an_unwatched_answer_may_lie_unread_once_it_has_begun():
     exchange = call.start(asked.endpoint, 100.0)
     exchange.receive_response(200, {"content-type": "text/event-stream"})
     call.receive_data(sse(chat_chunk({"role": "assistant", "content": ""})), 100.1)
-    assert call.hold() == 0.0
+    assert call.parse_delay() == 0.0
     call.receive_data(sse(chat_chunk({"content": "a"})), 100.2)
-    assert call.hold() == 0.1
+    assert call.parse_delay() == 0.1
 
 
 def test_what_lies_in_a_buffer_is_not_the_providers_delay():

@@ -265,11 +265,11 @@ def test_the_same_response_is_counted_once(fake_server):
     assert opened.completion.usage_source == "provider"
 
 
-# Where it cannot go on
+# Where it cannot continue
 
 CANNOT = {
-    "OpenAI's chat": ("openai/gpt-4o", {}, "openai cannot go on with an answer:"),
-    "Gemini": ("gemini/gemini-2.5-flash", {}, "gemini cannot go on"),
+    "OpenAI's chat": ("openai/gpt-4o", {}, "openai cannot continue an interrupted answer:"),
+    "Gemini": ("gemini/gemini-2.5-flash", {}, "gemini cannot continue"),
     "a newer Claude": ("anthropic/claude-opus-4-6", {}, "with claude-opus-4-6"),
     "the newest Claude": ("anthropic/claude-opus-5", {}, "with claude-opus-5"),
     "a thinking Claude": (
@@ -284,7 +284,7 @@ CANNOT = {
         {"messages": [*MESSAGES, {"role": "assistant", "content": "Hel"}]},
         "assistant's already",
     ),
-    "a fallback": ("mistral/m", {"fallbacks": ["openai/gpt-4o"]}, "openai cannot go on"),
+    "a fallback": ("mistral/m", {"fallbacks": ["openai/gpt-4o"]}, "openai cannot continue"),
 }
 
 

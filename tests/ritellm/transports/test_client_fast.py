@@ -238,7 +238,7 @@ class Slow:
     def pause(self, now):
         return 1.0
 
-    def hold(self):
+    def parse_delay(self):
         return self.held
 
 
