@@ -1,6 +1,6 @@
-"""What the arguments of `completion()` must be, so that no mistake is found half-way. Pure.
+"""Checks the values of `completion()`'s parameters before anything is sent. Pure.
 
-A value is shown in a message only where it can hold no secret.
+An error shows a value only if the value cannot contain a secret.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ritellm.types import Buffer, Timeouts
 
 
 def timeouts(value: Any) -> Timeouts:
-    """Return `value`, a number or Timeouts or httpx's or None, as timeouts."""
+    """Return `value` as timeouts: a number, `Timeouts`, `httpx.Timeout` or None."""
     wanted = "timeout must be a number of seconds above 0, or Timeouts"
     if _is_httpx_timeout(value):
         value = Timeouts(value.connect, value.read, value.read)
     if not isinstance(value, (int, float, Timeouts, type(None))):
-        raise InvalidRequestError(f"{wanted}, not {value!r:.80}")
+        raise InvalidRequestError(f"{wanted}, got {value!r:.80}")
     limits = Timeouts.of(value)
     for limit in (limits.connect, limits.first_chunk, limits.inter_chunk, limits.total):
         if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
-            raise InvalidRequestError(f"{wanted} of such numbers or None, not {limit!r:.80}")
+            raise InvalidRequestError(f"{wanted} of such numbers or None, got {limit!r:.80}")
     return limits
 
 
@@ -37,24 +37,24 @@ def _is_httpx_timeout(value: Any) -> bool:
 
 
 def buffer(msec: Any, chunks: Any) -> Buffer:
-    """Return how chunks are put together: by milliseconds, by number, or not at all."""
+    """Return how chunks are merged: by milliseconds, by number, or not at all."""
     if not isinstance(msec, (int, float, type(None))) or (msec or 0) < 0:
-        raise InvalidRequestError(f"buffer_msec must be a number from 0 up, not {msec!r:.80}")
+        raise InvalidRequestError(f"buffer_msec must be a number >= 0, got {msec!r:.80}")
     if not isinstance(chunks, (int, type(None))) or (chunks or 0) < 0:
-        raise InvalidRequestError(f"buffer_chunks must be a whole number, not {chunks!r:.80}")
+        raise InvalidRequestError(f"buffer_chunks must be a whole number >= 0, got {chunks!r:.80}")
     return Buffer((msec or 0) / 1000, chunks or 0)
 
 
 def policy(retry: Any, num_retries: Any) -> RetryPolicy:
     """Return the policy `retry`, or the default one, with `num_retries` if that is given."""
     if not isinstance(retry, (RetryPolicy, type(None))):
-        raise InvalidRequestError(f"retry must be a RetryPolicy, not {retry!r:.80}")
+        raise InvalidRequestError(f"retry must be a RetryPolicy, got {retry!r:.80}")
     chosen = retry or RetryPolicy()
     if num_retries is None:
         return chosen
     if not isinstance(num_retries, int) or num_retries < 0:
         raise InvalidRequestError(
-            f"num_retries must be a whole number from 0, not {num_retries!r:.80}"
+            f"num_retries must be a whole number >= 0, got {num_retries!r:.80}"
         )
     return _with_retries(chosen, num_retries)
 
@@ -67,12 +67,12 @@ def _with_retries(policy: RetryPolicy, num_retries: int) -> RetryPolicy:
 def mapping(name: str, value: Any) -> Mapping[str, Any]:
     """Return the argument `name`, a dict or None, as a dict."""
     if not isinstance(value, (Mapping, type(None))):
-        raise InvalidRequestError(f"{name} must be a dict, not {type(value).__name__}")
+        raise InvalidRequestError(f"{name} must be a dict, got {type(value).__name__}")
     return value or {}
 
 
 def headers(argument: str, value: Any) -> Mapping[str, str]:
-    """Return the headers that `argument` holds, or none."""
+    """Return the headers in the parameter `argument`, or none."""
     given = mapping(argument, value)
     for name, text in given.items():
         if not _fits_a_header(name) or not _fits_a_header(text):
@@ -84,23 +84,23 @@ def headers(argument: str, value: Any) -> Mapping[str, str]:
 
 
 def address(value: Any) -> str | None:
-    """Return `base_url` without the blanks around it, or None."""
+    """Return `base_url` without surrounding blanks, or None."""
     if not isinstance(value, (str, type(None))):
-        raise InvalidRequestError(f"base_url must be text, not {type(value).__name__}")
+        raise InvalidRequestError(f"base_url must be text, got {type(value).__name__}")
     return value.strip() if value else None
 
 
 def with_clean_key(endpoint: Endpoint) -> Endpoint:
     """Return `endpoint` without blanks around its key, as a file or a shell may leave them.
 
-    Raises AuthenticationError for a key that no header can carry: the HTTP library would show it.
+    Raises AuthenticationError for a key that does not fit a header: the HTTP library would show it.
     """
     key: Any = endpoint.key
     if key is None:
         return endpoint
     if not isinstance(key, str) or not _fits_a_header(key.strip()):
         raise AuthenticationError(
-            "the key must be text in ASCII, without line breaks: look at api_key, or at the"
+            "the key must be text in ASCII, without line breaks: check api_key, or the"
             " environment variable",
             provider=endpoint.provider.name,
         )

@@ -1,7 +1,7 @@
-"""Images and files that messages name by a local path, read into data URLs before anything is sent.
+"""Reads images and files that messages name by a local path into data URLs, before sending.
 
-Reading is the caller's decision (`local_files=True`): where messages come from foreign data, a path
-in one of them would send any file of this machine to a provider.
+The caller must allow this with `local_files=True`. If messages come from foreign data, a path in
+one of them could send any file of this machine to a provider.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN = 120
 def attach(messages: Sequence[Mapping[str, Any]], allowed: bool) -> list[Mapping[str, Any]]:
     """Return `messages` with the files in place of their paths.
 
-    Raises InvalidRequestError for a file that cannot be read, and for any at all unless `allowed`.
+    Raises InvalidRequestError for a file that cannot be read, and for every file unless `allowed`.
     """
     return [_message(message, position, allowed) for position, message in enumerate(messages)]
 
@@ -42,8 +42,8 @@ def _message(message: Mapping[str, Any], position: int, allowed: bool) -> Mappin
         where = f"messages[{position}]"
         if not allowed:
             raise InvalidRequestError(
-                f"{where} names a local file, {value[:_SHOWN]!r}: pass local_files=True to have it"
-                " read (off by default, for a prompt can be foreign data), or give a data: or"
+                f"{where} names a local file, {value[:_SHOWN]!r}: pass local_files=True to read it"
+                " (off by default, because a prompt may be foreign data), or give a data: or"
                 " https: URL"
             )
         return _data_url(value, kind, where)
@@ -70,7 +70,7 @@ def _part(part: Part, read: Read) -> Part:
 
 def _file(part: Part, file: Mapping[str, Any], read: Read) -> Part:
     data = file.get("file_data")
-    # Base64 without a `data:` before it has no dot; a path has one, before its ending.
+    # Base64 without `data:` contains no dot. A path contains one, before its suffix.
     if not isinstance(data, str) or "." not in data or _SCHEME.match(data):
         return part
     name = {"filename": Path(_path(data)).name}
@@ -82,7 +82,7 @@ def _data_url(value: str, kind: str | None, where: str) -> str:
     kind = kind or mimetypes.guess_type(path.name, strict=False)[0]
     try:
         if not path.is_file():
-            raise FileNotFoundError(None, "there is no such file")
+            raise FileNotFoundError(None, "no such file")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -91,8 +91,8 @@ def _data_url(value: str, kind: str | None, where: str) -> str:
         ) from None
     if kind is None:
         raise InvalidRequestError(
-            f"{where}: what kind of file is {str(path)[:_SHOWN]!r}? Give its name an ending such as"
-            " .png, or give its media type as `format`"
+            f"{where}: unknown kind of file {str(path)[:_SHOWN]!r}: give its name a suffix such as"
+            " .png, or pass its media type as `format`"
         )
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 

@@ -1,4 +1,4 @@
-"""How the bytes behind one response are read: as events, as one JSON document, or as a refusal."""
+"""Reads the body of a response: as events, as one JSON document, or as an error."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _JSON = frozenset({"application/json", "text/json"})
 _OPENS_JSON = (b"{", b"[")
 _OPENS_SSE = (b":", b"d", b"e", b"i", b"r")  # a comment, data, event, id, retry: none begins JSON
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # blanks, and a byte order mark, whole or in pieces
-# An error page longer than this tells nobody more.
+# The most of an error page that is kept.
 _ERROR_BYTES = 64 * 1024
 
 
 class Body(Protocol):
-    """How the bytes behind one kind of response are read."""
+    """Reads the body of one kind of response."""
 
     @property
     def done(self) -> bool: ...
@@ -46,9 +46,10 @@ def body_of(
     decoder: Decoder | None,
     new_decoder: Callable[[], Decoder],
 ) -> Body:
-    """Return how to read the body behind `status` and `headers` (lower-case names).
+    """Return the reader for a response with `status` and `headers` (lower-case names).
 
-    `streamed` says what was asked for. With a `decoder` a stream goes on; if one begins it is made.
+    `streamed` says whether a stream was requested. A `decoder` continues an interrupted stream;
+    `new_decoder` is called for a new one.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not 200 <= status < 300:
@@ -68,8 +69,8 @@ def body_of(
 def _is_whole(first: bytes, kind: str, lines: bool) -> bool:
     """Return whether a body is one JSON document, by its first byte and then by its label.
 
-    Servers and proxies send JSON as text/plain, and streams as JSON. Where JSON `lines` are what
-    was asked for, both begin alike.
+    Servers and proxies label JSON as text/plain, and streams as JSON. If JSON `lines` were
+    requested, a stream and a document begin alike.
     """
     if first in _OPENS_JSON and not lines:
         return True
@@ -98,11 +99,11 @@ class _StreamBody:
         self._decode(self._framing.feed(data), into)
 
     def end(self, into: list[Piece]) -> None:
-        events = self._framing.eof()  # what a framing finds damaged is no mere cut
+        events = self._framing.eof()  # raises if the framing is damaged
         try:
             self._decode(events, into)
         except APIResponseValidationError:
-            return  # half an event: the cut is what matters, not what it left of the JSON
+            return  # half an event: the truncation is reported, not the broken JSON
 
     def _decode(self, events: list[Event], into: list[Piece]) -> None:
         decoder, chunks = self._decoder, list[Chunk]()
@@ -116,7 +117,7 @@ class _StreamBody:
 
 
 class _SSEBody(_StreamBody):
-    """Server-sent events: those that came together may be read together."""
+    """Server-sent events: those that arrived together are decoded together."""
 
     def __init__(self, framing: SSE, decoder: Decoder) -> None:
         super().__init__(framing, decoder)
@@ -140,7 +141,7 @@ class _SSEBody(_StreamBody):
 
 
 class _UnnamedBody:
-    """A body that its label may not tell the kind of; `choose` does, by the first byte."""
+    """A body with an unreliable label: `choose` decides by the first byte."""
 
     def __init__(self, choose: Callable[[bytes], Body]) -> None:
         self._choose = choose
@@ -168,7 +169,7 @@ class _UnnamedBody:
 
 
 class _WholeBody:
-    """A JSON object: the whole answer, or an error under a 200."""
+    """A JSON object: the whole answer, or an error with status 200."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -185,7 +186,7 @@ class _WholeBody:
 
 
 class _ErrorBody:
-    """The text of a refusal; without a status it is a page where an answer should be."""
+    """The text of an error; without a status it is a web page instead of a response."""
 
     def __init__(self, wire: Wire, status: int | None, headers: Mapping[str, str]) -> None:
         self._wire = wire
@@ -203,7 +204,9 @@ class _ErrorBody:
     def end(self, into: list[Piece]) -> None:
         body = b"".join(self._pieces)
         if self._status is None:
-            raise APIResponseValidationError(f"an HTML page instead of an answer: {body[:200]!r}")
+            raise APIResponseValidationError(
+                f"expected JSON or events, got an HTML page: {body[:200]!r}"
+            )
         raise self._wire.decode_error(self._status, body, self._headers)
 
 
@@ -212,5 +215,5 @@ def _parse(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if not body.strip():
-            raise StreamTruncatedError("the answer is empty") from None
-        raise StreamTruncatedError(f"the answer is half a JSON document ({error})") from None
+            raise StreamTruncatedError("the response is empty") from None
+        raise StreamTruncatedError(f"the response ended inside a JSON document ({error})") from None

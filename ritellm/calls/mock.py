@@ -21,10 +21,10 @@ _NAMED_ERROR = re.compile(r"(?:lite|rite)llm\.(\w+)")
 
 
 def mocked(provider: Provider, model: str, response: Any, stream: bool, n: Any = None) -> Endpoint:
-    """Return the endpoint that answers with `response`, `n` times if it is a text.
+    """Return an endpoint that replays `response`, with `n` choices if it is a text.
 
-    That is a text, a list of texts or of chunks, a whole completion, an exception (or its class),
-    or the name of one of ours, as in "litellm.RateLimitError".
+    `response` is a text, a list of texts or of chunks, a whole completion, an exception (or its
+    class), or the name of an error of this library, as in "litellm.RateLimitError".
     """
     error = _error(response, provider.name, model)
     take = (
@@ -55,7 +55,7 @@ def _answer(model: str, response: Any, stream: bool, n: int) -> Take:
 
 
 def _events(model: str, response: Any, n: int) -> list[bytes]:
-    """Return the events of a streamed answer, each as the network would bring it."""
+    """Return the events of a streamed response, as they arrive from a network."""
     chunks = list(_chunks(model, response, n))
     return [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
@@ -89,7 +89,7 @@ def _choices(n: int, finish_reason: str | None = None, **fields: Any) -> list[di
 
 
 def _pieces(response: Any) -> list[str]:
-    """Return the text of a mock, cut as a stream would bring it."""
+    """Return the text of a mock in pieces like those of a stream."""
     if isinstance(response, str):
         return re.findall(r"\S+\s*|\s+", response)
     if isinstance(response, list) and all(isinstance(each, str) for each in response):
@@ -99,5 +99,5 @@ def _pieces(response: Any) -> list[str]:
         return _pieces(message.get("content") or "")
     raise InvalidRequestError(
         "mock_response must be a text, a list of texts or chunks, a completion, or an exception,"
-        f" not {type(response).__name__}"
+        f" got {type(response).__name__}"
     )

@@ -1,10 +1,13 @@
-"""A plan that wants only its messages: what many completions have in common, worked out once."""
+"""What a completion is sent with: a `Plan`, and a `Draft`, which is a plan without messages.
+
+A draft is worked out once and serves many completions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ritellm.calls import resume
 from ritellm.calls.attachments import attach
@@ -13,15 +16,12 @@ from ritellm.errors import InvalidRequestError
 from ritellm.retry import RetryPolicy
 from ritellm.types import Request, Timeouts
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Whom to ask, with which key and parameters, and how stubbornly; `plan` says what.
+    """A request without its messages, its endpoint and its retry policy.
 
-    Files that messages name by a path are read if `local_files`.
+    With `local_files`, files that messages name by a path are read.
     """
 
     blank: Plan
@@ -30,7 +30,7 @@ class Draft:
 
     @property
     def lasts(self) -> bool:
-        """Whether it may be used again later: no credentials were made for it that run out."""
+        """Whether the draft can be used later: it contains no credentials that expire."""
         own = self.blank.endpoint.provider.resolver is None
         return own and all(draft.lasts for draft in self.fallbacks)
 
@@ -47,14 +47,14 @@ class Draft:
 def _checked(messages: Any) -> list[Mapping[str, Any]]:
     if not isinstance(messages, (list, tuple)):
         raise InvalidRequestError(
-            f"messages must be a list of objects with a role, not {type(messages).__name__}"
+            f"messages must be a list of objects with a role, got {type(messages).__name__}"
         )
     if not messages:
-        raise InvalidRequestError("messages is empty: there is nothing to ask")
+        raise InvalidRequestError("messages must not be empty")
     for position, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise InvalidRequestError(
-                f"messages[{position}] must be an object with a role, not {message!r:.80}"
+                f"messages[{position}] must be an object with a role, got {message!r:.80}"
             )
     return list(messages)
 
@@ -64,7 +64,7 @@ OnInterrupt = Literal["raise", "restart", "continue"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked of whom, and how stubbornly."""
+    """A request, its endpoint, and the policy for timeouts and retries."""
 
     request: Request
     endpoint: Endpoint

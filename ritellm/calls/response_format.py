@@ -1,6 +1,6 @@
-"""A pydantic model as `response_format`, the way OpenAI's own client sends it. Pure.
+"""Turns a pydantic model into a `response_format`, as OpenAI's own client does. Pure.
 
-pydantic is not imported: the model brings its schema.
+pydantic is not imported, because the model provides its schema.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def response_format(value: Any) -> Any:
-    """Return what asks for answers of the pydantic model `value`; anything else as it is."""
+    """Return the `response_format` for a pydantic model; any other `value` as it is."""
     if not (isinstance(value, type) and hasattr(value, "model_json_schema")):
         return value
     schema = value.model_json_schema()

@@ -1,4 +1,4 @@
-"""What a stream tells about itself, whichever face it has. Pure."""
+"""The facts that the streams of both faces know about themselves. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class StreamFacts:
-    """What both faces' streams tell about themselves."""
+    """Usage, timing, attempts and the completion so far of a stream."""
 
     _call: Call
 
     @property
     def completion(self) -> Completion:
-        """The answer so far; whole once the stream has ended without an error."""
+        """The completion so far; it is whole once the stream has ended without an error."""
         return self._call.completion()
 
     @property
@@ -28,40 +28,40 @@ class StreamFacts:
 
     @property
     def service_tier(self) -> str | None:
-        """The tier beside the choices, as far as it has come; `usage` may name one too."""
+        """The tier beside the choices, if it has arrived; `usage` may name one too."""
         return self._call.current.sum.service_tier
 
     @property
     def discarded(self) -> list[Discarded]:
-        """The attempts that were accepted and given up for a newer one: they are billed, too."""
+        """The accepted attempts that a newer one replaced: the provider bills them, too."""
         return [*self._call.discarded]
 
     def as_discarded(self) -> list[Discarded]:
-        """Return `discarded` and the newest attempt, for a caller who throws the response away."""
+        """Return `discarded` and the newest attempt, for a caller who discards the response."""
         newest = self._call.exchange.discarded() if self._call.exchange else None
         return self.discarded + ([newest] if newest else [])
 
     @property
     def timing(self) -> Timing:
-        """When the chunks came: `ttft`, `inter_chunk`, `total`, in seconds."""
+        """When the chunks arrived: `ttft`, `inter_chunk`, `total`, in seconds."""
         return self._call.timing
 
     @property
     def length(self) -> int:
-        """How many chunks the newest attempt has brought: the next one's `seq`."""
+        """The number of chunks of the newest attempt: the next one's `seq`."""
         return self._call.current.sum.count
 
     @property
     def model(self) -> str:
-        """Who is asked, "provider/model": a fallback, if it came to that."""
+        """The "provider/model" of the newest attempt, which may be a fallback."""
         return f"{self._call.current.endpoint.provider.name}/{self._call.plan.request.model}"
 
     @property
     def attempt(self) -> int:
-        """What the newest chunks carry: an answer that goes on keeps its attempt."""
+        """The attempt number of the newest chunks; a continued answer keeps its number."""
         return self._call.current.attempt
 
     @property
     def attempts(self) -> int:
-        """How often the provider was asked."""
+        """The number of requests that were sent."""
         return self._call.attempts

@@ -44,11 +44,11 @@ BAD_MODELS = {
 }
 
 BAD_MESSAGES = {
-    "none": (None, "messages must be a list of objects with a role, not NoneType"),
-    "text": ("hi", "messages must be a list of objects with a role, not str"),
+    "none": (None, "messages must be a list of objects with a role, got NoneType"),
+    "text": ("hi", "messages must be a list of objects with a role, got str"),
     "one message": ({"role": "user", "content": "hi"}, "must be a list"),
-    "empty": ([], "messages is empty"),
-    "a text in the list": ([*HI, "hi"], r"messages\[1\] must be an object with a role, not 'hi'"),
+    "empty": ([], "messages must not be empty"),
+    "a text in the list": ([*HI, "hi"], r"messages\[1\] must be an object with a role, got 'hi'"),
     "no role": ([{"content": "hi"}], r"messages\[0\] must be an object with a role"),
     "a role of null": ([{"role": None, "content": "hi"}], r"messages\[0\]"),
 }
