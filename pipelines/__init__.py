@@ -1,17 +1,17 @@
-"""The programs that people run, and the pieces that they are built of."""
+"""The programs `batch_complete` and `stream_complete`, and their parts."""
 
 import logging
 
 
 class _BeamImportNoise(logging.Filter):
-    """Drops what Beam says at import about Google's optional clients.
+    """Drops Beam's warnings at import about Google's optional clients.
 
-    Who does need one of them is told so by name, when it is used.
+    A job that needs one of them gets an error with its name when it uses the client.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = str(record.msg)
-        return not ("apitools not found" in said or "filesystem will be skipped" in said)
+        text = str(record.msg)
+        return not ("apitools not found" in text or "filesystem will be skipped" in text)
 
 
 for _logger in (None, "apache_beam.io.filesystems"):

@@ -1,4 +1,4 @@
-"""What a column of a row is: a parameter of its request, the user's own, or meant as a parameter.
+"""Classifies the columns of a row: a parameter of the request, the user's own, or a likely typo.
 
 Pure.
 """
@@ -13,17 +13,17 @@ from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
 from ritellm.suggest import nearest
 from ritellm.token_estimate import plain
 
-# What a row may bring for its own request, besides `prompt` or `messages`.
+# The parameters that a row may set for its request, besides `prompt` or `messages`.
 PARAMETERS = CHAT_PARAMS | COMMON_PARAMS | {"additional_params", "drop_params", "extra_body"}
 # Columns that may hold an object or a list.
 STRUCTURED = PARAMETERS - {"additional_params", "prompt_cache_key", "safety_identifier", "user"}
 
-# What says which row it is and what it asks, and OpenAI's envelope around `body`.
+# Columns for the id and the prompt, and those of OpenAI's batch files around `body`.
 _FRAME = frozenset("body custom_id id messages method prompt url".split())
 
-# What the dialects' own APIs call it, and what to write in a row; "" is for what only one of them
-# has: it goes into `extra_body`.
-_ELSEWHERE: Mapping[str, str] = {
+# Names in the APIs of the dialects, and the column to use instead. "" marks a parameter of a single
+# dialect, which belongs into `extra_body`.
+_DIALECT_NAMES: Mapping[str, str] = {
     **dict.fromkeys(
         "maxGenTokens maxNewTokens maxOutputTokens maxTokensToSample nPredict numPredict".split(),
         "max_tokens",
@@ -53,25 +53,25 @@ _ELSEWHERE: Mapping[str, str] = {
     ),
 }
 _MEANT = {plain(name): name for name in PARAMETERS} | {
-    plain(name): meant for name, meant in _ELSEWHERE.items()
+    plain(name): meant for name, meant in _DIALECT_NAMES.items()
 }
 _NEAR = 0.8  # "topic" is 0.6 of "top_p", "max_token" 0.95 of "max_tokens"
 
 
 class UnusedColumn(NamedTuple):
-    """A column that is sent to nobody, and what it may have been meant for; "" if unknown."""
+    """A column that is not sent, and the remedy for what it was likely meant to be."""
 
     name: str
     remedy: str
 
 
 def parameters(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `row` brings for its own request."""
+    """Return the parameters that `row` sets for its request."""
     return {name: row[name] for name in row if name in PARAMETERS and row[name] is not None}
 
 
 def refused(row: Mapping[str, Any]) -> list[str]:
-    """Return the columns of `row` that only the job may set."""
+    """Return the columns of `row` that only the job may set, sorted."""
     return sorted(name for name in row if name in CALLER_ONLY and row[name] is not None)
 
 
@@ -89,7 +89,7 @@ def unused(row: Mapping[str, Any]) -> Iterator[UnusedColumn]:
 
 @lru_cache(maxsize=4096)
 def _remedy(name: str) -> str:
-    """Return what to do about a column that may be meant as a parameter; "" if it is not."""
+    """Return the remedy for a column that looks like a parameter; "" for any other column."""
     if name == "model":
         return "the job chooses the model (--model)"
     meant = _MEANT.get(plain(name))
@@ -101,28 +101,27 @@ def _remedy(name: str) -> str:
 
 
 def warning(column: UnusedColumn) -> str:
-    """Return what is said of a column that is not sent."""
+    """Return the warning about a column that is not sent."""
     return (
-        f"column {column.name!r} is not sent to the model and comes out under 'input':"
-        f" {column.remedy}"
+        f"column {column.name!r} is not sent to the model and is copied to 'input': {column.remedy}"
     )
 
 
-# Foreign data may have a new name in each row; a report names this many.
+# Foreign data may have new names in each row; the report lists at most this many.
 _MOST_NAMES = 100
 
 
-class Unsaid:
-    """The columns that were not spoken of yet, one warning for each name."""
+class NewColumns:
+    """Filters out columns that were reported before."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def take(self, columns: Sequence[UnusedColumn]) -> list[UnusedColumn]:
-        """Return those of `columns` that are new."""
+        """Return the columns that were not reported before, and mark them as reported."""
         if not columns:
             return []
-        new = [column for column in columns if column.name not in self._said]
-        new = new[: max(0, _MOST_NAMES - len(self._said))]
-        self._said.update(column.name for column in new)
+        new = [column for column in columns if column.name not in self._reported]
+        new = new[: max(0, _MOST_NAMES - len(self._reported))]
+        self._reported.update(column.name for column in new)
         return new

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from pipelines.inputs.columns import Unsaid, warning
+from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.formats import format_of
 from pipelines.inputs.numbering import Parsed, duplicate, shuffled
 from pipelines.inputs.rows import Line, read
@@ -71,11 +71,11 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
 
     def setup(self) -> None:
-        self._unsaid: Unsaid = self._shared.acquire(Unsaid)
+        self._new_columns: NewColumns = self._shared.acquire(NewColumns)
 
     def process(self, line: Line) -> Iterator[Any]:
         found = read(line, by_content=True)
-        for column in self._unsaid.take(found.unused):
+        for column in self._new_columns.take(found.unused):
             _log.warning(warning(column))
             yield beam.pvalue.TaggedOutput(UNUSED, column)
         yield line, found.row

@@ -1,4 +1,20 @@
-"""Each id once: a second row of an id is a dead letter."""
+"""Remembers the ids of all rows in one process, to find duplicates.
+
+The problem: a job may have a billion rows, and a Python set of their ids would need 100 GB. A
+database statement for each row would cost more than the row itself.
+
+The idea: digests of ids, in two levels.
+
+    claim(id) --> newest (dict, 40,000 digests) --full--> SQLite file (sorted, one transaction)
+                                                 +----> bit array (4 MB): a bit for each digest
+
+Most ids are new. Their bit is usually unset, and the file is not read at all.
+
+Invariants:
+- A digest is in `_newest` or in the file; an entry in `_newest` is the current one.
+- Each digest in the file has its bit set. A set bit may also be a collision, which costs a read.
+- The file has no name and is never synced. It disappears with the connection.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +22,39 @@ import hashlib
 import sqlite3
 import threading
 
-# So many are at hand before they go to disk: a statement for each row costs more than the row.
-_AT_HAND = 40_000
+# Digests in memory before a transaction moves them to disk.
+_MOST_IN_MEMORY = 40_000
 
-
-# Most rows are new. So many bits, one for each digest on disk, spare them a look there.
+# Bits of the array. A larger one would have fewer collisions beyond 10 million ids.
 _BITS = 1 << 25
 
 
 class SeenIds:
-    """The ids seen so far, the older ones in a temporary file: a billion of them need no memory.
-
-    Beside them stands how many rows had the same content.
-    """
+    """The claimed ids, and the number of rows for each content. Usable from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: dict[bytes, str] = {}
         self._older = bytearray(_BITS >> 3)
-        # "" is a private database on disk that goes away with the connection.
+        # "" is a private database on disk that disappears with the connection.
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID")
 
-    def claim(self, id: str, place: str, content: str | None = None) -> int:
-        """Return the number of the row at `place` among those of the same `content`, from 1.
+    def claim(self, id: str, location: str, content: str | None = None) -> int:
+        """Return the number of the row at `location` among rows of equal `content`, from 1.
 
-        0 if another place has claimed its `id`. The same place may claim again (a bundle's retry).
+        Returns 0 if a row at another location has claimed the `id`. A retried bundle may claim the
+        id of the same location again, and gets the same number.
         """
         digest = _digest(id, b"id")
         with self._lock:
             if (known := self._get(digest)) is not None:
                 number, _, owner = known.partition(" ")
-                return int(number) if owner == place else 0
+                return int(number) if owner == location else 0
             number_now = 1 if content is None else self._count(_digest(content, b"content"))
-            self._put(digest, f"{number_now} {place}")
+            self._put(digest, f"{number_now} {location}")
             return number_now
 
     def _count(self, digest: bytes) -> int:
@@ -59,11 +72,11 @@ class SeenIds:
 
     def _put(self, digest: bytes, value: str) -> None:
         self._newest[digest] = value
-        if len(self._newest) >= _AT_HAND:
-            self._put_away()
+        if len(self._newest) >= _MOST_IN_MEMORY:
+            self._move_to_disk()
 
-    def _put_away(self) -> None:
-        """Move what is at hand to the disk, in its order there: that touches each page once."""
+    def _move_to_disk(self) -> None:
+        """Move the newest digests to disk, sorted, so that each page is written once."""
         rows = sorted(self._newest.items())
         self._db.execute("BEGIN")
         self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
@@ -82,6 +95,6 @@ def _digest(text: str, kind: bytes) -> bytes:
 
 
 def _bit(digest: bytes) -> tuple[int, int]:
-    """Return where the bit of `digest` is: in which byte, and which of that."""
+    """Return the index of the byte and the mask of the bit for `digest`."""
     number = int.from_bytes(digest[:4], "big") % _BITS
     return number >> 3, 1 << (number & 7)

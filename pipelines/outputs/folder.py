@@ -1,4 +1,4 @@
-"""The output folder of a batch job: what an earlier run left in it."""
+"""Removes the outputs of earlier runs from the output folder of a batch job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 
 
 def written_before(folder: str) -> dict[str, float]:
-    """Return the outputs that earlier runs have left in `folder`, and when they were written."""
+    """Return the outputs of earlier runs in `folder` with their modification times."""
     patterns = [
         FileSystems.join(folder, f"{name}-*.jsonl") for name in ("completions", "failed", "deltas")
     ]
@@ -21,21 +21,21 @@ def written_before(folder: str) -> dict[str, float]:
 
 
 def is_written_since(path: str, started: float) -> bool:
-    """Return whether the file `path` is there, and is not an earlier run's."""
+    """Return whether the file `path` exists and is newer than `started`."""
     for file in FileSystems.match([path])[0].metadata_list:
         return (file.last_updated_in_seconds or started) >= started
     return False
 
 
 def remove_older(folder: str, before: Mapping[str, float]) -> None:
-    """Delete what this run has not written anew of the outputs `before` it: they are replaced."""
+    """Delete the outputs in `before` that this run has not overwritten."""
     for path, written in written_before(folder).items():
-        if before.get(path) == written:  # no clock says which is which: it may have been set back
+        if before.get(path) == written:  # equality, because clocks may be set back
             FileSystems.delete([path])
 
 
 def remove_unfinished(folder: str, before: float = math.inf) -> None:
-    """Delete what jobs that were stopped have left half written in a local `folder`."""
+    """Delete partial files of stopped jobs in a local `folder`."""
     for path in glob.glob(os.path.join(glob.escape(folder), "beam-temp-*")):
         if os.path.getmtime(path) < before:
             shutil.rmtree(path, ignore_errors=True)

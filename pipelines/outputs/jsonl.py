@@ -1,4 +1,4 @@
-"""Outcomes as lines of JSON files; each row carries the row that it came from."""
+"""Writes outcomes as JSON lines; each line contains its input row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transforms.serialization import to_bytes
 
 
 def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
-    """Write a file that appears when it is whole, and replaces the one of an earlier run."""
+    """Write a file that appears when it is complete, and replaces that of an earlier run."""
     unfinished = f"{path}.unfinished"
     with FileSystems.create(unfinished, mime_type) as file:
         for piece in pieces:
@@ -23,20 +23,20 @@ def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
     if "://" not in path:
         os.replace(unfinished, path)
         return
-    if FileSystems.exists(path):  # elsewhere a rename replaces nothing
+    if FileSystems.exists(path):  # a rename in a bucket does not replace
         FileSystems.delete([path])
     FileSystems.rename([unfinished], [path])
 
 
 class WriteLines(beam.PTransform):  # type: ignore[misc]
-    """Write elements to `folder/name-*.jsonl`, one line each. Readers never see half a file."""
+    """Write elements to `folder/name-*.jsonl`, one line each. Readers never see partial files."""
 
     def __init__(self, folder: str, name: str) -> None:
         super().__init__()
         self._prefix = FileSystems.join(folder, name)
 
     def expand(self, elements: Any) -> Any:
-        """Render and write."""
+        """Convert to JSON and write."""
         return (
             elements
             | "ToJson" >> beam.Map(to_json).with_output_types(str)

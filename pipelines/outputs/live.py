@@ -18,7 +18,8 @@ from transforms.sinks.base import SinkUnavailable
 class JsonLines:
     """Appends lines to a file of this run, `folder/name-TIME-PID.jsonl`; readers may follow it.
 
-    A lot is published when the system has it: it outlives this process, not the machine.
+    A batch counts as published once the operating system has it: it survives a crash of this
+    process, not of the machine.
     """
 
     def __init__(self, folder: str, name: str) -> None:
@@ -27,7 +28,7 @@ class JsonLines:
         self._path = os.path.join(folder, f"{name}-{stamp}-{os.getpid()}.jsonl")
 
     def check(self) -> None:
-        """Make the folder; raises SinkUnavailable if nothing can be written there."""
+        """Make the folder; raises SinkUnavailable if it is not writable."""
         probe = os.path.join(self._folder, f".ritellm-{os.getpid()}")
         try:
             os.makedirs(self._folder, exist_ok=True)
@@ -36,9 +37,9 @@ class JsonLines:
         except OSError as error:
             raise SinkUnavailable(f"cannot write to {self._folder}: {error.strerror}") from error
 
-    def publish(self, lot: Sequence[Outcome]) -> None:
-        """Append `lot`."""
-        lines = b"".join(to_bytes(element) + b"\n" for element in lot)
+    def publish(self, batch: Sequence[Outcome]) -> None:
+        """Append `batch`."""
+        lines = b"".join(to_bytes(element) + b"\n" for element in batch)
         try:
             with open(self._path, "ab", buffering=0) as file:
                 _write_all(file.fileno(), lines)
@@ -46,11 +47,11 @@ class JsonLines:
             raise SinkUnavailable(f"cannot write {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: the file is closed after each batch."""
 
 
 def _write_all(file: int, data: bytes) -> None:
-    """Write all of `data` or nothing: half a line would spoil the next one."""
+    """Write all of `data` or nothing: a partial line would corrupt the next one."""
     start = os.lseek(file, 0, os.SEEK_END)
     view = memoryview(data)
     try:
@@ -67,15 +68,15 @@ class Stdout:
     _lock = threading.Lock()
 
     def check(self) -> None:
-        """Standard output is there."""
+        """Do nothing: standard output always exists."""
 
-    def publish(self, lot: Sequence[Outcome]) -> None:
-        """Print `lot`."""
-        rows = ({"kind": KINDS[type(element)], **to_row(element)} for element in lot)
+    def publish(self, batch: Sequence[Outcome]) -> None:
+        """Print `batch`."""
+        rows = ({"kind": KINDS[type(element)], **to_row(element)} for element in batch)
         lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
         with self._lock:
             sys.stdout.buffer.write(lines)
             sys.stdout.buffer.flush()
 
     def close(self) -> None:
-        """It stays open."""
+        """Do nothing: standard output stays open."""

@@ -1,6 +1,17 @@
-"""Outcomes in the order of their rows: put down on this machine's disk, and read back sorted.
+"""Writes outcomes in the order of their rows, for jobs on one machine.
 
-For jobs that run on one machine; nothing but the line being written is held in memory.
+The problem: Beam yields outcomes in any order, and there may be more of them than memory holds.
+
+The idea: many workers insert lines into one SQLite file, the spool, which sorts them by an index.
+Once all lines are in, one worker reads them in order and writes the output:
+
+    outcomes --> PutDown (insert) --> Count --(side input: all inserts are done)--> Sort (write)
+
+Invariants:
+- The side input makes Sort wait for the last insert.
+- The key is path, line and id. So a retried bundle replaces its lines instead of doubling them.
+- The output appears under its name only when it is complete.
+- A crash loses the spool, and nothing else: the journal has the completions.
 """
 
 from __future__ import annotations
@@ -23,14 +34,14 @@ from transforms.elements import Completion, DeadLetter
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, id TEXT, json TEXT)"
 _UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS by_place ON lines (path, line, id)"
-_INSERT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)"  # a bundle that is repeated replaces
+_INSERT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)"  # a retried bundle replaces its lines
 
 
 class WriteInOrder(beam.PTransform):  # type: ignore[misc]
     """Write `Completion`s or `DeadLetter`s to one file, `folder/name-00000-of-00001.jsonl`.
 
-    In the order of their rows: files by name, then lines. The file appears when it is whole. All
-    workers must be on the machine where the pipeline was put together.
+    The order is that of the input: files by name, then lines. The file appears when it is complete.
+    All workers must be on the machine that builds the pipeline.
     """
 
     def __init__(self, folder: str, name: str) -> None:
@@ -38,7 +49,7 @@ class WriteInOrder(beam.PTransform):  # type: ignore[misc]
         self._path = FileSystems.join(folder, f"{name}-00000-of-00001.jsonl")
 
     def expand(self, outcomes: Any) -> Any:
-        """Put down, then sort."""
+        """Insert all lines, then sort."""
         folder = tempfile.mkdtemp(prefix="ritellm-order-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         spool = os.path.join(folder, "lines.sqlite")
@@ -55,13 +66,13 @@ class WriteInOrder(beam.PTransform):  # type: ignore[misc]
 
 
 class _PutDownFn(beam.DoFn):  # type: ignore[misc]
-    """Puts lines into a SQLite file, a transaction per bundle; yields how many."""
+    """Inserts lines into the spool; yields their number for each bundle."""
 
     def __init__(self, spool: str) -> None:
         self._spool = spool
 
     def setup(self) -> None:
-        # What is put down is worth nothing after a crash: no waiting for the disk.
+        # The spool is worthless after a crash, so SQLite need not wait for the disk.
         self._db = sqlite3.connect(self._spool, timeout=600, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -73,10 +84,10 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, outcome: Completion | DeadLetter) -> None:
         if outcome.place is None:
-            raise ValueError(f"row {outcome.id!r} has no place: it was not read by ReadPrompts")
+            raise ValueError(f"row {outcome.id!r} must have a place; read it with ReadPrompts")
         path, _, line = outcome.place.rpartition(":")
         self._db.execute(_INSERT, (path, int(line), outcome.id, to_json(outcome)))
-        self._db.commit()  # other threads put down, too
+        self._db.commit()  # other threads insert too, and wait for the lock
         self._count += 1
 
     def finish_bundle(self) -> Iterator[Any]:

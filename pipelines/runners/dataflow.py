@@ -1,4 +1,4 @@
-"""What must be there before a job is submitted to Dataflow."""
+"""Checks before a job is submitted to Dataflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.runners.runner import runner
 
 
 def check(options: PipelineOptions) -> None:
-    """Raise UsageError for what Beam would try for minutes, or for ever, before it gives up."""
+    """Raise UsageError for problems that Beam would retry for minutes or forever."""
     if runner(options) != "dataflowrunner":
         return
     google = options.view_as(GoogleCloudOptions)
@@ -30,6 +30,6 @@ def _check_replaced(google: GoogleCloudOptions) -> None:
     jobs = apiclient.DataflowApplicationClient(google)._jobs_client.list_jobs(request)
     if not any(job.name == google.job_name and job.current_state in states for job in jobs):
         raise UsageError(
-            f"--update: no job {google.job_name!r} runs in {google.region} of {google.project}:"
-            " look at --job_name, or leave --update out to start one"
+            f"--update: no job {google.job_name!r} runs in {google.region} of {google.project};"
+            " check --job_name, or leave out --update to start a new job"
         )

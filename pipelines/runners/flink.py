@@ -1,4 +1,4 @@
-"""A Flink cluster as its REST interface has it: which version it is, how a job there is ended."""
+"""Talks to a Flink cluster over its REST interface: checks the version, cancels jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.errors import UsageError
 
-# What Beam's job server for Flink takes, and Beam for Python does not know before it has asked it.
+# The options of Beam's job server for Flink, which Beam for Python knows only once it runs.
 FLAGS = frozenset(
     f"--{name}"
     for name in (
@@ -30,33 +30,33 @@ FLAGS = frozenset(
         " state_backend_storage_path unaligned_checkpoint_enabled use_data_stream_for_batch"
     ).split()
 )
-# A job that was just submitted shows on the cluster after a while.
+# A submitted job appears on the cluster within this time.
 _APPEARS_SECONDS = 10.0
 _ENDED = ("FINISHED", "FAILED", "CANCELED")
 
 
 def check(given: dict[str, Any]) -> None:
-    """Raise UsageError unless the cluster is there, of the version that its job server is for."""
+    """Raise UsageError unless the cluster responds and has the version of its job server."""
     master = str(given.get("flink_master") or "[auto]")
     if master.startswith("["):
         return
     try:
-        there = str(_ask(master, "/config")["flink-version"])
+        there = str(_call(master, "/config")["flink-version"])
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
-            f"--flink_master {master}: no Flink answers there ({said(error)}); give the address of"
-            " its web page, HOST:PORT"
+            f"--flink_master {master}: no Flink cluster responds ({describe(error)}); use the"
+            " address of its web page, HOST:PORT"
         ) from None
     wanted = _version_of_job_server(given)
     if wanted and not there.startswith(f"{wanted}."):
         raise UsageError(
-            f"the cluster runs Flink {there}, the job server is for Flink {wanted}: take"
+            f"the cluster runs Flink {there}, but the job server is for Flink {wanted}; use"
             f" beam-runners-flink-{'.'.join(there.split('.')[:2])}-job-server"
         )
 
 
 def _version_of_job_server(given: dict[str, Any]) -> str | None:
-    """Return Flink's version as the jar's name has it; None if nobody can tell."""
+    """Return the Flink version in the name of the jar; None if it is unknown."""
     if given.get("job_endpoint"):
         return None
     if jar := given.get("flink_job_server_jar"):
@@ -66,18 +66,18 @@ def _version_of_job_server(given: dict[str, Any]) -> str | None:
 
 
 def cancel(master: str, job_id: str) -> bool:
-    """Have the cluster end the job that Beam calls `job_id`; return whether it was told.
+    """Cancel the job that Beam calls `job_id` on the cluster; return whether that worked.
 
-    Beam's job server ends its own part only: the job on the cluster would go on, and pay.
+    Beam's job server ends its own part only. The job on the cluster would continue and cost money.
     """
     name = job_id.rpartition("_")[0]
     until = time.monotonic() + _APPEARS_SECONDS
     while time.monotonic() < until:
         try:
-            jobs = [job for job in _ask(master, "/jobs/overview")["jobs"] if job["name"] == name]
+            jobs = [job for job in _call(master, "/jobs/overview")["jobs"] if job["name"] == name]
             for job in jobs:
                 if job["state"] not in _ENDED:
-                    _ask(master, f"/jobs/{job['jid']}?mode=cancel", method="PATCH")
+                    _call(master, f"/jobs/{job['jid']}?mode=cancel", method="PATCH")
         except (OSError, ValueError, KeyError):
             return False
         if jobs:
@@ -86,15 +86,15 @@ def cancel(master: str, job_id: str) -> bool:
     return False
 
 
-def _ask(master: str, path: str, method: str = "GET") -> Any:
-    """Return what the cluster says of `path`."""
+def _call(master: str, path: str, method: str = "GET") -> Any:
+    """Return the JSON response of the cluster for `path`."""
     url = master if "://" in master else f"http://{master}"
     request = urllib.request.Request(f"{url.rstrip('/')}{path}", method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read() or b"null")
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.loads(response.read() or b"null")
 
 
-def said(error: Exception) -> str:
-    """Return in a few words what was wrong with a connection."""
+def describe(error: Exception) -> str:
+    """Return the reason of a connection error in a few words."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

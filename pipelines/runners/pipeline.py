@@ -1,4 +1,4 @@
-"""The Beam pipeline that a program runs, and where it runs."""
+"""Makes the Beam pipeline of a program, and tells whether it runs in this process."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pipelines.runners.runner import LOCAL_RUNNERS, Workers, runner, workers
 
 
 def runs_here(options: PipelineOptions) -> bool:
-    """Return whether the workers of the job are this process, or its children."""
+    """Return whether the workers of the job are this process or its children."""
     return runner(options) in LOCAL_RUNNERS or workers(options) is Workers.IN_PROCESS
 
 
 def shares_process(options: PipelineOptions) -> bool:
-    """Return whether the job is one stage in this process: nothing is gained by spreading rows."""
+    """Return whether all workers are threads of this process: a shuffle would gain nothing."""
     return runner(options) in LOCAL_RUNNERS and workers(options) is Workers.IN_PROCESS
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """Return an empty pipeline; raises UsageError for a runner that is not to be had."""
+    """Return an empty pipeline; raises UsageError for a runner that is not installed."""
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:
-        # Beam says in one error what is wrong with its own options.
+        # Beam reports all its invalid options in one error.
         _, of_options, found = reason(error).partition("Pipeline has validations errors: ")
         raise UsageError(found if of_options else f"--runner: {reason(error)}") from None

@@ -1,4 +1,8 @@
-"""Where a job's workers are, as its options have it, and what cannot work there."""
+"""Runs a job on the runner that its options name, after checks of what cannot work there.
+
+Most of it derives one fact from Beam's options: where the workers are (`Workers`). Files, journals
+and live sources depend on it.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,14 @@ from apache_beam.runners.runner import PipelineState
 
 from pipelines.errors import UsageError
 from pipelines.runners import flink
-from pipelines.runners.flink import said
+from pipelines.runners.flink import describe
 
-# These run the whole job inside the process that starts it.
+# These run the whole job in the process that starts it.
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
-# These hand it to a job server, which has options of its own.
+# These submit the job to a job server, which has options of its own.
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
-# Beam takes every end but DONE for a failure; so ends a stream when somebody wants it to.
-_ENDED_AS_WANTED = (PipelineState.DRAINED, PipelineState.UPDATED)
+# Beam reports each final state except DONE as a failure. These two are no failures of a stream.
+_ENDED_ON_REQUEST = (PipelineState.DRAINED, PipelineState.UPDATED)
 _started: list[StopOnExitJobServer] = []
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
 
@@ -41,16 +45,16 @@ class Workers(Enum):
 
 
 def runner_flags(named: str | None) -> frozenset[str]:
-    """Return the flags that only the job server of the runner `named` so knows."""
+    """Return the flags that only the job server of the runner `named` knows."""
     by_flink = _short(named or "") in ("flinkrunner", "portablerunner")
     return flink.FLAGS if by_flink else frozenset()
 
 
 def with_defaults(argv: Sequence[str]) -> list[str]:
-    """Return `argv`, and what a job that goes on for ever needs besides on the engine named there.
+    """Return `argv` with the flags that an endless job needs on its runner.
 
-    With checkpoints Flink else keeps what a bundle brings while one is made until the next bundle
-    comes: for a source that speaks once, that is never.
+    During a checkpoint Flink keeps the outputs of a bundle until the next bundle starts. If the
+    source sends nothing more, that is never. The added flag finishes the bundle first.
     """
     flag = "--finish_bundle_before_checkpointing"
     named = any("checkpointing_interval" in each for each in argv)
@@ -59,38 +63,38 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
 
 
 def runner(options: PipelineOptions) -> str:
-    """Return the runner's name, in small letters and without its module."""
+    """Return the name of the runner in lower case, without its module."""
     return _short(str(options.get_all_options()["runner"] or "FnApiRunner"))
 
 
-def _short(named: str) -> str:
-    return named.rpartition(".")[2].lower()
+def _short(name: str) -> str:
+    return name.rpartition(".")[2].lower()
 
 
 def workers(options: PipelineOptions) -> Workers:
-    """Return where the workers of a job with these options will be."""
+    """Return where the workers of a job with these options run."""
     given = options.get_all_options()
     if runner(options) in LOCAL_RUNNERS:
         multi = given.get("direct_running_mode") == "multi_processing"
         return Workers.ON_MACHINE if multi else Workers.IN_PROCESS
     environment = _environment(options)
     if environment == "LOOPBACK":
-        apart = any("use_loopback_process_worker" in each for each in given["experiments"] or [])
-        return Workers.ON_MACHINE if apart else Workers.IN_PROCESS
-    if environment == "EXTERNAL" and _is_engine_here(given) and _is_here(_pool(given)[0]):
+        separate = any("use_loopback_process_worker" in each for each in given["experiments"] or [])
+        return Workers.ON_MACHINE if separate else Workers.IN_PROCESS
+    if environment == "EXTERNAL" and _is_runner_here(given) and _is_here(_pool(given)[0]):
         return Workers.ON_MACHINE
-    if environment == "PROCESS" and _is_engine_here(given):
+    if environment == "PROCESS" and _is_runner_here(given):
         return Workers.ON_MACHINE
     return Workers.ELSEWHERE
 
 
 def slots(options: PipelineOptions) -> int:
-    """Return in how many places at once the engine works; 1 if that is not said."""
+    """Return the parallelism of the runner; 1 if the options do not set it."""
     return max(1, int(options.get_all_options().get("parallelism") or 1))
 
 
 def check(options: PipelineOptions) -> None:
-    """Raise UsageError for an engine that is not there, or that does not fit its job server."""
+    """Raise UsageError for a runner that cannot be reached or does not fit its job server."""
     if runner(options) not in PORTABLE_RUNNERS:
         return
     given = options.get_all_options()
@@ -101,7 +105,7 @@ def check(options: PipelineOptions) -> None:
     program = given.get("prism_location")
     if program and "://" not in program and not os.path.isfile(program):
         raise UsageError(
-            f"--prism_location {program}: there is no such file; build it with"
+            f"--prism_location {program}: the file does not exist; build it with"
             f" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam.__version__}"
         )
     if _environment(options) == "EXTERNAL":
@@ -109,7 +113,7 @@ def check(options: PipelineOptions) -> None:
 
 
 def run(p: beam.Pipeline, options: PipelineOptions) -> None:
-    """Run the job to its end. Ctrl-C ends it where it runs, unless it was only submitted there."""
+    """Run the job to its end. Ctrl-C cancels it, unless this program has only submitted it."""
     for trap in traps(p, options):
         print(f"WARNING: {trap}", file=sys.stderr, flush=True)
     with _own_ctrl_c():
@@ -121,33 +125,33 @@ def run(p: beam.Pipeline, options: PipelineOptions) -> None:
             _cancel(result, options.get_all_options())
         raise
     except Exception:
-        if runner(options) != "dataflowrunner" or result.state not in _ENDED_AS_WANTED:
+        if runner(options) != "dataflowrunner" or result.state not in _ENDED_ON_REQUEST:
             raise
 
 
 @contextlib.contextmanager
 def _own_ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C mean what it did before the block, in which Beam may start a job server.
+    """Restore the handler of Ctrl-C after the block, in which Beam may start a job server.
 
-    Beam would end that first, and ask then: a stream could not let its answers end. Ctrl-C once
-    more, meanwhile, hung there for ever.
+    Beam's handler stops the job server first and cancels the job afterwards. A stream could not
+    finish its completions, and a second Ctrl-C would hang forever.
     """
     before = signal.getsignal(signal.SIGINT)
     yield
-    beams = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    if isinstance(beams, StopOnExitJobServer):
-        _started.append(beams)
+    server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    if isinstance(server, StopOnExitJobServer):
+        _started.append(server)
         signal.signal(signal.SIGINT, before)
 
 
 def end_at_once() -> None:
-    """End what Beam has started for this program, which is about to end without a goodbye."""
+    """Stop the job servers that Beam has started: the program is about to end without cleanup."""
     for server in _started:
         server.stop()
 
 
 def _cancel(result: Any, given: dict[str, Any]) -> None:
-    """Have the job end where it runs; a job server that is gone cannot be told."""
+    """Cancel the job on its runner; ignores a job server that no longer exists."""
     with contextlib.suppress(Exception):
         result.cancel()
     master = str(given.get("flink_master") or "[auto]")
@@ -156,69 +160,71 @@ def _cancel(result: Any, given: dict[str, Any]) -> None:
 
 
 def left_behind(options: PipelineOptions, kept: str) -> str:
-    """Return what becomes of a job that was stopped here and has its workers elsewhere.
+    """Return what happens to a job with remote workers after this program stops.
 
-    `kept` is what is told of one that has ended.
+    `kept` is the text about the results of a job that has ended.
     """
     if runner(options) == "flinkrunner":
-        return f"the job is cancelled where it ran{kept}"
-    if runner(options) in PORTABLE_RUNNERS:  # Beam's own in Python does not tell its workers
-        return f"the job server was told; workers that go on end with their worker pool{kept}"
-    return "a job that was submitted goes on where it runs"
+        return f"the job is cancelled on the cluster{kept}"
+    if runner(options) in PORTABLE_RUNNERS:
+        # Beam's job server in Python does not cancel its workers.
+        return f"the job server cancels the job; workers may run until their pool ends{kept}"
+    return "the submitted job keeps running on its runner"
 
 
-def explained(said: str) -> str | None:
-    """Return in one line what an engine said of its failure; None if it was none of these engines.
+def explained(report: str) -> str | None:
+    """Return the cause of a failure that a portable runner reports; None for other texts.
 
-    It tells of Java's and of Python's stacks: what the worker's code raised is what helps.
+    The report contains Java and Python stack traces. The error of the worker's Python code is the
+    useful part.
     """
-    job = re.match(r"Pipeline \S+ failed in state (\w+): ", said)
+    job = re.match(r"Pipeline \S+ failed in state (\w+): ", report)
     if job is None:
         return None
-    said = said[job.end() :]
-    if found := re.search(r"No module named '[\w.]+'", said):
+    report = report[job.end() :]
+    if found := re.search(r"No module named '[\w.]+'", report):
         return (
-            f"{found[0]} on the workers: install ritellm-beam and all that the job uses there, or"
-            " bring it along with --setup_file ./setup.py"
+            f"{found[0]} on the workers; install ritellm-beam and the packages of the job there, or"
+            " add --setup_file ./setup.py"
         )
-    if "Cannot run program" in said and "docker" in said:
+    if "Cannot run program" in report and "docker" in report:
         return (
-            "this engine starts its workers by docker, which is not there: choose others with"
-            " --environment_type LOOPBACK, or EXTERNAL and --environment_config HOST:PORT"
+            "the runner starts its workers with docker, which is not installed; use"
+            " --environment_type LOOPBACK, or EXTERNAL with --environment_config HOST:PORT"
         )
-    raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Unavailable|InUse): .+)$", said, re.M)
+    raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Unavailable|InUse): .+)$", report, re.M)
     python = [line for line in raised if "java" not in line]
-    heart = python[-1].partition(" [while running")[0] if python else said.split("\n")[0]
-    return f"{heart} ({job[1]})"
+    cause = python[-1].partition(" [while running")[0] if python else report.split("\n")[0]
+    return f"{cause} ({job[1]})"
 
 
 def traps(p: beam.Pipeline, options: PipelineOptions) -> list[str]:
-    """Return warnings of what goes wrong silently with this pipeline and these options."""
+    """Return warnings about options that lose rows or delay deltas without an error."""
     found = []
     if runner(options) == "directrunner":
         found.append(
-            "DirectRunner chooses its engine by what is in the job, and may look for one to"
-            " download: use --runner FnApiRunner"
+            "DirectRunner chooses another runner by the content of the job, and may try to download"
+            " one; use --runner FnApiRunner"
         )
     proto = p.to_runner_api()
     steps = [step for step in proto.components.transforms.values() if not step.subtransforms]
     threads = options.get_all_options().get("direct_num_workers") or 1
     if runner(options) in LOCAL_RUNNERS and threads != 1 and (name := _unbounded(proto, steps)):
         found.append(
-            f"with --direct_num_workers {threads} the local engine loses rows of {name}, which goes"
-            " on by itself: leave the flag out"
+            f"with --direct_num_workers {threads} the local runner loses rows of {name}, which"
+            " defers its own work; leave the flag out"
         )
     environments = {step.environment_id for step in steps if step.environment_id}
     if len(environments) > 1:
         found.append(
-            "resource hints put steps into environments of their own: rows wait at each border, and"
-            " deltas are not live (give hints for the whole job, by --resource_hint)"
+            "resource hints put steps into separate environments; rows wait between them, and"
+            " deltas are not live. Set hints for the whole job with --resource_hint"
         )
     return found
 
 
 def _unbounded(proto: Any, steps: list[Any]) -> str | None:
-    """Return the name of a splittable step whose output has no end, or None."""
+    """Return the name of a splittable step with unbounded output, or None."""
     from apache_beam.portability.api import beam_runner_api_pb2 as api
 
     for step in steps:
@@ -233,7 +239,7 @@ def _unbounded(proto: Any, steps: list[Any]) -> str | None:
 
 
 def _environment(options: PipelineOptions) -> str:
-    """Return how workers are started; what Beam takes where nothing is said."""
+    """Return how the runner starts workers, with Beam's defaults."""
     given = options.get_all_options()
     if kind := given.get("environment_type"):
         return str(kind).upper()
@@ -243,7 +249,7 @@ def _environment(options: PipelineOptions) -> str:
 
 
 def _pool(given: dict[str, Any]) -> tuple[str, int]:
-    """Return the worker pool's address; raises UsageError for what is none."""
+    """Return the address of the worker pool; raises UsageError for a malformed one."""
     config = given.get("environment_config") or ""
     options = dict(each.partition("=")[::2] for each in given.get("environment_options") or [])
     config = config or options.get("external_service_address", "")
@@ -258,7 +264,7 @@ def _pool(given: dict[str, Any]) -> tuple[str, int]:
 def _address(flag: str, text: str) -> tuple[str, int]:
     host, _, port = text.rpartition("/")[2].rpartition(":")
     if not host or not port.isdecimal():
-        raise UsageError(f"{flag} {text!r} is no address: write HOST:PORT")
+        raise UsageError(f"{flag} must be HOST:PORT, got {text!r}")
     return host.strip("[]"), int(port)
 
 
@@ -266,17 +272,17 @@ def _is_here(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _is_engine_here(given: dict[str, Any]) -> bool:
-    """Return whether the engine itself is on this machine, as far as its addresses tell."""
-    places = [given.get("job_endpoint"), given.get("flink_master")]
-    named = [place for place in places if place and place != "embed" and place[0] != "["]
-    return all(_is_here(_address("engine", place)[0]) for place in named)
+def _is_runner_here(given: dict[str, Any]) -> bool:
+    """Return whether the runner itself is on this machine, by its addresses."""
+    addresses = [given.get("job_endpoint"), given.get("flink_master")]
+    named = [each for each in addresses if each and each != "embed" and each[0] != "["]
+    return all(_is_here(_address("the runner's address", each)[0]) for each in named)
 
 
 def _check_pool(given: dict[str, Any]) -> None:
-    """An address beside a remote engine is the engine's to reach, and cannot be tried from here."""
+    """Check the worker pool of a local runner; only a remote runner itself can reach its pool."""
     host, port = _pool(given)
-    if _is_engine_here(given):
+    if _is_runner_here(given):
         check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
 
 
@@ -286,4 +292,4 @@ def check_listener(flag: str, text: str, remedy: str) -> None:
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError as error:
-        raise UsageError(f"{flag} {text}: nothing answers ({said(error)}); {remedy}") from None
+        raise UsageError(f"{flag} {text}: cannot connect ({describe(error)}); {remedy}") from None

@@ -17,14 +17,14 @@ from typing import Any
 import apache_beam as beam
 import orjson
 
-from pipelines.inputs.columns import Unsaid, warning
+from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.rows import read, unusable
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Message, Source, SourceEnded
 from transforms.elements import PUMP, DeadLetter, Prompt
 
 _log = logging.getLogger("pipelines")
-_unsaid = Unsaid()  # one for the process
+_new_columns = NewColumns()  # one for the process
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"
@@ -148,7 +148,7 @@ def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:
     """Return the prompt in `message`, or a dead letter with the reason."""
     if len(message.data) <= most_bytes:
         found = read(message)
-        for column in _unsaid.take(found.unused):
+        for column in _new_columns.take(found.unused):
             _log.warning(warning(column))
         return found.row
     size = len(message.data)

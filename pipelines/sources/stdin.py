@@ -52,9 +52,8 @@ class StdinConsumer:
 
     def __init__(self, lines: Iterable[bytes], most: int = 1_000) -> None:
         self._lines = lines
-        self._run = uuid4().hex[
-            :8
-        ]  # makes ids unique: equal lines of two runs are different prompts
+        # Equal lines of two runs are different prompts, so the ids contain the run.
+        self._run = uuid4().hex[:8]
         self._queue: queue.Queue[Message | None] = queue.Queue(most)
         threading.Thread(target=self._read, name="stdin", daemon=True).start()
 

@@ -208,5 +208,5 @@ def test_stopping_the_command_does_not_pretend_to_stop_the_job(google):
             _, err = program.communicate(timeout=30)
     assert program.returncode == 130
     assert err.strip().splitlines()[-1] == (
-        "batch_complete: stopped; a job that was submitted goes on where it runs"
+        "batch_complete: stopped; the submitted job keeps running on its runner"
     )

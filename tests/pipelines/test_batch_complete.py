@@ -554,7 +554,7 @@ def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
         _, err = program.communicate(timeout=30)
     assert program.returncode == 130
     assert err.strip() == (
-        f"batch_complete: stopped; nothing was written to {job.out}; the same command goes on from"
+        f"batch_complete: stopped; nothing was written to {job.out}; the same command resumes from"
         " the journal"
     )
     job.server.wait_until(lambda: job.server.open_streams == 0)

@@ -100,7 +100,7 @@ def test_completions_and_failures_go_where_they_are_sent(job, fake_server, tmp_p
     assert [row["text"] for row in read(tmp_path / "out", "completions")] == ["good"]
     failed = {row["error_type"]: row for row in read(tmp_path / "out", "failed")}
     assert failed.keys() == {"BadRequestError", "RowError", "MessageTooLargeError"}
-    assert "stdin, line 3: no 'prompt'" in failed["RowError"]["message"]
+    assert "stdin, line 3: a row must have 'prompt'" in failed["RowError"]["message"]
     assert "at most 1,000" in failed["MessageTooLargeError"]["message"]
     assert {row["kind"] for row in rows} == {"delta"}
 

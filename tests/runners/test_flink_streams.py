@@ -60,7 +60,7 @@ def test_deltas_go_live_from_workers_elsewhere_checkpoints_are_made_and_ctrl_c_e
     until(lambda: models.open == 10, SECONDS)
     processes.kill("stream", signal.SIGINT)
     assert processes.wait("stream", 30) == 130, processes.tail("stream")
-    assert "the job is cancelled where it ran" in processes.tail("stream")
+    assert "the job is cancelled on the cluster" in processes.tail("stream")
     until(lambda: job()["state"] == "CANCELED", 20)
     until(lambda: models.open == 0, 20)
     assert len(models.asked) == 110

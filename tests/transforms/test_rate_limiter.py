@@ -57,7 +57,7 @@ def test_each_request_waits_until_the_limiter_allows_it(program, fake_server):
 def test_a_missing_service_is_an_error_at_the_start(program, fake_server):
     status, said = program("--rate_limiter=127.0.0.1:1/llm")
     assert status == 2
-    assert "--rate_limiter 127.0.0.1:1: nothing answers" in said.splitlines()[-1]
+    assert "--rate_limiter 127.0.0.1:1: cannot connect" in said.splitlines()[-1]
     assert not fake_server.requests
 
 

@@ -198,7 +198,7 @@ def test_columns_that_look_like_parameters_are_named_once_and_in_the_report(job,
     }
     said = [record.message for record in caplog.records if "temprature" in record.message]
     assert said == [
-        "column 'temprature' is not sent to the model and comes out under 'input': did you mean"
+        "column 'temprature' is not sent to the model and is copied to 'input': did you mean"
         " temperature?"
     ]
     assert "column 'temprature' was not sent: did you mean temperature?" in job.printed.out

@@ -10,7 +10,7 @@ from pipelines.inputs.unique_ids import SeenIds
 
 @pytest.fixture
 def ids(monkeypatch):
-    monkeypatch.setattr(unique_ids, "_AT_HAND", 3)
+    monkeypatch.setattr(unique_ids, "_MOST_IN_MEMORY", 3)
     return SeenIds()
 
 
@@ -24,7 +24,7 @@ def test_an_id_belongs_to_the_place_that_claimed_it_first_however_long_ago(ids, 
     assert all(ids.claim(f"other {number}", f"b:{number}") for number in range(others))
 
 
-def test_what_is_put_away_needs_no_memory(ids):
+def test_ids_on_disk_need_no_memory(ids):
     for number in range(1000):
         ids.claim(str(number), f"a:{number}")
     assert len(ids._newest) < 3

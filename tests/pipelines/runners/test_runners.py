@@ -85,13 +85,13 @@ def refusal(*flags):
 
 def test_a_job_server_that_is_not_there_is_named(closed_port):
     said = refusal("--runner=PortableRunner", f"--job_endpoint=localhost:{closed_port}")
-    assert f"--job_endpoint localhost:{closed_port}: nothing answers" in said
+    assert f"--job_endpoint localhost:{closed_port}: cannot connect" in said
 
 
 def test_a_worker_pool_that_does_not_run_is_named_with_the_command_that_runs_it(closed_port):
     said = refusal(*POOL, f"--environment_config=localhost:{closed_port}")
     assert f"worker_pool_main --service_port {closed_port}" in said
-    assert "write HOST:PORT" in refusal(*POOL, "--environment_config=nowhere")
+    assert "must be HOST:PORT" in refusal(*POOL, "--environment_config=nowhere")
 
 
 def test_the_worker_pool_of_a_remote_engine_is_not_tried_from_here():
@@ -103,7 +103,7 @@ def test_the_worker_pool_of_a_remote_engine_is_not_tried_from_here():
 
 def test_a_cluster_that_is_not_there_is_named(closed_port):
     said = refusal("--runner=FlinkRunner", f"--flink_master=localhost:{closed_port}")
-    assert "no Flink answers there" in said
+    assert "no Flink cluster responds" in said
 
 
 JOBS = [
@@ -151,7 +151,7 @@ def test_a_job_server_for_another_version_of_flink_is_refused(flink_1_19):
     check(PipelineOptions([*flags, jar.format("1.19")]))
     said = refusal(*flags, jar.format("1.20"))
     assert said == (
-        "the cluster runs Flink 1.19.3, the job server is for Flink 1.20: take"
+        "the cluster runs Flink 1.19.3, but the job server is for Flink 1.20; use"
         " beam-runners-flink-1.19-job-server"
     )
 
@@ -168,9 +168,9 @@ def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--runner=FlinkRunner"], "the job is cancelled where it ran; kept"),
-        (PORTABLE, "the job server was told; workers that go on end with their worker pool; kept"),
-        (["--runner=DataflowRunner"], "a job that was submitted goes on where it runs"),
+        (["--runner=FlinkRunner"], "the job is cancelled on the cluster; kept"),
+        (PORTABLE, "the job server cancels the job; workers may run until their pool ends; kept"),
+        (["--runner=DataflowRunner"], "the submitted job keeps running on its runner"),
     ],
 )
 def test_what_becomes_of_a_job_that_was_stopped_here_is_told(flags, told):
@@ -212,7 +212,7 @@ def test_code_that_workers_do_not_have_is_told_in_one_sentence():
         " harness for instruction 1: Traceback (most recent call last):\n"
         "  File \"pickler.py\", line 1\nModuleNotFoundError: No module named 'transforms'\n"
     )
-    assert said.startswith("No module named 'transforms' on the workers: install ritellm-beam")
+    assert said.startswith("No module named 'transforms' on the workers; install ritellm-beam")
     assert "--setup_file" in said
 
 
