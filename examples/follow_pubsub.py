@@ -1,9 +1,9 @@
-"""Follow the answers of a Pub/Sub subscription.
+"""Prints the growing completions of a Pub/Sub subscription.
 
     python examples/follow_pubsub.py projects/my-project/subscriptions/deltas
 
-Reads what `--deltas_to pubsub:projects/my-project/topics/deltas` writes; the subscription needs no
-message ordering. Needs `google-cloud-pubsub`.
+Reads the output of `--deltas_to pubsub:projects/my-project/topics/deltas`. The subscription needs
+no message ordering. Needs `google-cloud-pubsub`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ritellm import follow
 
 
 def deltas(subscription: str) -> Iterator[bytes]:
-    """Yield messages as they come; the client waits for a service that is away."""
+    """Yield messages as they arrive; the client waits for an unavailable service."""
     messages: queue.Queue[Any] = queue.Queue()
     with pubsub_v1.SubscriberClient() as subscriber:
         subscriber.subscribe(subscription, messages.put)
         while True:
             message = messages.get()
             yield message.data
-            # It has been shown. Who must not miss an answer reads the completions.
+            # The delta is printed by now. A reader that must not miss text reads the completions.
             message.ack()
 
 
 def main() -> None:
-    """Print what happens."""
+    """Print the events."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("subscription")
-    given = parser.parse_args()
-    for event in follow(deltas(given.subscription)):
+    known_args = parser.parse_args()
+    for event in follow(deltas(known_args.subscription)):
         show(event)
 
 

@@ -1,8 +1,8 @@
-"""Follow the answers in a Redis stream, from its beginning or from now on.
+"""Prints the growing completions of a Redis stream, from its beginning or from now on.
 
     python examples/follow_redis.py redis://localhost/0 --stream ritellm:deltas
 
-Written by `--deltas_to redis://localhost/0`. Needs the extra `redis`.
+Reads the output of `--deltas_to redis://localhost/0`. Needs the extra `redis`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ritellm import follow
 
 
 def deltas(url: str, stream: str, since: str) -> Iterator[dict[str, str]]:
-    """Yield entries as they come; where the server goes away, go on there when it is back."""
+    """Yield entries as they arrive; resume after an interruption of the server."""
     client = redis.Redis.from_url(url, decode_responses=True)
     while True:
         try:
@@ -33,13 +33,13 @@ def deltas(url: str, stream: str, since: str) -> Iterator[dict[str, str]]:
 
 
 def main() -> None:
-    """Print what happens."""
+    """Print the events."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--stream", default="ritellm:deltas")
-    parser.add_argument("--since", default="0", help="an entry's id, or $ for what comes from now")
-    given = parser.parse_args()
-    for event in follow(deltas(given.url, given.stream, given.since)):
+    parser.add_argument("--since", default="0", help="an entry id, or $ for new entries")
+    known_args = parser.parse_args()
+    for event in follow(deltas(known_args.url, known_args.stream, known_args.since)):
         show(event)
 
 

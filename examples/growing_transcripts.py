@@ -1,10 +1,10 @@
-"""A transcript of each answer that grows while the model speaks, by a trigger of Beam's.
+"""Prints a growing transcript of each completion, with a trigger of Beam.
 
     python examples/growing_transcripts.py --subscription projects/my-project/subscriptions/deltas
 
-Reads what `--deltas_to pubsub:...` writes and prints each transcript again whenever so many deltas
-have come. Beam adds up: nothing here knows of order, gaps or repeats. Needs the extra `gcp`, and a
-runner for streams.
+Reads the output of `--deltas_to pubsub:...` and prints a transcript again after every few deltas.
+Beam combines the deltas, so the code here does not handle order, gaps or repeats. Needs the extra
+`gcp`, and a runner for streams.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transforms.serialization import to_delta
 
 
 class Transcript(NamedTuple):
-    """The text of an answer as far as it has come; or `whole`."""
+    """The text of a completion so far; `whole` once it is finished."""
 
     id: str
     text: str
@@ -31,14 +31,14 @@ class Transcript(NamedTuple):
 
 
 class GrowingTranscripts(beam.PTransform):
-    """`Delta -> Transcript`: one after every so many deltas of an answer, and one at the end."""
+    """`Delta -> Transcript`: one after each `every` deltas of a completion, and one at the end."""
 
     def __init__(self, every: int = 10, window_seconds: float = 600, lateness: float = 60) -> None:
         super().__init__()
         self._every, self._seconds, self._lateness = every, window_seconds, lateness
 
     def expand(self, deltas: beam.PCollection[Delta]) -> beam.PCollection[Transcript]:
-        """Look at the sum again and again: accumulating, it is the sum of all so far."""
+        """Emit the accumulated sum of the deltas at each firing of the trigger."""
         sums = (
             deltas
             | beam.WindowInto(
@@ -63,12 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subscription", required=True)
     parser.add_argument("--every", type=int, default=10)
-    ours, beams = parser.parse_known_args()
-    options = PipelineOptions([*beams, "--streaming", "--save_main_session"])
+    known_args, pipeline_args = parser.parse_known_args()
+    options = PipelineOptions([*pipeline_args, "--streaming", "--save_main_session"])
     with beam.Pipeline(options=options) as p:
-        deltas = p | ReadFromPubSub(subscription=ours.subscription)
+        deltas = p | ReadFromPubSub(subscription=known_args.subscription)
         deltas |= beam.Map(to_delta).with_output_types(Delta)
-        deltas | GrowingTranscripts(ours.every) | beam.Map(print)
+        deltas | GrowingTranscripts(known_args.every) | beam.Map(print)
 
 
 if __name__ == "__main__":

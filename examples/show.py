@@ -1,4 +1,4 @@
-"""What the consumers here print: a line for each thing that happens to an answer."""
+"""Prints a line for each event of a growing completion."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def show(event: object) -> None:
     elif isinstance(event, Finished):
         print(f"{event.id} = {event.text!r}", flush=True)
     elif isinstance(event, Superseded):
-        print(f"{event.id} begins anew", flush=True)
+        print(f"{event.id} starts again", flush=True)
     else:
-        print(f"{event.id} was never finished: {event.text!r}", flush=True)
+        print(f"{event.id} did not finish: {event.text!r}", flush=True)

@@ -18,7 +18,7 @@ SECONDS = 20
 PROGRAM = """
 import sys
 from pathlib import Path
-from examples.engines.processes import Processes, end_once, run
+from examples.runners.processes import Processes, end_once, run
 
 end_once()
 logs, name = sys.argv[1:]

@@ -18,7 +18,7 @@ import pytest
 from fake_server import FakeServer, Wait, chat_events, echo, stream
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # for examples.engines
+sys.path.insert(0, str(ROOT))  # for examples.runners
 sys.path.append(str(ROOT / "tests" / "services"))  # for a Kafka broker, and what goes through it
 
 import kafka_broker  # noqa: E402
@@ -28,9 +28,9 @@ from prompts import answers as answers_of  # noqa: E402
 from prompts import prompts, whole  # noqa: E402
 from streaming_backends import KafkaPlace, RedisPlace  # noqa: E402
 
-from examples.engines import tools  # noqa: E402
-from examples.engines.flink import FlinkCluster  # noqa: E402
-from examples.engines.processes import Processes, answers, free_port, start_pool  # noqa: E402
+from examples.runners import tools  # noqa: E402
+from examples.runners.flink import FlinkCluster  # noqa: E402
+from examples.runners.processes import Processes, free_port, listens, start_pool  # noqa: E402
 
 
 def pytest_ignore_collect(config):
@@ -80,7 +80,7 @@ def job_server(processes):
     port = free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
     processes.start("jobservice", [sys.executable, "-m", module, "-p", str(port)])
-    processes.wait_until(lambda: answers("127.0.0.1", port), "jobservice")
+    processes.wait_until(lambda: listens("127.0.0.1", port), "jobservice")
     return ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
 
 

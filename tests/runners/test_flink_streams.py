@@ -50,7 +50,7 @@ def test_deltas_go_live_from_workers_elsewhere_checkpoints_are_made_and_ctrl_c_e
     assert [row["error_type"] for row in deltas.received()["failed"]] == ["RowError"]
 
     def made():
-        return flink.ask(f"/jobs/{job()['jid']}/checkpoints")["counts"]["completed"]
+        return flink.get(f"/jobs/{job()['jid']}/checkpoints")["counts"]["completed"]
 
     first = made()
     source.send(*prompts(50, start=50))

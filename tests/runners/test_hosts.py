@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Job
 
-from examples.engines.processes import free_port, start_pool
+from examples.runners.processes import free_port, start_pool
 
 ENGINE, WORKERS = "ritellm-engine", "ritellm-workers"
 ENGINE_ADDRESS, WORKERS_ADDRESS = "10.201.77.1", "10.201.77.2"

@@ -15,7 +15,7 @@ from conftest import (
     assert_windowed_and_counted,
 )
 
-from examples.engines.processes import answers, free_port, start_pool
+from examples.runners.processes import free_port, listens, start_pool
 
 
 def test_a_batch_runs_through_a_job_server_in_the_programs_own_threads(job_server, job):
@@ -73,7 +73,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(
     (tmp_path / "sitecustomize.py").write_text(BARE)  # a Python without this package
     bare = {"PYTHONPATH": str(tmp_path)}
     start_pool(processes, "bare", port, bare, ["env", "-C", str(tmp_path)])
-    processes.wait_until(lambda: answers("127.0.0.1", port), "bare")
+    processes.wait_until(lambda: listens("127.0.0.1", port), "bare")
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
     assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]

@@ -38,7 +38,7 @@ def test_a_consumer_begins_anew_with_a_newer_attempt(place):
         publisher.publish(deltas_of("a", final=False))
         publisher.publish(deltas_of("a", attempt=3, pieces=("new",)))
         consumer.until("a = 'new'".__eq__)
-    assert "a begins anew" in consumer.lines
+    assert "a starts again" in consumer.lines
 
 
 def test_transcripts_grow_by_a_trigger_while_deltas_come(pubsub, name):

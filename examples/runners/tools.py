@@ -1,4 +1,4 @@
-"""What the engines are made of: fetched once from package registries, and kept in one folder.
+"""Fetches the tools of the runners once from package registries, and caches them in a folder.
 
 The folder is `$RITELLM_ENGINES`, by default `~/.cache/ritellm/engines`:
 
@@ -21,16 +21,16 @@ from pathlib import Path
 
 PRISM = "v2.77.0"
 FLINK = "1.19.3"
-# The newest runner that Maven serves for this Flink, and the newest job service; there is no whole
-# job server. Together they run jobs of Beam 2.77 for Python.
+# The newest runner for this Flink and the newest job service on Maven, which has no complete job
+# server. Together they run jobs of Beam 2.77 for Python.
 JOB_SERVER = "2.70.0"
 _JOB_SERVICE = "2.65.0"
 
 _FLINK_JARS = ("flink-dist-", "log4j-")
 _NOT_BEAMS = ("flink-", "slf4j-jdk14", "slf4j-api")
 _JOB_SERVER_MAIN = "org.apache.beam.runners.flink.FlinkJobServerDriver"
-# Beam sends the job server's whole class path with each job, and no option says otherwise; what is
-# in a folder of this name it leaves out.
+# Beam sends the whole class path of the job server with each job, and no option prevents that. It
+# omits jars in a folder of this name.
 _NOT_SENT = "gradle/wrapper"
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -48,11 +48,11 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 
 class Missing(Exception):
-    """A tool that is not to be had here; the message says which and why."""
+    """A tool is not available here; the message says which one and why."""
 
 
 def folder() -> Path:
-    """Return where the tools are kept."""
+    """Return the folder that caches the tools."""
     kept = os.environ.get("RITELLM_ENGINES") or "~/.cache/ritellm/engines"
     return Path(kept).expanduser()
 
@@ -71,7 +71,7 @@ def flink() -> Path:
 def job_server() -> Path:
     """Return the jar that starts Beam's job server for Flink; raises Missing.
 
-    Its jobs come without Beam's classes: a cluster needs `beam_classes` on its own class path.
+    Its jobs do not contain Beam's classes: a cluster needs `beam_classes` on its own class path.
     """
     return _job_server() / _launcher()
 
@@ -88,12 +88,12 @@ def _job_server() -> Path:
 
 
 def _launcher() -> str:
-    """The name that Beam gives its own: the program reads Flink's version in it."""
+    """Return the file name that Beam itself uses: the program reads Flink's version from it."""
     return f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server-{JOB_SERVER}.jar"
 
 
 def _once(name: str, needed: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """Return the folder `name`, made the first time; what was half made is never seen."""
+    """Return the folder `name`, filled the first time; it appears only when it is complete."""
     for tool in needed:
         if shutil.which(tool) is None:
             raise Missing(f"{tool} is not installed")
@@ -119,7 +119,7 @@ def _build_prism(into: Path) -> None:
 
 
 def _download_flink(into: Path) -> None:
-    """Flink's distribution comes as the jars of its Python package."""
+    """Take the jars of Flink from its Python package."""
     package = f"apache-flink-libraries=={FLINK}"
     with tempfile.TemporaryDirectory() as download:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
@@ -134,7 +134,7 @@ def _download_flink(into: Path) -> None:
 
 
 def _resolve_job_server(into: Path) -> None:
-    """Its jars, and one with nothing but their names: `java -jar` takes one only."""
+    """Fetch the jars, and write one that lists their names: `java -jar` takes one jar only."""
     pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER, service=_JOB_SERVICE)
     (into / "pom.xml").write_text(pom)
     copy = [f"-DoutputDirectory={_NOT_SENT}", "-DincludeScope=runtime"]
@@ -147,7 +147,7 @@ def _resolve_job_server(into: Path) -> None:
 
 
 def _folded(line: str) -> list[str]:
-    """Return a manifest's line in pieces of at most 72 bytes."""
+    """Return a line of a manifest in parts of at most 72 bytes."""
     return [line[:70], *(" " + line[at : at + 69] for at in range(70, len(line), 69))]
 
 
@@ -158,4 +158,4 @@ def _run(command: Sequence[str], cwd: Path, environ: dict[str, str] | None = Non
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         reason = next((line for line in said if "rror" in line), "no reason given")
-        raise Missing(f"{command[0]} could not fetch it: {reason[:300]}")
+        raise Missing(f"{command[0]} failed to fetch it: {reason[:300]}")

@@ -1,4 +1,4 @@
-"""Processes that belong together: started with a log each, waited for, killed, ended for sure."""
+"""Starts groups of processes with a log for each, and ends all of them reliably."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-# What ends a program from outside, and lets it say goodbye.
+# The signals that end a program but let it clean up.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Processes:
-    """The processes of one `with` block; none outlives it. Each writes to NAME.log in `logs`."""
+    """The processes of one `with` block, which ends them. Each writes to NAME.log in `logs`."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
@@ -32,7 +32,7 @@ class Processes:
         for name in reversed(self._running):
             self.kill(name, signal.SIGTERM)
         for process in self._running.values():
-            _see_end(process, 10)
+            _end(process, 10)
 
     def start(
         self,
@@ -42,7 +42,11 @@ class Processes:
         stdin: Path = Path(os.devnull),
     ) -> int:
         """Start `command` as the head of a process group; returns its id."""
-        with open(self.logs / f"{name}.log", "ab") as log, open(stdin, "rb") as source, _held():
+        with (
+            open(self.logs / f"{name}.log", "ab") as log,
+            open(stdin, "rb") as source,
+            _deferred(),
+        ):
             self._running[name] = subprocess.Popen(
                 command,
                 env={**os.environ, **(environ or {})},
@@ -84,7 +88,7 @@ class Processes:
         return [int(id) for thread in threads for id in (thread / "children").read_text().split()]
 
     def cpu_seconds(self) -> float:
-        """Return what all of them, and all that they have started, have used so far."""
+        """Return the CPU time of the processes and their children so far."""
         groups = {process.pid for process in self._running.values()}
         ticks = sum(_ticks(stat, groups) for stat in Path("/proc").glob("[0-9]*/stat"))
         return ticks / os.sysconf("SC_CLK_TCK")
@@ -96,65 +100,67 @@ class Processes:
 
 
 def _ticks(stat: Path, groups: set[int]) -> int:
-    """Return what a process of `groups` has used, with its children that have ended."""
+    """Return the CPU ticks of a process of `groups`, including its ended children."""
     try:
         fields = stat.read_text().rpartition(")")[2].split()
-    except OSError:  # it is gone
+    except OSError:  # the process has ended
         return 0
     return sum(map(int, fields[11:15])) if int(fields[2]) in groups else 0
 
 
 def run(command: Sequence[str], seconds: float = 30.0) -> int:
-    """Return the exit status of `command`, which has this program's terminal but not its Ctrl-C.
+    """Return the exit status of `command`, which shares the terminal but does not receive Ctrl-C.
 
-    When this program is interrupted, that one is, and has so many seconds to end by itself.
+    An interrupt of this program is passed on. Then the command has `seconds` to end by itself.
     """
     running: list[subprocess.Popen[bytes]] = []
     try:
-        with _held():
+        with _deferred():
             running.append(subprocess.Popen(command, start_new_session=True))
         return running[0].wait()
     except BaseException:
         for process in running:
             process.send_signal(signal.SIGINT)
-            _see_end(process, seconds)
+            _end(process, seconds)
         raise
 
 
 def end_once() -> None:
-    """Have Ctrl-C, SIGTERM and a closed terminal end this program by SystemExit.
+    """Raise SystemExit on Ctrl-C, SIGTERM or a closed terminal.
 
-    What comes after the first of them is ignored: this program is ending what it has started.
+    Later signals are ignored, because the program is busy ending its processes.
     """
 
-    def heard(number: int, frame: object) -> None:
+    def receive(number: int, frame: object) -> None:
         for each in _ENDING:
             signal.signal(each, signal.SIG_IGN)
         sys.exit(128 + number)
 
     for each in _ENDING:
-        signal.signal(each, heard)
+        signal.signal(each, receive)
 
 
 @contextlib.contextmanager
-def _held() -> Iterator[None]:
-    """Have signals wait for the end of the block: who has no name yet is not ended."""
+def _deferred() -> Iterator[None]:
+    """Defer signals to the end of the block, so that no process starts without being recorded."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in _ENDING}
+    received: list[int] = []
+    before = {
+        each: signal.signal(each, lambda number, _: received.append(number)) for each in _ENDING
+    }
     try:
         yield
     finally:
-        for each, heard in before.items():
-            signal.signal(each, heard)
-        for number in came[:1]:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in received[:1]:
             signal.raise_signal(number)
 
 
-def _see_end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Return once the process has ended; after so many seconds, and all that it leaves, at once."""
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait `seconds` for the process to end; then kill it and the rest of its group."""
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -164,7 +170,7 @@ def _see_end(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the process and all that it has started, as far as it is in its group."""
+    """Signal the process and its process group."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
@@ -180,7 +186,7 @@ def start_pool(
 ) -> None:
     """Start Beam's worker pool for EXTERNAL environments: a Python process for each worker.
 
-    It starts them as `python`, which must be this one, with `environ` and the code of this folder.
+    The pool starts workers as `python`, which must be this one, with `environ` and this folder.
     """
     python = Path(sys.executable)
     given = {"PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": os.getcwd(), **environ}
@@ -188,19 +194,19 @@ def start_pool(
     command = [*prefix, str(python), "-m", module, f"--service_port={port}"]
     processes.start(name, command, given)
     if not prefix:
-        processes.wait_until(lambda: answers("127.0.0.1", port), name)
+        processes.wait_until(lambda: listens("127.0.0.1", port), name)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as free:
         free.bind((host, 0))
         port: int = free.getsockname()[1]
         return port
 
 
-def answers(host: str, port: int) -> bool:
-    """Return whether something listens there."""
+def listens(host: str, port: int) -> bool:
+    """Return whether a server listens there."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

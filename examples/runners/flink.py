@@ -1,4 +1,4 @@
-"""A Flink cluster of this machine's processes: a job manager, task managers, no Docker.
+"""Runs a Flink cluster as processes of this machine: a job manager and task managers, no Docker.
 
 with FlinkCluster(Path("/tmp/flink")) as cluster:
     subprocess.run([*program, *cluster.flags()])
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from examples.engines import tools
-from examples.engines.processes import Processes, answers, free_port, start_pool
+from examples.runners import tools
+from examples.runners.processes import Processes, free_port, listens, start_pool
 
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 
-# What Flink's own scripts open of Java 17 (env.java.opts.all in its conf/config.yaml).
-_OPENED = [
+# The packages of Java 17 that Flink's own scripts open (env.java.opts.all in conf/config.yaml).
+_OPEN_PACKAGES = [
     f"--add-opens=java.base/java.{package}=ALL-UNNAMED"
     for package in (
         *("lang", "lang.invoke", "lang.reflect", "io", "net", "nio", "text", "time"),
@@ -51,7 +51,7 @@ _MEMORY = {
 
 
 class FlinkCluster:
-    """Runs for the time of its `with` block; logs and settings go to `folder`."""
+    """Runs during its `with` block; logs and settings go to `folder`."""
 
     def __init__(self, folder: Path, task_managers: int = 2, slots: int = 1) -> None:
         self.rest_port = free_port()
@@ -65,7 +65,7 @@ class FlinkCluster:
 
     @property
     def web(self) -> str:
-        """The address of Flink's own page."""
+        """The address of Flink's web page."""
         return f"http://127.0.0.1:{self.rest_port}"
 
     def __enter__(self) -> FlinkCluster:
@@ -97,19 +97,19 @@ class FlinkCluster:
         self._processes.kill(name)
 
     def wait_for(self, task_managers: int) -> None:
-        """Return once so many task managers have registered."""
+        """Return once this number of task managers has registered."""
         self._processes.wait_until(
             lambda: self._registered() == task_managers, "jobmanager", seconds=90
         )
 
     def flags(self, parallelism: int | None = None) -> list[str]:
-        """Return the options of Beam that run a job here; its workers are the program's threads."""
+        """Return the Beam options that run a job here; its workers are threads of the program."""
         return [
             "--runner=FlinkRunner",
             f"--flink_master=127.0.0.1:{self.rest_port}",
             f"--job_endpoint=127.0.0.1:{self._job_port}",
             "--environment_type=LOOPBACK",
-            # Workers stay from one stage to the next: ended in between, one may still be at work.
+            # Keep workers from one stage to the next; one that ends in between may still be busy.
             "--environment_cache_millis=2000",
             f"--parallelism={parallelism or len(self._names) * self._slots}",
         ]
@@ -117,7 +117,7 @@ class FlinkCluster:
     def flags_of_pool(
         self, environ: Mapping[str, str], parallelism: int | None = None
     ) -> list[str]:
-        """Return the options that run a job in Python processes of their own, started at need."""
+        """Return the options that run a job in separate Python processes, started on demand."""
         if "workers" not in self._processes:
             start_pool(self._processes, "workers", self._pool_port, environ)
         flags = self.flags(parallelism)
@@ -130,26 +130,26 @@ class FlinkCluster:
         return self._processes.children("workers")
 
     def jobs(self) -> list[dict[str, Any]]:
-        """Return the jobs of this cluster, those that have ended too."""
-        found: list[dict[str, Any]] = self.ask("/jobs/overview")["jobs"]
+        """Return the jobs of this cluster, including those that have ended."""
+        found: list[dict[str, Any]] = self.get("/jobs/overview")["jobs"]
         return found
 
-    def ask(self, path: str) -> Any:
-        """Return what Flink's REST interface says of `path`."""
-        with urllib.request.urlopen(self.web + path, timeout=10) as answer:
-            return json.loads(answer.read())
+    def get(self, path: str) -> Any:
+        """Return the JSON response of Flink's REST interface for `path`."""
+        with urllib.request.urlopen(self.web + path, timeout=10) as response:
+            return json.loads(response.read())
 
     def cpu_seconds(self) -> float:
-        """Return what all its processes have used so far."""
+        """Return the CPU time of all processes so far."""
         return self._processes.cpu_seconds()
 
     def tail(self, name: str, lines: int = 40) -> str:
-        """Return the end of a process's log."""
+        """Return the end of the log of a process."""
         return self._processes.tail(name, lines)
 
     def _registered(self) -> int:
         try:
-            return len(self.ask("/taskmanagers")["taskmanagers"])
+            return len(self.get("/taskmanagers")["taskmanagers"])
         except OSError:
             return 0
 
@@ -160,18 +160,20 @@ class FlinkCluster:
         memory = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command = ["java", *memory, "-jar", str(jar), f"--flink-master={there}", kept, *ports]
         self._processes.start("jobserver", command)
-        self._processes.wait_until(lambda: answers("127.0.0.1", self._job_port), "jobserver")
+        self._processes.wait_until(lambda: listens("127.0.0.1", self._job_port), "jobserver")
 
     def _java(self, name: str, heap: str, main: str, *arguments: str) -> None:
         log = f"-Dlog4j.configurationFile=file:{self.folder}/log4j-console.properties"
-        options = [heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log, *_OPENED]
+        options = [heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log, *_OPEN_PACKAGES]
         configured = ["--configDir", str(self.folder), *arguments]
         classes = ["-cp", ":".join(self._classes())]
         self._processes.start(name, ["java", *options, *classes, main, *configured])
 
     def _classes(self) -> list[str]:
-        """Flink and Beam: jobs come without, and workers are kept from stage to stage only by
-        classes that outlive a job."""
+        """Return the classes of Flink and Beam.
+
+        Jobs do not contain them, and only classes that outlive a job keep workers between stages.
+        """
         return [f"{self._jars}/*", *map(str, tools.beam_classes())]
 
     def _settings(self) -> dict[str, object]:
@@ -186,15 +188,15 @@ class FlinkCluster:
             "taskmanager.bind-host": "127.0.0.1",
             "taskmanager.numberOfTaskSlots": self._slots,
             "taskmanager.cpu.cores": 1.0,
-            # A dead task manager is noticed in 10 seconds, not in Flink's 50.
+            # Detect a dead task manager in 10 seconds instead of Flink's 50.
             "heartbeat.interval": 1000,
             "heartbeat.timeout": 10000,
-            # A batch job takes these from here, whatever --number_of_execution_retries says.
+            # Batch jobs use these and ignore --number_of_execution_retries.
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": 10,
-            # Longer than a worker is kept (see `flags`): a dead one would be given work again.
+            # Longer than workers are kept (see `flags`): otherwise a dead one would get work again.
             "restart-strategy.fixed-delay.delay": "4 s",
-            # Beam's classes are on the class path: those that a job brings would be loaded anew.
+            # Beam's classes are on the class path; without this, each job would load its own again.
             "classloader.resolve-order": "parent-first",
             "taskmanager.network.sort-shuffle.min-buffers": 16,
             "io.tmp.dirs": self.folder / "tmp",

@@ -1,6 +1,6 @@
-"""Start a Flink cluster on this machine, complete examples/questions.jsonl on it, stop all.
+"""Starts a Flink cluster on this machine, completes examples/questions.jsonl on it, and stops it.
 
-python -m examples.engines.flink_demo [flags of pipelines.batch_complete]
+python -m examples.runners.flink_demo [flags of pipelines.batch_complete]
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from examples.engines.flink import FlinkCluster
-from examples.engines.processes import end_once, run
-from examples.engines.tools import Missing
+from examples.runners.flink import FlinkCluster
+from examples.runners.processes import end_once, run
+from examples.runners.tools import Missing
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="flink-") as folder:
             print("Starting Flink: a job manager and two task managers ...", flush=True)
             with FlinkCluster(Path(folder)) as cluster:
-                print(f"Flink's own page, while this runs: {cluster.web}", flush=True)
+                print(f"Flink's web page during the run: {cluster.web}", flush=True)
                 command = [sys.executable, "-m", "pipelines.batch_complete", *given]
                 status = run([*command, *cluster.flags()])
                 for job in cluster.jobs():
@@ -30,7 +30,7 @@ def main() -> int:
                     print(
                         f"Flink ran {tasks} tasks in {job['duration'] / 1000:.0f} s: {job['state']}"
                     )
-        print("Flink is stopped.")
+        print("Flink has stopped.")
         return status
     except Missing as missing:
         print(f"flink_demo: {missing}", file=sys.stderr)

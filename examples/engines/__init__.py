@@ -1,1 +1,0 @@
-"""Engines of several processes on this machine, without Docker."""

@@ -1,0 +1,1 @@
+"""Runners of several processes on this machine, without Docker."""
