@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from pipelines.errors import UsageError
 from pipelines.runners import runner as runners
+from ritellm.terminal import clean
 from transforms.failure_limit import TooManyFailures
 
 INTERRUPTED = 130
@@ -116,7 +117,7 @@ def _set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:  # Beam adds one at import
-            handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+            handler.setFormatter(_CleanFormatter("%(levelname)s: %(message)s"))
     # Beam warns of each empty output. An output of failed rows is usually empty.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
     # Beam warns of flags that only the job server knows. `cli.parser` has refused unknown ones.
@@ -127,8 +128,15 @@ def _set_up_logging() -> None:
     logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 
+class _CleanFormatter(logging.Formatter):
+    """Makes records safe for a terminal: they contain texts of providers and rows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
+
+
 def _last_words(line: str, status: int) -> int:
-    print(line, file=sys.stderr, flush=True)
+    print(clean(line), file=sys.stderr, flush=True)
     return status
 
 

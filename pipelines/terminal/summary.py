@@ -12,6 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
+from ritellm.terminal import clean
 
 # What the provider did to the job when it refused a request; what held others back.
 REFUSED_BY = {
@@ -36,7 +37,7 @@ def summary(folder: str, report: Mapping[str, Any], width: int | None = None) ->
     """Return the text that ends a job."""
     width = width or shutil.get_terminal_size().columns
     lines = [*_answers(folder, max(40, min(width, 140))), *_totals(report), *_files(folder, report)]
-    return "\n".join(lines)
+    return clean("\n".join(lines))
 
 
 def read_report(folder: str) -> dict[str, Any]:

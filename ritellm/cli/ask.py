@@ -11,6 +11,7 @@ from ritellm import errors
 from ritellm.client import Client, Stream
 from ritellm.errors import RitellmError
 from ritellm.recordings.replay import PREFIX
+from ritellm.terminal import clean
 from ritellm.types import Chunk
 
 # The first class that fits decides; docs/command-line.md has the table.
@@ -108,7 +109,8 @@ def _text(chunk: Chunk) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text)
+    # A pipe or a file gets the bytes of the model; a terminal would obey them.
+    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
@@ -118,7 +120,7 @@ def _complain(what: str, stream: Stream | None) -> None:
         sys.stdout.write("\n")
         sys.stdout.flush()
         what = f"{what}\npaid so far: {_paid(stream)}"
-    print(f"ritellm: {what}", file=sys.stderr)
+    print(clean(f"ritellm: {what}"), file=sys.stderr)
 
 
 def _paid(stream: Stream) -> str:

@@ -47,6 +47,25 @@ def test_the_answer_goes_to_stdout(run, fake_server):
     assert fake_server.requests[0].json["stream"] is True
 
 
+HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2Jx"
+
+
+def test_an_answer_goes_raw_into_a_pipe_and_cannot_control_a_terminal(
+    fake_server, monkeypatch, run
+):
+    fake_server.script = lambda request: stream(*chat_events(HOSTILE))
+    assert run("Hello", *MODEL)[1] == f"{HOSTILE}\n"
+    terminal = Keyboard()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["Hello", *MODEL]) == 0
+    assert terminal.getvalue() == "␛]52;c;aGk=␇␛[2Jx\n"
+
+
+def test_the_text_of_an_error_cannot_control_a_terminal(fake_server, run):
+    fake_server.enqueue(api_error(400, message=HOSTILE))
+    assert "\x1b" not in run("Hello", *MODEL)[2]
+
+
 @pytest.mark.parametrize("prompt", [[], ["-"]])
 def test_the_prompt_may_come_from_stdin(run, prompt):
     assert run(*prompt, *MODEL, stdin="Hello")[:2] == (0, "Hello\n")
