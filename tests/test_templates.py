@@ -192,7 +192,7 @@ def test_tables_may_have_any_name_that_bigquery_has(table):
     "place",
     ["pubsub:projects/p/topics/t", "kafka:b:9092/t", "redis://h:6379/0", "redis:rediss://h/0"],
 )
-def test_what_the_patterns_take_for_a_place_the_program_does_too(place):
+def test_locations_that_match_the_patterns_are_accepted_by_the_program(place):
     stream = BOTH[1]
     assert accepts(stream.parameters["deltas_to"], place)
     ours = stream.program.parser().parse_args([f"--source={GOOD['source']}"])
@@ -342,7 +342,7 @@ def extras():
 
 
 @template
-def test_the_requirements_have_all_that_is_asked_for(template):
+def test_the_requirements_contain_all_packages_of_the_extras(template):
     asked = (template.folder / "requirements.in").read_text()
     wanted = ["apache-beam", "httpx", "orjson", "setuptools"]
     wanted += ["google-cloud-secret-manager", "google-cloud-storage", "google-cloud-pubsub"]

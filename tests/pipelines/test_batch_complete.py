@@ -53,7 +53,7 @@ def test_every_row_has_one_outcome_that_carries_its_input(job):
     assert not job.rows("failed")
 
 
-def test_bad_rows_are_dead_letters_and_the_job_goes_on(job):
+def test_bad_rows_become_dead_letters_and_the_job_continues(job):
     job.write({"id": "a", "prompt": "x"}, "nonsense", {"id": "b"}, {"id": "a", "prompt": "again"})
     assert job.run() == 0
     failed = job.rows("failed")
@@ -92,7 +92,7 @@ def test_a_refused_row_says_all_that_is_known(job):
     }
 
 
-def test_failed_rows_can_be_asked_again(job):
+def test_failed_rows_can_be_sent_again(job):
     job.server.enqueue(api_error(400))
     job.write({"id": "a", "prompt": "second try", "topic": "x"})
     assert job.run() == 1
@@ -116,7 +116,7 @@ def test_the_report_adds_up(job):
     assert report["ttft"]["p95"] >= report["ttft"]["p50"] > 0
 
 
-def test_deltas_are_written_when_asked_for(job):
+def test_deltas_are_written_with_emit_deltas(job):
     job.write({"id": "a", "prompt": "one two"})
     job.run("--emit_deltas")
     lines = [
@@ -213,7 +213,7 @@ def test_duplicates_are_found_however_the_runner_works(job, flags):
     assert job.report["rows"] == 4
 
 
-def test_it_prints_answers_totals_and_files(job):
+def test_it_prints_completions_totals_and_files(job):
     job.write(*({"prompt": f"question {i}"} for i in range(3)), "nonsense")
     job.run()
     out = job.printed.out
@@ -409,7 +409,7 @@ def test_the_same_command_again_asks_nothing(job):
     assert "2 completed (2 from the journal)" in job.printed.out
 
 
-def test_an_edited_row_and_a_new_row_are_asked_and_no_other(job):
+def test_only_edited_and_new_rows_are_sent(job):
     job.write({"id": "a", "prompt": "one"}, {"id": "b", "prompt": "two"})
     job.run()
     same = {"id": "a", "prompt": "one", "note": "x"}
@@ -442,7 +442,7 @@ def test_another_address_in_the_environment_is_another_question(job, fake_server
     assert len(fake_server.requests) == 1
 
 
-def test_what_failed_is_asked_again(job):
+def test_failed_rows_are_sent_again(job):
     job.server.enqueue(api_error(400))
     job.write({"id": "a", "prompt": "one"})
     assert job.run() == 1
@@ -457,7 +457,7 @@ def test_a_repeated_bundle_pays_nothing_twice(job):
     assert len(job.rows("completions")) == 20
 
 
-def test_without_a_journal_everything_is_asked_again(job):
+def test_without_a_journal_all_rows_are_sent_again(job):
     job.write({"id": "a", "prompt": "one"})
     job.run("--journal", "none")
     job.run("--journal", "none")

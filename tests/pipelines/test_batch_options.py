@@ -84,7 +84,7 @@ def test_a_run_does_not_replace_its_own_input(job):
 # --- What it costs ------------------------------------------------------------------------------
 
 
-def test_what_was_paid_is_in_the_row_the_report_and_the_last_words(job):
+def test_the_cost_is_in_the_row_the_report_and_the_summary(job):
     job.write(*questions(4))
     job.run("--model", MODEL)
     usd = 2 * 0.15e-6 + 2 * 0.60e-6
@@ -140,7 +140,7 @@ def test_a_tier_is_priced_as_the_response_names_it(job):
 # --- The budget ---------------------------------------------------------------------------------
 
 
-def test_at_the_cap_no_more_is_asked_and_a_higher_one_asks_the_rest_only(job):
+def test_at_the_cap_no_more_rows_are_sent_and_a_higher_cap_sends_only_the_rest(job):
     job.write(*questions(40, max_tokens=5))
     assert job.run("--max_total_tokens", "100") == 0
     paid, failed = len(job.server.requests), job.rows("failed")
@@ -204,7 +204,7 @@ def test_dollars_are_capped_by_the_prices_that_are_given(job):
     assert job.report["cost_usd"] == 6
 
 
-def test_an_answer_that_broke_off_costs_what_was_held_for_it(job):
+def test_a_response_that_broke_off_costs_what_was_reserved_for_it(job):
     half = chat_events("partial answer")[:2]
     job.server.script = lambda request: stream(*half, Reset())
     job.write(*questions(1, max_tokens=50))
@@ -250,7 +250,7 @@ def test_with_redis_the_cap_holds_for_what_other_processes_spend(job):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_kept_to_is_one_line_and_status_2_before_anything_is_sent(job, flags, words):
+def test_impossible_limits_are_one_line_and_status_2_before_the_first_request(job, flags, words):
     (job.folder / "empty").write_text(" \n")
     job.write({"id": "a", "prompt": "x"})
     assert job.run(*(flag.format(folder=job.folder) for flag in flags)) == 2
@@ -262,7 +262,7 @@ def test_what_cannot_be_kept_to_is_one_line_and_status_2_before_anything_is_sent
 # --- Equal requests -----------------------------------------------------------------------------
 
 
-def test_equal_requests_of_a_run_are_paid_once(job):
+def test_equal_requests_of_a_run_are_sent_once(job):
     rows = [{"id": f"{n}", "prompt": f"question {n % 3}", "number": n} for n in range(30)]
     job.write(*rows)
     assert job.run("--model", MODEL, "--dedupe") == 0
@@ -308,7 +308,7 @@ def test_a_refusal_holds_for_the_equal_requests_that_wait_for_it(job):
 # --- Too many failures --------------------------------------------------------------------------
 
 
-def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_goes_on(job):
+def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_resumes(job):
     ill = [True]
     job.server.script = lambda r: api_error(400) if ill[0] and b"odd" in r.body else echo(r)
     job.write(*({"id": f"{n}", "prompt": "odd" * (n % 2) + f" {n}"} for n in range(400)))
@@ -349,7 +349,7 @@ def test_what_beam_tells_of_other_workers_ends_in_the_same_last_line(capsys, nam
     assert capsys.readouterr().err == f"{words}\n"
 
 
-def test_a_small_job_beyond_its_share_of_failures_is_written_and_is_no_success(job):
+def test_a_small_job_beyond_its_share_of_failures_writes_its_output_and_fails(job):
     job.server.script = lambda r: api_error(400) if b"bad" in r.body else echo(r)
     job.write({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "bad"}, {"id": "c", "prompt": "y"})
     assert job.run("--fail_above", "0.3") == 1
@@ -424,7 +424,7 @@ def cut_once(request, seen):
     return chat_stream(f"second {text}")
 
 
-def test_an_answer_that_broke_off_is_asked_again_and_nothing_of_it_is_in_the_completion(job):
+def test_a_response_that_broke_off_is_requested_again_and_leaves_no_text_in_the_completion(job):
     seen = set()
     job.server.script = lambda request: cut_once(request, seen)
     job.write(*questions(4))
@@ -446,7 +446,7 @@ def test_an_answer_that_broke_off_is_asked_again_and_nothing_of_it_is_in_the_com
         assert by_attempt[2][-1]["final"]
 
 
-def test_an_answer_that_breaks_off_can_be_a_failed_row_with_what_had_come(job):
+def test_a_response_that_breaks_off_can_be_a_failed_row_with_the_partial_text(job):
     seen = set()
     job.server.script = lambda request: cut_once(request, seen)
     job.write({"id": "a", "prompt": "x"})
@@ -457,7 +457,7 @@ def test_an_answer_that_breaks_off_can_be_a_failed_row_with_what_had_come(job):
     assert len(job.server.requests) == 1
 
 
-def test_an_answer_that_broke_off_can_go_on_where_it_did(job):
+def test_a_response_that_broke_off_can_resume_from_the_partial_text(job):
     def script(request):
         last = request.json["messages"][-1]
         if last["role"] == "assistant":

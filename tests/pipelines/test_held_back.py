@@ -212,7 +212,7 @@ def test_refusals_of_a_job_are_in_its_report(job):
     assert "the provider refused 3 requests (13 %)" in job.printed.out
 
 
-def test_a_refusal_of_one_request_is_counted_and_is_no_throttling_for_the_runner(
+def test_a_refusal_of_one_request_is_counted_but_is_not_reported_as_throttling(
     fake_server, monkeypatch
 ):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")

@@ -132,14 +132,14 @@ def job(fake_server, tmp_path, capsys):
     return Job(fake_server, tmp_path, capsys)
 
 
-def test_a_row_whose_first_chunk_is_late_is_asked_again(job):
+def test_a_row_whose_first_chunk_is_late_is_sent_again(job):
     job.server.enqueue(stream(Stall()))
     job.write({"id": "a", "prompt": "x"}).run("--timeout=first_chunk=0.05")
     assert job.rows("completions")["a"]["text"] == "x"
     assert job.rows("completions")["a"]["attempts"] > 1
 
 
-def test_a_row_whose_answer_stops_is_a_failed_row_where_that_is_wanted(job):
+def test_a_row_whose_response_stalls_is_a_failed_row_with_on_interrupt_fail(job):
     job.server.script = lambda r: stream(*chat_events("one two")[:2], Stall())
     flags = ["--timeout=inter_chunk=0.05", "--on_interrupt=fail"]
     job.write({"id": "a", "prompt": "x"}).run(*flags)
@@ -185,7 +185,7 @@ REFUSALS = [RateLimitError("busy"), ServiceUnavailableError("busy")]
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
-def test_waiting_for_ones_turn_is_no_part_of_the_total(refusal):
+def test_waiting_for_rate_limits_does_not_count_towards_the_total(refusal):
     call = call_of(total=10.0)
     call.excuse_wait(100.0)
     assert call.deadline == (110.0, "total")
@@ -207,7 +207,7 @@ def test_attempts_that_fail_and_the_pauses_between_them_are_part_of_the_total():
     assert call.deadline == (60.0, "total")
 
 
-def test_a_refusal_in_the_middle_of_an_answer_is_part_of_the_total():
+def test_a_refusal_in_the_middle_of_a_response_counts_towards_the_total():
     call = call_of(total=100.0)
     exchange = call.start(call.plan.endpoint, 0.0)
     exchange.receive_response(200, {"content-type": "text/event-stream"})

@@ -75,7 +75,7 @@ class Job:
 ALL = {f"{n}": f"question {n}" for n in range(ROWS)}
 
 
-def test_a_job_that_needs_no_journal_goes_on_without_it_and_says_so_once(job):
+def test_a_job_that_does_not_require_its_journal_continues_without_it_and_warns_once(job):
     assert job.run_while(job.redis.kill) == 0
     assert job.texts == ALL
     said = [line for line in job.said if "journal" in line]
@@ -100,7 +100,7 @@ def test_a_job_that_requires_its_journal_stops_and_loses_no_row(job):
     assert len(job.server.requests) - asked == ROWS - BEFORE
 
 
-def test_a_server_that_is_back_within_the_patience_of_a_job_is_no_news(job):
+def test_a_server_that_returns_within_the_patience_of_a_job_causes_no_message(job):
     def restart():
         job.redis.kill()
         job.redis.start()
@@ -114,7 +114,7 @@ def test_a_server_that_is_back_within_the_patience_of_a_job_is_no_news(job):
     assert len(job.server.requests) == asked
 
 
-def test_a_required_server_that_is_not_there_is_said_before_anything_is_sent(job):
+def test_a_missing_server_that_is_required_is_reported_before_the_first_request(job):
     job.redis.kill()
     assert job.run("--journal_required", redis_tries=0) == 2
     assert "--journal: Redis at" in job.said[-1]

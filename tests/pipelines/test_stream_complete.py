@@ -70,7 +70,7 @@ def in_time(condition, seconds=30):
         time.sleep(0.02)
 
 
-def test_each_line_of_standard_input_is_answered_in_deltas(job):
+def test_each_line_of_standard_input_gets_deltas(job):
     status, rows, _ = job("hello there", '{"prompt": "you too", "id": "mine"}')
     assert status == 0
     assert {row["kind"] for row in rows} == {"delta"}
@@ -178,7 +178,7 @@ def test_a_signal_stops_receiving_and_lets_completions_finish(fake_server, tmp_p
     assert len(fake_server.requests) == 1
 
 
-def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_run(
+def test_completions_that_outlast_the_drain_are_left_to_the_next_run(
     fake_server, tmp_path
 ):
     asked, never = threading.Event(), threading.Event()
@@ -211,7 +211,7 @@ def test_answers_that_outlast_the_wait_are_given_up_and_asked_again_by_the_next_
     assert whole[0]["attempt"] > 1, "the second run has numbers of its own"
 
 
-def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_its_own(
+def test_a_redelivered_message_is_paid_once_and_its_deltas_have_their_own_keys(
     job, fake_server, capfd
 ):
     told = {}
@@ -224,7 +224,7 @@ def test_a_message_that_is_delivered_again_is_paid_once_and_comes_under_keys_of_
     assert len(fake_server.requests) == 1
 
 
-def test_the_whole_job_is_one_stage_so_that_nothing_waits_for_the_end_that_never_comes():
+def test_the_job_is_one_stage_so_that_no_step_waits_for_the_end_of_the_source():
     ours, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
     ours.output = "."
     p = beam.Pipeline(options=options)
@@ -258,7 +258,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("flags", WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_work_is_said_in_one_line_before_anything_is_asked(
+def test_a_command_line_that_cannot_work_is_one_line_before_the_first_request(
     flags, fake_server, monkeypatch, capfd, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
@@ -317,6 +317,6 @@ def test_a_project_that_cannot_be_is_what_the_user_wrote():
         elsewhere("--source=pubsub:projects/p/subscriptions/s")
 
 
-def test_a_password_that_the_workers_alone_have_is_asked_of_nobody_else(monkeypatch):
+def test_a_password_is_needed_on_the_workers_only(monkeypatch):
     monkeypatch.delenv("THERE", raising=False)
     assert elsewhere("--deltas_to=redis://10.0.0.7/0?per_id=true&password_env=THERE")

@@ -21,7 +21,7 @@ from transforms.sinks.bigquery import columns_of, misfits
 TABLE = bigquery.parse("bigquery:p:d.t")
 
 
-def test_a_row_is_asked_as_a_line_of_json_would_be():
+def test_a_row_of_a_table_is_parsed_like_a_line_of_json():
     row = {"id": 7, "prompt": "x", "max_tokens": 9, "seen": datetime.date(2026, 1, 2), "none": None}
     prompt = rows.parse(inputs_bigquery.to_line(row, TABLE))
     assert isinstance(prompt, Prompt)
@@ -50,7 +50,7 @@ def test_the_same_row_has_the_same_name_whatever_the_order_of_its_columns():
     assert one.id != inputs_bigquery.to_line({"prompt": "y"}, TABLE).id
 
 
-def test_a_row_that_cannot_be_asked_says_where_it_is():
+def test_the_dead_letter_of_an_unusable_row_of_a_table_names_the_row():
     letter = rows.parse(inputs_bigquery.to_line({"id": "a", "text": "x"}, TABLE))
     assert isinstance(letter, DeadLetter)
     assert letter.message.startswith("bigquery:p:d.t, row t:")

@@ -111,7 +111,7 @@ def test_all_workers_together_name_the_rows_as_one_process_does(files):
     assert Counter(row.id for row in alone) == Counter(row.id for row in together)
 
 
-def test_equal_rows_of_a_table_without_ids_are_all_asked_under_names_of_their_own():
+def test_equal_rows_of_a_table_without_ids_are_all_sent_with_different_ids():
     rows = [
         (Line("bigquery:t", f"t:{digest}", 0, text), text)
         for digest, text in [("1", '{"prompt":"x"}')] * 3 + [("2", '{"prompt":"x","topic":1}')]
@@ -162,7 +162,7 @@ def test_an_inserted_line_and_a_compressed_file_pay_for_the_new_line_only(job, f
     assert job.report["replayed"] == 3
 
 
-def test_failed_rows_that_are_asked_again_elsewhere_are_known_to_the_first_job(job):
+def test_failed_rows_that_another_job_completed_are_in_the_journal_of_the_first(job):
     journal = f"--journal=sqlite:{job.folder}/j.sqlite"
     job.server.script = lambda request: (
         api_error(400) if "bad" in request.json["messages"][0]["content"] else echo(request)

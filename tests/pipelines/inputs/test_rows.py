@@ -47,7 +47,7 @@ QUESTION = [{"role": "user", "content": "Why?"}]
     ],
     ids=["prompt", "messages", "parameters", "other columns", "messages win", "batch", "failed"],
 )
-def test_a_row_says_what_is_asked(row, request_body):
+def test_a_row_contains_its_request(row, request_body):
     assert body(row) == request_body
 
 
@@ -64,7 +64,7 @@ def test_a_row_says_what_is_asked(row, request_body):
         ({"id": True}, "in.jsonl:7"),
     ],
 )
-def test_a_row_is_named_by_its_id_or_by_its_place(names, id):
+def test_a_row_gets_its_id_from_its_column_or_its_line(names, id):
     assert parsed(orjson.dumps({**names, "prompt": "x"}).decode()).id == id
 
 
@@ -90,7 +90,7 @@ def test_the_outcome_carries_the_row():
         ),
     ],
 )
-def test_a_row_that_cannot_be_asked_says_file_line_and_reason(text, reason):
+def test_the_dead_letter_of_an_unusable_row_names_file_line_and_reason(text, reason):
     letter = parsed(text)
     assert isinstance(letter, DeadLetter)
     assert letter.message.startswith("data/in.jsonl, line 7: ")
@@ -103,7 +103,7 @@ def test_an_unreadable_line_is_kept_as_it_was():
     assert orjson.loads(parsed('half "a line').input) == 'half "a line'
 
 
-def test_a_completion_is_no_failed_row():
+def test_a_completion_is_not_taken_for_a_failed_row():
     line = {"id": "a", "error_type": None, "message": None, "input": {"prompt": "x"}}
     letter = parsed(orjson.dumps(line).decode())
     assert isinstance(letter, DeadLetter)
@@ -190,7 +190,7 @@ def key_of(row):
     return read(Line("a", "a", 7, orjson.dumps(row).decode()), by_content=True).row.key
 
 
-def test_only_what_is_asked_identifies_a_row_without_an_id():
+def test_only_the_request_identifies_a_row_without_an_id():
     key = key_of({"prompt": "Why?", "max_tokens": 5, "topic": "x"})
     assert key == key_of({"max_tokens": 5, "messages": QUESTION})
     failed = {"id": "a:7", "error_type": "Timeout", "message": "m"}

@@ -15,7 +15,7 @@ def ids(monkeypatch):
 
 
 @pytest.mark.parametrize("others", range(8))
-def test_an_id_belongs_to_the_place_that_claimed_it_first_however_long_ago(ids, others):
+def test_an_id_belongs_to_the_location_that_claimed_it_first(ids, others):
     assert ids.claim("first", "a:1")
     for number in range(others):
         assert ids.claim(f"other {number}", f"b:{number}")

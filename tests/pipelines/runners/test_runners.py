@@ -94,7 +94,7 @@ def test_a_worker_pool_that_does_not_run_is_named_with_the_command_that_runs_it(
     assert "must be HOST:PORT" in refusal(*POOL, "--environment_config=nowhere")
 
 
-def test_the_worker_pool_of_a_remote_engine_is_not_tried_from_here():
+def test_the_worker_pool_of_a_remote_runner_is_not_checked():
     flags = ["--runner=PrismRunner", "--job_endpoint=prism.example:8073"]
     flags += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
     with pytest.raises(UsageError, match=r"--job_endpoint prism\.example:8073"):
@@ -173,11 +173,11 @@ def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
         (["--runner=DataflowRunner"], "the submitted job keeps running on its runner"),
     ],
 )
-def test_what_becomes_of_a_job_that_was_stopped_here_is_told(flags, told):
+def test_the_last_line_tells_what_happens_to_a_stopped_remote_job(flags, told):
     assert left_behind(PipelineOptions(flags), "; kept") == told
 
 
-def test_a_job_with_checkpoints_ends_its_bundles_before_them_unless_told_otherwise():
+def test_a_job_with_checkpoints_finishes_bundles_before_them_unless_a_flag_says_otherwise():
     asked = ["--runner=FlinkRunner", "--checkpointing_interval=1000"]
     flag = "--finish_bundle_before_checkpointing"
     assert with_defaults(asked) == [*asked, flag]
@@ -206,7 +206,7 @@ def test_a_journal_that_all_workers_share_is_taken():
     )
 
 
-def test_code_that_workers_do_not_have_is_told_in_one_sentence():
+def test_a_module_that_workers_lack_is_reported_in_one_sentence():
     said = explained(
         "Pipeline job-1 failed in state FAILED: java.lang.RuntimeException: Error received from SDK"
         " harness for instruction 1: Traceback (most recent call last):\n"
@@ -216,7 +216,7 @@ def test_code_that_workers_do_not_have_is_told_in_one_sentence():
     assert "--setup_file" in said
 
 
-def test_what_the_workers_code_raised_is_what_is_told():
+def test_the_error_of_the_worker_is_reported():
     said = explained(
         "Pipeline job-1 failed in state FAILED: java.lang.RuntimeException: Error received:"
         " Traceback\n  File x\nritellm.errors.AuthenticationError: no key [while running 'Ask']\n"
@@ -264,6 +264,6 @@ def test_hints_that_end_live_deltas_are_warned_of():
     assert "resource hints" in warning
 
 
-def test_an_engine_that_chooses_another_is_warned_of():
+def test_a_runner_that_chooses_another_one_causes_a_warning():
     [warning] = pipeline("--runner=DirectRunner", step=beam.Map(str))
     assert "--runner FnApiRunner" in warning

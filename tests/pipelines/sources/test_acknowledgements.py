@@ -48,7 +48,7 @@ def test_a_dead_letter_is_an_outcome_by_itself(acknowledger, settled):
     assert settled == [1]
 
 
-def test_a_message_that_comes_twice_is_asked_once_and_both_are_settled(acknowledger, settled):
+def test_a_message_that_arrives_twice_is_sent_once_and_both_are_settled(acknowledger, settled):
     assert acknowledger.admit(Prompt("a", "{}"), 1) is True
     assert acknowledger.admit(Prompt("a", "{}"), 2) is False
     acknowledger.published([delta("a"), completion("a")])
@@ -62,7 +62,7 @@ def test_an_outcome_that_comes_again_settles_nothing(acknowledger, settled):
     assert settled == [1]
 
 
-def test_another_prompt_with_the_id_of_one_under_way_does_not_get_its_outcome(
+def test_another_prompt_with_the_id_of_an_open_one_does_not_get_its_outcome(
     acknowledger, settled
 ):
     acknowledger.admit(Prompt("a", '{"n":1}'), 1)

@@ -80,7 +80,7 @@ def run(count, seconds, slots=0):
     assert acknowledger.open == 0
 
 
-def test_each_message_comes_once_though_every_turn_takes_one_and_the_feed_stays_open(log):
+def test_each_message_arrives_once_although_each_turn_receives_one(log):
     run(5, seconds=0.0)
     assert log.count("bundle") >= 5
     assert sorted(entry for entry in log if isinstance(entry, int)) == [0, 1, 2, 3, 4]
@@ -92,7 +92,7 @@ def test_of_several_readers_in_one_slot_one_stays(log):
     assert (log.count("opened"), log.count("closed")) == (1, 1)
 
 
-def test_an_engine_may_not_deal_out_the_turns_that_are_left():
+def test_a_runner_may_not_split_the_remaining_turns():
     turn = _Turn(OffsetRange(0, 10))
     turn.try_claim(0)
     assert turn.try_split(0.5) is None

@@ -92,13 +92,13 @@ def test_a_file_of_a_name_that_was_there_before_is_read(consumer, tmp_path):
         taken(consumer)
 
 
-def test_a_folder_that_cannot_be_is_said(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SourceUnavailable, match="file"):
         FolderSource(str(tmp_path / "file")).check()
 
 
-def test_a_group_goes_on_from_the_first_record_without_an_outcome():
+def test_a_group_resumes_from_the_first_record_without_an_outcome():
     offsets = Offsets()
     assert offsets.committable == -1
     for offset in (5, 6, 9):
