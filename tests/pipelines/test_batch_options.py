@@ -246,7 +246,7 @@ def test_with_redis_the_cap_holds_for_what_other_processes_spend(job):
         (["--api_key_file", "{folder}/none"], "none here: No such file or directory"),
         (["--api_key_file", "{folder}/empty"], "is empty"),
         (["--api_key_file", "{folder}/empty", "--api_key_env", "X"], "not allowed with argument"),
-        (["--keep_order", "--runner", "DataflowRunner"], "on one machine's disk"),
+        (["--keep_order", "--runner", "DataflowRunner"], "needs a runner on one machine"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -319,7 +319,7 @@ def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_resume
     assert line.startswith("batch_complete: stopped early: ")
     assert "more than 0.2: " in line
     assert "x BadRequestError (openai/m: " in line
-    assert line.endswith("the same command goes on from the journal")
+    assert line.endswith("the same command resumes from the journal")
     assert {file.name for file in job.out.iterdir()} == {"journal.sqlite", "journal.sqlite.lock"}
     ill[0] = False
     job.server.requests.clear()

@@ -283,7 +283,7 @@ def assert_ctrl_c_keeps_what_was_paid_for(held, *flags):
     held.server.wait_until(lambda: held.server.open_streams == 20, 60)
     held.interrupt()
     assert held.wait() == 130, held.said
-    assert held.said.splitlines()[-1].endswith("the same command goes on from the journal")
+    assert held.said.splitlines()[-1].endswith("the same command resumes from the journal")
     held.server.wait_until(lambda: held.server.open_streams == 0, 30)
     paid = len(held.server.requests) - 20
     held.server.go.set()
