@@ -77,7 +77,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     for name, remedy in list(report["unused_columns"].items())[:5]:
         yield f"    column {name!r} was not sent: {remedy}"
     if over := report["errors"].get("BudgetExceeded"):
-        yield f"the budget is used up: {over:,} not asked; the same command with more goes on"
+        yield f"the budget is spent: {over:,} not sent; the same command with a larger one resumes"
     if cut := report["finish_reasons"].get("length"):
         yield f"{_plural(cut, 'answer')} cut off at the longest that was allowed (truncated)"
     if report["completed"] == report["replayed"] + report["shared"]:

@@ -148,7 +148,7 @@ def test_at_the_cap_no_more_rows_are_sent_and_a_higher_cap_sends_only_the_rest(j
     assert len(job.rows("completions")) == paid
     assert {row["error_type"] for row in failed.values()} == {"BudgetExceeded"}
     assert all(row["retryable"] and row["attempts"] == 0 for row in failed.values())
-    assert f"the budget is used up: {40 - paid} not asked" in job.printed.out
+    assert f"the budget is spent: {40 - paid} not sent" in job.printed.out
     assert job.run("--max_total_tokens", "100000") == 0
     assert len(job.rows("completions")) == 40
     assert set(asked(job).values()) == {1}
