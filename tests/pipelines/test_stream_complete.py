@@ -178,9 +178,7 @@ def test_a_signal_stops_receiving_and_lets_completions_finish(fake_server, tmp_p
     assert len(fake_server.requests) == 1
 
 
-def test_completions_that_outlast_the_drain_are_left_to_the_next_run(
-    fake_server, tmp_path
-):
+def test_completions_that_outlast_the_drain_are_left_to_the_next_run(fake_server, tmp_path):
     asked, never = threading.Event(), threading.Event()
     events = chat_events("one two")
 

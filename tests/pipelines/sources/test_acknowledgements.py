@@ -62,9 +62,7 @@ def test_an_outcome_that_comes_again_settles_nothing(acknowledger, settled):
     assert settled == [1]
 
 
-def test_another_prompt_with_the_id_of_an_open_one_does_not_get_its_outcome(
-    acknowledger, settled
-):
+def test_another_prompt_with_the_id_of_an_open_one_does_not_get_its_outcome(acknowledger, settled):
     acknowledger.admit(Prompt("a", '{"n":1}'), 1)
     assert acknowledger.admit(Prompt("a", '{"n":2}'), 2) is None
     assert acknowledger.admit(letter("a", request=""), 2) is True
