@@ -117,11 +117,11 @@ def test_the_launcher_can_set_each_parameter_the_way_it_does(template, name):
     given = {each: GOOD[each] for each in ("input", "output", "source") if each in template.options}
     given[name] = GOOD.get(name) or template.parameters[name]["defaultValue"]
     argv = [f"--{k}={v}" for k, v in given.items()]
-    ours = template.program.parser().parse_args(argv)
+    known_args = template.program.parser().parse_args(argv)
     if template.parameters[name]["paramType"] == "BOOLEAN":
-        assert getattr(ours, name) is (given[name] == "true")
+        assert getattr(known_args, name) is (given[name] == "true")
     else:
-        assert str(getattr(ours, name)) == given[name]
+        assert str(getattr(known_args, name)) == given[name]
 
 
 SECRET = "projects/my-project/secrets/openai/versions/3"
@@ -195,8 +195,8 @@ def test_tables_may_have_any_name_that_bigquery_has(table):
 def test_locations_that_match_the_patterns_are_accepted_by_the_program(place):
     stream = BOTH[1]
     assert accepts(stream.parameters["deltas_to"], place)
-    ours = stream.program.parser().parse_args([f"--source={GOOD['source']}"])
-    assert locations.sink(ours, "--deltas_to", place, "deltas")
+    known_args = stream.program.parser().parse_args([f"--source={GOOD['source']}"])
+    assert locations.sink(known_args, "--deltas_to", place, "deltas")
 
 
 def accepts(parameter, value):
@@ -244,8 +244,8 @@ def test_only_a_stream_has_modes():
 
 
 def test_a_switch_is_still_a_bare_flag_on_the_command_line():
-    ours = batch_complete.parser().parse_args(["--emit_deltas", "--input=a", "--output=b"])
-    assert ours.emit_deltas is True
+    known_args = batch_complete.parser().parse_args(["--emit_deltas", "--input=a", "--output=b"])
+    assert known_args.emit_deltas is True
 
 
 # --- The image -----------------------------------------------------------------------------------

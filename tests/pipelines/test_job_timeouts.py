@@ -90,10 +90,10 @@ def test_a_wrong_timeout_is_refused_in_one_sentence(program, flags, said):
 )
 def test_both_programs_ask_with_the_timeouts_of_all_flags_together(program, required):
     flags = ["--timeout", "connect=1,first_chunk=2", "--timeout=inter_chunk=3,total=4"]
-    ours = program.parser().parse_args([*required, *flags])
-    assert completion_options(ours)["timeout"] == Timeouts(1.0, 2.0, 3.0, 4.0)
+    known_args = program.parser().parse_args([*required, *flags])
+    assert completion_options(known_args)["timeout"] == Timeouts(1.0, 2.0, 3.0, 4.0)
     assert completion_options(program.parser().parse_args(required))["timeout"].total == HOUR
-    assert "total: all attempts" in " ".join(program.parser().format_help().split())
+    assert "total: the time for all attempts" in " ".join(program.parser().format_help().split())
 
 
 # --- What a job asks with -------------------------------------------------------------------------

@@ -223,10 +223,10 @@ def test_a_redelivered_message_is_paid_once_and_its_deltas_have_their_own_keys(
 
 
 def test_the_job_is_one_stage_so_that_no_step_waits_for_the_end_of_the_source():
-    ours, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
-    ours.output = "."
+    known_args, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
+    known_args.output = "."
     p = beam.Pipeline(options=options)
-    build(p, ours, JobAcknowledger(frozenset()))
+    build(p, known_args, JobAcknowledger(frozenset()))
     _, stages = FnApiRunner().create_stages(p.to_runner_api())
     assert len(stages) == 1
 
@@ -273,10 +273,12 @@ def test_a_command_line_that_cannot_work_is_one_line_before_the_first_request(
 
 def elsewhere(*flags):
     """Return the pipeline of a job with these flags, as it is submitted."""
-    ours = parser().parse_args(["--source=pubsub:projects/my-project/subscriptions/s", *flags])
-    ours.max_in_flight, ours.journal, ours.output = 4, "none", "."
+    known_args = parser().parse_args(
+        ["--source=pubsub:projects/my-project/subscriptions/s", *flags]
+    )
+    known_args.max_in_flight, known_args.journal, known_args.output = 4, "none", "."
     p = beam.Pipeline(runner="FnApiRunner")
-    build(p, ours, None)
+    build(p, known_args, None)
     return p.to_runner_api()
 
 
