@@ -45,7 +45,7 @@ def parser() -> cli_parser.Parser:
     made = cli_parser.Parser(
         prog="python -m pipelines.stream_complete",
         description="Complete prompts as they arrive from a source. Publish the deltas live and the"
-        " completions once they are whole.",
+        " completions once they are complete.",
         epilog="All options of Apache Beam are accepted too. Without --runner the job runs in this"
         " process.",
         allow_abbrev=False,
