@@ -1,6 +1,6 @@
-"""A streaming client for language models: `completion(..., stream=True)`, whole or an error.
+"""A streaming client for language models: a complete answer, or an error with the partial one.
 
-Importing is cheap: the HTTP stack and the JSON library come with the first name that needs them.
+Importing is cheap: the first name that needs the HTTP stack or the JSON library loads them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# As with litellm, these may be set on the module; an argument of a call comes first.
+# Defaults that may be set on the module, as with litellm; an argument of a call overrides them.
 drop_params: bool = False
 num_retries: int | None = None
 request_timeout: float | None = None
@@ -45,7 +45,7 @@ _HOMES = {
     "Timeouts": "types",
 }
 
-# What litellm calls them.
+# litellm's names.
 _ALIASES = {
     "CustomStreamWrapper": "Stream",
     "ModelResponse": "Completion",
@@ -75,7 +75,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use; errors are found here too, as in litellm."""
+    """Import a public name on first use; errors are public here too, as in litellm."""
     name_here = _ALIASES.get(name, name)
     if name_here in _HOMES:
         value = getattr(import_module(f"ritellm.{_HOMES[name_here]}"), name_here)

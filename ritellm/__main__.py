@@ -1,4 +1,4 @@
-"""`python -m ritellm`: what can be asked of the client from a terminal."""
+"""`python -m ritellm`: the commands of the client for a terminal."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ BROKEN_PIPE = 141
 _COMMANDS = """\
 other commands:
   python -m ritellm providers       list the providers
-  python -m ritellm replay PATH     play what --record has written
+  python -m ritellm replay PATH     replay a file that --record has written
 
-exit status: 0 done, 1 failed, 2 the call is wrong (nothing was sent), 3 the key, 4 the provider
-rejects the request, 5 rate limit, 6 timeout, 7 connection, 8 the provider's fault, 130 interrupted
+exit status: 0 done, 1 failed, 2 invalid arguments (nothing was sent), 3 invalid key, 4 request
+rejected by the provider, 5 rate limit, 6 timeout, 7 connection failure, 8 provider failure,
+130 interrupted
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command in `argv`; returns the exit status, 2 for a command that is none."""
+    """Run the command in `argv`; returns the exit status, 2 for an unknown command."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words and (sys.stdin is None or sys.stdin.isatty()):
-        _asking().print_help()
+        _completing().print_help()
         return 0
     command = words[0] if words else ""
-    parser = _PARSERS.get(command, _asking)()
+    parser = _PARSERS.get(command, _completing)()
     near = nearest(command, _PARSERS, 0.8) if len(words) == 1 else None
     if near and near != command:
-        parser.error(f"did you mean {near}? To ask it, add --model")
+        parser.error(f"did you mean {near}? To send it as a prompt, add --model")
     args, left = parser.parse_known_args(words[1:] if command in _PARSERS else words)
     if left:
         parser.error(_unrecognized(left[0], parser))
@@ -40,65 +41,71 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Return the exit status of the command; what a terminal does to it is no traceback."""
+    """Return the exit status of the command. Ctrl-C and a closed pipe print no traceback."""
     try:
         status: int = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("ritellm: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status
 
 
 def _unrecognized(word: str, parser: argparse.ArgumentParser) -> str:
-    """Return what to say of a word too many."""
+    """Return the error for a word that the parser does not know."""
     if not word.startswith("-"):
-        quote = ": put the prompt in quotes" if parser.get_default("run") is _ask else ""
-        return f"one argument too many, {word!r}{quote}"
+        quote = ": put the prompt in quotes" if parser.get_default("run") is _complete else ""
+        return f"unexpected argument {word!r}{quote}"
     hint = did_you_mean(word.partition("=")[0], parser._option_string_actions, 0.7)
     return f"unknown option {word}{hint or ', see --help'}"
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Say what is wrong in one line."""
+        """Print the error in one line, and exit."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def _asking() -> argparse.ArgumentParser:
+def _completing() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m ritellm",
-        description="Ask a language model, and see its answer as it comes.",
+        description="Send a prompt to a language model and print its answer as it arrives.",
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("prompt", nargs="?", help="what to ask; from stdin if it is - or missing")
+    parser.add_argument("prompt", nargs="?", help="the prompt; stdin if it is - or missing")
     default = os.environ.get("RITELLM_MODEL") or "local/gemma-3-270m"
-    model = f"PROVIDER/MODEL; $RITELLM_MODEL, or else {default.replace('%', '%%')}"
+    model = f"PROVIDER/MODEL (default: $RITELLM_MODEL or else {default.replace('%', '%%')})"
     parser.add_argument("--model", "-m", default=default, help=model)
     parser.add_argument("--system", metavar="TEXT", help="a system prompt")
-    parser.add_argument("--no-stream", action="store_true", help="show the answer once it is whole")
-    parser.add_argument("--json", action="store_true", help="chunks as JSON lines, or the answer")
-    parser.add_argument("--record", metavar="PATH", help="write the raw wire there, without keys")
-    parser.set_defaults(run=_ask)
+    parser.add_argument(
+        "--no-stream", action="store_true", help="print the whole answer at its end"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print chunks, or the completion, as JSON",
+    )
+    parser.add_argument("--record", metavar="PATH", help="record to this file, without keys")
+    parser.set_defaults(run=_complete)
     return parser
 
 
 def _replaying() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m ritellm replay", description="Play a recording.")
-    parser.add_argument("path", help="what --record has written; PATH#2 is its second call")
-    parser.add_argument("--timing", action="store_true", help="in its own time")
-    parser.add_argument("--json", action="store_true", help="chunks as JSON lines")
+    parser = _Parser(prog="python -m ritellm replay", description="Replay a recording.")
+    parser.add_argument("path", help="a file that --record has written; PATH#2: its second call")
+    parser.add_argument("--timing", action="store_true", help="replay at the recorded pace")
+    parser.add_argument("--json", action="store_true", help="print chunks as JSON lines")
     parser.set_defaults(run=_replay)
     return parser
 
 
 def _listing() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m ritellm providers", description="List the providers.")
-    parser.add_argument("--markdown", action="store_true", help="as docs/providers.md")
+    parser.add_argument("--markdown", action="store_true", help="print docs/providers.md")
     parser.set_defaults(run=_providers)
     return parser
 
@@ -109,14 +116,14 @@ _PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
 }
 
 
-def _ask(args: argparse.Namespace) -> int:
-    from ritellm.cli.ask import ask
+def _complete(args: argparse.Namespace) -> int:
+    from ritellm.cli.complete import complete
 
-    return ask(args)
+    return complete(args)
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from ritellm.cli.ask import replay
+    from ritellm.cli.complete import replay
 
     return replay(args)
 

@@ -130,13 +130,13 @@ def _shared_client() -> Client:
 
 @atexit.register
 def _close_shared_client() -> None:
-    """Leave no open socket to the end of the interpreter, which would complain of it."""
+    """Close all sockets before the interpreter ends, which would warn about open ones."""
     if _client is not None:
         _client.close()
 
 
 async def _shared_async_client() -> AsyncClient:
-    """Return this loop's client. It is closed when the loop's async generators are shut down."""
+    """Return the client of this loop. It is closed when the loop's generators are shut down."""
     loop = asyncio.get_running_loop()
     if loop not in _keepers:
         client = AsyncClient()
@@ -147,17 +147,17 @@ async def _shared_async_client() -> AsyncClient:
 
 
 async def _keep(client: AsyncClient) -> AsyncGenerator[None, None]:
-    """Hold `client` open until `asyncio.run` ends the generators of its loop."""
+    """Keep `client` open until `asyncio.run` ends the generators of its loop."""
     try:
         yield
     finally:
-        # The client refers to its loop, so the loop's own death would never take it out.
+        # The client refers to its loop, so the weak reference alone would never remove the entry.
         _keepers.pop(asyncio.get_running_loop(), None)
         await client.close()
 
 
 def _forget_after_fork() -> None:
-    """A child must not share its parent's sockets."""
+    """Drop the clients in a forked child, which must not share its parent's sockets."""
     global _client, _lock
     _client, _lock = None, threading.Lock()
     _keepers.clear()

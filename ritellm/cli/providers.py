@@ -1,4 +1,4 @@
-"""The providers as tables: for the terminal, and for docs/providers.md."""
+"""Prints the providers as tables: for the terminal, and for docs/providers.md."""
 
 from __future__ import annotations
 
@@ -25,30 +25,29 @@ _HEAD = """\
 
 <!-- Made by `python -m ritellm providers --markdown > docs/providers.md`; a test compares. -->
 
-A model is `provider/model`. The row of its provider has the address, the dialect, and the variable
-that holds the key (the first one that is set counts). An argument takes precedence over a variable:
-`api_key=` for the key, `base_url=` (or `api_base=`) for the address. The client also reads the
-address from `NAME_BASE_URL` and `NAME_API_BASE`, for example `OPENAI_BASE_URL`. An address may be
-the API's root or the whole address. You may omit the prefix of an unambiguous name: `gpt-4o`,
-`claude-sonnet-4-5`, `gemini-2.5-flash`.
+A model is `provider/model`. The row of a provider shows its address, its dialect, and the variables
+that may contain the key (the first one that is set is used). An argument overrides a variable:
+`api_key=` for the key, `base_url=` (or `api_base=`) for the address. The address is also read from
+`NAME_BASE_URL` and `NAME_API_BASE`, for example `OPENAI_BASE_URL`. It may be the API's root or the
+whole address. You may omit the prefix of a well-known name: `gpt-4o`, `claude-sonnet-4-5`,
+`gemini-2.5-flash`.
 """
 _SUPPORT = """\
 ## What is supported
 
-Every provider supports streamed and complete responses. *yes*: the provider's own dialect has it.
-*sent*: the client sends it in OpenAI's form, and the served model decides. *no*: an error before
-anything is sent, or omitted with `drop_params=True`.
+Every provider supports streams and whole completions. *yes*: translated to the provider's dialect.
+*sent*: sent as with OpenAI; the effect depends on the model that is served there. *no*: an error
+before anything is sent, or left out with `drop_params=True`.
 
-Usage: *asked for*: the client requests it in every stream by itself. *comes unasked*: the provider
-always sends it. *not asked for*: the server refuses the request for it (the client passes on what
-the server sends anyway).
+Usage in a stream: *asked for*: the client requests it in every stream. *comes unasked*: the
+provider always sends it. *not asked for*: the server rejects such a request; what it sends anyway
+is passed on.
 """
 _OPTIONS = """\
 ## Options
 
-Arguments of `completion()` that only one provider has, and the variables that can replace them.
-With every provider, `local_files=True` reads the images and files that messages name by a local
-path.
+Arguments of `completion()` that only one provider understands, and the variables that replace them.
+For all providers, `local_files=True` reads the images and files that messages name by a local path.
 """
 
 
@@ -94,7 +93,7 @@ def _where(provider: Provider) -> tuple[str, str, str, str]:
 
 
 def _support(provider: Provider) -> Iterator[list[str]]:
-    """Yield a row for each dialect that is spoken there."""
+    """Yield a row for each dialect of the provider."""
     yield [f"`{provider.name}/`", *_cells(provider, provider.wire)]
     for pattern, wire in provider.routes.items():
         if wire != provider.wire:

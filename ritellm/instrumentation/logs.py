@@ -1,9 +1,9 @@
-"""What a call tells while it runs: log lines, and OpenTelemetry where its API is installed.
+"""Reports a call while it runs: log records, and OpenTelemetry if its API is installed.
 
-Spans and metrics are those of the GenAI semantic conventions:
-https://opentelemetry.io/docs/specs/semconv/gen-ai/. No key is ever told, and no prompt unless asked
-for: by RITELLM_LOG_PROMPTS in the log, by OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT in a
-span.
+Spans and metrics follow the GenAI semantic conventions:
+https://opentelemetry.io/docs/specs/semconv/gen-ai/. Keys are never reported. Prompts are reported
+only on request: RITELLM_LOG_PROMPTS adds them to the log,
+OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT adds them to spans.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("ritellm")
 
 
 def observed(call: Call) -> AbstractContextManager[None]:
-    """Tell of `call` from its beginning to its end, if anybody listens."""
+    """Report `call` from its beginning to its end, if a logger or a tracer is set up."""
     telemetry = _telemetry()
     if telemetry is None and not log.isEnabledFor(logging.DEBUG):
         return _UNOBSERVED
@@ -58,7 +58,7 @@ def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
 
 
 def sending(call: Call) -> None:
-    """Tell that an attempt is about to be sent."""
+    """Log that an attempt is about to be sent."""
     if not log.isEnabledFor(logging.DEBUG):
         return
     why = call.why
@@ -70,21 +70,21 @@ def sending(call: Call) -> None:
 
 
 def responded(call: Call, status: int, headers: Mapping[str, str]) -> None:
-    """Tell that a response has begun."""
+    """Log the status of a response, and limit headers that make no sense."""
     if log.isEnabledFor(logging.DEBUG):
-        told = headers.get("x-request-id") or headers.get("request-id")
-        request = f", request {told}" if told else ""
+        id = headers.get("x-request-id") or headers.get("request-id")
+        request = f", request {id}" if id else ""
         log.debug("%s: status %d%s", _name(call), status, request, extra=_noted(call))
     for odd in oddities(headers):
         _warn_once(call, odd)
 
 
-# The addresses and names of odd headers that were told of.
+# The addresses and names of odd headers that were logged.
 _warned: set[tuple[str, str]] = set()
 
 
 def _warn_once(call: Call, odd: str) -> None:
-    """Tell of an `odd` header, once for each address."""
+    """Log an `odd` header, once for each address."""
     key = call.current.endpoint.base_url, odd.partition(":")[0]
     if key not in _warned:
         _warned.add(key)
@@ -107,7 +107,7 @@ def _ended(call: Call, how: str) -> None:
 
 
 def _noted(call: Call) -> dict[str, Any]:
-    """Return what the caller wants to find in the log's records, as `record.metadata`."""
+    """Return the caller's metadata, which becomes `record.metadata`."""
     return {"metadata": call.plan.request.metadata}
 
 
@@ -116,12 +116,12 @@ def _name(call: Call) -> str:
 
 
 def _telemetry() -> Telemetry | None:
-    """Return the way to OpenTelemetry, if it is installed and leads anywhere."""
+    """Return the reporter to OpenTelemetry, if the API is installed and an SDK is set up."""
     if not _is_installed():
         return None
     from ritellm.instrumentation import opentelemetry as telemetry
 
-    return _made() if telemetry.is_heard() else None
+    return _made() if telemetry.is_set_up() else None
 
 
 @cache

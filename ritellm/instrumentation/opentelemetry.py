@@ -1,4 +1,4 @@
-"""Calls in OpenTelemetry's words; loaded only where its API is installed."""
+"""Reports calls as OpenTelemetry spans and metrics; loaded only if its API is installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ritellm.calls.call import Call
 from ritellm.endpoints import Endpoint
 from ritellm.types import Request
 
-# Where the conventions have another word for a provider.
+# Providers that the conventions name differently.
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -41,19 +41,21 @@ _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 2
 _COUNTS = [float(4**power) for power in range(14)]
 
 
-def is_heard() -> bool:
-    """Return whether anybody has set up what spans or measurements go to: else all is in vain."""
+def is_set_up() -> bool:
+    """Return whether a tracer or a meter provider is set up; without one, reports go nowhere."""
     meters = type(metrics.get_meter_provider()).__name__
-    return not isinstance(trace.get_tracer_provider(), _DEAF) or meters not in _DEAF_METERS
+    return (
+        not isinstance(trace.get_tracer_provider(), _UNSET_TRACERS) or meters not in _UNSET_METERS
+    )
 
 
-_DEAF = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
-# The API has no public name for the first, which stands for a provider that never came.
-_DEAF_METERS = frozenset({"_ProxyMeterProvider", "NoOpMeterProvider"})
+_UNSET_TRACERS = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+# The API has no public name for the first one, which stands for a provider that is not set yet.
+_UNSET_METERS = frozenset({"_ProxyMeterProvider", "NoOpMeterProvider"})
 
 
 class Telemetry:
-    """Makes a span and three measurements of each call."""
+    """Records one span and three metrics for each call."""
 
     def __init__(self, with_content: bool = False) -> None:
         self._with_content = with_content
@@ -64,9 +66,9 @@ class Telemetry:
         self._tokens = _histogram(meter, "token.usage", "{token}", _COUNTS)
 
     def start(self, call: Call) -> Span:
-        """Return the span of `call`, a child of whatever span is current."""
+        """Return the span of `call`, a child of the current span."""
         request, endpoint = call.plan.request, call.plan.endpoint
-        attributes = {**_asked(request, endpoint), **_params(request), **_noted(request)}
+        attributes = {**_facts(request, endpoint), **_params(request), **_noted(request)}
         if self._with_content:
             said = [_message(each.get("role"), each.get("content")) for each in request.messages]
             attributes["gen_ai.input.messages"] = json.dumps(said, ensure_ascii=False)
@@ -74,33 +76,33 @@ class Telemetry:
         return self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
 
     def fail(self, span: Span | None, error: BaseException) -> None:
-        """Note what the call ended with."""
+        """Record the error that ended the call."""
         if span is not None:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR, type(error).__name__)
 
     def end(self, span: Span | None, call: Call) -> None:
-        """Note what came, and end the span."""
+        """Record the response and the metrics, and end the span."""
         plan, timing = call.plan, call.timing
-        asked = _asked(plan.request, plan.endpoint)
+        labels = _facts(plan.request, plan.endpoint)
         if call.exchange is not None:
-            self._came(span, call, asked)
+            self._record_response(span, call, labels)
         error = call.exchange.error if call.exchange is not None else None
         failed = {"error.type": type(error).__name__} if error else {}
         if timing.total is not None:
-            self._duration.record(timing.total, {**asked, **failed})
+            self._duration.record(timing.total, {**labels, **failed})
         if plan.request.stream and timing.first_chunk is not None:
-            self._first_chunk.record(timing.first_chunk - timing.started, asked)
+            self._first_chunk.record(timing.first_chunk - timing.started, labels)
         if span is not None:
             span.end()
 
-    def _came(self, span: Span | None, call: Call, asked: dict[str, Any]) -> None:
+    def _record_response(self, span: Span | None, call: Call, labels: dict[str, Any]) -> None:
         completion = call.completion()
         usage = completion.get("usage")
         usage = usage if isinstance(usage, Mapping) else {}
         for kind, name in _TOKENS.items():
             if isinstance(usage.get(name), int):
-                self._tokens.record(usage[name], {**asked, "gen_ai.token.type": kind})
+                self._tokens.record(usage[name], {**labels, "gen_ai.token.type": kind})
         if span is None or not span.is_recording():
             return
         reasons = [choice.get("finish_reason") for choice in completion.get("choices") or ()]
@@ -125,7 +127,7 @@ def _histogram(meter: Any, name: str, unit: str, buckets: list[float]) -> Any:
     )
 
 
-def _asked(request: Request, endpoint: Endpoint) -> dict[str, Any]:
+def _facts(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     name = endpoint.provider.name
     address = urlsplit(endpoint.base_url)
     facts = {
@@ -152,7 +154,7 @@ def _params(request: Request) -> dict[str, Any]:
 
 
 def _noted(request: Request) -> dict[str, Any]:
-    """Return the caller's own notes, each as an attribute."""
+    """Return the caller's metadata, each entry as an attribute."""
     return {
         f"ritellm.metadata.{name}": value
         if isinstance(value, (str, bool, int, float))

@@ -17,7 +17,7 @@ from fake_server import Stall, Wait, api_error, chat_events, html_page, stream
 
 from ritellm import errors
 from ritellm.__main__ import main
-from ritellm.cli.ask import exit_status
+from ritellm.cli.complete import exit_status
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-planted-0123456789abcdef"
@@ -129,12 +129,18 @@ WRONG = {
     "no such recording": (["replay", "/nowhere"], "cannot replay"),
     "an unknown option": (["Hello", "--loud"], "unknown option --loud, see --help"),
     "a misspelt option": (["Hello", "--jsn=1"], "unknown option --jsn=1; did you mean --json?"),
-    "two prompts": (["Hello", "there", *MODEL], "too many, 'there': put the prompt in quotes"),
-    "two recordings": (["replay", "a", "b"], "one argument too many, 'b'\n"),
-    "an empty prompt": ([" ", *MODEL], "ritellm: the prompt is empty: give one as an argument, or"),
-    "an empty stdin": (MODEL, "the prompt is empty"),
-    "nothing at all": ([], "the prompt is empty"),
-    "bytes": (["\udcff", *MODEL], "ritellm: the prompt is not text in UTF-8"),
+    "two prompts": (
+        ["Hello", "there", *MODEL],
+        "unexpected argument 'there': put the prompt in quotes",
+    ),
+    "two recordings": (["replay", "a", "b"], "unexpected argument 'b'\n"),
+    "an empty prompt": (
+        [" ", *MODEL],
+        "ritellm: the prompt must not be empty: pass it as an",
+    ),
+    "an empty stdin": (MODEL, "the prompt must not be empty"),
+    "nothing at all": ([], "the prompt must not be empty"),
+    "bytes": (["\udcff", *MODEL], "ritellm: the prompt must be text in UTF-8"),
 }
 
 
@@ -176,11 +182,11 @@ def test_without_a_word_it_says_what_it_can(monkeypatch, capsys):
     assert "replay" in capsys.readouterr().out
 
 
-def test_whoever_is_to_type_the_prompt_is_told_so(run, monkeypatch, capsys):
+def test_an_empty_terminal_explains_how_to_type_the_prompt(run, monkeypatch, capsys):
     run("Hello", *MODEL)
     monkeypatch.setattr(sys, "stdin", Keyboard("Hello"))
     assert main(MODEL) == 0
-    assert capsys.readouterr() == ("Hello\n", "ritellm: type the prompt, end with Ctrl-D\n")
+    assert capsys.readouterr() == ("Hello\n", "ritellm: type the prompt, then press Ctrl-D\n")
 
 
 def test_a_prompt_may_be_piped_into_nothing_but_the_command(run, fake_server, monkeypatch):
@@ -236,6 +242,6 @@ def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
         _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "interrupted" in said
-    assert re.search(r"paid so far: the provider had not counted yet \(\d chunks", said)
+    assert re.search(r"paid so far: the provider has not reported usage yet \(\d chunks", said)
     assert "Traceback" not in said
     fake_server.wait_until(lambda: fake_server.cancelled == 1)

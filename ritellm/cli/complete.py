@@ -1,4 +1,4 @@
-"""One question from a terminal: the answer to stdout as it comes, everything else to stderr."""
+"""One completion from a terminal: the answer goes to stdout as it arrives, the rest to stderr."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ritellm.recordings.replay import PREFIX
 from ritellm.terminal import clean
 from ritellm.types import Chunk
 
-# The first class that fits decides; docs/command-line.md has the table.
+# The first matching class decides; docs/command-line.md contains the table.
 _STATUS: tuple[tuple[type[RitellmError], int], ...] = (
     (errors.InvalidRequestError, 2),
     (errors.AuthenticationError, 3),
@@ -32,19 +32,19 @@ _STATUS: tuple[tuple[type[RitellmError], int], ...] = (
 
 
 def exit_status(error: RitellmError) -> int:
-    """Return the exit status that stands for `error`; 1 for any that has none of its own."""
+    """Return the exit status for `error`; 1 if the error has none of its own."""
     return next((status for cls, status in _STATUS if isinstance(error, cls)), 1)
 
 
-def ask(args: argparse.Namespace) -> int:
-    """Ask what the command line says; returns the exit status."""
+def complete(args: argparse.Namespace) -> int:
+    """Send the prompt of the command line; returns the exit status."""
     try:
         prompt = _from_stdin() if args.prompt in (None, "-") else args.prompt
         prompt.encode()
     except UnicodeError:
-        return _refuse("the prompt is not text in UTF-8")
+        return _reject("the prompt must be text in UTF-8")
     if not prompt.strip():
-        return _refuse("the prompt is empty: give one as an argument, or on stdin")
+        return _reject("the prompt must not be empty: pass it as an argument, or on stdin")
     system = [{"role": "system", "content": args.system}] if args.system else []
     messages = [*system, {"role": "user", "content": prompt}]
     given = {"stream": not args.no_stream, "record": args.record}
@@ -53,17 +53,17 @@ def ask(args: argparse.Namespace) -> int:
 
 def _from_stdin() -> str:
     if sys.stdin.isatty():
-        print("ritellm: type the prompt, end with Ctrl-D", file=sys.stderr)
+        print("ritellm: type the prompt, then press Ctrl-D", file=sys.stderr)
     return sys.stdin.read()
 
 
-def _refuse(why: str) -> int:
+def _reject(why: str) -> int:
     _complain(why, None)
     return exit_status(errors.InvalidRequestError(why))
 
 
 def replay(args: argparse.Namespace) -> int:
-    """Play a recording; returns the exit status."""
+    """Replay a recording; returns the exit status."""
     given = {"stream": True, "replay_timing": args.timing}
     return _run(PREFIX + args.path, [{"role": "user", "content": "-"}], args.json, given)
 
@@ -72,14 +72,14 @@ def _run(model: str, messages: list[Any], as_json: bool, given: Mapping[str, Any
     stream = None
     try:
         with Client() as client:
-            answer: Any = client.completion(model, messages, **given)
+            result: Any = client.completion(model, messages, **given)
             if given["stream"]:
-                stream = answer
+                stream = result
                 with stream:
                     _show(stream, as_json)
             else:
-                text = answer.model_dump_json() if as_json else answer.choices[0].message.content
-                _say(f"{text or ''}\n")
+                text = result.model_dump_json() if as_json else result.choices[0].message.content
+                _print(f"{text or ''}\n")
     except RitellmError as error:
         _complain(str(error), stream)
         return exit_status(error)
@@ -95,27 +95,27 @@ def _show(stream: Stream, as_json: bool) -> None:
     for chunk in stream:
         if chunk.attempt != attempt:
             attempt = chunk.attempt
-            _complain("the answer broke off; again from the start", None)
+            _complain("the stream was interrupted; restarting it", None)
         text = f"{chunk.model_dump_json()}\n" if as_json else _text(chunk)
         if text:
-            _say(text)
+            _print(text)
             ended = text.endswith("\n")
     if not ended:
-        _say("\n")
+        _print("\n")
 
 
 def _text(chunk: Chunk) -> str:
     return "".join((choice.get("delta") or {}).get("content") or "" for choice in chunk["choices"])
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     # A pipe or a file gets the bytes of the model; a terminal would obey them.
     sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def _complain(what: str, stream: Stream | None) -> None:
-    """Say on stderr what happened, and what the answer has cost by then."""
+    """Print to stderr what happened, and the tokens that are billed so far."""
     if stream is not None and stream.length:
         sys.stdout.write("\n")
         sys.stdout.flush()
@@ -126,10 +126,10 @@ def _complain(what: str, stream: Stream | None) -> None:
 def _paid(stream: Stream) -> str:
     usage = stream.usage or {}
     counts = [f"{name} {usage[name]}" for name in usage if name.endswith("_tokens")]
-    counted = ", ".join(counts) or "the provider had not counted yet"
-    chunks, attempts = _several(stream.length, "chunk"), _several(stream.attempts, "attempt")
+    counted = ", ".join(counts) or "the provider has not reported usage yet"
+    chunks, attempts = _plural(stream.length, "chunk"), _plural(stream.attempts, "attempt")
     return f"{counted} ({chunks} in {attempts})"
 
 
-def _several(number: int, what: str) -> str:
+def _plural(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
