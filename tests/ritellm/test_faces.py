@@ -205,7 +205,7 @@ def test_a_timeout_of_the_callers_own_is_the_callers(fake_server):
     assert content(run_async(fake_server, work)) == "one two three"
 
 
-def test_after_our_timeout_the_task_goes_on(fake_server):
+def test_the_task_continues_after_a_timeout(fake_server):
     fake_server.enqueue(stream(*chat_events()[:2], LONG))
 
     async def work(client):
@@ -234,14 +234,14 @@ def test_many_tasks_share_a_client(fake_server):
     assert answers == words
 
 
-def test_a_stream_that_nobody_watches_brings_the_whole_and_no_chunks(face):
+def test_a_stream_without_chunks_still_returns_the_whole_completion(face):
     opened = face.unwatched()
     assert list(opened) == []
     assert content(opened.completion) == "one two three"
     assert opened.timing.ttft is not None
 
 
-def test_a_stream_that_nobody_watches_may_not_stall_longer_than_another(face, fake_server):
+def test_a_stream_without_chunks_times_out_like_any_other(face, fake_server):
     fake_server.enqueue(stream(*chat_events("one two")[:2], Stall()))
     with pytest.raises(Timeout) as caught:
         list(face.unwatched(timeout=limits(inter_chunk=SHORT), num_retries=0))
@@ -249,7 +249,7 @@ def test_a_stream_that_nobody_watches_may_not_stall_longer_than_another(face, fa
     assert content(caught.value.partial) == "one "
 
 
-def test_a_stream_that_nobody_watches_is_asked_again_when_it_breaks(face, fake_server):
+def test_a_stream_without_chunks_is_retried_when_it_breaks(face, fake_server):
     fake_server.enqueue(stream(*chat_events("one two")[:2], Reset()))
     opened = face.unwatched(on_interrupt="restart")
     assert list(opened) == []

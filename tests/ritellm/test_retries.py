@@ -105,7 +105,7 @@ def test_the_number_of_retries_is_the_callers(face, fake_server, arguments):
     assert caught.value.message == f"no. {retries + 1}"  # the last word
 
 
-def test_an_attempt_is_told_from_the_next(face, fake_server):
+def test_chunks_carry_the_number_of_their_attempt(face, fake_server):
     fake_server.enqueue(api_error(500), OK)
     opened = face.stream()
     chunks = list(opened)
@@ -130,7 +130,7 @@ def test_a_wait_that_is_too_long_is_refused_and_named(face, fake_server):
 
 
 @pytest.mark.parametrize("cut", [Reset(), End(), Send(error_event())])
-def test_after_the_first_chunk_nothing_is_asked_again_by_itself(face, fake_server, cut):
+def test_after_the_first_chunk_there_is_no_retry_by_default(face, fake_server, cut):
     fake_server.enqueue(stream(*chat_events("one two")[:1], cut))
     opened = face.stream()
     with pytest.raises(RitellmError):

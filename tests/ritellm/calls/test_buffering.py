@@ -88,7 +88,7 @@ def test_so_many_chunks_are_one(fake_server, face, size, count):
 
 
 @FACES
-def test_what_comes_while_nobody_reads_is_one_chunk(fake_server, face):
+def test_chunks_that_arrive_between_two_reads_are_merged(fake_server, face):
     fake_server.enqueue(stream(*chat_events(WORDS)))
     got = read(face, fake_server, buffer_msec=20)
     assert len(got) <= 3
@@ -114,7 +114,7 @@ def test_connections_are_used_again_behind_a_buffer(fake_server, face):
 
 
 @FACES
-def test_what_was_held_back_is_in_the_partial_of_an_error(fake_server, face):
+def test_buffered_chunks_are_in_the_partial_of_an_error(fake_server, face):
     fake_server.enqueue(stream(*chat_events("one two three")[:3], Reset()))
     with pytest.raises(APIConnectionError) as caught:
         read(face, fake_server, buffer_chunks=100, num_retries=0)
@@ -122,7 +122,7 @@ def test_what_was_held_back_is_in_the_partial_of_an_error(fake_server, face):
 
 
 @FACES
-def test_a_buffer_is_no_excuse_for_silence(fake_server, face):
+def test_a_buffer_does_not_stop_the_timeouts(fake_server, face):
     """The pause of the reader is not counted as the provider's."""
     fake_server.enqueue(stream(*chat_events(WORDS)))
     limits = Timeouts(connect=5, first_chunk=5, inter_chunk=0.05)
@@ -137,7 +137,7 @@ def test_a_buffer_is_no_excuse_for_silence(fake_server, face):
         ({"buffer_chunks": 1.5}, "buffer_chunks"),
     ],
 )
-def test_what_is_no_buffer_is_refused(fake_server, arguments, words):
+def test_an_invalid_buffer_is_an_error(fake_server, arguments, words):
     with pytest.raises(Exception, match=words):
         read("sync", fake_server, **arguments)
     assert fake_server.requests == []

@@ -151,7 +151,7 @@ def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_e
     assert call.pause(100.0 + age) == pytest.approx(pause)
 
 
-def test_an_unwatched_answer_may_lie_unread_once_it_has_begun():
+def test_bytes_may_stay_unparsed_after_the_first_content_without_chunks_to_emit():
     asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=True, buffer_msec=100)
     call = Call(asked, 100.0, emit_chunks=False)
     exchange = call.start(asked.endpoint, 100.0)

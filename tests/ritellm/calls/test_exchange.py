@@ -171,7 +171,7 @@ def test_a_finish_reason_without_a_terminator_is_enough():
     ],
     ids=["nothing", "DONE", "a comment", "pings, DONE", "Azure's head, DONE", "usage", "{}, DONE"],
 )
-def test_a_stream_without_a_choice_is_no_answer(events):
+def test_a_stream_without_a_choice_is_an_error(events):
     error = failed(*events)
     assert type(error) is StreamTruncatedError
     assert error.retryable
@@ -216,14 +216,14 @@ def test_every_choice_must_finish(count):
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_a_choice_that_was_asked_for_must_have_come(n):
+def test_every_requested_choice_must_arrive(n):
     assert type(failed(*chat_events("a", choices=n - 1, done=False), n=n)) is StreamTruncatedError
     assert received(*chat_events("a", choices=n, done=False), n=n)[0].complete
     # The provider may give fewer, if it says so.
     assert received(*chat_events("a", choices=n - 1), n=n)[0].complete
 
 
-def test_a_choice_that_was_not_asked_for_must_finish_too():
+def test_an_extra_choice_must_finish_too():
     unfinished = sse(chat_chunk({"content": "b"}, index=1))
     assert type(failed(*EVENTS[:4], unfinished)) is StreamTruncatedError
 
@@ -339,7 +339,7 @@ COMPLETION = {
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-def test_a_json_answer_is_taken_whether_or_not_a_stream_was_asked(stream, content_type):
+def test_a_json_answer_is_accepted_with_and_without_a_stream(stream, content_type):
     data = orjson.dumps(COMPLETION)
     attempt, chunks = received(*one_by_one(data), content_type=content_type, stream=stream)
     assert attempt.error is None
@@ -446,7 +446,7 @@ def test_a_json_answer_whose_finish_reason_is_null_is_whole_nevertheless():
         ),
     ],
 )
-def test_a_json_body_under_a_200_that_is_no_answer_is_an_error(body, cls, says, stream):
+def test_a_json_body_with_status_200_but_without_an_answer_is_an_error(body, cls, says, stream):
     error = failed(orjson.dumps(body), content_type="application/json", stream=stream)
     assert type(error) is cls
     assert says in error.message
@@ -490,7 +490,7 @@ def test_of_an_endless_error_page_only_the_beginning_is_kept():
     "data",
     [b"{broken", b"[1]", b'"text"', b"null", b"17", b"<html>", b'{"a":1}{"b":2}', b"[DONE] "],
 )
-def test_an_event_that_is_no_json_object_is_an_error(data):
+def test_an_event_without_a_json_object_is_an_error(data):
     error = failed(EVENTS[0], EVENTS[1], b"data: " + data + b"\n\n", *EVENTS[2:])
     assert type(error) is APIResponseValidationError
     assert not error.retryable
@@ -647,7 +647,7 @@ def test_a_base_url_is_the_root_or_the_whole_address(base_url, url):
     assert sent(base_url=base_url).url == url
 
 
-def test_usage_is_asked_for_in_a_stream_and_the_callers_wish_is_kept():
+def test_a_stream_requests_usage_unless_the_caller_decides_otherwise():
     body = orjson.loads(sent().content)
     assert body["stream"] is True
     assert body["stream_options"] == {"include_usage": True}

@@ -98,7 +98,7 @@ PASSED_ON = [
 
 @pytest.mark.parametrize("part", PASSED_ON, ids=[str(part)[:60] for part in PASSED_ON])
 @pytest.mark.parametrize("local_files", [False, True])
-def test_what_is_no_path_is_passed_on_as_it_is(part, local_files):
+def test_a_url_is_passed_on_as_it_is(part, local_files):
     messages = user(part)
     sent = plan("openai/gpt-4o", messages, KEYS, local_files=local_files).request.messages
     assert sent[0] is messages[0]
@@ -149,7 +149,7 @@ def test_what_litellm_keeps_for_itself_is_ignored():
     assert planned.request.params == {}
 
 
-def test_metadata_is_sent_where_it_is_stored_and_else_kept_for_whoever_watches():
+def test_metadata_is_sent_with_store_only_and_otherwise_goes_into_logs_and_spans():
     kept = plan("openai/gpt-4o", HI, KEYS, metadata={"a": {"b": 1}}).request
     assert (kept.params, kept.metadata) == ({}, {"a": {"b": 1}})
     sent = plan("openai/gpt-4o", HI, KEYS, metadata={"a": "b"}, store=True).request
@@ -158,7 +158,7 @@ def test_metadata_is_sent_where_it_is_stored_and_else_kept_for_whoever_watches()
         plan("openai/gpt-4o", HI, KEYS, metadata="job 1")
 
 
-def test_anthropic_is_told_the_user_in_the_metadata_and_nothing_else_of_it():
+def test_anthropic_gets_only_the_user_as_metadata():
     given = {"user_id": "u1", "tags": ["a"]}
     planned = plan("anthropic/m", HI, KEYS, metadata=given, api_key="k")
     sent = wires.load("anthropic").build_request(planned.request, planned.endpoint)

@@ -201,7 +201,7 @@ def test_merged_chunks_have_no_seam_either(server, after, fake_server):
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-def test_the_asynchronous_face_goes_on_as_well(server, fake_server):
+def test_the_asynchronous_face_continues_an_answer_too(server, fake_server):
     fake_server.script = server.answer
     fake_server.enqueue(server.first(6))
 
@@ -230,7 +230,7 @@ WIRE = {
 
 
 @pytest.mark.parametrize("name", WIRE)
-def test_each_provider_is_asked_in_its_own_way(name, fake_server):
+def test_each_provider_gets_a_continuation_in_its_own_form(name, fake_server):
     body, message, root = WIRE[name]
     server = SERVERS[name]
     fake_server.script = server.answer
@@ -326,7 +326,7 @@ def test_an_answer_that_never_ends_well_is_an_error_with_all_that_came(fake_serv
     assert caught.value.attempts == 3
 
 
-def test_a_fallback_goes_on_with_the_text_of_the_model_before(fake_server):
+def test_a_fallback_continues_the_text_of_the_model_before(fake_server):
     server = Chat("hosted_vllm")
     fake_server.script = server.answer
     fake_server.enqueue(server.first(4))
@@ -417,7 +417,7 @@ def test_patience_that_ends_cancels_it_as_well(fake_server):
 
 
 @pytest.mark.parametrize("reply", [api_error(500), Reply(steps=[Reset()])])
-def test_a_provider_that_does_not_want_to_hear_of_it_troubles_nobody(fake_server, reply):
+def test_a_failed_cancellation_is_ignored(fake_server, reply):
     server = SERVERS["Responses"]
     fake_server.enqueue(paused(server, 6), reply)
     with ritellm.completion(**asked(server, fake_server)) as opened:
@@ -452,7 +452,7 @@ def test_what_is_over_or_was_put_into_the_background_by_the_caller_is_not_cancel
     assert not cancels(fake_server)
 
 
-def test_azure_is_told_under_its_own_address():
+def test_azure_gets_the_cancellation_at_its_own_address():
     provider = Provider("azure", "azure_responses", "https://r.openai.azure.com")
     request = Request("dep", MESSAGES, stream=True)
     endpoint = Endpoint(provider, "https://r.openai.azure.com", "k", options={"api_version": "v"})

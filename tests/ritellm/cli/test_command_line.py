@@ -201,7 +201,7 @@ class Interrupted(io.StringIO):
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_before_anything_is_asked_is_no_traceback(monkeypatch, capsys):
+def test_ctrl_c_before_the_request_prints_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", Interrupted())
     assert main(MODEL) == 130
     assert capsys.readouterr() == ("", "ritellm: interrupted\n")
@@ -221,7 +221,7 @@ def asking(server):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes")
-def test_a_reader_that_has_seen_enough_is_no_traceback(fake_server):
+def test_a_closed_pipe_prints_no_traceback(fake_server):
     gone = threading.Event()
     events = chat_events(["word\n", "word\n"])
     fake_server.enqueue(stream(*events[:2], Wait(gone), *events[2:]))

@@ -70,7 +70,7 @@ def test_of_a_mock_nothing_is_known():
 # The log
 
 
-def test_each_attempt_is_told_without_key_and_without_prompt(fake_server, caplog):
+def test_each_attempt_is_logged_without_key_and_without_prompt(fake_server, caplog):
     caplog.set_level(logging.DEBUG, "ritellm")
     fake_server.enqueue(api_error(503, message=f"{KEY} {SECRET}"))
     ritellm.completion(**at(fake_server))
@@ -86,7 +86,7 @@ def test_each_attempt_is_told_without_key_and_without_prompt(fake_server, caplog
     assert SECRET not in caplog.text
 
 
-def test_prompts_are_told_when_asked_for_and_keys_never(fake_server, caplog, monkeypatch):
+def test_prompts_are_logged_on_request_and_keys_never(fake_server, caplog, monkeypatch):
     monkeypatch.setenv("RITELLM_LOG_PROMPTS", "1")
     caplog.set_level(logging.DEBUG, "ritellm")
     messages = [{"role": "user", "content": f"{SECRET} {KEY}"}]
@@ -111,7 +111,7 @@ def test_metadata_is_found_in_each_record_of_the_log(fake_server, caplog):
     assert "metadata" not in fake_server.requests[0].json
 
 
-def test_by_default_nothing_is_told(fake_server, caplog):
+def test_by_default_nothing_is_logged(fake_server, caplog):
     caplog.set_level(logging.INFO, "ritellm")
     ritellm.completion(**at(fake_server))
     assert not [record for record in caplog.records if record.name == "ritellm"]
@@ -165,7 +165,7 @@ def ask(server, asynchronous=False, **arguments):
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_span_says_what_was_asked_and_what_came(asynchronous, told, fake_server):
+def test_a_span_describes_the_request_and_the_response(asynchronous, told, fake_server):
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
     fake_server.enqueue(chat_stream("Hello", usage=usage))
     ask(fake_server, asynchronous, stream=True, temperature=0.5, max_tokens=9, stop="x")
@@ -215,7 +215,7 @@ def test_an_error_is_named_and_its_words_are_not(told, fake_server):
     assert SECRET not in span.to_json()
 
 
-def test_a_stream_that_is_left_is_no_error(told, fake_server):
+def test_leaving_a_stream_is_not_an_error(told, fake_server):
     opened = ritellm.completion(**at(fake_server), stream=True)
     next(opened)
     opened.close()
@@ -223,7 +223,7 @@ def test_a_stream_that_is_left_is_no_error(told, fake_server):
     assert span.status.status_code.name == "UNSET"
 
 
-def test_messages_are_told_when_asked_for(told, fake_server, monkeypatch):
+def test_messages_are_in_the_span_on_request(told, fake_server, monkeypatch):
     ask(fake_server)
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
     logs._made.cache_clear()
@@ -247,7 +247,7 @@ def test_without_the_api_there_is_nothing(fake_server, monkeypatch, looked_up_an
     assert logs._telemetry() is None
 
 
-def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch):
+def test_without_a_tracer_nothing_is_made(fake_server, monkeypatch):
     telemetry = pytest.importorskip(
         "ritellm.instrumentation.opentelemetry", reason="needs opentelemetry-api"
     )
@@ -261,7 +261,7 @@ def test_where_nobody_set_up_a_listener_nothing_is_made(fake_server, monkeypatch
 # Limit headers that make no sense
 
 
-def test_an_odd_limit_header_is_told_of_once_for_each_address(fake_server, caplog, monkeypatch):
+def test_an_odd_limit_header_is_logged_once_for_each_address(fake_server, caplog, monkeypatch):
     monkeypatch.setattr(logs, "_warned", set())
     odd = {"retry-after": "nan", "x-ratelimit-reset-requests": "9" * 60}
     fake_server.enqueue(api_error(429, headers=odd), api_error(503, headers=odd))

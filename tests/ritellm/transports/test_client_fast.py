@@ -133,13 +133,13 @@ def test_chunks_of_http_with_extensions_and_trailers_are_read(asked):
     assert server.connections == 1
 
 
-def test_a_server_that_closes_is_not_asked_over_the_same_connection(asked):
+def test_a_connection_that_the_server_closes_is_not_reused(asked):
     server = RawServer(WHOLE.replace(b"200 OK\r\n", b"200 OK\r\nconnection: close\r\n"), WHOLE)
     assert asked(server, times=2) == ["one two"] * 2
     assert server.connections == 2
 
 
-def test_bytes_behind_an_answer_are_nobodys_answer(asked):
+def test_bytes_after_a_response_are_discarded(asked):
     server = RawServer(WHOLE + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nstale", WHOLE)
     assert asked(server, times=2)[1] == "one two"
 
@@ -156,7 +156,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("answer", "words"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_answer_is_an_error_that_may_be_tried_again(asked, answer, words):
+def test_a_broken_response_is_a_retryable_error(asked, answer, words):
     (error,) = asked(RawServer(answer))
     assert isinstance(error, APIConnectionError)
     assert error.retryable
@@ -171,7 +171,7 @@ def test_a_length_that_is_not_kept_is_an_error_with_what_came(asked):
     assert "half-way" in str(error)
 
 
-def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
+def test_a_slow_reader_slows_the_server_down(monkeypatch):
     monkeypatch.setattr(client_connection, "_HIGH_WATER", 4096)
     filler = b": " + b"x" * 65536 + b"\n\n"
     size = 400 * len(filler) + len(BODY)
@@ -192,7 +192,7 @@ def test_a_reader_who_is_away_holds_the_server_back(monkeypatch):
 
 
 @pytest.mark.parametrize("emit_chunks", [True, False])
-def test_a_reader_who_comes_back_gets_what_the_kernel_kept(monkeypatch, emit_chunks):
+def test_a_reader_that_returns_gets_what_the_kernel_kept(monkeypatch, emit_chunks):
     """Nothing more comes that could tell of it."""
     monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
     monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
@@ -292,7 +292,7 @@ async def poured(sink, *pieces):
         return end
 
 
-def test_what_is_poured_wakes_nobody_until_the_body_ends():
+def test_pouring_wakes_no_task_until_the_body_ends():
     came = []
     end = asyncio.run(poured(came.append, b"ab", b"cd", b"ef"))
     assert came == [b"ab", b"cd", b"ef"]
@@ -306,7 +306,7 @@ def test_pouring_ends_when_there_has_been_enough(pieces, done):
     assert end.done() == done
 
 
-def test_a_sink_that_fails_fails_whoever_waits():
+def test_an_error_of_the_sink_is_raised_in_the_reader():
     assert isinstance(asyncio.run(poured(lambda data: 1 / 0, b"ab")).exception(), ZeroDivisionError)
 
 
@@ -462,7 +462,7 @@ def test_idle_connections_are_closed_after_a_while(monkeypatch):
     assert asyncio.run(ask()) == 2
 
 
-def test_many_that_begin_at_once_ask_for_the_address_once(monkeypatch):
+def test_many_streams_that_begin_at_once_need_one_lookup(monkeypatch):
     lookups = []
 
     async def ask():
@@ -543,7 +543,7 @@ def test_a_header_cannot_smuggle_another(value):
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "//host"])
-def test_what_is_no_address_is_refused(url):
+def test_an_invalid_address_is_an_error(url):
     with pytest.raises((httpx.UnsupportedProtocol, httpx.InvalidURL)):
         target_of(url)
 

@@ -96,7 +96,7 @@ def test_a_stream_that_is_cut_is_an_error_with_what_came(
 
 @pytest.mark.parametrize("cut", [Reset(), Close()])
 @pytest.mark.parametrize("count", [4, 5, 6])  # the finish, the usage, the terminator
-def test_a_cut_behind_the_answer_is_no_error(face, fake_server, cut, count):
+def test_a_cut_after_the_answer_is_ignored(face, fake_server, cut, count):
     fake_server.enqueue(stream(*chat_events("one two")[:count], cut))
     completion = face.stream().read()
     assert content(completion) == "one two"
@@ -129,7 +129,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize(("reply", "cls"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_answer_is_an_error(face, fake_server, reply, cls, streamed):
+def test_a_broken_response_is_an_error(face, fake_server, reply, cls, streamed):
     base_url = fake_server.base_url
     if reply is None:
         ear = socket.create_server(("127.0.0.1", 0))
@@ -213,7 +213,7 @@ def test_every_failure_of_the_network_has_our_name(make_face, raised, expected):
 @pytest.mark.parametrize(
     "address", ["http://", "http:///v1", "https://[::1", "http://127.0.0.1:x/"]
 )
-def test_what_is_no_address_is_not_asked(make_face, address):
+def test_an_invalid_address_is_not_retried(make_face, address):
     made = make_face(base_url=address, api_key=KEY, retry=AT_ONCE)
     with closing(made), pytest.raises(RitellmError, match="base_url must") as caught:
         made.ask()
@@ -222,7 +222,7 @@ def test_what_is_no_address_is_not_asked(make_face, address):
 
 @BOTH
 @pytest.mark.parametrize("raised", [httpx.UnsupportedProtocol, httpx.InvalidURL])
-def test_what_the_http_library_finds_to_be_no_address_is_not_asked_again(make_face, raised):
+def test_an_address_that_the_http_library_rejects_is_not_retried(make_face, raised):
     def fail(request):
         raise raised("no")
 

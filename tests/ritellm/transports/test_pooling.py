@@ -115,7 +115,7 @@ def test_a_server_that_holds_the_socket_open_is_not_waited_for(face, fake_server
     assert connections(fake_server) == [1, 2]
 
 
-def test_a_server_that_goes_on_behind_the_terminator_is_not_read_to_its_end(face, fake_server):
+def test_a_server_that_sends_more_after_the_terminator_is_not_read_to_its_end(face, fake_server):
     endless = [b": ping\n\n" * 1000] * 2000
     fake_server.enqueue(stream(*chat_events("one"), *endless))
     assert content(face.stream().read()) == "one"

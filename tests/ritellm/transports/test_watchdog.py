@@ -88,7 +88,7 @@ def test_a_cancellation_at_the_moment_of_a_timeout_is_not_lost(also):
     assert asyncio.run(main()) == ("first_chunk", also)
 
 
-def test_a_cancellation_that_the_caller_swallowed_before_is_none_of_ours():
+def test_a_cancellation_that_the_caller_swallowed_before_does_not_count():
     async def main():
         async def stubborn():
             with contextlib.suppress(asyncio.CancelledError):
