@@ -4,8 +4,8 @@ Problem: a completion may take several attempts, at several models, before and a
 chunk. Each caller wants one stream, one deadline and one account of what happened.
 
 Idea: a call owns the current `Exchange` and everything that outlives it. The loop over the attempts
-passes in the time and a random number, and asks two questions: what to return for these bytes, and
-how long to wait before the next attempt.
+passes in the time and a random number. The call returns the chunks for the bytes that arrive, and
+the delay before the next attempt.
 
     start() --> attempt under way --receive_data/receive_eof--> finish()
       ^                |

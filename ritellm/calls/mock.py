@@ -1,4 +1,4 @@
-"""`mock_response=`: an answer that nobody is asked for, as the bytes a provider would send. Pure.
+"""`mock_response=`: a given response in the form of a provider's bytes, without a request. Pure.
 
 It goes through the same decoder as any other, so that what a test sees is what a caller gets.
 """
