@@ -27,7 +27,7 @@ from transforms.journal import key
 HI = [{"role": "user", "content": "hi"}]
 EVERY = CompletionParams.__optional_keys__
 BODY = BodyParams.__optional_keys__
-DIALECTS = sorted(row.params_in for row in CAPABILITIES.values() if row.params_in)
+DIALECTS = sorted({row.params_in for row in CAPABILITIES.values() if row.params_in})
 FACES = [
     ritellm.completion,
     ritellm.acompletion,
@@ -62,7 +62,7 @@ def test_the_options_of_the_providers_are_connection_parameters():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_parameters_of_a_dialect_are_parameters_of_a_completion(dialect):
-    assert import_module(f"ritellm.wire.{dialect}").PARAMS <= CHAT_PARAMS | COMMON_PARAMS
+    assert import_module(f"ritellm.wire.{dialect}.request").PARAMS <= CHAT_PARAMS | COMMON_PARAMS
 
 
 @pytest.mark.parametrize("name", sorted(EVERY - {"on_interrupt"}))
