@@ -49,7 +49,7 @@ def over_many_workers(files):
     """What the shuffle does, in an order that nobody promises."""
     rows = [(line, read_row(line, by_content=True).row) for line in lines_of(files)]
     unnumbered = []
-    for id, group in grouped(reversed(rows), numbering._meeting):
+    for id, group in grouped(reversed(rows), numbering._group):
         for found in numbering._first(id, group):
             if isinstance(found, (Prompt, DeadLetter)):
                 yield found
@@ -119,7 +119,7 @@ def test_equal_rows_of_a_table_without_ids_are_all_sent_with_different_ids():
     parsed = [(line, read_row(line, by_content=True).row) for line, _ in rows]
     found = [
         prompt.value
-        for id, group in grouped(parsed, numbering._meeting)
+        for id, group in grouped(parsed, numbering._group)
         for prompt in numbering._first(id, group)
     ]
     [(content, group)] = grouped(found, numbering._key)
