@@ -216,7 +216,7 @@ class Window:
             return
         before = trial.before or self._sample.share(trial.since, trial.until)
         found = verdict(before, ripe, _TOLERATED, ripe.sent >= 4 * need)
-        if found is Verdict.SAME and ripe.at_least() > _MOST_NOISE:
+        if found is Verdict.SAME and ripe.value > _MOST_NOISE:
             found = Verdict.LESS  # many jobs share a limit: sending all the more helps none of them
         if found is Verdict.WORSE:
             self._trial = _Trial(trial.size, trial.was_open, self._since, now, in_flight)
@@ -232,9 +232,10 @@ class Window:
     def _return(self, trial: _Trial, found: Share, now: float) -> None:
         """Go back to where the trial began, but in HELD only if that share is acceptable there.
 
-        A window in which hardly anything is in flight cannot be the cause: it opens, too.
+        Where next to nothing is in flight and much of it is refused, the window is not the cause:
+        it opens, too.
         """
-        opens = trial.was_open or self.size < _FEW
+        opens = trial.was_open or (self.size < _FEW and found.at_least() > _HELD_MOST)
         most = 1.0 if opens else min(_HELD_MOST, self.expected + _HELD_STEP)
         self._end_trial(trial, min(found.value, most), now)
         self._verify_after = min(_LONGEST_VERIFY, 2 * self._verify_after)
