@@ -252,7 +252,7 @@ def test_a_key_instead_of_its_name_is_refused_and_not_repeated(wrong, capsys):
         main(["--input", "x", "--output", "y", "--api_key_secret", wrong])
     err = capsys.readouterr().err
     assert exited.value.code == 2
-    assert "write projects/P/secrets/S/versions/V" in err
+    assert "must be projects/P/secrets/S/versions/V" in err
     assert wrong not in err
 
 
