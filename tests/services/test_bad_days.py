@@ -111,7 +111,7 @@ def test_a_sink_that_goes_away_in_the_middle_gets_everything_when_it_is_back(
         release.set()
         fake_server.wait_until(lambda: fake_server.open_streams == 0, 30)
         if isinstance(deltas, RedisPlace):
-            program.until(lambda line: "trying again" in line)
+            program.until(lambda line: "retrying for" in line)
         back()
         until(lambda: whole(deltas) == answers(20))
         until(lambda: source.settled() == 20)

@@ -73,8 +73,9 @@ def test_a_job_that_runs_elsewhere_reads_by_beams_own_source(source, deltas, job
     program = tmp_path / "elsewhere.py"
     program.write_text(
         "import sys\n"
-        "from pipelines import engines, options, stream_complete\n"
-        "engines.LOCAL_RUNNERS = options.LOCAL_RUNNERS = frozenset()\n"
+        "from pipelines import stream_complete\n"
+        "from pipelines.runners import pipeline, runner\n"
+        "runner.LOCAL_RUNNERS = pipeline.LOCAL_RUNNERS = frozenset()\n"
         "stream_complete.main(sys.argv[1:])\n"
     )
     flags = [f"--source={source.source}", f"--deltas_to={deltas.spec}"]
