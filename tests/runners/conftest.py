@@ -35,7 +35,7 @@ from examples.runners.processes import Processes, free_port, listens, start_pool
 
 def pytest_ignore_collect(config):
     """Leave these tests out unless their folder is named."""
-    return None if any("engines" in arg for arg in config.args) else True
+    return None if any("runners" in arg for arg in config.args) else True
 
 
 @pytest.fixture(scope="session")
