@@ -19,10 +19,9 @@ from ritellm.retry import is_throttle
 from ritellm.token_estimate import estimate_request
 from ritellm.types import Request
 
-NO_HEADERS: Mapping[str, str] = {}
 # Where these make requests wait, more workers would not make the job faster.
 _BY_THE_PROVIDER: tuple[Reason, ...] = ("pause", "limit", "rate", "queue")
-# A lane that was held back so many seconds ago still is: requests come and go.
+# A queue that was held back so many seconds ago still is: requests come and go.
 _LATELY = 1.0
 # The tokens reserved for a completion that no parameter limits. A budget reserves more: it must not
 # be exceeded, whereas a rate limit that was estimated too low costs one refusal.
@@ -30,44 +29,44 @@ _USUAL_COMPLETION = 512
 
 
 class Gate:
-    """The lanes of one event loop: one for each (address, key, model)."""
+    """The queues of one event loop: one for each (address, key, model)."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.held_back = 0.0  # seconds that others have kept requests waiting before they came here
-        self._lanes: dict[tuple[str, str | None, str], Lane] = {}
+        self._queues: dict[tuple[str, str | None, str], Queue] = {}
 
-    def lane(self, endpoint: Endpoint, model: str) -> Lane:
+    def queue(self, endpoint: Endpoint, model: str) -> Queue:
         """Return where requests to `model` at `endpoint` wait."""
         key = (endpoint.base_url, endpoint.key, model)
-        if key not in self._lanes:
-            self._lanes[key] = Lane(self.limits, endpoint.provider.name, model)
-        return self._lanes[key]
+        if key not in self._queues:
+            self._queues[key] = Queue(self.limits, endpoint.provider.name, model)
+        return self._queues[key]
 
     @property
     def throttled(self) -> int:
         """How often a provider said "not now"."""
-        return sum(lane.pace.refusals for lane in self._all())
+        return sum(queue.pace.refusals for queue in self._all())
 
     @property
     def sent(self) -> int:
         """How many requests were sent."""
-        return sum(lane.pace.sent for lane in self._all())
+        return sum(queue.pace.sent for queue in self._all())
 
     @property
     def refused_by(self) -> dict[Reason, int]:
         """How many requests were refused, by what the provider did at the time."""
-        return {r: sum(lane.pace.refused_by[r] for lane in self._all()) for r in REASONS}
+        return {r: sum(queue.pace.refused_by[r] for queue in self._all()) for r in REASONS}
 
     @property
     def held_for(self) -> dict[Reason, float]:
-        """For how many seconds requests have waited because of it; for several lanes, their sum."""
-        return {r: sum(lane.held_for[r] for lane in self._all()) for r in REASONS}
+        """The seconds that requests have waited for each reason, the sum of all queues."""
+        return {r: sum(queue.held_for[r] for queue in self._all()) for r in REASONS}
 
     @property
     def brakes(self) -> list[Brake]:
         """What holds the job back at the moment: nothing, where the list is empty."""
-        found = (lane.brake() for lane in self._all())
+        found = (queue.brake() for queue in self._all())
         return [brake for brake in found if brake is not None]
 
     @property
@@ -77,32 +76,32 @@ class Gate:
         The sum over all requests. The caller's own `Limits` do not count, and neither does the rest
         of a request that was refused alone.
         """
-        return self.held_back + sum(lane.waited for lane in self._all())
+        return self.held_back + sum(queue.waited for queue in self._all())
 
     @property
     def in_flight(self) -> int:
         """How many requests are under way."""
-        return sum(lane.pace.in_flight for lane in self._lanes.values())
+        return sum(queue.pace.in_flight for queue in self._queues.values())
 
     @property
     def calm(self) -> bool:
         """Whether nobody waits here, and no provider has said "slow down" lately."""
-        lanes = self._lanes.values()
-        return all(lane.pace.calm(lane.now()) and not lane.has_line for lane in lanes)
+        queues = self._queues.values()
+        return all(queue.pace.calm(queue.now()) and not queue.has_line for queue in queues)
 
     @property
     def allowed(self) -> int:
         """How many requests may be under way now."""
-        if not self._lanes:
+        if not self._queues:
             return self.limits.max_in_flight
-        return sum(lane.pace.allowed for lane in self._lanes.values())
+        return sum(queue.pace.allowed for queue in self._queues.values())
 
-    def _all(self) -> list[Lane]:
-        """The lanes; other threads look at them, too."""
-        return list(self._lanes.values())
+    def _all(self) -> list[Queue]:
+        """The queues; other threads look at them, too."""
+        return list(self._queues.values())
 
 
-class Lane:
+class Queue:
     """The line before one provider. Those that were refused stand first: they have waited most."""
 
     def __init__(self, limits: Limits, provider: str, model: str) -> None:
@@ -119,7 +118,7 @@ class Lane:
         self._counted = 0.0  # that counts until then
         self._held: tuple[float, Reason | None] = (float("-inf"), None)  # when, and by what
 
-    async def enter(self, request: Request, again: bool = False) -> Passage:
+    async def enter(self, request: Request, again: bool = False) -> Admission:
         """Return once `request` may be sent; raises RateLimitError when that is hopeless."""
         tokens = estimated_tokens(request) if self.pace.limits.tpm else 0.0
         turn: asyncio.Future[Permit] = self._loop.create_future()
@@ -131,7 +130,7 @@ class Lane:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave(turn.result(), None)
             raise
-        return Passage(self, permit)
+        return Admission(self, permit)
 
     async def rest(self, failed: Permit, least: float, most: float) -> bool:
         """Return after `least` seconds if by then the provider has taken another request.
@@ -244,43 +243,44 @@ class Lane:
             self._timer = self._loop.call_later(min(given), self._admit)
 
 
-class Passage:
-    """One attempt that was let in; tells the lane what came of it."""
+class Admission:
+    """One attempt that was let in; tells the queue what came of it."""
 
-    __slots__ = ("_answered", "_lane", "_permit")
+    __slots__ = ("_permit", "_queue")
 
-    def __init__(self, lane: Lane, permit: Permit) -> None:
-        self._lane = lane
+    def __init__(self, queue: Queue, permit: Permit) -> None:
+        self._queue = queue
         self._permit = permit
-        self._answered = False
 
-    def answered(self, headers: Mapping[str, str]) -> None:
-        """Note that the provider took the request."""
-        self._answered = True
-        self._lane.accepted(self._permit, headers)
+    def accepted(self, headers: Mapping[str, str]) -> None:
+        """Note that the provider accepted the request."""
+        self._queue.accepted(self._permit, headers)
 
-    async def rest(self, least: float, most: float) -> bool:
-        """Wait before the next attempt; see `Lane.rest`."""
-        return await self._lane.rest(self._permit, least, most)
+    def completed(self, first_content: float | None) -> None:
+        """Note that the response is whole, and when its first content came: the loop's time.
 
-    def over(
-        self,
-        error: RitellmError | None,
-        usage: Mapping[str, Any] | None,
-        first: float | None = None,
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> None:
-        """Note how the attempt ended, and when its first chunk with content came."""
-        pace, permit, now = self._lane.pace, self._permit, self._lane.now()
-        if error is None:
-            known = first is not None and first >= permit.started
-            ttft = first - permit.started if known and first is not None else None
-            pace.completed(permit, ttft, now)
-        elif is_throttle(error):
+        Content that came before this attempt started belongs to an earlier one.
+        """
+        permit, ttft = self._permit, None
+        if first_content is not None and first_content >= permit.started:
+            ttft = first_content - permit.started
+        self._queue.pace.completed(permit, ttft, self._queue.now())
+
+    def failed(self, error: RitellmError, headers: Mapping[str, str]) -> None:
+        """Note that the attempt failed, and how."""
+        pace, permit, now = self._queue.pace, self._permit, self._queue.now()
+        if is_throttle(error):
             pace.refused(permit, now, error.retry_after, headers)
         elif isinstance(error, Timeout) and error.retryable:
             pace.overloaded(permit, now)
-        self._lane.leave(permit, (usage or {}).get("total_tokens"))
+
+    async def rest(self, least: float, most: float) -> bool:
+        """Wait before the next attempt; see `Queue.rest`."""
+        return await self._queue.rest(self._permit, least, most)
+
+    def leave(self, usage: Mapping[str, Any] | None) -> None:
+        """Make room for the next request; the attempt used the tokens in `usage`."""
+        self._queue.leave(self._permit, (usage or {}).get("total_tokens"))
 
 
 def estimated_tokens(request: Request) -> float:

@@ -253,12 +253,17 @@ class Pace:
 
         The provider counted when the request arrived; its response may come much later.
         """
+        waits: dict[str, float] = {}
         for budget in budgets(headers):
-            left, reset = budget.remaining, self._bounded(budget.reset)
-            as_of, _ = self._spent_until.get(budget.kind, (-1e9, 0.0))
-            if left is None or reset is None or permit.started < as_of:
+            left, wait = budget.remaining, self._bounded(budget.reset)
+            if left is None or wait is None:
                 continue
             if left > 0:
                 scarce = budget.kind == "requests" and left < self.allowed
-                reset = reset / (left + 1) if scarce else 0.0
-            self._spent_until[budget.kind] = (permit.started, permit.started + reset)
+                wait = wait / (left + 1) if scarce else 0.0
+            # Several budgets are of one kind: of a minute and of a day, of input and of output.
+            waits[budget.kind] = max(wait, waits.get(budget.kind, 0.0))
+        for kind, wait in waits.items():
+            as_of, _ = self._spent_until.get(kind, (-1e9, 0.0))
+            if permit.started >= as_of:
+                self._spent_until[kind] = (permit.started, permit.started + wait)

@@ -176,12 +176,16 @@ class Window:
     def _is_high(self, share: Share) -> bool:
         return share.sent >= _FEWEST and share.at_least(2.0) > self.expected + _TOLERATED
 
-    def _is_doubtful(self, share: Share, now: float) -> bool:
+    def _is_doubtful(self, share: Share) -> bool:
         """Return whether it is worth a trial to know what `share` is due to."""
-        if now < self._verify_at or share.sent < _ENOUGH:
+        if share.sent < _ENOUGH:
             return False
         often = share.at_least() > self.expected + 0.01
-        return self.expected > _SMALL or (not self._open and share.sent >= 4 * _ENOUGH and often)
+        return self.expected > _SMALL or (share.sent >= 4 * _ENOUGH and often)
+
+    def _ripe(self, now: float) -> Share:
+        """Return the share of the requests that would have been refused by now."""
+        return self._sample.share(self._since, now - self._sample.patience)
 
     def _is_outage(self, run: int, in_flight: int, retry_after: float | None) -> bool:
         """Return whether nothing is accepted at the moment, and all had better wait."""
@@ -202,17 +206,28 @@ class Window:
         self._fall_to(min(self.size * _KNOWN, kept), now)
         self._since = now
 
+    def _verify(self, in_flight: int, now: float) -> None:
+        """Begin a trial if it is time for one and the share of refusals is in doubt."""
+        if now < self._verify_at or (self._open and self.expected <= _SMALL):
+            return  # the usual case, for each response: the sample is not read
+        ripe = self._ripe(now)
+        if self._is_doubtful(ripe):
+            self._begin_trial(ripe, in_flight, now)
+        else:
+            self._verify_at = now + self._sample.patience
+
     def _judge(self, in_flight: int, now: float) -> None:
-        """See what a trial has shown, or begin one to verify what is expected."""
-        trial, ripe = self._trial, self._sample.share(self._since, now - self._sample.patience)
+        """See what a trial has shown; without one, see whether it is time for one."""
+        trial = self._trial
         if trial is None:
-            if self._is_doubtful(ripe, now):
-                self._begin_trial(ripe, in_flight, now)
+            self._verify(in_flight, now)
             return
         if trial.before is None and now - self._sample.patience >= trial.until:
             trial.before = self._sample.share(trial.since, trial.until)
-        need = min(_ENOUGH, max(_FEW, int(2 * self.size)))
-        if ripe.sent < need or trial.left > 0:
+        if trial.left > 0:
+            return
+        ripe, need = self._ripe(now), min(_ENOUGH, max(_FEW, int(2 * self.size)))
+        if ripe.sent < need:
             return
         before = trial.before or self._sample.share(trial.since, trial.until)
         found = verdict(before, ripe, _TOLERATED, ripe.sent >= 4 * need)

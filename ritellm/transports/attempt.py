@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from ritellm.calls.call import Call
 from ritellm.calls.exchange import Exchange
 from ritellm.chunks.run import Batch
-from ritellm.rate_limits.gate import Passage
+from ritellm.rate_limits.gate import Admission
 from ritellm.transports.base import (
     AsyncResponse,
     AsyncTransport,
@@ -85,13 +85,13 @@ class Attempt:
     """One attempt of the asynchronous face. Every chunk passes through `batch`."""
 
     def __init__(
-        self, transport: AsyncTransport, call: Call, exchange: Exchange, passage: Passage | None
+        self, transport: AsyncTransport, call: Call, exchange: Exchange, admission: Admission | None
     ) -> None:
         # What the attempt works on.
         self._transport = transport
         self._call = call
         self._exchange = exchange
-        self._passage = passage  # the permit of the gate, which learns how the attempt ends
+        self._admission = admission  # the permit of the gate, which learns how the attempt ends
         # Time.
         self._now = asyncio.get_running_loop().time
         self._watchdog = Watchdog(call)
@@ -114,8 +114,8 @@ class Attempt:
         if not response.is_success:
             await self.batch()  # returns no chunks: the body becomes the error
             return False
-        if self._passage is not None:
-            self._passage.answered(response.headers)
+        if self._admission is not None:
+            self._admission.accepted(response.headers)
         self._away_since = self._now()
         return True
 
@@ -155,8 +155,8 @@ class Attempt:
             if self._response is not None:
                 await self._response.aclose()
         finally:
-            if self._passage is not None:
-                self._leave(self._passage)
+            if self._admission is not None:
+                self._leave(self._admission)
 
     async def _read_through(self, body: Reader) -> None:
         """Read to the end of the body or of the answer, without a wake-up for each piece."""
@@ -193,12 +193,14 @@ class Attempt:
             while not body.ended and left > 0:
                 left -= len(body.take() or await body.arrival())
 
-    def _leave(self, passage: Passage) -> None:
-        """Report to the gate how the attempt went."""
+    def _leave(self, admission: Admission) -> None:
+        """Report to the gate how the attempt ended: the caller may have left it early."""
         exchange, response = self._exchange, self._response
-        headers = {} if response is None else response.headers
-        first = self._call.timing.first_content
-        passage.over(exchange.error, exchange.sum.usage, first, headers)
+        if exchange.error is not None:
+            admission.failed(exchange.error, {} if response is None else response.headers)
+        elif exchange.complete:
+            admission.completed(self._call.timing.first_content)
+        admission.leave(exchange.sum.usage)
 
     def _fail(self, error: BaseException) -> None:
         """Hand the failure to the exchange; raises a cancellation that is not the watchdog's."""

@@ -19,7 +19,7 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
-from ritellm.rate_limits.gate import Passage
+from ritellm.rate_limits.gate import Admission
 from ritellm.transports.attempt import Attempt, batches
 from ritellm.transports.base import AsyncTransport, Transport
 from ritellm.transports.send import acancel, cancel
@@ -56,9 +56,9 @@ async def attempts(
         try:
             while True:
                 endpoint = await _locate(call)
-                passage = await _admitted(call, endpoint)
+                admission = await _admitted(call, endpoint)
                 exchange = call.start(endpoint, now())
-                attempt = Attempt(transport, call, exchange, passage)
+                attempt = Attempt(transport, call, exchange, admission)
                 try:
                     if await attempt.open():
                         yield attempt
@@ -69,7 +69,7 @@ async def attempts(
                     return
                 delay = call.retry_delay(now(), random.random())
                 async with between():
-                    await _rest(call, passage, delay)
+                    await _rest(call, admission, delay)
         except BaseException:
             await acancel(transport, call)
             raise
@@ -83,7 +83,7 @@ async def _locate(call: Call) -> Endpoint:
     return await asyncio.to_thread(locate, endpoint, model)
 
 
-async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
+async def _admitted(call: Call, endpoint: Endpoint) -> Admission | None:
     """Return the gate's permit to send, or None without a gate."""
     if call.gate is None:
         return None
@@ -91,18 +91,18 @@ async def _admitted(call: Call, endpoint: Endpoint) -> Passage | None:
     arrived = now()
     request = call.plan.request
     try:
-        passage = await call.gate.lane(endpoint, request.model).enter(request, call.attempts > 0)
+        admission = await call.gate.queue(endpoint, request.model).enter(request, call.attempts > 0)
     except RitellmError as error:
         error.attempts, error.discarded = call.attempts, tuple(call.discarded)
         raise
     call.excuse_wait(now() - arrived)
-    return passage
+    return admission
 
 
-async def _rest(call: Call, passage: Passage | None, delay: float) -> None:
+async def _rest(call: Call, admission: Admission | None, delay: float) -> None:
     """Wait before the next attempt; a gate shortens the wait once the provider recovers."""
-    if passage is None:
+    if admission is None:
         await asyncio.sleep(delay)
     else:
         least, most = call.shortest_rest(delay), call.longest_rest(delay)
-        call.rested(await passage.rest(least, most))
+        call.rested(await admission.rest(least, most))

@@ -361,7 +361,7 @@ def test_what_holds_a_job_back_is_said_in_words(brake, words):
     assert in_words(brake) == words
 
 
-def test_of_several_lanes_the_tightest_comes_first():
+def test_of_several_queues_the_tightest_comes_first():
     wider = LIMIT._replace(allowed=100)
     line = held_back_line(NOISE, wider, LIMIT)
     assert line.index("limited to 32") < line.index("limited to 100") < line.index("(noise)")

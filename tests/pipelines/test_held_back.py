@@ -36,18 +36,18 @@ class Clock:
         self.now = 100.0
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now, raising=False)
         self.gate = Gate(Limits(**limits))
-        self.lane = self.gate.lane(ENDPOINT, "m")
+        self.queue = self.gate.queue(ENDPOINT, "m")
 
     async def enter(self):
         """Return a task that waits for its turn, and has had a chance to get it."""
-        task = asyncio.ensure_future(self.lane.enter(REQUEST))
+        task = asyncio.ensure_future(self.queue.enter(REQUEST))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return task
 
     def pass_seconds(self, seconds):
         self.now += seconds
-        self.lane._admit()
+        self.queue._admit()
 
 
 def on_a_clock(monkeypatch, test, **limits):
@@ -64,7 +64,7 @@ def on_a_clock(monkeypatch, test, **limits):
 
 def test_a_pause_of_the_provider_counts_once_for_the_job_and_for_each_request(monkeypatch):
     async def paused(clock):
-        clock.lane.pace.window.paused_until = clock.now + 10
+        clock.queue.pace.window.paused_until = clock.now + 10
         waiting = [await clock.enter() for _ in range(3)]
         clock.pass_seconds(4.0)
         [brake] = clock.gate.brakes
@@ -100,7 +100,7 @@ def test_waiting_for_one_of_max_in_flight_is_not_being_held_back(monkeypatch):
         second = await clock.enter()
         clock.pass_seconds(5.0)
         assert clock.gate.brakes == []
-        first.over(None, None)
+        first.leave(None)
         await second
         return clock.gate
 
@@ -111,8 +111,8 @@ def test_waiting_for_one_of_max_in_flight_is_not_being_held_back(monkeypatch):
 
 def test_a_limit_that_keeps_no_request_waiting_is_not_said(monkeypatch):
     async def idle(clock):
-        clock.lane.pace.window._open = False
-        assert clock.lane.pace.brake(clock.now).reason == "limit"
+        clock.queue.pace.window._open = False
+        assert clock.queue.pace.brake(clock.now).reason == "limit"
         return clock.gate.brakes
 
     assert on_a_clock(monkeypatch, idle) == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fake_server import FakeServer, api_error, chat_stream
+from fake_server import FakeServer, Stall, api_error, chat_events, chat_stream, stream
 
 from ritellm import AsyncClient, RateLimitError, RitellmError
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InternalServerError, ServiceUnavailableError, Timeout
 from ritellm.providers import PROVIDERS
-from ritellm.rate_limits.gate import Gate, Lane, estimated_tokens
-from ritellm.rate_limits.pace import Limits
+from ritellm.rate_limits.gate import Gate, Queue, estimated_tokens
+from ritellm.rate_limits.pace import Limits, Pace
 from ritellm.retry import RetryPolicy
 from ritellm.types import Request
 
@@ -82,11 +82,12 @@ def test_the_breaker_holds_whatever_a_retry_after_says(fake_server, status, aske
 
 def test_those_in_line_are_told_when_the_provider_refuses_everyone():
     async def go():
-        lane = Lane(Limits(max_in_flight=1, give_up_after=0.0), "openai", "m")
-        passage = await lane.enter(Request("m", MESSAGES))
-        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        queue = Queue(Limits(max_in_flight=1, give_up_after=0.0), "openai", "m")
+        admission = await queue.enter(Request("m", MESSAGES))
+        waiting = asyncio.ensure_future(queue.enter(Request("m", MESSAGES)))
         await asyncio.sleep(0)
-        passage.over(RateLimitError("slow down"), None)
+        admission.failed(RateLimitError("slow down"), {})
+        admission.leave(None)
         with pytest.raises(RateLimitError, match="openai/m: gave up: for 0 s"):
             await waiting
 
@@ -108,43 +109,44 @@ def test_those_in_line_are_told_in_time_whatever_headers_say(fake_server, header
 
 
 def refused_for_long(give_up_after=600.0):
-    """Return a lane to a provider that refused its newest request a quarter of an hour ago."""
-    lane = Lane(Limits(max_in_flight=8, give_up_after=give_up_after), "openai", "m")
+    """Return a queue to a provider that refused its newest request a quarter of an hour ago."""
+    queue = Queue(Limits(max_in_flight=8, give_up_after=give_up_after), "openai", "m")
     for ago in (2000.0, 900.0):
-        permit = lane.pace.start(lane.now() - ago)
-        lane.pace.refused(permit, lane.now() - ago)
-        lane.pace.end(permit, lane.now() - ago)
-    assert lane.pace.hopeless(lane.now()) is not None
-    return lane
+        permit = queue.pace.start(queue.now() - ago)
+        queue.pace.refused(permit, queue.now() - ago)
+        queue.pace.end(permit, queue.now() - ago)
+    assert queue.pace.hopeless(queue.now()) is not None
+    return queue
 
 
 @pytest.mark.parametrize("recovered", [True, False])
-def test_a_lane_that_has_given_up_tries_one_request_and_goes_on_if_it_is_accepted(recovered):
+def test_a_queue_that_has_given_up_tries_one_request_and_goes_on_if_it_is_accepted(recovered):
     async def go():
-        lane = refused_for_long()
-        tried = await lane.enter(Request("m", MESSAGES))
+        queue = refused_for_long()
+        tried = await queue.enter(Request("m", MESSAGES))
         with pytest.raises(RateLimitError, match="gave up"):
-            await lane.enter(Request("m", MESSAGES))
+            await queue.enter(Request("m", MESSAGES))
         if recovered:
-            tried.answered({})
-            await lane.enter(Request("m", MESSAGES))
+            tried.accepted({})
+            await queue.enter(Request("m", MESSAGES))
         else:
-            tried.over(RateLimitError("slow down"), None)
+            tried.failed(RateLimitError("slow down"), {})
+            tried.leave(None)
             with pytest.raises(RateLimitError, match="gave up"):
-                await lane.enter(Request("m", MESSAGES))
+                await queue.enter(Request("m", MESSAGES))
 
     asyncio.run(go())
 
 
-def test_a_lane_that_has_given_up_tries_none_while_it_was_asked_to_wait():
+def test_a_queue_that_has_given_up_tries_none_while_it_was_asked_to_wait():
     async def go():
-        lane = refused_for_long()
+        queue = refused_for_long()
         spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
-        permit = lane.pace.start(lane.now() - 500)
-        lane.pace.refused(permit, lane.now() - 500, None, spent)
-        lane.pace.end(permit, lane.now())
+        permit = queue.pace.start(queue.now() - 500)
+        queue.pace.refused(permit, queue.now() - 500, None, spent)
+        queue.pace.end(permit, queue.now())
         with pytest.raises(RateLimitError, match="gave up"):
-            await asyncio.wait_for(lane.enter(Request("m", MESSAGES)), 5)
+            await asyncio.wait_for(queue.enter(Request("m", MESSAGES)), 5)
 
     asyncio.run(go())
 
@@ -154,12 +156,13 @@ def test_the_line_is_woken_when_it_is_time_to_give_up(asked):
     """Nothing else happens until then: no request begins or ends."""
 
     async def go():
-        lane = Lane(Limits(max_in_flight=2, give_up_after=0.02), "openai", "m")
-        refused, unheard = [await lane.enter(Request("m", MESSAGES)) for _ in range(2)]
-        waiting = [asyncio.ensure_future(lane.enter(Request("m", MESSAGES))) for _ in range(3)]
-        refused.over(RateLimitError("slow down", retry_after=asked), None)
+        queue = Queue(Limits(max_in_flight=2, give_up_after=0.02), "openai", "m")
+        refused, unheard = [await queue.enter(Request("m", MESSAGES)) for _ in range(2)]
+        waiting = [asyncio.ensure_future(queue.enter(Request("m", MESSAGES))) for _ in range(3)]
+        refused.failed(RateLimitError("slow down", retry_after=asked), {})
+        refused.leave(None)
         found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
-        unheard.over(None, None)
+        unheard.leave(None)
         return found
 
     found = asyncio.run(go())
@@ -171,10 +174,10 @@ def test_a_header_that_says_that_nothing_is_left_holds_the_line_no_longer_than_t
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
 
     async def go():
-        lane = Lane(Limits(give_up_after=0.02), "openai", "m")
-        passage = await lane.enter(Request("m", MESSAGES))
-        passage.answered(headers)
-        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        queue = Queue(Limits(give_up_after=0.02), "openai", "m")
+        admission = await queue.enter(Request("m", MESSAGES))
+        admission.accepted(headers)
+        waiting = asyncio.ensure_future(queue.enter(Request("m", MESSAGES)))
         await asyncio.sleep(0)
         assert not waiting.done()
         await asyncio.wait_for(waiting, 5)
@@ -221,15 +224,16 @@ def test_a_gate_tells_what_goes_through_it():
     async def go():
         gate = Gate(Limits(max_in_flight=7))
         assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (7, 0, 0, [])
-        lanes = [
-            gate.lane(Endpoint(PROVIDERS["openai"], "http://localhost"), model) for model in "mn"
+        queues = [
+            gate.queue(Endpoint(PROVIDERS["openai"], "http://localhost"), model) for model in "mn"
         ]
-        passages = [await lane.enter(Request("m", MESSAGES)) for lane in lanes]
+        admissions = [await queue.enter(Request("m", MESSAGES)) for queue in queues]
         assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (14, 2, 0, [])
         gate.held_back = 3.0
         assert gate.waited == pytest.approx(3.0, abs=0.1)
-        for passage in passages:
-            passage.over(RateLimitError("slow down"), None)
+        for admission in admissions:
+            admission.failed(RateLimitError("slow down"), {})
+            admission.leave(None)
         assert (gate.in_flight, gate.throttled) == (0, 2)
 
     asyncio.run(go())
@@ -237,26 +241,26 @@ def test_a_gate_tells_what_goes_through_it():
 
 def test_a_row_that_is_let_in_and_cancelled_at_once_leaves_room():
     async def go():
-        lane = Lane(Limits(max_in_flight=1), "openai", "m")
-        first = await lane.enter(Request("m", MESSAGES))
-        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        queue = Queue(Limits(max_in_flight=1), "openai", "m")
+        first = await queue.enter(Request("m", MESSAGES))
+        waiting = asyncio.ensure_future(queue.enter(Request("m", MESSAGES)))
         await asyncio.sleep(0)
-        first.over(None, None)  # it has its turn, and does not know it yet
+        first.leave(None)  # it has its turn, and does not know it yet
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        assert lane.pace.in_flight == 0
-        await asyncio.wait_for(lane.enter(Request("m", MESSAGES)), 5)
+        assert queue.pace.in_flight == 0
+        await asyncio.wait_for(queue.enter(Request("m", MESSAGES)), 5)
 
     asyncio.run(go())
 
 
 def test_tokens_that_were_used_count_not_those_that_were_reserved():
     async def go(used):
-        lane = Lane(Limits(tpm=60_000), "openai", "m")  # 6,000 at once
-        passage = await lane.enter(Request("m", MESSAGES, {"max_tokens": 6000}))
-        passage.answered({})
-        passage.over(None, {"total_tokens": used})
-        return lane.pace.wait(lane.now(), 3000)
+        queue = Queue(Limits(tpm=60_000), "openai", "m")  # 6,000 at once
+        admission = await queue.enter(Request("m", MESSAGES, {"max_tokens": 6000}))
+        admission.accepted({})
+        admission.leave({"total_tokens": used})
+        return queue.pace.wait(queue.now(), 3000)
 
     assert asyncio.run(go(100)) == 0
     assert asyncio.run(go(6000)) > 1
@@ -276,11 +280,12 @@ def test_tokens_that_were_used_count_not_those_that_were_reserved():
 )
 def test_what_ends_an_attempt_tells_of_the_providers_load_or_does_not(error, refusals, less):
     async def go():
-        lane = Lane(Limits(max_in_flight=32), "openai", "m")
-        passages = [await lane.enter(Request("m", MESSAGES)) for _ in range(32)]
-        for passage in passages:
-            passage.over(error, None)
-        return lane.pace
+        queue = Queue(Limits(max_in_flight=32), "openai", "m")
+        admissions = [await queue.enter(Request("m", MESSAGES)) for _ in range(32)]
+        for admission in admissions:
+            admission.failed(error, {})
+            admission.leave(None)
+        return queue.pace
 
     pace = asyncio.run(go())
     assert (pace.refusals, pace.allowed < 32) == (refusals * 32, less)
@@ -291,14 +296,37 @@ def test_the_time_to_the_first_content_is_that_of_the_newest_attempt(after, know
     """What came before the attempt began came of an earlier one."""
 
     async def go():
-        lane = Lane(Limits(), "openai", "m")
-        passage = await lane.enter(Request("m", MESSAGES))
-        permit = passage._permit
-        passage.answered({})
-        passage.over(None, None, None if after is None else permit.started + after)
+        queue = Queue(Limits(), "openai", "m")
+        admission = await queue.enter(Request("m", MESSAGES))
+        permit = admission._permit
+        admission.accepted({})
+        admission.completed(None if after is None else permit.started + after)
         return permit.timed
 
     assert asyncio.run(go()) is known
+
+
+@pytest.mark.parametrize("left_early", [True, False])
+def test_a_response_that_the_caller_leaves_early_tells_nothing_of_how_long_one_takes(
+    fake_server, monkeypatch, left_early
+):
+    completed = []
+    monkeypatch.setattr(Pace, "completed", lambda *arguments: completed.append(arguments))
+    first, *others = chat_events("one two three")
+    fake_server.script = lambda request: stream(first, *([Stall()] if left_early else others))
+
+    async def go():
+        async with AsyncClient(gate=Gate(Limits())) as client:
+            options = {"api_key": "k", "base_url": fake_server.base_url, "stream": True}
+            answer = await client.completion("openai/m", MESSAGES, **options)
+            await anext(answer)
+            if not left_early:
+                await answer.read()
+            await answer.aclose()
+            return client.gate.in_flight
+
+    assert asyncio.run(go()) == 0
+    assert len(completed) == (not left_early)
 
 
 def test_a_gate_with_a_line_before_it_is_not_calm():
@@ -306,10 +334,10 @@ def test_a_gate_with_a_line_before_it_is_not_calm():
 
     async def go():
         gate = Gate(Limits(rpm=10))
-        lane = gate.lane(Endpoint(PROVIDERS["openai"], "http://localhost"), "m")
-        await lane.enter(Request("m", MESSAGES))
+        queue = gate.queue(Endpoint(PROVIDERS["openai"], "http://localhost"), "m")
+        await queue.enter(Request("m", MESSAGES))
         calm = [gate.calm]
-        waiting = asyncio.ensure_future(lane.enter(Request("m", MESSAGES)))
+        waiting = asyncio.ensure_future(queue.enter(Request("m", MESSAGES)))
         await asyncio.sleep(0)
         calm.append(gate.calm)
         waiting.cancel()
@@ -335,7 +363,7 @@ def test_one_who_leaves_the_line_makes_room(fake_server):
     assert asyncio.run(go()).choices[0].message.content == "hello"
 
 
-def test_each_model_and_key_has_a_lane_of_its_own():
+def test_each_model_and_key_has_a_queue_of_its_own():
     async def go():
         gate = Gate(Limits())
         with FakeServer(lambda request: chat_stream("x")) as server:
@@ -343,7 +371,7 @@ def test_each_model_and_key_has_a_lane_of_its_own():
                 await ask(client, server)
                 await ask(client, server, api_key="other")
                 await ask(client, server)
-        return len(gate._lanes)
+        return len(gate._queues)
 
     assert asyncio.run(go()) == 2
 

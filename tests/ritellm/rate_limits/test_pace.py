@@ -132,6 +132,31 @@ def test_of_two_budgets_the_one_that_is_spent_for_longer_counts():
     assert made.wait(0.0) == pytest.approx(5.0)
 
 
+SEVERAL = [
+    {
+        "anthropic-ratelimit-input-tokens-remaining": "0",
+        "anthropic-ratelimit-input-tokens-reset": "5s",
+        "anthropic-ratelimit-output-tokens-remaining": "9000",
+        "anthropic-ratelimit-output-tokens-reset": "60s",
+    },
+    {
+        "x-ratelimit-remaining-requests-minute": "0",
+        "x-ratelimit-reset-requests-minute": "5",
+        "x-ratelimit-remaining-requests-day": "14000",
+        "x-ratelimit-reset-requests-day": "80000",
+    },
+]
+
+
+@pytest.mark.parametrize("headers", SEVERAL, ids=["input and output", "minute and day"])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_several_budgets_of_one_kind_the_one_that_is_spent_counts(headers, backwards):
+    made = pace(max_in_flight=64)
+    named = reversed(headers.items()) if backwards else headers.items()
+    made.accepted(made.start(0.0), 0.0, dict(named))
+    assert made.wait(0.0) == pytest.approx(5.0)
+
+
 @pytest.mark.parametrize("absurd", ["1795377630", "1795377630000", "1000000000", "86400", "-1"])
 def test_nothing_is_waited_for_longer_than_until_it_is_time_to_give_up(absurd):
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": absurd}

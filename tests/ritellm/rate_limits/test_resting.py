@@ -18,7 +18,7 @@ from ritellm.errors import (
     ServiceUnavailableError,
     StreamTruncatedError,
 )
-from ritellm.rate_limits.gate import Gate, Lane
+from ritellm.rate_limits.gate import Gate, Queue
 from ritellm.rate_limits.pace import Limits
 from ritellm.rate_limits.sample import Permit
 from ritellm.types import Request
@@ -135,7 +135,7 @@ def test_failures_of_the_first_plan_say_nothing_of_the_fallback():
     assert least < most == delay
 
 
-# The lane
+# The queue
 
 
 async def turns():
@@ -144,31 +144,31 @@ async def turns():
 
 
 def resting(work):
-    """Run `work(lane, rest)`; `rest(started, least, most)` rests in a task of its own."""
+    """Run `work(queue, rest)`; `rest(started, least, most)` rests in a task of its own."""
 
     async def go():
-        lane = Lane(Limits(max_in_flight=8), "openai", "m")
+        queue = Queue(Limits(max_in_flight=8), "openai", "m")
 
         def rest(started, least=0.0, most=60.0):
-            return asyncio.ensure_future(lane.rest(Permit(started), least, most))
+            return asyncio.ensure_future(queue.rest(Permit(started), least, most))
 
-        return await work(lane, rest)
+        return await work(queue, rest)
 
     return asyncio.run(go())
 
 
-def accept(lane, started):
-    lane.accepted(Permit(started), {})
+def accept(queue, started):
+    queue.accepted(Permit(started), {})
 
 
 def test_a_rest_ends_once_the_provider_takes_another_request():
-    async def work(lane, rest):
+    async def work(queue, rest):
         waiting = rest(started=1.0)
         await turns()
         assert not waiting.done()
-        accept(lane, started=1.5)
+        accept(queue, started=1.5)
         assert await waiting
-        assert not lane._resting
+        assert not queue._resting
 
     resting(work)
 
@@ -176,35 +176,35 @@ def test_a_rest_ends_once_the_provider_takes_another_request():
 def test_an_acceptance_of_an_earlier_request_ends_no_rest():
     """The provider may have broken down since it was sent."""
 
-    async def work(lane, rest):
+    async def work(queue, rest):
         waiting = [rest(started=2.0), rest(started=1.0)]
         await turns()
-        accept(lane, started=0.5)
+        accept(queue, started=0.5)
         await turns()
         assert [each.done() for each in waiting] == [False, False]
-        accept(lane, started=2.0)
+        accept(queue, started=2.0)
         await turns()
         assert [each.done() for each in waiting] == [False, True]
-        accept(lane, started=3.0)
+        accept(queue, started=3.0)
         assert await waiting[0]
 
     resting(work)
 
 
 def test_a_rest_is_short_where_another_request_was_taken_meanwhile():
-    async def work(lane, rest):
-        accept(lane, started=2.0)
+    async def work(queue, rest):
+        accept(queue, started=2.0)
         return await asyncio.wait_for(rest(started=1.0), 5)
 
     assert resting(work)
 
 
 def test_a_rest_lasts_for_its_least_time_whatever_is_accepted():
-    async def work(lane, rest):
-        accept(lane, started=2.0)
+    async def work(queue, rest):
+        accept(queue, started=2.0)
         waiting = rest(started=1.0, least=60.0)
         await turns()
-        accept(lane, started=3.0)
+        accept(queue, started=3.0)
         await turns()
         assert not waiting.done()
         waiting.cancel()
@@ -214,37 +214,37 @@ def test_a_rest_lasts_for_its_least_time_whatever_is_accepted():
 
 @pytest.mark.parametrize(("least", "most"), [(0.0, 0.01), (0.01, 0.01), (0.01, 0.0)])
 def test_a_rest_ends_after_its_longest_time_if_nothing_is_accepted(least, most):
-    async def work(lane, rest):
+    async def work(queue, rest):
         ended = await asyncio.wait_for(rest(1.0, least, most), 5)
-        assert not lane._resting
+        assert not queue._resting
         return ended
 
     assert resting(work) is False
 
 
 def test_a_rest_that_is_cancelled_leaves_nothing_behind():
-    async def work(lane, rest):
+    async def work(queue, rest):
         waiting, other = rest(started=1.0), rest(started=1.0)
         await turns()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        assert len(lane._resting) == 1
-        accept(lane, started=2.0)
+        assert len(queue._resting) == 1
+        accept(queue, started=2.0)
         assert await other
 
     resting(work)
 
 
 def test_one_that_is_woken_and_cancelled_at_once_harms_no_other():
-    async def work(lane, rest):
+    async def work(queue, rest):
         waiting, other = rest(started=1.0), rest(started=1.0)
         await turns()
         waiting.cancel()
-        accept(lane, started=2.0)
-        accept(lane, started=3.0)
+        accept(queue, started=2.0)
+        accept(queue, started=3.0)
         assert await other
         assert (await asyncio.gather(waiting, return_exceptions=True))[0] is not True
-        assert not lane._resting
+        assert not queue._resting
 
     resting(work)
 
@@ -284,21 +284,21 @@ def test_a_failed_row_waits_for_another_to_succeed_and_then_no_longer(failure):
 
 def test_a_request_that_was_sent_before_goes_first():
     async def go():
-        lane = Lane(Limits(max_in_flight=1), "openai", "m")
+        queue = Queue(Limits(max_in_flight=1), "openai", "m")
         order = []
 
         async def enter(name, again):
-            passage = await lane.enter(Request("m", MESSAGES), again)
+            admission = await queue.enter(Request("m", MESSAGES), again)
             order.append(name)
-            passage.over(None, None)
+            admission.leave(None)
 
-        first = await lane.enter(Request("m", MESSAGES))
+        first = await queue.enter(Request("m", MESSAGES))
         waiting = [
             asyncio.ensure_future(enter(name, again))
             for name, again in [("new", False), ("newer", False), ("again", True)]
         ]
         await turns()
-        first.over(None, None)
+        first.leave(None)
         await asyncio.gather(*waiting)
         return order
 
