@@ -32,8 +32,10 @@ ROOMS = [
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
     " calls.prepare calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
-    " limit_headers quantiles rate_limits.bucket rate_limits.growth rate_limits.knee"
-    " rate_limits.pace rate_limits.sample rate_limits.verdict rate_limits.window"
+    " limit_headers quantiles rate_limits.breaker rate_limits.bucket rate_limits.chance"
+    " rate_limits.growth rate_limits.header_budgets rate_limits.knee rate_limits.outage"
+    " rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
+    " rate_limits.window"
     " recordings.format retry suggest timing token_estimate types wire".split()
 )
 IMPURE_IMPORTS = set(
@@ -111,9 +113,9 @@ def test_imports_point_down(name):
             assert theirs <= mine, f"{name} imports {other}, which is above it"
 
 
-def test_of_the_rate_limits_only_the_gate_waits():
+def test_of_the_rate_limits_only_the_gate_and_its_queues_wait():
     inside = {name.removeprefix("ritellm.") for name in of("ritellm.rate_limits")}
-    assert inside - PURE == {"rate_limits", "rate_limits.gate"}
+    assert inside - PURE == {"rate_limits", "rate_limits.gate", "rate_limits.queue"}
 
 
 def test_the_ground_stands_on_nothing():

@@ -1,1 +1,1 @@
-"""How fast requests are sent: a pure half that decides (`pace`), and one that waits (`gate`)."""
+"""How fast to send requests: `pace` decides and is pure; requests wait in `gate` and `queue`."""

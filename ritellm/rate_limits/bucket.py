@@ -1,10 +1,14 @@
-"""So many a minute: the caller's own limits on requests and tokens. Pure."""
+"""A token bucket for the caller's own limits on requests and tokens per minute. Pure.
+
+The level is at most the capacity, and negative after a request that took more than was there. The
+next request then waits for longer, so the limit holds on average.
+"""
 
 from __future__ import annotations
 
 
 class Bucket:
-    """A token bucket of `per_minute`, a tenth of which may be taken at once; None has no limit."""
+    """A bucket that refills at `per_minute` and holds a tenth of that; None means no limit."""
 
     __slots__ = ("_full", "_level", "_per_second", "_since")
 
@@ -15,7 +19,7 @@ class Bucket:
         self._since = now
 
     def ready(self, amount: float, now: float) -> float:
-        """Return when `amount` may be taken; more than the bucket holds waits for a full one."""
+        """Return when `amount` may be taken; an amount above the capacity needs a full bucket."""
         if not self._per_second:
             return now
         self._fill(now)
@@ -23,7 +27,7 @@ class Bucket:
         return now + max(0.0, missing) / self._per_second
 
     def take(self, amount: float, now: float) -> None:
-        """Take `amount`; what is not there yet is owed."""
+        """Take `amount`; the level may become negative."""
         if self._per_second:
             self._fill(now)
             self._level = min(self._full, self._level - amount)

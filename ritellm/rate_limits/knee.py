@@ -1,19 +1,22 @@
-"""Where more requests in flight only wait longer: the knee of a server that queues. Pure.
+"""The knee of a server that queues: beyond it, more requests in flight only wait longer. Pure.
 
-The problem: a server that never refuses (a vLLM that queues) answers no more requests a second
-with 256 in flight than with 64. Each only waits four times as long for its first chunk.
+The problem: a server that queues instead of refusing (such as vLLM) completes no more requests per
+second with 256 in flight than with 64. Each request only waits four times as long for its first
+chunk.
 
-The idea: the time to the first chunk is compared with the shortest that was seen. Once it is much
-longer, the window falls to `_LESS` of what it was, as a trial. Where the server queues, the rate
-stays and the time falls; then the window stays, too. Otherwise the time has another cause, such as
-longer prompts: the window returns, and that time is the one to compare with from then on.
+The idea: compare the time to the first chunk with the shortest so far. Once it is much longer, a
+trial lowers the ceiling to `_LESS` of its value. If the server queues, the rate stays and the time
+falls; then the ceiling stays low. Otherwise the time has another cause, such as longer prompts: the
+ceiling returns, and the next trial comes later.
 
     WATCHING --time has grown--> TRYING --rate fell, or time did not--> WATCHING, as before
         ^                          |
-        +--rate stayed, time fell--+  (with less; a little more is allowed now and then)
+        +--rate stayed, time fell--+  (with less; now and then the ceiling rises a little)
 
 Times are medians over batches of requests that started one after the other, in seconds. The first
-batch starts before there can be a queue.
+batch starts before a queue can exist.
+
+Invariants: 1 <= ceiling <= most. Only batches during which the window was full count.
 """
 
 from __future__ import annotations
@@ -23,15 +26,15 @@ from dataclasses import dataclass, field
 
 # The time to the first chunk that begins a trial, as a multiple of the shortest.
 _LONGER = 1.6
-# The part of the window that a trial keeps; what its time and its rate must come to.
+# The part of the ceiling that a trial keeps; the parts of the time and the rate that prove a queue.
 _LESS, _SHORTER, _SAME_RATE = 0.7, 0.85, 0.86
-# Requests in a batch, and the part of them whose answers are waited for.
-_FEWEST, _MOST, _ANSWERED = 16, 128, 0.9
-# Batches between a trial that has failed and the next, doubled each time.
+# Requests in a batch, and the part of them that must be complete before it counts.
+_FEWEST, _MOST, _COMPLETED = 16, 128, 0.9
+# Batches between a failed trial and the next, doubled each time.
 _REST = 2
-# A window that has fallen grows by this factor after so many batches with short times.
+# A lowered ceiling rises by `_MORE` after `_AFTER` batches with short times.
 _MORE, _AFTER = 1.1, 4
-# The part of a window that is as good as full.
+# A window is full from this part of its size.
 _FULL = 0.9
 
 
@@ -43,9 +46,9 @@ class _Batch:
     size: int
     began: float
     times: list[float] = field(default_factory=list)
-    ends: int = 0  # of any request, since it began
-    full: int = 0  # of these, while the window was full
-    lost: int = 0  # requests of the batch that will never be answered
+    ends: int = 0  # responses to any request since the batch began
+    full: int = 0  # those that came while the window was full
+    lost: int = 0  # requests of the batch that ended without a response
 
     def has(self, number: int) -> bool:
         """Return whether request `number` belongs to the batch."""
@@ -54,7 +57,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """What a batch has shown: seconds to the first chunk, requests answered a second."""
+    """The result of a batch: seconds to the first chunk, requests completed per second."""
 
     ttft: float
     rate: float
@@ -67,7 +70,7 @@ class _Trial:
 
 
 class Knee:
-    """`ceiling` is the number of requests in flight beyond which they would only queue."""
+    """Finds `ceiling`, the number of requests in flight beyond which requests only queue."""
 
     def __init__(self, most: int, now: float) -> None:
         self.most = float(most)
@@ -77,28 +80,28 @@ class Knee:
         self._trial: _Trial | None = None
         self._draining = False
         self._rest, self._next_rest = 0, _REST  # batches until the next trial
-        self._short = 0  # batches in a row that were
+        self._short = 0  # consecutive batches without a longer time
         self._batch = _Batch(0, _FEWEST, now)
 
     @property
     def queueing(self) -> bool:
-        """Whether the server, by its queue, limits what is in flight."""
+        """Whether the server's queue limits the requests in flight."""
         return self.ceiling < self.most
 
     def started(self) -> int:
-        """Note that a request starts; return its number, for `answered`."""
+        """Record that a request starts; return its number, for `completed`."""
         self._started += 1
         return self._started - 1
 
     def reset(self, now: float) -> None:
-        """Forget the batch under way, and the trial: something else has changed the window."""
+        """Discard the current batch and trial, because something else has changed the window."""
         if self._trial is not None:
             self.ceiling, self._trial = self._trial.ceiling, None
         self._draining = False
         self._begin_batch(now)
 
-    def answered(self, number: int, ttft: float, in_flight: int, size: float, now: float) -> None:
-        """Note the answer to a request; `in_flight` were, of at most `size`."""
+    def completed(self, number: int, ttft: float, in_flight: int, size: float, now: float) -> None:
+        """Record the response to a request, with `in_flight` of at most `size` in flight."""
         if self._draining:
             if in_flight > self.ceiling:
                 return
@@ -109,14 +112,14 @@ class Knee:
         batch.full += in_flight >= _FULL * int(size)
         if batch.has(number):
             batch.times.append(ttft)
-        if len(batch.times) < _ANSWERED * (batch.size - batch.lost):
+        if len(batch.times) < _COMPLETED * (batch.size - batch.lost):
             return
         if batch.lost < batch.size / 2:
             self._judge(batch, now)
         self._begin_batch(now)
 
     def lost(self, number: int) -> None:
-        """Note that a request is over without an answer: its batch does not wait for it."""
+        """Record that a request ended without a response, so that its batch can complete."""
         self._batch.lost += self._batch.has(number)
 
     def _begin_batch(self, now: float) -> None:
@@ -128,7 +131,7 @@ class Knee:
         if self._shortest is None:
             self._shortest = found.ttft
         if batch.full < _FULL * batch.ends:
-            return  # the window has not limited it
+            return  # the window was not full, so it does not explain the time
         if self._trial is not None:
             self._end_trial(self._trial, found)
         self._shortest = min(self._shortest, found.ttft)

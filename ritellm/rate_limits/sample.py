@@ -1,8 +1,8 @@
-"""The share of requests that a provider refuses, among those sent lately. Pure.
+"""The share of recent requests that a provider refused. Pure.
 
-A refusal is quicker than an acceptance: of requests sent together the refused ones are known first.
-A share that counted results as they come would begin at 100 %. So a request counts once it is old
-enough to have been refused (`patience`), whether or not the provider has said anything by then.
+Refusals arrive sooner than acceptances. A share of the results so far would therefore start at
+100 %. So a request counts once it is old enough that a refusal would have arrived (`patience`),
+whether or not the provider has responded by then.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-# A request is taken to be accepted after this multiple of the time that refusals take, and after at
-# least so many seconds.
+# A request counts as accepted after this multiple of the time that refusals take, and after this
+# many seconds at least.
 _SURE, _QUICK = 4.0, 0.02
-# Requests that are remembered; a rate takes so many.
+# Fewer requests are no evidence.
+FEW = 8
+# The number of requests to remember, and the number that a rate needs.
 _MOST, _FEWEST = 256, 16
+# The recent past, in seconds.
+_RECENT = 10.0
 
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """One request that was let through: when it started, and what came of it."""
+    """One admitted request: when it started, and its result."""
 
     started: float
     number: int = 0  # in the order of starts
     reserved: float = 0.0  # tokens
-    waited: bool = False  # the window was full when it came
-    probe: bool = False  # it is one more than the window was known to allow
+    waited: bool = False  # it took the last place in the window
+    probe: bool = False  # it exceeds the size that is known to work
     refused: bool = False
     timed: bool = False  # the time to its first content is known
 
@@ -40,19 +44,19 @@ class Share:
 
     @property
     def value(self) -> float:
-        """The share, 0 where none was sent."""
+        """The share, 0 without requests."""
         return self.refused / self.sent if self.sent else 0.0
 
     def at_least(self, deviations: float = 1.0) -> float:
-        """Return the lower end of Wilson's interval of so many standard deviations."""
+        """Return the lower end of Wilson's interval, `deviations` standard deviations wide."""
         return self._bound(-deviations)
 
     def at_most(self, deviations: float = 1.0) -> float:
-        """Return the upper end of Wilson's interval of so many standard deviations."""
+        """Return the upper end of Wilson's interval, `deviations` standard deviations wide."""
         return self._bound(deviations)
 
     def _bound(self, z: float) -> float:
-        # E. B. Wilson, "Probable inference", JASA 22 (1927): holds for small samples, too.
+        # E. B. Wilson, "Probable inference", JASA 22 (1927): also holds for small samples.
         n, p = self.sent, self.value
         if not n:
             return 0.0 if z < 0 else 1.0
@@ -62,7 +66,7 @@ class Share:
 
 
 class Sample:
-    """The requests sent lately, oldest first."""
+    """The most recent requests, oldest first."""
 
     def __init__(self) -> None:
         self._sent: deque[Permit] = deque(maxlen=_MOST)
@@ -70,20 +74,20 @@ class Sample:
 
     @property
     def patience(self) -> float:
-        """Seconds after which a request would have been refused."""
+        """Seconds after which a refusal of a request would have arrived."""
         return max(_QUICK, self._refusal * _SURE)
 
     def add(self, permit: Permit) -> None:
-        """Note that a request was sent."""
+        """Record that a request was sent."""
         self._sent.append(permit)
 
     def refused(self, permit: Permit, now: float) -> None:
-        """Note that a request was refused."""
+        """Record that a request was refused."""
         permit.refused = True
         self._refusal = max(self._refusal / 2, now - permit.started)
 
     def run(self, permit: Permit) -> int:
-        """Return how many requests in a row were refused, `permit` and those sent before it."""
+        """Return the length of the run of refusals that ends with `permit`, in order of starts."""
         count, seen = 0, False
         for sent in reversed(self._sent):
             seen = seen or sent is permit
@@ -93,16 +97,25 @@ class Sample:
                 count += 1
         return count
 
-    def rate(self, since: float, until: float) -> float | None:
-        """Return the accepted requests a second of that time; None if they are too few to say."""
-        lately = [p for p in self._sent if since <= p.started <= until]
-        if len(lately) < _FEWEST:
+    def rate(self, now: float) -> float | None:
+        """Return the accepted requests per second of the recent past; None with too few."""
+        since, until = now - _RECENT, now - self.patience
+        recent = [p for p in self._sent if since <= p.started <= until]
+        if len(recent) < _FEWEST:
             return None
-        seconds = lately[-1].started - lately[0].started
-        accepted = sum(not p.refused for p in lately[1:])
+        seconds = recent[-1].started - recent[0].started
+        accepted = sum(not p.refused for p in recent[1:])
         return accepted / seconds if seconds > 0 else None
 
     def share(self, since: float, until: float) -> Share:
-        """Return the share among those sent from `since` until `until`."""
-        lately = [p.refused for p in self._sent if since <= p.started <= until]
-        return Share(sum(lately), len(lately))
+        """Return the share of refusals among the requests sent from `since` to `until`."""
+        recent = [p.refused for p in self._sent if since <= p.started <= until]
+        return Share(sum(recent), len(recent))
+
+    def recent_share(self, now: float) -> Share:
+        """Return the share of refusals in the recent past."""
+        return self.share(now - _RECENT, now)
+
+    def known_share(self, since: float, now: float) -> Share:
+        """Return the share among requests sent from `since` whose refusal would have arrived."""
+        return self.share(since, now - self.patience)

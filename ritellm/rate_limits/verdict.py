@@ -1,4 +1,8 @@
-"""Whether requests are refused less often since less is sent. Pure."""
+"""Compares the shares of refusals before and after the job sends less. Pure.
+
+The problem: a trial has few requests, so the two shares differ by chance alone. The idea: compare
+the ends of their confidence intervals, and wait for more requests while these allow both results.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ from enum import Enum
 
 from ritellm.rate_limits.sample import Share
 
-# A share that is at least this part of what it was has not fallen.
+# A share of at least this part of the earlier one counts as unchanged.
 _SAME = 0.6
 
 
 class Verdict(Enum):
-    """What has become of the share of refusals."""
+    """How the share of refusals has changed."""
 
     WORSE = "worse"
     SAME = "same"
@@ -19,10 +23,10 @@ class Verdict(Enum):
 
 
 def verdict(before: Share, after: Share, tolerated: float, enough: bool) -> Verdict | None:
-    """Return what became of `before`; None if the requests in `after` are too few to say.
+    """Return how `after` differs from `before`; None if `after` has too few requests.
 
-    Shares are compared by their intervals of confidence. With `enough` requests there is always an
-    answer. A difference of `tolerated` counts as none.
+    The comparison uses confidence intervals. With `enough` requests it always has a result. A
+    difference of up to `tolerated` counts as no difference.
     """
     if after.at_least() > before.at_most() + tolerated:
         return Verdict.WORSE

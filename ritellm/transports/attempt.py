@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterator
 from ritellm.calls.call import Call
 from ritellm.calls.exchange import Exchange
 from ritellm.chunks.run import Batch
-from ritellm.rate_limits.gate import Admission
+from ritellm.rate_limits.queue import Admission
 from ritellm.transports.base import (
     AsyncResponse,
     AsyncTransport,

@@ -19,7 +19,7 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.instrumentation.logs import observed
 from ritellm.providers import locate
-from ritellm.rate_limits.gate import Admission
+from ritellm.rate_limits.queue import Admission
 from ritellm.transports.attempt import Attempt, batches
 from ritellm.transports.base import AsyncTransport, Transport
 from ritellm.transports.send import acancel, cancel

@@ -1,4 +1,4 @@
-"""The gate in front of a provider: who waits, who goes first, and who gives up."""
+"""The gate and its queues: which requests wait, which start first, and when the breaker opens."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ritellm import AsyncClient, RateLimitError, RitellmError
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InternalServerError, ServiceUnavailableError, Timeout
 from ritellm.providers import PROVIDERS
-from ritellm.rate_limits.gate import Gate, Queue, estimated_tokens
+from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits, Pace
+from ritellm.rate_limits.queue import Queue, estimated_tokens
 from ritellm.retry import RetryPolicy
 from ritellm.types import Request
 
@@ -32,14 +33,14 @@ async def ask_many(server, count, limits, **arguments):
         return client.gate, await asyncio.gather(*asked, return_exceptions=True)
 
 
-def test_attempts_under_way_stay_below_the_cap(fake_server):
+def test_attempts_in_flight_stay_below_the_cap(fake_server):
     _, answers = asyncio.run(ask_many(fake_server, 40, Limits(max_in_flight=5)))
     assert len(answers) == 40
     assert fake_server.max_open <= 5
 
 
-def test_throttling_costs_a_request_none_of_its_retries(fake_server):
-    """Eight refusals, and not a single retry allowed."""
+def test_refusals_use_up_no_retries(fake_server):
+    """There are eight refusals, and the policy allows no retry."""
     for _ in range(8):
         fake_server.enqueue(api_error(429, headers={"retry-after": "0"}))
     gate, answers = asyncio.run(ask_many(fake_server, 2, Limits(max_in_flight=1), num_retries=0))
@@ -47,7 +48,7 @@ def test_throttling_costs_a_request_none_of_its_retries(fake_server):
     assert gate.throttled == 8
 
 
-def test_other_errors_do_cost_retries(fake_server):
+def test_other_errors_use_up_retries(fake_server):
     fake_server.script = lambda request: api_error(500)
     policy = RetryPolicy(num_retries=1, first_delay=0)
     _, [error] = asyncio.run(ask_many(fake_server, 1, Limits(), retry=policy))
@@ -55,7 +56,7 @@ def test_other_errors_do_cost_retries(fake_server):
     assert len(fake_server.requests) == 2
 
 
-def test_an_exhausted_quota_is_asked_once(fake_server):
+def test_an_exhausted_quota_is_not_retried(fake_server):
     fake_server.script = lambda request: api_error(429, code="insufficient_quota")
     _, [error] = asyncio.run(ask_many(fake_server, 1, Limits()))
     assert isinstance(error, RateLimitError)
@@ -74,13 +75,13 @@ def test_the_breaker_gives_up_and_says_why(fake_server):
 @pytest.mark.parametrize(
     ("status", "asked"), [(503, "1000000000"), (503, "-1"), (503, "nan"), (429, "1795377630000")]
 )
-def test_the_breaker_holds_whatever_a_retry_after_says(fake_server, status, asked):
+def test_a_long_retry_after_does_not_delay_the_breaker(fake_server, status, asked):
     fake_server.script = lambda request: api_error(status, headers={"retry-after": asked})
     _, errors = asyncio.run(ask_many(fake_server, 3, Limits(give_up_after=0.05)))
     assert all(isinstance(error, RitellmError) and "gave up" in str(error) for error in errors)
 
 
-def test_those_in_line_are_told_when_the_provider_refuses_everyone():
+def test_waiting_requests_fail_when_the_breaker_opens():
     async def go():
         queue = Queue(Limits(max_in_flight=1, give_up_after=0.0), "openai", "m")
         admission = await queue.enter(Request("m", MESSAGES))
@@ -88,7 +89,9 @@ def test_those_in_line_are_told_when_the_provider_refuses_everyone():
         await asyncio.sleep(0)
         admission.failed(RateLimitError("slow down"), {})
         admission.leave(None)
-        with pytest.raises(RateLimitError, match="openai/m: gave up: for 0 s"):
+        with pytest.raises(
+            RateLimitError, match="openai/m: gave up: the provider refused every request for 0 s"
+        ):
             await waiting
 
     asyncio.run(go())
@@ -99,8 +102,8 @@ ABSURD = ["86400", "1000000000", "1795377630", "1795377630000", "-1", "soon"]
 
 @pytest.mark.parametrize("asked", ABSURD)
 @pytest.mark.parametrize("header", ["retry-after", "x-ratelimit-reset-requests"])
-def test_those_in_line_are_told_in_time_whatever_headers_say(fake_server, header, asked):
-    """One is in flight; the others have never been sent."""
+def test_a_long_wait_in_a_header_does_not_keep_requests_waiting(fake_server, header, asked):
+    """One request is in flight; the others have never been sent."""
     headers = {header: asked, "x-ratelimit-remaining-requests": "0"}
     fake_server.script = lambda request: api_error(429, headers=headers)
     limits = Limits(max_in_flight=1, give_up_after=0.05)
@@ -109,18 +112,18 @@ def test_those_in_line_are_told_in_time_whatever_headers_say(fake_server, header
 
 
 def refused_for_long(give_up_after=600.0):
-    """Return a queue to a provider that refused its newest request a quarter of an hour ago."""
+    """Return the queue of a provider that refused its newest request 15 minutes ago."""
     queue = Queue(Limits(max_in_flight=8, give_up_after=give_up_after), "openai", "m")
     for ago in (2000.0, 900.0):
         permit = queue.pace.start(queue.now() - ago)
         queue.pace.refused(permit, queue.now() - ago)
         queue.pace.end(permit, queue.now() - ago)
-    assert queue.pace.hopeless(queue.now()) is not None
+    assert queue.pace.breaker.open_after(queue.now()) is not None
     return queue
 
 
 @pytest.mark.parametrize("recovered", [True, False])
-def test_a_queue_that_has_given_up_tries_one_request_and_goes_on_if_it_is_accepted(recovered):
+def test_an_open_breaker_lets_one_probe_through_and_closes_if_it_is_accepted(recovered):
     async def go():
         queue = refused_for_long()
         tried = await queue.enter(Request("m", MESSAGES))
@@ -138,7 +141,7 @@ def test_a_queue_that_has_given_up_tries_one_request_and_goes_on_if_it_is_accept
     asyncio.run(go())
 
 
-def test_a_queue_that_has_given_up_tries_none_while_it_was_asked_to_wait():
+def test_an_open_breaker_sends_no_probe_during_a_retry_after():
     async def go():
         queue = refused_for_long()
         spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
@@ -152,8 +155,8 @@ def test_a_queue_that_has_given_up_tries_none_while_it_was_asked_to_wait():
 
 
 @pytest.mark.parametrize("asked", [86_400.0, 1e9, None])
-def test_the_line_is_woken_when_it_is_time_to_give_up(asked):
-    """Nothing else happens until then: no request begins or ends."""
+def test_waiting_requests_wake_when_the_breaker_opens(asked):
+    """Until then no request starts or ends."""
 
     async def go():
         queue = Queue(Limits(max_in_flight=2, give_up_after=0.02), "openai", "m")
@@ -170,7 +173,7 @@ def test_the_line_is_woken_when_it_is_time_to_give_up(asked):
     assert "gave up" in str(found[-1])
 
 
-def test_a_header_that_says_that_nothing_is_left_holds_the_line_no_longer_than_the_breaker():
+def test_a_spent_budget_holds_requests_no_longer_than_the_breaker():
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1d"}
 
     async def go():
@@ -185,8 +188,8 @@ def test_a_header_that_says_that_nothing_is_left_holds_the_line_no_longer_than_t
     asyncio.run(go())
 
 
-def test_one_row_that_is_refused_again_and_again_delays_no_other(fake_server):
-    """The second refusal asks for an hour, and only its own row waits."""
+def test_a_row_that_is_refused_repeatedly_delays_no_other(fake_server):
+    """The second refusal demands a wait of an hour; only its own row waits."""
     refusals = iter([{"retry-after": "0"}, {"retry-after": "3600"}])
 
     def script(request):
@@ -220,7 +223,7 @@ def test_one_row_that_is_refused_again_and_again_delays_no_other(fake_server):
     assert len(asyncio.run(go())) == 41
 
 
-def test_a_gate_tells_what_goes_through_it():
+def test_a_gate_counts_its_requests():
     async def go():
         gate = Gate(Limits(max_in_flight=7))
         assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (7, 0, 0, [])
@@ -239,13 +242,13 @@ def test_a_gate_tells_what_goes_through_it():
     asyncio.run(go())
 
 
-def test_a_row_that_is_let_in_and_cancelled_at_once_leaves_room():
+def test_a_request_that_is_admitted_and_cancelled_at_once_frees_its_place():
     async def go():
         queue = Queue(Limits(max_in_flight=1), "openai", "m")
         first = await queue.enter(Request("m", MESSAGES))
         waiting = asyncio.ensure_future(queue.enter(Request("m", MESSAGES)))
         await asyncio.sleep(0)
-        first.leave(None)  # it has its turn, and does not know it yet
+        first.leave(None)  # admits the waiting request, whose task has not run yet
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert queue.pace.in_flight == 0
@@ -254,7 +257,7 @@ def test_a_row_that_is_let_in_and_cancelled_at_once_leaves_room():
     asyncio.run(go())
 
 
-def test_tokens_that_were_used_count_not_those_that_were_reserved():
+def test_the_tokens_used_replace_the_tokens_reserved():
     async def go(used):
         queue = Queue(Limits(tpm=60_000), "openai", "m")  # 6,000 at once
         admission = await queue.enter(Request("m", MESSAGES, {"max_tokens": 6000}))
@@ -278,7 +281,7 @@ def test_tokens_that_were_used_count_not_those_that_were_reserved():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_ends_an_attempt_tells_of_the_providers_load_or_does_not(error, refusals, less):
+def test_errors_count_as_refusals_only_if_they_are_due_to_load(error, refusals, less):
     async def go():
         queue = Queue(Limits(max_in_flight=32), "openai", "m")
         admissions = [await queue.enter(Request("m", MESSAGES)) for _ in range(32)]
@@ -293,7 +296,7 @@ def test_what_ends_an_attempt_tells_of_the_providers_load_or_does_not(error, ref
 
 @pytest.mark.parametrize(("after", "known"), [(None, False), (-1.0, False), (0.5, True)])
 def test_the_time_to_the_first_content_is_that_of_the_newest_attempt(after, known):
-    """What came before the attempt began came of an earlier one."""
+    """Content that arrived before the attempt started belongs to an earlier attempt."""
 
     async def go():
         queue = Queue(Limits(), "openai", "m")
@@ -307,7 +310,7 @@ def test_the_time_to_the_first_content_is_that_of_the_newest_attempt(after, know
 
 
 @pytest.mark.parametrize("left_early", [True, False])
-def test_a_response_that_the_caller_leaves_early_tells_nothing_of_how_long_one_takes(
+def test_a_response_that_the_caller_abandons_does_not_count_as_short(
     fake_server, monkeypatch, left_early
 ):
     completed = []
@@ -329,8 +332,8 @@ def test_a_response_that_the_caller_leaves_early_tells_nothing_of_how_long_one_t
     assert len(completed) == (not left_early)
 
 
-def test_a_gate_with_a_line_before_it_is_not_calm():
-    """What waits for its turn is not late: a second request would only make the line longer."""
+def test_a_gate_with_waiting_requests_is_not_calm():
+    """A waiting request is not late: a hedge would only make the queue longer."""
 
     async def go():
         gate = Gate(Limits(rpm=10))
@@ -347,7 +350,7 @@ def test_a_gate_with_a_line_before_it_is_not_calm():
     assert asyncio.run(go()) == [True, False, True]
 
 
-def test_one_who_leaves_the_line_makes_room(fake_server):
+def test_a_cancelled_waiting_request_frees_its_place(fake_server):
     async def go():
         async with AsyncClient(gate=Gate(Limits(max_in_flight=1))) as client:
             first = await client.completion(

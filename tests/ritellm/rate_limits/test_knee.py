@@ -1,4 +1,4 @@
-"""Where a server only queues: batches of requests by a clock that the test turns."""
+"""The knee of a server that queues: batches of requests, with times as arguments."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ FULL = 64
 
 
 class Server:
-    """Answers `rate` requests a second; beyond `knee` in flight they queue, `ttft` is the least."""
+    """Completes `rate` requests per second; beyond `knee` in flight they queue."""
 
     def __init__(self, knee=None, ttft=0.1, rate=100.0):
         self.knee, self.ttft, self.rate = knee, ttft, rate
 
     def answer(self, in_flight):
-        """Return (seconds to the first chunk, seconds between two answers)."""
+        """Return (seconds to the first chunk, seconds between two responses)."""
         queued = 0 if self.knee is None else max(0, in_flight - self.knee)
         busy = in_flight if self.knee is None else min(in_flight, self.knee)
         return self.ttft + queued / self.rate, FULL / busy / self.rate
 
 
 class Window:
-    """Keeps as many requests in flight as `knee` allows, `size` at most."""
+    """Keeps as many requests in flight as `knee` allows, at most `size`."""
 
     def __init__(self, most=FULL, size=FULL):
         self.knee, self.size = Knee(most, 0.0), size
         self.now = 0.0
         self.flying = []
 
-    def run(self, server, answers, in_flight=FULL, lost=()):
-        """Answer so many requests; return the ceilings as they were.
+    def run(self, server, requests, in_flight=FULL, lost=()):
+        """Complete `requests` requests; return the ceiling after each.
 
         Of ten requests, those whose number ends in one of `lost` fail.
         """
         ceilings = []
-        for _ in range(answers):
+        for _ in range(requests):
             allowed = int(min(in_flight, self.size, self.knee.ceiling))
             while len(self.flying) < max(1, allowed):
                 self.flying.append(self.knee.started())
@@ -49,7 +49,7 @@ class Window:
             if number % 10 in lost:
                 self.knee.lost(number)
             else:
-                self.knee.answered(number, ttft, len(self.flying) + 1, size, self.now)
+                self.knee.completed(number, ttft, len(self.flying) + 1, size, self.now)
             ceilings.append(self.knee.ceiling)
         return ceilings
 
@@ -58,7 +58,7 @@ QUEUES, IDLE = Server(knee=20), Server()
 
 
 def after_a_first_batch(**options):
-    """Return a window whose server was quick at first."""
+    """Return a window whose first batch saw a quick server."""
     made = Window(**options)
     made.run(IDLE, 200)
     assert not made.knee.queueing
@@ -70,11 +70,11 @@ def test_numbers_count_the_starts():
     assert [knee.started() for _ in range(3)] == [0, 1, 2]
 
 
-def test_where_nothing_queues_all_may_be_in_flight():
+def test_a_server_that_does_not_queue_keeps_the_full_ceiling():
     assert set(Window().run(IDLE, 3000)) == {FULL}
 
 
-def test_where_requests_queue_fewer_are_in_flight_and_no_less_is_answered():
+def test_a_queue_lowers_the_ceiling_but_not_the_rate():
     made = after_a_first_batch()
     ceilings = made.run(QUEUES, 3000)
     assert made.knee.queueing
@@ -82,14 +82,14 @@ def test_where_requests_queue_fewer_are_in_flight_and_no_less_is_answered():
 
 
 @pytest.mark.parametrize("lost", [[3], [1, 3, 5]])
-def test_a_queue_is_seen_through_requests_that_fail(lost):
+def test_failed_requests_do_not_hide_a_queue(lost):
     made = Window()
     made.run(IDLE, 400, lost=lost)
     ceilings = made.run(QUEUES, 3000, lost=lost)
     assert ceilings[-1] < 45
 
 
-def test_where_all_requests_fail_nothing_is_said():
+def test_if_all_requests_fail_the_ceiling_stays():
     made = Window()
     made.run(IDLE, 400, lost=range(10))
     assert set(made.run(IDLE, 400)) == {FULL}
@@ -97,7 +97,7 @@ def test_where_all_requests_fail_nothing_is_said():
     assert made.knee.queueing
 
 
-def test_once_the_queue_is_gone_more_are_in_flight_again():
+def test_once_the_queue_is_gone_the_ceiling_rises():
     made = after_a_first_batch()
     made.run(QUEUES, 3000)
     low = made.knee.ceiling
@@ -107,8 +107,8 @@ def test_once_the_queue_is_gone_more_are_in_flight_again():
     assert not made.knee.queueing
 
 
-def test_longer_prompts_are_no_queue():
-    """The time grows whatever is in flight: each trial ends where it began."""
+def test_longer_prompts_do_not_count_as_a_queue():
+    """The time grows at any number in flight, so each trial restores the ceiling."""
     made = after_a_first_batch()
     ceilings = made.run(Server(ttft=1.0), 20_000)
     assert min(ceilings) >= 0.5 * FULL
@@ -116,8 +116,8 @@ def test_longer_prompts_are_no_queue():
     assert made.knee.ceiling == FULL
 
 
-def test_a_trial_that_costs_throughput_ends_where_it_began():
-    """Half of what is in flight is answered half as often: no queue, though times fall."""
+def test_a_trial_that_costs_throughput_restores_the_ceiling():
+    """Half the requests in flight complete at half the rate: times fall, but nothing queues."""
 
     class Slow(Server):
         def answer(self, in_flight):
@@ -130,7 +130,7 @@ def test_a_trial_that_costs_throughput_ends_where_it_began():
     assert min(ceilings) >= 0.5 * FULL
 
 
-def test_trials_that_fail_become_rare():
+def test_failed_trials_become_rare():
     made = after_a_first_batch()
     slow = Server(ttft=1.0)
 
@@ -141,12 +141,12 @@ def test_trials_that_fail_become_rare():
     assert trials() > 2 * trials()
 
 
-def test_a_window_that_is_not_full_says_nothing_of_a_queue():
+def test_a_window_that_is_not_full_is_no_evidence_of_a_queue():
     made = after_a_first_batch()
     assert set(made.run(Server(ttft=1.0), 3000, in_flight=FULL // 2)) == {FULL}
 
 
-def test_a_few_slow_answers_are_no_queue():
+def test_a_few_slow_responses_do_not_count_as_a_queue():
     made = after_a_first_batch()
     slow = Server(ttft=9.0)
     ceilings = []
@@ -155,7 +155,7 @@ def test_a_few_slow_answers_are_no_queue():
     assert set(ceilings) == {FULL}
 
 
-def test_a_reset_ends_a_trial_where_it_began():
+def test_a_reset_ends_a_trial_and_restores_the_ceiling():
     made = after_a_first_batch()
     while made.run(QUEUES, 1) == [FULL]:
         pass
@@ -163,10 +163,10 @@ def test_a_reset_ends_a_trial_where_it_began():
     assert made.knee.ceiling == FULL
 
 
-def test_a_reset_keeps_a_ceiling_that_was_found():
+def test_a_reset_keeps_a_ceiling_that_a_trial_found():
     made = after_a_first_batch()
     made.run(QUEUES, 3000)
-    while True:  # until no trial is under way
+    while True:  # until no trial runs
         before = made.knee.ceiling
         made.run(IDLE, 200)
         if made.knee.ceiling >= before:
@@ -176,7 +176,7 @@ def test_a_reset_keeps_a_ceiling_that_was_found():
     assert made.knee.ceiling == found < FULL
 
 
-def test_at_least_one_is_always_in_flight():
+def test_the_ceiling_is_at_least_one():
     made = Window(most=2, size=2)
     made.run(Server(ttft=0.01), 200)
     ceilings = made.run(Server(knee=0.1, ttft=1.0), 20_000)

@@ -1,4 +1,4 @@
-"""How fast a provider may be sent requests: tables over a clock that the test turns."""
+"""How fast to send requests to a provider: tables, with times as arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pace(**limits):
 
 
 def fill(made, now):
-    """Start all that may start at `now`; return their permits."""
+    """Start all requests that may start at `now`; return their permits."""
     permits = []
     while made.wait(now) == 0:
         permits.append(made.start(now))
@@ -24,7 +24,7 @@ def fill(made, now):
 
 
 def accept(made, permits, now):
-    """Have all of them accepted and answered."""
+    """Record that all of them were accepted and completed."""
     for permit in permits:
         made.accepted(permit, now, NO_HEADERS)
         made.completed(permit, None, now)
@@ -37,10 +37,10 @@ def refuse(made, permits, now, retry_after=None, headers=None):
         made.end(permit, now)
 
 
-# What the caller allows
+# The caller's limits
 
 
-def test_no_more_start_than_the_cap():
+def test_starts_stay_within_the_cap():
     made = pace(max_in_flight=8)
     permits = fill(made, 0.0)
     assert len(permits) == made.in_flight == made.allowed == 8
@@ -49,7 +49,7 @@ def test_no_more_start_than_the_cap():
     assert made.wait(0.1) == 0
 
 
-def test_requests_a_minute_are_kept():
+def test_requests_per_minute_are_limited():
     made = pace(max_in_flight=1000, rpm=60)
     accept(made, fill(made, 0.0), 0.0)
     assert made.refusals == 0
@@ -58,7 +58,7 @@ def test_requests_a_minute_are_kept():
     assert len(fill(made, 11.0)) == 1
 
 
-def test_tokens_a_minute_are_reserved_and_corrected():
+def test_tokens_per_minute_are_reserved_and_corrected():
     made = pace(max_in_flight=1000, tpm=6000)
     permit = made.start(0.0, tokens=600)
     assert made.wait(0.0, tokens=100) == pytest.approx(1.0)
@@ -69,20 +69,20 @@ def test_tokens_a_minute_are_reserved_and_corrected():
     assert made.wait(0.0, tokens=100) > 5
 
 
-def test_tokens_stay_reserved_where_no_usage_came():
+def test_tokens_stay_reserved_without_a_usage():
     made = pace(max_in_flight=1000, tpm=6000)
     made.end(made.start(0.0, tokens=600), 0.0)
     assert made.wait(0.0, tokens=100) == pytest.approx(1.0)
 
 
-def test_a_request_larger_than_the_bucket_waits_for_a_full_one():
+def test_a_request_larger_than_the_bucket_waits_for_a_full_bucket():
     made = pace(max_in_flight=10, tpm=600)
     assert made.wait(0.0, tokens=10_000) == 0
     made.start(0.0, tokens=10_000)
     assert made.wait(0.0, tokens=1) > 900
 
 
-# What headers say
+# Limit headers
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_request_larger_than_the_bucket_waits_for_a_full_one():
     ],
 )
 @pytest.mark.parametrize("taken", [True, False], ids=["accepted", "refused"])
-def test_what_is_left_of_the_providers_budget_is_stretched(headers, wait, taken):
+def test_the_rest_of_a_header_budget_is_spread_over_time(headers, wait, taken):
     made = pace(max_in_flight=64)
     permit = made.start(0.0)
     if taken:
@@ -116,12 +116,12 @@ def test_an_older_response_does_not_overrule_a_newer_one():
     fresh = {"x-ratelimit-remaining-requests": "900", "x-ratelimit-reset-requests": "10s"}
     made.accepted(newer, 2.0, spent)
     made.accepted(older, 3.0, fresh)
-    assert made.wait(3.0) == pytest.approx(8.0)  # counted from when the request was sent
+    assert made.wait(3.0) == pytest.approx(8.0)  # counts from the start of the request
     made.accepted(made.start(4.0), 4.0, fresh)
     assert made.wait(4.0) == 0
 
 
-def test_of_two_budgets_the_one_that_is_spent_for_longer_counts():
+def test_the_longer_wait_of_two_budgets_counts():
     made = pace(max_in_flight=64)
     spent = {
         f"x-ratelimit-{what}-{kind}": value
@@ -150,7 +150,7 @@ SEVERAL = [
 
 @pytest.mark.parametrize("headers", SEVERAL, ids=["input and output", "minute and day"])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_of_several_budgets_of_one_kind_the_one_that_is_spent_counts(headers, backwards):
+def test_the_spent_budget_of_several_of_one_kind_counts(headers, backwards):
     made = pace(max_in_flight=64)
     named = reversed(headers.items()) if backwards else headers.items()
     made.accepted(made.start(0.0), 0.0, dict(named))
@@ -158,7 +158,7 @@ def test_of_several_budgets_of_one_kind_the_one_that_is_spent_counts(headers, ba
 
 
 @pytest.mark.parametrize("absurd", ["1795377630", "1795377630000", "1000000000", "86400", "-1"])
-def test_nothing_is_waited_for_longer_than_until_it_is_time_to_give_up(absurd):
+def test_no_wait_exceeds_give_up_after(absurd):
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": absurd}
     made = pace(max_in_flight=8, give_up_after=60)
     refuse(made, fill(made, 0.0), 0.1, float(absurd), headers)
@@ -167,7 +167,7 @@ def test_nothing_is_waited_for_longer_than_until_it_is_time_to_give_up(absurd):
     assert 0 <= wait <= 60
 
 
-# What refusals say
+# Refusals
 
 
 def test_one_refusal_among_many_accepted_requests_delays_no_other():
@@ -180,7 +180,7 @@ def test_one_refusal_among_many_accepted_requests_delays_no_other():
     assert made.refusals == 1
 
 
-def test_retry_after_with_nothing_accepted_holds_everyone_and_then_grows_from_one():
+def test_retry_after_with_nothing_accepted_pauses_all_and_then_grows_from_one():
     made = pace(max_in_flight=32)
     refuse(made, fill(made, 0.0), 0.1, retry_after=5.0)
     assert made.wait(0.1) == pytest.approx(5.0, abs=0.5)
@@ -192,26 +192,26 @@ def test_retry_after_with_nothing_accepted_holds_everyone_and_then_grows_from_on
     now = 5.2
     assert len(fill(made, now)) == 1
     started = [len(fill(made, now + step / 2)) for step in range(1, 5)]
-    assert started == sorted(started)  # no refusal comes: twice as many each time
+    assert started == sorted(started)  # without a refusal, twice as many each time
     assert started[0] < 3 < started[-1]
 
 
-def test_a_timeout_says_the_same_as_a_refusal():
+def test_a_timeout_lowers_the_window_as_a_refusal_does():
     made = pace(max_in_flight=32)
     for permit in fill(made, 0.0):
         made.overloaded(permit, 10.0)
         made.end(permit, 10.0)
     assert made.allowed < 32
     assert not made.calm(10.0)
-    assert made.refusals == 0  # the provider has said nothing
-    assert made.hopeless(1e6) is None
+    assert made.refusals == 0  # the provider refused none
+    assert made.breaker.open_after(1e6) is None
 
 
-# What first chunks say
+# The time to first chunks
 
 
-def test_a_server_that_queues_limits_what_is_in_flight():
-    """It answers twenty requests a second, however many there are."""
+def test_a_server_that_queues_limits_the_requests_in_flight():
+    """The server completes 20 requests per second, at any number in flight."""
     made, now = pace(max_in_flight=64), 0.0
     accept(made, fill(made, now), now)
     for round_ in range(200):
@@ -232,17 +232,17 @@ def test_a_server_that_queues_limits_what_is_in_flight():
     assert (brake.reason, brake.allowed) == ("queue", made.allowed)
 
 
-# What holds the job back, in words
+# The brake
 
 
-def test_nothing_is_said_while_the_caller_sets_the_pace():
+def test_there_is_no_brake_while_the_caller_sets_the_pace():
     made = pace(max_in_flight=8)
     accept(made, fill(made, 0.0), 0.1)
     assert made.brake(0.1) is None
     assert made.calm(0.1)
 
 
-def test_a_few_refusals_are_called_noise():
+def test_the_brake_of_a_few_refusals_is_noise():
     made = pace(max_in_flight=32)
     permits = fill(made, 0.0)
     accept(made, permits[1:], 0.1)
@@ -251,10 +251,10 @@ def test_a_few_refusals_are_called_noise():
     assert brake is not None
     assert brake.reason == "noise"
     assert brake.refused == pytest.approx(1 / 32)
-    assert made.brake(3600.0) is None  # it was long ago
+    assert made.brake(3600.0) is None  # the refusals are too old
 
 
-def test_a_window_that_refusals_have_just_made_smaller_is_called_a_trial():
+def test_the_brake_of_a_window_that_has_just_fallen_is_trial():
     made = pace(max_in_flight=32)
     permits = fill(made, 0.0)
     accept(made, permits[::2], 0.1)
@@ -266,7 +266,7 @@ def test_a_window_that_refusals_have_just_made_smaller_is_called_a_trial():
     assert not made.calm(0.2)
 
 
-def test_a_budget_that_is_spent_is_called_a_pause():
+def test_the_brake_of_a_spent_budget_is_pause():
     made = pace(max_in_flight=8)
     spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"}
     made.accepted(made.start(0.0), 0.0, spent)
@@ -278,44 +278,44 @@ def test_a_budget_that_is_spent_is_called_a_pause():
 # The breaker
 
 
-def test_the_breaker_says_for_how_long_there_was_nothing_but_refusals():
+def test_the_breaker_counts_from_the_first_refusal_since_an_acceptance():
     made = pace(max_in_flight=4, give_up_after=60)
     permit, other = made.start(0.0), made.start(0.0)
-    assert made.hopeless(1e6) is None
-    assert made.hopeless_in(0.0) is None
+    assert made.breaker.open_after(1e6) is None
+    assert made.breaker.opens_in(0.0) is None
     made.refused(permit, 10.0, 1.0)
     made.refused(other, 50.0, 1.0)  # the first one counts
-    assert made.hopeless(69.0) is None
-    assert made.hopeless_in(30.0) == pytest.approx(40.0)
-    assert made.hopeless(70.0) == 60.0
-    assert made.hopeless_in(100.0) == 0.0
+    assert made.breaker.open_after(69.0) is None
+    assert made.breaker.opens_in(30.0) == pytest.approx(40.0)
+    assert made.breaker.open_after(70.0) == 60.0
+    assert made.breaker.opens_in(100.0) == 0.0
     made.accepted(made.start(70.0), 70.0, NO_HEADERS)
-    assert made.hopeless(1000.0) is None
-    assert made.hopeless_in(1000.0) is None
+    assert made.breaker.open_after(1000.0) is None
+    assert made.breaker.opens_in(1000.0) is None
 
 
-def test_a_provider_that_has_refused_all_for_long_is_tried_now_and_then():
+def test_an_open_breaker_allows_one_probe_at_a_time():
     made = pace(max_in_flight=4, give_up_after=60)
     refuse(made, [made.start(0.0)], 0.1)
     refuse(made, [made.start(99.0)], 99.9)
-    assert made.hopeless(100.0) is not None
-    assert not made.may_have_recovered(100.0)
-    assert made.may_have_recovered(160.0)
+    assert made.breaker.open_after(100.0) is not None
+    assert not made.breaker.may_probe(made.in_flight, 100.0)
+    assert made.breaker.may_probe(made.in_flight, 160.0)
     trial = made.start(160.0)
-    assert not made.may_have_recovered(161.0)  # one at a time
+    assert not made.breaker.may_probe(made.in_flight, 161.0)  # one at a time
     refuse(made, [trial], 162.0)
-    assert not made.may_have_recovered(162.1)
-    assert made.may_have_recovered(222.0)
+    assert not made.breaker.may_probe(made.in_flight, 162.1)
+    assert made.breaker.may_probe(made.in_flight, 222.0)
 
 
-# How a refused request rests by itself
+# The rest of a refused request
 
 
-def test_a_refused_request_rests_longer_after_each_refusal_but_never_long():
+def test_a_rest_becomes_longer_with_each_refusal_up_to_a_limit():
     rests = [rest(refusals, None, 0.5) for refusals in range(1, 30)]
     assert rests == sorted(rests)
     assert 0 < rests[0] < rests[2]
-    assert rests[9] <= 1.0  # as many refusals as may come by chance
+    assert rests[9] <= 1.0  # chance explains this many refusals
     assert rests[-1] <= 30.0
 
 
@@ -324,12 +324,12 @@ def test_a_refused_request_rests_longer_after_each_refusal_but_never_long():
     jitter=st.floats(0, 1, exclude_max=True),
     asked=st.none() | st.floats(0, 1e9),
 )
-def test_a_refused_request_rests_at_least_as_long_as_it_was_asked_to(refusals, jitter, asked):
+def test_a_rest_is_at_least_as_long_as_retry_after(refusals, jitter, asked):
     seconds = rest(refusals, asked, jitter)
     assert seconds > 0
     assert (asked or 0.0) <= seconds <= max(asked or 0.0, 30.0) + 10
 
 
-def test_refused_requests_do_not_come_back_all_at_once():
+def test_refused_requests_do_not_return_all_at_once():
     for asked in (None, 1.0):
         assert len({rest(1, asked, jitter / 10) for jitter in range(10)}) == 10

@@ -1,4 +1,4 @@
-"""How long an attempt that failed rests before the next: on a clock that the test winds."""
+"""How long a failed attempt rests before the next one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ritellm.errors import (
     ServiceUnavailableError,
     StreamTruncatedError,
 )
-from ritellm.rate_limits.gate import Gate, Queue
+from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
+from ritellm.rate_limits.queue import Queue
 from ritellm.rate_limits.sample import Permit
 from ritellm.types import Request
 
@@ -52,18 +53,18 @@ def fail(call, error, now=0.0):
 
 
 @pytest.mark.parametrize("error", OWN_FAULTS, ids=name)
-def test_a_row_that_fails_while_others_succeed_is_sent_again_soon(error):
+def test_a_row_that_fails_while_others_succeed_is_retried_soon(error):
     call = call_of()
     for _ in range(8):
         delay, least, most = fail(call, error)
         assert least < delay / 2
         assert least < 1.0
         call.rested(others_accepted=True)
-    assert most == least  # it has failed alone so often that it waits for no others
+    assert most == least  # it has failed alone too often to wait for others
 
 
 @pytest.mark.parametrize("error", OWN_FAULTS, ids=name)
-def test_a_row_that_fails_while_none_succeeds_backs_off_fully(error):
+def test_a_row_that_fails_while_none_succeeds_backs_off_in_full(error):
     call, delays = call_of(), []
     for _ in range(8):
         delay, _, most = fail(call, error)
@@ -74,7 +75,7 @@ def test_a_row_that_fails_while_none_succeeds_backs_off_fully(error):
     assert delays[0] < delays[2]
 
 
-def test_one_failure_among_successes_may_be_the_providers():
+def test_one_failure_among_successes_may_be_due_to_the_provider():
     call = call_of()
     fail(call, OWN_FAULTS[0])
     call.rested(others_accepted=True)
@@ -83,7 +84,7 @@ def test_one_failure_among_successes_may_be_the_providers():
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=name)
-def test_a_refused_row_rests_as_long_whatever_becomes_of_others(error):
+def test_the_rest_of_a_refused_row_does_not_depend_on_others(error):
     call = call_of()
     for others_accepted in (True, True, False, True):
         delay, least, most = fail(call, error)
@@ -92,7 +93,7 @@ def test_a_refused_row_rests_as_long_whatever_becomes_of_others(error):
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=name)
-def test_refusals_do_not_make_a_later_failure_the_rows_own(error):
+def test_refusals_do_not_count_as_failures_of_the_row_alone(error):
     call = call_of()
     for _ in range(8):
         fail(call, error)
@@ -110,13 +111,13 @@ def test_a_failure_with_retry_after_rests_that_long():
         call.rested(others_accepted=True)
 
 
-# Another plan
+# Fallbacks
 
 
 FALLBACK = {"fallbacks": ["openai/other"]}
 
 
-def test_a_fallback_that_is_busy_is_sent_again_however_long_the_first_was_throttled():
+def test_a_busy_fallback_is_retried_however_long_the_first_plan_was_throttled():
     call = call_of(**FALLBACK)
     fail(call, RateLimitError("busy"), now=0.0)
     assert fail(call, RateLimitError("busy"), now=700.0)[0] == 0.0
@@ -126,7 +127,7 @@ def test_a_fallback_that_is_busy_is_sent_again_however_long_the_first_was_thrott
     assert call.plan.request.model == "other"
 
 
-def test_failures_of_the_first_plan_say_nothing_of_the_fallback():
+def test_failures_of_the_first_plan_do_not_count_against_the_fallback():
     call = call_of(**FALLBACK, retry=RetryPolicy(num_retries=3, first_delay=4.0))
     while call.plan.request.model == "m":
         fail(call, InternalServerError("broken", retryable=True))
@@ -161,7 +162,7 @@ def accept(queue, started):
     queue.accepted(Permit(started), {})
 
 
-def test_a_rest_ends_once_the_provider_takes_another_request():
+def test_a_rest_ends_once_the_provider_accepts_another_request():
     async def work(queue, rest):
         waiting = rest(started=1.0)
         await turns()
@@ -173,8 +174,8 @@ def test_a_rest_ends_once_the_provider_takes_another_request():
     resting(work)
 
 
-def test_an_acceptance_of_an_earlier_request_ends_no_rest():
-    """The provider may have broken down since it was sent."""
+def test_an_acceptance_of_an_earlier_request_does_not_end_a_rest():
+    """The provider may have failed since the request was sent."""
 
     async def work(queue, rest):
         waiting = [rest(started=2.0), rest(started=1.0)]
@@ -191,7 +192,7 @@ def test_an_acceptance_of_an_earlier_request_ends_no_rest():
     resting(work)
 
 
-def test_a_rest_is_short_where_another_request_was_taken_meanwhile():
+def test_a_rest_is_short_if_another_request_was_accepted_meanwhile():
     async def work(queue, rest):
         accept(queue, started=2.0)
         return await asyncio.wait_for(rest(started=1.0), 5)
@@ -199,7 +200,7 @@ def test_a_rest_is_short_where_another_request_was_taken_meanwhile():
     assert resting(work)
 
 
-def test_a_rest_lasts_for_its_least_time_whatever_is_accepted():
+def test_an_acceptance_does_not_shorten_a_rest_below_its_least_time():
     async def work(queue, rest):
         accept(queue, started=2.0)
         waiting = rest(started=1.0, least=60.0)
@@ -235,7 +236,7 @@ def test_a_rest_that_is_cancelled_leaves_nothing_behind():
     resting(work)
 
 
-def test_one_that_is_woken_and_cancelled_at_once_harms_no_other():
+def test_a_rest_that_is_woken_and_cancelled_at_once_affects_no_other():
     async def work(queue, rest):
         waiting, other = rest(started=1.0), rest(started=1.0)
         await turns()
@@ -257,8 +258,8 @@ def half():
 
 
 @pytest.mark.parametrize("failure", [api_error(500), half()], ids=["500", "cut"])
-def test_a_failed_row_waits_for_another_to_succeed_and_then_no_longer(failure):
-    """Its backoff is ten minutes; the test would not end with it."""
+def test_a_failed_row_waits_only_until_another_succeeds(failure):
+    """Its backoff is ten minutes, so the test would time out if the row waited for it."""
 
     async def go(server):
         retry = RetryPolicy(first_delay=0.1, num_retries=5)
@@ -282,7 +283,7 @@ def test_a_failed_row_waits_for_another_to_succeed_and_then_no_longer(failure):
         assert len(server.requests) == 3
 
 
-def test_a_request_that_was_sent_before_goes_first():
+def test_a_retry_goes_first():
     async def go():
         queue = Queue(Limits(max_in_flight=1), "openai", "m")
         order = []
