@@ -23,13 +23,13 @@ DATE = "Sun, 22 Nov 2026 20:00:00 GMT"
         ({"retry-after": ""}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after-ms": "250"}, 0.25),
-        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),  # the finer one
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),  # the more exact one counts
         ({"retry-after-ms": "x", "retry-after": "1"}, 1.0),
         ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": DATE}, 30.0),
         ({"retry-after": "Sun, 22 Nov 2026 19:59:00 GMT", "date": DATE}, 0.0),
         ({"retry-after": "Sunday, 22-Nov-26 20:01:00 GMT", "date": DATE}, 60.0),  # RFC 850
         ({"retry-after": "Sun Nov 22 20:01:00 2026", "date": DATE}, 60.0),  # asctime: no zone
-        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT"}, None),  # against which clock?
+        ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT"}, None),  # no `Date` to compare with
         ({"retry-after": "Sun, 22 Nov 2026 20:00:30 GMT", "date": "now"}, None),
         ({"date": DATE}, None),
     ],
@@ -68,7 +68,7 @@ def test_an_implausible_value_counts_as_absent(name, value):
     assert oddities({name: value}) == [f"{name}: '{value}' (ignored)"]
 
 
-def test_a_wait_of_more_than_a_day_is_cut_to_a_day_and_reported():
+def test_a_wait_of_more_than_a_day_counts_as_a_day_and_is_reported():
     headers = {"retry-after": "172800", "x-ratelimit-reset-tokens": "72h"}
     assert retry_after(headers) == LONGEST_WAIT
     assert budgets(headers) == (Budget("tokens", None, LONGEST_WAIT),)
@@ -92,7 +92,7 @@ def test_a_wait_of_more_than_a_day_is_cut_to_a_day_and_reported():
         (None, None),
     ],
 )
-def test_durations_are_read_as_rate_headers_have_them(text, seconds):
+def test_durations_are_read_in_the_forms_of_rate_headers(text, seconds):
     assert duration(text) == seconds
 
 
@@ -136,7 +136,7 @@ def test_durations_are_read_as_rate_headers_have_them(text, seconds):
             },
             (Budget("requests", 3.0, 12.0), Budget("tokens", 0.0, 60.0)),
         ),
-        # A count below zero often means "unlimited", and never tells how much is left.
+        # A count below zero often means "unlimited"; it is never the number that is left.
         ({"x-ratelimit-remaining-requests": "-1"}, (Budget("requests", None, None),)),
     ],
 )
@@ -144,13 +144,13 @@ def test_budgets_are_read_as_the_providers_write_them(headers, expected):
     assert budgets(headers) == expected
 
 
-def test_headers_that_are_understood_are_not_odd():
+def test_valid_headers_are_not_reported():
     headers = {"retry-after": "7", "x-ratelimit-remaining-requests": "0", "date": DATE}
     assert oddities(headers) == []
     assert oddities({"content-type": "text/plain"}) == []
 
 
-def test_a_report_shows_the_beginning_of_a_value_and_nothing_that_a_terminal_obeys():
+def test_a_report_shows_the_beginning_of_a_value_without_control_characters():
     (line,) = oddities({"retry-after": "\x1b[2J" + "9" * 500})
     assert line == "retry-after: '\\x1b[2J" + "9" * 36 + "...' (ignored)"
 
@@ -181,7 +181,7 @@ VALUES = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
-def test_any_text_is_nothing_or_within_bounds(headers):
+def test_any_text_gives_none_or_a_value_within_bounds(headers):
     waits = [retry_after(headers), *(budget.reset for budget in budgets(headers))]
     waits.extend(map(duration, headers.values()))
     assert all(wait is None or 0 <= wait <= LONGEST_WAIT for wait in waits)

@@ -66,7 +66,7 @@ AGAIN = {
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("failure", AGAIN.values(), ids=AGAIN)
-def test_what_passes_is_tried_again_before_the_first_chunk(face, fake_server, failure, streamed):
+def test_a_failure_before_the_first_chunk_is_retried(face, fake_server, failure, streamed):
     fake_server.enqueue(failure, failure, OK)
     assert content(answered(face, streamed)) == "fine"
     assert len(fake_server.requests) == 3
@@ -87,7 +87,7 @@ FINAL = {
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize(("failure", "cls"), FINAL.values(), ids=FINAL)
-def test_what_will_not_pass_is_raised_at_once(face, fake_server, failure, cls, streamed):
+def test_a_final_failure_is_raised_at_once(face, fake_server, failure, cls, streamed):
     fake_server.enqueue(failure)
     with pytest.raises(cls) as caught:
         answered(face, streamed)
@@ -96,13 +96,13 @@ def test_what_will_not_pass_is_raised_at_once(face, fake_server, failure, cls, s
 
 
 @pytest.mark.parametrize("arguments", [{"num_retries": 0}, {"num_retries": 3}, {"max_retries": 1}])
-def test_the_number_of_retries_is_the_callers(face, fake_server, arguments):
+def test_the_caller_sets_the_number_of_retries(face, fake_server, arguments):
     [retries] = arguments.values()
     fake_server.script = lambda request: api_error(503, message=f"no. {len(fake_server.requests)}")
     with pytest.raises(ServiceUnavailableError) as caught:
         face.ask(**arguments)
     assert len(fake_server.requests) == caught.value.attempts == retries + 1
-    assert caught.value.message == f"no. {retries + 1}"  # the last word
+    assert caught.value.message == f"no. {retries + 1}"  # the newest error
 
 
 def test_chunks_carry_the_number_of_their_attempt(face, fake_server):
@@ -113,7 +113,7 @@ def test_chunks_carry_the_number_of_their_attempt(face, fake_server):
     assert [(chunk.attempt, chunk.seq) for chunk in chunks] == [(2, n) for n in range(len(chunks))]
 
 
-def test_a_delay_that_would_end_after_the_total_is_not_waited(face, fake_server):
+def test_a_delay_beyond_the_total_timeout_raises_at_once(face, fake_server):
     fake_server.enqueue(api_error(429, headers={"retry-after": "3"}))
     with pytest.raises(RateLimitError) as caught:
         face.ask(timeout=limits(total=2.5))
@@ -121,7 +121,7 @@ def test_a_delay_that_would_end_after_the_total_is_not_waited(face, fake_server)
     assert len(fake_server.requests) == 1
 
 
-def test_a_wait_that_is_too_long_is_refused_and_named(face, fake_server):
+def test_a_retry_after_that_is_too_long_raises_and_is_named(face, fake_server):
     fake_server.enqueue(api_error(429, headers={"retry-after": "22320"}))
     with pytest.raises(RateLimitError, match="the provider asks to wait 22320 s") as caught:
         face.ask()
@@ -168,7 +168,7 @@ def test_a_final_error_is_not_restarted(face, fake_server):
 
 
 @BOTH
-def test_a_refused_connection_is_tried_again(make_face):
+def test_a_refused_connection_is_retried(make_face):
     answers = iter([httpx.ConnectError("refused"), None])
 
     def answer(request):

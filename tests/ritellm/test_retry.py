@@ -30,7 +30,7 @@ def asks(seconds):
         (2000, 0.5, 15.0),
     ],
 )
-def test_the_delay_doubles_up_to_the_longest_and_is_spread(attempt, jitter, expected):
+def test_the_delay_doubles_up_to_the_longest_with_jitter(attempt, jitter, expected):
     policy = RetryPolicy(num_retries=10_000)
     assert policy.delay(attempt, BUSY, jitter) == pytest.approx(expected)
 
@@ -54,24 +54,24 @@ def test_the_number_of_retries_does_not_count_the_first_attempt(num_retries, att
         (BadRequestError("but again", retryable=True), True),
     ],
 )
-def test_the_error_knows_if_asking_again_can_help(error, again):
+def test_only_retryable_errors_are_retried(error, again):
     assert (RetryPolicy().delay(1, error, 0.5) is not None) is again
 
 
 @pytest.mark.parametrize(
     ("policy", "asked", "jitter", "expected"),
     [
-        (RetryPolicy(), 7.0, 0.0, 7.025),  # never earlier, and not all at once
+        (RetryPolicy(), 7.0, 0.0, 7.025),  # never earlier, plus jitter
         (RetryPolicy(), 7.0, 0.5, 7.0375),
         (RetryPolicy(), 0.0, 0.0, 0.025),
         (RetryPolicy(), 120.0, 0.0, 120.025),
-        (RetryPolicy(), 120.1, 0.0, None),  # believed, and not waited for
+        (RetryPolicy(), 120.1, 0.0, None),  # longer than `longest_wait`
         (RetryPolicy(), float("inf"), 0.0, None),
         (RetryPolicy(longest_wait=3.0), 4.0, 0.0, None),
-        (RetryPolicy(longest_delay=1.0), 60.0, 0.0, 60.025),  # a floor, not a ceiling
+        (RetryPolicy(longest_delay=1.0), 60.0, 0.0, 60.025),  # a minimum, not a maximum
     ],
 )
-def test_the_wait_of_the_provider_is_the_minimum(policy, asked, jitter, expected):
+def test_retry_after_is_the_minimum_delay(policy, asked, jitter, expected):
     delay = policy.delay(1, asks(asked), jitter)
     assert delay == (None if expected is None else pytest.approx(expected))
 

@@ -20,20 +20,20 @@ def arrivals(*times, started=100.0):
     return timing
 
 
-def test_nothing_is_known_before_it_happened():
+def test_times_are_none_before_their_events():
     timing = Timing(100.0)
     assert (timing.ttft, timing.total, timing.first_chunk, timing.last_chunk) == (None,) * 4
     assert timing.inter_chunk == {"p50": None, "p95": None, "p99": None}
 
 
-def test_ttft_counts_from_the_asking_to_the_first_content():
+def test_ttft_runs_from_the_start_to_the_first_content():
     timing = arrivals(101.0, 103.0)
     timing.first_content = 103.0
     assert timing.first_chunk == 101.0
     assert timing.ttft == 3.0
 
 
-def test_the_total_counts_from_the_asking_to_the_end():
+def test_the_total_runs_from_the_start_to_the_end():
     timing = arrivals(101.0, 103.0)
     assert timing.total is None
     timing.ended = 104.5
@@ -99,7 +99,7 @@ def test_a_quantile_is_within_one_percent_of_the_value_of_its_rank(values, share
 
 @settings(deadline=None)
 @given(st.lists(st.lists(VALUES, max_size=20), max_size=5))
-def test_merging_counts_as_adding_all_would(groups):
+def test_merging_equals_adding_all_values(groups):
     everything = counted([value for group in groups for value in group])
     parts = [counted(group) for group in groups]
     merged = Quantiles()
@@ -116,11 +116,11 @@ def test_without_values_a_quantile_is_none():
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-9])
-def test_what_is_too_small_to_measure_counts_as_a_microsecond(value):
+def test_a_value_below_a_microsecond_counts_as_a_microsecond(value):
     assert counted([value]).at(0.5) == pytest.approx(1e-6, rel=0.01)
 
 
-def test_a_summary_is_small_however_much_it_counted():
+def test_the_summary_stays_small():
     quantiles = counted([1.0003**n for n in range(60_000)])  # from 1 to 65 million
     assert quantiles.count == 60_000
     assert len(quantiles._counts) < 1_000

@@ -1,4 +1,4 @@
-"""The estimated tokens of a request: all that is sent counts, files by their number."""
+"""The estimated tokens of a request: all text counts, and the number of files."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_an_estimate_counts_all_parameters_that_become_tokens(request_body, prom
     assert estimate_request(request_body) == (prompt, completion)
 
 
-def test_an_image_is_not_estimated_by_its_bytes():
+def test_the_bytes_of_an_image_do_not_count():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
     prompt, _ = estimate_request({"messages": [{"role": "user", "content": [image]}]})
     assert 1500 <= prompt < 1600
 
 
-def test_a_value_that_is_no_json_is_estimated_by_its_name():
+def test_a_value_that_is_not_json_counts_by_its_name():
     prompt, _ = estimate_request({"messages": [], "response_format": int})
     assert prompt == 17

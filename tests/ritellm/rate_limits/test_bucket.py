@@ -1,4 +1,4 @@
-"""So many a minute: a token bucket by a clock that the test turns."""
+"""The token bucket of the caller's limits per minute, with times as arguments."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ def taken_at_once(bucket, now):
     return count
 
 
-def test_without_a_limit_all_may_be_taken():
+def test_without_a_limit_any_amount_may_be_taken():
     bucket = Bucket(None, 0.0)
     bucket.take(1e9, 0.0)
     assert bucket.ready(1e9, 5.0) == 5.0
 
 
-def test_a_tenth_of_a_minutes_worth_may_be_taken_at_once():
+def test_a_tenth_of_the_limit_per_minute_may_be_taken_at_once():
     bucket = Bucket(60, 0.0)
     assert taken_at_once(bucket, 0.0) == 6
     assert bucket.ready(1, 0.0) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("now", "taken"), [(1.0, 1), (3.5, 3), (6.0, 6), (600.0, 6)])
-def test_it_fills_steadily_and_no_further_than_full(now, taken):
+def test_it_fills_steadily_up_to_its_capacity(now, taken):
     bucket = Bucket(60, 0.0)
     taken_at_once(bucket, 0.0)
     assert taken_at_once(bucket, now) == taken
 
 
-def test_one_may_always_be_taken_of_a_full_bucket():
+def test_a_full_bucket_holds_at_least_one():
     bucket = Bucket(1, 0.0)
     assert taken_at_once(bucket, 0.0) == 1
     assert bucket.ready(1, 0.0) == pytest.approx(60.0)
 
 
-def test_more_than_it_holds_waits_for_a_full_one_and_is_owed():
+def test_more_than_the_capacity_waits_for_a_full_bucket_and_is_owed():
     bucket = Bucket(600, 0.0)
     bucket.take(30, 0.0)
     assert bucket.ready(10_000, 0.0) == pytest.approx(3.0)
@@ -49,7 +49,7 @@ def test_more_than_it_holds_waits_for_a_full_one_and_is_owed():
     assert bucket.ready(1, 3.0) > 900
 
 
-def test_what_is_given_back_does_not_overfill_it():
+def test_a_refund_does_not_overfill_it():
     bucket = Bucket(60, 0.0)
     bucket.take(2, 0.0)
     bucket.take(-100, 0.0)

@@ -1,7 +1,7 @@
-"""What a `Pace` makes of many kinds of provider, on the virtual clock of benchmarks/simulation.py.
+"""How `Pace` does with many kinds of provider, on the virtual clock of benchmarks/simulation.py.
 
-Bounds are those that the pace keeps, with a margin; `benchmarks/rate_control.py` compares larger
-jobs with a finer search, and says what stays below 80 % of the best fixed setting, and why.
+The bounds have a margin. `benchmarks/rate_control.py` compares larger jobs with a finer search;
+docs/rate-control.md explains results below 80 % of the best fixed setting.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def best(server: Server) -> float:
 
 
 def starved(outcome: Outcome) -> bool:
-    """Return whether a row stood in line for longer than all rows ahead of it explain.
+    """Return whether a row waited longer than the rows ahead of it explain.
 
-    `completing` holds 1.25 times as many as may be in flight, and twice as many that rest.
+    A job holds 1.25 times `max_in_flight` rows, and up to twice `max_in_flight` that rest.
     """
     ahead = 3.25 * MOST / outcome.rows * outcome.seconds
     return outcome.longest_wait > ahead + 3.0
 
 
 def check(server: Server, least: float, waste: float) -> None:
-    """Assert what holds for each provider: all rows done, none starved, little wasted, fast."""
+    """Assert that all rows are done, none starved, little was wasted, and the job was fast."""
     ours = simulate(server, rows=ROWS, most=MOST)
     assert len(ours.done) == ROWS
     assert not starved(ours)
@@ -70,7 +70,7 @@ def check(server: Server, least: float, waste: float) -> None:
     assert share >= least
 
 
-# Derandomized: a bound that chance breaks once a month tells nobody anything.
+# Derandomized: otherwise chance would break a bound about once a month.
 few = settings(
     max_examples=4,
     deadline=None,
@@ -135,7 +135,7 @@ def test_a_known_kind_of_provider_is_used_as_well_as_by_the_best_fixed_setting(
     check(server, least, waste)
 
 
-@pytest.mark.parametrize("retry_after", [None, 1.0], ids=["nothing said", "Retry-After"])
+@pytest.mark.parametrize("retry_after", [None, 1.0], ids=["no Retry-After", "Retry-After"])
 def test_after_a_storm_the_old_rate_is_back_within_seconds(retry_after):
     server = Server(storm=(2.0, 5.0), retry_after=retry_after)
     ours = simulate(server, rows=4000, most=MOST)

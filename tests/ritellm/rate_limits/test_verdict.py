@@ -1,4 +1,4 @@
-"""Whether less sent means less refused: a table of shares."""
+"""Whether the provider refuses fewer requests if the job sends less: a table of shares."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ritellm.rate_limits.verdict import Verdict, verdict
         (Share(20, 100), Share(80, 100), False, Verdict.WORSE),
         (Share(50, 100), Share(0, 100), False, Verdict.LESS),
         (Share(90, 100), Share(10, 100), True, Verdict.LESS),
-        (Share(30, 100), Share(2, 16), False, None),  # too few to say
+        (Share(30, 100), Share(2, 16), False, None),  # too few requests
         (Share(30, 100), Share(2, 16), True, Verdict.LESS),
-        (Share(5, 100), Share(0, 100), True, Verdict.SAME),  # so little that it is nothing
+        (Share(5, 100), Share(0, 100), True, Verdict.SAME),  # within the tolerance
         (Share(10, 100), Share(0, 0), False, None),
     ],
 )
-def test_the_share_of_refusals_before_and_after(before, after, enough, found):
+def test_the_verdict_compares_the_shares_before_and_after(before, after, enough, found):
     assert verdict(before, after, 0.05, enough) is found
 
 
-def test_a_difference_that_is_tolerated_counts_as_none():
+def test_a_tolerated_difference_counts_as_none():
     before, after = Share(50, 100), Share(75, 100)
     assert verdict(before, after, 0.0, True) is Verdict.WORSE
     assert verdict(before, after, 0.3, True) is Verdict.SAME

@@ -1,4 +1,4 @@
-"""What refusals say about how many requests may be in flight: jobs at pretended providers."""
+"""How many requests may be in flight, learned from refusals: jobs with simulated providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def accepts_all(now, in_flight):
 
 
 def noisy(share, seed=1, refusal=Refusal()):  # noqa: B008
-    """Return a provider that refuses such a share of requests at random."""
+    """Return a provider that refuses this share of requests at random."""
     dice = random.Random(seed)
     return lambda now, in_flight: refusal if dice.random() < share else None
 
@@ -36,7 +36,7 @@ def stormy(begin, end, refusal=Refusal()):  # noqa: B008
 
 
 def bucket(rate, full):
-    """Return a provider that takes so many requests a second."""
+    """Return a provider that accepts `rate` requests per second."""
     state = [0.0, float(full)]
 
     def provider(now, in_flight):
@@ -60,7 +60,7 @@ IDEAL = seconds_of(accepts_all)
 # Noise
 
 
-def test_a_provider_that_takes_all_gets_all_that_is_allowed():
+def test_a_provider_that_refuses_nothing_gets_the_largest_window():
     job = Job(accepts_all, max_in_flight=MOST).run(ROWS)
     assert {allowed for _, allowed in job.allowed[100:]} == {MOST}
     assert not job.pace.window.held
@@ -68,7 +68,7 @@ def test_a_provider_that_takes_all_gets_all_that_is_allowed():
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("share", "at_most"), [(0.01, 1.3), (0.05, 1.5), (0.2, 2.2), (0.5, 4.5)])
-def test_refusals_at_random_cost_little_more_than_their_share(share, at_most, seed):
+def test_random_refusals_cost_little_more_than_their_share(share, at_most, seed):
     assert seconds_of(noisy(share, seed)) < at_most * IDEAL
 
 
@@ -77,15 +77,15 @@ def test_a_few_refusals_change_nothing():
     assert sum(allowed < MOST for _, allowed in job.allowed[100:]) < 0.2 * ROWS
 
 
-def test_noise_is_recognised_and_the_window_returns():
+def test_the_window_returns_after_noise():
     job = Job(noisy(0.3)).run(3 * ROWS)
-    assert min(allowed for _, allowed in job.allowed) < MOST  # it was tried
+    assert min(allowed for _, allowed in job.allowed) < MOST  # there was a trial
     late = [allowed for _, allowed in job.allowed[ROWS:]]
     assert sum(late) / len(late) > 0.8 * MOST
     assert job.pace.window.expected == pytest.approx(0.3, abs=0.15)
 
 
-def test_noise_with_a_long_retry_after_holds_only_those_that_it_meets():
+def test_noise_with_a_long_retry_after_delays_only_the_refused_requests():
     job = Job(noisy(0.05, refusal=Refusal(retry_after=1.0))).run(ROWS)
     assert job.now < 2 * IDEAL + 2
     assert job.pace.window.paused_until == 0.0
@@ -106,7 +106,7 @@ def test_noise_that_has_ended_is_forgotten():
 
 
 @pytest.mark.parametrize("cap", [4, 16, 32])
-def test_a_cap_on_what_is_in_flight_is_found(cap):
+def test_a_cap_on_requests_in_flight_is_found(cap):
     job = Job(capped(cap), max_in_flight=128).run(ROWS)
     ideal = ROWS / cap * 0.3
     assert job.done == ROWS
@@ -120,14 +120,14 @@ def test_a_cap_on_what_is_in_flight_is_found(cap):
     assert brake.reason in ("limit", "trial")
 
 
-def test_a_cap_that_is_lifted_is_grown_out_of():
+def test_the_window_grows_after_a_cap_is_lifted():
     job = Job(lambda now, flying: capped(8)(now, flying) if now < 10 else None).run(8000)
     late = [allowed for now, allowed in job.allowed if now > 20]
     assert late[0] > 0.8 * MOST
 
 
 @pytest.mark.parametrize("rate", [20, 100])
-def test_a_rate_is_found(rate):
+def test_a_limit_on_requests_per_second_is_found(rate):
     job = Job(bucket(rate, rate / 5), max_in_flight=128).run(ROWS)
     assert job.done == ROWS
     assert job.now < 1.4 * ROWS / rate
@@ -135,7 +135,7 @@ def test_a_rate_is_found(rate):
 
 
 @pytest.mark.parametrize("retry_after", [None, 0.5])
-def test_a_storm_makes_all_wait_and_is_recovered_from(retry_after):
+def test_a_storm_pauses_all_requests_and_the_job_recovers(retry_after):
     job = Job(stormy(2.0, 5.0, Refusal(retry_after))).run(ROWS)
     assert job.done == ROWS
     assert job.now < IDEAL + 3.0 + 4.0
@@ -144,21 +144,21 @@ def test_a_storm_makes_all_wait_and_is_recovered_from(retry_after):
     assert min(late, default=MOST) > 0.7 * MOST
 
 
-def test_a_storm_at_the_beginning_is_recovered_from():
+def test_a_job_recovers_from_a_storm_at_its_beginning():
     job = Job(stormy(0.0, 3.0)).run(ROWS)
     assert job.done == ROWS
     assert job.now < IDEAL + 3.0 + 5.0
     assert job.refused < 2 * MOST
 
 
-def test_while_nothing_is_accepted_hardly_anything_is_sent():
+def test_few_requests_are_sent_while_nothing_is_accepted():
     job = Job(stormy(0.0, 1e9)).run(ROWS, until=60.0)
     assert job.done == 0
     assert job.sent < 3 * MOST
     assert job.pace.window.size < 2
 
 
-def test_retry_after_is_kept_by_all_where_nothing_is_accepted():
+def test_retry_after_pauses_all_requests_while_nothing_is_accepted():
     starts = []
 
     def provider(now, in_flight):
@@ -170,11 +170,11 @@ def test_retry_after_is_kept_by_all_where_nothing_is_accepted():
     assert not [now for now in starts if 5 < now < 20]
 
 
-# The way down and up, step by step
+# Single steps
 
 
 class Turned:
-    """A window, a clock, and the permits of what is in flight."""
+    """A window, a clock, and the permits of the requests in flight."""
 
     def __init__(self, most):
         self.window, self.now, self.flying = Window(most, 0.0), 0.0, []
@@ -197,11 +197,11 @@ class Turned:
                 self.window.completed(self.now - permit.started, self.now)
 
 
-def test_an_unknown_provider_is_not_sent_all_at_once():
+def test_an_unknown_provider_gets_a_small_window_first():
     made = Turned(1000)
     assert made.fill() < 100
     made.now = 1.0
-    assert made.fill() > 0  # no refusal has come
+    assert made.fill() > 0  # there was no refusal
 
 
 def test_one_refusal_of_a_small_window_changes_nothing():
@@ -212,11 +212,11 @@ def test_one_refusal_of_a_small_window_changes_nothing():
     assert made.fill() == 1
 
 
-def test_in_a_trial_few_requests_in_flight_are_no_reason_to_fall_to_so_few():
+def test_few_requests_in_flight_do_not_shrink_the_window_in_a_trial():
     made = Turned(MOST)
     made.fill()
     begun = made.flying[::2]
-    for permit in begun:  # every other one, so that none of it looks like an outage
+    for permit in begun:  # every other one, so that no run looks like an outage
         made.flying.remove(permit)
         made.window.refused(permit, len(made.flying), 0.01, None)
     made.now = 0.3
@@ -231,7 +231,7 @@ def test_in_a_trial_few_requests_in_flight_are_no_reason_to_fall_to_so_few():
     assert before - 2 <= made.window.size < before
 
 
-def test_pauses_grow_while_nothing_is_accepted_and_begin_anew_after_an_acceptance():
+def test_pauses_grow_until_an_acceptance():
     made = Turned(MOST)
     pauses = []
     for _ in range(12):
@@ -249,7 +249,7 @@ def test_pauses_grow_while_nothing_is_accepted_and_begin_anew_after_an_acceptanc
     assert made.window.paused_until <= made.now
 
 
-def test_after_a_pause_one_goes_first_and_others_follow_while_no_refusal_comes():
+def test_after_a_pause_one_request_starts_and_more_follow_without_a_refusal():
     made = Turned(MOST)
     made.fill()
     made.now = 0.05
@@ -266,7 +266,7 @@ def test_after_a_pause_one_goes_first_and_others_follow_while_no_refusal_comes()
     assert 1 <= found[0] < found[-1]
 
 
-def test_an_acceptance_from_before_a_pause_says_nothing_about_it():
+def test_an_acceptance_of_a_request_sent_before_a_pause_does_not_count():
     made = Turned(MOST)
     made.fill()
     early = made.flying.pop(0)
@@ -278,7 +278,7 @@ def test_an_acceptance_from_before_a_pause_says_nothing_about_it():
     assert made.window.wait(0, 1.0) > 0
 
 
-def test_a_ceiling_from_elsewhere_is_kept():
+def test_the_window_keeps_a_ceiling_that_the_pace_sets():
     made = Turned(MOST)
     made.window.ceiling = 5.0
     assert made.fill() == 5
@@ -287,7 +287,7 @@ def test_a_ceiling_from_elsewhere_is_kept():
 
 @settings(max_examples=30, deadline=None)
 @given(st.data(), st.sampled_from([1, 2, 7, 20]))
-def test_the_window_stays_within_its_bounds_and_no_request_waits_for_ever(data, most):
+def test_the_window_stays_within_its_bounds_and_no_request_waits_forever(data, most):
     made = Turned(most)
     for _ in range(30):
         made.fill()
