@@ -1,7 +1,7 @@
 """Read rate limits from response headers: what is left, when it resets, how long to wait.
 
-Pure: times are read relative to the response's own `Date`, so this module needs no clock. Header
-names are in lower case. An implausible value counts as absent, and `oddities` reports it.
+Pure: this module needs no clock, because it reads times relative to the response's own `Date`.
+Header names are in lower case. An implausible value counts as absent, and `oddities` reports it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 # Seconds: one day. Providers count requests and tokens by the minute, the hour and the day
-# (OpenAI's daily limit says "6h12m"). A longer wait, as for a monthly quota, is cut to this.
+# (OpenAI's daily limit says "6h12m"). A longer wait, as for a monthly quota, counts as this.
 LONGEST_WAIT = 86_400.0
 
-# A number above this (three years in seconds) is not a wait but a time since 1970.
+# A number above this (three years in seconds) is a time since 1970, not a wait.
 _ABSURD = 1e8
 # A time since 1970 is below this in seconds, and above it in milliseconds.
 _MILLISECONDS = 1e11
@@ -151,7 +151,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """Return the finite number in `text`: `float` also reads "nan" and "inf"."""
+    """Return the number in `text` if it is finite: `float` also reads "nan" and "inf"."""
     try:
         number = float(text)
     except ValueError:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 class Quantiles:
     """Quantiles of positive numbers, within 1 % of the true value.
 
-    It counts numbers in buckets whose bounds grow geometrically, as the DDSketch of Masson, Rim and
-    Lee (VLDB 2019) does. It does not collapse buckets: 1e-6 to 1e6 takes 1,400 at most.
+    The numbers are counted in buckets whose bounds grow geometrically, as in DDSketch (Masson, Rim
+    and Lee, VLDB 2019). Buckets are never collapsed: 1e-6 to 1e6 takes at most 1,400.
     """
 
     __slots__ = ("_counts", "count")
@@ -35,7 +35,7 @@ class Quantiles:
             self.count += other.count
 
     def at(self, share: float) -> float | None:
-        """Return the value below which `share` (0 to 1) of all values lie; None without values."""
+        """Return the quantile `share` (0 to 1); None without values."""
         rank = max(1, math.ceil(share * self.count))
         for bucket in sorted(self._counts):
             rank -= self._counts[bucket]

@@ -55,5 +55,5 @@ class RetryPolicy:
 
 
 def is_throttle(error: RitellmError) -> bool:
-    """Return whether `error` says "not now" rather than "not this"."""
+    """Return whether `error` is a temporary refusal: a rate limit or an overload."""
     return error.retryable and isinstance(error, (RateLimitError, ServiceUnavailableError))

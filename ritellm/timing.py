@@ -32,13 +32,13 @@ class Timing:
         self.first_content: float | None = None
         self.last_chunk: float | None = None
         self.ended: float | None = None
-        self.bytes = 0  # of all bodies, retries included
+        self.bytes = 0  # of all response bodies, retries included
         self.retries = 0
         self.connection_reused: bool | None = None  # of the newest attempt; None: unknown
         self._gaps = array("d")
 
     def chunks(self, now: float) -> None:
-        """Note that chunks arrived at `now`."""
+        """Record that chunks arrived at `now`."""
         if self.last_chunk is None:
             self.first_chunk = now
         else:
@@ -46,7 +46,7 @@ class Timing:
         self.last_chunk = now
 
     def restart(self) -> None:
-        """Note that a new attempt begins: the pause before it does not count as a gap."""
+        """Record that a new attempt begins: the pause before it does not count as a gap."""
         self.last_chunk = None
 
     @property
@@ -56,7 +56,7 @@ class Timing:
 
     @property
     def total(self) -> float | None:
-        """Seconds to the end, or None before it."""
+        """Seconds to the end; None before it."""
         return None if self.ended is None else self.ended - self.started
 
     @property

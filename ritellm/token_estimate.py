@@ -1,7 +1,7 @@
 """Estimates how many tokens a request may take, to reserve them before the provider counts. Pure.
 
-The estimate is rather too high than too low: a budget must not be exceeded, and a rate limit not be
-hit. The gate (tokens per minute) and the budget of a job both use it.
+The estimate tends to be too high: a job must not exceed its budget or hit a rate limit. The gate
+(tokens per minute) and the budget of a job both use it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ USUAL_COMPLETION = 4096
 # UTF-8 bytes per token: 4 in English, 3 in Chinese. The lower number makes the larger estimate.
 _BYTES_PER_TOKEN = 3
 _IMAGE_TOKENS = 1500
-# The fields of a message that hold what the model has written.
+# The fields of a message that hold text of the model.
 _TEXTS = ("content", "reasoning_content", "refusal", "tool_calls", "function_call")
 # The parameters that become tokens of the prompt.
 _SENT = (
@@ -36,14 +36,14 @@ _THINKING = frozenset({"budgettokens", "thinkingbudget"})
 
 
 def plain(name: str) -> str:
-    """Return a parameter's name without its spelling: `maxTokens` and `max_tokens` are the same."""
+    """Return a parameter's name in one spelling: `maxTokens` and `max_tokens` become the same."""
     return name.replace("_", "").replace("-", "").lower()
 
 
 def estimate_request(body: Mapping[str, Any]) -> tuple[int, int | None]:
-    """Return the tokens of the prompt in a chat body, and those of its completion if limited.
+    """Return the tokens of a chat body's prompt, and of its completion if a parameter limits them.
 
-    Fields of `extra_body` count too: they are merged into what is sent.
+    Fields of `extra_body` count too, because they are merged into the body.
     """
     sent = {name: body[name] for name in _SENT if body.get(name) is not None}
     bytes_of_text, images = _measure(sent)
@@ -75,7 +75,7 @@ def _completion_limit(sent: list[tuple[str, Any]]) -> int | None:
 
 
 def _flat(body: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return plain names and values of all that is sent: parameters, and fields of `extra_body`."""
+    """Return the plain names and values of all parameters, including fields of `extra_body`."""
     own = [(plain(name), value) for name, value in body.items()]
     nested = [body.get("thinking"), body.get("extra_body")]
     return own + [pair for fields in nested for pair in _fields(fields)]
@@ -95,7 +95,7 @@ def _largest(sent: list[tuple[str, Any]], names: frozenset[str]) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    """Return a number above 0, or None for anything else, which the provider will refuse.
+    """Return a number above 0; None for anything else, which the provider will refuse.
 
     Some servers accept 1e6 and "1000000" as whole numbers.
     """
@@ -123,5 +123,5 @@ def _measure(value: Any) -> tuple[int, int]:
             return ""
         return part
 
-    # What is no JSON, such as a class for `response_format`, is replaced or refused later.
+    # A value that is not JSON, such as a class for `response_format`, is replaced or refused later.
     return len(orjson.dumps(without_files(value), default=str)), files
