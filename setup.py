@@ -28,6 +28,7 @@ EXTRAS = {
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "test": [
         "pytest>=8",
+        "pytest-xdist>=3.6,<4",
         "redis>=5,<8",
         "hypothesis>=6.100",
         "ruff>=0.6",

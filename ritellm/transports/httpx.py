@@ -15,6 +15,7 @@ import httpx
 from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
 from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.refusals import RefusalCounter
 from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE
 from ritellm.types import HttpRequest
 
@@ -31,12 +32,15 @@ class HttpxTransport:
 
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
         self._client = _new_client(transport)
+        self._refusals = RefusalCounter()
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = _connect_limit(deadlines), _read_limit(deadlines)
         built = _build(self._client, request, connect, read, deadlines.write)
-        return self._client.send(built, stream=True)
+        response = self._client.send(built, stream=True)
+        self._refusals.note(response)
+        return response
 
     def close(self) -> None:
         """Close all connections."""
@@ -48,12 +52,15 @@ class AsyncHttpxTransport:
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
         self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
+        self._refusals = RefusalCounter()
 
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
         built = _build(self._client, request, connect, read, deadlines.write)
-        return await self._client.send(built, stream=True)
+        response = await self._client.send(built, stream=True)
+        self._refusals.note(response)
+        return response
 
     async def aclose(self) -> None:
         """Close all connections."""

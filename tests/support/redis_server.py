@@ -12,13 +12,15 @@ import pytest
 
 
 class RedisServer:
-    """Debian's redis-server, with what it holds on disk."""
+    """Debian's redis-server; what it has confirmed is on disk."""
 
     def __init__(self, folder: str) -> None:
         self.url = f"unix://{folder}/redis.sock"
         self._command = [
             *("redis-server", "--port", "0", "--unixsocket", f"{folder}/redis.sock"),
             *("--dir", folder, "--appendonly", "yes", "--save", ""),
+            # By default a write waits up to two seconds, in the server, for a slow disk.
+            *("--appendfsync", "always"),
         ]
         self._process: subprocess.Popen[str] | None = None
 

@@ -15,6 +15,7 @@ import httptools
 import httpx
 
 from ritellm.transports.httpx import with_defaults
+from ritellm.transports.refusals import MOST_REFUSALS, is_refusal
 
 
 class Origin(NamedTuple):
@@ -61,16 +62,6 @@ def request_bytes(method: str, target: Target, headers: Mapping[str, str], conte
         raise httpx.LocalProtocolError("a header that is not ASCII") from None
     start = b"%b %b HTTP/1.1\r\n" % (method.encode(), target.path)
     return b"".join((start, head, b"content-length: %d\r\n\r\n" % len(content), content))
-
-
-# A connection is not reused after this many refusals in a row. They may come from the one replica
-# behind it, and a load balancer may choose another replica for a new connection. Without this rule
-# the refusing connection would draw all requests, since a refusal is quicker than a response.
-_MOST_REFUSALS = 2
-
-
-def _is_refusal(status: int) -> bool:
-    return status == 429 or status >= 500
 
 
 class Headers(dict[str, str]):
@@ -182,8 +173,8 @@ class ResponseParser:
             self.headers = Headers()
         elif not self.ended:
             self.ended = True
-            self._refusals = self._refusals + 1 if _is_refusal(self.status) else 0
-            self.keeps = self._parser.should_keep_alive() and self._refusals < _MOST_REFUSALS
+            self._refusals = self._refusals + 1 if is_refusal(self.status) else 0
+            self.keeps = self._parser.should_keep_alive() and self._refusals < MOST_REFUSALS
 
 
 @cache

@@ -11,7 +11,7 @@ import subprocess
 
 import httpx
 import pytest
-from fake_server import api_error, chat_events, chat_stream
+from fake_server import chat_events
 
 from ritellm import APIConnectionError, AsyncClient, Client, RetryPolicy, Timeouts
 
@@ -576,27 +576,3 @@ def test_tls_is_spoken_and_the_certificate_is_checked(asked, trusted, tmp_path, 
         assert found == ["one two"] * 2
     else:
         assert "certificate verify failed" in str(found[0])
-
-
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_connection_over_which_two_requests_in_a_row_were_refused_is_not_used_again(
-    fake_server, asynchronous
-):
-    """A load balancer may have tied it to the one replica that is full."""
-    fake_server.enqueue(api_error(503), api_error(503), chat_stream("a"), api_error(503))
-    arguments = {"api_key": "k", "base_url": fake_server.base_url}
-    policy = RetryPolicy(num_retries=2, first_delay=0)
-
-    async def go():
-        async with AsyncClient(retry=policy, **arguments) as client:
-            for _ in range(2):
-                await client.completion("openai/m", MESSAGES)
-
-    def go_blocking():
-        with Client(retry=policy, **arguments) as client:
-            for _ in range(2):
-                client.completion("openai/m", MESSAGES)
-
-    asyncio.run(go()) if asynchronous else go_blocking()
-    used = [request.connection for request in fake_server.requests]
-    assert [connection - used[0] for connection in used] == [0, 0, 1, 1, 1]

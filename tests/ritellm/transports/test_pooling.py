@@ -26,6 +26,7 @@ from fake_server import (
     Wait,
     api_error,
     chat_events,
+    chat_stream,
     sse_error,
     stream,
 )
@@ -87,7 +88,6 @@ def test_a_connection_is_used_again(face, fake_server):
     assert connections(fake_server) == [1] * 6
 
 
-# Two 429 or 5xx in a row close a connection of the extra `fast`; see test_client_fast.py.
 @pytest.mark.parametrize(("status", "times"), [(400, 20), (401, 20), (429, 1), (500, 1)])
 def test_a_refusal_does_not_cost_its_connection(face, fake_server, status, times):
     fake_server.enqueue(*[api_error(status, headers={"retry-after": "0"}) for _ in range(times)])
@@ -96,6 +96,17 @@ def test_a_refusal_does_not_cost_its_connection(face, fake_server, status, times
             face.stream(num_retries=0)
     assert content(face.ask()) == "one two three"
     assert connections(fake_server) == [1] * (times + 1)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_two_refusals_in_a_row_cost_their_connection(face, fake_server, status):
+    """A load balancer may have tied it to the one replica that is full."""
+    fake_server.enqueue(*[api_error(status)] * 2, chat_stream("a"), api_error(status))
+    for refused in (True, True, False, True, False):
+        expected = pytest.raises(RitellmError) if refused else contextlib.nullcontext()
+        with expected:
+            face.ask(num_retries=0)
+    assert connections(fake_server) == [1, 1, 2, 2, 2]
 
 
 def test_an_error_inside_a_stream_does_not_cost_the_connection(face, fake_server):
