@@ -54,9 +54,12 @@ types: $(VENV)/ready
 	@echo "Types ..."
 	@$(BIN)/mypy
 
+# One process per core; those that are done take work from the others.
+PARALLEL := --numprocesses auto --dist worksteal
+
 unit: $(VENV)/ready
 	@echo "Tests ..."
-	@$(BIN)/python -m pytest --quiet $(JOBS:%=--ignore=%)
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%)
 
 # Complete jobs, one after the other, with each of their options.
 JOBS := tests/pipelines/test_batch_options.py tests/pipelines/test_redis_job.py tests/transforms/test_credentials.py

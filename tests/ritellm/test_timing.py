@@ -6,7 +6,7 @@ import math
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ritellm.quantiles import Quantiles
@@ -90,14 +90,12 @@ def counted(values):
     return quantiles
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=60), SHARES)
 def test_a_quantile_is_within_one_percent_of_the_value_of_its_rank(values, share):
     exact = sorted(values)[max(1, math.ceil(share * len(values))) - 1]
     assert counted(values).at(share) == pytest.approx(exact, rel=0.01 + 1e-9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(VALUES, max_size=20), max_size=5))
 def test_merging_equals_adding_all_values(groups):
     everything = counted([value for group in groups for value in group])

@@ -566,7 +566,7 @@ JSON = st.deferred(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(JSON | st.fixed_dictionaries({"choices": JSON}), max_size=4), st.booleans())
 def test_whatever_json_a_server_sends_only_our_errors_come_of_it(payloads, streamed):
     kind = "text/event-stream" if streamed else "application/json"
@@ -580,7 +580,7 @@ def test_whatever_json_a_server_sends_only_our_errors_come_of_it(payloads, strea
     assert orjson.dumps(attempt.completion())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, len(b"".join(NOISY))), max_size=10))
 def test_any_cuts_give_the_same_completion(cuts):
     data = b"".join(NOISY)

@@ -485,7 +485,7 @@ def total(chunks):
     return summed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STREAMS, st.randoms(use_true_random=False))
 def test_any_grouping_gives_the_same_completion(chunks, dice: random.Random):
     expected = total(chunks)
@@ -501,7 +501,7 @@ def test_any_grouping_gives_the_same_completion(chunks, dice: random.Random):
     assert parts[0].finish_reasons == expected.finish_reasons
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAMS)
 def test_summing_mutates_neither_the_chunks_nor_the_sums_it_takes(chunks):
     before = copy.deepcopy(chunks)
@@ -519,7 +519,7 @@ UNSIGNED = [{"type": "thinking", "thinking": "a", "index": 0}]
 UNSIGNED += [{"type": "thinking", "thinking": "b", "index": 2}]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STREAMS)
 @example([chunk({"thinking_blocks": UNSIGNED})])
 @example([chunk({"tool_calls": [call(0, None, "f", "{}"), call(1, None, "g", "{}")]})])
@@ -588,7 +588,7 @@ def sequenced(places):
     return summed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STREAMS, STREAMS, st.randoms(use_true_random=False))
 def test_any_order_and_any_repetition_give_the_same_completion(first, second, dice):
     known = places(first, 1) + places(second, 3)

@@ -260,7 +260,7 @@ ATTEMPTS = st.lists(
 ANSWERS = st.dictionaries(st.sampled_from("pqr"), ATTEMPTS, max_size=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ANSWERS, st.randoms(use_true_random=False))
 def test_any_order_and_any_repetition_come_to_the_same(answers, dice):
     deltas = [
@@ -281,7 +281,7 @@ def test_any_order_and_any_repetition_come_to_the_same(answers, dice):
     assert verdicts(follow(deltas)) == wanted
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(max_size=3), min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_a_gap_is_never_papered_over(pieces, dice):
     deltas = deltas_of("a", pieces)

@@ -285,7 +285,7 @@ def test_the_window_keeps_a_ceiling_that_the_pace_sets():
     assert made.window.wait(5, 100.0) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.sampled_from([1, 2, 7, 20]))
 def test_the_window_stays_within_its_bounds_and_no_request_waits_forever(data, most):
     made = Turned(most)

@@ -162,7 +162,7 @@ NAMES = [b"data:", b"data", b"event:", b"event", b"error:", b"id:", b"retry:", b
 TOKENS = [*NAMES, b"a", b"\n", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", BOM, EMOJI, b"\xff"]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     tokens=st.lists(st.sampled_from(TOKENS) | st.binary(max_size=3), max_size=30),
     cuts=st.lists(st.integers(0, 120), max_size=8),

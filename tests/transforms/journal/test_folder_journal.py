@@ -42,7 +42,7 @@ def sound_shard():
         return shard.name, shard.read_bytes()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(place=PLACES, junk=st.none() | st.binary(min_size=1, max_size=50))
 def test_the_sound_lines_of_a_damaged_file_are_read(place, junk):
     name, whole = sound_shard()

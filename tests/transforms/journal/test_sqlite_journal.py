@@ -52,7 +52,7 @@ def untouched(start, end):
     return {row for row, page in pages.items() if page + 4096 <= start or page >= end}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(place=PLACES)
 def test_the_rest_of_a_truncated_file_is_read_and_the_file_is_kept(place):
     cut = 1 + place % (len(sound()) - 1)
@@ -65,7 +65,7 @@ def test_the_rest_of_a_truncated_file_is_read_and_the_file_is_kept(place):
         assert (Path(folder) / "journal.sqlite.damaged-1").read_bytes() == sound()[:cut]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(place=PLACES, junk=st.binary(min_size=1, max_size=6000))
 @example(place=4068, junk=b"\x80")  # the name of a column
 def test_junk_in_the_file_loses_only_the_pages_it_is_in(place, junk):
@@ -102,7 +102,7 @@ def copy_while_open(place, to):
             shutil.copy(place + suffix, str(to) + suffix)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(place=PLACES)
 def test_a_truncated_wal_loses_only_the_rows_cut_off(place):
     with tempfile.TemporaryDirectory() as folder:
