@@ -124,14 +124,14 @@ lock: .venv-lock/ready
 	@.venv-lock/bin/python templates/lock.py
 
 bench-launch: .venv-gcp/ready
-	@.venv-gcp/bin/python benchmarks/launching.py
+	@.venv-gcp/bin/python -m benchmarks.jobs.launch_time
 
 bench: $(VENV)/ready
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python -m benchmarks.run
 
 scale: $(VENV)/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs,bench]'
-	@$(BIN)/python benchmarks/scale.py
+	@$(BIN)/python -m benchmarks.jobs.scale
 
 .venv-peers/ready:
 	@$(PYTHON) -m venv .venv-peers
@@ -146,7 +146,7 @@ prices: $(VENV)/ready
 	@$(BIN)/ruff format --quiet ritellm/prices/table.py
 
 bench-peers: $(VENV)/ready .venv-peers/ready
-	@$(BIN)/python benchmarks/peers.py --python .venv-peers/bin/python
+	@$(BIN)/python -m benchmarks.client.peers --python .venv-peers/bin/python
 
 docs: $(VENV)/ready
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

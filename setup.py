@@ -37,7 +37,7 @@ EXTRAS = {
         "rich>=13,<16",
         "setuptools>=77",
     ],
-    # The picture of benchmarks/scale.py.
+    # The picture of benchmarks/jobs/scale.py.
     "bench": ["matplotlib>=3.8"],
     # Submission to Dataflow, tested without Google.
     "test-gcp": [

@@ -13,13 +13,11 @@ import os
 import platform
 import re
 import shutil
-from pathlib import Path
 from typing import Any
 
-import batch
-import client
-import importing
-import memory
+from benchmarks import ROOT
+from benchmarks.client import chunks, import_time
+from benchmarks.jobs import batch, memory
 
 JOBS: dict[str, dict[str, Any]] = {
     "2,000 rows of 340 ms, 256 in flight": {
@@ -48,7 +46,6 @@ BAD_DAYS = {
     "errors": "500 to each tenth attempt",
     "straggler": "each 50th takes 8 s, hedging on",
 }
-ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 
@@ -59,18 +56,18 @@ def table() -> str:
     parent's, as far as the system counts.
     """
     rows = []
-    for statement, msec in importing.measure().items():
-        rows.append((f"`{statement}`", f"{msec:.0f} ms", "`benchmarks/importing.py`"))
-    for case, figures in client.measure().items():
+    for statement, msec in import_time.measure().items():
+        rows.append((f"`{statement}`", f"{msec:.0f} ms", "`benchmarks/client/import_time.py`"))
+    for case, figures in chunks.measure().items():
         cost = f"{figures['ratio']:.1f}x a bare reader's CPU"
         detail = f"{figures['usec_per_chunk']:.1f} us against {figures['floor_usec_per_chunk']:.1f}"
         if "wall_ratio" in figures:
             detail += f", in {figures['wall_ratio']:.2f}x the time, {figures['peak_mb']:.0f} MB"
-        rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client.py`"))
+        rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client/chunks.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
-    import bad_day
-    import liveness
+    from benchmarks.jobs import liveness
+    from benchmarks.trouble import bad_day
 
     for streams in (100, 500):
         seen = liveness.measure(streams)
@@ -78,7 +75,7 @@ def table() -> str:
             (
                 f"a delta, from the server's socket to a fused consumer, {streams} streams",
                 f"{seen['p50_msec']:.1f} ms p50, {seen['p95_msec']:.1f} ms p95",
-                "`benchmarks/liveness.py`",
+                "`benchmarks/jobs/liveness.py`",
             )
         )
     rows += _streaming()
@@ -88,7 +85,7 @@ def table() -> str:
             (
                 f"200 rows, 32 in flight, {what}",
                 f"{came['completed']} of 200 in {came['span']:.1f} s, {came['requests']} requests",
-                "`benchmarks/bad_day.py`",
+                "`benchmarks/trouble/bad_day.py`",
             )
         )
     lines = [f"| {what} | {found} | {script} |" for what, found, script in rows]
@@ -103,7 +100,7 @@ def _job(what: str, case: dict[str, Any]) -> tuple[str, str, str]:
         f" (a bare reader {job['reader_ratio']:.2f}x),"
         f" {job['rows_per_second']:.0f} rows/s, {job['cpu_msec_per_row']:.1f} ms CPU a row,"
         f" {job['peak_mb']:.0f} MB at most",
-        "`benchmarks/batch.py`",
+        "`benchmarks/jobs/batch.py`",
     )
 
 
@@ -112,14 +109,14 @@ def _flat() -> tuple[str, str, str]:
     return (
         "a job of 100,000 rows, against one of 10,000",
         f"{many / few:.2f}x the memory ({many:.0f} MB at most)",
-        "`benchmarks/memory.py`",
+        "`benchmarks/jobs/memory.py`",
     )
 
 
 def _streaming() -> list[tuple[str, str, str]]:
-    import streaming
+    from benchmarks.jobs import streaming
 
-    paid, script = streaming.cost(), "`benchmarks/streaming.py`"
+    paid, script = streaming.cost(), "`benchmarks/jobs/streaming.py`"
     cost = f"{paid['ratio']:.1f}x the bare client's CPU"
     detail = f"{paid['usec_per_delta']:.0f} us against {paid['bare_client_usec']:.0f}"
     rows = [
@@ -149,7 +146,7 @@ def machine() -> str:
 
 def main() -> None:
     """Measure and write."""
-    import scenarios
+    from benchmarks.trouble import scenarios
 
     found = f"{table()}\nMeasured on loopback: {machine()}\n"
     trouble = "\n".join(scenarios.table())

@@ -1,6 +1,6 @@
 """A fast OpenAI-compatible server on loopback, for benchmarks. It must never be the bottleneck.
 
-    python benchmarks/servers.py --mode paced --chunks 250 --gap-ms 20
+    python -m benchmarks.servers --mode paced --chunks 250 --gap-ms 20
 
 prints `{"port": ...}` and serves until its stdin closes or its parent dies. Every response is
 rendered once, at the start. Every request gets the same one.
@@ -31,7 +31,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from troubles import TROUBLES, Trouble
+
+from benchmarks import ROOT
+from benchmarks.trouble.troubles import TROUBLES, Trouble
 
 _BURST_BYTES = 256 * 1024  # what a firehose may write before other streams have their turn
 _PARENT_CHECK_SECONDS = 0.5
@@ -69,9 +71,11 @@ def serving(mode: str, **options: object) -> Iterator[Running]:
         for name, value in options.items()
         if value is not False
     ]
-    command = [sys.executable, os.path.abspath(__file__), f"--mode={mode}", *flags]
+    command = [sys.executable, "-m", "benchmarks.servers", f"--mode={mode}", *flags]
     # Leaving the `with` closes its stdin, which ends it, and waits.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
         assert process.stdout
         yield Running(json.loads(process.stdout.readline())["port"], process.pid)
 
@@ -460,7 +464,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--first-ms", type=float, default=0, help="wait before the head")
     parser.add_argument("--text-bytes", type=int, default=6, help="text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")
-    parser.add_argument("--trouble", choices=[*TROUBLES], help="see troubles.py")
+    parser.add_argument("--trouble", choices=[*TROUBLES], help="see benchmarks/trouble/troubles.py")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args(argv)
     if options.mode == "paced" and options.gap_ms <= 0:

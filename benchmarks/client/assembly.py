@@ -1,6 +1,6 @@
 """Measures the cost of adding up a completion, and whether it grows linearly with the chunks.
 
-python benchmarks/assembling.py
+python -m benchmarks.client.assembly
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Benchmarks of clients are compared with it, because no client can be cheaper. It
 way that is still correct for `servers.py`, where each event is one HTTP chunk. It ignores errors,
 comments and other servers.
 
-    python benchmarks/baseline.py
+    python -m benchmarks.client.baseline
 
 measures the reader, and the server beside it.
 """
@@ -21,9 +21,10 @@ from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import apart
 import orjson
-import servers
+
+from benchmarks import servers
+from benchmarks.client.reader_process import Read, Reading
 
 PATH = "/v1/chat/completions"
 _BODY = {
@@ -62,7 +63,7 @@ def raw_protocol_read(
     path: str = PATH,
     body: dict[str, Any] | None = None,
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
-) -> apart.Reading:
+) -> Reading:
     """Read `streams` responses at once, each on its own connection, with an asyncio.Protocol."""
     request = _request(host, path, body or _BODY)
     loop = new_event_loop()
@@ -72,7 +73,7 @@ def raw_protocol_read(
         loop.close()
 
 
-def read_floor(base_url: str, streams: int, warm_up: bool = False) -> apart.Reading:
+def read_floor(base_url: str, streams: int, warm_up: bool = False) -> Reading:
     """Read `streams` responses, for a process of its own; with `warm_up` once before, uncounted."""
     address = urlsplit(base_url)
     for _ in range(1 + warm_up):
@@ -82,7 +83,7 @@ def read_floor(base_url: str, streams: int, warm_up: bool = False) -> apart.Read
 
 def raw_socket_read(
     host: str, port: int, *, path: str = PATH, body: dict[str, Any] | None = None
-) -> apart.Reading:
+) -> Reading:
     """Read one response from a blocking socket."""
     request = _request(host, path, body or _BODY)
 
@@ -97,13 +98,13 @@ def raw_socket_read(
     return _measured(read)
 
 
-def _measured(read: Callable[[], list[Events]]) -> apart.Reading:
+def _measured(read: Callable[[], list[Events]]) -> Reading:
     cpu, wall = time.process_time(), time.perf_counter()
     counts = read()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     if not all(events.done for events in counts):
         raise ConnectionError("the server left a stream unfinished")
-    return apart.Reading(sum(events.chunks for events in counts), cpu, wall)
+    return Reading(sum(events.chunks for events in counts), cpu, wall)
 
 
 def _request(host: str, path: str, body: dict[str, Any]) -> bytes:
@@ -146,7 +147,7 @@ class _Reader(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-def _report(name: str, server: servers.Running, read: apart.Read, streams: int) -> None:
+def _report(name: str, server: servers.Running, read: Read, streams: int) -> None:
     before = server.stats()
     reading = read("127.0.0.1", server.port, *([streams] if streams > 1 else []))
     after = server.stats()

@@ -1,6 +1,6 @@
 """Measures the cost of a chunk in the client, against a reader that does nothing but read.
 
-    python benchmarks/client.py
+    python -m benchmarks.client.chunks
 
 Both sides read the same server in the same run, in turn, each in a process of its own. The result
 is the ratio of their CPU time per chunk, pair by pair.
@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import apart
-import baseline
 import httpx
-import servers
 
+from benchmarks import servers
+from benchmarks.client import baseline, reader_process
+from benchmarks.client.reader_process import Read, Reading
 from ritellm import AsyncClient, Client
 from ritellm.transports.httpx import LIMITS
 
@@ -29,13 +29,13 @@ MESSAGES = [{"role": "user", "content": "Say something."}]
 
 def read_async(
     base_url: str, streams: int, bare: bool = False, warm_up: bool = False, **arguments: Any
-) -> apart.Reading:
+) -> Reading:
     """Read `streams` answers at once with AsyncClient.
 
     `bare` is httpx without the extra `fast`; with `warm_up` there is an answer before, uncounted.
     """
 
-    async def read_all() -> apart.Reading:
+    async def read_all() -> Reading:
         transport = httpx.AsyncHTTPTransport(limits=LIMITS) if bare else None
         async with AsyncClient(base_url=base_url, transport=transport, **arguments) as client:
             if warm_up:
@@ -55,7 +55,7 @@ async def _read(client: AsyncClient) -> int:
     return count
 
 
-def read_sync(base_url: str, bare: bool = False) -> apart.Reading:
+def read_sync(base_url: str, bare: bool = False) -> Reading:
     """Read one answer with Client, after one that does not count."""
     transport = httpx.HTTPTransport(limits=LIMITS) if bare else None
     with Client(base_url=base_url, transport=transport) as client:
@@ -66,21 +66,19 @@ def read_sync(base_url: str, bare: bool = False) -> apart.Reading:
     return reading
 
 
-def _reading(chunks: int, cpu: float, wall: float) -> apart.Reading:
-    return apart.Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
+def _reading(chunks: int, cpu: float, wall: float) -> Reading:
+    return Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
 
 
-READERS: dict[str, apart.Read] = {
+READERS: dict[str, Read] = {
     "async": read_async,
     "sync": read_sync,
     "floor": baseline.read_floor,
 }
-_read_apart = partial(apart.read, __file__)
+_read_apart = partial(reader_process.read, "benchmarks.client.chunks")
 
 
-def pairs(
-    ours: Callable[[], apart.Reading], floor: Callable[[], apart.Reading], runs: int
-) -> dict[str, float]:
+def pairs(ours: Callable[[], Reading], floor: Callable[[], Reading], runs: int) -> dict[str, float]:
     """Return medians over `runs` pairs.
 
     Chunks are counted as the floor counts them: a buffer delivers fewer.
@@ -140,9 +138,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("cases", nargs="*", help="how the wanted ones begin, such as '500'")
-    apart.add_flags(parser)
+    reader_process.add_flags(parser)
     options = parser.parse_args()
-    if not apart.report(options, READERS):
+    if not reader_process.report(options, READERS):
         for case, figures in measure(options.runs, options.cases).items():
             print(case, {name: round(value, 2) for name, value in figures.items()})
 

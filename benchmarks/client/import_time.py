@@ -1,6 +1,6 @@
 """Measures `import ritellm`, compared with an interpreter that imports nothing.
 
-python benchmarks/importing.py
+python -m benchmarks.client.import_time
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import apart
-import baseline
-import servers
+from benchmarks import servers
+from benchmarks.client import baseline, reader_process
+from benchmarks.client.reader_process import Read, Reading
 
 MESSAGES = [{"role": "user", "content": "Say something."}]
 THEIRS = ("openai", "litellm")
@@ -74,21 +74,21 @@ async def _litellm(base_url: str) -> Callable[[], Awaitable[int]]:
 CLIENTS = {"ritellm": _ritellm, "openai": _openai, "litellm": _litellm}
 
 
-def read_client(name: str, base_url: str, streams: int, warm_up: bool) -> apart.Reading:
+def read_client(name: str, base_url: str, streams: int, warm_up: bool) -> Reading:
     """Read `streams` answers at once with the client called `name`."""
 
-    async def read_all() -> apart.Reading:
+    async def read_all() -> Reading:
         read = await CLIENTS[name](base_url)
         if warm_up:
             await read()
         cpu, wall = time.process_time(), time.perf_counter()
         chunks = sum(await asyncio.gather(*(read() for _ in range(streams))))
-        return apart.Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
+        return Reading(chunks, time.process_time() - cpu, time.perf_counter() - wall)
 
     return asyncio.run(read_all())
 
 
-READERS: dict[str, apart.Read] = {
+READERS: dict[str, Read] = {
     "floor": baseline.read_floor,
     **{name: partial(read_client, name) for name in CLIENTS},
 }
@@ -107,7 +107,10 @@ def measure(python: str, runs: int) -> dict[str, dict[str, dict[str, float]]]:
             asked = {"base_url": server.base_url, "streams": streams, "warm_up": streams == 1}
             for name in READERS:
                 runs_on = python if name in THEIRS else sys.executable
-                read = [apart.read(__file__, name, runs_on, **asked) for _ in range(runs)]
+                read = [
+                    reader_process.read("benchmarks.client.peers", name, runs_on, **asked)
+                    for _ in range(runs)
+                ]
                 found[case][name] = {
                     key: statistics.median(getattr(each, key) for each in read)
                     for key in ("usec_per_chunk", "wall_seconds", "peak_mb")
@@ -137,9 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="the peers' own interpreter")
     parser.add_argument("--runs", type=int, default=3)
-    apart.add_flags(parser)
+    reader_process.add_flags(parser)
     options = parser.parse_args()
-    if not apart.report(options, READERS):
+    if not reader_process.report(options, READERS):
         print(table(measure(options.python, options.runs)))
 
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).parent.parent
+from benchmarks import ROOT
 
 
 class Reading(NamedTuple):
@@ -37,11 +35,10 @@ class Reading(NamedTuple):
 Read = Callable[..., Reading]
 
 
-def read(script: str, name: str, python: str = sys.executable, **arguments: Any) -> Reading:
-    """Return the cost of the reader `name` of `script`, run by `python` in its own process."""
-    command = [python, script, "--read", name, "--arguments", json.dumps(arguments)]
-    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environ, check=True)
+def read(module: str, name: str, python: str = sys.executable, **arguments: Any) -> Reading:
+    """Return the cost of the reader `name` of `module`, run by `python` in its own process."""
+    command = [python, "-m", module, "--read", name, "--arguments", json.dumps(arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
     return Reading(**json.loads(done.stdout.splitlines()[-1]))
 
 

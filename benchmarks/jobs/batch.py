@@ -1,7 +1,7 @@
 """Compares a whole batch job with the minimum time that its model server needs.
 
-    python benchmarks/batch.py --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
-    python benchmarks/batch.py --rows 2000 --first_ms 300 --chunks 20 --gap_ms 2 --max_in_flight 256
+    python -m benchmarks.jobs.batch --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
+    python -m benchmarks.jobs.batch --first_ms 300 --chunks 20 --gap_ms 2 --max_in_flight 256
 
 The ideal is rows / max_in_flight rounds of one response each. On average the server gives a stream
 its first turn half a gap after it began. The start-up (imports, building and starting the job) is
@@ -26,10 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import apart
-import servers
-
-CLIENT = str(Path(__file__).parent / "client.py")
+from benchmarks import ROOT, servers
+from benchmarks.client import reader_process
 
 
 def measure(
@@ -42,7 +40,9 @@ def measure(
         empty = {name: statistics.median(each[name] for each in empties) for name in empties[0]}
         full = run(Path(folder) / "full", rows, server, max_in_flight)
         served = server.stats()
-        read = apart.read(CLIENT, "floor", base_url=server.base_url, streams=max_in_flight)
+        read = reader_process.read(
+            "benchmarks.client.chunks", "floor", base_url=server.base_url, streams=max_in_flight
+        )
     answer = (first_ms + (chunks + 0.5) * gap_ms) / 1000
     ideal = math.ceil(rows / max_in_flight) * answer
     wall = full["wall"] - empty["wall"]
@@ -76,7 +76,7 @@ def run(
         *("--base_url", server.base_url, "--max_in_flight", str(max_in_flight)),
     ]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=not fails, capture_output=True, cwd=Path(__file__).parent.parent)
+    subprocess.run(command, check=not fails, capture_output=True, cwd=ROOT)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     report = json.loads((folder / "out" / "report.json").read_text())
     if report["completed"] != rows and not fails:

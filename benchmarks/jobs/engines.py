@@ -1,6 +1,6 @@
 """Measures each Beam runner: rows a second and CPU a row, with one process and with several.
 
-    python benchmarks/engines.py --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
+    python -m benchmarks.jobs.engines --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
 
 All runners get the same rows and the same server. The start-up is the CPU of the same command for
 one row, before and after the rows; it is subtracted. The CPU is that of all processes: program,
@@ -22,14 +22,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import servers
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from examples.runners import tools  # noqa: E402
-from examples.runners.flink import FlinkCluster  # noqa: E402
-from examples.runners.processes import Processes, free_port, listens, start_pool  # noqa: E402
+from benchmarks import ROOT, servers
+from examples.runners import tools
+from examples.runners.flink import FlinkCluster
+from examples.runners.processes import Processes, free_port, listens, start_pool
 
 DOCUMENT = ROOT / "docs" / "engines.md"
 MARKS = re.compile(r"(<!-- engines -->\n).*?(<!-- /engines -->)", re.DOTALL)
@@ -167,7 +163,7 @@ def main() -> None:
     note = (
         f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
         f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"
-        " the server shares (`python benchmarks/engines.py`)."
+        " the server shares (`python -m benchmarks.jobs.engines`)."
     )
     print(HEAD)
     for head, rest in lines(cases, given):

@@ -1,6 +1,6 @@
 """Measures the journal: a row, a lookup, an opening, and the memory of a million rows.
 
-    python benchmarks/journal.py [ROWS]
+    python -m benchmarks.jobs.journal [ROWS]
 
 A process of its own opens the existing journal, like a job that continues.
 """
@@ -22,13 +22,11 @@ from typing import Any
 
 import orjson
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from transforms.journal import JournalKey, Spent, request_hash  # noqa: E402
-from transforms.journal.folder.journal import FolderJournal  # noqa: E402
-from transforms.journal.redis import RedisJournal  # noqa: E402
-from transforms.journal.sqlite.journal import SqliteJournal  # noqa: E402
+from benchmarks import ROOT
+from transforms.journal import JournalKey, Spent, request_hash
+from transforms.journal.folder.journal import FolderJournal
+from transforms.journal.redis import RedisJournal
+from transforms.journal.sqlite.journal import SqliteJournal
 
 ANSWER_WORDS = 100
 IN_FLIGHT = 2000
@@ -162,8 +160,8 @@ def measure_opening(kind: str, rows: int, place: str) -> dict[str, float]:
 
 def _elsewhere(*arguments: object) -> dict[str, float]:
     """Return the figures of this program with other arguments, in a process of its own."""
-    command = [sys.executable, __file__, *map(str, arguments)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    command = [sys.executable, "-m", "benchmarks.jobs.journal", *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
     figures: dict[str, float] = orjson.loads(done.stdout)
     return figures
 

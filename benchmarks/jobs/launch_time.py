@@ -1,6 +1,6 @@
 """Measures the time from a command line to a job on Dataflow, against services on this machine.
 
-    .venv-gcp/bin/python benchmarks/launching.py
+    .venv-gcp/bin/python -m benchmarks.jobs.launch_time
 
 Each launch is a process of its own, as a person or the launcher of a template starts it. The
 bucket and Pub/Sub are emulated, and Dataflow is a fake. So the time is that of our program and of
@@ -14,16 +14,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dataflow"))
+from benchmarks import ROOT
+
+# These helpers of the tests import each other by their bare names.
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+sys.path.insert(0, str(ROOT / "tests" / "dataflow"))
 
 import pubsub_emulator
 from fake_dataflow import FakeDataflow
 from streaming_backends import PubSubPlace
-from submitting import ROOT, SECRET, Google, run, storage, submission, to
+from submitting import SECRET, Google, run, storage, submission, to
 
 RUNS = 3
 

@@ -1,6 +1,6 @@
 """Measures the time of a delta from the server's socket to a fused consumer in the pipeline.
 
-    python benchmarks/liveness.py [STREAMS ...]
+    python -m benchmarks.jobs.liveness [STREAMS ...]
 
 Each chunk contains the time at which it was sent. The server is a process of its own on this
 machine, and both share its clock.
@@ -11,17 +11,13 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import orjson
-import servers
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from transforms import Prompt, StreamCompletions  # noqa: E402
+from benchmarks import servers
+from transforms import Prompt, StreamCompletions
 
 CHUNKS, GAP_MS = 100, 20
 

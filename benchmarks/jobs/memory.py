@@ -1,6 +1,6 @@
 """Measures the peak memory of a whole job by its number of rows, which it should not depend on.
 
-    python benchmarks/memory.py [--rows 100000 1000000] [--flags='--keep_order ...']
+    python -m benchmarks.jobs.memory [--rows 100000 1000000] [--flags='--keep_order ...']
 
 The server responds to each row at once. Journal and report have their defaults. A million rows take
 half an hour.
@@ -18,9 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import servers
-
-ROOT = Path(__file__).parent.parent
+from benchmarks import ROOT, servers
 
 
 def measure(rows: int, flags: Sequence[str] = (), max_in_flight: int = 64) -> dict[str, float]:

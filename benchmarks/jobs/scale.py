@@ -1,7 +1,7 @@
 """Measures one process of a worker, and computes what 10,000 workers could do.
 
-    python benchmarks/scale.py            # measures, simulates, writes docs/dataflow.md
-    python benchmarks/scale.py --print    # only prints
+    python -m benchmarks.jobs.scale            # measures, simulates, writes docs/dataflow.md
+    python -m benchmarks.jobs.scale --print    # only prints
 
 Each measurement is a process of its own, with one transform on Beam's local runner, against the
 paced server of servers.py. The cost of a row, of a chunk and of an open stream follows from runs
@@ -20,12 +20,10 @@ import subprocess
 import sys
 import time
 from dataclasses import astuple, dataclass
-from pathlib import Path
 
-import fleet
-import servers
+from benchmarks import ROOT, servers
+from benchmarks.simulation import fleet
 
-ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "dataflow.md"
 PLOT = ROOT / "docs" / "fleet.svg"
 MARKS = re.compile(r"(<!-- scale -->\n).*?(<!-- /scale -->)", re.DOTALL)
@@ -85,7 +83,8 @@ def _round(streams: int, chunks: int, gap_ms: float = 20) -> Costs:
 
 def _run(rows: int, streams: int, chunks: int, gap_ms: float, live: bool = False) -> Run:
     with servers.serving("paced", chunks=chunks, gap_ms=gap_ms) as server:
-        child = [sys.executable, __file__, "--child", server.base_url, str(rows), str(streams)]
+        child = [sys.executable, "-m", "benchmarks.jobs.scale", "--child", server.base_url]
+        child += [str(rows), str(streams)]
         child += ["live"] * live
         done = subprocess.run(child, check=True, capture_output=True, text=True, cwd=ROOT)
         most_open = server.stats()["max_open"]
@@ -95,10 +94,9 @@ def _run(rows: int, streams: int, chunks: int, gap_ms: float, live: bool = False
 
 def child(base_url: str, rows: int, streams: int, live: bool) -> None:
     """Complete so many rows with so many streams in flight, publish deltas; print what it took."""
-    sys.path.insert(0, str(ROOT))
     import apache_beam as beam
-    from streaming import Null
 
+    from benchmarks.jobs.streaming import Null
     from transforms import CompletePrompts, Prompt, PublishDeltas
 
     request = json.dumps({"messages": [{"role": "user", "content": "Say something."}]})

@@ -1,8 +1,8 @@
 """Measures streaming jobs: the cost of a published delta, its delay, and an hour in fast motion.
 
-    python benchmarks/streaming.py cost          # CPU per delta, against the bare client
-    python benchmarks/streaming.py lateness      # from the server to a reader of Redis
-    python benchmarks/streaming.py hour --prompts 100000
+    python -m benchmarks.jobs.streaming cost          # CPU per delta, against the bare client
+    python -m benchmarks.jobs.streaming lateness      # from the server to a reader of Redis
+    python -m benchmarks.jobs.streaming hour --prompts 100000
 
 `lateness` needs redis-server and the extra `redis`.
 """
@@ -26,14 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import client
 import orjson
-import servers
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from transforms import Delta, Prompt, PublishDeltas, StreamCompletions  # noqa: E402
+from benchmarks import ROOT, servers
+from benchmarks.client.chunks import read_async
+from transforms import Delta, Prompt, PublishDeltas, StreamCompletions
 
 REQUEST = orjson.dumps({"messages": [{"role": "user", "content": "Say something."}]}).decode()
 
@@ -79,7 +76,7 @@ def cost(
             cpu, wall = published(server.base_url, streams)
             ours.append(cpu / deltas * 1e6)
             walls.append(wall)
-            read = client.read_async(server.base_url, streams)
+            read = read_async(server.base_url, streams)
             bare.append(read.cpu_seconds / deltas * 1e6)
         late = server.stats()["max_late_msec"]
     return {

@@ -1,7 +1,7 @@
 """Simulates many workers that share one provider, each with the rate control of a job.
 
-    python benchmarks/fleet.py                 # prints the table
-    python benchmarks/fleet.py --plot docs/fleet.svg
+    python -m benchmarks.simulation.fleet                 # prints the table
+    python -m benchmarks.simulation.fleet --plot docs/fleet.svg
 
 Each worker has a real `Pace` with a simulated clock. The rest is simulated: a worker that never
 runs out of rows, and a provider with a bucket of one second's requests. The provider refuses the
@@ -15,16 +15,11 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from clock import Clock
-
+from benchmarks.simulation.clock import Clock
 from ritellm.rate_limits.pace import Limits, Pace
 from ritellm.rate_limits.sample import Permit
 

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from clock import Clock
-from simulated_server import Provider, Server
-
+from benchmarks.simulation.clock import Clock
+from benchmarks.simulation.provider import Provider, Server
 from ritellm.rate_limits.pace import Limits, Pace, rest
 from ritellm.rate_limits.sample import Permit
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from clock import Clock
+from benchmarks.simulation.clock import Clock
 
 _NO_HEADERS: Mapping[str, str] = {}
 

@@ -1,8 +1,8 @@
 """Rate control against the best fixed setting, simulated before many kinds of provider.
 
-    python benchmarks/rate_control.py                    # prints the table; takes minutes
-    python benchmarks/rate_control.py "cap 32" "noise 20 %"
-    python benchmarks/rate_control.py --plot docs/rate-control.svg
+    python -m benchmarks.simulation.rate_control    # prints the table; takes minutes
+    python -m benchmarks.simulation.rate_control "cap 32" "noise 20 %"
+    python -m benchmarks.simulation.rate_control --plot docs/rate-control.svg
 
 See `simulation` for what is simulated. A job has 2,000 rows (400 where responses are long) and at
 most 256 in flight. `ours` is the goodput until 95 % of the rows are done, as a share of what the
@@ -21,16 +21,12 @@ What stays below 80 % of the best setting, and why:
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from simulated_server import Dip, Server
-from simulation import Outcome, Setting, best_fixed, simulate
+from benchmarks.simulation.job import Outcome, Setting, best_fixed, simulate
+from benchmarks.simulation.provider import Dip, Server
 
 FAMILY = {
     "no refusals": Server(),

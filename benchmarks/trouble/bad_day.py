@@ -1,6 +1,6 @@
 """Runs small jobs against a provider in trouble: 200 rows, 32 in flight, responses of 140 ms.
 
-    python benchmarks/bad_day.py [NAME ...]
+    python -m benchmarks.trouble.bad_day [NAME ...]
 
 storm      429 with `Retry-After: 1` to every request from 0.3 s to 3.3 s
 limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, without a hint
@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import orjson
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+from benchmarks import ROOT
+from transforms import CompletePrompts, Prompt
 
-from fake_server import FakeServer, Pause, Reply, Request, api_error, chat_events, stream  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from transforms import CompletePrompts, Prompt  # noqa: E402
+from fake_server import FakeServer, Pause, Reply, Request, api_error, chat_events, stream
 
 ROWS, IN_FLIGHT = 200, 32
 EVENTS = chat_events(["word "] * 20)

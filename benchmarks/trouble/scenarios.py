@@ -1,7 +1,7 @@
 """Runs jobs against a provider in trouble, each as a ratio to the same job without trouble.
 
-    python benchmarks/scenarios.py              # the table
-    python benchmarks/scenarios.py NAME ...     # some of its rows; see troubles.py for the names
+    python -m benchmarks.trouble.scenarios            # the table
+    python -m benchmarks.trouble.scenarios NAME ...   # some of its rows, named as in `SCENARIOS`
 
 2,000 rows of 340 ms, 256 in flight, unless a row says otherwise. The server is a process of its own
 (`servers.py --trouble`). Seconds are those of `pipelines.batch_complete` minus its start-up, which
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import batch
-import servers
+from benchmarks import servers
+from benchmarks.jobs import batch
 
 ROWS, IN_FLIGHT = 2000, 256
 ANSWER = {"chunks": 20, "gap_ms": 2.0, "first_ms": 300.0}
@@ -116,8 +116,9 @@ def start_up() -> float:
 
 
 ABOUT = (
-    "2,000 rows of 340 ms, 256 in flight, by `benchmarks/scenarios.py`. Seconds are the job's less"
-    " its start-up. The ratio is to the same job without trouble, or to what the limit allows."
+    "2,000 rows of 340 ms, 256 in flight, by `benchmarks/trouble/scenarios.py`. Seconds are the"
+    " job's minus its start-up. The ratio is to the same job without trouble, or to what the limit"
+    " allows."
 )
 
 

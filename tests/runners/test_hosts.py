@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Job
+from conftest import Job
 
 from examples.runners.processes import free_port, start_pool
 
@@ -77,7 +77,7 @@ def test_a_host_that_is_cut_off_comes_back_and_each_prompt_comes_out_once(
     command = [sys.executable, "-m", service, "-p", str(endpoint)]
     processes.start("jobservice", [*on(ENGINE), *command])
     start_pool(processes, "workers", pool, {"OPENAI_API_KEY": "sk-worker"}, on(WORKERS))
-    server = [sys.executable, str(ROOT / "benchmarks" / "servers.py"), "--mode=paced"]
+    server = [sys.executable, "-m", "benchmarks.servers", "--mode=paced"]
     server += ["--chunks=100", "--gap-ms=30", f"--port={models}"]
     processes.start("models", [*on(WORKERS), *server])
     processes.wait_until(lambda: answers_on(ENGINE, endpoint), "jobservice")

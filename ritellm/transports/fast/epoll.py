@@ -14,7 +14,7 @@ Invariants:
 - A socket is unregistered before it is closed: its number may belong to another file afterwards.
 - Without registered sockets there is no epoll, so a client need not be closed.
 
-Every chunk of every stream passes through here; `benchmarks/client.py` measures the cost.
+Every chunk of every stream passes through here; `benchmarks/client/chunks.py` measures the cost.
 """
 
 from __future__ import annotations

@@ -1,15 +1,10 @@
-"""Many workers share one limit: simulations of `Pace` by benchmarks/fleet.py."""
+"""Many workers share one limit: simulations of `Pace` by `benchmarks.simulation.fleet`."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
-
-from fleet import simulate
+from benchmarks.simulation.fleet import simulate
 
 retry_after = pytest.mark.parametrize(
     "retry_after", [1.0, None], ids=["Retry-After", "no Retry-After"]

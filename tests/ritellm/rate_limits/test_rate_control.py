@@ -1,23 +1,19 @@
-"""How `Pace` does with many kinds of provider, on the virtual clock of benchmarks/simulation.py.
+"""The goodput of a `Pace` against many kinds of provider, simulated by `benchmarks.simulation.job`.
 
-The bounds have a margin. `benchmarks/rate_control.py` compares larger jobs with a finer search;
-docs/rate-control.md explains results below 80 % of the best fixed setting.
+The bounds have a margin. `benchmarks.simulation.rate_control` runs larger jobs with a finer search,
+and explains which cases stay below 80 % of the best fixed setting.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
-
-from simulated_server import Dip, Server
-from simulation import Fixed, Outcome, simulate
+from benchmarks.simulation.job import Fixed, Outcome, simulate
+from benchmarks.simulation.provider import Dip, Server
 
 MOST = 128
 ROWS = 1000

@@ -1,0 +1,1 @@
+"""The cost of a chunk in the client, of assembling a completion, and of the import."""

@@ -1,0 +1,1 @@
+"""Jobs against a provider that refuses requests, breaks connections or slows down."""
