@@ -1,4 +1,4 @@
-"""Measures everything that the README quotes, and writes it down.
+"""Measures all figures in the README, and writes them.
 
     make bench
 
@@ -41,10 +41,10 @@ JOBS: dict[str, dict[str, Any]] = {
     },
 }
 BAD_DAYS = {
-    "storm": "3 s of nothing but 429",
+    "storm": "429 to every request for 3 s",
     "limit": "a limit of 50 requests/s",
-    "errors": "500 to each tenth attempt",
-    "straggler": "each 50th takes 8 s, hedging on",
+    "errors": "500 to every tenth attempt",
+    "straggler": "every 50th takes 8 s, hedging on",
 }
 MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -52,8 +52,8 @@ MARKS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 def table() -> str:
     """Return the figures as a Markdown table.
 
-    What loads Beam into this process comes after what is told of memory: a child begins with its
-    parent's, as far as the system counts.
+    Modules that load Beam are imported after the memory is measured, because the system counts the
+    memory of a parent in the peak of its child.
     """
     rows = []
     for statement, msec in import_time.measure().items():
@@ -80,11 +80,11 @@ def table() -> str:
         )
     rows += _streaming()
     for name, what in BAD_DAYS.items():
-        came = bad_day.run(name)
+        day = bad_day.run(name)
         rows.append(
             (
                 f"200 rows, 32 in flight, {what}",
-                f"{came['completed']} of 200 in {came['span']:.1f} s, {came['requests']} requests",
+                f"{day['completed']} of 200 in {day['span']:.1f} s, {day['requests']} requests",
                 "`benchmarks/trouble/bad_day.py`",
             )
         )
@@ -129,13 +129,13 @@ def _streaming() -> list[tuple[str, str, str]]:
     if shutil.which("redis-server"):
         first = streaming.lateness()["first"]
         seen = f"{first['p50']:.0f} ms p50, {first['p95']:.0f} ms p95"
-        what = "an answer's first text, from the server's socket to a reader of Redis, 100 streams"
-        rows.append((what, seen, script))
+        what = "the first text of a completion, from the server's socket to a reader of Redis"
+        rows.append((f"{what}, 100 streams", seen, script))
     return rows
 
 
 def machine() -> str:
-    """Return what it was measured on."""
+    """Return the machine, the versions and the date."""
     versions = [
         f"{name} {importlib.metadata.version(name)}" for name in ("apache-beam", "httpx", "orjson")
     ]
@@ -145,7 +145,7 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure all figures and write them."""
     from benchmarks.trouble import scenarios
 
     found = f"{table()}\nMeasured on loopback: {machine()}\n"

@@ -2,14 +2,14 @@
 
     python -m benchmarks.servers --mode paced --chunks 250 --gap-ms 20
 
-prints `{"port": ...}` and serves until its stdin closes or its parent dies. Every response is
-rendered once, at the start. Every request gets the same one.
+prints `{"port": ...}` and serves until its stdin closes or its parent dies. It renders one response
+at the start, and sends it to every request.
 
-firehose: the whole response as fast as the socket takes it.
-paced: one chunk to each stream every `--gap-ms`, from one timer for all streams, without tasks.
-Their turns are spread evenly over the gap, like those of unrelated models, unless `--in-step`. With
-`--dated` each text is the time at which it was written, by this machine's monotonic clock.
-`GET /stats` returns what was served, and the cost (`cpu_seconds`, `max_late_msec`).
+firehose: the whole response as fast as the socket accepts it.
+paced: one chunk to each stream every `--gap-ms`. One timer serves all streams, without tasks. It
+spreads them evenly over the gap, like unrelated models, unless `--in-step`. With `--dated` each
+text is the time at which it was written, by this machine's monotonic clock.
+`GET /stats` returns counts of what was served, and the cost (`cpu_seconds`, `max_late_msec`).
 
 For other benchmarks: `with serving("paced", chunks=250) as server: client_of(server.base_url)`.
 """
@@ -35,7 +35,7 @@ import orjson
 from benchmarks import ROOT
 from benchmarks.trouble.troubles import TROUBLES, Trouble
 
-_BURST_BYTES = 256 * 1024  # what a firehose may write before other streams have their turn
+_BURST_BYTES = 256 * 1024  # a firehose writes this much before other streams may write
 _PARENT_CHECK_SECONDS = 0.5
 _DATE = b"%017.6f"
 _EVENT_HEADERS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -51,7 +51,7 @@ class Running:
 
     @property
     def base_url(self) -> str:
-        """The root that a client is given."""
+        """The base URL for a client."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def stats(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def serving(mode: str, **options: object) -> Iterator[Running]:
         if value is not False
     ]
     command = [sys.executable, "-m", "benchmarks.servers", f"--mode={mode}", *flags]
-    # Leaving the `with` closes its stdin, which ends it, and waits.
+    # Leaving the block closes the server's stdin, which ends the server, and waits for it.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     ) as process:
@@ -81,14 +81,15 @@ def serving(mode: str, **options: object) -> Iterator[Running]:
 
 
 class Response:
-    """The one response, rendered: as the `pieces` of a stream, and `whole`, not streamed.
+    """The response, rendered as the `pieces` of a stream, and as `whole` for requests without one.
 
-    A piece is one event; but the ending (finish, usage, `[DONE]`) is one piece, as providers do.
+    A piece is one event. The last events (finish, usage, `[DONE]`) are one piece, as providers
+    send them.
     """
 
     def __init__(self, chunks: int, text_bytes: int, *, chunked: bool, dated: bool = False) -> None:
         self.chunks = chunks
-        self.blank = b"@" * len(_DATE % 0) if dated else b""  # what a date takes the place of
+        self.blank = b"@" * len(_DATE % 0) if dated else b""  # a date replaces this
         words = [self.blank.decode() or _word(n, text_bytes) for n in range(chunks)]
         usage = {"prompt_tokens": 9, "completion_tokens": chunks, "total_tokens": 9 + chunks}
         events = list(_events(words, usage))
@@ -104,7 +105,7 @@ class Response:
 
 
 def _word(n: int, size: int) -> str:
-    """Return ` word` of `size` bytes, not the same one each time."""
+    """Return a word of `size` bytes that varies with `n`."""
     return " " + "abcdefghijklmnopqrstuvwxyz"[n % 26] * (size - 1)
 
 
@@ -120,7 +121,7 @@ def _common(kind: str) -> dict[str, Any]:
 
 
 def _events(words: list[str], usage: dict[str, int]) -> Iterator[bytes]:
-    """Yield the events that OpenAI would send, padded with `obfuscation` as there."""
+    """Yield the events that OpenAI would send, padded with `obfuscation` as OpenAI does."""
     common = _common("chat.completion.chunk")
     first = {"role": "assistant", "content": "", "refusal": None}
     deltas = [(first, None), *(({"content": word}, None) for word in words), ({}, "stop")]
@@ -155,10 +156,10 @@ def _lines(headers: dict[str, str]) -> bytes:
 
 
 class Wheel:
-    """One timer for all paced streams: they sit in slots, and a revolution takes one gap.
+    """One timer for all paced streams. It serves slots of streams in turn, each once per gap.
 
-    A stream stays in its slot, so its chunks come one gap apart: in step with those that came when
-    it came, or in the slot whose turn it is to get a stream.
+    A stream stays in its slot, so its chunks are one gap apart. With `in_step` a new stream joins
+    the slot that was served last. Otherwise new streams go to the slots in turn.
     """
 
     def __init__(self, gap: float, *, in_step: bool) -> None:
@@ -174,12 +175,12 @@ class Wheel:
         self._population = 0
 
     def add(self, stream: Connection) -> Callable[[], None]:
-        """Call `stream.write_next()` within one gap and then every gap; return what ends that."""
-        if self._timer is None:  # at rest since the last stream left
+        """Call `stream.write_next()` once every gap; return a function that stops the calls."""
+        if self._timer is None:  # the timer stopped when the last stream ended
             self._turns = int((self._loop.time() - self._start) / self._tick) + 1
             self._schedule()
         self._added += 1
-        number = self._turns - 1 if self._in_step else self._added  # -1: served just now, due last
+        number = self._turns - 1 if self._in_step else self._added  # -1: the slot served last
         slot = self._slots[number % len(self._slots)]
         slot.add(stream)
         self._population += 1
@@ -194,7 +195,7 @@ class Wheel:
         self._timer = self._loop.call_at(self._start + self._turns * self._tick, self._turn)
 
     def _turn(self) -> None:
-        """Serve the slots that are due; late ones are caught up, never skipped."""
+        """Serve all slots that are due, including those that are late."""
         now = self._loop.time()
         self.max_late = max(self.max_late, now - self._start - self._turns * self._tick)
         while self._start + self._turns * self._tick <= now:
@@ -208,7 +209,7 @@ class Wheel:
 
 
 class Server:
-    """What all connections share: the response, the pace, the counts."""
+    """The response, the timer and the counts that all connections share."""
 
     def __init__(
         self,
@@ -230,7 +231,7 @@ class Server:
         self.requests = self.open = self.max_open = self.bytes = 0
 
     def begin(self) -> None:
-        """Count a response that begins."""
+        """Count a new response."""
         self.open += 1
         self.max_open = max(self.max_open, self.open)
 
@@ -241,7 +242,7 @@ class Server:
         return now - self.began
 
     def stats(self) -> dict[str, Any]:
-        """Return what was served since the start, and the CPU time that it took."""
+        """Return counts since the start, and the CPU time used."""
         return {
             "refused": self.trouble.refused if self.trouble else 0,
             "ends": self.ends,
@@ -256,7 +257,7 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One TCP connection; requests are answered one after the other."""
+    """One TCP connection, which responds to its requests one after the other."""
 
     _transport: asyncio.Transport
 
@@ -291,7 +292,7 @@ class Connection(asyncio.Protocol):
             pass
 
     def write_next(self) -> None:
-        """Write one chunk, unless the client is so slow that the last ones are still here."""
+        """Write one chunk, unless a slow client has not read earlier ones yet."""
         if self._paused:
             return
         pieces, blank = self._server.response.pieces, self._server.response.blank
@@ -299,10 +300,10 @@ class Connection(asyncio.Protocol):
         self._write(piece.replace(blank, _DATE % time.monotonic()) if blank else piece)
         self._next += 1
         if self._next == len(pieces):
-            self._end_and_go_on()
+            self._end_and_continue()
 
     def _take_request(self) -> bool:
-        """Begin to answer the request in the buffer; return whether there was a whole one."""
+        """Respond to the request in the buffer; return whether the buffer had a complete one."""
         end = self._buffer.find(b"\r\n\r\n") + 4
         if end < 4:
             return False
@@ -324,12 +325,12 @@ class Connection(asyncio.Protocol):
             self._write(_json_response(server.stats()))
         elif head.startswith(b"post "):
             server.requests += 1
-            asked = orjson.loads(body)
-            if server.trouble and self._refused(server.trouble, asked):
+            request = orjson.loads(body)
+            if server.trouble and self._refused(server.trouble, request):
                 return
             self._answering = True
             server.begin()
-            streamed = asked.get("stream")
+            streamed = request.get("stream")
             delay = server.first if streamed else server.whole_after
             if server.trouble:
                 delay *= server.trouble.slowness(server.open)
@@ -339,10 +340,10 @@ class Connection(asyncio.Protocol):
         else:
             self._write(_json_response({"error": "no such page"}, b"404 Not Found"))
 
-    def _refused(self, trouble: Trouble, asked: dict[str, Any]) -> bool:
-        """Refuse a request, if that is its fate; return whether it was."""
+    def _refused(self, trouble: Trouble, request: dict[str, Any]) -> bool:
+        """Refuse the request if the trouble says so; return whether it was refused."""
         server = self._server
-        row = int(asked["messages"][-1]["content"].rpartition(" ")[2].rstrip("."))
+        row = int(request["messages"][-1]["content"].rpartition(" ")[2].rstrip("."))
         refusal = trouble.refuse(server.now(), row, server.open, self._number)
         if refusal is None:
             return False
@@ -363,7 +364,7 @@ class Connection(asyncio.Protocol):
 
     def _write_whole(self) -> None:
         self._write(self._server.response.whole)
-        self._end_and_go_on()
+        self._end_and_continue()
 
     def _begin_stream(self) -> None:
         self._next = 0
@@ -376,14 +377,14 @@ class Connection(asyncio.Protocol):
             self.write_next()
 
     def _pour(self) -> None:
-        """Write bursts until the socket is full (`resume_writing` goes on) or all is written."""
+        """Write bursts until the socket is full (`resume_writing` continues) or all is written."""
         pieces = self._server.response.pieces
         per_burst = max(1, _BURST_BYTES // len(pieces[0]))
         burst = pieces[self._next : self._next + per_burst]
         self._next += len(burst)
         self._write(b"".join(burst))
         if self._next >= len(pieces):
-            self._end_and_go_on()
+            self._end_and_continue()
         elif not self._paused:
             self._cancel = asyncio.get_running_loop().call_soon(self._pour).cancel
 
@@ -398,7 +399,7 @@ class Connection(asyncio.Protocol):
             self._cancel()
             self._cancel = _nothing
 
-    def _end_and_go_on(self) -> None:
+    def _end_and_continue(self) -> None:
         if self._server.trouble:
             self._server.ends.append(self._server.now())
         self._end()
@@ -411,13 +412,13 @@ def _nothing() -> None:
 
 
 def _content_length(head: bytes) -> int:
-    """Return what the (lower-case) head promises."""
+    """Return the length that the head, in lower case, declares."""
     _, found, rest = head.partition(b"\r\ncontent-length:")
     return int(rest[: rest.index(b"\r")]) if found else 0
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """Call `stop` when stdin closes; a file or /dev/null there is nobody's, and is not watched."""
+    """Call `stop` when stdin closes. A file or /dev/null is not watched: it has no writer."""
     mode = os.fstat(0).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)):
         return
@@ -430,7 +431,7 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> N
 
 
 async def _live(parent: int) -> None:
-    """Return when stdin closes or the parent is no longer the one that started us."""
+    """Return when stdin closes or the parent has died."""
     stopped = asyncio.Event()
     _watch_stdin(asyncio.get_running_loop(), stopped.set)
     while not stopped.is_set() and os.getppid() == parent:
@@ -458,17 +459,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="An OpenAI-compatible server for benchmarks.")
     parser.add_argument("--mode", choices=["firehose", "paced"], default="firehose")
     parser.add_argument("--chunks", type=int, default=1000, help="chunks with text, per response")
-    parser.add_argument("--gap-ms", type=float, default=20, help="paced only")
-    parser.add_argument("--in-step", action="store_true", help="do not spread the turns")
-    parser.add_argument("--dated", action="store_true", help="texts are moments; paced only")
-    parser.add_argument("--first-ms", type=float, default=0, help="wait before the head")
-    parser.add_argument("--text-bytes", type=int, default=6, help="text in each chunk")
+    parser.add_argument("--gap-ms", type=float, default=20, help="between two chunks; paced only")
+    parser.add_argument("--in-step", action="store_true", help="do not spread streams over the gap")
+    parser.add_argument("--dated", action="store_true", help="texts are times; paced only")
+    parser.add_argument("--first-ms", type=float, default=0, help="wait before the response")
+    parser.add_argument("--text-bytes", type=int, default=6, help="of text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")
     parser.add_argument("--trouble", choices=[*TROUBLES], help="see benchmarks/trouble/troubles.py")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args(argv)
     if options.mode == "paced" and options.gap_ms <= 0:
-        parser.error("--gap-ms must be above 0")
+        parser.error(f"--gap-ms must be positive, got {options.gap_ms:g}")
     return options
 
 

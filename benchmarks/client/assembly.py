@@ -1,6 +1,6 @@
-"""Measures the cost of adding up a completion, and whether it grows linearly with the chunks.
+"""Measures the cost of assembling a completion: `python -m benchmarks.client.assembly`.
 
-python -m benchmarks.client.assembly
+The cost per chunk should not grow with the number of chunks.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def chunks(count: int) -> list[Chunk]:
 
 def build(count: int) -> tuple[float, float]:
     """Return the microseconds and the bytes per chunk of `stream_chunk_builder`."""
-    answer = chunks(count)
+    given = chunks(count)
     seconds = []
     for _ in range(3):
         started = time.process_time()
-        stream_chunk_builder(answer)
+        stream_chunk_builder(given)
         seconds.append(time.process_time() - started)
     tracemalloc.start()
-    stream_chunk_builder(answer)
+    stream_chunk_builder(given)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return statistics.median(seconds) / count * 1e6, peak / count
 
 
 def combine(count: int) -> float:
-    """Return the microseconds per delta of the CombineFn, as a runner calls it."""
+    """Return the microseconds per delta of the CombineFn, called as a runner calls it."""
     deltas = [
         Delta("r", 1, n, "", None, orjson.dumps(chunk).decode())
         for n, chunk in enumerate(chunks(count))

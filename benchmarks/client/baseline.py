@@ -1,12 +1,12 @@
 """Measures the minimum cost of reading a stream in Python, with a reader that does nothing else.
 
-Benchmarks of clients are compared with it, because no client can be cheaper. It takes the shortest
-way that is still correct for `servers.py`, where each event is one HTTP chunk. It ignores errors,
-comments and other servers.
+Benchmarks of clients are compared with it, because no client can be cheaper. It does the minimum
+that is correct for `servers.py`, where each event is one HTTP chunk. It ignores errors, comments
+and other servers.
 
     python -m benchmarks.client.baseline
 
-measures the reader, and the server beside it.
+also measures the server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BODY = {
 
 
 class Events:
-    """Counts and decodes the events in the bytes of one response, whose chunk sizes it skips."""
+    """Counts and decodes the events of one response; skips the sizes of its HTTP chunks."""
 
     def __init__(self) -> None:
         self.chunks = 0
@@ -74,11 +74,11 @@ def raw_protocol_read(
 
 
 def read_floor(base_url: str, streams: int, warm_up: bool = False) -> Reading:
-    """Read `streams` responses, for a process of its own; with `warm_up` once before, uncounted."""
+    """Read `streams` responses at once; with `warm_up`, read them once before without counting."""
     address = urlsplit(base_url)
     for _ in range(1 + warm_up):
-        came = raw_protocol_read(address.hostname or "", address.port or 80, streams)
-    return came
+        reading = raw_protocol_read(address.hostname or "", address.port or 80, streams)
+    return reading
 
 
 def raw_socket_read(
@@ -134,7 +134,7 @@ class _Reader(asyncio.Protocol):
         self._request = request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is of a tree of its own
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has another base class
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
@@ -162,10 +162,10 @@ def _report(name: str, server: servers.Running, read: Read, streams: int) -> Non
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure the floor, and that the server is not the bound."""
+    """Measure the readers, and show that the server is not the bottleneck."""
     parser = argparse.ArgumentParser(description="Measure the raw readers.")
     parser.add_argument("--streams", type=int, nargs="*", default=[500, 2000])
-    parser.add_argument("--chunks", type=int, default=200_000, help="of the firehose")
+    parser.add_argument("--chunks", type=int, default=200_000, help="in a response of the firehose")
     options = parser.parse_args(argv)
     print(f"Python {platform.python_version()}, orjson {orjson.__version__}, {platform.platform()}")
     for framing in ("chunked", "length"):

@@ -30,9 +30,9 @@ MESSAGES = [{"role": "user", "content": "Say something."}]
 def read_async(
     base_url: str, streams: int, bare: bool = False, warm_up: bool = False, **arguments: Any
 ) -> Reading:
-    """Read `streams` answers at once with AsyncClient.
+    """Read `streams` responses at once with AsyncClient.
 
-    `bare` is httpx without the extra `fast`; with `warm_up` there is an answer before, uncounted.
+    `bare` uses httpx instead of the extra `fast`. `warm_up` reads a response before, uncounted.
     """
 
     async def read_all() -> Reading:
@@ -56,7 +56,7 @@ async def _read(client: AsyncClient) -> int:
 
 
 def read_sync(base_url: str, bare: bool = False) -> Reading:
-    """Read one answer with Client, after one that does not count."""
+    """Read one response with Client, after one that is not counted."""
     transport = httpx.HTTPTransport(limits=LIMITS) if bare else None
     with Client(base_url=base_url, transport=transport) as client:
         for _ in range(2):
@@ -75,13 +75,13 @@ READERS: dict[str, Read] = {
     "sync": read_sync,
     "floor": baseline.read_floor,
 }
-_read_apart = partial(reader_process.read, "benchmarks.client.chunks")
+_read_alone = partial(reader_process.read, "benchmarks.client.chunks")
 
 
 def pairs(ours: Callable[[], Reading], floor: Callable[[], Reading], runs: int) -> dict[str, float]:
     """Return medians over `runs` pairs.
 
-    Chunks are counted as the floor counts them: a buffer delivers fewer.
+    Costs are per chunk that the floor reads, because a buffer delivers fewer.
     """
     read = [(ours(), floor()) for _ in range(runs)]
     per_chunk = [(a.cpu_seconds / b.chunks * 1e6, b.usec_per_chunk) for a, b in read]
@@ -96,7 +96,7 @@ def pairs(ours: Callable[[], Reading], floor: Callable[[], Reading], runs: int) 
 
 
 def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, float]]:
-    """Return the figures by case: of those that begin with one of `cases`, or of all."""
+    """Return the figures of each case that begins with one of `cases`, or of all cases."""
     found = {}
 
     def wanted(case: str) -> bool:
@@ -104,28 +104,28 @@ def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, flo
 
     with servers.serving("firehose", chunks=20_000) as server:
         url = server.base_url
-        floor = partial(_read_apart, "floor", base_url=url, streams=1, warm_up=True)
-        one = partial(_read_apart, "async", base_url=url, streams=1, warm_up=True)
+        floor = partial(_read_alone, "floor", base_url=url, streams=1, warm_up=True)
+        one = partial(_read_alone, "async", base_url=url, streams=1, warm_up=True)
         for case, ours in {
             "1 stream, async": one,
-            "1 stream, sync": partial(_read_apart, "sync", base_url=url),
+            "1 stream, sync": partial(_read_alone, "sync", base_url=url),
             "1 stream, async, httpx alone": partial(one, bare=True),
-            "1 stream, sync, httpx alone": partial(_read_apart, "sync", base_url=url, bare=True),
+            "1 stream, sync, httpx alone": partial(_read_alone, "sync", base_url=url, bare=True),
         }.items():
             if wanted(case):
                 found[case] = pairs(ours, floor, runs)
-    # As many chunks a second either way: more would be the server's bound, on two cores.
+    # Both cases have 25,000 chunks a second. With more, two cores would measure the server.
     for streams, chunks, gap in ((500, 250, 20), (2000, 100, 80)):
-        case = f"{streams:,} streams, a chunk each {gap} ms"
+        case = f"{streams:,} streams, a chunk every {gap} ms"
         with servers.serving("paced", chunks=chunks, gap_ms=gap) as server:
             url = server.base_url
-            floor = partial(_read_apart, "floor", base_url=url, streams=streams)
+            floor = partial(_read_alone, "floor", base_url=url, streams=streams)
             for label, arguments in (
                 (case, {}),
                 (f"{case}, buffer_msec={5 * gap}", {"buffer_msec": 5 * gap}),
             ):
                 if wanted(label):
-                    ours = partial(_read_apart, "async", base_url=url, streams=streams, **arguments)
+                    ours = partial(_read_alone, "async", base_url=url, streams=streams, **arguments)
                     found[label] = pairs(ours, floor, min(runs, 3))
                     found[label]["wall_ratio"] = found[label]["wall_seconds"] / (
                         chunks * gap / 1000
@@ -134,10 +134,10 @@ def measure(runs: int = 5, cases: Sequence[str] = ()) -> dict[str, dict[str, flo
 
 
 def main() -> None:
-    """Read here, or measure and print."""
+    """Run one reader for `reader_process.read`, or measure all cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("cases", nargs="*", help="how the wanted ones begin, such as '500'")
+    parser.add_argument("--runs", type=int, default=5, help="pairs of processes for each case")
+    parser.add_argument("cases", nargs="*", help="only cases that begin so, such as '500'")
     reader_process.add_flags(parser)
     options = parser.parse_args()
     if not reader_process.report(options, READERS):

@@ -1,10 +1,10 @@
-"""Measures the cost of a chunk in other clients, beside ours and a bare reader, on one server.
+"""Compares the cost of a chunk in other clients, in ours and in a bare reader, on one server.
 
     make bench-peers
 
-Each client reads in a process of its own, in turn, so that none profits from what another has
-loaded. The other clients come from an environment of their own (.venv-peers). Nothing depends on
-them.
+Each client reads in a process of its own, in turn, so no client benefits from what another has
+loaded. The other clients come from an environment of their own (.venv-peers). The project does not
+depend on them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ CLIENTS = {"ritellm": _ritellm, "openai": _openai, "litellm": _litellm}
 
 
 def read_client(name: str, base_url: str, streams: int, warm_up: bool) -> Reading:
-    """Read `streams` answers at once with the client called `name`."""
+    """Read `streams` responses at once with the client called `name`."""
 
     async def read_all() -> Reading:
         read = await CLIENTS[name](base_url)
@@ -92,25 +92,23 @@ READERS: dict[str, Read] = {
     "floor": baseline.read_floor,
     **{name: partial(read_client, name) for name in CLIENTS},
 }
+_read_alone = partial(reader_process.read, "benchmarks.client.peers")
 
 
 def measure(python: str, runs: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the median figures by case and client; `python` is the peers' own."""
+    """Return the median figures by case and client; `python` runs the other clients."""
     cases: dict[str, tuple[dict[str, Any], int]] = {
         "1 stream at full speed": ({"mode": "firehose", "chunks": 20_000}, 1),
-        "500 streams, a chunk each 20 ms": ({"mode": "paced", "chunks": 100, "gap_ms": 20}, 500),
+        "500 streams, a chunk every 20 ms": ({"mode": "paced", "chunks": 100, "gap_ms": 20}, 500),
     }
     found: dict[str, dict[str, dict[str, float]]] = {}
     for case, (options, streams) in cases.items():
         with servers.serving(**options) as server:
             found[case] = {}
-            asked = {"base_url": server.base_url, "streams": streams, "warm_up": streams == 1}
+            arguments = {"base_url": server.base_url, "streams": streams, "warm_up": streams == 1}
             for name in READERS:
                 runs_on = python if name in THEIRS else sys.executable
-                read = [
-                    reader_process.read("benchmarks.client.peers", name, runs_on, **asked)
-                    for _ in range(runs)
-                ]
+                read = [_read_alone(name, runs_on, **arguments) for _ in range(runs)]
                 found[case][name] = {
                     key: statistics.median(getattr(each, key) for each in read)
                     for key in ("usec_per_chunk", "wall_seconds", "peak_mb")
@@ -136,10 +134,10 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    """Read, or have all clients read."""
+    """Run one reader for `reader_process.read`, or measure all clients."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--python", default=sys.executable, help="the peers' own interpreter")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the other clients")
+    parser.add_argument("--runs", type=int, default=3, help="processes for each client and case")
     reader_process.add_flags(parser)
     options = parser.parse_args()
     if not reader_process.report(options, READERS):

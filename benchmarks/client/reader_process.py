@@ -1,4 +1,4 @@
-"""Runs each reader in a process of its own, so that none profits from what another has loaded.
+"""Runs each reader in a process of its own, so no reader benefits from what another has loaded.
 
 The separation matters. asyncio's own sockets request a buffer of 256 KiB for each read. In a
 process that has freed such a buffer before, malloc has it ready. In a new process malloc maps one
@@ -19,7 +19,7 @@ from benchmarks import ROOT
 
 
 class Reading(NamedTuple):
-    """What a reader read, and what it cost its process."""
+    """The chunks that a reader read, and their cost."""
 
     chunks: int
     cpu_seconds: float
@@ -43,13 +43,13 @@ def read(module: str, name: str, python: str = sys.executable, **arguments: Any)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags by which `read` calls its script."""
+    """Add the flags with which `read` runs a module."""
     parser.add_argument("--read", help=argparse.SUPPRESS)
     parser.add_argument("--arguments", type=json.loads, help=argparse.SUPPRESS)
 
 
 def report(options: argparse.Namespace, readers: Mapping[str, Read]) -> bool:
-    """Read here and print the figures, if `read` has called; return whether it has."""
+    """If `read` started this process, run the reader and print its cost; return whether it did."""
     if options.read is None:
         return False
     reading = readers[options.read](**options.arguments)

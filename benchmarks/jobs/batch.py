@@ -3,12 +3,12 @@
     python -m benchmarks.jobs.batch --rows 2000 --chunks 50 --gap_ms 20 --max_in_flight 500
     python -m benchmarks.jobs.batch --first_ms 300 --chunks 20 --gap_ms 2 --max_in_flight 256
 
-The ideal is rows / max_in_flight rounds of one response each. On average the server gives a stream
-its first turn half a gap after it began. The start-up (imports, building and starting the job) is
-the time of the same command for an empty file, the median of three. It is measured in the same run
-and subtracted. `span_seconds` is from the first request's start to the last response's end.
-`reader_ratio` shows the limit of the machine: a process that only reads (`baseline.py`) reads one
-round of responses at once, divided by the time of one response.
+The ideal is rows / max_in_flight rounds of one response each. On average the first text of a stream
+comes half a gap late. The start-up (imports, building and starting the job) is the time of the same
+command for an empty file, the median of three. It is measured in the same run and subtracted.
+`span_seconds` is from the first request's start to the last response's end. `reader_ratio` shows
+the limit of the machine: the time in which a process that only reads (`baseline.py`) reads one
+round of responses, divided by the time of one response.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def measure(
         read = reader_process.read(
             "benchmarks.client.chunks", "floor", base_url=server.base_url, streams=max_in_flight
         )
-    answer = (first_ms + (chunks + 0.5) * gap_ms) / 1000
-    ideal = math.ceil(rows / max_in_flight) * answer
+    response = (first_ms + (chunks + 0.5) * gap_ms) / 1000
+    ideal = math.ceil(rows / max_in_flight) * response
     wall = full["wall"] - empty["wall"]
     return {
         "rows": rows,
@@ -55,7 +55,7 @@ def measure(
         "span_seconds": full["span"],
         "rows_per_second": rows / wall,
         "ratio": wall / ideal,
-        "reader_ratio": read.wall_seconds / answer,
+        "reader_ratio": read.wall_seconds / response,
         "cpu_msec_per_row": (full["cpu"] - empty["cpu"]) / rows * 1000,
         "peak_mb": full["peak_mb"],
         "most_streams_open": served["max_open"],
@@ -64,9 +64,9 @@ def measure(
 
 
 def run(
-    folder: Path, rows: int, server: servers.Running, max_in_flight: int, fails: bool = False
+    folder: Path, rows: int, server: servers.Running, max_in_flight: int, may_fail: bool = False
 ) -> dict[str, float]:
-    """Return what a job takes; where it `fails`, rows may."""
+    """Run a job and return its cost; with `may_fail`, rows may fail."""
     folder.mkdir()
     lines = "".join(json.dumps({"prompt": f"Say something, {i}."}) + "\n" for i in range(rows))
     (folder / "in.jsonl").write_text(lines)
@@ -76,10 +76,10 @@ def run(
         *("--base_url", server.base_url, "--max_in_flight", str(max_in_flight)),
     ]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=not fails, capture_output=True, cwd=ROOT)
+    subprocess.run(command, check=not may_fail, capture_output=True, cwd=ROOT)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     report = json.loads((folder / "out" / "report.json").read_text())
-    if report["completed"] != rows and not fails:
+    if report["completed"] != rows and not may_fail:
         raise RuntimeError(f"{report['completed']} of {rows} rows completed: {report['errors']}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     span = report["seconds"] or 0.0
@@ -96,9 +96,9 @@ def run(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--chunks", type=int, default=50)
-    parser.add_argument("--gap_ms", type=float, default=20)
-    parser.add_argument("--first_ms", type=float, default=0)
+    parser.add_argument("--chunks", type=int, default=50, help="in each response")
+    parser.add_argument("--gap_ms", type=float, default=20, help="between two chunks")
+    parser.add_argument("--first_ms", type=float, default=0, help="before the response")
     parser.add_argument("--max_in_flight", type=int, default=500)
     figures = measure(**vars(parser.parse_args()))
     print({name: round(value, 2) for name, value in figures.items()}, f"cores={os.cpu_count()}")

@@ -49,7 +49,7 @@ def here(workers: int) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def prism(workers: int) -> Iterator[Running]:
-    """Prism; the workers are threads of the program."""
+    """Prism, with workers that are threads of the program."""
     yield Running(["--runner=PrismRunner", f"--prism_location={tools.prism()}"], lambda: 0.0)
 
 
@@ -78,7 +78,7 @@ def flink(workers: int) -> Iterator[Running]:
 
 
 ENGINES = {"FnApiRunner": here, "Prism": prism, "PortableRunner": job_server, "Flink": flink}
-# Prism has one worker to an environment.
+# Prism has one worker per environment.
 CASES = [(name, n) for name in ENGINES for n in (1, 2, 4) if name != "Prism" or n == 1]
 
 
@@ -88,11 +88,11 @@ def measure(
     """Return rows a second, CPU a row and start-up of one runner."""
     serving = servers.serving("paced", chunks=chunks, gap_ms=gap_ms)
     with tempfile.TemporaryDirectory() as folder, serving as server, ENGINES[engine](workers) as up:
-        _run(Path(folder) / "warm", 1, server, max_in_flight, up)  # what comes first costs more
+        _run(Path(folder) / "warm", 1, server, max_in_flight, up)  # the first job costs more
         before = _run(Path(folder) / "before", 1, server, max_in_flight, up)
         full = _run(Path(folder) / "full", rows, server, max_in_flight, up)
         after = _run(Path(folder) / "after", 1, server, max_in_flight, up)
-    start_up = (before["cpu"] + after["cpu"]) / 2  # a Java engine's falls from run to run
+    start_up = (before["cpu"] + after["cpu"]) / 2  # that of a Java runner falls from run to run
     return {
         "rows_per_second": full["rows_per_second"],
         "cpu_msec_per_row": (full["cpu"] - start_up) / (rows - 1) * 1000,
@@ -126,7 +126,7 @@ def _cpu() -> float:
 
 
 def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the head and the rest of the line of each case; an unavailable one says why."""
+    """Yield the head and the rest of each line; the rest is the reason if a runner is missing."""
     for engine, workers in cases:
         head = f"| {engine} | {workers} |"
         try:
@@ -139,7 +139,7 @@ def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterato
 
 
 def write(measured: Mapping[str, str], note: str) -> None:
-    """Put lines into the table in docs/engines.md; those of other runners stay."""
+    """Put lines into the table in docs/engines.md; keep the lines of other runners."""
     text = DOCUMENT.read_text()
     before = dict(re.findall(r"^(\| [A-Za-z]+ \| \d \|)(.*)$", text, re.M)) | measured
     heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
@@ -155,8 +155,8 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=50)
     parser.add_argument("--gap_ms", type=float, default=20)
     parser.add_argument("--max_in_flight", type=int, default=200, help="in each process")
-    parser.add_argument("--engine", choices=ENGINES, help="only this one")
-    parser.add_argument("--workers", type=int, choices=(1, 2, 4), help="only so many")
+    parser.add_argument("--engine", choices=ENGINES, help="measure only this runner")
+    parser.add_argument("--workers", type=int, choices=(1, 2, 4), help="only this many")
     given = vars(parser.parse_args())
     engine, workers = given.pop("engine"), given.pop("workers")
     cases = [(e, n) for e, n in CASES if engine in (None, e) and workers in (None, n)]

@@ -1,4 +1,4 @@
-"""Measures the journal: a row, a lookup, an opening, and the memory of a million rows.
+"""Measures the journal: recording, lookups, opening, and the memory of a million rows.
 
     python -m benchmarks.jobs.journal [ROWS]
 
@@ -28,16 +28,16 @@ from transforms.journal.folder.journal import FolderJournal
 from transforms.journal.redis import RedisJournal
 from transforms.journal.sqlite.journal import SqliteJournal
 
-ANSWER_WORDS = 100
+WORDS = 100
 IN_FLIGHT = 2000
 LOOKUPS = 20_000
 IN_ORDER = 100_000
 
 
 def key(number: int) -> JournalKey:
-    """Return the key of one row; the question is a row of its own, hashed as in a job."""
-    question = {"messages": [{"role": "user", "content": f"What is the meaning of {number}?"}]}
-    return JournalKey(f"in.jsonl:{number}", request_hash("openai/m", None, {}, question))
+    """Return the key of one row; each row has its own request, hashed as in a job."""
+    request = {"messages": [{"role": "user", "content": f"What is the meaning of {number}?"}]}
+    return JournalKey(f"in.jsonl:{number}", request_hash("openai/m", None, {}, request))
 
 
 def values(count: int = 2000) -> list[bytes]:
@@ -48,7 +48,7 @@ def values(count: int = 2000) -> list[bytes]:
     timing = {"ttft": 0.31, "total": 1.98, "inter_chunk": {"p50": 0.012, "p95": 0.034}}
     made = []
     for _ in range(count):
-        message = {"role": "assistant", "content": " ".join(dice.choices(words, k=ANSWER_WORDS))}
+        message = {"role": "assistant", "content": " ".join(dice.choices(words, k=WORDS))}
         choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
         completion = {
             "id": f"chatcmpl-{dice.getrandbits(96):x}",
@@ -63,7 +63,7 @@ def values(count: int = 2000) -> list[bytes]:
 
 
 def record(journal: Any, rows: int) -> float:
-    """Record `rows` with so many in flight, and return the seconds of wall time a row."""
+    """Record `rows` completions, `IN_FLIGHT` at a time; return the wall seconds per row."""
     answers, waiting = values(), []
     keys = [key(number) for number in range(rows)] if rows <= 100_000 else None
     started = time.perf_counter()
@@ -80,7 +80,7 @@ def record(journal: Any, rows: int) -> float:
 
 
 def look_up(journal: Any, rows: int) -> dict[str, float]:
-    """Return the median of a lookup that finds and of one that does not, and the mean in order."""
+    """Return the median time of a hit and of a miss, and the mean time of lookups in order."""
     dice = random.Random(2)
 
     def usec(numbers: Iterable[int]) -> list[float]:
@@ -92,7 +92,7 @@ def look_up(journal: Any, rows: int) -> dict[str, float]:
             times.append((time.perf_counter() - started) * 1e6)
         return times
 
-    # In order, as the same command asks again: what is fetched for the first of many is in it.
+    # In order, as a repeated command does. The first lookup in a file fetches the file.
     return {
         "in_order_usec": statistics.mean(usec(range(min(rows, IN_ORDER)))),
         "lookup_usec": statistics.median(usec(dice.randrange(rows) for _ in range(LOOKUPS))),
@@ -101,14 +101,14 @@ def look_up(journal: Any, rows: int) -> dict[str, float]:
 
 
 def memory_mb(name: str) -> float:
-    """Return the resident memory of this process now (VmRSS) or at most (VmHWM), in MB."""
+    """Return the resident memory of this process, now (VmRSS) or at most (VmHWM), in MB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0]) * 1024 / 1e6
 
 
 @contextlib.contextmanager
 def redis_server(folder: str) -> Iterator[str]:
-    """Run a Redis server that appends to a file each second, as it does by default."""
+    """Run a Redis server with an append-only file, which it syncs each second."""
     where = ["--port", "0", "--unixsocket", f"{folder}/redis.sock", "--dir", folder]
     command = ["redis-server", *where, "--appendonly", "yes", "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -122,7 +122,7 @@ def redis_server(folder: str) -> Iterator[str]:
 
 
 def open_at(kind: str, place: str) -> Any:
-    """Open the journal of a kind at its place."""
+    """Open a journal of the given kind."""
     if kind == "sqlite":
         return SqliteJournal(place, "a run")
     return RedisJournal(place, "job") if kind == "redis" else FolderJournal(place, linger=0.05)
@@ -139,14 +139,14 @@ def measure(kind: str, rows: int) -> dict[str, float]:
         figures["record_cpu_usec"] = (time.process_time() - cpu) / rows * 1e6
         journal.close()
         figures["disk_bytes_a_row"] = _size(folder) / rows
-        figures["reopen_seconds"] = _elsewhere(rows, kind, place)["open_seconds"]
-        if kind == "sqlite":  # as after kill -9: nobody has left a word that it is sound
+        figures["reopen_seconds"] = _in_new_process(rows, kind, place)["open_seconds"]
+        if kind == "sqlite":  # as after `kill -9`, which leaves no note in it
             os.remove(f"{place}.lock")
-        return figures | _elsewhere(rows, kind, place)
+        return figures | _in_new_process(rows, kind, place)
 
 
 def measure_opening(kind: str, rows: int, place: str) -> dict[str, float]:
-    """Return what it costs to open what is there, and to look into it."""
+    """Return the cost of opening an existing journal, and of lookups in it."""
     before = memory_mb("VmHWM")
     started = time.perf_counter()
     journal = open_at(kind, place)
@@ -158,8 +158,8 @@ def measure_opening(kind: str, rows: int, place: str) -> dict[str, float]:
     return figures
 
 
-def _elsewhere(*arguments: object) -> dict[str, float]:
-    """Return the figures of this program with other arguments, in a process of its own."""
+def _in_new_process(*arguments: object) -> dict[str, float]:
+    """Run this program with other arguments in a new process; return its figures."""
     command = [sys.executable, "-m", "benchmarks.jobs.journal", *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
     figures: dict[str, float] = orjson.loads(done.stdout)
@@ -179,22 +179,22 @@ def key_usec(rows: int = 50_000) -> float:
 
 
 def main(rows: int) -> None:
-    """Measure each kind in a process of its own and print a line for each."""
+    """Measure each kind in a process of its own, and print a line for it."""
     print(
         f"{rows:,} rows of {statistics.mean(map(len, values())):.0f} bytes, {IN_FLIGHT} in flight"
     )
     print(f"making a key: {key_usec():.1f} us")
     kinds = ["sqlite", "folder", *(["redis"] if shutil.which("redis-server") else [])]
     for kind in kinds:
-        figures = _elsewhere(rows, kind)
+        figures = _in_new_process(rows, kind)
         print(f"{kind:7}", "  ".join(f"{name} {value:,.4g}" for name, value in figures.items()))
 
 
 if __name__ == "__main__":
-    asked = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     if len(sys.argv) > 3:
-        print(orjson.dumps(measure_opening(sys.argv[2], asked, sys.argv[3])).decode())
+        print(orjson.dumps(measure_opening(sys.argv[2], count, sys.argv[3])).decode())
     elif len(sys.argv) > 2:
-        print(orjson.dumps(measure(sys.argv[2], asked)).decode())
+        print(orjson.dumps(measure(sys.argv[2], count)).decode())
     else:
-        main(asked)
+        main(count)

@@ -30,7 +30,7 @@ RUNS = 3
 
 
 def from_checkout(google: Google, program: str, argv: list[str]) -> float:
-    """Return the seconds to the job, with the code sent along."""
+    """Return the seconds until the job is submitted, including the upload of the code."""
     with FakeDataflow() as dataflow:
         started = time.monotonic()
         flags = [*argv, *to(dataflow), "--setup_file=./setup.py"]

@@ -2,8 +2,8 @@
 
     python -m benchmarks.jobs.liveness [STREAMS ...]
 
-Each chunk contains the time at which it was sent. The server is a process of its own on this
-machine, and both share its clock.
+Each chunk contains the time at which it was sent. The server is another process on this machine, so
+both have the same clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHUNKS, GAP_MS = 100, 20
 
 
 class _SeeFn(beam.DoFn):  # type: ignore[misc]
-    """Notes how old each delta is when it arrives here."""
+    """Records the age of each delta on arrival."""
 
     ages: list[float] = []  # noqa: RUF012
 
@@ -33,9 +33,9 @@ class _SeeFn(beam.DoFn):  # type: ignore[misc]
 
 
 def measure(streams: int) -> dict[str, float]:
-    """Return milliseconds from socket to consumer with so many streams, a chunk each 20 ms."""
+    """Return milliseconds from socket to consumer, with a chunk of each stream every 20 ms."""
     with servers.serving("paced", chunks=CHUNKS, gap_ms=GAP_MS, dated=True) as server:
-        _run(server.base_url, 2)  # loads what is loaded on first use
+        _run(server.base_url, 2)  # runs the lazy imports
         _SeeFn.ages.clear()
         cpu = time.process_time()
         _run(server.base_url, streams)
@@ -58,8 +58,8 @@ def _run(base_url: str, streams: int) -> None:
             | beam.Create(range(streams), reshuffle=False)
             | beam.Map(lambda n: Prompt(str(n), body)).with_output_types(Prompt)
         )
-        asked = prompts | StreamCompletions("openai/m", base_url=base_url, max_in_flight=streams)
-        asked.deltas | beam.ParDo(_SeeFn())
+        streamed = prompts | StreamCompletions("openai/m", base_url=base_url, max_in_flight=streams)
+        streamed.deltas | beam.ParDo(_SeeFn())
 
 
 if __name__ == "__main__":

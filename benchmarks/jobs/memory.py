@@ -1,4 +1,4 @@
-"""Measures the peak memory of a whole job by its number of rows, which it should not depend on.
+"""Measures the peak memory of jobs of several sizes; it should not grow with the rows.
 
     python -m benchmarks.jobs.memory [--rows 100000 1000000] [--flags='--keep_order ...']
 
@@ -22,7 +22,7 @@ from benchmarks import ROOT, servers
 
 
 def measure(rows: int, flags: Sequence[str] = (), max_in_flight: int = 64) -> dict[str, float]:
-    """Return the megabytes that a job of so many rows had resident at most, and rows a second."""
+    """Return the peak resident megabytes of a job of `rows` rows, and its rows a second."""
     with tempfile.TemporaryDirectory() as name, servers.serving("firehose", chunks=1) as server:
         folder = Path(name)
         with (folder / "in.jsonl").open("w") as file:
@@ -35,12 +35,12 @@ def measure(rows: int, flags: Sequence[str] = (), max_in_flight: int = 64) -> di
             *("--max_in_flight", str(max_in_flight)),
         ]
         started = time.perf_counter()
-        with (folder / "said").open("wb") as said:
-            job = subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT)
+        with (folder / "log").open("wb") as log:
+            job = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
             _, status, used = os.wait4(job.pid, 0)
         seconds = time.perf_counter() - started
         if status:
-            raise RuntimeError((folder / "said").read_text()[-2000:])
+            raise RuntimeError((folder / "log").read_text()[-2000:])
         report = json.loads((folder / "out" / "report.json").read_text())
         if report["completed"] != rows:
             raise RuntimeError(f"{report['completed']} of {rows} rows completed")
@@ -50,7 +50,7 @@ def measure(rows: int, flags: Sequence[str] = (), max_in_flight: int = 64) -> di
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
-    parser.add_argument("--flags", default="", help="more flags of the job")
+    parser.add_argument("--flags", default="", help="more flags for the job")
     options = parser.parse_args()
     for count in options.rows:
         found = measure(count, options.flags.split())

@@ -28,21 +28,21 @@ PAGE = ROOT / "docs" / "dataflow.md"
 PLOT = ROOT / "docs" / "fleet.svg"
 MARKS = re.compile(r"(<!-- scale -->\n).*?(<!-- /scale -->)", re.DOTALL)
 
-# A cost is a difference of two runs: noise of both is in it.
+# A cost is the difference of two runs, so it contains the noise of both.
 ROUNDS = 3
 
-# Inputs of the arithmetic; none is measured here.
+# Inputs of the arithmetic. They are not measured here.
 WORKERS = 10_000
 VCPUS = 2
-BUSY = 0.6  # the share of a vCPU that streams may take: the rest is for bursts, Beam and the kernel
-TOKENS_PER_SECOND = 50  # of one stream; a chunk is taken for a token
-ANSWER_TOKENS = 500
-VCPU_HOUR, GB_HOUR, GB_PER_VCPU = 0.056, 0.003557, 4  # USD: put in those of your region
+BUSY = 0.6  # the share of a vCPU for streams; the rest is for bursts, Beam and the kernel
+TOKENS_PER_SECOND = 50  # of one stream; a chunk counts as a token
+COMPLETION_TOKENS = 500
+VCPU_HOUR, GB_HOUR, GB_PER_VCPU = 0.056, 0.003557, 4  # USD; use the prices of your region
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What things cost one process: CPU in microseconds, memory in KB."""
+    """The costs of one process: CPU in microseconds, memory in KB or MB."""
 
     row_usec: float
     chunk_usec: float
@@ -53,7 +53,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Run:
-    """One process's account."""
+    """The measurements of one process."""
 
     cpu: float
     peak_kb: float
@@ -62,7 +62,7 @@ class Run:
 
 
 def measure(streams: int = 500, chunks: int = 100) -> Costs:
-    """Return what a row, a chunk, a delta and a stream cost, each the median of some rounds."""
+    """Return the costs of a row, a chunk, a delta and a stream, medians of `ROUNDS` rounds."""
     rounds = [_round(streams, chunks) for _ in range(ROUNDS)]
     return Costs(*(statistics.median(values) for values in zip(*map(astuple, rounds), strict=True)))
 
@@ -93,7 +93,7 @@ def _run(rows: int, streams: int, chunks: int, gap_ms: float, live: bool = False
 
 
 def child(base_url: str, rows: int, streams: int, live: bool) -> None:
-    """Complete so many rows with so many streams in flight, publish deltas; print what it took."""
+    """Complete `rows` with `streams` in flight, publish deltas if `live`, and print the cost."""
     import apache_beam as beam
 
     from benchmarks.jobs.streaming import Null
@@ -121,10 +121,10 @@ def child(base_url: str, rows: int, streams: int, live: bool) -> None:
 
 
 def arithmetic(costs: Costs) -> str:
-    """Return what a worker and a fleet come to, each line with its sum."""
-    per_answer = ANSWER_TOKENS / TOKENS_PER_SECOND
-    load = costs.chunk_usec * TOKENS_PER_SECOND + costs.row_usec / per_answer  # usec a second
-    live_load = costs.delta_usec * TOKENS_PER_SECOND + costs.row_usec / per_answer
+    """Return the table for a worker and a fleet; each line shows its formula."""
+    per_completion = COMPLETION_TOKENS / TOKENS_PER_SECOND
+    load = costs.chunk_usec * TOKENS_PER_SECOND + costs.row_usec / per_completion  # usec a second
+    live_load = costs.delta_usec * TOKENS_PER_SECOND + costs.row_usec / per_completion
     streams, live = int(BUSY * 1e6 / load), int(BUSY * 1e6 / live_load)
     memory = costs.process_mb + streams * costs.stream_kb / 1024
     everywhere = WORKERS * VCPUS
@@ -143,14 +143,14 @@ def arithmetic(costs: Costs) -> str:
             "CPU of a stream",
             f"{load / 1e4:.2f} % of a core",
             f"{costs.chunk_usec:.1f} us x {TOKENS_PER_SECOND}/s"
-            f" + {costs.row_usec:,.0f} us / {per_answer:.0f} s",
+            f" + {costs.row_usec:,.0f} us / {per_completion:.0f} s",
         ),
         ("streams of a vCPU", f"{streams:,}", f"{BUSY:.0%} of a core / {load / 1e4:.2f} %"),
         (
             "streams of a vCPU, deltas published",
             f"{live:,}",
             f"{BUSY:.0%} of a core / ({costs.delta_usec:.1f} us x {TOKENS_PER_SECOND}/s"
-            f" + {costs.row_usec:,.0f} us / {per_answer:.0f} s)",
+            f" + {costs.row_usec:,.0f} us / {per_completion:.0f} s)",
         ),
         (
             "memory of that process",
@@ -169,8 +169,8 @@ def arithmetic(costs: Costs) -> str:
         ),
         (
             "requests a second at the provider",
-            f"{tokens / ANSWER_TOKENS:,.0f}",
-            f"{everywhere * streams:,} / {per_answer:.0f} s",
+            f"{tokens / COMPLETION_TOKENS:,.0f}",
+            f"{everywhere * streams:,} / {per_completion:.0f} s",
         ),
         (
             "a million output tokens, in workers",
@@ -193,9 +193,9 @@ def arithmetic(costs: Costs) -> str:
 
 
 def main() -> None:
-    """Measure, compute, simulate; print it, and write it into the page."""
+    """Measure, compute and simulate; print the results and write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--print", action="store_true", help="write no file")
+    parser.add_argument("--print", action="store_true", help="print only, write no file")
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--chunks", type=int, default=100)
     ours = parser.parse_args()

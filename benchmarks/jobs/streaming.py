@@ -1,8 +1,8 @@
-"""Measures streaming jobs: the cost of a published delta, its delay, and an hour in fast motion.
+"""Measures streaming jobs: the cost of a published delta, its delay, and a long run.
 
     python -m benchmarks.jobs.streaming cost          # CPU per delta, against the bare client
     python -m benchmarks.jobs.streaming lateness      # from the server to a reader of Redis
-    python -m benchmarks.jobs.streaming hour --prompts 100000
+    python -m benchmarks.jobs.streaming hour --prompts 100000    # memory, losses, duplicates
 
 `lateness` needs redis-server and the extra `redis`.
 """
@@ -36,20 +36,20 @@ REQUEST = orjson.dumps({"messages": [{"role": "user", "content": "Say something.
 
 
 class Null:
-    """A sink that takes everything and keeps nothing."""
+    """A sink that drops everything."""
 
     def check(self) -> None:
-        """It is always available."""
+        """Do nothing: the sink is always available."""
 
-    def publish(self, lot: Sequence[Delta]) -> None:
-        """Drop `lot`."""
+    def publish(self, batch: Sequence[Delta]) -> None:
+        """Drop `batch`."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 def published(base_url: str, streams: int) -> tuple[float, float]:
-    """Return CPU and wall seconds of a pipeline that publishes the deltas of so many streams."""
+    """Return CPU and wall seconds of a pipeline that publishes the deltas of `streams`."""
     cpu, wall = time.process_time(), time.perf_counter()
     with beam.Pipeline(runner="FnApiRunner") as p:
         prompts = (
@@ -67,7 +67,7 @@ def published(base_url: str, streams: int) -> tuple[float, float]:
 def cost(
     streams: int = 1000, chunks: int = 200, gap_ms: float = 50, runs: int = 3
 ) -> dict[str, Any]:
-    """Return microseconds of CPU per delta, ours and the bare client's, in turn."""
+    """Return CPU microseconds per delta, of the pipeline and of the bare client, run in turn."""
     ours, bare, walls = [], [], []
     deltas = streams * chunks
     with servers.serving("paced", chunks=chunks, gap_ms=gap_ms) as server:
@@ -94,8 +94,8 @@ def cost(
 def lateness(streams: int = 100) -> dict[str, Any]:
     """Return milliseconds from the server's socket to a reader of a Redis stream.
 
-    Each chunk holds the moment at which it was sent. Server, pipeline, Redis and reader (this one)
-    are four processes.
+    Each chunk contains the time at which it was sent. The server, the pipeline, Redis and the
+    reader (this process) are four processes.
     """
     import redis
 
@@ -133,7 +133,7 @@ def lateness(streams: int = 100) -> dict[str, Any]:
 
 
 def hour(prompts: int = 100_000, chunks: int = 3, max_in_flight: int = 64) -> dict[str, Any]:
-    """Return what became of so many prompts with tiny answers, and how memory went."""
+    """Return the counts of completions and duplicates after many small prompts, and the memory."""
     with (
         servers.serving("firehose", chunks=chunks) as server,
         tempfile.TemporaryDirectory() as folder,
@@ -229,8 +229,8 @@ def _redis() -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["cost", "lateness", "hour"])
-    parser.add_argument("--prompts", type=int, default=100_000)
-    parser.add_argument("--streams", type=int, default=None)
+    parser.add_argument("--prompts", type=int, default=100_000, help="of `hour`")
+    parser.add_argument("--streams", type=int, default=None, help="of `cost`, `lateness`")
     given = parser.parse_args()
     if given.what == "hour":
         print(hour(given.prompts))

@@ -11,12 +11,12 @@ def _never() -> bool:
     return False
 
 
-# No event is sooner: a wait that rounding makes too small to move the time would never end.
-_SOONEST = 1e-6
+# The shortest wait. A wait that rounding makes too small to advance the time would never end.
+_SHORTEST = 1e-6
 
 
 class Clock:
-    """Calls what is due, in order of time."""
+    """Calls functions at their times, in order."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -24,12 +24,12 @@ class Clock:
         self._numbers = itertools.count()
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call `call` so many seconds from now."""
-        seconds = max(_SOONEST, seconds)
+        """Call `call` in `seconds`."""
+        seconds = max(_SHORTEST, seconds)
         heapq.heappush(self._due, (self.now + seconds, next(self._numbers), call))
 
     def run(self, seconds: float, done: Callable[[], bool] = _never) -> None:
-        """Let so many seconds pass, or fewer: until `done`."""
+        """Advance by `seconds`, or less if `done` returns True."""
         end = self.now + seconds
         while self._due and self._due[0][0] <= end:
             if done():

@@ -4,8 +4,8 @@
     python -m benchmarks.simulation.fleet --plot docs/fleet.svg
 
 Each worker has a real `Pace` with a simulated clock. The rest is simulated: a worker that never
-runs out of rows, and a provider with a bucket of one second's requests. The provider refuses the
-request that finds the bucket empty, with or without `Retry-After: 1`.
+runs out of rows, and a provider with a bucket of one second's requests. The provider refuses a
+request if the bucket is empty, with or without `Retry-After: 1`.
 
 The limit is a tenth of what the workers could send without one. With `fixed` it is 50 requests a
 second for the whole fleet, whatever its size.
@@ -24,7 +24,7 @@ from ritellm.rate_limits.pace import Limits, Pace
 from ritellm.rate_limits.sample import Permit
 
 IN_FLIGHT = 64
-ANSWER_SECONDS = 2.0  # the mean; each is between a half and one and a half of it
+RESPONSE_SECONDS = 2.0  # the mean; a response takes 0.5 to 1.5 times as long
 ROUND_TRIP = 0.05
 FIXED_LIMIT = 50.0
 SIZES = (1, 10, 100, 1000)
@@ -37,7 +37,7 @@ CASES = {
 
 
 class Provider:
-    """Takes `limit` requests a second, and as many at once; counts by whole seconds."""
+    """Accepts `limit` requests a second, and as many at once; counts requests by second."""
 
     def __init__(self, clock: Clock, limit: float) -> None:
         self.limit = limit
@@ -48,7 +48,7 @@ class Provider:
         self._level, self._since = self._full, 0.0
 
     def takes(self) -> bool:
-        """Return whether it takes the request that has come."""
+        """Return whether it accepts the next request, and count that request."""
         now = self._clock.now
         self._level = min(self._full, self._level + (now - self._since) * self.limit)
         self._since = now
@@ -59,7 +59,7 @@ class Provider:
 
 
 class Worker:
-    """One process: what `ritellm.rate_limits.gate` does with a pace, on this clock."""
+    """One process, which uses a pace as `ritellm.rate_limits.gate` does, on a virtual clock."""
 
     def __init__(
         self, clock: Clock, provider: Provider, dice: random.Random, retry_after: float | None
@@ -68,8 +68,8 @@ class Worker:
         self._clock, self._provider, self._dice = clock, provider, dice
         self._retry_after = retry_after
         self._pace = Pace(Limits(IN_FLIGHT), clock.now)
-        self._timer = 0  # the newest; older ones are void
-        # A fleet does not start in one instant.
+        self._timer = 0  # the number of the newest timer; older timers do nothing
+        # The workers of a fleet do not start at the same time.
         clock.after(dice.random() * 5, self._admit)
 
     def _admit(self) -> None:
@@ -89,7 +89,7 @@ class Worker:
 
     def _accepted(self, permit: Permit) -> None:
         self._pace.accepted(permit, self._clock.now, {})
-        seconds = ANSWER_SECONDS * (0.5 + self._dice.random())
+        seconds = RESPONSE_SECONDS * (0.5 + self._dice.random())
         self._clock.after(seconds, lambda: self._answered(permit))
         self._admit()
 
@@ -107,11 +107,11 @@ class Worker:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a simulated time: shares by second, and of the time after `settled`."""
+    """The outcome of a simulation: shares by second, and the fairness."""
 
     utilisation: list[float]  # of the limit
     refused: list[float]  # of the requests
-    fairness: float  # Jain's index over the workers' answers: 1 is all alike
+    fairness: float  # Jain's index of completions by worker; 1 if all have the same number
 
     def mean(self, series: str, settled: int) -> float:
         """Return the mean of a series from the second `settled` on."""
@@ -122,18 +122,18 @@ class Outcome:
 def simulate(
     workers: int, seconds: int, *, retry_after: float | None, fixed: bool = False, seed: int = 1
 ) -> Outcome:
-    """Return what becomes of `workers` before one provider in so many seconds."""
+    """Return the outcome of `workers` that share one provider for `seconds`."""
     clock, dice = Clock(), random.Random(seed)
-    limit = FIXED_LIMIT if fixed else workers * IN_FLIGHT / ANSWER_SECONDS / 10
+    limit = FIXED_LIMIT if fixed else workers * IN_FLIGHT / RESPONSE_SECONDS / 10
     provider = Provider(clock, limit)
     fleet = [Worker(clock, provider, dice, retry_after) for _ in range(workers)]
     clock.run(seconds)
     answers = [worker.answered for worker in fleet]
     squares = sum(count * count for count in answers)
-    asked = [max(1, provider.taken[s] + provider.refused[s]) for s in range(seconds)]
+    requests = [max(1, provider.taken[s] + provider.refused[s]) for s in range(seconds)]
     return Outcome(
         [provider.taken[s] / limit for s in range(seconds)],
-        [provider.refused[s] / asked[s] for s in range(seconds)],
+        [provider.refused[s] / requests[s] for s in range(seconds)],
         sum(answers) ** 2 / (workers * squares) if squares else 0.0,
     )
 
@@ -160,11 +160,11 @@ def table(found: dict[str, dict[int, Outcome]]) -> str:
 
 
 def plot(found: dict[str, dict[int, Outcome]], path: str) -> None:
-    """Draw the share of the limit that is used, and of requests refused, over the time."""
+    """Plot the used share of the limit and the refused share of requests over time."""
     import matplotlib
 
     matplotlib.use("svg" if path.endswith(".svg") else "agg")
-    matplotlib.rcParams["svg.hashsalt"] = "fleet"  # the same picture is the same file
+    matplotlib.rcParams["svg.hashsalt"] = "fleet"  # makes the file reproducible
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
@@ -197,7 +197,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=180)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--plot", metavar="FILE", help="an .svg or a .png; needs matplotlib")
+    parser.add_argument("--plot", metavar="FILE", help="write an .svg or .png; needs matplotlib")
     ours = parser.parse_args()
     outcomes = measure(tuple(ours.sizes), ours.seconds)
     print(table(outcomes))

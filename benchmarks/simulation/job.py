@@ -1,9 +1,9 @@
-"""A job before a provider on a virtual clock: no sockets, no sleeping.
+"""Simulates a job and its provider on a virtual clock, without sockets and without sleeping.
 
-What is simulated is the provider (`simulated_server`) and what a job does around a `Pace`. Rows are
-taken as `transforms.completing` takes them, hold places as in `transforms.room`, and are sent as
-`ritellm.rate_limits.gate` sends them. The pace itself is the one that jobs have. `Fixed` stands in
-for it to find out what the best setting that never changes would have reached.
+The pace is the real `Pace`. The provider (`provider.py`) and the rest of the job are simulated:
+rows are read as in `transforms.completions`, hold places as in `transforms.worker.room`, and are
+sent as in `ritellm.rate_limits.gate`. `Fixed` replaces the pace by a setting that never changes, to
+find the best such setting.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from benchmarks.simulation.provider import Provider, Server
 from ritellm.rate_limits.pace import Limits, Pace, rest
 from ritellm.rate_limits.sample import Permit
 
-# The row window of `transforms.completing`: rows at hand beside those that may be in flight, and
-# rows between two attempts that do not count, both as multiples of `max_in_flight`.
+# Multiples of `max_in_flight`, as in `transforms.completions`: rows that are read ahead, and rows
+# between two attempts that do not count as in flight.
 _AT_HAND, _RESTING = 0.25, 2
 
 
 class Driver(Protocol):
-    """What a job needs of a `Pace`."""
+    """The part of a `Pace` that a job uses."""
 
     def wait(self, now: float) -> float | None:
-        """Return the seconds until a request may start; None if only an end makes room."""
+        """Return the seconds until a request may start; None if another must end first."""
 
     def start(self, now: float) -> Permit:
         """Return the permit of a request that starts."""
@@ -42,10 +42,10 @@ class Driver(Protocol):
         """Note a refusal."""
 
     def completed(self, permit: Permit, ttft: float | None, now: float) -> None:
-        """Note a whole response."""
+        """Note a complete response."""
 
     def end(self, permit: Permit, now: float) -> None:
-        """Note that a request is over."""
+        """Note that a request has ended."""
 
 
 class Fixed:
@@ -87,54 +87,54 @@ class Row:
     """One row of a job."""
 
     refusals: int = 0
-    came: float = 0.0  # into the line where it stands
-    waited: float = 0.0  # in lines, in all
+    joined: float = 0.0  # its queue
+    waited: float = 0.0  # in queues, in total
 
 
 @dataclass
 class Outcome:
-    """What came of a job of `rows`."""
+    """The outcome of a job of `rows`."""
 
     rows: int
-    done: list[float] = field(default_factory=list)  # when each response was whole
+    done: list[float] = field(default_factory=list)  # when each response was complete
     ttfts: list[float] = field(default_factory=list)
     sent: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
-    longest_wait: float = 0.0  # of a row, in lines: neither resting nor in flight
+    longest_wait: float = 0.0  # of a row, in queues: neither resting nor in flight
     most_refusals: int = 0  # of a row
 
     @property
     def seconds(self) -> float:
-        """How long the job took; endless where rows are missing."""
+        """Seconds until the last row was done; infinite if rows are missing."""
         return self.done[-1] if len(self.done) == self.rows else float("inf")
 
     @property
     def wasted(self) -> float:
-        """The share of requests that was refused."""
+        """The share of requests that were refused."""
         return len(self.refused) / max(1, len(self.sent))
 
     def goodput(self, share: float = 0.95) -> float:
-        """Return rows a second until that share of them was done.
+        """Return the rows a second until `share` of them were done.
 
-        The last rows are left out since one row that is refused ten times by chance decides when
-        they end, whatever the pace.
+        The last rows do not count: one row that is refused ten times by chance decides when they
+        end, with any pace.
         """
         count = int(self.rows * share)
         return count / self.done[count - 1] if len(self.done) >= count else 0.0
 
     def rate(self, begin: float, end: float) -> float:
-        """Return the rows that were done each second between two times."""
+        """Return the rows done per second between two times."""
         return sum(begin <= t < end for t in self.done) / (end - begin)
 
     def recovery(self, begin: float, end: float, share: float = 0.9) -> float:
-        """Return how long after `end` the rate of before `begin` was reached again, for 1 s."""
+        """Return the seconds from `end` until one second has `share` of the rate before `begin`."""
         old = self.rate(max(0.0, begin - 2), begin)
         times = (tenth / 10 for tenth in range(600))
         return next((t for t in times if self.rate(end + t, end + t + 1) >= share * old), 1e9)
 
 
 class Job:
-    """Rows before one provider: what `gate` and `completing` do with a pace, on a clock."""
+    """The rows of a job, sent to one provider as `gate` and `completions` do."""
 
     def __init__(
         self, server: Server, pace: Driver, rows: int, most: int, seed: int, clock: Clock
@@ -145,14 +145,14 @@ class Job:
         self._provider = Provider(server, clock, random.Random(f"provider {seed}"))
         self._left = rows
         self._most, self._at_hand = most, most + max(8, int(most * _AT_HAND))
-        self._taken = self._resting = 0  # rows that were taken and are not done
+        self._taken = self._resting = 0  # rows that were read and are not done
         self._places = most
         self._without_place: deque[Row] = deque()
-        self._line: deque[Row] = deque()
-        self._timer = 0  # the newest; older ones are void
+        self._queue: deque[Row] = deque()
+        self._timer = 0  # the number of the newest timer; older timers do nothing
 
     def run(self, seconds: float) -> Outcome:
-        """Return what came of it within so many seconds."""
+        """Run the job for at most `seconds`; return its outcome."""
         self._admit()
         self._clock.run(seconds, lambda: len(self.found.done) == self.found.rows)
         return self.found
@@ -166,8 +166,8 @@ class Job:
             self._join(Row())
 
     def _join(self, row: Row) -> None:
-        """Let a row wait for a place, behind others."""
-        row.came = self._clock.now
+        """Queue a row for a place."""
+        row.joined = self._clock.now
         self._without_place.append(row)
         self._give_places()
 
@@ -175,29 +175,29 @@ class Job:
         while self._places and self._without_place:
             self._places -= 1
             row = self._without_place.popleft()
-            # Those that were sent before have waited most.
-            (self._line.appendleft if row.refusals else self._line.append)(row)
+            # A retry goes first: it has waited longest.
+            (self._queue.appendleft if row.refusals else self._queue.append)(row)
 
     def _admit(self) -> None:
-        """Send all whose turn it is, and look again when the next one's may be."""
+        """Send all rows that may be sent now, and schedule the next check."""
         self._timer += 1
         self._give_places()
         self._take()
-        while self._line:
+        while self._queue:
             wait = self._pace.wait(self._clock.now)
             if wait is None or wait > 0:
-                self._look_again(wait)
+                self._check_again(wait)
                 return
-            self._send(self._line.popleft())
+            self._send(self._queue.popleft())
 
-    def _look_again(self, wait: float | None) -> None:
+    def _check_again(self, wait: float | None) -> None:
         number = self._timer
         if wait is not None:
             self._clock.after(wait, lambda: self._admit() if number == self._timer else None)
 
     def _send(self, row: Row) -> None:
         now = self._clock.now
-        row.waited += now - row.came
+        row.waited += now - row.joined
         self.found.longest_wait = max(self.found.longest_wait, row.waited)
         self.found.sent.append(now)
         permit = self._pace.start(now)
@@ -258,14 +258,14 @@ def simulate(
     seconds: float = 3600.0,
     seed: int = 1,
 ) -> Outcome:
-    """Return what becomes of `rows` with `most` in flight; without a `pace`, with a new `Pace`."""
+    """Return the outcome of `rows`, at most `most` in flight; the default pace is a new `Pace`."""
     clock = Clock()
     pace = Pace(Limits(most), clock.now) if pace is None else pace
     return Job(server, pace, rows, most, seed, clock).run(seconds)
 
 
 class Setting(NamedTuple):
-    """A setting that never changes, and what came of it."""
+    """A setting that never changes, and its outcome."""
 
     window: int
     rate: float
@@ -281,9 +281,9 @@ def best_fixed(
     windows: Iterable[int] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
     rates: Iterable[float] = (0.5, 0.95, 1.0),
 ) -> Setting:
-    """Return the best of the `windows` and `rates`: of a bucket, as shares of what fills it.
+    """Return the best of `windows` and `rates`, which are shares of the rate of the server.
 
-    The least that is needed for the most rows a second is the best.
+    The best setting is the smallest that reaches the most rows a second.
     """
     limits = {min(most, window) for window in (*windows, server.cap or most, server.knee or most)}
     found: Setting | None = None

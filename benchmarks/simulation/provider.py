@@ -1,4 +1,4 @@
-"""A provider on a virtual clock: what it refuses, and how long it takes."""
+"""Simulates a provider on a virtual clock: its refusals, and the time of its responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 class Dip(NamedTuple):
-    """From `begin` until `end` the provider takes no more than `cap` requests in flight."""
+    """The provider accepts at most `cap` requests in flight from `begin` to `end`."""
 
     begin: float
     end: float
@@ -25,24 +25,24 @@ NO_DIP = Dip(0.0, 0.0, 0)
 
 @dataclass(frozen=True)
 class Server:
-    """How a provider behaves; each field is a cause of refusals or of waiting, and 0 is none.
+    """How a provider behaves. Each field is a cause of refusals or of waiting; 0 disables it.
 
     A response takes `seconds`, its first chunk `ttft`, and a request `round_trip` on the wire.
     """
 
     noise: float = 0.0  # this share of requests is refused at random
-    replicas: int = 0  # requests go to so many replicas in turn, and one of them refuses
+    replicas: int = 0  # requests go to this many replicas in turn; one of them refuses all
     cap: int = 0  # more requests in flight are refused
     rate: float = 0.0  # requests a second, counted by a token bucket
-    depth: float = 50.0  # what that bucket holds
-    storm: tuple[float, float] = (0.0, 0.0)  # everything is refused from ... until ...
+    depth: float = 50.0  # requests that the bucket holds
+    storm: tuple[float, float] = (0.0, 0.0)  # all requests are refused from ... until ...
     dip: Dip = NO_DIP
     knee: int = 0  # with more requests in flight, all take longer in proportion
     retry_after: float | None = None  # the header of a refusal
     headers: bool = False  # x-ratelimit-remaining-requests and -reset-requests
     seconds: float = 0.34
     ttft: float = 0.30
-    spread: Literal["constant", "uniform", "exponential"] = "constant"  # of both
+    spread: Literal["constant", "uniform", "exponential"] = "constant"  # of `seconds` and `ttft`
     round_trip: float = 0.002
 
 
@@ -57,7 +57,7 @@ class Provider:
         self._turn = 0
 
     def takes(self) -> bool:
-        """Return whether it takes the request that has come."""
+        """Return whether it accepts the next request."""
         accepted = self._is_up() and self._has_room() and self._has_token()
         self.in_flight += accepted
         return accepted
@@ -67,7 +67,7 @@ class Provider:
         self.in_flight -= 1
 
     def factor(self) -> float:
-        """Return how many times as long as usual the newest response takes."""
+        """Return the duration of the newest response, as a multiple of the usual one."""
         server, factor = self.server, 1.0
         if server.knee:
             factor = max(1.0, self.in_flight / server.knee)
@@ -78,7 +78,7 @@ class Provider:
         return factor
 
     def headers(self) -> Mapping[str, str]:
-        """Return what a response says about the limit."""
+        """Return the limit headers of a response."""
         server = self.server
         if not (server.rate and server.headers):
             return _NO_HEADERS

@@ -1,21 +1,22 @@
-"""Rate control against the best fixed setting, simulated before many kinds of provider.
+"""Compares rate control with the best fixed setting, simulated for many kinds of provider.
 
     python -m benchmarks.simulation.rate_control    # prints the table; takes minutes
     python -m benchmarks.simulation.rate_control "cap 32" "noise 20 %"
     python -m benchmarks.simulation.rate_control --plot docs/rate-control.svg
 
-See `simulation` for what is simulated. A job has 2,000 rows (400 where responses are long) and at
-most 256 in flight. `ours` is the goodput until 95 % of the rows are done, as a share of what the
-best fixed setting reaches that a search over windows and rates finds: the mean and the least of
-three seeds. `wait` is the longest time that a row stood in line, `tries` the most refusals of one.
+`job.py` says what is simulated. A job has 2,000 rows (400 where responses are long) and at most 256
+in flight. A search over windows and rates finds the best fixed setting. `ours` is the goodput until
+95 % of the rows are done, as a share of that setting's: the mean and the minimum of three seeds.
+`wait` is the longest time that a row was queued, `tries` the most refusals of one row.
 
-What stays below 80 % of the best setting, and why:
+These cases stay below 80 % of the best setting:
 
-- 20 % and 50 % of noise, one of four replicas: two seconds of such a short job go by until a trial
-  has shown that sending less does not help. Longer jobs come closer.
-- A strict rate (a bucket of 1) of 200 a second: the first burst is refused, and the way from one
+- 20 % and 50 % of noise, one of four replicas: a trial takes two seconds of a short job to show
+  that sending less does not help. Longer jobs come closer.
+- A strict rate (a bucket of 1) of 200 a second: the first burst is refused, and the growth from one
   request to 68 in flight takes most of the job.
-- A strict rate with responses of a minute: each change of the window takes a minute to show.
+- A strict rate with responses of a minute: a change of the window has no visible effect for a
+  minute.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ FAMILY = {
     "60 s responses, 1/s, bucket of 1": Server(rate=1, depth=1, seconds=60, ttft=1),
 }
 SEEDS = (1, 2, 3)
-# Beside those of `best_fixed`; each must be long enough for the picture.
+# Servers and rows of the plots. Each job must be long enough to show its shape.
 PICTURES = {
     "capacity falls to a tenth from 3 s to 13 s": (Server(dip=Dip(3, 13, 25)), 9000),
     "storm from 3 s to 6 s": (Server(storm=(3, 6)), 6000),
@@ -83,24 +84,24 @@ WIDTH = 0.5  # seconds of goodput that become one point
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours before a server, with each of the seeds, and the best setting that never changes."""
+    """The outcomes of our rate control, one for each seed, and the best fixed setting."""
 
     best: Setting
     ours: list[Outcome]
 
     @property
     def ratios(self) -> list[float]:
-        """Ours as shares of the best."""
+        """Our goodput for each seed, as a share of the best setting's."""
         return [outcome.goodput() / self.best.outcome.goodput() for outcome in self.ours]
 
 
 def rows_of(server: Server) -> int:
-    """Return how many rows a job before `server` has."""
+    """Return the number of rows of a job against `server`."""
     return 400 if server.seconds >= 10 else 2000
 
 
 def compare(server: Server, seeds: tuple[int, ...] = SEEDS) -> Comparison:
-    """Return what comes of `server`."""
+    """Compare both against `server`."""
     rows = rows_of(server)
     best = best_fixed(server, rows=rows)
     return Comparison(best, [simulate(server, rows=rows, seed=seed) for seed in seeds])
@@ -127,11 +128,11 @@ HEAD = """\
 
 
 def plot(path: str) -> None:
-    """Draw rows done a second over time, ours and the best fixed setting's."""
+    """Plot the rows done per second over time, of our rate control and the best setting."""
     import matplotlib
 
     matplotlib.use("svg" if path.endswith(".svg") else "agg")
-    matplotlib.rcParams["svg.hashsalt"] = "rate-control"  # the same picture is the same file
+    matplotlib.rcParams["svg.hashsalt"] = "rate-control"  # makes the file reproducible
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 3, figsize=(11, 5.4))
@@ -151,7 +152,7 @@ def plot(path: str) -> None:
 
 
 def _draw(axis: Any, label: str, outcome: Outcome, color: str) -> None:
-    """Draw one job up to its 98th percent; responses of one length end in waves: smooth them."""
+    """Plot one job up to 98 % of its rows, smoothed: equally long responses end in waves."""
     end = outcome.done[int(0.98 * len(outcome.done)) - 1]
     points = [WIDTH + 0.1 * n for n in range(int((end - WIDTH) / 0.1))]
     rates = [outcome.rate(max(0.0, t - 2 * WIDTH), t) for t in points]
@@ -159,10 +160,10 @@ def _draw(axis: Any, label: str, outcome: Outcome, color: str) -> None:
 
 
 def main() -> None:
-    """Print the table, draw the picture."""
+    """Print the table and write the plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows of the table; default: all")
-    parser.add_argument("--plot", metavar="FILE", help="an .svg or a .png; needs matplotlib")
+    parser.add_argument("--plot", metavar="FILE", help="write an .svg or .png; needs matplotlib")
     ours = parser.parse_args()
     print(HEAD)
     for name in ours.names or FAMILY:

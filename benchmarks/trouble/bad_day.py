@@ -3,13 +3,14 @@
     python -m benchmarks.trouble.bad_day [NAME ...]
 
 storm      429 with `Retry-After: 1` to every request from 0.3 s to 3.3 s
-limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, without a hint
+limit      a bucket of 50 requests, refilled at 50 a second; 429 beyond, without `Retry-After`
 limit-ra   the same with `Retry-After: 1`
-errors     500 to each tenth attempt
-straggler  each 50th first attempt takes 8 s; hedging on
+errors     500 to every tenth attempt
+straggler  every 50th first attempt takes 8 s; hedging on
 
-Prints completed rows, seconds from the first to the last request's end, requests and refusals. The
-server is that of the tests. It is not the bottleneck (a normal run takes 1.0 s of 0.98 at best).
+Prints completed rows, seconds from the first request to the last completion, requests and refusals.
+The server is that of the tests. It is not the bottleneck: a normal run takes 1.0 s, and the minimum
+is 0.98 s.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ANSWER = stream(Pause(0.1), *(step for event in EVENTS for step in (event, Pause
 
 
 class Provider:
-    """Responds as the scenario says, by the time since its first request."""
+    """Responds as its scenario defines, by the time since the first request."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -98,7 +99,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 class _NoteFn(beam.DoFn):
-    """Records what arrives, in this process."""
+    """Records the ids of completed rows, in this process."""
 
     ids: list[str] = []  # noqa: RUF012
     last = 0.0

@@ -1,4 +1,4 @@
-"""Runs jobs against a provider in trouble, each as a ratio to the same job without trouble.
+"""Compares jobs against a provider in trouble with the same job without trouble.
 
     python -m benchmarks.trouble.scenarios            # the table
     python -m benchmarks.trouble.scenarios NAME ...   # some of its rows, named as in `SCENARIOS`
@@ -21,18 +21,18 @@ from benchmarks import servers
 from benchmarks.jobs import batch
 
 ROWS, IN_FLIGHT = 2000, 256
-ANSWER = {"chunks": 20, "gap_ms": 2.0, "first_ms": 300.0}
+RESPONSE = {"chunks": 20, "gap_ms": 2.0, "first_ms": 300.0}
 SECONDS = 0.34
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the table; `goal` is what its ratio is to stay below."""
+    """One row of the table; its ratio should stay below `goal`."""
 
     what: str
     goal: float
     rows: int = ROWS
-    ideal: float | None = None  # seconds; None: those of the job without trouble
+    ideal: float | None = None  # seconds; None for those of the job without trouble
     most_wasted: float | None = None  # the share of requests
 
 
@@ -65,12 +65,14 @@ SCENARIOS: dict[str, Scenario] = {
     "replica": Scenario("one of four replicas refuses everything", 1.6),
     "replica-by-connection": Scenario("the same, a replica for each connection", 1.6),
     "poison": Scenario("one row in ten fails all its attempts", 1.3),
-    "cap-32": Scenario("32 places, 429 beyond", 1.15, ideal=ROWS / 32 * SECONDS, most_wasted=0.1),
+    "cap-32": Scenario(
+        "at most 32 in flight, 429 beyond", 1.15, ideal=ROWS / 32 * SECONDS, most_wasted=0.1
+    ),
     **{
         k: v for rate in (50, 200) for s, w in _SAYS.items() for k, v in _bucket(rate, s, w).items()
     },
-    "storm": Scenario("3 s of nothing but 429, `Retry-After: 1`", 0.0),
-    "dip": Scenario("25 places from second 3 to 23", 0.0, rows=12_000),
+    "storm": Scenario("429 to every request for 3 s, `Retry-After: 1`", 0.0),
+    "dip": Scenario("at most 25 in flight from second 3 to 23", 0.0, rows=12_000),
     "knee-64": Scenario("responses take longer beyond 64 in flight", 1.05, rows=4000),
 }
 
@@ -94,9 +96,9 @@ class Outcome:
 
 def run(name: str | None, rows: int, in_flight: int = IN_FLIGHT) -> Outcome:
     """Return the outcome of a job of `rows` against a provider with this trouble."""
-    options: dict[str, Any] = {**ANSWER, **({"trouble": name} if name else {})}
+    options: dict[str, Any] = {**RESPONSE, **({"trouble": name} if name else {})}
     with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **options) as server:
-        whole = batch.run(Path(folder) / "full", rows, server, in_flight, fails=True)
+        whole = batch.run(Path(folder) / "full", rows, server, in_flight, may_fail=True)
         served = server.stats()
     return Outcome(
         whole["wall"],
@@ -110,7 +112,7 @@ def run(name: str | None, rows: int, in_flight: int = IN_FLIGHT) -> Outcome:
 
 def start_up() -> float:
     """Return the time of a job without rows."""
-    with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **ANSWER) as server:
+    with tempfile.TemporaryDirectory() as folder, servers.serving("paced", **RESPONSE) as server:
         empties = [batch.run(Path(folder) / str(n), 0, server, IN_FLIGHT) for n in range(3)]
     return statistics.median(each["wall"] for each in empties)
 
@@ -123,7 +125,7 @@ ABOUT = (
 
 
 def table(names: list[str] | None = None) -> list[str]:
-    """Return the lines of the table, as Markdown; each is printed once it is known."""
+    """Return the lines of the table, as Markdown; print each as soon as it is measured."""
     empty = start_up()
     usual = run(None, ROWS).seconds - empty
     lines = [
@@ -140,36 +142,36 @@ def table(names: list[str] | None = None) -> list[str]:
 
 def _line(name: str, empty: float, usual: float) -> str:
     scenario = SCENARIOS[name]
-    came = run(name, scenario.rows)
-    seconds = came.seconds - empty
+    outcome = run(name, scenario.rows)
+    seconds = outcome.seconds - empty
     if name == "storm":
-        more = f"{seconds - usual:.1f} s more, {came.refused} requests refused"
-        return f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {more} | |"
+        more = f"{seconds - usual:.1f} s more, {outcome.refused} requests refused"
+        return f"| {scenario.what} | {seconds:.1f} s | {outcome.wasted:.0%} | {more} | |"
     if name == "dip":
-        found = f"90 % of the old rate {_recovered(came.ends):.1f} s after the return"
-        return f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {found} | 5 s |"
+        found = f"90 % of the old rate {_recovered(outcome.ends):.1f} s after the dip"
+        return f"| {scenario.what} | {seconds:.1f} s | {outcome.wasted:.0%} | {found} | 5 s |"
     if name == "knee-64":
-        return _knee_line(scenario, came, seconds)
+        return _knee_line(scenario, outcome, seconds)
     ratio = seconds / (scenario.ideal or usual)
-    failed = f", {came.failed} rows failed" if came.failed else ""
+    failed = f", {outcome.failed} rows failed" if outcome.failed else ""
     return (
-        f"| {scenario.what}{failed} | {seconds:.1f} s | {came.wasted:.0%} | {ratio:.2f}x |"
+        f"| {scenario.what}{failed} | {seconds:.1f} s | {outcome.wasted:.0%} | {ratio:.2f}x |"
         f" {scenario.goal:g}x |"
     )
 
 
-def _knee_line(scenario: Scenario, came: Outcome, seconds: float) -> str:
-    best = scenario.rows / 64 * (ANSWER["first_ms"] / 1000)  # only the wait for it grows
-    settled = came.firsts[len(came.firsts) // 4 :]
-    first = statistics.median(settled) / (ANSWER["first_ms"] / 1000)
+def _knee_line(scenario: Scenario, outcome: Outcome, seconds: float) -> str:
+    best = scenario.rows / 64 * (RESPONSE["first_ms"] / 1000)  # only this wait grows
+    settled = outcome.firsts[len(outcome.firsts) // 4 :]
+    first = statistics.median(settled) / (RESPONSE["first_ms"] / 1000)
     return (
-        f"| {scenario.what} | {seconds:.1f} s | {came.wasted:.0%} | {seconds / best:.2f}x, first"
+        f"| {scenario.what} | {seconds:.1f} s | {outcome.wasted:.0%} | {seconds / best:.2f}x, first"
         f" chunk {first:.1f}x that at the knee | {scenario.goal:g}x, 2x |"
     )
 
 
 def _recovered(ends: list[float], begin: float = 3.0, end: float = 23.0) -> float:
-    """Return the seconds from the return to the first second at 90 % of the rate before."""
+    """Return the seconds from `end` until one second has 90 % of the rate before `begin`."""
     before = sum(1.0 <= t < begin for t in ends) / (begin - 1.0)
     for tenth in range(300):
         since = end + tenth / 10

@@ -1,7 +1,6 @@
 """The troubles of a provider, for `servers.py --trouble NAME`: which requests it refuses, and how.
 
-`TROUBLES` names them. Seconds count from the first request. The server supplies the random numbers.
-Pure.
+`TROUBLES` names them. Seconds count from the first request. No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-# What a request meets: a status, a cut connection, or a stream that ends in the middle.
+# The end of a refused request: a status, a cut connection, or a stream that is truncated.
 Fate = int | Literal["cut", "truncated"]
 
 
 class Refusal(NamedTuple):
-    """How a request is refused, and the headers that say more."""
+    """How a request is refused, and the headers of the refusal."""
 
     fate: Fate
-    headers: dict[str, str] = {}  # noqa: RUF012 - a default that nobody changes
+    headers: dict[str, str] = {}  # noqa: RUF012 - a default that is never changed
 
 
 @dataclass
 class Bucket:
-    """Takes `rate` requests a second, `depth` at once."""
+    """Accepts `rate` requests a second, `depth` at once."""
 
     rate: float
     depth: float
@@ -35,7 +34,7 @@ class Bucket:
         self.level = self.depth
 
     def takes(self, now: float) -> bool:
-        """Return whether there is room for one more."""
+        """Return whether it accepts the next request."""
         self.level = min(self.depth, self.level + (now - self.filled) * self.rate)
         self.filled = now
         taken = self.level >= 1
@@ -43,7 +42,7 @@ class Bucket:
         return taken
 
     def headers(self) -> dict[str, str]:
-        """Return OpenAI's limit headers for it."""
+        """Return its state as OpenAI's limit headers."""
         reset = (self.depth - self.level) / self.rate
         return {
             "x-ratelimit-limit-requests": str(int(self.depth)),
@@ -53,7 +52,7 @@ class Bucket:
 
 
 class Trouble:
-    """A provider's state of health; `refuse` decides each request."""
+    """One kind of trouble; `refuse` decides on each request."""
 
     def __init__(self, **kinds: float | bool | str | tuple[float, ...]) -> None:
         self._is = kinds
