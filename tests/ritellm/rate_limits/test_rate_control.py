@@ -48,9 +48,9 @@ def best(server: Server) -> float:
 
 
 def starved(outcome: Outcome) -> bool:
-    """Return whether a row waited longer than the rows ahead of it explain.
+    """Return whether a row was queued for longer than the rows ahead of it explain.
 
-    A job holds 1.25 times `max_in_flight` rows, and up to twice `max_in_flight` that rest.
+    A job holds 1.25 times as many rows as may be in flight, and twice as many that rest.
     """
     ahead = 3.25 * MOST / outcome.rows * outcome.seconds
     return outcome.longest_wait > ahead + 3.0
