@@ -30,9 +30,9 @@ FIXED_LIMIT = 50.0
 SIZES = (1, 10, 100, 1000)
 CASES = {
     "Retry-After: 1": {"retry_after": 1.0},
-    "nothing said": {"retry_after": None},
+    "no Retry-After": {"retry_after": None},
     "fixed, Retry-After: 1": {"retry_after": 1.0, "fixed": True},
-    "fixed, nothing said": {"retry_after": None, "fixed": True},
+    "fixed, no Retry-After": {"retry_after": None, "fixed": True},
 }
 
 

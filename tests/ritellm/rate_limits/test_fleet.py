@@ -7,7 +7,7 @@ import pytest
 from benchmarks.simulation.fleet import simulate
 
 retry_after = pytest.mark.parametrize(
-    "retry_after", [1.0, None], ids=["Retry-After", "nothing said"]
+    "retry_after", [1.0, None], ids=["Retry-After", "no Retry-After"]
 )
 
 
@@ -20,7 +20,7 @@ def test_a_fleet_uses_its_limit_and_settles(workers, retry_after):
 
 
 @pytest.mark.xfail(
-    reason="a worker among many cannot lower the share of refusals, and takes them for noise"
+    reason="one worker of many cannot lower the share of refusals, so they count as noise"
 )
 @retry_after
 @pytest.mark.parametrize("workers", [10, 30])
@@ -32,12 +32,12 @@ def test_few_requests_of_a_fleet_are_refused_and_its_workers_have_equal_shares(
     assert outcome.fairness > 0.9
 
 
-def test_a_fleet_that_is_much_too_large_still_uses_the_limit():
+def test_a_much_too_large_fleet_still_uses_the_limit():
     outcome = simulate(200, 60, retry_after=1.0, fixed=True)
     assert outcome.mean("utilisation", 30) > 0.95
     assert outcome.mean("refused", 30) > 0.5
 
 
-def test_a_fleet_below_the_limit_is_not_refused_once_it_has_settled():
+def test_a_fleet_below_the_limit_sees_no_refusals_once_it_has_settled():
     outcome = simulate(1, 60, retry_after=None, fixed=True)
     assert outcome.mean("refused", 30) == 0
