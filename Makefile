@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm chaos demo-stream test-services test-engines flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm chaos demo-stream test-services test-runners flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -16,7 +16,7 @@ help:
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
 	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
-	@echo "make test-engines    run jobs on Prism and a local Flink cluster, and kill workers"
+	@echo "make test-runners    run jobs on Prism and a local Flink cluster, and kill workers"
 	@echo "make flink-demo      run the demo on that Flink cluster (needs java and mvn; downloads 350 MB once)"
 	@echo "make lock    pin the packages of the Dataflow images (takes minutes)"
 	@echo "make bench   run the benchmarks; update benchmarks/results.md and the table in README.md"
@@ -108,8 +108,8 @@ test-dataflow: .venv-gcp/ready
 test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
 
-# Prism and Flink are fetched once, into ~/.cache/ritellm/engines; tests of missing tools are skipped.
-test-engines: .venv-services/ready
+# Prism and Flink are fetched once, into ~/.cache/ritellm/runners; tests of missing tools are skipped.
+test-runners: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/runners
 
 flink-demo: $(VENV)/ready

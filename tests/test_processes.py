@@ -1,4 +1,4 @@
-"""Who starts an engine's processes leaves none of them behind, however it is ended."""
+"""`examples.runners.processes` ends all processes that it started, on any signal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Fetches the tools of the runners once from package registries, and caches them in a folder.
 
-The folder is `$RITELLM_ENGINES`, by default `~/.cache/ritellm/engines`:
+The folder is `$RITELLM_RUNNERS`, by default `~/.cache/ritellm/runners`:
 
     prism           66 MB, needs `go`
     flink          124 MB, needs `pip` (a download of 230 MB) and `java`
@@ -53,7 +53,7 @@ class Missing(Exception):
 
 def folder() -> Path:
     """Return the folder that caches the tools."""
-    kept = os.environ.get("RITELLM_ENGINES") or "~/.cache/ritellm/engines"
+    kept = os.environ.get("RITELLM_RUNNERS") or "~/.cache/ritellm/runners"
     return Path(kept).expanduser()
 
 

@@ -1,4 +1,4 @@
-"""Real engines in processes of their own; run by `make test-engines`, not with the other tests."""
+"""Real runners in processes of their own; only `make test-runners` runs these tests."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def streaming(processes, models, tmp_path):
 
     def start(*flags):
         config = tmp_path / "kafka.properties"
-        config.write_text("# who died is missed soon\nsession.timeout.ms=6000\n")
+        config.write_text("# the broker notices a dead member soon\nsession.timeout.ms=6000\n")
         program = [sys.executable, "-m", "pipelines.stream_complete", "--model=openai/m"]
         program += [f"--base_url={models.base_url}", f"--kafka_config={config}"]
         environ = {"OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
@@ -142,7 +142,7 @@ def from_kafka_to_kafka(streaming, source, deltas_in_kafka, redis_server):
 
 
 class HeldServer(FakeServer):
-    """Answers `free` requests at once; later ones begin, and are held until `go` is set."""
+    """Responds to `free` requests at once; later responses begin, and pause until `go` is set."""
 
     def __init__(self, free):
         super().__init__(self._answer)
@@ -156,7 +156,7 @@ class HeldServer(FakeServer):
         return stream(*events[:2], Wait(self.go), *events[2:])
 
     def asked(self):
-        """Return how often each prompt was asked."""
+        """Return how often each prompt was sent."""
         return Counter(request.json["messages"][-1]["content"] for request in self.requests)
 
 
@@ -172,7 +172,7 @@ class Job:
         self._command += ["--base_url", server if isinstance(server, str) else server.base_url]
 
     def start(self, rows, *flags, cwd=ROOT):
-        """Start on so many rows, and one that cannot be read."""
+        """Start on `rows` rows, and one more that cannot be read."""
         lines = [orjson.dumps({"id": f"r{n}", "prompt": f"one two {n}"}) for n in range(rows)]
         self._input.write_bytes(b"\n".join([*lines, b"nonsense"]))
         self.rows = rows
@@ -214,7 +214,7 @@ class Job:
         return [orjson.loads(row) for file in files for row in file.read_bytes().splitlines()]
 
     def assert_whole(self):
-        """Each row has come out once, with its own answer."""
+        """Assert that each row came out once, with its own completion."""
         expected = {f"r{n}": f"one two {n}" for n in range(self.rows)}
         completions = self.lines("completions")
         assert {row["id"]: row["text"] for row in completions} == expected, self.said[-3000:]
@@ -226,7 +226,7 @@ class Job:
 
 
 def assert_live(held, processes, *flags):
-    """Deltas go out while the answers are still under way, and sum up to them."""
+    """Assert that deltas come out while the streams are open, and sum up to the completions."""
     prompts = {f"p{n}": f"one two {n}" for n in range(5)}
     source = held.out.parent / "prompts.jsonl"
     rows = [orjson.dumps({"id": id, "prompt": text}) + b"\n" for id, text in prompts.items()]
@@ -245,14 +245,14 @@ def assert_live(held, processes, *flags):
 
 
 def told(deltas):
-    """Return the ids of the prompts whose answers have begun."""
+    """Return the ids of the prompts whose completions have begun."""
     return {delta["id"] for delta in deltas.received()["delta"]}
 
 
 def assert_turns(start, source, deltas, models):
-    """Turn after turn deltas go out while the answers are under way; then they are settled."""
+    """Assert that each turn publishes deltas while streams are open, and then settles them."""
     start()
-    for count in (5, 10, 15):  # a message is settled a second after its answer, at most
+    for count in (5, 10, 15):  # a message is settled at most a second after its completion
         models.hold()
         source.send(*prompts(5, start=count - 5))
         until(lambda count=count: told(deltas) == answers_of(count).keys(), 90)
@@ -264,7 +264,7 @@ def assert_turns(start, source, deltas, models):
 
 
 def assert_a_stream_survives_its_worker(start, source, deltas, models, processes, wait_for_end):
-    """The worker is killed with streams open, the job ends, and the same command goes on."""
+    """Kill the worker with streams open: the job ends, and the same command resumes."""
     models.hold()
     source.send(*prompts(5, start=15))
     until(lambda: models.open == 5, 90)
@@ -278,7 +278,7 @@ def assert_a_stream_survives_its_worker(start, source, deltas, models, processes
 
 
 def assert_ctrl_c_keeps_what_was_paid_for(held, *flags):
-    """Ctrl-C ends the job, and the same command goes on from the journal."""
+    """Assert that Ctrl-C ends the job, and the same command resumes from the journal."""
     held.start(100, *flags, "--max_in_flight=20")
     held.server.wait_until(lambda: held.server.open_streams == 20, 60)
     held.interrupt()
@@ -293,7 +293,7 @@ def assert_ctrl_c_keeps_what_was_paid_for(held, *flags):
 
 
 def assert_a_model_server_may_die(models, folder, *flags, rows=70):
-    """It comes back, and rows whose answers broke off are asked again; no other is."""
+    """Restart the model server: only the rows whose responses broke off are sent again."""
     job = Job(models.base_url, folder).start(rows, *flags)
     until(lambda: models.open >= 50, 90)
     models.restart()
@@ -302,11 +302,11 @@ def assert_a_model_server_may_die(models, folder, *flags, rows=70):
     job.assert_whole()
     asked = Counter(models.asked)
     assert max(asked.values()) == 2
-    assert 50 <= len(models.asked) - rows <= 60  # those that were under way
+    assert 50 <= len(models.asked) - rows <= 60  # those that were in flight
 
 
 def assert_windowed_and_counted(fake_server, folder, *flags):
-    """Completions are put together in the windows of their prompts, and the metrics are told."""
+    """Assert that completions are assembled in the windows of their prompts, and counted."""
     program = [sys.executable, str(ROOT / "tests" / "runners" / "windowed.py")]
     environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
     command = [*program, str(folder / "out.json"), fake_server.base_url, *flags]
@@ -328,13 +328,13 @@ def texts(job, name):
 
 @pytest.fixture
 def job(fake_server, tmp_path):
-    """The program, asking a fake server."""
+    """The program, with a fake server."""
     return Job(fake_server, tmp_path)
 
 
 @pytest.fixture
 def held(tmp_path):
-    """The program, asking a server that holds all streams after the 40th until it is told."""
+    """The program, with a server that pauses all streams after the 40th until `go` is set."""
     with HeldServer(free=40) as server:
         held_job = Job(server, tmp_path)
         held_job.server = server

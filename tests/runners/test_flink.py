@@ -1,6 +1,6 @@
 """The programs on a Flink cluster: a job manager and two task managers, in processes of their own.
 
-Whoever dies, each prompt comes out once, and no more is paid for twice than was in flight.
+Whichever process dies, each prompt comes out once, and only requests in flight are sent twice.
 """
 
 from __future__ import annotations

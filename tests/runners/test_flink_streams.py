@@ -1,7 +1,7 @@
 """`stream_complete` on a Flink cluster whose workers are processes of their own, from Kafka.
 
-Whoever dies, a reader of the deltas has each answer whole, and no more is paid for twice than was
-in flight.
+Whichever process dies, a reader of the deltas gets each completion in full, and only requests in
+flight are sent twice.
 """
 
 from __future__ import annotations

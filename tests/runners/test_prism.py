@@ -1,4 +1,4 @@
-"""The programs on Prism, Beam's portable engine in Go."""
+"""The programs on Prism, Beam's portable runner in Go."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def test_ctrl_c_ends_the_job_and_what_was_paid_for_is_kept(prism, held):
 def test_who_dies_ends_the_job_and_the_same_command_goes_on(prism, held, who):
     held.start(100, *prism, "--max_in_flight=50")
     held.server.wait_until(lambda: held.server.open_streams == 50, 60)
-    [engine] = held.children("prism")
-    os.kill(engine if who == "prism" else held.pid, signal.SIGKILL)
+    [runner] = held.children("prism")
+    os.kill(runner if who == "prism" else held.pid, signal.SIGKILL)
     assert held.wait(60) != 0, held.said
     held.server.wait_until(lambda: held.server.open_streams == 0, 30)
     held.server.go.set()
@@ -78,11 +78,11 @@ def test_an_interrupt_lets_the_answers_of_a_stream_end(
 def test_a_second_interrupt_ends_the_program_and_prism_at_once(prism, held):
     held.start(100, *prism, "--max_in_flight=50")
     held.server.wait_until(lambda: held.server.open_streams == 50, 60)
-    [engine] = held.children("prism")
+    [runner] = held.children("prism")
     held.interrupt()
     held.interrupt()
     assert held.wait(30) == 130, held.said
-    until(lambda: not Path(f"/proc/{engine}/exe").exists(), 30)
+    until(lambda: not Path(f"/proc/{runner}/exe").exists(), 30)
 
 
 def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(

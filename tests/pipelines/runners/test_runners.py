@@ -1,4 +1,4 @@
-"""What is said of an engine before a job is given to it, and of what it says itself."""
+"""The checks of a runner before a job starts, and the reports of its errors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_flag_of_flinks_job_server_is_let_through_to_it():
 
 @pytest.fixture
 def closed_port():
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
