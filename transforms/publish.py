@@ -23,11 +23,11 @@ class Publish(beam.PTransform):  # type: ignore[misc]
 
     Args:
         publisher: makes the sink on the worker; it is pickled into the job.
-        flush_msec: the least time between two groups of elements; after a pause of this length an
+        flush_msec: the least time between two batches of elements; after a pause of this length an
             element is published at once.
         most_waiting: the most elements of one process in the queue to the sink.
         give_up_after: seconds of an unavailable sink after which the bundle fails.
-        on_published: called on the worker with the elements of each group that the sink has.
+        on_published: called on the worker with the elements of each batch that the sink has.
         on_given_up: called on the worker with the error when a sink is given up. A bundle sees the
             error only with its next element or at its end, a source may need it sooner.
     """

@@ -44,9 +44,9 @@ class LiveSink:
     def check(self) -> None:
         """Do nothing: the terminal exists."""
 
-    def publish(self, group: Iterable[Delta | Completion | DeadLetter]) -> None:
-        """Show the outcomes of `group`."""
-        view().show(group)
+    def publish(self, batch: Iterable[Delta | Completion | DeadLetter]) -> None:
+        """Show the outcomes of `batch`."""
+        view().show(batch)
 
     def close(self) -> None:
         """Leave what was printed."""

@@ -20,10 +20,10 @@ ASKED = Prompt("a", '{"messages":[{"role":"user","content":"one two"}]}')
 
 
 class Sink:
-    """Keeps what it gets, in this process; `script` may raise or wait before it takes a group."""
+    """Keeps what it gets, in this process; `script` may raise or wait before it takes a batch."""
 
-    def __init__(self, script=lambda group: None):
-        self.groups = []
+    def __init__(self, script=lambda batch: None):
+        self.batches = []
         self.script = script
         self.made = self.closed = 0
 
@@ -34,16 +34,16 @@ class Sink:
     def check(self):
         pass
 
-    def publish(self, group):
-        self.script(group)
-        self.groups.append(list(group))
+    def publish(self, batch):
+        self.script(batch)
+        self.batches.append(list(batch))
 
     def close(self):
         self.closed += 1
 
     @property
     def items(self):
-        return [item for group in self.groups for item in group]
+        return [item for batch in self.batches for item in batch]
 
 
 SINKS: dict[int, Sink] = {}
@@ -83,27 +83,27 @@ def test_items_are_published_once_and_in_order(sink):
 
 def test_an_item_after_a_pause_is_published_at_once(sink):
     out = threading.Event()
-    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda group: out.set())
+    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda batch: out.set())
     queue.put(1)
     assert out.wait(10)
     queue.close()
 
 
-def test_items_within_the_pause_are_published_as_one_group(sink):
+def test_items_within_the_pause_are_published_as_one_batch(sink):
     taken = threading.Event()
-    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda group: taken.set())
+    queue = PublishQueue(sink, PublishOptions(flush_msec=60_000), lambda batch: taken.set())
     queue.put(0)
     assert taken.wait(10)
     for number in range(1, 100):
         queue.put(number)
     queue.flush()
-    assert sink.groups == [[0], list(range(1, 100))]
+    assert sink.batches == [[0], list(range(1, 100))]
     queue.close()
 
 
 def test_a_full_queue_blocks_the_producer_and_drops_nothing(sink):
     may_go, limit = threading.Event(), 10
-    sink.script = lambda group: may_go.wait(10)
+    sink.script = lambda batch: may_go.wait(10)
     queue = PublishQueue(sink, PublishOptions(flush_msec=0, limit=limit, most=5))
     progress = []
 
@@ -123,11 +123,11 @@ def test_a_full_queue_blocks_the_producer_and_drops_nothing(sink):
     queue.close()
 
 
-def test_an_unavailable_sink_gets_the_same_group_again(sink):
+def test_an_unavailable_sink_gets_the_same_batch_again(sink):
     tries = []
 
-    def away_twice(group):
-        tries.append(list(group))
+    def away_twice(batch):
+        tries.append(list(batch))
         if len(tries) < 3:
             raise SinkUnavailable("gone")
 
@@ -142,7 +142,7 @@ def test_an_unavailable_sink_gets_the_same_group_again(sink):
 
 
 def test_a_sink_that_is_given_up_is_a_failure_and_later_items_get_a_new_one(sink):
-    def gone(group):
+    def gone(batch):
         raise SinkUnavailable("gone for good")
 
     sink.script = gone
@@ -151,7 +151,7 @@ def test_a_sink_that_is_given_up_is_a_failure_and_later_items_get_a_new_one(sink
     queue.flush()
     assert queue.failures == 1
     assert str(queue.error) == "gone for good"
-    sink.script = lambda group: None
+    sink.script = lambda batch: None
     queue.put("kept")
     queue.flush()
     assert sink.items == ["kept"]
@@ -175,8 +175,8 @@ def test_deltas_reach_the_sink_while_the_stream_is_open(fake_server, sink):
     events = chat_events("one two")
     fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
 
-    def look(group):
-        if any(delta.text for delta in group):
+    def look(batch):
+        if any(delta.text for delta in batch):
             seen.set()
 
     sink.script = look
@@ -203,7 +203,7 @@ def test_the_sink_is_fused_with_the_transform_that_makes_the_deltas(sink):
 
 
 def test_a_sink_that_refuses_fails_the_bundle_with_its_error(fake_server, sink):
-    def refuse(group):
+    def refuse(batch):
         raise ValueError("not in this house")
 
     sink.script = refuse

@@ -22,10 +22,10 @@ class Publisher(Protocol[Item_contra]):
     def check(self) -> None:
         """Raise SinkUnavailable unless the sink is usable."""
 
-    def publish(self, group: Sequence[Item_contra]) -> None:
-        """Return once the sink has all of `group`, the elements of each id in their order.
+    def publish(self, batch: Sequence[Item_contra]) -> None:
+        """Return once the sink has all of `batch`, the elements of each id in their order.
 
-        Raises SinkUnavailable if a retry may help. The retry publishes all of `group` under the
+        Raises SinkUnavailable if a retry may help. The retry publishes all of `batch` under the
         same keys, including elements that the sink has already.
         """
 

@@ -89,10 +89,10 @@ class _BigQueryPublisher:
                 f" name a table with the columns of {kind}"
             )
 
-    def publish(self, group: Sequence[Completion | DeadLetter]) -> None:
-        """Insert `group`; raises ValueError if BigQuery refuses a row."""
-        rows = [element._asdict() for element in group]
-        ids = [element.id for element in group]
+    def publish(self, batch: Sequence[Completion | DeadLetter]) -> None:
+        """Insert `batch`; raises ValueError if BigQuery refuses a row."""
+        rows = [element._asdict() for element in batch]
+        ids = [element.id for element in batch]
         try:
             refused = self._client.insert_rows_json(
                 self._table, rows, row_ids=ids, ignore_unknown_values=True

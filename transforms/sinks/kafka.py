@@ -11,7 +11,7 @@ from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
-# A record that is not delivered by then has failed, and its group is published again.
+# A record that is not delivered by then has failed, and its batch is published again.
 _DELIVERY_SECONDS = 20
 
 
@@ -41,7 +41,7 @@ class _KafkaPublisher:
         settings = {
             "bootstrap.servers": brokers,
             "enable.idempotence": True,  # its own retries neither reorder nor duplicate
-            "linger.ms": 0,  # the queue has grouped the elements already
+            "linger.ms": 0,  # the queue has batched the elements already
             "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
             "log_level": 0,  # errors are raised, not logged
         }
@@ -53,10 +53,10 @@ class _KafkaPublisher:
         if problem := topic_problem(self._producer, self._brokers, self._topic):
             raise SinkUnavailable(problem)
 
-    def publish(self, group: Sequence[Outcome]) -> None:
-        """Produce `group`, and wait until the brokers have it."""
+    def publish(self, batch: Sequence[Outcome]) -> None:
+        """Produce `batch`, and wait until the brokers have it."""
         self._failed.clear()
-        for element in group:
+        for element in batch:
             self._produce(element)
         left = self._producer.flush(_DELIVERY_SECONDS + 5)
         if self._failed:

@@ -38,7 +38,7 @@ class _PubSubPublisher:
         self._errors: Any = importlib.import_module("google.api_core.exceptions")
         pubsub = client()
         options = pubsub.types.PublisherOptions(enable_message_ordering=True)
-        # The queue has grouped the elements already, so none waits here for others.
+        # The queue has batched the elements already, so none waits here for others.
         batches = pubsub.types.BatchSettings(max_messages=1000, max_latency=0.001)
         with explained(SinkUnavailable):
             self._client = pubsub.PublisherClient(batches, options)
@@ -48,9 +48,9 @@ class _PubSubPublisher:
         with explained(SinkUnavailable, SinkMissing):
             self._client.get_topic(topic=self._topic, timeout=CHECK_SECONDS, retry=None)
 
-    def publish(self, group: Sequence[Outcome]) -> None:
-        """Publish `group`, and wait until Pub/Sub has it."""
-        sent = [(key, self._send(element, key)) for element in group if (key := _key(element.id))]
+    def publish(self, batch: Sequence[Outcome]) -> None:
+        """Publish `batch`, and wait until Pub/Sub has it."""
+        sent = [(key, self._send(element, key)) for element in batch if (key := _key(element.id))]
         failed: dict[str, Exception] = {}
         for key, future in sent:
             if error := future.exception():

@@ -1,4 +1,4 @@
-"""A bounded queue in front of a sink, and the thread that publishes from it in groups. No Beam.
+"""A bounded queue in front of a sink, and the thread that publishes from it in batches. No Beam.
 
 Putting an element costs the bundle thread almost nothing. Producers block when the queue is full.
 
@@ -28,8 +28,8 @@ Item = TypeVar("Item")
 class PublishOptions:
     """How elements are published.
 
-    `flush_msec` is the least time between two groups, `limit` the most elements in the queue,
-    `most` the most in a group. A sink that is unavailable for `give_up_after` seconds is given up.
+    `flush_msec` is the least time between two batches, `limit` the most elements in the queue,
+    `most` the most in a batch. A sink that is unavailable for `give_up_after` seconds is given up.
     """
 
     flush_msec: float = 10.0
@@ -39,9 +39,9 @@ class PublishOptions:
 
 
 class PublishQueue(Generic[Item]):
-    """Publishes items in the order in which they are put: at once after a pause, else in groups.
+    """Publishes items in the order in which they are put: at once after a pause, else in batches.
 
-    `on_published` is called with each group that the sink has, in the thread that published it.
+    `on_published` is called with each batch that the sink has, in the thread that published it.
     When the sink is given up, the queue drops its items, `failures` grows by one, and `on_given_up`
     is called with `error`. Producers must then fail with it, so that their items are put again.
     """
@@ -123,7 +123,7 @@ class _Sender(Generic[Item]):
         return not self.items and not self._busy  # in this order: busy is set first
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Return once `condition` holds; it is checked after each group."""
+        """Return once `condition` holds; it is checked after each batch."""
         with self._moved:
             while not condition() and not self.over.is_set():
                 self._moved.wait(1.0)
@@ -135,18 +135,18 @@ class _Sender(Generic[Item]):
             self.filled.clear()  # before the items are read: a later item sets it again
             while self.items and not self.over.is_set():
                 begun = time.monotonic()
-                self._publish_group()
-                # Pause between groups, so that fast items share one; a flush ends the pause.
+                self._publish_batch()
+                # Pause between batches, so that fast items share one; a flush ends the pause.
                 self.hurry.wait(max(0.0, begun + self.options.flush_msec / 1000 - time.monotonic()))
         self._close_publisher()
 
-    def _publish_group(self) -> None:
+    def _publish_batch(self) -> None:
         self._busy = True
-        group = [self.items.popleft() for _ in range(min(len(self.items), self.options.most))]
+        batch = [self.items.popleft() for _ in range(min(len(self.items), self.options.most))]
         try:
-            self._publish(group)
+            self._publish(batch)
             if self.on_published is not None:
-                self.on_published(group)
+                self.on_published(batch)
         except Exception as error:
             self._give_up(error)
         finally:
@@ -154,14 +154,14 @@ class _Sender(Generic[Item]):
             with self._moved:
                 self._moved.notify_all()
 
-    def _publish(self, group: list[Item]) -> None:
-        """Publish `group`, with retries at growing delays while the sink is unavailable."""
+    def _publish(self, batch: list[Item]) -> None:
+        """Publish `batch`, with retries at growing delays while the sink is unavailable."""
         delay, begun = 0.1, time.monotonic()
         while True:
             try:
                 if self._publisher is None:
                     self._publisher = self.new_publisher()
-                self._publisher.publish(group)
+                self._publisher.publish(batch)
                 return
             except SinkUnavailable as error:
                 if (
@@ -181,7 +181,7 @@ class _Sender(Generic[Item]):
         self.failures += 1
         for _ in range(waiting):
             self.items.popleft()
-        self._close_publisher()  # the next group gets a new publisher
+        self._close_publisher()  # the next batch gets a new publisher
         if self.on_given_up is not None:
             self.on_given_up(error)
 

@@ -62,11 +62,11 @@ class _RedisPublisher:
         with errors_as(SinkUnavailable, self._name):
             self._redis.ping()
 
-    def publish(self, group: Sequence[Outcome]) -> None:
-        """Append `group` in one round trip."""
+    def publish(self, batch: Sequence[Outcome]) -> None:
+        """Append `batch` in one round trip."""
         unavailable = errors_as(SinkUnavailable, self._name)
         with unavailable, self._redis.pipeline(transaction=False) as pipe:
-            for element in group:
+            for element in batch:
                 self._append(pipe, element)
             replies = pipe.execute(raise_on_error=False)
         for reply in replies:
