@@ -192,10 +192,9 @@ def run(argv: Sequence[str]) -> int:
     # This process opens the journal before the first request and locks out other runs.
     journal = journal_flags.open_here(known_args) if here else None
     ledger = open_budget(new_budget, journal) if here else None
+    # With spending in the journal, the first row that is not in it starts the model.
     if here and launched and (journal is None or journal.spent() == Spent()):
-        checks.start_model(
-            known_args.model
-        )  # else the first row that the journal has not starts it
+        checks.start_model(known_args.model)
     before = folder.written_before(known_args.output)
     started = time.time()
     build(p, known_args, spread=not pipeline.shares_process(beam_options))

@@ -2,9 +2,9 @@
 
 The first Ctrl-C or SIGTERM stops the job in an orderly way; the second one ends the process at
 once. Beam makes both difficult. Its local runner works in the main thread, and it wraps whatever
-interrupts it in errors of its own with long tracebacks. Its threads go on for a moment and log
-that they cannot. So a flag records the interrupt, and filters drop what follows from it. The
-filters cover the handlers of the root logger and uncaught exceptions of threads, nothing else.
+interrupts it in errors of its own with long tracebacks. Its threads continue for a moment and log
+their failures. So a flag records the interrupt, and filters drop what follows from it. The filters
+cover the handlers of the root logger and uncaught exceptions of threads, nothing else.
 """
 
 from __future__ import annotations

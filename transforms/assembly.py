@@ -36,7 +36,7 @@ INCOMPLETE = "incomplete"
 
 
 class DeltaSum:
-    """The sum of some deltas of one prompt. A final delta tells the length of its attempt."""
+    """The sum of some deltas of one prompt. A final delta has the length of its attempt."""
 
     __slots__ = ("chunks", "finals", "id")
 

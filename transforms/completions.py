@@ -60,7 +60,7 @@ Windowed = Any
 
 
 class _ModelTransform(beam.PTransform):  # type: ignore[misc]
-    """What the two transforms have in common: the model, the limits and the key."""
+    """The base of both transforms: the model, the limits and the key."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
         if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
             kept = {**kept, "timeout": timeouts_of(kept)}
         if dedupe and journal is None:
-            raise ValueError("dedupe finds equal requests in the journal: it needs one")
+            raise ValueError("dedupe finds equal requests in the journal; pass a journal too")
         self._completer = Completer(
             model,
             kept,
@@ -111,19 +111,19 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
     ) -> Any:
         fn = _CompleteFn(completer, self._new_resources, main)
         outputs = beam.ParDo(fn).with_outputs(*tags, main=main)
-        # The label is part of what a running job is updated by: it stays.
+        # An update matches the steps of the running job by their labels: keep this one.
         return prompts | "Ask" >> outputs.with_output_types(element)
 
 
 class StreamCompletions(_ModelTransform):
-    """`Prompt -> Delta`: each delta is an element at once, fused consumers see it live.
+    """`Prompt -> Delta`: each delta becomes an element at once, so fused consumers see it live.
 
     Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model".
 
     Args:
         max_in_flight: the most open streams of one process; fewer while the provider throttles.
         rpm, tpm: requests and tokens a minute, for each process.
-        give_up_after: seconds of nothing but throttling after which prompts become dead letters.
+        give_up_after: seconds of uninterrupted throttling after which prompts become dead letters.
         hedge_after: seconds, or a percentile such as "p95", after which a late request is sent a
             second time (5 % extra requests at most, none while the provider throttles).
         journal: keeps finished completions; requests that it has are not sent again.
@@ -151,7 +151,7 @@ class CompletePrompts(_ModelTransform):
     """`Prompt -> Completion`: streamed, and assembled on the worker; no delta crosses a shuffle.
 
     Returns outputs `.completions` and `.dead_letters`, and with `emit_deltas` also `.deltas`, live.
-    `.pacing` has refusals and waits since the last one (`transforms.pacing.Pacing`).
+    `.pacing` has refusals and waits since its last element (`transforms.pacing.Pacing`).
     The arguments are those of `StreamCompletions`.
     """
 
@@ -169,7 +169,7 @@ class CompletePrompts(_ModelTransform):
 
 
 class _CompleteFn(beam.DoFn):  # type: ignore[misc]
-    """Keeps a window of prompts in flight while the bundle goes on."""
+    """Keeps a window of prompts in flight while the bundle runs."""
 
     def __init__(self, completer: Completer, new_resources: NewResources, main: str) -> None:
         self._completer = completer
@@ -177,7 +177,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
         self._main = main
         self._window: Window[Windowed, Outcome] | None = None
-        self._newest: Windowed | None = None  # where the newest prompt stands
+        self._newest: Windowed | None = None  # the window of the newest prompt
 
     def setup(self) -> None:
         """Join this process's event loop, or start it."""
@@ -220,7 +220,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             yield from self._arrived(self._patience())
 
     def _pumped(self) -> Iterator[Any]:
-        """Yield what arrives within a moment."""
+        """Yield what arrives within `_PUMP_SECONDS`."""
         until = time.monotonic() + _PUMP_SECONDS
         while (left := until - time.monotonic()) > 0:
             yield from self._arrived(Wait(seconds=left))
@@ -242,14 +242,14 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         )
 
     def _patience(self) -> Wait:
-        """Return what to wait for: the next delta, or outcomes enough to be worth a wake-up."""
+        """Return what to wait for: the next delta, or enough outcomes to justify a wake-up."""
         if self._completer.deltas:
             return Wait(seconds=_DELTA_SECONDS)
         rest = 2 * self._in_flight().in_flight  # each sends its outcome and its end
         return Wait(min(self._spare, rest), _GROUP_SECONDS)
 
     def teardown(self) -> None:
-        """Cancel what is left; the event loop ends with its last holder."""
+        """Cancel the remaining work; the event loop ends with its last reference."""
         self._give_up()
 
     def _in_flight(self) -> Window[Windowed, Outcome]:
@@ -257,7 +257,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         return self._window
 
     def _arrived(self, wait: Wait | None = None) -> Iterator[Any]:
-        """Yield what has arrived, in its own window; a consumer that fails ends all streams."""
+        """Yield arrived outcomes in their prompts' windows; cancel all work if a consumer fails."""
         try:
             arrived = self._in_flight().take(wait)
             if not arrived and wait is None:
@@ -291,7 +291,7 @@ _TAGS: Mapping[type, str] = {Delta: DELTAS, Completion: COMPLETIONS, DeadLetter:
 def _without_keys(params: Mapping[str, Any]) -> Mapping[str, Any]:
     if "api_key" in params:
         raise TypeError(
-            "a key would be stored in the job: name the environment variable that holds it in"
-            " api_key_env, or a secret's version in api_key_secret (both are read on the worker)"
+            "the job would store a key; name the environment variable that holds it in"
+            " api_key_env, or a secret's version in api_key_secret (the worker reads both)"
         )
     return params

@@ -1,4 +1,4 @@
-"""Stops a job early if too many of its rows fail, with the commonest errors."""
+"""Stops a job early, with its commonest errors, if too many of its rows fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TooManyFailures(Exception):
 
 @dataclass(frozen=True)
 class FailureLimit:
-    """The share of rows that may fail, of those that each process of this run has finished.
+    """The share of rows that may fail, among those that a process of this run has finished.
 
     It applies from `least` rows on. Rows without an attempt of this run (from the journal, shared
     with an equal row, refused by the budget) do not count.
@@ -36,9 +36,9 @@ class FailureLimit:
 
 
 class StopAbove(beam.PTransform):  # type: ignore[misc]
-    """Pass outcomes on; fail the job with TooManyFailures once the limit is passed.
+    """Pass outcomes on; fail the job with TooManyFailures once they exceed the limit.
 
-    Give all kinds of outcomes of a job the same `limit`.
+    Use the same `limit` for all kinds of outcomes of a job.
     """
 
     def __init__(self, limit: FailureLimit) -> None:
@@ -65,7 +65,7 @@ class _WatchFn(beam.DoFn):  # type: ignore[misc]
 
 
 class Counts:
-    """The outcomes of one process, counted; usable from any thread."""
+    """Counts the outcomes of one process. Usable from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

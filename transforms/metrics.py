@@ -1,6 +1,6 @@
-"""What is counted while a job runs: for Beam's metrics, and for the process that watches itself.
+"""Counts the outcomes of a process, for Beam's metrics and for the progress line.
 
-Counted on the bundle thread: Beam drops what other threads count.
+The bundle threads count, because Beam drops the counts of other threads.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from transforms.pacing import Pacing, take
 from transforms.worker.resources import Resources
 
 NAMESPACE = "ritellm"
-# Seconds between two looks at the gate: a look costs as much as a short row.
+# Seconds between two reads of the gate: a read costs as much as a short row.
 _PACING_SECONDS = 0.25
 
 
 @dataclass(slots=True)
 class Tally:
-    """Totals of this process, for its own progress line. Exact enough for that only."""
+    """Totals of this process for its progress line; they are not exact."""
 
     completions: int = 0
     dead_letters: int = 0
@@ -52,8 +52,8 @@ class Meter:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._unsignalled = 0.0  # seconds of waiting
-        self._pacing = Pacing()  # not yet reported
+        self._unsignalled = 0.0  # seconds of waiting that the runner does not know yet
+        self._pacing = Pacing()  # not in the job's report yet
         self._next_pacing = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
         TALLY.gates.add(resources.gate)
@@ -61,7 +61,7 @@ class Meter:
             TALLY.ledgers.add(resources.budget.ledger)
 
     def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
-        """Count `outcomes`, each counter once for all of them: Beam's take their time."""
+        """Count `outcomes`. Each of Beam's slow counters is incremented once for all of them."""
         counted: Counter[str] = Counter()
         for outcome in outcomes:
             if isinstance(outcome, Delta):
@@ -74,9 +74,9 @@ class Meter:
             _counter(name).inc(number)
 
     def count_pacing(self, at_once: bool = False) -> None:
-        """Count refusals and waits, now and then unless `at_once`.
+        """Count refusals and waits; without `at_once` at most every `_PACING_SECONDS`.
 
-        Tells the runner for how many whole seconds prompts have waited for the provider.
+        Reports to the runner the whole seconds that prompts have waited for the provider.
         """
         gate, now = self._resources.gate, time.monotonic()
         if now < self._next_pacing and not at_once:
@@ -140,7 +140,7 @@ class Meter:
 
 
 def _pacing_counts(found: Pacing) -> Iterator[tuple[str, int]]:
-    """Yield names of counters, and by how much they grow."""
+    """Yield the names of counters and their increments."""
     if found.refused:
         yield "refusals", round(sum(found.refused.values()))
     for reason, count in found.refused.items():
@@ -150,7 +150,7 @@ def _pacing_counts(found: Pacing) -> Iterator[tuple[str, int]]:
 
 
 def has_usage(row: Completion) -> bool:
-    """Return whether the server has sent any count of tokens."""
+    """Return whether the server sent any token count."""
     counts = (row.prompt_tokens, row.completion_tokens, row.total_tokens)
     return any(count is not None for count in counts)
 
@@ -162,7 +162,7 @@ def _wasted(row: Completion | DeadLetter, counted: Counter[str]) -> None:
 
 
 def _attempts(outcome: Completion | DeadLetter, counted: Counter[str]) -> int:
-    """Count how often `outcome` was asked for; return how often it was again."""
+    """Count the attempts at `outcome`; return how many of them were retries."""
     retries = max(0, outcome.attempts - 1)
     counted["attempts"] += outcome.attempts
     counted["retries"] += retries

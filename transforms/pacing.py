@@ -1,4 +1,4 @@
-"""How providers held a job back: refusals and waits, by reason, as a sum. No Beam, no HTTP."""
+"""Refusals and waits of a job by reason, as values that can be added. No Beam, no HTTP."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """What gates have counted; `Pacing()` is zero.
+    """The counts of gates; `Pacing()` is zero.
 
-    `refused` counts requests by reason. `seconds` are those in which requests of a process waited,
-    by reason, and `waited` the seconds that all requests together waited for the provider.
+    `refused` counts requests by reason. `seconds` is the time, by reason, in which any request of a
+    process waited. `waited` adds up the seconds that each request waited for the provider.
     """
 
     sent: int = 0
@@ -47,7 +47,7 @@ class Pacing:
 
     @classmethod
     def of(cls, gate: Gate) -> Pacing:
-        """Return what `gate` has counted so far."""
+        """Return the counts of `gate` so far."""
         refused = {str(reason): count for reason, count in gate.refused_by.items() if count}
         seconds = {str(reason): spent for reason, spent in gate.held_for.items() if spent}
         return cls(gate.sent, refused, seconds, gate.waited)
@@ -58,7 +58,7 @@ _taking = threading.Lock()
 
 
 def take(gate: Gate) -> Pacing:
-    """Return what `gate` has counted since the last call.
+    """Return the counts of `gate` since the last call.
 
     The bundle threads of a process share its gate. Each count goes to one of them.
     """

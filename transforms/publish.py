@@ -1,4 +1,4 @@
-"""Publishes elements to a sink while the bundle goes on, in the stage that makes them."""
+"""Publishes elements to a sink while the bundle runs, in the stage that makes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transforms.sinks.queue import PublishOptions, PublishQueue
 
 
 class Publish(beam.PTransform):  # type: ignore[misc]
-    """Publish elements, and yield them. Fused with the transform that makes them, it is live.
+    """Publish elements, and yield them: live, if fused with the transform that makes them.
 
     A sink gets each element at least once, under the same key each time, and the elements of one id
     in their order. A slow sink blocks the transform that makes the elements. A bundle ends once all
@@ -28,8 +28,8 @@ class Publish(beam.PTransform):  # type: ignore[misc]
         most_waiting: the most elements of one process in the queue to the sink.
         give_up_after: seconds of an unavailable sink after which the bundle fails.
         on_published: called on the worker with the elements of each batch that the sink has.
-        on_given_up: called on the worker with the error when a sink is given up. A bundle sees the
-            error only with its next element or at its end, a source may need it sooner.
+        on_given_up: called on the worker with the error when a sink is given up. A bundle gets the
+            error only with its next element or at its end; a source may need it sooner.
     """
 
     element: Any = None

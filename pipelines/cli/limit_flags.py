@@ -121,9 +121,8 @@ def print_spending(new: NewLedger | None, ledger: Ledger | None, journal: Journa
     """Print how much of the budget all runs have spent."""
     if new is not None and ledger is not None:
         known = [ledger.spent()] + ([journal.spent()] if journal is not None else [])
-        spent = max(
-            known, key=lambda each: each.tokens
-        )  # other processes write to the journal only
+        # Other processes write to the journal only.
+        spent = max(known, key=lambda each: each.tokens)
         print(f"{'budget:':<13}{spent} of {new.caps} spent by all runs")
 
 

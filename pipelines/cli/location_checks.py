@@ -20,9 +20,8 @@ def sinks(known_args: argparse.Namespace) -> dict[str, NewPublisher]:
     rows = known_args.completions_to
     if rows:
         to["completions"] = locations.sink(known_args, "--completions_to", rows, "completions")
-    one_kind = not rows or rows.startswith(
-        "bigquery:"
-    )  # a table of completions cannot hold failures
+    # A table of completions cannot hold failures.
+    one_kind = not rows or rows.startswith("bigquery:")
     failed = known_args.failed_to or (known_args.deltas_to if one_kind else rows)
     for name in ("failed-rows", "failed-calls"):
         to[name] = locations.sink(known_args, "--failed_to", failed, name)
@@ -50,7 +49,7 @@ def _check_sink(new_publisher: NewPublisher) -> None:
 def check_elsewhere(known_args: argparse.Namespace) -> None:
     """Raise UsageError if Google reports that a source or sink does not exist or does not fit.
 
-    An unreachable or forbidden one is no error here: the workers may have access.
+    An unreachable or forbidden one is not an error here, because the workers may have access.
     """
     source = locations.source(known_args)
     checks = [source.check] if isinstance(source, PubSubSource) else []

@@ -28,7 +28,7 @@ class InputFormat(Protocol):
         """Raise UsageError unless the input exists and its rows can be read."""
 
     def files(self, location: str) -> Sequence[str]:
-        """Return the paths of the files at `location`, sorted; empty for what is no file."""
+        """Return the paths of the files at `location`, sorted; empty if it is not a file."""
 
     def count(self, location: str) -> int | None:
         """Return the number of rows, or None if counting them would cost too much."""

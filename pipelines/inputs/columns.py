@@ -107,7 +107,7 @@ def warning(column: UnusedColumn) -> str:
     )
 
 
-# Foreign data may have new names in each row; the report lists at most this many.
+# Untrusted data may have new names in each row; the report lists at most this many.
 _MOST_NAMES = 100
 
 

@@ -13,7 +13,7 @@ requests are interchangeable: only their count decides how many completions the 
                 +--> the other rows of the id --> dead letters
 
 A row of a table has no line number. Its default id is a digest of its content, so equal rows share
-the id. They are no duplicates: all pass, and the second and later ones get the number in their id.
+the id. They are not duplicates: all pass, and the second and later ones get the number in their id.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
         format = format_of(self._location)
         lines = format.read(root, self._location)
         read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
-        # In one process a repeated bundle is told from a duplicate by the row's number.
+        # In one process the row's number tells a retried bundle from a duplicate.
         if self._spread or not format.has_order:
             once = shuffled(read[ROWS])
         else:

@@ -18,7 +18,7 @@ def schema() -> dict[str, str]:
 
 
 class WriteTable(beam.PTransform):  # type: ignore[misc]
-    """Replace the rows of a table by completions: by all of them, or by none on a failure."""
+    """Replace the rows of a table by all completions; a failed job leaves the old rows."""
 
     def __init__(self, table: Table) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a job amounts to: counts, tokens and times of all rows, as a monoid; printed and kept."""
+"""The report of a job: counts, tokens, cost and times of all rows, added up in any order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclass(slots=True)
 class Wasted:
-    """What was billed and thrown away, over some rows."""
+    """What was billed and discarded, over some rows."""
 
     rows: int = 0
     tokens: int = 0
@@ -34,14 +34,14 @@ class Wasted:
     estimated: bool = False
 
     def add(self, row: Completion | DeadLetter) -> None:
-        """Count what one row has wasted."""
+        """Add the waste of one row."""
         cost = row.wasted_cost_usd
         one = Wasted(1, row.wasted_tokens, cost or 0.0, int(cost is None), row.waste_estimated)
         if row.wasted_tokens:
             self.merge(one)
 
     def merge(self, other: Wasted) -> None:
-        """Count all that `other` has counted."""
+        """Add the counts of `other`."""
         self.rows += other.rows
         self.tokens += other.tokens
         self.cost_usd += other.cost_usd
@@ -49,10 +49,10 @@ class Wasted:
         self.estimated = self.estimated or other.estimated
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON would have it; the cost is None where a price is not known."""
+        """Return a JSON object; the cost is None if a price is unknown."""
         cost = None if self.unpriced else self.cost_usd
-        told = {"rows": self.rows, "tokens": self.tokens, "cost_usd": cost}
-        return {**told, "estimated": self.estimated}
+        counts = {"rows": self.rows, "tokens": self.tokens, "cost_usd": cost}
+        return {**counts, "estimated": self.estimated}
 
 
 class Totals:
@@ -66,7 +66,7 @@ class Totals:
         self.attempts = 0
         self.unused_columns: dict[str, str] = {}
         self.cost_usd = 0.0
-        self.unpriced = 0  # of the rows with usage
+        self.unpriced = 0  # rows with usage and without a price
         self.uncounted = 0  # rows whose server sent no usage
         self.unknown_costs = 0
         self.wasted = Wasted()
@@ -101,7 +101,7 @@ class Totals:
         if row.shared:  # another row paid for it
             self.shared += 1
             return
-        if row.replayed:  # an earlier run paid for it, and took its time
+        if row.replayed:  # an earlier run paid for it, and measured its times
             self.replayed += 1
             return
         self.wasted.add(row)
@@ -138,7 +138,7 @@ class Totals:
             self.ended_at = max(end, self.ended_at or end)
 
     def merge(self, other: Totals) -> None:
-        """Count all that `other` has counted."""
+        """Add the counts of `other`."""
         self.completed += other.completed
         self.failed += other.failed
         self.replayed += other.replayed
@@ -163,9 +163,9 @@ class Totals:
         self._span(other.started_at, other.ended_at)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON would have it; times in seconds, None where nothing ran.
+        """Return the report as a JSON object.
 
-        Tokens that no server has counted are None as well.
+        Times are in seconds, None if no request was sent. Tokens are None if no server sent counts.
         """
         span = (self.ended_at or 0) - (self.started_at or 0)
         tokens = {name: self.tokens[name] if self.counted[name] else None for name in _TOKENS}
@@ -200,7 +200,7 @@ class Totals:
 
 
 def _refusals(pacing: Pacing) -> dict[str, Any]:
-    """Return how many requests were refused, their share of those sent, and by what."""
+    """Return how many requests were refused, their share of those sent, and the reasons."""
     requests = sum(pacing.refused.values())
     share = requests / pacing.sent if pacing.sent else 0.0
     return {"requests": requests, "share": share, "by": dict(_most_first(pacing.refused))}
@@ -230,12 +230,12 @@ class SumTotals(beam.CombineFn):  # type: ignore[misc]
         return total
 
     def extract_output(self, totals: Totals) -> Totals:
-        """Return the sum itself: it is summed once more."""
+        """Return the sum itself, because `WriteReport` adds sums up."""
         return totals
 
 
 class WriteReport(beam.PTransform):  # type: ignore[misc]
-    """Write the sum over all outcomes to `path`; `facts` (the model, the flags) are put first.
+    """Write the sum over all outcomes to `path`; `facts` (the model, the flags) come first.
 
     Each kind of outcome is summed on its own: flattening them first would hold all rows in memory.
     """

@@ -30,7 +30,7 @@ from pipelines.runners.flink import describe
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
 # These submit the job to a job server, which has options of its own.
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
-# Beam reports each final state except DONE as a failure. These two are no failures of a stream.
+# Beam reports each final state except DONE as a failure. These two are not failures of a stream.
 _ENDED_ON_REQUEST = (PipelineState.DRAINED, PipelineState.UPDATED)
 _started: list[StopOnExitJobServer] = []
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"

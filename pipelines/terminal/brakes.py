@@ -1,4 +1,4 @@
-"""What holds a job back, in words for its progress line."""
+"""Describes what holds a job back, for its progress line."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 from ritellm.rate_limits.pace import Brake
 
-# What stops a job comes first; what costs it least comes last.
+# From the reason that stops a job to the one that slows it least.
 _ORDER = ("pause", "limit", "rate", "queue", "rpm", "tpm", "trial", "noise")
 
 
 def tightest_first(brakes: Iterable[Brake]) -> list[Brake]:
-    """Return `brakes`, those first that hold the job back most."""
+    """Return `brakes`, sorted by how much they hold the job back."""
     return sorted(brakes, key=_tightness)
 
 
 def in_words(brake: Brake, briefly: bool = False) -> str:
-    """Return what holds the job back, `briefly` if that is to fit beside other facts."""
+    """Return what holds the job back, `briefly` for a narrow terminal."""
     refused = f", {percent(brake.refused)} refused" if brake.refused else ""
     match brake.reason:
         case "pause":
@@ -40,7 +40,7 @@ def in_words(brake: Brake, briefly: bool = False) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a person would say it: 40 %, 3 %, 0.2 %."""
+    """Return a share as a percentage: 40 %, 3 %, 0.2 %."""
     return f"{share * 100:.{0 if share >= 0.01 or not share else 1}f} %"
 
 

@@ -28,10 +28,7 @@ _MOST_SHOWN = 4_000
 
 
 class LiveView:
-    """What the terminal shows. Usable from any thread.
-
-    `typed` is the line that a person is typing.
-    """
+    """What the terminal shows. Usable from any thread."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)

@@ -1,4 +1,4 @@
-"""A line that says how far the job is, while it runs in this process."""
+"""The progress line of a job that runs in this process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipelines.terminal.brakes import in_words, tightest_first
 from ritellm.rate_limits.gate import Gate
 from transforms.metrics import TALLY, Tally
 
-# A line of fewer columns says things briefly.
+# A line of fewer columns has shorter texts.
 _ROOMY = 100
 
 
 class ProgressLine:
     """Shows rows done, tokens, tokens/s and time left, until its `with` block ends.
 
-    On a terminal one line that is redrawn; elsewhere a plain line every `plain_every` seconds.
-    `total` is the number of rows, or None if nobody knows.
+    A terminal shows one line that is redrawn; other outputs get a line every `plain_every` seconds.
+    `total` is the number of rows, or None if it is unknown.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ProgressLine:
             self._out.flush()
 
     def text(self, width: int | None = None) -> str:
-        """Return the line as it stands; what matters least is left out beyond `width` columns."""
+        """Return the current line, without its least important parts if `width` is too small."""
         seconds = max(self._clock() - self._started, 1e-9)
         done = self._tally.completions + self._tally.dead_letters - self._done_before
         rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
@@ -71,7 +71,7 @@ class ProgressLine:
         return _fitted(_bar(done, self._total), parts, width)
 
     def _tokens(self, seconds: float) -> list[_Part]:
-        """Return what was written so far, and how fast; or that the server does not count."""
+        """Return the tokens so far and their rate, or that the server sends no counts."""
         tokens = self._tally.completion_tokens - self._tokens_before
         if not tokens and self._tally.uncounted > self._uncounted_before:
             return [_Part("the server sends no token counts", 2)]
@@ -80,7 +80,7 @@ class ProgressLine:
         return [_Part(f"{tokens:,} tokens", 2), _Part(shown, 4)]
 
     def _state(self, width: int | None) -> list[_Part]:
-        """Return what is under way, and what keeps it from going faster."""
+        """Return the spending, the requests in flight, the retries, and what holds the job back."""
         gates = list(self._tally.gates)
         in_flight = sum(gate.in_flight for gate in gates)
         spent = self._tally.cost_usd - self._spent_before
@@ -95,9 +95,9 @@ class ProgressLine:
         """Return what holds the job back, the tightest first."""
         brakes = tightest_first(brake for gate in gates for brake in gate.brakes)
         words = [in_words(brake, briefly) for brake in brakes]
-        told = [_Part(text, 1 if number else 8) for number, text in enumerate(words)]
+        parts = [_Part(text, 1 if number else 8) for number, text in enumerate(words)]
         waiting = sum(len(ledger.waiting) for ledger in list(self._tally.ledgers))
-        return told + ([_Part(f"{waiting:,} wait for the budget", 6)] if waiting else [])
+        return parts + ([_Part(f"{waiting:,} wait for the budget", 6)] if waiting else [])
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
@@ -113,14 +113,14 @@ class ProgressLine:
 
 
 class _Part(NamedTuple):
-    """A piece of the line, and how much it matters."""
+    """A part of the line; the parts of least weight are dropped first."""
 
     text: str
     weight: int
 
 
 def _fitted(bar: str, parts: list[_Part], width: int | None) -> str:
-    """Return as many parts as fit, in their order; the bar goes before the number of tokens."""
+    """Return as many parts as fit, in order; the bar is dropped after the parts of weight 1."""
     by_weight = sorted(parts, key=lambda part: part.weight)
     while True:
         line = bar + " · ".join(part.text for part in parts)
@@ -134,7 +134,7 @@ def _fitted(bar: str, parts: list[_Part], width: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person would say them: 12 s, 3:05, 2:10:00."""
+    """Return seconds in a readable form: 12 s, 3:05, 2:10:00."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""What a user sees when the job is over: a few answers, the totals, and where the files lie."""
+"""What a job prints at its end: some completions, the totals, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
 from ritellm.terminal import clean
 
-# What the provider did to the job when it refused a request; what held others back.
+# The reasons of refusals, and those of waits, in words.
 REFUSED_BY = {
     "noise": "as noise",
     "trial": "in trials of fewer in flight",
@@ -34,9 +34,13 @@ HELD_BY = {
 
 
 def summary(folder: str, report: Mapping[str, Any], width: int | None = None) -> str:
-    """Return the text that ends a job."""
+    """Return the text that a job prints at its end."""
     width = width or shutil.get_terminal_size().columns
-    lines = [*_answers(folder, max(40, min(width, 140))), *_totals(report), *_files(folder, report)]
+    lines = [
+        *_examples(folder, max(40, min(width, 140))),
+        *_totals(report),
+        *_files(folder, report),
+    ]
     return clean("\n".join(lines))
 
 
@@ -47,18 +51,18 @@ def read_report(folder: str) -> dict[str, Any]:
     return report
 
 
-def _answers(folder: str, width: int, count: int = 8) -> Iterator[str]:
+def _examples(folder: str, width: int, count: int = 8) -> Iterator[str]:
     rows = list(islice(_rows(folder, "completions"), count))
     if not rows:
         return
-    left = max(16, min(width // 2, max(len(_question(row)) for row in rows)))
+    left = max(16, min(width // 2, max(len(_prompt_text(row)) for row in rows)))
     right = max(16, width - left - 3)
     yield ""
     yield f"{'prompt':<{left}}   answer"
     yield f"{'─' * left}   {'─' * right}"
     for row in rows:
         answer = " ".join((row.get("text") or "").split()) or f"({row.get('finish_reason')})"
-        yield f"{_cut(_question(row), left):<{left}}   {_cut(answer, right)}"
+        yield f"{_cut(_prompt_text(row), left):<{left}}   {_cut(answer, right)}"
     yield ""
 
 
@@ -79,7 +83,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     if over := report["errors"].get("BudgetExceeded"):
         yield f"the budget is spent: {over:,} not sent; the same command with a larger one resumes"
     if cut := report["finish_reasons"].get("length"):
-        yield f"{_plural(cut, 'answer')} cut off at the longest that was allowed (truncated)"
+        yield f"{_plural(cut, 'completion')} cut off at the maximum length (truncated)"
     if report["completed"] == report["replayed"] + report["shared"]:
         return
     ttft = report["ttft"]
@@ -162,15 +166,15 @@ def _glob(folder: str, name: str) -> str:
     return str(FileSystems.join(folder, f"{name}-*.jsonl"))
 
 
-def _question(row: Mapping[str, Any]) -> str:
-    """Return what was asked, on one line."""
+def _prompt_text(row: Mapping[str, Any]) -> str:
+    """Return the text of the prompt, on one line."""
     source = row.get("input") or {}
     prompt: Any = source.get("prompt")
     if not isinstance(prompt, str):
         messages = source.get("messages") or (source.get("body") or {}).get("messages") or [{}]
         prompt = messages[-1].get("content")
-    question: str = prompt if isinstance(prompt, str) else str(row.get("id"))
-    return " ".join(question.split())
+    text: str = prompt if isinstance(prompt, str) else str(row.get("id"))
+    return " ".join(text.split())
 
 
 def _cut(text: str, width: int) -> str:

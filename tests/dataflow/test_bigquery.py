@@ -332,8 +332,8 @@ def test_the_streaming_program_writes_answers_and_failures_to_tables(google, tmp
 @pytest.mark.parametrize(
     ("runner", "table", "words"),
     [
-        (None, "my-project:d.none", "there is no table my-project.d.none: make it first"),
-        ("DataflowRunner", "my-project:d.other", "does not take rows of Completion (id is INT"),
+        (None, "my-project:d.none", "the table my-project.d.none does not exist; create it"),
+        ("DataflowRunner", "my-project:d.other", "does not accept rows of Completion (id is INT"),
     ],
     ids=["no table, here", "other columns, on Dataflow"],
 )

@@ -206,11 +206,11 @@ WRONG = {
     "no topic": ({"deltas_to": "pubsub:projects/p/topics/none"}, "Topic not found"),
     "no version": (
         {"api_key_secret": f"{VERSION}00"},
-        f"there is no {VERSION}00: check the name",
+        f"{VERSION}00 does not exist; check the name",
     ),
     "disabled version": (
         {"api_key_secret": VERSION.replace("/3", "/99")},
-        "is disabled: enable it",
+        "is disabled; enable it",
     ),
     "no bucket of the journal": (
         {"journal": "gs://no-such-bucket/j"},

@@ -160,10 +160,10 @@ def test_a_worker_without_access_to_the_secret_says_so_in_one_sentence(submitted
         ),
         ({"api_key_secret": "sk-a-key"}, "do not pass the key itself"),
         ({"model": "opnai/m"}, "did you mean openai/m?"),
-        ({"api_key_secret": f"{VERSION}00"}, f"there is no {VERSION}00: check the name"),
+        ({"api_key_secret": f"{VERSION}00"}, f"{VERSION}00 does not exist; check the name"),
         (
             {"api_key_secret": VERSION.replace("/3", "/99")},
-            "is disabled: enable it, or choose another version",
+            "is disabled; enable it, or choose another version",
         ),
         ({"max_in_flight": "many"}, "must be a positive whole number, got 'many'"),
         ({"emit_deltas": "perhaps"}, "must be true or false, got 'perhaps'"),

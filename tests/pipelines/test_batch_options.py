@@ -57,7 +57,7 @@ def test_a_completion_and_a_dead_letter_have_one_envelope(job):
     assert bad[0]["timing"]["seconds"] > 0
     # An answer cut off by length is a result that says so.
     assert (good["truncated"], good["finish_reason"], good["text"]) == (True, "length", "and so")
-    assert "1 answer cut off at the longest that was allowed" in job.printed.out
+    assert "1 completion cut off at the maximum length" in job.printed.out
 
 
 def test_rows_that_fail_again_and_again_keep_the_row_that_first_came(job):
@@ -161,7 +161,7 @@ def test_a_row_cannot_spend_what_the_budget_does_not_see(job):
     job.write(*({"id": f"{n}", "prompt": "x", **own} for n, own in enumerate([*hidden, other])))
     assert job.run("--max_total_tokens", "5000") == 1
     said = {id: row["message"] for id, row in job.rows("failed").items()}
-    assert "may not set max_tokens in extra_body, where no budget sees it" in said["0"]
+    assert "may not set max_tokens in extra_body, which the budget does not read" in said["0"]
     assert "may not set model in additional_params" in said["1"]
     assert "may not set custom_llm_provider: only the job may" in said["2"]
     assert not job.server.requests

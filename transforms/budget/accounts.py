@@ -12,7 +12,7 @@ from transforms.journal.base import NOTHING, Spent
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that all runs of a job may spend; None is no limit."""
+    """The most that all runs of a job may spend; None means no limit."""
 
     usd: float | None = None
     tokens: int | None = None

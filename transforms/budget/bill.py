@@ -1,4 +1,4 @@
-"""The budget of one prompt: reserved before its request is sent, settled however that ends."""
+"""The budget of one prompt: reserved before its request is sent, settled when that has ended."""
 
 from __future__ import annotations
 

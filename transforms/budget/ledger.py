@@ -41,7 +41,7 @@ _Result = TypeVar("_Result")
 
 
 class BudgetExceeded(RitellmError):
-    """The budget of the job is used up; the same command with a higher cap goes on."""
+    """The budget of the job is used up; the same command with a higher cap resumes the job."""
 
     retryable = True
 
@@ -59,7 +59,7 @@ class Ledger:
         self._caps = caps
         self._accounts = accounts or LocalAccounts()
         self._prices = prices
-        self.waiting: set[Callable[[], Any]] = set()  # wake a request each, which has no room yet
+        self.waiting: set[Callable[[], Any]] = set()  # each wakes one waiting request
 
     def check(self, model: str) -> None:
         """Raise InvalidRequestError if there is a cap that needs a price and `model` has none."""
@@ -174,7 +174,7 @@ class Ledger:
         if usd is None and self._caps.usd is not None:
             raise InvalidRequestError(
                 f"a cap in USD needs the price of {model!r}, which the price table of {AS_OF} does"
-                " not have: give it in a file of prices (--prices), or cap the tokens"
+                " not have; give it in a file of prices (--prices), or cap the tokens"
                 " (--max_total_tokens)"
             )
         return Spent(prompt_tokens + completion, usd or 0.0)

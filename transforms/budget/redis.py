@@ -1,6 +1,6 @@
 """The sums of a budget in Redis, for all workers of a job; each step is one atomic script.
 
-A job cannot go on without Redis: its spending would be unlimited.
+A job cannot continue without Redis: its spending would be unlimited.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from transforms.connections.redis import (
 )
 from transforms.journal.base import Spent
 
-# A reservation of a dead worker is released after this long. A request that takes longer still
-# counts what it cost; it only holds no room any more.
+# A reservation of a dead worker is released after this long. A slower request loses its
+# reservation, but its cost still counts.
 LEASE_SECONDS = 1800
 
-# KEYS: sums, leases. A lease is named "tokens usd unique"; its score is when it runs out.
+# KEYS: sums, leases. A lease is named "tokens usd unique"; its score is its expiry time.
 _FORGET = """
 local now = tonumber(redis.call('TIME')[1])
 for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
@@ -30,7 +30,7 @@ for _, lease in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
 end
 local function sum(name) return tonumber(redis.call('HGET', KEYS[1], name) or '0') end
 """
-# ARGV: the lease, its tokens, its usd, the caps ("" is none), seconds.
+# ARGV: the lease, its tokens, its usd, the caps ("" means none), seconds.
 _HOLD = (
     _FORGET
     + """

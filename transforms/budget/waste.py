@@ -81,7 +81,7 @@ class Waste:
         self.spent += rest
 
     def _most(self, attempt: Discarded, usage: Usage) -> Spent:
-        """Return the most that `usage` may cost; a tier without a price counts as the dearest."""
+        """Return the most that `usage` may cost; an unpriced tier counts as the dearest one."""
         tier = self._tier(attempt)
         usd = cost(attempt.model, usage, self._prices, tier)
         if usd is None and usage:

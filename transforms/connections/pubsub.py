@@ -1,4 +1,4 @@
-"""Pub/Sub's client, and its errors in our words."""
+"""Pub/Sub's client, and its errors in one line."""
 
 from __future__ import annotations
 

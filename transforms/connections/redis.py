@@ -1,4 +1,4 @@
-"""Redis's client: addresses with options and passwords of our own, and its errors in our words."""
+"""Redis's client: addresses with our own options, and its errors in one line."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def refuse_password(url: str) -> None:
     if urlsplit(address).password is None and "password" not in dict(parse_qsl(query)):
         return
     raise ValueError(
-        f"a password in the address of {public_address(url)} would be stored in the job: put it"
-        " into an environment variable of the workers, and append ?password_env=NAME to the address"
+        f"the job would store the password in the address of {public_address(url)}; put it into"
+        " an environment variable of the workers, and append ?password_env=NAME to the address"
     )
 
 

@@ -1,7 +1,7 @@
 """The interface of a journal, its errors, and the form of a stored value.
 
-No files, servers or Beam here. A journal does not know what a completion is: a value is bytes, the
-JSON of an object.
+No files, servers or Beam here. A journal does not interpret completions: a value is bytes, the JSON
+of an object.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The key of a completion: the row's id, and a hash of all that decides the completion. Pure.
+"""The key of a completion: the row's id, and a hash of all that can change it. Pure.
 
-Credentials, timeouts and retries are not part of the hash: a new key or a longer timeout must not
-pay for a completion again.
+Credentials, timeouts and retries are not part of the hash: a job must not pay for a completion
+again because its API key or a timeout has changed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _decisive(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that can change the completion; None is the same as not given."""
     kept = {k: _same(v) for k, v in given.items() if v is not None and k not in _LEFT_OUT}
     if not kept.get("store"):
-        kept.pop("metadata", None)  # it is noted, not sent: see ritellm/calls/prepare.py
+        kept.pop("metadata", None)  # it is logged, not sent: see ritellm/calls/prepare.py
     if headers := _public(kept.pop("extra_headers", {})):
         kept["extra_headers"] = headers
     return kept

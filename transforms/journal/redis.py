@@ -61,7 +61,8 @@ class RedisJournal:
             info = self._redis.info()
         if str(info.get("maxmemory_policy", "")).startswith("allkeys"):
             _log.warning(
-                "%s may evict completions (maxmemory-policy): they would be paid for again",
+                "%s may evict completions, which would be paid for again; set maxmemory-policy to"
+                " noeviction",
                 self._name,
             )
 
@@ -73,7 +74,7 @@ class RedisJournal:
     def lookup_equal(self, request: str) -> bytes | None:
         """Return what was recorded for an equal request, or None."""
         with errors_as(JournalUnavailable, self._name):
-            # Any field will do: all rows of this hash have the same request.
+            # Any field serves: all rows of this hash have the same request.
             found = self._redis.hrandfield(self._at(request), 1, withvalues=True)
         return self._unpacked(found[1]) if found else None
 

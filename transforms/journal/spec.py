@@ -24,8 +24,8 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 
     `auto` is `OUTPUT/journal.sqlite` for local output and the folder `OUTPUT/journal` for any
     other; else `sqlite:PATH`, `redis://...` or a folder. If a journal that is not `required`
-    becomes unavailable, the job goes on. Raises JournalError if `spec` is wrong, another run uses
-    the journal, or it cannot be opened.
+    becomes unavailable, the job continues without it. Raises JournalError if `spec` is wrong,
+    another run uses the journal, or it cannot be opened.
     """
     name = resolved(spec, output)
     if name == "none":
@@ -40,7 +40,7 @@ def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN
 
 
 def resolved(spec: str, output: str) -> str:
-    """Return `spec` without `auto` and with absolute paths; raises JournalError for a wrong one."""
+    """Return `spec` without `auto` and with absolute paths; raises JournalError for a bad spec."""
     if spec.startswith(_REDIS):
         try:
             refuse_password(spec)

@@ -21,7 +21,7 @@ from transforms.journal.key import JournalKey
 
 _log = logging.getLogger("transforms.journal")
 _Result = TypeVar("_Result")
-_PAUSE = 10.0  # seconds: one slow call in this time is bearable, one per row is not
+_PAUSE = 10.0  # seconds: one slow call in this time is acceptable, one per row is not
 
 
 class TolerantJournal:
@@ -122,7 +122,7 @@ class TolerantJournal:
             return
         with self._lock:
             self._again_at = None
-        _log.warning("the journal is available again; %d calls went without it", self.missed)
+        _log.warning("the journal is available again; it missed %d calls", self.missed)
 
 
 class _Group:

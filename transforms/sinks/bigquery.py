@@ -78,14 +78,16 @@ class _BigQueryPublisher:
         try:
             found = self._client.get_table(self._table, timeout=10, retry=None)
         except self._api.NotFound:
-            raise SinkMissing(f"BigQuery: there is no table {self._table}: make it first") from None
+            raise SinkMissing(
+                f"BigQuery: the table {self._table} does not exist; create it first"
+            ) from None
         except (self._api.GoogleAPIError, self._auth.GoogleAuthError) as error:
             raise SinkUnavailable(f"BigQuery: {_line(error)}") from error
 
         if wrong := misfits(found.schema, self._element):
             kind = self._element.__name__
             raise SinkMissing(
-                f"BigQuery: {self._table} does not take rows of {kind} ({', '.join(wrong[:3])}):"
+                f"BigQuery: {self._table} does not accept rows of {kind} ({', '.join(wrong[:3])});"
                 f" name a table with the columns of {kind}"
             )
 

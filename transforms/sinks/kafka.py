@@ -11,7 +11,7 @@ from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
-# A record that is not delivered by then has failed, and its batch is published again.
+# A record that is not delivered within this time has failed, and its batch is published again.
 _DELIVERY_SECONDS = 20
 
 

@@ -38,7 +38,7 @@ class _PubSubPublisher:
         self._errors: Any = importlib.import_module("google.api_core.exceptions")
         pubsub = client()
         options = pubsub.types.PublisherOptions(enable_message_ordering=True)
-        # The queue has batched the elements already, so none waits here for others.
+        # The queue has batched the elements already, so the client need not wait for more.
         batches = pubsub.types.BatchSettings(max_messages=1000, max_latency=0.001)
         with explained(SinkUnavailable):
             self._client = pubsub.PublisherClient(batches, options)

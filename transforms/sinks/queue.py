@@ -29,7 +29,8 @@ class PublishOptions:
     """How elements are published.
 
     `flush_msec` is the least time between two batches, `limit` the most elements in the queue,
-    `most` the most in a batch. A sink that is unavailable for `give_up_after` seconds is given up.
+    `most` the most in a batch. The queue gives up a sink that is unavailable for `give_up_after`
+    seconds.
     """
 
     flush_msec: float = 10.0
@@ -42,7 +43,7 @@ class PublishQueue(Generic[Item]):
     """Publishes items in the order in which they are put: at once after a pause, else in batches.
 
     `on_published` is called with each batch that the sink has, in the thread that published it.
-    When the sink is given up, the queue drops its items, `failures` grows by one, and `on_given_up`
+    When the queue gives up the sink, it drops its items, `failures` grows by one, and `on_given_up`
     is called with `error`. Producers must then fail with it, so that their items are put again.
     """
 
@@ -175,7 +176,7 @@ class _Sender(Generic[Item]):
             delay = min(delay * 2, 2.0)
 
     def _give_up(self, error: BaseException) -> None:
-        """Drop the items in the queue; items put from here on belong to bundles that go on."""
+        """Drop the items in the queue; later items belong to bundles that continue."""
         waiting = len(self.items)
         self.error = error
         self.failures += 1

@@ -1,8 +1,8 @@
 """Publishes elements to Redis streams: one stream for all ids, or one for each id.
 
 In a stream for one id, the number of an entry is the delta's `attempt-seq`. Redis refuses a number
-that is not larger than the last one, so no delta is there twice, and no delta of an older attempt
-follows one of a newer attempt.
+that is not larger than the last one, so the stream has no delta twice, and none of an older attempt
+after one of a newer attempt.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
 KEY = "ritellm"
-# About the number of entries that a shared stream keeps: a week without readers must not fill the
-# server.
+# A shared stream keeps about this many entries: a week without readers must not fill the server.
 MOST_ENTRIES = 1_000_000
 # How long the stream of one id is kept after its last delta.
 TTL_SECONDS = 3600

@@ -3,7 +3,7 @@
 The path of a prompt, in the order of the code below:
 
 1. replay: the journal may have the completion of an earlier run (`Completer.replay`);
-2. single flight: with `dedupe`, an equal request in flight may bring it (`Completer.__call__`);
+2. single flight: with `dedupe`, an equal request in flight may supply it (`Completer.__call__`);
 3. place, reserve, stream, settle, record (`Completer._complete`);
 4. open the stream, with a second request if the first is late (`PromptRun._open_in_time`).
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 # A provider that fails one attempt in ten must not cost one completion in a thousand.
 _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 
-# Without deltas a stream is read now and then: one wake-up for all chunks that have arrived. The
-# first chunks are read sooner (`Call.pause`).
+# Without deltas a stream is read at this interval, so one wake-up serves all chunks that have
+# arrived. The first chunks are read sooner (`Call.pause`).
 _WITHOUT_DELTAS: Mapping[str, Any] = {"buffer_msec": 100}
 
 
@@ -92,7 +92,7 @@ class Completer:
     ) -> list[Outcome]:
         """Put the deltas of `request`, if wanted; return the outcomes at its end.
 
-        After `prior_runs` runs without a completion, attempts get numbers that those did not use.
+        The attempts get numbers that none of the `prior_runs` has used.
         """
         if request.key is None or not self.dedupe:
             ending = await self._complete(resources, request, put, prior_runs)
@@ -131,7 +131,7 @@ class Completer:
             return ending
 
     def _outcomes_of(self, end: Completion | DeadLetter, prior_runs: int) -> Iterator[Outcome]:
-        """Yield the outcomes of a request that was not sent here, but elsewhere or before."""
+        """Yield the outcomes for `end`, which another request or an earlier run has reached."""
         if self.deltas and isinstance(end, Completion):
             yield from entries.as_deltas(end, prior_runs)
         if self.completions or isinstance(end, DeadLetter):
@@ -139,7 +139,7 @@ class Completer:
 
 
 class Ending(NamedTuple):
-    """How a run ends: perhaps with a final delta, and with a completion or a dead letter."""
+    """The end of a run: a completion or a dead letter, and the final delta if deltas are wanted."""
 
     final_delta: Delta | None
     last: Completion | DeadLetter
@@ -182,14 +182,14 @@ class PromptRun:
         return request.model(completer.model), {**completer.params, **request.body}
 
     async def stream(self) -> AsyncStream:
-        """Return the stream after its end was read; put its deltas, if wanted."""
+        """Read the stream to its end and return it; put its deltas, if wanted."""
         journal, deltas = self.resources.journal, self.completer.deltas
         noted = journal.note_run(self.request, self.prior_runs + 1) if deltas else None
         try:
             opened = await self._open_in_time()
             async with opened.stream as stream:
                 if noted is not None:
-                    # Only now: the journal writes while the provider computes.
+                    # Awaited only now: the journal writes while the provider computes.
                     await entries.durable(noted)
                     await self._put_deltas(opened)
         except RitellmError as error:
@@ -199,7 +199,7 @@ class PromptRun:
         return stream
 
     async def give_up(self, lost: OpenStream | BaseException) -> None:
-        """Count a request that lost against another one as waste; close its stream."""
+        """Close the stream of a request that lost against another one; count it as waste."""
         if isinstance(lost, OpenStream):
             self.place.leave()
             self.waste.lose(lost.stream.as_discarded())
@@ -230,7 +230,7 @@ class PromptRun:
 
     @property
     def _attempts_before(self) -> int:
-        """The number that the attempts of this run come after."""
+        """The number after which this run numbers its attempts."""
         return self.prior_runs * entries.ATTEMPTS
 
     async def _put_deltas(self, opened: OpenStream) -> None:
@@ -249,9 +249,9 @@ class PromptRun:
         )
 
     async def _open(self, plan: Plan) -> OpenStream:
-        """Send one more request; return its stream, all of it read if no deltas are wanted."""
+        """Send one more request; return its stream, read to its end if no deltas are wanted."""
         self.requests += 1
-        if self.requests == 1:  # the run has taken the place for it
+        if self.requests == 1:  # the run has entered the place for it
             return await self._first_chunks(plan)
         await self.place.enter()
         try:

@@ -17,7 +17,7 @@ def key_in(variable: str) -> str:
 
 
 def key_in_file(path: str) -> str:
-    """Return the key in the file at `path`, on any Beam filesystem, without blanks around it.
+    """Return the key in the file at `path`, on any Beam filesystem, without surrounding blanks.
 
     Raises AuthenticationError, in one line, if the file cannot be read here.
     """
@@ -57,7 +57,7 @@ def key_in_secret(version: str) -> str:
 def check_secret(version: str) -> None:
     """Raise AuthenticationError if a worker will not be able to use `version`.
 
-    The user who submits a job may not be allowed to see the secret: then nothing is raised.
+    Raises nothing if the user who submits the job may not see the secret.
     """
     check_secret_manager()
     from google.api_core.exceptions import NotFound
@@ -68,13 +68,13 @@ def check_secret(version: str) -> None:
         found = client.get_secret_version(request={"name": version}, retry=None, timeout=10)
     except NotFound:
         raise AuthenticationError(
-            f"there is no {version}: check the name, or add it with `gcloud secrets versions add`"
+            f"{version} does not exist; check the name, or run `gcloud secrets versions add`"
         ) from None
     except Exception:
         return  # not visible from here; a worker raises an error if it cannot read it
     if found.state.name != "ENABLED":
         state = found.state.name.lower()
-        raise AuthenticationError(f"{version} is {state}: enable it, or choose another version")
+        raise AuthenticationError(f"{version} is {state}; enable it, or choose another version")
 
 
 def check_secret_manager() -> None:

@@ -17,7 +17,7 @@ What holds:
 - Work that ends in any way sends one `_Done`, so a bundle never waits for lost work.
 - A full outbox blocks the work, so a slow consumer slows the requests down.
 
-No Beam, no HTTP. What the work does is unknown here.
+No Beam, no HTTP. This module does not depend on what the work does.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ Key = TypeVar("Key")
 
 
 class HasClient(Protocol):
-    """Resources of the work, as far as the event loop knows them."""
+    """The part of the resources that the event loop uses."""
 
     @property
     def client(self) -> Any:
-        """Has a coroutine `close()`, which gives back what is held."""
+        """An object with a coroutine `close()`, which releases its connections."""
 
 
 AnyResources = TypeVar("AnyResources", bound=HasClient)
@@ -79,15 +79,16 @@ class EventLoop(Generic[AnyResources]):
         self._finalizer()
 
 
-# In one turn of the loop at least this many pieces of work start, or one in this many that wait.
+# Each turn of the loop starts `_STARTS` pieces of work, or one in `_SHARE` of the waiting ones if
+# that is more.
 _STARTS, _SHARE = 8, 8
 
 
 class _StartQueue:
-    """Starts work, a little in each turn of the loop.
+    """Starts work gradually, some of it in each turn of the loop.
 
-    If all work started at once, each piece would wait for all others at every step: of 256 requests
-    none would be sent before all 256 are connected.
+    If all work started at once, each piece would wait for all others at every step: the first of
+    256 requests would be sent only after all 256 are connected.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -111,8 +112,8 @@ class _StartQueue:
 # How long a computing thread may hold the interpreter lock. The loop's thread needs the lock after
 # each system call, many times per row, so Python's default of 5 ms is too long.
 _TURN_SECONDS = 0.0005
-# New objects between two collections of the youngest generation. Python's default of 700 is used
-# up by a few requests, and thousands are in flight.
+# New objects between two collections of the youngest generation. A few requests create Python's
+# default of 700, and thousands are in flight.
 _YOUNG = 10_000
 
 
@@ -120,8 +121,8 @@ _YOUNG = 10_000
 def tune_interpreter() -> None:
     """Tune the interpreter for one loop and thousands of requests, once in a process.
 
-    Threads take shorter turns. The garbage collector runs less often, for objects of requests in
-    flight are no garbage. Settings that go further in that direction, or are off, stay.
+    Threads take shorter turns. The garbage collector runs less often, because the objects of
+    requests in flight are not garbage. Settings that already go further are kept.
     """
     if sys.getswitchinterval() > _TURN_SECONDS:
         sys.setswitchinterval(_TURN_SECONDS)
@@ -169,7 +170,7 @@ async def _shut_down(resources: HasClient) -> None:
 
 @dataclass(slots=True)
 class _Done(Generic[Key]):
-    """Says that a piece of work has ended; `error` is an unexpected one."""
+    """Marks the end of a piece of work; `error` is an unexpected one."""
 
     error: BaseException | None
 
@@ -217,7 +218,7 @@ class Window(Generic[Key, Item]):
     def cancel(self) -> None:
         """Cancel everything in flight; return once it has stopped."""
         self._given_up = True
-        # The loop may be gone already when the interpreter shuts down.
+        # The loop may be closed already when the interpreter shuts down.
         if self.in_flight and not self._event_loop.loop.is_closed():
             self._event_loop.run(self._cancel_all())
         self._outbox.take(None)
@@ -245,7 +246,7 @@ class Window(Generic[Key, Item]):
             raise
         except BaseException as unexpected:  # `take` raises it on the bundle thread
             error = unexpected
-        # At once and together: `put` could block, and the end of the work must arrive.
+        # All at once and without blocking, so that the end of the work always arrives.
         self._outbox.put_now([*last, (key, _Done(error))])
 
     async def _cancel_all(self) -> None:

@@ -48,7 +48,7 @@ class NewClient:
 
 @dataclass(frozen=True)
 class NewResources:
-    """Makes the resources of a process, on its event loop: among them a client behind a gate."""
+    """Makes the resources of a process, on its event loop, including a client behind a gate."""
 
     new_client: Callable[[], AsyncClient]
     limits: Limits

@@ -1,7 +1,7 @@
 """Sends a late request a second time: the first response counts, the other request is cancelled.
 
 A few slow responses decide how long a job takes, and a second request is often faster than they
-are. It costs money, so extra requests stay below a share of all requests, and there are none while
+are. It costs money, so extra requests stay below a share of all requests, and none is sent while
 the provider throttles. No Beam, no HTTP.
 """
 

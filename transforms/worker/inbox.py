@@ -1,4 +1,4 @@
-"""Calls from other threads to an event loop, with one wake-up for calls that come together.
+"""Calls from other threads to an event loop, with one wake-up for all calls that arrive together.
 
 The problem: `loop.call_soon_threadsafe` writes to a socket for each call, and the loop reads from
 it: two system calls and one more turn of the loop, for each of thousands of calls per second.
@@ -68,7 +68,7 @@ class Inbox:
         return loop
 
     def _empty(self) -> None:
-        # First this: a call that is posted later is either found below or wakes the loop again.
+        # Cleared first: a call that is posted later is either found below or wakes the loop again.
         self._woken = False
         while self._calls:
             call, arguments = self._calls.popleft()

@@ -28,7 +28,7 @@ ATTEMPTS = 1000
 
 
 class JournalEntries:
-    """What `journal` has of prompts. A request without a key is neither found nor recorded."""
+    """Completions and run counts in `journal`. Requests without a key are not recorded."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -41,7 +41,7 @@ class JournalEntries:
         prompt: Prompt,
         body: Mapping[str, Any],
     ) -> JournalKey | None:
-        """Return the key of the completion of `body`; None if there can be none."""
+        """Return the key of the completion of `body`; None if the request has no hash."""
         return key_of(model, base_url, params, prompt.key or prompt.id, body)
 
     def completion(self, request: PromptRequest) -> Completion | None:
@@ -51,7 +51,7 @@ class JournalEntries:
         return _completion(self._journal.lookup(request.key), request.prompt)
 
     async def equal_completion(self, request: PromptRequest) -> Completion | None:
-        """Return a completion of an equal request, whatever its row."""
+        """Return the completion of an equal request of any row."""
         if request.key is None:
             return None
         value = await asyncio.to_thread(self._journal.lookup_equal, request.key.request)
@@ -115,7 +115,7 @@ _DONE.set_result(None)
 
 
 async def durable(written: Future[None]) -> None:
-    """Return once the journal has written what `written` stands for; raises what it failed with."""
+    """Return once the journal has finished the write `written`; raises the error of the write."""
     if not written.done():
         await Inbox.of(asyncio.get_running_loop()).result(written)
     written.result()
@@ -138,7 +138,7 @@ def to_value(completion: Completion) -> bytes:
 
 
 def from_value(value: bytes, prompt: Prompt) -> Completion | None:
-    """Return the stored completion for `prompt`; None if another version's columns are stored."""
+    """Return the stored completion for `prompt`; None if another version stored other columns."""
     try:
         row = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
         return Completion(**{**orjson.loads(value), **row})
@@ -179,10 +179,10 @@ def spent_on(completion: Completion) -> Spent:
 
 
 def as_deltas(completion: Completion, prior_runs: int) -> Iterator[Delta]:
-    """Yield deltas that sum to `completion`: all of it as one, and the final one.
+    """Yield two deltas that sum to `completion`: one with all of it, and the final one.
 
-    They are an attempt of their own, after those of the last of `prior_runs`: readers may have
-    seen deltas of these.
+    They are an attempt of their own, numbered after those of all `prior_runs`, because readers may
+    have seen deltas of these.
     """
     chunk = completion_to_chunk(orjson.loads(completion.completion))
     attempt = max(0, prior_runs - 1) * ATTEMPTS + completion.attempts + 1

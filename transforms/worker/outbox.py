@@ -1,10 +1,10 @@
-"""Hands items from the event loop to a bundle thread, many at a time and boundedly.
+"""Hands items from the event loop to a bundle thread, many at a time and within a limit.
 
 The problem: waking a thread for each item makes two threads take turns on the interpreter lock, and
 that is slower than one after the other. A bundle thread that is behind must slow the work down.
 
 The idea: the bundle thread says how many items it waits for (`Wait`). The loop wakes it at the end
-of the turn in which that many are there. While `limit` items lie here, `put` blocks.
+of the turn in which that many are there. While the outbox has `limit` items, `put` blocks.
 
 What holds: items come out in the order in which they were put. `_wanted` is 0 unless the bundle
 thread waits. `_items` and `_wanted` change under the lock of `_filled` only.
@@ -52,7 +52,7 @@ class Outbox(Generic[Item]):
         with self._filled:
             self._notifying = False
             if 0 < self._wanted <= len(self._items):
-                self._wanted = 0  # the thread takes all that is there by the time it runs
+                self._wanted = 0  # the thread takes all items that have arrived when it runs
                 self._filled.notify()
 
     def take(self, wait: Wait | None) -> list[Item]:

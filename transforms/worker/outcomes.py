@@ -43,7 +43,7 @@ def final_delta(
 def to_completion(
     id: str, completion: Mapping[str, Any], outcome: Mapping[str, Any], input: str | None
 ) -> Completion:
-    """Return a completion as an element; `outcome` has what only its end tells."""
+    """Return a completion as an element; `outcome` has what is known only at its end."""
     choices = completion.get("choices") or [{}]
     usage = completion.get("usage") or {}
     timing = outcome.get("timing") or {}

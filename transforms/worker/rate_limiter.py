@@ -8,15 +8,15 @@ from typing import Any
 from ritellm.errors import RateLimitError
 from ritellm.rate_limits.gate import Gate
 
-# The time that a rate limiter takes to respond is no throttling: its limits are by the second and
-# longer.
+# A shorter wait is the limiter's response time and does not count as throttling, because its limits
+# are per second or longer.
 _RESPONSE_SECONDS = 1.0
 
 
 async def wait_until_allowed(limiter: Any, gate: Gate) -> None:
     """Return once `limiter` allows a request; raises RateLimitError if it refuses.
 
-    The gate counts the wait, so that the runner learns of it.
+    The gate counts a long wait, and the process reports it to the runner.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()

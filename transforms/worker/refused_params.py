@@ -1,6 +1,6 @@
 """The parameters that a row may not set. Pure.
 
-Rows are foreign data. A row must not send the job's key to an address of its own, and must not
+Rows are untrusted data. A row must not send the job's key to an address of its own, and must not
 spend more than the budget reserves for it. The estimate of tokens reads the parameters that limit
 or price a request under their names in `ritellm.completion`. So a row must use these names, and may
 not set the same under a provider's name in `extra_body`, which is merged into the body unchanged.
@@ -17,7 +17,7 @@ from ritellm.calls.params import CALLER_ONLY
 from ritellm.errors import InvalidRequestError
 from ritellm.token_estimate import COUNTS, LIMITS, plain
 
-# The fields of a body that choose who responds: also gateways' lists of models and routes.
+# The fields of a body that choose the model or provider, and gateways' lists of models and routes.
 _WHO = "deployment fallbacks model modelid models preset provider route".split()
 # The fields that `messages` and the client set.
 _WHAT = "contents input messages prompt stream".split()
@@ -39,9 +39,9 @@ def refuse_what_only_the_job_decides(body: Mapping[str, Any]) -> None:
     for argument in ("extra_body", "additional_params"):
         if refused := sorted(_hidden(_object(body.get(argument)))):
             raise InvalidRequestError(
-                f"a row may not set {', '.join(refused)} in {argument}, where no budget sees it:"
-                " set the row's own parameters, such as max_tokens, n or service_tier; the job"
-                " chooses the model and the address"
+                f"a row may not set {', '.join(refused)} in {argument}, which the budget does not"
+                " read; set the row's own parameters, such as max_tokens, n or service_tier; the"
+                " job chooses the model and the address"
             )
 
 

@@ -14,7 +14,7 @@ from ritellm.client_async import AsyncClient, AsyncStream
 from ritellm.errors import AuthenticationError
 from ritellm.transports.retry_loop import Between
 
-# The least time between two reads: while a key stays wrong, not every row may read the secret.
+# The least time between two reads, so that not every row reads the secret while a key stays wrong.
 _READ_AGAIN_AFTER = 30.0
 
 
@@ -37,9 +37,9 @@ class Key:
         self.read_before = {self.value}
 
     async def other_than(self, refused: str) -> str | None:
-        """Return the key that has replaced `refused`, or None if there is none yet.
+        """Return the key that has replaced `refused`, or None if it has not been replaced yet.
 
-        Raises AuthenticationError if it can no longer be read.
+        Raises AuthenticationError if the key can no longer be read.
         """
         async with self._lock:
             due = self._now() - self._read_again_at >= self._pause
@@ -53,7 +53,7 @@ class Key:
 class RenewingClient(AsyncClient):
     """An AsyncClient whose key may be rotated: after a refusal the key is read again, once.
 
-    `name` is the name of the key in errors. `defaults` are those of AsyncClient.
+    Errors call the key `name`. `defaults` are those of AsyncClient.
     """
 
     def __init__(self, key: Key, name: str, **defaults: Any) -> None:
@@ -61,13 +61,13 @@ class RenewingClient(AsyncClient):
         self._key, self._name = key, name
 
     def draft(self, model: str, *, stream: bool = False, **arguments: Any) -> Draft:
-        """Do what `AsyncClient.draft` does."""
+        """Return a draft with the key that was read last; see `AsyncClient.draft`."""
         return super().draft(model, stream=stream, **{"api_key": self._key.value, **arguments})
 
     def stream(
         self, plan: Plan, *, emit_chunks: bool = True, between: Between = nullcontext
     ) -> AsyncStream:
-        """Do what `AsyncClient.stream` does."""
+        """Return a stream that renews its key; see `AsyncClient.stream`."""
         return _RenewingStream(self, plan, emit_chunks, between)
 
     def signed(self, plan: Plan, key: str) -> Plan:
@@ -107,7 +107,7 @@ class _RenewingStream(AsyncStream):
         self._begin(self._key)
 
     async def open(self) -> AsyncStream:
-        """Do what `AsyncStream.open` does."""
+        """Open the stream, with a new key if the provider refuses the old one."""
         try:
             return await super().open()
         except AuthenticationError as error:

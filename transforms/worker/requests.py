@@ -17,7 +17,7 @@ from transforms.worker.refused_params import refuse_what_only_the_job_decides
 if TYPE_CHECKING:
     from ritellm.calls.plan import Draft, Plan
 
-# Rows of a job usually have few sets of parameters; this is the limit where they do not.
+# The most drafts to keep. The rows of a job usually have few different sets of parameters.
 _MOST_DRAFTS = 256
 
 
@@ -42,7 +42,7 @@ class PromptRequest:
 
 
 class Drafts:
-    """What requests with the same parameters have in common, computed once in a process."""
+    """The drafts of a process: requests with the same parameters share one."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bytes], Draft] = {}

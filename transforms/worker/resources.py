@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the requests of a process are sent with; null objects stand for what a job has not."""
+    """What all requests of a process share; null objects replace the parts that a job lacks."""
 
     client: AsyncClient
     room: Room

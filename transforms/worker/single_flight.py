@@ -1,6 +1,6 @@
 """Sends equal requests of one process once; the rows that wait share the completion. No Beam.
 
-The journal has the completions of earlier requests. This module knows the requests in flight.
+The journal has the completions of earlier requests. This module tracks the requests in flight.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SingleFlight:
         """Return how an equal request has ended, or None once `send` was called for this one.
 
         `find` looks for a completion of an earlier request. A retryable failure is not shared at
-        first: one waiter sends the request again for all of them, and shares how that ends.
+        first: one waiter sends the request again for all of them, and shares its end.
         """
         failed = False
         while (in_flight := self._in_flight.get(request)) is not None:
@@ -49,7 +49,7 @@ class SingleFlight:
         mine = self._in_flight[request] = asyncio.get_running_loop().create_future()
         end: End | None = None
         try:
-            # Look here and no sooner: a completion reaches the journal before its request leaves
+            # Look here, not earlier: a completion reaches the journal before its request leaves
             # the table, so it is in one of the two at any time.
             found = end = await find()
             if found is None:
@@ -61,7 +61,7 @@ class SingleFlight:
 
 
 def copy_for(prompt: Prompt, end: End) -> End:
-    """Return `end`, reached by an equal request, as the free outcome of `prompt`."""
+    """Return `end`, which an equal request has reached, as the outcome of `prompt`, at no cost."""
     row: dict[str, Any] = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
     row["cost_usd"] = None if end.cost_usd is None else 0.0
     row |= {"wasted_tokens": 0, "wasted_cost_usd": 0.0, "waste_estimated": False}

@@ -104,7 +104,9 @@ def test_a_row_cannot_hide_a_limit_or_a_price_in_extra_body(hidden):
         ("extra_body", hidden),
         ("additional_params", orjson.dumps(hidden).decode()),
     ]:
-        with pytest.raises(InvalidRequestError, match=f"in {argument}, where no budget sees it"):
+        with pytest.raises(
+            InvalidRequestError, match=f"in {argument}, which the budget does not read"
+        ):
             request(**{argument: value})
 
 

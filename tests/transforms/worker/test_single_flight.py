@@ -110,5 +110,5 @@ def test_a_copy_has_the_fields_of_its_row_and_costs_nothing():
 
 
 def test_dedupe_without_a_journal_is_refused():
-    with pytest.raises(ValueError, match="needs one"):
+    with pytest.raises(ValueError, match="pass a journal too"):
         CompletePrompts("openai/m", dedupe=True)

@@ -1,8 +1,8 @@
 """The bytes of one file of the folder journal: gzip of JSON lines, with an index first. Pure.
 
-The problem: a journal of a million rows is thousands of files in a bucket. To open it, each file
-must tell its rows, its cost and whether it is whole, without being downloaded. A damaged file must
-still give its sound lines.
+The problem: a journal of a million rows is thousands of files in a bucket. Opening it needs the
+rows and the cost of each file, and whether the file is whole, without a download. The sound lines
+of a damaged file must stay readable.
 
 The idea: the first block of the gzip stream is stored uncompressed and holds the index alone, so
 the first HEAD_BYTES of a file are enough. Any gzip tool can still read the file:
@@ -86,7 +86,7 @@ def to_file(records: Sequence[Record]) -> bytes:
 
 
 def head_of(begin: bytes) -> Head | None:
-    """Return the index in the first HEAD_BYTES of a file; None if there is no sound one."""
+    """Return the index in the first HEAD_BYTES of a file; None if it is missing or damaged."""
     line, newline, _ = b"".join(_unzipped_pieces(begin)).partition(b"\n")
     if not newline or is_completion(line) or not _is_sound(line):
         return None
@@ -151,13 +151,13 @@ def _is_sound(line: bytes) -> bool:
 
 
 def _stored(data: bytes) -> bytes:
-    """Return `data` as deflate blocks that keep it as it is (RFC 1951, 3.2.4)."""
+    """Return `data` as uncompressed deflate blocks (RFC 1951, 3.2.4)."""
     pieces = (data[start : start + 0xFFFF] for start in range(0, len(data), 0xFFFF))
     return b"".join(_BLOCK.pack(0, len(piece), len(piece) ^ 0xFFFF) + piece for piece in pieces)
 
 
 def _unzipped_pieces(data: bytes) -> Iterator[bytes]:
-    """Yield what comes before the damage: an error takes the rest of its piece with it."""
+    """Yield the data before the damage; an error loses the rest of its piece."""
     unzip = zlib.decompressobj(31)
     try:
         for start in range(0, len(data), _PIECE):

@@ -36,9 +36,8 @@ from transforms.journal.folder.format import (
 
 _log = logging.getLogger("transforms.journal")
 
-_AS_IT_IS = (
-    CompressionTypes.UNCOMPRESSED
-)  # Beam's own decompression yields nothing of a damaged file
+# Files are read as bytes, because Beam's own decompression yields nothing of a damaged file.
+_AS_IT_IS = CompressionTypes.UNCOMPRESSED
 _AT_ONCE = 64  # files opened at once: a remote store takes tens of milliseconds for each
 _GROUP = 128  # files yielded at a time
 _DAMAGED = "damaged-"
@@ -96,7 +95,7 @@ class Shards:
                 self._seen.update(map(_original, names))
 
     def fetch(self, number: int) -> Shard:
-        """Return file `number` with its lines; under a new number if it is damaged by now."""
+        """Return file `number` with its lines; under a new number if it has been damaged since."""
         name = self._names[number]
         with _explained(self._folder):
             for held in (name, _DAMAGED + name):  # another process may have renamed it

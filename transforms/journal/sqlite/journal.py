@@ -114,7 +114,7 @@ def _writing(path: str, table: Table, damage: threading.Event) -> Write:
     explained = _Explained(path)
 
     def write(records: list[Record]) -> None:
-        # Compressed on the writer thread, which the sender of a record does not wait for.
+        # Compressed on the writer thread: the sender of a record does not wait for it.
         packed = [replace(record, value=pack(record.value)) for record in records]
         try:
             with explained:
@@ -133,7 +133,7 @@ class _Damaged(JournalUnavailable):
 class _Explained:
     """Turns errors of SQLite and the system into JournalUnavailable, with a remedy.
 
-    A class and no generator: one instance serves all lookups, at almost no cost.
+    A class, not a generator, so that one instance serves all lookups at almost no cost.
     """
 
     def __init__(self, path: str) -> None:

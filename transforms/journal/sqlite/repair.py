@@ -23,7 +23,7 @@ _log = logging.getLogger("transforms.journal")
 
 _MAGIC = b"SQLite format 3\0"
 _SUFFIXES = ("-wal", "-shm", "")
-# Words in SQLite's errors that are about other trouble than damage: these must start no repair.
+# Words in SQLite's errors that have other causes than damage, and must not start a repair.
 _PASSING = ("locked", "busy", "full", "unable to open", "readonly", "disk i/o", "permission")
 
 
@@ -38,8 +38,8 @@ def stamp(path: str) -> list[int] | None:
 def repair(path: str, sound: object) -> None:
     """Return once the journal at `path` is sound or does not exist yet.
 
-    A file with the stamp `sound` counts as sound; others are read through, a second or two for a
-    million rows. Raises JournalError for a file that is not a journal.
+    A file with the stamp `sound` counts as sound; others are read in full, which takes a
+    second or two for a million rows. Raises JournalError for a file that is not a journal.
     """
     copy = f"{path}.mended"
     if not os.path.exists(path):
@@ -63,7 +63,7 @@ def repair(path: str, sound: object) -> None:
 
 
 def is_passing(error: sqlite3.Error) -> bool:
-    """Return whether `error` is about other trouble than damage."""
+    """Return whether `error` has another cause than damage."""
     return any(word in str(error).lower() for word in _PASSING)
 
 

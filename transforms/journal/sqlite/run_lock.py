@@ -97,4 +97,4 @@ def _flock(file: int, how: int) -> None:
     except BlockingIOError:
         raise
     except OSError as error:  # some network filesystems have no locks
-        _log.warning("the journal cannot be locked (%s): run nothing else on it", error.strerror)
+        _log.warning("the journal cannot be locked (%s); start no other run on it", error.strerror)

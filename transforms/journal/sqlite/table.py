@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS spent (tokens INTEGER NOT NULL, usd REAL NOT NULL);
 INSERT INTO spent SELECT 0, 0.0 WHERE NOT EXISTS (SELECT * FROM spent);
 COMMIT;
 """
-# Costs 0.03 ms per row, because hashes arrive in no order. So it is created on the first lookup of
-# an equal request.
+# Costs 0.03 ms per row, because hashes arrive in random order. So it is created on the first lookup
+# of an equal request.
 _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
@@ -102,7 +102,7 @@ def _value(row: _Row, matches: bool) -> bytes:
 def is_sound(path: str) -> bool:
     """Return whether the file at `path` is a sound database; writes no rows to it.
 
-    Compares the index with all rows: 2 s for a million. Raises sqlite3.Error for other trouble than
+    Compares the index with all rows: 2 s for a million. Raises sqlite3.Error for other causes than
     damage, and ValueError for the database of another program.
     """
     if not _has_sound_header(path):
