@@ -70,7 +70,7 @@ def test_bad_rows_become_dead_letters_and_the_job_continues(job):
     assert len(job.server.requests) == 1
 
 
-def test_a_refused_row_says_all_that_is_known(job):
+def test_a_refused_row_has_all_known_facts(job):
     job.server.enqueue(api_error(422, "bad", "odd_code", "Cannot."))
     job.write({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"})
     assert job.run("--max_in_flight", "1") == 0
@@ -157,7 +157,7 @@ def test_an_empty_file_is_an_empty_job(job):
     assert "0 rows" in job.printed.out
 
 
-def test_a_clock_that_is_set_back_during_the_job_costs_no_output(job, monkeypatch):
+def test_a_clock_set_back_during_the_job_loses_no_output(job, monkeypatch):
     job.write({"id": "a", "prompt": "one"})
     assert job.run("--journal=none") == 0
     real = time.time
@@ -177,7 +177,7 @@ def test_a_second_run_replaces_the_first(job):
     assert not job.rows("deltas")
 
 
-def test_of_equal_ids_the_first_file_by_name_has_it_however_the_disk_lists_them(job):
+def test_the_first_file_by_name_keeps_a_duplicate_id_in_any_directory_order(job):
     for number in random.Random(1).sample(range(40), 40):
         name = f"in-{number:02}.jsonl"
         job.write({"id": "same", "prompt": f"from {number}"}, name=name)
@@ -185,7 +185,7 @@ def test_of_equal_ids_the_first_file_by_name_has_it_however_the_disk_lists_them(
     assert job.rows("completions")["same"]["text"] == "from 0"
 
 
-def test_what_a_job_that_was_killed_has_begun_is_tidied_away_by_the_next(job):
+def test_the_next_job_removes_the_unfinished_files_of_a_killed_job(job):
     begun = job.out / "beam-temp-completions-1234" / "half.jsonl"
     begun.parent.mkdir(parents=True)
     begun.write_text('{"id"')
@@ -204,7 +204,7 @@ def test_what_a_job_that_was_killed_has_begun_is_tidied_away_by_the_next(job):
     ],
     ids=["four threads", "bundles repeated"],
 )
-def test_duplicates_are_found_however_the_runner_works(job, flags):
+def test_duplicates_are_found_on_every_runner(job, flags):
     for name in "ab":
         job.write({"id": "same", "prompt": name}, {"id": name, "prompt": "x"}, name=f"{name}.jsonl")
     assert job.run(*flags, input="*.jsonl") == 0
@@ -226,7 +226,7 @@ def test_it_prints_completions_totals_and_files(job):
         assert str(job.out / name) in out
 
 
-def test_nothing_but_failures_is_a_failed_job(job):
+def test_a_job_with_only_failures_fails(job):
     job.server.script = lambda request: api_error(400)
     job.write({"prompt": "x"})
     assert job.run() == 1
@@ -251,7 +251,7 @@ def test_nothing_but_failures_is_a_failed_job(job):
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(value),
 )
-def test_what_cannot_be_done_is_one_line_and_status_2_before_anything_is_sent(
+def test_a_command_that_cannot_work_is_one_line_and_status_2_before_the_first_request(
     job, change, words, monkeypatch
 ):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -270,7 +270,7 @@ def test_what_cannot_be_done_is_one_line_and_status_2_before_anything_is_sent(
     assert job.server.requests == []
 
 
-def test_help_names_every_flag_and_how_to_run_elsewhere(capsys):
+def test_help_lists_every_flag_and_how_to_run_on_dataflow(capsys):
     with pytest.raises(SystemExit) as exited:
         main(["--help"])
     assert exited.value.code == 0
@@ -282,7 +282,7 @@ def test_help_names_every_flag_and_how_to_run_elsewhere(capsys):
 # --- The progress line --------------------------------------------------------------------------
 
 
-def test_the_progress_line_says_how_far_the_job_is():
+def test_the_progress_line_shows_rows_and_time_left():
     tally, times = Tally(), iter([0.0, 10.0])
     line = ProgressLine(100, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600)
     with line:
@@ -292,7 +292,7 @@ def test_the_progress_line_says_how_far_the_job_is():
         )
 
 
-def test_the_progress_line_does_without_a_total():
+def test_the_progress_line_works_without_a_total():
     tally, times = Tally(), iter([0.0, 2.0])
     with ProgressLine(
         None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600
@@ -301,7 +301,7 @@ def test_the_progress_line_does_without_a_total():
         assert line.text() == "3 rows · 8 tokens · 4.0 tokens/s"
 
 
-def test_the_progress_line_says_that_a_server_does_not_count():
+def test_the_progress_line_says_that_the_server_sends_no_token_counts():
     tally, times = Tally(), iter([0.0, 2.0])
     with ProgressLine(
         None, io.StringIO(), tally, clock=lambda: next(times), plain_every=3600
@@ -333,7 +333,7 @@ def held_back_line(*brakes, width=None, done=0):
     return line.text(width)
 
 
-def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():
+def test_the_progress_line_shows_requests_in_flight_and_what_holds_them_back():
     assert held_back_line(NOISE).endswith("12 in flight · 2 retries · 3 % refused (noise)")
     assert held_back_line().endswith("12 in flight · 2 retries")
 
@@ -357,11 +357,11 @@ def test_the_progress_line_says_what_is_under_way_and_what_holds_it_back():
         (Brake("tpm", 64, 0.01, 0.0), "limited by --tpm, 1 % refused"),
     ],
 )
-def test_what_holds_a_job_back_is_said_in_words(brake, words):
+def test_each_reason_that_holds_a_job_back_has_a_text(brake, words):
     assert in_words(brake) == words
 
 
-def test_of_several_queues_the_tightest_comes_first():
+def test_the_tightest_of_several_queues_comes_first():
     wider = LIMIT._replace(allowed=100)
     line = held_back_line(NOISE, wider, LIMIT)
     assert line.index("limited to 32") < line.index("limited to 100") < line.index("(noise)")
@@ -389,7 +389,7 @@ def test_the_progress_line_says_how_many_rows_wait_for_the_budget():
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (185, "3:05"), (7800, "2:10:00")]
 )
-def test_durations_read_as_a_person_says_them(seconds, text):
+def test_durations_are_readable(seconds, text):
     assert duration(seconds) == text
 
 
@@ -398,7 +398,7 @@ def test_durations_read_as_a_person_says_them(seconds, text):
 JOURNAL_FILES = {"journal.sqlite", "journal.sqlite.lock"}
 
 
-def test_the_same_command_again_asks_nothing(job):
+def test_the_same_command_again_sends_nothing(job):
     job.write({"id": "a", "prompt": "one two"}, {"id": "b", "prompt": "three"})
     job.run("--emit_deltas")
     first = job.rows("completions")
@@ -421,14 +421,14 @@ def test_only_edited_and_new_rows_are_sent(job):
     assert job.rows("completions")["b"]["text"] == "2"
 
 
-def test_another_model_or_parameter_is_another_question(job):
+def test_another_model_or_parameter_is_another_request(job):
     job.write({"id": "a", "prompt": "one"})
     job.run("--temperature", "0")
     job.run("--temperature", "0.5")
     assert len(job.server.requests) == 2
 
 
-def test_another_address_in_the_environment_is_another_question(job, fake_server, monkeypatch):
+def test_another_address_in_the_environment_is_another_request(job, fake_server, monkeypatch):
     """The same model name at another server is another model."""
     job.write({"id": "a", "prompt": "one"})
     argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
@@ -450,7 +450,7 @@ def test_failed_rows_are_sent_again(job):
     assert job.rows("completions")["a"]["text"] == "one"
 
 
-def test_a_repeated_bundle_pays_nothing_twice(job):
+def test_a_retried_bundle_pays_for_nothing_twice(job):
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(20)))
     job.run("--direct_runner_bundle_repeat=2")
     assert len(job.server.requests) == 20
@@ -465,14 +465,14 @@ def test_without_a_journal_all_rows_are_sent_again(job):
     assert not {file.name for file in job.out.iterdir()} & JOURNAL_FILES
 
 
-def test_a_journal_that_is_none_is_refused_before_anything_is_sent(job):
+def test_a_file_that_is_not_a_journal_is_refused_before_the_first_request(job):
     job.write({"id": "a", "prompt": "one"})
     assert job.run("--journal", "nonsense") == 2
     assert "--journal" in job.printed.err
     assert job.server.requests == []
 
 
-def test_a_second_run_beside_the_first_is_refused_before_anything_is_sent(job):
+def test_a_second_run_beside_the_first_is_refused_before_the_first_request(job):
     job.write({"id": "a", "prompt": "one"})
     job.out.mkdir()
     first = open_journal("auto", str(job.out), required=True, run="another run")
@@ -485,7 +485,7 @@ def test_a_second_run_beside_the_first_is_refused_before_anything_is_sent(job):
 
 
 @pytest.mark.parametrize("flags", [[], ["--journal", "{out}/shards"]], ids=["sqlite", "folder"])
-def test_of_a_journal_that_was_cut_the_rest_is_used_and_the_log_says_how_much(job, flags, caplog):
+def test_the_rest_of_a_truncated_journal_is_used_and_the_log_says_how_much(job, flags, caplog):
     rows = 60
     flags = [flag.format(out=job.out) for flag in flags]
     prompts = (random.Random(n).randbytes(500).hex() for n in range(rows))
@@ -503,7 +503,7 @@ def test_of_a_journal_that_was_cut_the_rest_is_used_and_the_log_says_how_much(jo
 
 
 @pytest.mark.parametrize(("rows", "in_flight"), [(200, 8), (400, 20)])
-def test_kill_9_pays_twice_for_no_more_than_was_in_flight(job, rows, in_flight):
+def test_after_kill_9_only_requests_in_flight_are_paid_twice(job, rows, in_flight):
     """Half of the answers come whole, the next break off before their last event; the job dies."""
 
     def script(request):
@@ -541,7 +541,7 @@ def asked_of(request):
 # --- Being stopped ------------------------------------------------------------------------------
 
 
-def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
+def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_partial_files(job):
     """A process of its own: the signal must reach the real main thread."""
     job.server.script = lambda request: stream(*chat_events("x")[:2], Stall())
     job.write({"prompt": "x"}, {"prompt": "y"})
@@ -561,7 +561,7 @@ def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_half_files(job):
     assert {file.name.partition("-")[0] for file in job.out.iterdir()} <= JOURNAL_FILES
 
 
-def test_ctrl_c_pressed_again_ends_it_at_once_and_leaves_the_terminal_as_it_was(job):
+def test_a_second_ctrl_c_ends_the_job_at_once_and_restores_the_terminal(job):
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     job.server.script = lambda request: stream(*chat_events("x")[:2], Stall())
     job.write({"prompt": "x"})
@@ -607,7 +607,7 @@ def _all_of(person):
     return shown.decode(errors="replace")
 
 
-def test_a_job_that_breaks_says_why_in_its_last_line(job, monkeypatch):
+def test_a_failed_job_gives_the_reason_in_its_last_line(job, monkeypatch):
     def break_(*_):
         raise OSError(28, "No space left on device")
 

@@ -60,7 +60,7 @@ def test_a_completion_and_a_dead_letter_have_one_envelope(job):
     assert "1 completion cut off at the maximum length" in job.printed.out
 
 
-def test_rows_that_fail_again_and_again_keep_the_row_that_first_came(job):
+def test_rows_that_fail_repeatedly_keep_their_original_row(job):
     job.server.script = lambda r: api_error(400)
     job.write({"id": "a", "prompt": "x", "topic": "t"}, "nonsense", {"id": "a", "prompt": "y"})
     job.run()
@@ -106,7 +106,7 @@ def test_without_a_price_the_cost_is_null_and_never_0(job):
     assert f"{said} (--prices)" in job.printed.out
 
 
-def test_a_server_that_does_not_count_is_reported_as_that(job):
+def test_a_server_without_token_counts_is_reported(job):
     job.server.script = lambda r: chat_stream("and so", usage=False)
     job.write(*questions(2))
     job.run("--model", MODEL)
@@ -121,7 +121,7 @@ def test_a_server_that_does_not_count_is_reported_as_that(job):
     assert "price" not in job.printed.out
 
 
-def test_a_tier_is_priced_as_the_response_names_it(job):
+def test_the_price_follows_the_tier_in_the_response(job):
     def served(request):
         tier = {"question 0": "flex", "question 1": "scale"}
         said = tier.get(request.json["messages"][-1]["content"], "default")
@@ -155,7 +155,7 @@ def test_at_the_cap_no_more_rows_are_sent_and_a_higher_cap_sends_only_the_rest(j
     assert job.report["replayed"] == paid
 
 
-def test_a_row_cannot_spend_what_the_budget_does_not_see(job):
+def test_a_row_cannot_hide_spending_from_the_budget(job):
     hidden = [{"extra_body": {"max_tokens": 10**6}}, {"additional_params": '{"model": "dear"}'}]
     other = {"custom_llm_provider": "groq"}
     job.write(*({"id": f"{n}", "prompt": "x", **own} for n, own in enumerate([*hidden, other])))
@@ -167,7 +167,7 @@ def test_a_row_cannot_spend_what_the_budget_does_not_see(job):
     assert not job.server.requests
 
 
-def test_many_completions_are_reserved_for_before_they_are_sent(job):
+def test_the_budget_reserves_for_all_n_completions(job):
     job.write({"id": "a", "prompt": "x", "n": 3})
     assert job.run("--max_total_tokens", "5000") == 1
     assert job.rows("failed")["a"]["error_type"] == "BudgetExceeded"
@@ -183,7 +183,7 @@ def test_the_cap_is_on_all_runs_together(job):
     assert job.report["errors"] == {"BudgetExceeded": 10}
 
 
-def test_four_processes_ask_each_row_once_and_find_it_in_the_journal_later(job):
+def test_four_processes_send_each_row_once_and_find_it_in_the_journal_later(job):
     flags = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing"]
     flags += ["--direct_num_workers=4"]
     job.write(*questions(40))
@@ -195,7 +195,7 @@ def test_four_processes_ask_each_row_once_and_find_it_in_the_journal_later(job):
     assert job.report["replayed"] == 40
 
 
-def test_dollars_are_capped_by_the_prices_that_are_given(job):
+def test_dollars_are_capped_by_the_given_prices(job):
     path = job.folder / "prices.json"
     path.write_text('{"openai/m": {"input": 0, "output": 1000000}}')
     job.write(*questions(9, max_tokens=2))
@@ -204,7 +204,7 @@ def test_dollars_are_capped_by_the_prices_that_are_given(job):
     assert job.report["cost_usd"] == 6
 
 
-def test_a_response_that_broke_off_costs_what_was_reserved_for_it(job):
+def test_a_response_that_broke_off_costs_its_reservation(job):
     half = chat_events("partial answer")[:2]
     job.server.script = lambda request: stream(*half, Reset())
     job.write(*questions(1, max_tokens=50))
@@ -214,7 +214,7 @@ def test_a_response_that_broke_off_costs_what_was_reserved_for_it(job):
     assert job.report["errors"] == {"BudgetExceeded": 2}
 
 
-def test_with_redis_the_cap_holds_for_what_other_processes_spend(job):
+def test_with_redis_the_cap_includes_the_spending_of_other_processes(job):
     with running() as redis:
         job.write(*questions(10, max_tokens=5))
         flags = ["--journal", redis.url, "--max_total_tokens", "60"]
@@ -338,7 +338,7 @@ def test_too_many_failures_stop_the_job_with_the_reasons_and_the_next_run_resume
         ("OSError", "job: the job failed: OSError: 3 of 4 failed"),
     ],
 )
-def test_what_beam_tells_of_other_workers_ends_in_the_same_last_line(capsys, name, words):
+def test_the_last_line_has_the_error_that_beam_wraps(capsys, name, words):
     def run():
         trace = "Traceback (most recent call last):\n  File x, line 3\n"
         raise RuntimeError(f"{trace}{name}: 3 of 4 failed [while running 'Watch']\n")
@@ -359,7 +359,7 @@ def test_a_small_job_beyond_its_share_of_failures_writes_its_output_and_fails(jo
     assert len(job.rows("completions")) == 2
 
 
-def test_rows_beyond_the_budget_are_no_failures_that_stop_a_job(job):
+def test_rows_beyond_the_budget_do_not_count_as_failures(job):
     job.write(*questions(150, max_tokens=5))
     assert job.run("--fail_above", "0.1", "--max_total_tokens", "50") == 0
     assert job.report["rows"] == 150
@@ -477,7 +477,7 @@ def test_a_response_that_broke_off_can_resume_from_the_partial_text(job):
 # --- The model on this machine ------------------------------------------------------------------
 
 
-def test_a_job_that_the_journal_knows_wholly_starts_no_model(job, monkeypatch):
+def test_a_job_with_all_rows_in_the_journal_starts_no_model(job, monkeypatch):
     started = []
     monkeypatch.setattr("pipelines.cli.checks.start_model", started.append)
     job.write({"id": "a", "prompt": "x"})

@@ -79,7 +79,7 @@ def test_a_pause_of_the_provider_counts_once_for_the_job_and_for_each_request(mo
     assert gate.waited == 30.0
 
 
-def test_the_callers_own_limit_is_no_throttling_of_the_provider(monkeypatch):
+def test_the_callers_own_limit_does_not_count_as_throttling(monkeypatch):
     async def capped(clock):
         waiting = [await clock.enter() for _ in range(2)]
         clock.pass_seconds(3.0)
@@ -94,7 +94,7 @@ def test_the_callers_own_limit_is_no_throttling_of_the_provider(monkeypatch):
     assert gate.waited == 0.0
 
 
-def test_waiting_for_one_of_max_in_flight_is_not_being_held_back(monkeypatch):
+def test_waiting_for_max_in_flight_does_not_count_as_held_back(monkeypatch):
     async def full(clock):
         first = await (await clock.enter())
         second = await clock.enter()
@@ -109,7 +109,7 @@ def test_waiting_for_one_of_max_in_flight_is_not_being_held_back(monkeypatch):
     assert set(gate.held_for.values()) == {0.0}
 
 
-def test_a_limit_that_keeps_no_request_waiting_is_not_said(monkeypatch):
+def test_a_limit_that_delays_no_request_is_not_shown(monkeypatch):
     async def idle(clock):
         clock.queue.pace.window._open = False
         assert clock.queue.pace.brake(clock.now).reason == "limit"
@@ -129,7 +129,7 @@ def test_requests_are_spread_where_headers_say_that_few_are_left():
     assert made.holds(made.wait(0.7), 0.7) == "pause"
 
 
-def test_a_refusal_counts_as_what_the_provider_did_at_the_time():
+def test_a_refusal_counts_under_the_state_at_that_time():
     made = Pace(Limits(), 0.0)
     made.refused(made.start(0.0), 0.1)
     made.window.paused_until = 5.0
@@ -160,7 +160,7 @@ def gate_that_has_counted(**counts):
     return made
 
 
-def test_each_refusal_is_taken_by_one_bundle_thread():
+def test_each_refusal_is_counted_by_one_bundle_thread():
     gate = gate_that_has_counted(sent=5, refused_by={"noise": 2, "limit": 0}, waited=1.5)
     assert pacing.take(gate) == Pacing(5, {"noise": 2}, {}, 1.5)
     assert not pacing.take(gate)
@@ -168,7 +168,7 @@ def test_each_refusal_is_taken_by_one_bundle_thread():
     assert pacing.take(gate) == Pacing(2, {}, {"limit": 0.25})
 
 
-def test_the_report_adds_up_what_all_processes_were_held_back_by():
+def test_the_report_adds_up_the_waits_of_all_processes():
     one, other = Totals(), Totals()
     one.add(Pacing(800, {"noise": 10, "limit": 2}, {"limit": 1.5}))
     other.add(Pacing(200, {"limit": 28}, {"limit": 2.0, "pause": 0.5}))
@@ -181,7 +181,7 @@ def test_the_report_adds_up_what_all_processes_were_held_back_by():
     assert report["held_back_seconds"] == {"limit": 3.5, "pause": 0.5}
 
 
-def test_the_last_words_say_what_was_refused_and_what_held_the_job_back():
+def test_the_summary_shows_refusals_and_what_held_the_job_back():
     totals = Totals()
     totals.completed = 1
     totals.add(Pacing(1000, {"noise": 30, "limit": 10}, {"limit": 75.0, "pause": 0.5}))
@@ -191,7 +191,7 @@ def test_the_last_words_say_what_was_refused_and_what_held_the_job_back():
     assert "pauses" not in said
 
 
-def test_a_job_that_was_not_held_back_says_nothing_of_it(job):
+def test_the_summary_of_a_job_without_refusals_omits_them(job):
     job.write({"id": "a", "prompt": "one"})
     assert job.run() == 0
     assert job.report["refusals"] == {"requests": 0, "share": 0.0, "by": {}}

@@ -88,7 +88,7 @@ def test_a_wrong_timeout_is_refused_in_one_sentence(program, flags, said):
     ("program", "required"),
     [(batch_complete, ["--input=i", "--output=o"]), (stream_complete, ["--source=stdin"])],
 )
-def test_both_programs_ask_with_the_timeouts_of_all_flags_together(program, required):
+def test_both_programs_send_with_the_timeouts_of_all_flags(program, required):
     flags = ["--timeout", "connect=1,first_chunk=2", "--timeout=inter_chunk=3,total=4"]
     known_args = program.parser().parse_args([*required, *flags])
     assert completion_options(known_args)["timeout"] == Timeouts(1.0, 2.0, 3.0, 4.0)
@@ -116,13 +116,13 @@ def test_a_transform_has_a_total_unless_timeouts_say_otherwise(given, expected):
     assert made._completer.params["timeout"] == expected
 
 
-def test_a_client_of_the_jobs_own_keeps_its_timeouts():
+def test_a_new_client_keeps_its_own_timeouts():
     assert "timeout" not in CompletePrompts(MODEL, new_client=AsyncClient)._completer.params
     made = CompletePrompts(MODEL, new_client=AsyncClient, timeout=5)
     assert made._completer.params["timeout"] == Timeouts(5, 5, 5, HOUR)
 
 
-def test_a_timeout_that_is_none_is_refused_when_the_job_is_made():
+def test_an_invalid_timeout_is_refused_when_the_job_is_built():
     with pytest.raises(InvalidRequestError, match="timeout must be a number of seconds above 0"):
         CompletePrompts(MODEL, timeout=-1)
 
@@ -148,7 +148,7 @@ def test_a_row_whose_response_stalls_is_a_failed_row_with_on_interrupt_fail(job)
     assert "the inter_chunk timeout of 0.05 s ran out" in row["message"]
 
 
-def test_a_stream_that_trickles_for_ever_ends_with_its_total(job):
+def test_an_endless_trickle_ends_at_the_total_timeout(job):
     """Chunks come all the time: neither of the other bounds runs out."""
     piece, trickle = chat_events(["on and on "])[1], []
     for _ in range(2000):
@@ -198,7 +198,7 @@ def test_waiting_for_rate_limits_does_not_count_towards_the_total(refusal):
     assert call.deadline == (pytest.approx(now + 10.0), "total")
 
 
-def test_attempts_that_fail_and_the_pauses_between_them_are_part_of_the_total():
+def test_failed_attempts_and_the_pauses_between_them_count_towards_the_total():
     call = call_of(total=10.0)
     delay = attempt(call, 0.0, 4.0, InternalServerError("broken", retryable=True))
     assert delay > 0
@@ -218,7 +218,7 @@ def test_a_refusal_in_the_middle_of_a_response_counts_towards_the_total():
     assert call.deadline == (100.0 + rest, "total")
 
 
-def test_a_row_gives_up_after_so_long_of_throttling_and_not_of_anything_else():
+def test_only_throttling_counts_towards_give_up_after():
     """An answer that broke off after half an hour has not been throttled for half an hour."""
     call = call_of()
     delay = attempt(call, 0.0, 1800.0, InternalServerError("broken", retryable=True))

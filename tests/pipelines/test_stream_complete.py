@@ -84,7 +84,7 @@ def test_each_line_of_standard_input_gets_deltas(job):
     assert {row["input"]["prompt"] for row in final} == {"hello there", "you too"}
 
 
-def test_completions_and_failures_go_where_they_are_sent(job, fake_server, tmp_path):
+def test_completions_and_failures_go_to_their_sinks(job, fake_server, tmp_path):
     def script(request):
         text = request.json["messages"][-1]["content"]
         if text == "bad":
@@ -105,7 +105,7 @@ def test_completions_and_failures_go_where_they_are_sent(job, fake_server, tmp_p
     assert {row["kind"] for row in rows} == {"delta"}
 
 
-def test_deltas_come_out_while_the_program_waits_for_its_next_prompt(fake_server, tmp_path):
+def test_deltas_are_published_while_the_program_waits_for_its_next_prompt(fake_server, tmp_path):
     go_on = threading.Event()
     events = chat_events("one two")
     fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
@@ -133,7 +133,7 @@ def running(server, flags, folder):
     )
 
 
-def test_a_sink_that_is_given_up_ends_the_job_though_nothing_else_happens(fake_server, tmp_path):
+def test_a_given_up_sink_ends_an_idle_job(fake_server, tmp_path):
     go_on = threading.Event()
     events = chat_events("one two")
     fake_server.script = lambda request: stream(*events[:2], Wait(go_on), *events[2:])
@@ -290,7 +290,7 @@ def kafka_login(tmp_path):
     return file
 
 
-def test_how_to_log_in_to_a_sink_is_read_on_the_worker_and_in_no_job(kafka_login):
+def test_the_worker_reads_the_login_of_a_sink_and_the_job_does_not_contain_it(kafka_login):
     proto = elsewhere("--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}")
     assert any(str(kafka_login).encode() in raw for raw in unpickled(proto))
     assert not any(b"hunter2" in raw for raw in unpickled(proto))
@@ -304,13 +304,13 @@ def unpickled(proto):
             yield pickle.dumps(pickler.loads(fn.payload)[0])
 
 
-def test_a_source_that_would_show_its_password_to_all_is_refused(kafka_login):
+def test_a_source_whose_password_would_be_in_the_job_is_refused(kafka_login):
     flags = ["--source=kafka:b:1/t", "--deltas_to=kafka:b:1/t", f"--kafka_config={kafka_login}"]
     with pytest.raises(errors.UsageError, match=r"would store sasl\.password in the job"):
         elsewhere(*flags)
 
 
-def test_a_project_that_cannot_be_is_what_the_user_wrote():
+def test_an_invalid_project_is_reported_as_the_user_wrote_it():
     with pytest.raises(
         errors.UsageError, match="--source pubsub:projects/p/subscriptions/s: Invalid"
     ):

@@ -35,14 +35,14 @@ def test_a_row_of_a_table_is_parsed_like_a_line_of_json():
     }
 
 
-def test_json_in_a_string_is_json_where_an_object_is_wanted():
+def test_a_string_of_json_is_parsed_in_a_column_for_an_object():
     messages = [{"role": "user", "content": "x"}]
     row = {"messages": orjson.dumps(messages).decode(), "prompt": "[not this]", "stop": "["}
     prompt = rows.parse(inputs_bigquery.to_line(row, TABLE))
     assert orjson.loads(prompt.request) == {"messages": messages, "stop": "["}
 
 
-def test_the_same_row_has_the_same_name_whatever_the_order_of_its_columns():
+def test_the_order_of_columns_does_not_change_the_name_of_a_row():
     one = inputs_bigquery.to_line({"prompt": "x", "price": Decimal("1.5")}, TABLE)
     other = inputs_bigquery.to_line({"price": Decimal("1.5"), "prompt": "x"}, TABLE)
     assert one == other
@@ -66,12 +66,12 @@ def test_a_completion_has_a_column_for_everything():
 
 
 @pytest.mark.parametrize("text", ["t", "d.t", "bigquery:t", "p:d.t.", "p:d/t", ""])
-def test_what_names_no_table_is_refused(text):
+def test_a_text_that_does_not_name_a_table_is_refused(text):
     with pytest.raises(ValueError, match="expected PROJECT"):
         bigquery.parse(text)
 
 
-def test_without_googles_client_it_says_what_to_install(monkeypatch, capsys):
+def test_without_googles_client_the_error_names_the_package_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "google.cloud.bigquery", None)
     argv = ["--input=bigquery:p:d.t", "--output=o", "--model=openai/m", "--base_url=http://x"]
     with pytest.raises(SystemExit) as exited:
@@ -115,10 +115,10 @@ def test_rows_go_into_a_table_that_has_some_of_their_columns(more):
         ([], "it has no column id"),
     ],
 )
-def test_a_table_that_would_refuse_or_lose_rows_is_known_before(schema, problem):
+def test_a_table_that_would_refuse_or_lose_rows_is_reported_before_the_job(schema, problem):
     assert misfits(schema, Completion) == [problem]
 
 
-def test_a_table_of_completions_is_none_of_failures():
+def test_a_table_of_completions_cannot_hold_failures():
     schema = [column(name, kind, "REQUIRED") for name, kind in columns_of(Completion).items()]
     assert "text must not be null" in misfits(schema, DeadLetter)

@@ -86,7 +86,7 @@ def asks(prompt):
 
 @pytest.mark.parametrize("numbered", [in_one_process, over_many_workers])
 @given(before=FILES, after=FILES)
-def test_after_any_edit_a_run_asks_exactly_for_what_is_new(numbered, before, after):
+def test_after_any_edit_a_run_sends_only_the_new_rows(numbered, before, after):
     first, second = keys(numbered(before)), keys(numbered(after))
     had, wanted = Counter(map(asks, first.values())), Counter(map(asks, second.values()))
     asked = Counter(asks(prompt) for key, prompt in second.items() if key not in first)
@@ -94,7 +94,7 @@ def test_after_any_edit_a_run_asks_exactly_for_what_is_new(numbered, before, aft
 
 
 @given(files=FILES, data=st.data())
-def test_moved_split_and_renamed_rows_ask_for_nothing(files, data):
+def test_moved_split_and_renamed_rows_are_not_sent_again(files, data):
     rows = [
         {name: value for name, value in row.items() if name != "id"}
         for row in itertools.chain.from_iterable(files.values())
@@ -106,7 +106,7 @@ def test_moved_split_and_renamed_rows_ask_for_nothing(files, data):
 
 
 @given(files=FILES)
-def test_all_workers_together_name_the_rows_as_one_process_does(files):
+def test_many_workers_name_the_rows_as_one_process_does(files):
     alone, together = list(in_one_process(files)), list(over_many_workers(files))
     assert Counter(row.id for row in alone) == Counter(row.id for row in together)
 
@@ -162,7 +162,7 @@ def test_an_inserted_line_and_a_compressed_file_pay_for_the_new_line_only(job, f
     assert job.report["replayed"] == 3
 
 
-def test_failed_rows_that_another_job_completed_are_in_the_journal_of_the_first(job):
+def test_the_journal_has_failed_rows_that_another_job_completed(job):
     journal = f"--journal=sqlite:{job.folder}/j.sqlite"
     job.server.script = lambda request: (
         api_error(400) if "bad" in request.json["messages"][0]["content"] else echo(request)
@@ -180,7 +180,7 @@ def test_failed_rows_that_another_job_completed_are_in_the_journal_of_the_first(
 
 
 @pytest.mark.parametrize("flag", ["--direct_runner_bundle_repeat=2", "--emit_deltas"])
-def test_bundles_that_are_repeated_and_deltas_number_rows_as_before(job, flag):
+def test_retried_bundles_and_deltas_number_rows_as_before(job, flag):
     job.write(*[{"prompt": "same"}] * 3)
     assert job.run(flag) == 0
     assert asked(job) == ["same"] * 3
@@ -189,7 +189,7 @@ def test_bundles_that_are_repeated_and_deltas_number_rows_as_before(job, flag):
     assert asked(job) == ["same"]
 
 
-def test_columns_that_look_like_parameters_are_named_once_and_in_the_report(job, caplog):
+def test_columns_that_look_like_parameters_are_reported_once(job, caplog):
     job.write(*[{"prompt": "x", "temprature": 1, "topic": "t"}] * 3, {"prompt": "y", "model": "m"})
     assert job.run() == 0
     assert job.report["unused_columns"] == {

@@ -103,7 +103,7 @@ def test_an_unreadable_line_is_kept_as_it_was():
     assert orjson.loads(parsed('half "a line').input) == 'half "a line'
 
 
-def test_a_completion_is_not_taken_for_a_failed_row():
+def test_a_completion_is_not_mistaken_for_a_failed_row():
     line = {"id": "a", "error_type": None, "message": None, "input": {"prompt": "x"}}
     letter = parsed(orjson.dumps(line).decode())
     assert isinstance(letter, DeadLetter)
@@ -111,27 +111,27 @@ def test_a_completion_is_not_taken_for_a_failed_row():
 
 
 @pytest.mark.parametrize("row", ["nonsense", {"id": "a", "topic": "t"}])
-def test_what_fails_again_keeps_the_row_that_first_came(row):
+def test_a_row_that_fails_again_keeps_its_original_row(row):
     line = {"id": "a", "error_type": "RowError", "message": "no", "input": row}
     letter = parsed(orjson.dumps(line).decode())
     assert isinstance(letter, DeadLetter)
     assert orjson.loads(letter.input) == row
 
 
-def test_an_outcome_knows_where_its_row_stands():
+def test_an_outcome_has_the_location_of_its_row():
     assert parsed('{"prompt": "x"}').place == "data/in.jsonl:7"
     assert parsed("nonsense").place == "data/in.jsonl:7"
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_every_parameter_that_completion_knows_may_stand_in_a_row(name):
+def test_a_row_may_set_every_parameter_of_completion(name):
     assert body({"prompt": "Why?", name: 1}) == {"messages": QUESTION, name: 1}
     assert body({"messages": QUESTION, name: [1]}) == {"messages": QUESTION, name: [1]}
     assert body({"body": {"messages": QUESTION, name: {}}}) == {"messages": QUESTION, name: {}}
 
 
 @pytest.mark.parametrize("name", sorted(CALLER_ONLY))
-def test_a_row_that_sets_an_address_or_a_key_says_that_only_the_job_may(name):
+def test_only_the_job_may_set_an_address_or_a_key(name):
     letter = parsed(orjson.dumps({"prompt": "Why?", name: "x"}).decode())
     assert isinstance(letter, DeadLetter)
     assert f"line 7: a row may not set {name}: only the job may; rename" in letter.message
@@ -140,7 +140,7 @@ def test_a_row_that_sets_an_address_or_a_key_says_that_only_the_job_may(name):
     assert letter.message.endswith(f"line 7: a row may not set {name}: only the job may")
 
 
-def test_an_unknown_name_in_a_body_is_handed_on_to_be_refused():
+def test_an_unknown_name_in_a_body_is_passed_on_and_refused_later():
     assert body({"body": {"messages": QUESTION, "temprature": 1}})["temprature"] == 1
 
 
@@ -160,7 +160,7 @@ def test_an_unknown_name_in_a_body_is_handed_on_to_be_refused():
         ("model", "the job chooses the model (--model)"),
     ],
 )
-def test_a_column_that_looks_like_a_parameter_is_named_with_what_it_may_mean(column, remedy):
+def test_a_column_that_looks_like_a_parameter_is_reported_with_a_suggestion(column, remedy):
     line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps({"prompt": "x", column: 1}).decode())
     assert read(line).unused == ((column, remedy),)
     assert orjson.loads(read(line).row.request).keys() == {"messages"}
@@ -175,12 +175,12 @@ def test_a_column_that_looks_like_a_parameter_is_named_with_what_it_may_mean(col
         {"custom_id": "a", "method": "POST", "url": "/v1", "body": {"model": "m", "messages": []}},
     ],
 )
-def test_columns_of_the_users_own_are_nothing_to_speak_of(row):
+def test_columns_of_the_user_are_not_reported(row):
     line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps(row).decode())
     assert read(line).unused == ()
 
 
-def test_a_parameter_beside_a_body_is_not_sent_and_is_spoken_of():
+def test_a_parameter_beside_a_body_is_not_sent_and_is_reported():
     row = {"body": {"messages": QUESTION}, "temperature": 1}
     line = Line("in.jsonl", "in.jsonl", 7, orjson.dumps(row).decode())
     assert read(line).unused == (("temperature", "put it into 'body'"),)

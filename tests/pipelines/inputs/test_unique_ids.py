@@ -31,7 +31,7 @@ def test_ids_on_disk_need_no_memory(ids):
 
 
 @pytest.mark.parametrize("others", range(8))
-def test_rows_of_one_content_are_numbered_however_far_apart_they_stand(ids, others):
+def test_equal_rows_are_numbered_even_if_they_are_far_apart(ids, others):
     assert ids.claim("a:1", "a, line 1", "same") == 1
     for number in range(others):
         assert ids.claim(f"b:{number}", f"b, line {number}", f"other {number}") == 1

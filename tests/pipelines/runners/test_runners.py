@@ -55,11 +55,11 @@ POOL = [*PORTABLE, "--environment_type=EXTERNAL"]
         (["--runner=DataflowRunner"], Workers.ELSEWHERE),
     ],
 )
-def test_where_the_workers_are_is_known_from_the_options(flags, where):
+def test_the_options_decide_where_the_workers_are(flags, where):
     assert workers(PipelineOptions(flags)) is where
 
 
-def test_a_flag_of_flinks_job_server_is_let_through_to_it():
+def test_a_flag_of_flinks_job_server_is_passed_to_it():
     flag = "--checkpointing_interval=1000"
     _, options = cli_parser.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", flag])
     assert flag in options._flags
@@ -83,12 +83,12 @@ def refusal(*flags):
     return str(refused.value)
 
 
-def test_a_job_server_that_is_not_there_is_named(closed_port):
+def test_a_missing_job_server_is_named_in_the_error(closed_port):
     said = refusal("--runner=PortableRunner", f"--job_endpoint=localhost:{closed_port}")
     assert f"--job_endpoint localhost:{closed_port}: cannot connect" in said
 
 
-def test_a_worker_pool_that_does_not_run_is_named_with_the_command_that_runs_it(closed_port):
+def test_a_missing_worker_pool_is_reported_with_the_command_that_starts_it(closed_port):
     said = refusal(*POOL, f"--environment_config=localhost:{closed_port}")
     assert f"worker_pool_main --service_port {closed_port}" in said
     assert "must be HOST:PORT" in refusal(*POOL, "--environment_config=nowhere")
@@ -101,7 +101,7 @@ def test_the_worker_pool_of_a_remote_runner_is_not_checked():
         check(PipelineOptions(flags))
 
 
-def test_a_cluster_that_is_not_there_is_named(closed_port):
+def test_a_missing_cluster_is_named_in_the_error(closed_port):
     said = refusal("--runner=FlinkRunner", f"--flink_master=localhost:{closed_port}")
     assert "no Flink cluster responds" in said
 
@@ -156,12 +156,12 @@ def test_a_job_server_for_another_version_of_flink_is_refused(flink_1_19):
     )
 
 
-def test_a_job_is_ended_on_its_cluster_and_no_other(flink_1_19):
+def test_only_the_job_itself_is_cancelled_on_its_cluster(flink_1_19):
     assert flink.cancel(flink_1_19, "mine_0b9a7c") is True
     assert PATCHED == ["/jobs/a1?mode=cancel"]
 
 
-def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
+def test_cancelling_on_a_missing_cluster_does_nothing(closed_port):
     assert flink.cancel(f"localhost:{closed_port}", "mine_0b9a7c") is False
 
 
@@ -173,7 +173,7 @@ def test_a_cluster_that_is_gone_has_nothing_to_cancel(closed_port):
         (["--runner=DataflowRunner"], "the submitted job keeps running on its runner"),
     ],
 )
-def test_the_last_line_tells_what_happens_to_a_stopped_remote_job(flags, told):
+def test_the_last_line_says_what_happens_to_a_stopped_remote_job(flags, told):
     assert left_behind(PipelineOptions(flags), "; kept") == told
 
 
@@ -197,7 +197,7 @@ def test_a_journal_that_workers_elsewhere_cannot_reach_is_refused(spec):
     assert "pw" not in str(refused.value)
 
 
-def test_a_journal_that_all_workers_share_is_taken():
+def test_a_journal_that_all_workers_share_is_accepted():
     assert journal_flags.reachable_journal("auto", "/shared/out", REMOTE) == "/shared/out/journal"
     assert journal_flags.reachable_journal("redis://db/0", "out", REMOTE) == "redis://db/0"
     assert (
@@ -248,7 +248,7 @@ def pipeline(*flags, step):
     return traps(p, options)
 
 
-def test_rows_that_parallel_local_workers_would_lose_are_warned_of():
+def test_rows_that_parallel_local_workers_would_lose_cause_a_warning():
     several = ["--runner=FnApiRunner", "--direct_num_workers=4"]
     [warning] = pipeline(*several, step=beam.ParDo(Endless()))
     assert "--direct_num_workers 4" in warning
@@ -257,7 +257,7 @@ def test_rows_that_parallel_local_workers_would_lose_are_warned_of():
     assert not pipeline("--runner=FnApiRunner", step=beam.ParDo(Endless()))
 
 
-def test_hints_that_end_live_deltas_are_warned_of():
+def test_hints_that_delay_deltas_cause_a_warning():
     [warning] = pipeline(
         "--runner=FnApiRunner", step=beam.Map(str).with_resource_hints(min_ram="1GB")
     )

@@ -33,7 +33,9 @@ def acknowledger(settled):
     return made
 
 
-def test_a_message_is_settled_when_its_last_delta_and_its_completion_are_out(acknowledger, settled):
+def test_a_message_is_settled_when_its_final_delta_and_its_completion_are_published(
+    acknowledger, settled
+):
     assert acknowledger.admit(Prompt("a", "{}"), 1)
     acknowledger.published([delta("a", final=False), delta("a")])
     assert settled == []
@@ -42,7 +44,7 @@ def test_a_message_is_settled_when_its_last_delta_and_its_completion_are_out(ack
     assert acknowledger.open == 0
 
 
-def test_a_dead_letter_is_an_outcome_by_itself(acknowledger, settled):
+def test_a_dead_letter_alone_settles_its_message(acknowledger, settled):
     acknowledger.admit(Prompt("a", "{}"), 1)
     acknowledger.published([letter("a")])
     assert settled == [1]
@@ -55,7 +57,7 @@ def test_a_message_that_arrives_twice_is_sent_once_and_both_are_settled(acknowle
     assert settled == [1, 2]
 
 
-def test_an_outcome_that_comes_again_settles_nothing(acknowledger, settled):
+def test_a_repeated_outcome_settles_nothing(acknowledger, settled):
     acknowledger.admit(Prompt("a", "{}"), 1)
     for _ in range(2):
         acknowledger.published([completion("a"), delta("a")])
@@ -80,7 +82,7 @@ def test_unusable_messages_of_one_id_are_settled_one_by_one(acknowledger, settle
     assert acknowledger.open == 1
 
 
-def test_each_reader_of_a_process_hears_of_what_is_published_there_by_its_job(settled):
+def test_each_reader_gets_the_published_outcomes_of_its_job_in_its_process(settled):
     mine, other = JobAcknowledger(frozenset({Delta})), JobAcknowledger(frozenset({Delta}))
     readers = [mine(), mine(), other()]
     for number, reader in enumerate(readers):
@@ -91,7 +93,7 @@ def test_each_reader_of_a_process_hears_of_what_is_published_there_by_its_job(se
     assert (mine.open, other.open) == (0, 1)
 
 
-def test_a_reader_that_has_ended_hears_no_more_and_is_not_waited_for(settled):
+def test_a_reader_that_has_ended_gets_no_outcomes_and_blocks_nothing(settled):
     mine = JobAcknowledger(frozenset({Delta}))
     ended = mine()
     ended.on_settled = settled.extend
@@ -101,7 +103,7 @@ def test_a_reader_that_has_ended_hears_no_more_and_is_not_waited_for(settled):
     assert (settled, mine.open) == ([], 0)
 
 
-def test_a_job_that_stops_stops_all_of_its_readers_also_those_that_begin_later():
+def test_a_stopped_job_stops_all_of_its_readers_including_later_ones():
     mine, other = JobAcknowledger(frozenset({Delta})), JobAcknowledger(frozenset({Delta}))
     readers = [mine(), other()]
     mine.stopping.set()

@@ -80,14 +80,14 @@ def run(count, seconds, slots=0):
     assert acknowledger.open == 0
 
 
-def test_each_message_arrives_once_although_each_turn_receives_one(log):
+def test_each_message_arrives_once_over_many_turns(log):
     run(5, seconds=0.0)
     assert log.count("bundle") >= 5
     assert sorted(entry for entry in log if isinstance(entry, int)) == [0, 1, 2, 3, 4]
     assert (log.count("opened"), log.count("closed")) == (1, 1)
 
 
-def test_of_several_readers_in_one_slot_one_stays(log):
+def test_one_reader_remains_in_a_slot(log):
     run(5, seconds=60.0, slots=2)
     assert (log.count("opened"), log.count("closed")) == (1, 1)
 

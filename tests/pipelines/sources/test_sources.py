@@ -35,7 +35,7 @@ def test_standard_input_is_rows_or_prompts_and_ends():
             consumer.poll(5)
 
 
-def test_the_same_line_of_two_runs_is_not_the_same_prompt():
+def test_equal_lines_of_two_runs_are_different_prompts():
     first, second = (StdinConsumer(io.BytesIO(b"x\n")).poll(5).id for _ in range(2))
     assert first != second
 
@@ -54,7 +54,7 @@ def test_files_are_read_as_they_appear_and_moved_when_every_line_has_its_outcome
     assert [path.name for path in (tmp_path / "done").iterdir()] == ["a.jsonl"]
 
 
-def test_a_file_that_still_grows_is_left_alone(consumer, tmp_path):
+def test_a_growing_file_is_not_read(consumer, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("1\n")
     assert consumer.poll(0) is None
@@ -83,7 +83,7 @@ def test_a_file_that_was_not_finished_is_read_again_by_the_next_run(consumer, tm
     assert [m.id for m in again] == [m.id for m in messages]
 
 
-def test_a_file_of_a_name_that_was_there_before_is_read(consumer, tmp_path):
+def test_a_new_file_with_the_name_of_an_earlier_one_is_read(consumer, tmp_path):
     for text in ("1", "2"):
         (tmp_path / "a.jsonl").write_text(text)
         (message,) = taken(consumer)

@@ -109,7 +109,7 @@ def test_text_of_prompts_models_ids_and_errors_cannot_control_the_terminal(view,
     assert "[red]" in shown, "markup is text"
 
 
-def test_an_escape_sequence_that_is_cut_between_two_deltas_is_harmless(view, out):
+def test_an_escape_sequence_split_between_two_deltas_is_harmless(view, out):
     view.show([delta("a", 0, "\x1b"), delta("a", 1, "]0;t\x07"), delta("a", 2, "", final=True)])
     assert "␛]0;t␇" in out.getvalue()
 

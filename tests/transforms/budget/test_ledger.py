@@ -43,7 +43,7 @@ def test_a_request_that_might_exceed_the_cap_is_not_sent(new_accounts):
     assert ledger.reserve(MODEL, 1, 0) is None
 
 
-def test_unused_tokens_of_a_reservation_are_free_for_the_next(new_accounts):
+def test_the_next_request_can_use_the_unused_tokens_of_a_reservation(new_accounts):
     ledger = Ledger(Caps(tokens=100), new_accounts())
     first = ledger.reserve(MODEL, 50, 50)
     assert ledger.settle(first, usage(40, 20)).tokens == 60
@@ -193,7 +193,7 @@ def test_the_cost_uses_the_tier_of_the_response(tier, usd):
     assert spent.usd == ledger.spent().usd == pytest.approx(usd)
 
 
-def test_a_tier_without_a_price_costs_as_much_as_the_dearest():
+def test_a_tier_without_a_price_costs_as_much_as_the_most_expensive():
     ledger = Ledger(Caps(usd=100))
     reservation = ledger.reserve("openai/gpt-5", 10, 10)
     spent = ledger.settle(reservation, usage(1_000_000, 1_000_000), "scale")
@@ -225,7 +225,7 @@ def test_settling_twice_releases_a_reservation_once(new_accounts):
     assert ledger.reserve(MODEL, 1, 0) is None
 
 
-def test_the_same_command_with_a_higher_cap_goes_on(tmp_path):
+def test_the_same_command_with_a_higher_cap_resumes(tmp_path):
     def run(cap):
         """Send until the cap is reached; return how many were sent."""
         with contextlib.closing(open_journal("auto", str(tmp_path), required=True)) as journal:

@@ -40,7 +40,7 @@ def test_a_dead_server_is_an_error_until_it_is_back(mortal_server):
         assert journal.lookup(key("meanwhile")) is None
 
 
-def test_a_tolerant_journal_goes_on_without_its_server_and_logs_it(mortal_server, caplog):
+def test_a_tolerant_journal_continues_without_its_server_and_logs_it(mortal_server, caplog):
     now = [0.0]
     redis = RedisJournal(mortal_server.url, "p", tries=0)
     with contextlib.closing(TolerantJournal(redis, clock=lambda: now[0])) as journal:

@@ -194,7 +194,7 @@ def test_cancel_stops_work_that_waits_for_the_consumer(event_loop):
     assert window.take() == []
 
 
-def test_work_starts_a_little_in_each_turn_of_the_loop(event_loop):
+def test_some_work_starts_in_each_turn_of_the_loop(event_loop):
     window, held, done_before = Window(event_loop), threading.Event(), []
     begun = []
 
@@ -273,7 +273,7 @@ def test_the_first_event_loop_makes_the_collector_run_less_often(
 
 
 @pytest.mark.parametrize("young", [0, 50_000])
-def test_a_collector_that_is_off_or_rarer_stays_so(interpreter, young):
+def test_a_collector_that_is_off_or_runs_less_often_is_not_changed(interpreter, young):
     gc.set_threshold(young, 10, 10)
     EventLoop(_Resources).close()
     assert gc.get_threshold()[0] == young

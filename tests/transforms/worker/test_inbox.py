@@ -62,7 +62,7 @@ def test_an_error_is_raised_in_all_waiting_tasks():
     asyncio.run(wait())
 
 
-def test_a_result_that_is_there_is_returned_at_once():
+def test_an_available_result_is_returned_at_once():
     async def wait():
         future = under_way()
         future.set_result("kept")

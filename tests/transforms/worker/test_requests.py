@@ -67,7 +67,7 @@ def test_the_number_of_drafts_is_limited():
 
 
 @pytest.mark.parametrize("name", sorted(CALLER_ONLY))
-def test_a_row_sets_no_address_no_key_and_no_other_provider(name):
+def test_a_row_cannot_set_an_address_a_key_or_another_provider(name):
     with pytest.raises(InvalidRequestError, match=f"a row may not set {name}: only the job may"):
         request(**{name: "x"})
 

@@ -102,7 +102,7 @@ def states(rows):
     return [row.state for row in rows]
 
 
-def test_no_more_rows_send_than_there_are_places():
+def test_places_limit_the_rows_that_send():
     async def go():
         rows = await rows_in(Room(2), 3)
         assert states(rows) == ["sends", "sends", "waits"]
@@ -114,7 +114,7 @@ def test_no_more_rows_send_than_there_are_places():
     asyncio.run(go())
 
 
-def test_a_row_that_rests_lets_another_send_and_waits_for_a_place_when_it_is_rested():
+def test_a_resting_row_frees_its_place_and_waits_for_one_afterwards():
     async def go():
         room = Room(1)
         first, second = rows = await rows_in(room, 2)
@@ -135,7 +135,7 @@ def test_a_row_that_rests_lets_another_send_and_waits_for_a_place_when_it_is_res
 
 
 @pytest.mark.parametrize("state", ["waits", "sends", "rests", "waits again"])
-def test_a_row_that_is_cancelled_leaves_all_places_as_they_were(state):
+def test_a_cancelled_row_releases_its_place(state):
     async def go():
         room = Room(1)
         other = Row(room) if state == "waits" else None
@@ -158,7 +158,7 @@ def test_a_row_that_is_cancelled_leaves_all_places_as_they_were(state):
     assert asyncio.run(go()) == 1
 
 
-def test_an_error_while_it_rests_leaves_all_places_as_they_were():
+def test_an_error_during_a_rest_leaves_all_places_unchanged():
     async def go():
         room = Room(2)
         with pytest.raises(ValueError, match="x"):
@@ -186,7 +186,7 @@ def test_two_requests_of_one_row_hold_one_place():
     assert asyncio.run(go()) == 2
 
 
-def test_a_row_rests_once_both_of_its_requests_do():
+def test_a_row_rests_when_both_of_its_requests_rest():
     async def go():
         room = Room(1)
         async with room.place() as place:
@@ -202,7 +202,7 @@ def test_a_row_rests_once_both_of_its_requests_do():
     assert asyncio.run(go()) == 1
 
 
-def test_none_of_two_requests_is_sent_before_their_place_is_free():
+def test_two_requests_of_a_row_wait_for_their_place():
     """Both have rested, and another row sends meanwhile."""
 
     async def go():
@@ -228,7 +228,7 @@ def test_none_of_two_requests_is_sent_before_their_place_is_free():
     assert asyncio.run(go()) == 1
 
 
-def test_of_two_requests_that_wait_for_their_place_one_may_be_cancelled():
+def test_one_of_two_requests_that_wait_for_their_place_may_be_cancelled():
     async def go():
         room = Room(1)
         async with room.place() as place:
@@ -313,7 +313,7 @@ class SlowJournal:
         return future
 
 
-def test_no_more_responses_are_in_flight_or_on_their_way_to_the_journal_than_there_are_places(
+def test_places_limit_the_responses_in_flight_or_not_yet_in_the_journal(
     fake_server,
 ):
     journal, accepted, most = SlowJournal(), [], []
@@ -341,7 +341,7 @@ def test_no_more_responses_are_in_flight_or_on_their_way_to_the_journal_than_the
     assert max(most) == 4
 
 
-def test_a_row_that_is_cancelled_while_it_rests_gives_everything_back(fake_server):
+def test_a_row_cancelled_during_its_rest_releases_everything(fake_server):
     fake_server.script = lambda request: FAILED
 
     async def go():
@@ -389,13 +389,13 @@ def run(server, texts, **options):
         )
 
 
-def test_where_one_row_rests_the_next_is_sent(fake_server):
+def test_the_next_row_is_sent_while_one_rests(fake_server):
     fake_server.enqueue(FAILED)
     run(fake_server, ["first", "second"], max_in_flight=1, retry=retries(0.2))
     assert [said(request) for request in fake_server.requests] == ["first", "second", "first"]
 
 
-def test_only_so_many_rows_rest_while_others_are_sent(fake_server):
+def test_the_number_of_resting_rows_is_limited(fake_server):
     """Each row fails once. Those that have begun and are not over are counted."""
     begun, over, most = set(), set(), []
 
@@ -419,9 +419,7 @@ class Flying:
 
 
 @pytest.mark.parametrize(("resting", "beside"), [(0, 0), (3, 3), (8, 8), (9, 8), (1000, 8)])
-def test_rows_that_rest_keep_none_from_being_taken_up_to_twice_the_limit(
-    fake_server, resting, beside
-):
+def test_up_to_twice_the_limit_may_rest_without_blocking_other_rows(fake_server, resting, beside):
     made = CompletePrompts("openai/m", base_url=fake_server.base_url, max_in_flight=4)
     fn = _CompleteFn(made._completer, made._new_resources, "completions")
     fn.setup()
