@@ -369,7 +369,7 @@ def test_rows_beyond_the_budget_do_not_count_as_failures(job):
 
 
 def answer_backwards(server):
-    """Return a script that holds the first ten answers back until others have come."""
+    """Return a script that delays the first ten responses until others have been sent."""
     later = threading.Event()
 
     def script(request):
@@ -385,7 +385,7 @@ def answer_backwards(server):
 
 
 def test_rows_come_out_in_the_order_of_the_input_files_by_name_then_lines(job):
-    """The earlier a row, the later its answer."""
+    """Send the responses of earlier rows later."""
     job.server.script = answer_backwards(job.server)
     for name in ("b.jsonl", "a.jsonl"):
         rows = [{"id": f"{name} {n}", "prompt": "bad" if n % 5 == 4 else "x"} for n in range(20)]
@@ -416,7 +416,7 @@ def test_the_key_in_a_file_is_sent_and_written_nowhere(job, caplog):
 
 
 def cut_once(request, seen):
-    """Half an answer for the first to ask a question, then another answer, whole."""
+    """Break off the first response to a prompt, then send another one in full."""
     text = request.json["messages"][-1]["content"]
     if text not in seen:
         seen.add(text)

@@ -149,7 +149,7 @@ def test_a_row_whose_response_stalls_is_a_failed_row_with_on_interrupt_fail(job)
 
 
 def test_an_endless_trickle_ends_at_the_total_timeout(job):
-    """Chunks come all the time: neither of the other bounds runs out."""
+    """Chunks arrive continuously, so the other bounds do not apply."""
     piece, trickle = chat_events(["on and on "])[1], []
     for _ in range(2000):
         trickle += [piece, Pause(0.005)]
@@ -165,7 +165,7 @@ def test_an_endless_trickle_ends_at_the_total_timeout(job):
 
 
 def call_of(**limits):
-    """Return a call behind a gate, made at 0, on a clock that the test winds."""
+    """Return a call behind a gate, made at 0, on a clock that the test sets."""
     never = dict.fromkeys(("connect", "first_chunk", "inter_chunk", "total"))
     made = plan(MODEL, MESSAGES, {}, api_key="k", stream=True, on_interrupt="restart",
                 timeout=Timeouts(**(never | limits)))  # fmt: skip
@@ -219,7 +219,7 @@ def test_a_refusal_in_the_middle_of_a_response_counts_towards_the_total():
 
 
 def test_only_throttling_counts_towards_give_up_after():
-    """An answer that broke off after half an hour has not been throttled for half an hour."""
+    """A response that broke off after half an hour was not throttled for half an hour."""
     call = call_of()
     delay = attempt(call, 0.0, 1800.0, InternalServerError("broken", retryable=True))
     assert attempt(call, 1800.0 + delay, 1801.0 + delay, RateLimitError("busy")) < 1.0

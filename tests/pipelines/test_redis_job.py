@@ -25,7 +25,7 @@ def job(fake_server, redis, tmp_path):
 
 
 class Job:
-    """A command that asks for thirty rows, each time in a process of its own."""
+    """A command that completes thirty rows, each time in a process of its own."""
 
     def __init__(self, server, redis, folder):
         self.server, self.redis, self.folder, self.runs = server, redis, folder, 0
@@ -45,7 +45,7 @@ class Job:
         return process.exitcode
 
     def run_while(self, happens, *flags, **hooks):
-        """Run; once the first answers are kept and the others are under way, something happens."""
+        """Run; call `happens` once some completions are recorded and others in flight."""
         over = threading.Event()
 
         def script(request):

@@ -63,7 +63,7 @@ def read(folder, name):
 
 
 def in_time(condition, seconds=30):
-    """Wait for what another process does."""
+    """Wait for another process."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
@@ -284,7 +284,7 @@ def elsewhere(*flags):
 
 @pytest.fixture
 def kafka_login(tmp_path):
-    """A file that says how to log in."""
+    """A file with a login."""
     file = tmp_path / "kafka.properties"
     file.write_text("security.protocol=SASL_SSL\nsasl.username=me\nsasl.password=hunter2\n")
     return file
@@ -297,7 +297,7 @@ def test_the_worker_reads_the_login_of_a_sink_and_the_job_does_not_contain_it(ka
 
 
 def unpickled(proto):
-    """Yield what is pickled in the steps that publish, in bytes that can be searched."""
+    """Yield the pickled parts of the steps that publish, as searchable bytes."""
     for step in proto.components.transforms.values():
         if re.fullmatch(r"Publish\w+/Publish", step.unique_name):
             fn = beam_runner_api_pb2.ParDoPayload.FromString(step.spec.payload).do_fn

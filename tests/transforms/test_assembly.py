@@ -24,7 +24,7 @@ def stream_of(*steps):
 
 
 class _TellFn(beam.DoFn):
-    """Tells in which window and when, in event time, a row came out."""
+    """Adds to a row its window and its time of output, in event time."""
 
     def process(self, row, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
         text = row.partial_text if hasattr(row, "partial_text") else row.text

@@ -197,7 +197,7 @@ def test_the_parameters_of_a_prompt_override_those_of_the_transform(fake_server)
 
 
 class _SeenFn(beam.DoFn):
-    """Lets the server go on once a delta with text has arrived here."""
+    """Lets the server continue once a delta with text has arrived here."""
 
     gate = threading.Event()
 
@@ -209,7 +209,7 @@ class _SeenFn(beam.DoFn):
 
 @pytest.mark.parametrize("transform", [StreamCompletions, CompletePrompts])
 def test_a_fused_consumer_sees_a_delta_before_the_stream_ends(fake_server, transform):
-    """The server waits in mid-answer for the consumer: without liveness this never ends."""
+    """The server waits within a response for the consumer: without live deltas the test hangs."""
     _SeenFn.gate = threading.Event()
     first, second, *rest = chat_events("now and later")
     fake_server.enqueue(stream(first, second, Wait(_SeenFn.gate), *rest))
@@ -283,7 +283,7 @@ def test_streams_are_cancelled_at_teardown(fake_server):
 
 
 class _HoldFn(beam.DoFn):
-    """Keeps the bundle thread busy until the provider has been asked for all."""
+    """Keeps the bundle thread busy until the provider has all requests."""
 
     all_asked = threading.Event()
 

@@ -56,13 +56,13 @@ def secret_manager(monkeypatch):
     return manager
 
 
-# The ways to give a key: what a command line and a transform are given.
+# The ways to pass a key: arguments of a command line and of a transform.
 WAYS = {"api_key_env": "PLANTED_KEY", "api_key_secret": VERSION, "api_key_file": "planted.key"}
 
 
 @pytest.fixture(params=WAYS)
 def way(request, secret_manager, monkeypatch, tmp_path_factory):
-    """The name of a way to give KEY, and what it is given."""
+    """A way to pass KEY, by name, and its arguments."""
     monkeypatch.setenv("PLANTED_KEY", KEY)
     if request.param == "api_key_file":
         file = tmp_path_factory.mktemp("keys") / WAYS[request.param]
@@ -73,7 +73,7 @@ def way(request, secret_manager, monkeypatch, tmp_path_factory):
 
 @pytest.fixture(params=["sqlite", "folder", "redis"])
 def journal(request, tmp_path):
-    """What --journal is given, and a function that returns all that was kept, unpacked."""
+    """The value of --journal, and a function that returns all records, unpacked."""
     if request.param == "sqlite":
         yield f"sqlite:{tmp_path}/j.sqlite", lambda: _of_sqlite(tmp_path / "j.sqlite")
     elif request.param == "folder":
@@ -101,9 +101,9 @@ def _of_redis(url):
 
 
 def leaky(request):
-    """Answer as careless providers do: with the key that they were sent in their errors."""
+    """Respond as careless providers do: their errors repeat the key."""
     key = request.headers["authorization"].removeprefix("Bearer ")
-    # Of a kind that is not asked again: this is no test of patience.
+    # An error that is not retried, so that the test is fast.
     bad = error_event("invalid_request_error", message=f"bad {key}")
     page = f"<html>{request.headers['authorization']}</html>".encode()
     return {

@@ -81,7 +81,7 @@ class Slow:
 
 @pytest.fixture
 def allowed(monkeypatch):
-    """Return a function that asks a limiter once, and what the gate then says was waited."""
+    """Return a function that calls a limiter once, and returns the wait that the gate counted."""
 
     def ask(seconds, allows=True):
         async def once():

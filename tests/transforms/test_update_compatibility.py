@@ -1,7 +1,7 @@
 """The names and coders that Dataflow compares when a running job is updated.
 
-Whoever changes what stands here changes jobs that run: say so in the changelog. A job of an older
-version cannot be updated to it without `--transform_name_mapping`, or not at all.
+A change of these names and columns affects running jobs: note it in the changelog. A job of an
+older version cannot be updated to it without `--transform_name_mapping`, or not at all.
 """
 
 from __future__ import annotations

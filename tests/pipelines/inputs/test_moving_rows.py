@@ -46,7 +46,7 @@ def in_one_process(files):
 
 
 def over_many_workers(files):
-    """What the shuffle does, in an order that nobody promises."""
+    """Do what the shuffle does, in an arbitrary order."""
     rows = [(line, read_row(line, by_content=True).row) for line in lines_of(files)]
     unnumbered = []
     for id, group in grouped(reversed(rows), numbering._group):

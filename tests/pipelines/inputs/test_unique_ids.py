@@ -1,4 +1,4 @@
-"""Each id once: the newest at hand, the older ones on disk."""
+"""Each id once: the newest in memory, the older ones on disk."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ HALF = [*EVENTS[:3], Close()]
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
 
 
-# --- What a stream and an error tell of ---------------------------------------------------------
+# --- The attempts of a stream or an error -------------------------------------------------------
 
 
 def ask(server, model="openai/m", **arguments):
@@ -232,7 +232,7 @@ def test_the_budget_takes_the_larger_of_counted_and_estimated():
 
 
 def spent_by(error=None, usage=None, *attempts):
-    """Return what a prompt costs that ended so, of a hundred thousand tokens."""
+    """Return the cost of a prompt of a hundred thousand tokens with this end."""
     ledger = Ledger(Caps(tokens=100_000))
 
     async def go():

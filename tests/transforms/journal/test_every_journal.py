@@ -22,7 +22,7 @@ from transforms.journal.sqlite.journal import SqliteJournal
 
 @pytest.fixture
 def places(request, tmp_path):
-    """Return the arguments that open the same journal of a kind again and again."""
+    """Return the arguments that open the same journal of a kind repeatedly."""
     numbers = count()
 
     def place(kind):

@@ -28,7 +28,7 @@ def shard_of(folder):
 
 
 def new_folder(folder, most):
-    """Open a journal that closes a file with exactly so many records."""
+    """Open a journal that closes a file with exactly this many records."""
     return FolderJournal(folder, linger=3600, quiet=3600, most=most)
 
 
@@ -54,7 +54,7 @@ def test_the_sound_lines_of_a_damaged_file_are_read(place, junk):
             with contextlib.closing(FolderJournal(folder)) as journal:
                 found = [at for at, answer in ROWS if journal.lookup(at) == answer]
                 assert not any(journal.lookup(at) for at, _ in ROWS if at not in found)
-                # Of a file whose index is sound it is known what it cost, whatever became of it.
+                # A sound index has the cost of its file, even if the rest is damaged.
                 assert journal.spent() in (Spent(len(found)), Spent(len(ROWS)))
         (kept,) = Path(folder).iterdir()
         assert kept.read_bytes() == damaged

@@ -72,7 +72,7 @@ DIFFERENT = [
     {"drop_params": True},
     {"store": True},
     {"store": True, "metadata": {"note": "sent"}},
-    {"something": "that nobody has heard of"},
+    {"something": "that is unknown"},
 ]
 
 

@@ -95,7 +95,7 @@ def test_opening_a_sound_journal_logs_nothing(tmp_path, caplog):
 
 
 def copy_while_open(place, to):
-    """Copy a journal that nobody has closed, with its write-ahead log, as a crash leaves it."""
+    """Copy an open journal with its write-ahead log, as a crash leaves it."""
     with contextlib.closing(SqliteJournal(place, "a run")) as journal:
         keep(journal, *ROWS[:60])
         for suffix in ("", "-wal"):
@@ -123,7 +123,7 @@ def test_rows_in_the_wal_are_read_though_the_file_is_damaged(tmp_path):
 
 
 def damage_unseen(path, place):
-    """Flip a bit as a failing disk does: size and time of the file stay what they were."""
+    """Flip a bit as a failing disk does: size and time of the file do not change."""
     content, before = bytearray(path.read_bytes()), path.stat()
     content[place] ^= 1
     path.write_bytes(content)

@@ -205,7 +205,7 @@ def test_some_work_starts_in_each_turn_of_the_loop(event_loop):
         done_before.append(len(begun))
         return ()
 
-    event_loop.loop.call_soon_threadsafe(held.wait)  # so that all are there when the loop goes on
+    event_loop.loop.call_soon_threadsafe(held.wait)  # the loop continues once all have arrived
     for number in range(100):
         window.submit(number, work)
     held.set()

@@ -12,7 +12,7 @@ SOON = 0.001
 
 
 class Provider:
-    """Answers one after the other, each when its event is set; remembers what became of them."""
+    """Sends responses in order, each when its event is set; records how they ended."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

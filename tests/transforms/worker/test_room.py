@@ -33,7 +33,7 @@ async def turns():
 
 
 async def free(room):
-    """Return how many places nobody holds."""
+    """Return the number of free places."""
     count, held = 0, []
     for _ in range(MANY):
         place = room.place()
@@ -51,7 +51,7 @@ async def free(room):
 
 
 class Row:
-    """A prompt that holds a place, and rests whenever it is told to."""
+    """A prompt that holds a place, and rests on command."""
 
     def __init__(self, room):
         self.state = "waits"
@@ -294,7 +294,7 @@ class Process:
 
 
 class SlowJournal:
-    """Has what it is given for good a moment later; knows how much it has."""
+    """Records durably a moment later; counts its records."""
 
     def __init__(self):
         self.kept = 0
@@ -396,7 +396,7 @@ def test_the_next_row_is_sent_while_one_rests(fake_server):
 
 
 def test_the_number_of_resting_rows_is_limited(fake_server):
-    """Each row fails once. Those that have begun and are not over are counted."""
+    """Each row fails once. The test counts the rows that have begun and not ended."""
     begun, over, most = set(), set(), []
 
     def script(request):

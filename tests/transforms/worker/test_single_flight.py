@@ -16,9 +16,9 @@ FINAL = DeadLetter("a", "{}", "BadRequestError", "no", 400, False, 1, "")
 
 
 def ends_of(rows, *ends, found=None):
-    """Return how `rows` equal requests end, asked all at once, and how often it was asked.
+    """Return the ends of `rows` equal, simultaneous requests, and the number that were sent.
 
-    The first to ask meets the first of `ends`, and so on; the last is met by all others.
+    The first call gets the first of `ends`, and so on; the last one serves all further calls.
     """
     asked = []
 
