@@ -1,6 +1,6 @@
 """Measures each Beam runner: rows a second and CPU a row, with one process and with several.
 
-    python -m benchmarks.jobs.engines --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
+    python -m benchmarks.jobs.runners --rows 1000 --chunks 50 --gap_ms 20 --max_in_flight 200
 
 All runners get the same rows and the same server. The start-up is the CPU of the same command for
 one row, before and after the rows; it is subtracted. The CPU is that of all processes: program,
@@ -27,8 +27,8 @@ from examples.runners import tools
 from examples.runners.flink import FlinkCluster
 from examples.runners.processes import Processes, free_port, listens, start_pool
 
-DOCUMENT = ROOT / "docs" / "engines.md"
-MARKS = re.compile(r"(<!-- engines -->\n).*?(<!-- /engines -->)", re.DOTALL)
+DOCUMENT = ROOT / "docs" / "runners.md"
+MARKS = re.compile(r"(<!-- runners -->\n).*?(<!-- /runners -->)", re.DOTALL)
 HEAD = "| engine | workers | rows a second | CPU a row | CPU of the start |\n|---|---|---|---|---|"
 KEY = {"OPENAI_API_KEY": "sk-none"}
 
@@ -139,7 +139,7 @@ def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterato
 
 
 def write(measured: Mapping[str, str], note: str) -> None:
-    """Put lines into the table in docs/engines.md; keep the lines of other runners."""
+    """Put lines into the table in docs/runners.md; keep the lines of other runners."""
     text = DOCUMENT.read_text()
     before = dict(re.findall(r"^(\| [A-Za-z]+ \| \d \|)(.*)$", text, re.M)) | measured
     heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
@@ -149,7 +149,7 @@ def write(measured: Mapping[str, str], note: str) -> None:
 
 
 def main() -> None:
-    """Measure, print a line for each runner, and write them into docs/engines.md."""
+    """Measure, print a line for each runner, and write them into docs/runners.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--chunks", type=int, default=50)
@@ -163,7 +163,7 @@ def main() -> None:
     note = (
         f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
         f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"
-        " the server shares (`python -m benchmarks.jobs.engines`)."
+        " the server shares (`python -m benchmarks.jobs.runners`)."
     )
     print(HEAD)
     for head, rest in lines(cases, given):
