@@ -16,10 +16,11 @@ import aiohappyeyeballs
 import httpx
 
 from ritellm.transports.deadlines import Deadlines
-from ritellm.transports.fast.connection import Connection, Response
+from ritellm.transports.fast.connection import Connection
 from ritellm.transports.fast.epoll import Sockets, secured
 from ritellm.transports.fast.http11 import Origin, Target, request_bytes, target_of, trust
 from ritellm.transports.fast.pool import Pool
+from ritellm.transports.fast.response import Response
 from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE, NO_DELAY
 from ritellm.types import HttpRequest
 

@@ -251,24 +251,26 @@ def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
         await asyncio.sleep(0)
         server.sendall(SSE + LENGTH + BODY[:half])
         connection.readable()
-        return (await asked).stream.take()
+        return (await asked).stream
 
     async def ask_twice():
         ours, server = socket.socketpair()
         ours.setblocking(False)
         with ours, server:
             connection = client_connection.Connection(ours, slots)
-            assert await ask(connection, server) == BODY[:half]
+            body = await ask(connection, server)
+            assert body.take() == BODY[:half]
             server.sendall(BODY[half:])
             connection.collect(1.0)
-            assert connection.take() == BODY[half:]
+            assert body.take() == BODY[half:]
             assert connection.make_idle()
-            assert await ask(connection, server) == BODY[:half]
+            body = await ask(connection, server)
+            assert body.take() == BODY[:half]
             server.sendall(BODY[half:])
             connection.collect(1.0)
-            assert connection.take() == b""
+            assert body.take() == b""
             connection.collect(2.0)
-            return connection.take()
+            return body.take()
 
     assert asyncio.run(ask_twice()) == BODY[half:]
 
@@ -283,8 +285,7 @@ async def poured(sink, *pieces):
         await asyncio.sleep(0)
         server.sendall(SSE + b"content-length: 6\r\n\r\n")
         connection.readable()
-        await asked
-        end = connection.pour(sink)
+        end = (await asked).stream.pour(sink)
         for piece in pieces:
             server.sendall(piece)
             connection.readable()
@@ -338,8 +339,9 @@ async def collected(head, held, *pieces):
         await asyncio.sleep(0)
         server.sendall(SSE + head)
         connection.readable()
-        assert (await asked).stream.take()
-        end = connection.pour(came.append)
+        body = (await asked).stream
+        assert body.take()
+        end = body.pour(came.append)
         for due, piece in enumerate(pieces, 1):
             if piece is None:
                 server.close()
