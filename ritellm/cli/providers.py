@@ -39,9 +39,9 @@ Every provider supports streams and whole completions. *yes*: translated to the 
 *sent*: sent as with OpenAI; the effect depends on the model that is served there. *no*: an error
 before anything is sent, or left out with `drop_params=True`.
 
-Usage in a stream: *asked for*: the client requests it in every stream. *comes unasked*: the
-provider always sends it. *not asked for*: the server rejects such a request; what it sends anyway
-is passed on.
+Usage in a stream: *requested*: the client requests it in every stream. *always sent*: the provider
+sends it without a request. *not requested*: the server rejects such a request; if it sends usage
+anyway, the client passes it on.
 """
 _OPTIONS = """\
 ## Options
@@ -108,7 +108,7 @@ def _cells(provider: Provider, wire: str) -> list[str]:
     known = known - provider.quirks.lacks
     spoken = [can.images, can.files, *(param in known for param in _FEATURES.values())]
     yes = "yes" if provider.name == can.owner else "sent"
-    usage = can.usage if provider.quirks.stream_options is not None else "not asked for"
+    usage = can.usage if provider.quirks.stream_options is not None else "not requested"
     return [wire, *(yes if said else "no" for said in spoken), usage]
 
 

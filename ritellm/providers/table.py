@@ -91,7 +91,7 @@ _ROWS = (
         routes={"claude-*": "vertex_anthropic", "openapi/": _CHAT},
         resolver="ritellm.providers.google:resolve",
         note="without a token: Google's application default credentials; location is `global`"
-        " unless said otherwise",
+        " by default",
     ),
     Provider(
         "bedrock",

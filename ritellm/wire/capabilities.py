@@ -21,13 +21,13 @@ class Capability:
     params_in: str = ""
     images: bool = True
     files: bool = True
-    usage: str = "comes unasked"
+    usage: str = "always sent"
 
 
 CAPABILITIES: dict[str, Capability] = {
-    "openai_chat": Capability("openai", usage="asked for"),
+    "openai_chat": Capability("openai", usage="requested"),
     "openai_responses": Capability("openai", "openai_responses"),
-    "azure_chat": Capability("azure", usage="asked for"),
+    "azure_chat": Capability("azure", usage="requested"),
     "azure_responses": Capability("azure", "openai_responses"),
     "anthropic": Capability("anthropic", "anthropic"),
     "vertex_anthropic": Capability("vertex_ai", "anthropic"),
