@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _unrecognized(word: str, parser: argparse.ArgumentParser) -> str:
-    """Return the error for a word that the parser does not know."""
+    """Return the error for an unknown argument."""
     if not word.startswith("-"):
         quote = ": put the prompt in quotes" if parser.get_default("run") is _complete else ""
         return f"unexpected argument {word!r}{quote}"

@@ -1,4 +1,4 @@
-"""`completion` and `acompletion`: one call each on clients that the whole process shares."""
+"""The functions `completion` and `acompletion`, on clients that the whole process shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers as data, and the endpoint that a request is sent to."""
+"""What describes a provider, and the endpoint (address, key, dialect) that a request goes to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """How a server departs from OpenAI's chat dialect, which reads these.
+    """How a server differs from OpenAI's chat dialect.
 
     `stream_options` is sent with every stream, together with `include_usage`; None means that the
     server rejects the field. `renames` maps patterns of models to the server's names of parameters.

@@ -1,4 +1,4 @@
-"""The tree of errors, under litellm's names; each error knows whether a retry can help.
+"""The exceptions that calls raise, under litellm's names; `retryable` says if a retry can help.
 
     RitellmError
       UnknownProviderError, UnsupportedParamsError, InvalidRequestError  nothing was sent (400)

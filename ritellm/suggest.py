@@ -1,4 +1,4 @@
-"""Suggest the known name that a misspelt one may mean, for messages. Pure."""
+"""Suggests a known name for a misspelt one, for error messages. Pure."""
 
 from __future__ import annotations
 

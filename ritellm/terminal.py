@@ -1,9 +1,8 @@
-"""Makes text safe for a terminal. Pure.
+"""Makes text safe to print on a terminal. Pure.
 
-The text of a model, a prompt, an id or an error is hostile until proven otherwise. Printed as it
-is, it can move the cursor, set the title, write to the clipboard (OSC 52), or reverse the
-direction of a line. `clean` works on single characters, without memory, so the result stays safe
-wherever a stream is cut.
+The text of a model, a prompt, an id or an error may be hostile. Printed unchanged, it can move the
+cursor, set the title, write to the clipboard (OSC 52), or reverse the direction of a line. `clean`
+works on single characters, without memory, so the result stays safe wherever a stream is cut.
 """
 
 from __future__ import annotations

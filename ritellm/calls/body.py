@@ -1,4 +1,21 @@
-"""Reads the body of a response: as events, as one JSON document, or as an error."""
+"""Reads the body of a response: as events, as one JSON document, or as an error.
+
+Problem: servers and proxies mislabel bodies. A stream may arrive as JSON, JSON as text/plain, and
+an error page under status 200.
+
+Idea: the status and the content type choose the reader, and for an unreliable type the first byte
+does. All readers put chunks into the same list, so `Exchange` does not distinguish them.
+
+    status 2xx --+-- events by type, or a continued stream --> _StreamBody, _SSEBody
+                 +-- HTML --> _ErrorBody
+                 +-- any other type --> _UnnamedBody --first byte--> a stream, or _WholeBody
+    any other status --> _ErrorBody
+
+Invariants:
+- Chunks before an error are delivered, then the error is raised.
+- Events after the terminator are not read.
+- An event that the end of the body cuts off is a truncation, never half a chunk.
+"""
 
 from __future__ import annotations
 

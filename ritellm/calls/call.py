@@ -1,7 +1,7 @@
 """One completion over all its attempts: retries, fallbacks, deadlines, timing. No I/O.
 
 Problem: a completion may take several attempts, at several models, before and after its first
-chunk. Each caller wants one stream, one deadline and one account of what happened.
+chunk. The caller sees one stream, one deadline and one account of what happened.
 
 Idea: a call owns the current `Exchange` and everything that outlives it. The loop over the attempts
 passes in the time and a random number. The call returns the chunks for the bytes that arrive, and
@@ -38,10 +38,10 @@ from ritellm.types import Completion, Discarded, HttpRequest
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
 
-# A request that fails while others succeed waits this part of its delay, and at most these seconds.
-# After this many such failures the fault is taken to be its own.
+# If a request fails while others succeed, it waits this part of its delay, at most these seconds.
+# After this many such failures, the request itself is assumed to be at fault.
 _ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
-# The end of an answer may be noticed late by this share of the time that the answer took.
+# Reading at intervals may delay the end of an answer by this share of its duration.
 _IMPATIENCE = 0.05
 
 

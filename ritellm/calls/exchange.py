@@ -1,7 +1,7 @@
 """One attempt at one completion as a state machine: bytes in, chunks out. No I/O and no clock.
 
-Problem: providers end a stream in many ways. A stream that ends early must never pass for a whole
-answer, and a whole answer must not fail because its connection broke afterwards.
+Problem: providers end a stream in many ways. A stream that ends early must not be taken for a
+whole answer, and a whole answer must not fail because its connection broke afterwards.
 
 Idea: the face passes in what the network brings, and the exchange decides what it means. An answer
 is complete when its dialect has sent its terminator, or when every choice has a finish_reason.

@@ -1,6 +1,6 @@
 """What a completion is sent with: a `Plan`, and a `Draft`, which is a plan without messages.
 
-A draft is worked out once and serves many completions.
+A draft is checked once and serves many completions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,15 @@
-"""Turns the parameters of `completion()` into a plan, or raises before anything is sent."""
+"""Turns the parameters of `completion()` into a plan, or raises before anything is sent.
+
+Problem: parameters have several origins (the caller, a client's defaults, the environment, the
+provider's row) and go to several places (address, headers, body, retry policy).
+
+Idea: `_target` finds the endpoint, `_request` the body, and `arguments` checks the values. Each
+fallback becomes a draft of its own.
+
+Invariants:
+- A mistake in a parameter raises before anything is sent, and the error names the parameter.
+- A key or an address never reaches a fallback at another provider.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +35,9 @@ if TYPE_CHECKING:
     from ritellm.calls.params import CompletionParams
 
 
-# What reaches the request in another way than as a parameter of its body.
+# Parameters that change the body but are not fields of it.
 _BODY_EDITS = frozenset({"additional_params", "drop_params", "extra_body", "stream"})
-# `fallbacks` are consumed before; within a fallback they are an unknown parameter.
+# `draft` has removed `fallbacks` by then; within a fallback they are an unknown parameter.
 _NOT_IN_BODY = (CALLER_ONLY - {"fallbacks"}) | IGNORED | _BODY_EDITS
 # litellm's parameters that this library replaces, and what to pass instead.
 _INSTEAD = {
@@ -161,7 +172,7 @@ def _first(given: Mapping[str, Any], name: str, alias: str) -> Any:
     return value if value is not None else given.get(alias)
 
 
-# What belongs to one provider and must not reach another: keys, addresses, what only it knows.
+# What belongs to one provider and must not reach another: keys, addresses, its own options.
 _ONE_PROVIDERS = OPTIONS | frozenset(
     "additional_params api_base api_key base_url custom_llm_provider deployment_id extra_body"
     " extra_headers headers".split()
@@ -199,7 +210,7 @@ def _portable(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(model: str, provider: str | None, deployment: str | None) -> str:
-    """Return the model with its provider in front, from litellm's two other ways to say it."""
+    """Return the model as "provider/model", also from litellm's two other ways to name it."""
     if deployment:
         return f"azure/{deployment}"
     if provider and isinstance(model, str) and not model.startswith(f"{provider}/"):
@@ -208,7 +219,7 @@ def _named(model: str, provider: str | None, deployment: str | None) -> str:
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
-    """Return the headers that say what the provider's options are."""
+    """Return the headers that hold options of the provider."""
     names = endpoint.provider.headers
     return {header: endpoint.options[o] for header, o in names.items() if o in endpoint.options}
 
@@ -223,7 +234,7 @@ def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:
         near = nearest(unknown[0], known | OPTIONS)
         hint = f" (did you mean {near}?)" if near else ""
         raise UnsupportedParamsError(
-            f"unknown parameter {unknown[0]!r}{hint}: put what only this provider knows into"
+            f"unknown parameter {unknown[0]!r}{hint}: put a field of this provider alone into"
             " extra_body, or pass drop_params=True"
         )
     if "response_format" in given:

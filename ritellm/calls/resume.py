@@ -1,8 +1,18 @@
-"""`on_interrupt="continue"`: an interrupted answer is continued without a visible seam. Pure.
+"""Continues an interrupted answer without a visible seam: `on_interrupt="continue"`. Pure.
 
-There are two ways. The Responses API runs a response in the background, so a new request can read
-the rest of the same response. Other providers accept the text so far as the beginning of their
-answer (prefill). For a provider that documents neither, the call fails before anything is sent.
+Problem: a connection breaks in the middle of an answer that the caller has already shown in part.
+
+Idea: there are two ways. The Responses API runs a response in the background, so a new request can
+read the rest of the same response (`_Resumed`). Other providers accept the text so far as the
+beginning of their answer (prefill, `_Prefilled`).
+
+    prepared() --> attempt --interrupted--> can_continue()? --yes--> continued() --> attempt
+                                                 +--------------no---> the call raises the error
+
+Invariants:
+- For a provider that documents neither way, the call fails before anything is sent.
+- The chunks of all attempts carry one attempt number and add up to one completion.
+- With a prefill, usage adds up all requests, and `interrupted_requests` counts the broken ones.
 """
 
 from __future__ import annotations
@@ -191,7 +201,7 @@ def _resumed(before: Exchange, endpoint: Endpoint) -> _Resumed:
 
 
 def _added(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sum of two usages by field; a field that is not a number comes from the later."""
+    """Return the sum of two usages by field; the later value counts if it is not a number."""
     summed = merged(mine, theirs)
     for name in mine.keys() & theirs.keys():
         one, two = mine[name], theirs[name]

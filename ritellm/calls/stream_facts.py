@@ -1,4 +1,4 @@
-"""The facts that the streams of both faces know about themselves. Pure."""
+"""Usage, timing and attempts of a stream, as properties that both faces share. Pure."""
 
 from __future__ import annotations
 

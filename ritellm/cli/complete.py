@@ -32,7 +32,7 @@ _STATUS: tuple[tuple[type[RitellmError], int], ...] = (
 
 
 def exit_status(error: RitellmError) -> int:
-    """Return the exit status for `error`; 1 if the error has none of its own."""
+    """Return the exit status for `error`; 1 if its class is not in the table."""
     return next((status for cls, status in _STATUS if isinstance(error, cls)), 1)
 
 

@@ -72,7 +72,8 @@ def reserve(
 ) -> float | None:
     """Return the most that `usage` may cost in USD for a request with `service_tier`.
 
-    For "auto", and for a tier of unknown price, the dearest known tier counts. None as in `cost`.
+    For "auto", and for a tier of unknown price, the most expensive known tier counts. None as in
+    `cost`.
     """
     price = price_of(model, prices)
     if price is None:

@@ -1,4 +1,4 @@
-"""AWS credentials that botocore finds: roles, SSO, containers, processes, shared files.
+"""Gets AWS credentials from botocore: roles, SSO, containers, processes, shared files.
 
 Finding and renewing credentials is blocking I/O. It happens in `Endpoint.opener`, before an
 attempt, and botocore itself decides when temporary credentials are due for renewal.

@@ -92,5 +92,5 @@ def _unknown(model: str, name: str, has_slash: bool) -> str:
     meant = f"; did you mean {near}/{rest}?" if near and rest else ";"
     return (
         f"unknown provider {name!r} in {model!r}{meant} the provider comes first, as in"
-        f" openrouter/{model}; known are {known}"
+        f" openrouter/{model}; the known providers are {known}"
     )

@@ -1,4 +1,4 @@
-"""Ollama's address, from a variable that holds what the server listens on."""
+"""Derives Ollama's address from OLLAMA_HOST, the address that its server listens on."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _SHORTEST_KEY = 8
 
 
 class Scrubber:
-    """Removes secrets from a stream of bytes, also where the bytes are cut inside one."""
+    """Removes secrets from a stream of bytes, even if the bytes are cut inside one."""
 
     def __init__(self, secrets: Iterable[bytes]) -> None:
         self._secrets = sorted(set(secrets), key=len, reverse=True)
@@ -148,7 +148,9 @@ def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> R
             ) from None
     if not 1 <= number <= len(calls):
         raise InvalidRequestError(
-            f"the recording has {len(calls)} calls: there is no call {number}"
+            f"the number of the call must be 1 to {len(calls)}, got {number}"
+            if calls
+            else "the recording must have a call: the file is empty"
         )
     attempts = list(list(calls.values())[number - 1].values())
     first = attempts[0][0]

@@ -1,4 +1,4 @@
-"""The model `replay/PATH`: a recording in place of a provider. `PATH#2` is its second call."""
+"""Replays a recording in place of a provider: the model `replay/PATH`, or `PATH#2` for call 2."""
 
 from __future__ import annotations
 

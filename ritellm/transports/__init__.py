@@ -1,1 +1,1 @@
-"""HTTP: one attempt sent, its bytes received."""
+"""HTTP: sends the request of one attempt and receives the bytes of its response."""

@@ -1,7 +1,7 @@
 """The transport interface of both faces, and the choice between httpx and the extra `fast`.
 
-A transport sends one request and returns the response once its headers have arrived. It knows
-neither retries nor chunks.
+A transport sends one request and returns the response once its headers have arrived. Retries and
+chunks are left to its callers.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Reader(Protocol):
 
 
 class _Pieces:
-    """Reads a body by httpx's iterators, which decompress it if need be."""
+    """Reads a body by httpx's iterators, which decompress it if necessary."""
 
     ended = False
 
@@ -163,7 +163,7 @@ def _body_of(response: AsyncResponse) -> AsyncIterator[bytes]:
 
 
 def pieces_of(response: SyncResponse) -> Iterator[bytes]:
-    """Return the pieces of a body as they arrive, decompressed if need be."""
+    """Return the pieces of a body as they arrive, decompressed if necessary."""
     if "content-encoding" not in response.headers:
         return iter(cast(Iterable[bytes], response.stream))
     return _httpx_response(response).iter_bytes()

@@ -1,9 +1,9 @@
 """How long each step of one request may take: to connect, to send, to read.
 
 The asynchronous face limits connecting only; its watchdog watches over everything else. The
-synchronous face has no watchdog, so its transport must know the deadlines of the call, which move
-with every chunk. Hence a transport does not get numbers but an object that it can query at any time
-for the seconds that remain.
+synchronous face has no watchdog, so its transport must observe the deadlines of the call, which
+move with every chunk. So a transport gets an object instead of numbers, and queries it for the
+seconds that remain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ritellm.transports.sockets import DRAIN_SECONDS
 
 
 class Cadence(Protocol):
-    """How often a body is read whose single pieces are not urgent."""
+    """How often to read a body whose single pieces are not urgent."""
 
     def pause(self, now: float) -> float:
         """Return the seconds for which the kernel may gather what arrives."""
@@ -51,7 +51,7 @@ class Deadlines:
         return None
 
     def connect_by(self, now: float) -> float | None:
-        """Return the moment by which a connection that is begun at `now` must be ready."""
+        """Return when a connection that is begun at `now` must be ready; None without a limit."""
         return None if self.connect is None else now + self.connect
 
     def left_to_read(self) -> float | None:
@@ -86,13 +86,13 @@ class CallDeadlines(Deadlines):
 
     @property
     def longest_read(self) -> float:
-        """The longer one of the two timeouts between chunks; a day without any."""
+        """The longer one of the two timeouts for chunks; a day if there is none."""
         limits = self._call.plan.timeouts
         known = [x for x in (limits.first_chunk, limits.inter_chunk) if x is not None]
         return max(known, default=86_400.0)
 
     def connect_by(self, now: float) -> float | None:
-        """Return the moment: neither `connect` nor the `total` of the call may be exceeded."""
+        """Return the earlier end of `connect` and of the call's `total`; None without both."""
         total = self._call.plan.timeouts.total
         ends = [] if (limit := super().connect_by(now)) is None else [limit]
         if total is not None:

@@ -1,6 +1,6 @@
-"""The transports on httpx, and httpx's failures as errors of this library.
+"""Sends requests with httpx, and turns its failures into errors of this library.
 
-httpx is the transport without the extra `fast`, behind a proxy, and on a transport of the caller's.
+httpx is used without the extra `fast`, behind a proxy, and with the caller's own `transport=`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
-        return APIConnectionError(f"not an address: {where}: {error}", retryable=False)
+        return APIConnectionError(f"invalid address {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
 
 
@@ -138,11 +138,10 @@ class ReplayedFailure(httpx.TransportError):
 
 
 class _Limit(float):
-    """A timeout that httpx hands down unchanged, and that `_Connection` reads anew at each step.
+    """A timeout whose remaining seconds `_Connection` queries at each step, by calling `left`.
 
-    httpx takes one number per request and starts it anew with every byte, comments included. To a
-    transport of the caller's own, a limit is a plain number of seconds. `left` returns the seconds
-    that remain at the moment of the call.
+    httpx takes one number per request and restarts it with every byte, comments included. It passes
+    this object on unchanged. A transport of the caller's own sees a plain number of seconds.
     """
 
     left: Callable[[], float | None]

@@ -1,6 +1,6 @@
-"""The loop over the attempts of one completion, for both faces.
+"""Repeats the attempts of one completion until one succeeds or the error is final, for both faces.
 
-The loop locates the endpoint, waits for the gate, runs one attempt, and rests before the next.
+The loop locates the endpoint, waits for the gate, runs one attempt, and waits before the next one.
 `Call` decides whether there is a next attempt; `observed` reports all of them.
 """
 

@@ -66,21 +66,21 @@ async def asend(transport: AsyncTransport, call: Call) -> AsyncResponse:
         return response
 
 
-# The longest time that leaving a stream takes for the cancellation request.
+# The longest time that a cancellation request may take when the caller leaves a stream.
 _CANCEL_SECONDS = 2.0
-# A client that is closed by then raises a RuntimeError.
+# A client that is already closed raises a RuntimeError.
 _CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
 
 
 def cancel(transport: Transport, call: Call) -> None:
-    """Cancel a response that the provider would go on with; failures are ignored."""
+    """Cancel a response that the provider would continue; failures are ignored."""
     if request := call.cancellation():
         with suppress(*_CANNOT_CANCEL):
             transport.send(request, StepDeadlines(_cancel_seconds(call))).close()
 
 
 async def acancel(transport: AsyncTransport, call: Call) -> None:
-    """Cancel a response that the provider would go on with; failures are ignored."""
+    """Cancel a response that the provider would continue; failures are ignored."""
     if request := call.cancellation():
         with suppress(*_CANNOT_CANCEL):
             sent = transport.send(request, Deadlines(call.plan.timeouts.connect))
@@ -132,7 +132,7 @@ class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._started = time.monotonic() if timed else None
 
     def response(self) -> httpx.Response:
-        """Return the response; raises what the network had raised instead of one."""
+        """Return the recorded response, or raise the recorded error of the network."""
         take = self._take
         if take.status is None:
             self._raise()

@@ -1,7 +1,9 @@
 """Ends the wait for a stream when its deadline passes: one timer per stream, none per chunk.
 
-A timer per chunk would cost more than the chunk. So one timer runs to the deadline that was known
-when it started, and then looks whether the deadline has moved.
+Problem: the deadline moves with every chunk, and a timer per chunk would cost more than the chunk.
+
+Idea: one timer runs to the deadline that was valid when it started. Then it checks whether the
+deadline has moved, and if so runs again.
 
     disarmed --with watchdog:--> armed --deadline passes--> fired (the task is cancelled)
         ^                          |
@@ -70,7 +72,7 @@ class Watchdog:
         self.stop()
 
     def uncancel(self) -> bool:
-        """Take back the cancellation that `fired` stands for; return whether another remains."""
+        """Undo the cancellation by this watchdog; return whether another one remains."""
         task = asyncio.current_task()
         if sys.version_info >= (3, 11) and task is not None:
             return task.uncancel() > self._cancelling

@@ -2,8 +2,8 @@
 
 A dialect is a module that satisfies `base.Wire`. It is imported when a provider first needs it.
 Each has the same files: `request` builds the request, `content` encodes the messages in it, and
-`decoder` reads the response. What dialects share lies in `errors`, `framing`, `payload` and the
-modules beside them.
+`decoder` reads the response. Shared code is in `errors`, `framing`, `payload` and the modules
+beside them.
 """
 
 from __future__ import annotations

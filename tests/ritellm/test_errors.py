@@ -390,7 +390,7 @@ def test_an_error_inside_a_stream_is_understood(payload, cls, status, code, retr
     assert (error.status_code, error.code, error.retryable) == (status, code, retryable)
     said = payload.get("error", payload)
     message = said if isinstance(said, str) else said.get("message") if said is not True else None
-    assert error.message == (message or "the provider broke off without a message")
+    assert error.message == (message or "the provider reported an error without a message")
 
 
 # The key

@@ -2,9 +2,9 @@
 
 Problem: asyncio makes an event, a handle and a buffer for each arrival at each socket.
 
-Idea: one epoll of its own sits behind one reader of the event loop. When the loop reports that
-epoll, all sockets with data are read in one go, into one buffer. Sockets that are read at intervals
-leave the epoll; they share timers, so that hundreds of streams cost one wake-up.
+Idea: the event loop watches one epoll, and this epoll watches all sockets. When the loop reports
+it, all sockets with data are read in one go, into one buffer. Sockets that are read at intervals
+leave the epoll. They share timers, so that hundreds of streams cost one wake-up.
 
     registered --unregister--> collected at intervals --register--> registered
     (epoll reports data)       (`collect_later`, a timer)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 without a socket: requests to bytes, and bytes to responses. For the extra `fast`.
+"""Turns requests into bytes and bytes into responses, as HTTP/1.1 has them: extra `fast`.
 
 llhttp (through httptools) parses. The errors are httpx's, so both transports raise the same ones.
 Proxies and HTTP/2 are left to httpx.
@@ -19,7 +19,7 @@ from ritellm.transports.refusals import MOST_REFUSALS, is_refusal
 
 
 class Origin(NamedTuple):
-    """What a connection leads to: requests of the same origin can share one."""
+    """Where a connection leads; requests to the same origin can share one."""
 
     secure: bool
     host: str
@@ -39,7 +39,7 @@ def target_of(url: str) -> Target:
     """Return the target of `url`; raises httpx.InvalidURL or httpx.UnsupportedProtocol."""
     parsed = httpx.URL(url)
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise httpx.UnsupportedProtocol("an address begins with http:// or https://")
+        raise httpx.UnsupportedProtocol("the address must start with http:// or https://")
     secure = parsed.scheme == "https"
     headers = {"host": parsed.netloc.decode("ascii")}
     if parsed.userinfo:
@@ -55,11 +55,11 @@ def request_bytes(method: str, target: Target, headers: Mapping[str, str], conte
     fields = with_defaults(headers, target.headers)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     if lines.count("\n") != len(fields) or lines.count("\r") != len(fields):
-        raise httpx.LocalProtocolError("a header with a line break in it")
+        raise httpx.LocalProtocolError("a header must not contain a line break")
     try:
         head = lines.encode("ascii")
     except UnicodeEncodeError:
-        raise httpx.LocalProtocolError("a header that is not ASCII") from None
+        raise httpx.LocalProtocolError("a header must be ASCII") from None
     start = b"%b %b HTTP/1.1\r\n" % (method.encode(), target.path)
     return b"".join((start, head, b"content-length: %d\r\n\r\n" % len(content), content))
 
@@ -141,7 +141,7 @@ class ResponseParser:
             raise httpx.RemoteProtocolError(f"not HTTP: {error}") from None
 
     def close(self, error: Exception | None) -> None:
-        """Take the end of the connection; raises if the response is not complete."""
+        """Note that the connection has ended; raises if the response is not complete."""
         if self.ended:
             return
         delimited = "content-length" in self.headers or "transfer-encoding" in self.headers

@@ -1,4 +1,4 @@
-"""The idle connections of a transport, kept for the next request to the same origin."""
+"""Keeps idle connections for the next request to the same origin: extra `fast`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ritellm.transports.sockets import IDLE_SECONDS
 
 
 class Connection(Protocol):
-    """What the pool needs to know of a connection."""
+    """What the pool needs of a connection."""
 
     idle_since: float
 
@@ -49,7 +49,7 @@ class Pool(Generic[C]):
             connection.close()
 
     def give(self, origin: Origin, connection: C) -> bool:
-        """Take `connection` back, or close it if it cannot be reused; return which."""
+        """Keep `connection`, or close it if it cannot be reused; return whether it was kept."""
         if not connection.make_idle():
             connection.close()
             return False
@@ -59,7 +59,7 @@ class Pool(Generic[C]):
         return True
 
     def expire(self) -> bool:
-        """Close the connections that were idle for too long; return whether any others are."""
+        """Close the connections that were idle for too long; return whether any are left."""
         with self._lock:
             every = self._idle
             self._idle = {

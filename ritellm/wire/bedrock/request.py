@@ -132,7 +132,7 @@ def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any
 
 
 def _model_fields(params: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return what Converse has no field for and the model itself may know."""
+    """Return the parameters without a field in Converse that the model itself may support."""
     fields, _ = _reasoning(params.get("reasoning_effort"), model)
     if params.get("thinking") is not None:
         fields["thinking"] = params["thinking"]
@@ -145,7 +145,7 @@ def _model_fields(params: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _reasoning(effort: Any, model: str) -> tuple[dict[str, Any], Any]:
-    """Return (the model's own fields, Converse's `effort`): every family wants it elsewhere."""
+    """Return (the model's own fields, Converse's `effort`): the field depends on the family."""
     if effort is None:
         return {}, None
     if "claude" in model:

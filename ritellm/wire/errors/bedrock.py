@@ -1,4 +1,4 @@
-"""Bedrock's errors, as statuses and inside streams. Classified by name, never by prose."""
+"""Bedrock's errors, as statuses and inside streams. Classified by code, never by message."""
 
 from __future__ import annotations
 
@@ -50,5 +50,7 @@ def stream_error(code: str, payload: Mapping[str, Any]) -> APIError:
     """Return the error for an exception inside a stream."""
     status = _STATUS.get(code[:1].lower() + code[1:])
     cls = error_class(status, code) if status else InternalServerError
-    text = payload.get("message") or payload.get("originalMessage") or "the provider broke off"
+    text = (
+        payload.get("message") or payload.get("originalMessage") or "the provider reported an error"
+    )
     return cls(f"{code}: {text}", status_code=status, code=code)

@@ -1,4 +1,4 @@
-"""Anthropic's and Google's error bodies. Classified by status and codes, never by prose.
+"""Anthropic's and Google's error bodies. Classified by status and code, never by message.
 
 Anthropic: `{"error": {"type", "message", "details": {"error_code"}}, "request_id"}`.
 Google: `{"error": {"code", "message", "status", "details": [...]}}`, at times in a list of one.
@@ -47,7 +47,7 @@ def stream_error(payload: Any) -> APIError:
     error = _object(payload)
     code = error.get("code")
     status = code if isinstance(code, int) else _STATUS.get(str(error.get("type")))
-    return _error(payload, status, "the provider broke off without a message")
+    return _error(payload, status, "the provider reported an error without a message")
 
 
 def _error(

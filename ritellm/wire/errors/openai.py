@@ -40,7 +40,7 @@ def stream_error(payload: Mapping[str, Any]) -> APIError:
     if cls is APIError:
         cls = InternalServerError  # the provider gave no reason
     return cls(
-        _message(error) or "the provider broke off without a message",
+        _message(error) or "the provider reported an error without a message",
         status_code=status,
         code=code or kind,
         retryable=False if is_final(code, kind) else None,

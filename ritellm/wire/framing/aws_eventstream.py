@@ -1,5 +1,6 @@
-"""`application/vnd.amazon.eventstream`: bytes in, events out. No I/O and no clock.
+"""Splits AWS's binary event stream into events. No I/O and no clock.
 
+`application/vnd.amazon.eventstream`:
 https://docs.aws.amazon.com/transcribe/latest/dg/streaming-setting-up.html#streaming-event-stream
 
 A frame, with all numbers big-endian:

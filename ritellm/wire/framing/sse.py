@@ -13,7 +13,7 @@ The invariants:
 
 The format is that of WHATWG HTML, section 9.2.6, with two deviations that model servers need. An
 event without data is dropped, also if its only `data:` line is empty. `eof()` returns a last event
-that lacks its closing blank line, which servers forget after `[DONE]`.
+that lacks its closing blank line, which some servers omit after `[DONE]`.
 """
 
 from __future__ import annotations

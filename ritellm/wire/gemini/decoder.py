@@ -155,7 +155,7 @@ def _refuse_broken(candidate: Mapping[str, Any]) -> None:
     if reason not in MALFORMED and reason not in FINAL:
         return
     detail = candidate.get("finishMessage")
-    message = f"Gemini broke off with finishReason {reason}" + (f": {detail}" if detail else "")
+    message = f"Gemini stopped with finishReason {reason}" + (f": {detail}" if detail else "")
     if reason in MALFORMED:
         raise APIResponseValidationError(message, code=reason, retryable=True)
     raise BadRequestError(message, code=reason)

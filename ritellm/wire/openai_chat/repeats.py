@@ -1,4 +1,4 @@
-"""Read events that repeat the one before, except for their text, without parsing them.
+"""Read events that differ from the one before only in their text, without parsing them.
 
 The problem: nearly every event of a stream is the same JSON around a different piece of text.
 Parsing all of it for a few letters is the largest cost of a chunk.

@@ -78,7 +78,7 @@ def resumed(sent: HttpRequest, id: str, after: int) -> HttpRequest:
 
 
 def _reasoning(effort: Any) -> Any:
-    """Return the `reasoning` object; a caller who wants a summary passes one instead of a word."""
+    """Return the `reasoning` object; a caller may pass one instead of a word, for a summary."""
     return {"effort": effort} if isinstance(effort, str) else effort
 
 
@@ -101,7 +101,7 @@ def _include(params: Mapping[str, Any], stored: bool) -> list[str] | None:
 
 
 def _stream_options(params: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any] | None:
-    """Return what to send: the provider's own wishes at its own address, then the caller's."""
+    """Return the options to send: the provider's at its own address, then the caller's."""
     provider = endpoint.provider
     own = provider.quirks.stream_options if endpoint.base_url == provider.base_url else None
     options = {**(own or {}), **(params.get("stream_options") or {})}

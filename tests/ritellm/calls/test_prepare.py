@@ -40,7 +40,7 @@ BAD_MODELS = {
     "no provider": ("my-model", UnknownProviderError, "write PROVIDER/my-model"),
     "no model": ("openai/", UnknownProviderError, "write openai/MODEL"),
     "misspelt": ("opanai/gpt-4o", UnknownProviderError, "did you mean openai/gpt-4o?"),
-    "unknown": ("acme/gpt-4o", UnknownProviderError, "known are "),
+    "unknown": ("acme/gpt-4o", UnknownProviderError, "the known providers are "),
 }
 
 BAD_MESSAGES = {

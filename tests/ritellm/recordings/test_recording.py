@@ -211,7 +211,7 @@ def test_a_file_holds_many_calls(fake_server, tmp_path):
     for number, text in ((1, "one"), (2, "two")):
         answer = ritellm.completion(f"replay/{path}#{number}", MESSAGES)
         assert answer.choices[0].message.content == text
-    with pytest.raises(ritellm.InvalidRequestError, match="there is no call 3"):
+    with pytest.raises(ritellm.InvalidRequestError, match="must be 1 to 2, got 3"):
         ritellm.completion(f"replay/{path}#3", MESSAGES)
 
 
@@ -295,7 +295,7 @@ BAD = {
     "not JSON": (b"hello\n", "must be a line of a recording"),
     "another JSON": (b'{"a": 1}\n', "must be a line of a recording"),
     "no request": (b'{"call": "a", "attempt": 1, "kind": "end"}\n', "has no request"),
-    "empty": (b"", "there is no call 1"),
+    "empty": (b"", "must have a call"),
 }
 
 
