@@ -68,7 +68,7 @@ def test_the_address_may_be_the_root_or_the_whole(fake_server):
     assert {request.path for request in fake_server.requests} == {"/v1/chat/completions"}
 
 
-def test_max_retries_is_another_word_for_num_retries(fake_server):
+def test_max_retries_is_an_alias_of_num_retries(fake_server):
     fake_server.enqueue(api_error(500), api_error(500))
     for name in ("num_retries", "max_retries"):
         with pytest.raises(litellm.InternalServerError):
@@ -89,7 +89,7 @@ def test_a_mock_may_be_texts_chunks_a_completion_or_an_exception(fake_server):
     assert not fake_server.requests
 
 
-def test_a_mocked_text_comes_once_for_each_choice():
+def test_a_mocked_text_is_repeated_for_each_choice():
     texts = {0: "", 1: ""}
     for chunk in ask(mock_response="A b", n=2, stream=True):
         for choice in chunk["choices"]:
@@ -97,7 +97,7 @@ def test_a_mocked_text_comes_once_for_each_choice():
     assert texts == {0: "A b", 1: "A b"}
 
 
-def test_settings_of_the_module_hold_unless_a_call_says_otherwise(fake_server):
+def test_a_call_overrides_the_settings_of_the_module(fake_server):
     assert ask(drop_params=True, frobnicate=1).choices
     litellm.drop_params = True
     litellm.num_retries = 0
@@ -108,7 +108,7 @@ def test_settings_of_the_module_hold_unless_a_call_says_otherwise(fake_server):
         litellm.completion(MODEL, MESSAGES)
 
 
-def test_a_batch_has_an_exception_where_it_has_no_answer():
+def test_a_batch_holds_an_exception_for_each_failed_request():
     asked = [[{"role": "user", "content": text}] for text in ("one", "two", "three")]
     first, wrong, last = litellm.batch_completion(MODEL, [asked[0], [], asked[2]], max_workers=2)
     assert first.choices[0].message.content == "one"
@@ -122,7 +122,7 @@ def test_our_own_errors_have_litellms_names_and_root():
         assert issubclass(getattr(litellm, name), litellm.OpenAIError)
 
 
-def test_a_misspelt_parameter_is_told_the_right_one():
+def test_the_error_for_a_misspelt_parameter_suggests_the_right_one():
     with pytest.raises(litellm.UnsupportedParamsError, match="did you mean temperature"):
         ask(temprature=3)
     with pytest.raises(litellm.UnsupportedParamsError, match="fallbacks="):
@@ -137,7 +137,7 @@ def interrupted(text):
     return stream(*chat_events(text, done=False, finish_reason=None))
 
 
-def test_a_fallback_after_the_first_chunk_needs_leave(fake_server):
+def test_a_fallback_after_the_first_chunk_needs_on_interrupt(fake_server):
     fake_server.enqueue(interrupted("Hel"))
     with pytest.raises(litellm.StreamTruncatedError):
         list(ask(stream=True, fallbacks=["openai/other"]))
@@ -156,7 +156,7 @@ def test_a_fallback_restarts_the_answer_under_the_next_attempt(fake_server):
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-def test_whatever_the_refusal_the_next_model_is_asked(fake_server, status):
+def test_any_refusal_leads_to_the_next_model(fake_server, status):
     fake_server.enqueue(api_error(status, "no"))
     assert ask(fallbacks=["openai/other"]).choices
 
@@ -191,7 +191,7 @@ def test_fallbacks_work_in_the_asynchronous_face(fake_server):
     ("value", "words"),
     [("openai/other", "must be a list of models, got str"), ([7], "model must be a name")],
 )
-def test_a_wrong_fallback_is_said_before_anything_is_sent(fake_server, value, words):
+def test_an_invalid_fallback_is_an_error_before_anything_is_sent(fake_server, value, words):
     with pytest.raises(litellm.InvalidRequestError, match=words):
         ask(fallbacks=value)
     assert not fake_server.requests

@@ -71,7 +71,7 @@ ALL = [
         (None, APIError, False),
     ],
 )
-def test_a_status_has_a_class_that_knows_if_asking_again_can_help(status, expected, retryable):
+def test_a_status_has_a_class_that_says_whether_a_retry_can_help(status, expected, retryable):
     assert error_class(status) is expected
     assert error_class(status, None, "never_heard_of") is expected
     assert expected.retryable is retryable
@@ -107,7 +107,7 @@ def test_a_status_has_a_class_that_knows_if_asking_again_can_help(status, expect
         (None, ["never_heard_of", None], APIError),
     ],
 )
-def test_a_providers_word_narrows_a_status_and_does_not_overrule_it(status, codes, expected):
+def test_a_providers_code_narrows_a_status_and_does_not_override_it(status, codes, expected):
     assert error_class(status, *codes) is expected
 
 
@@ -121,7 +121,7 @@ def test_a_providers_word_narrows_a_status_and_does_not_overrule_it(status, code
         ([], False),
     ],
 )
-def test_an_empty_account_does_not_fill_up_by_waiting(codes, final):
+def test_an_exhausted_quota_is_not_retried(codes, final):
     assert is_final(*codes) is final
 
 
@@ -144,7 +144,7 @@ def test_the_tree_has_litellms_branches():
 
 @pytest.mark.parametrize("cls", ALL)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_an_error_survives_pickle_with_all_it_knows(cls, protocol):
+def test_an_error_survives_pickle_with_all_its_fields(cls, protocol):
     partial = Completion(choices=[{"message": {"content": "Hel"}}])
     error = cls(
         "it broke",
@@ -462,7 +462,7 @@ def test_an_html_page_is_an_error():
     assert not attempt.error.retryable
 
 
-def test_an_error_may_be_made_with_litellms_word_for_the_provider():
+def test_an_error_accepts_llm_provider():
     error = RateLimitError(message="slow down", llm_provider="openai", model="m")
     assert (error.provider, error.llm_provider, error.model) == ("openai", "openai", "m")
     assert str(pickle.loads(pickle.dumps(error))) == "openai/m: slow down"

@@ -76,7 +76,7 @@ def test_a_stream_of_chunks(face, fake_server):
     assert next(opened, "over") == "over"
 
 
-def test_a_stream_knows_its_times(face):
+def test_a_stream_has_its_timing(face):
     opened = face.stream()
     assert (opened.timing.ttft, opened.timing.total) == (None, None)
     list(opened)
@@ -149,7 +149,7 @@ REPLIES = {
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-def test_the_answer_is_the_same_however_it_is_sent(face, fake_server, reply, streamed):
+def test_the_answer_does_not_depend_on_how_it_is_sent(face, fake_server, reply, streamed):
     fake_server.enqueue(reply)
     completion = answered(face, streamed)
     assert content(completion) == "é\N{GRINNING FACE} one"
@@ -192,7 +192,7 @@ def test_a_task_that_is_cancelled_leaves_its_stream(fake_server, steps):
     assert len(fake_server.requests) == 1
 
 
-def test_a_timeout_of_the_callers_own_is_the_callers(fake_server):
+def test_a_timeout_of_the_caller_is_raised_as_the_callers(fake_server):
     fake_server.enqueue(stream(*chat_events()[:2], LONG))
 
     async def work(client):

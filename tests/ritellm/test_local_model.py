@@ -199,7 +199,7 @@ def test_a_request_without_parameters_gets_a_short_and_steady_completion(
 
 @needs_the_model
 @pytest.mark.model
-def test_a_request_has_the_last_word_on_its_length(server: dict[str, Any]) -> None:
+def test_a_request_can_override_its_length(server: dict[str, Any]) -> None:
     for wanted in (3, 80):
         body = _json(_chat(server, max_tokens=wanted, stop=["no such text"], ignore_eos=True))
         assert body["usage"]["completion_tokens"] == wanted
@@ -208,7 +208,7 @@ def test_a_request_has_the_last_word_on_its_length(server: dict[str, Any]) -> No
 
 @needs_the_model
 @pytest.mark.model
-def test_the_system_message_and_content_in_parts_are_heeded(server: dict[str, Any]) -> None:
+def test_the_system_message_and_content_in_parts_are_used(server: dict[str, Any]) -> None:
     parts = [{"type": "text", "text": "Good morning, my friend."}]
     messages = [
         {"role": "system", "content": "Translate English to French."},
@@ -249,7 +249,7 @@ def test_the_server_stays_for_a_forked_child_and_goes_with_its_last_user(client:
 
 @needs_the_model
 @pytest.mark.model
-def test_a_forked_child_that_asks_nothing_does_not_keep_the_server(client: Client) -> None:
+def test_a_forked_child_without_requests_does_not_keep_the_server(client: Client) -> None:
     server = client.acquire()
     client.tell("fork")
     child = client.hear()["child"]

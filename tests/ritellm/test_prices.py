@@ -67,7 +67,7 @@ def usage(prompt, completion, **more):
         ("local/gemma-3-270m", None, 0),
     ],
 )  # fmt: skip
-def test_what_a_completion_costs(model, counted, usd):
+def test_a_completion_costs_its_tokens_at_their_prices(model, counted, usd):
     assert cost(model, counted) == pytest.approx(usd, abs=1e-12)
 
 
@@ -88,7 +88,7 @@ def test_what_a_completion_costs(model, counted, usd):
          usage(9, 1, promptTokensDetails=[{"modality": "AUDIO", "tokenCount": 9}])),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_none_and_not_0(model, counted):
+def test_an_unknown_cost_is_none_and_not_0(model, counted):
     assert cost(model, counted) is None
 
 
@@ -102,7 +102,7 @@ def test_what_is_not_known_is_none_and_not_0(model, counted):
         ("anthropic/claude-3-5-haiku-latest", "anthropic/claude-3-5-haiku"),
     ],
 )
-def test_a_model_has_one_price_by_all_its_names(name, same):
+def test_a_model_has_the_same_price_under_all_its_names(name, same):
     assert price_of(name) == PRICES[same]
 
 
@@ -188,7 +188,7 @@ def test_a_tier_without_a_known_price_costs_none_and_not_the_list_price(model, c
         ("nobody/knows", "flex", None),
     ],
 )
-def test_what_is_reserved_is_what_the_requested_tier_may_cost(model, tier, usd):
+def test_the_reservation_covers_the_requested_tier(model, tier, usd):
     assert reserve(model, BOTH, service_tier=tier) == (usd and pytest.approx(usd))
 
 

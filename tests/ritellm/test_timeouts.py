@@ -69,7 +69,7 @@ def test_a_stream_without_progress_times_out(face, fake_server, name, steps, str
     fake_server.wait_until(lambda: fake_server.cancelled == 1)
 
 
-def test_pings_are_no_timeout_while_chunks_come(face, fake_server):
+def test_pings_between_chunks_cause_no_timeout(face, fake_server):
     events = chat_events([str(n) for n in range(50)])
     steps = [step for event in events for step in (Send(b": ping\n\n"), Pause(0.01), Send(event))]
     fake_server.enqueue(stream(*steps))
@@ -77,7 +77,7 @@ def test_pings_are_no_timeout_while_chunks_come(face, fake_server):
     assert content(completion) == "".join(map(str, range(50)))
 
 
-def test_the_total_holds_though_chunks_keep_coming(face, fake_server):
+def test_the_total_timeout_applies_while_chunks_arrive(face, fake_server):
     events = chat_events([str(n) for n in range(100)])
     fake_server.enqueue(stream(*[step for event in events for step in (Send(event), Pause(0.01))]))
     with pytest.raises(Timeout, match="total"):
@@ -96,7 +96,7 @@ def test_a_slow_caller_is_not_the_providers_delay(face, fake_server, taken):
     assert text([*chunks, *opened]) == "one two"
 
 
-def test_a_caller_that_is_at_work_is_left_alone(fake_server):
+def test_a_busy_caller_is_not_cancelled(fake_server):
     """The watchdog cancels a wait for the provider, never what the caller does in between."""
     events, go = chat_events("one two"), threading.Event()
     fake_server.enqueue(stream(Head(), Wait(go), *events))
@@ -124,7 +124,7 @@ def test_a_timeout_before_the_first_chunk_is_retried(face, fake_server):
     assert opened.attempts == 2
 
 
-def test_a_whole_answer_has_the_time_of_a_first_chunk(face, fake_server):
+def test_an_unstreamed_answer_has_the_timeout_of_a_first_chunk(face, fake_server):
     body = chat_json("late").steps[0].data
     late = chat_json("late").but(steps=[Send(body[:50]), LONG], framing="chunked")
     fake_server.enqueue(late)

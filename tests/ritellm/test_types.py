@@ -77,7 +77,7 @@ def test_an_attribute_can_be_set_at_any_depth():
     assert chunk.choices[1].delta.content == "later"
 
 
-def test_a_chunk_knows_its_place_and_keeps_it_out_of_the_json():
+def test_a_chunk_has_a_number_that_is_not_in_its_json():
     chunk = Chunk(json())
     assert (chunk.attempt, chunk.seq) == (1, None)
     assert chunk.number(2, 5) is chunk

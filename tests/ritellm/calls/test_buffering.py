@@ -75,7 +75,7 @@ FACES = pytest.mark.parametrize("face", ["sync", "async"])
 
 @FACES
 @pytest.mark.parametrize(("size", "count"), [(1, 23), (2, 12), (10, 3), (100, 1)])
-def test_so_many_chunks_are_one(fake_server, face, size, count):
+def test_buffer_chunks_merges_that_many_chunks(fake_server, face, size, count):
     """A head, 20 words, a finish and a usage chunk."""
     fake_server.enqueue(stream(*chat_events(WORDS)))
     got = read(face, fake_server, buffer_chunks=size)
@@ -96,7 +96,7 @@ def test_chunks_that_arrive_between_two_reads_are_merged(fake_server, face):
 
 
 @FACES
-def test_connections_are_used_again_behind_a_buffer(fake_server, face):
+def test_connections_are_reused_with_a_buffer(fake_server, face):
     arguments = {"buffer_msec": 1, "stream": True, "api_key": "k"}
     if face == "sync":
         with Client(base_url=fake_server.base_url) as client:

@@ -47,7 +47,7 @@ def begun(stream=True, on_interrupt="raise", **limits):
         ({"total": 13, "first_chunk": 5}, (106.0, "first_chunk"), (113.0, "total")),
     ],
 )
-def test_patience_ends_with_the_nearest_timeout(limits, first, between):
+def test_the_deadline_is_the_nearest_timeout(limits, first, between):
     call = begun(**limits)
     assert call.deadline == first
     call.receive_data(b": ping\n\n", 105.0)
@@ -59,7 +59,7 @@ def test_patience_ends_with_the_nearest_timeout(limits, first, between):
     assert call.deadline == between
 
 
-def test_the_callers_absence_before_the_first_chunk_is_excused():
+def test_the_callers_own_time_before_the_first_chunk_does_not_count():
     call = begun(first_chunk=5, total=30)
     call.excuse(20.0)
     assert call.deadline == (126.0, "first_chunk")
@@ -67,7 +67,7 @@ def test_the_callers_absence_before_the_first_chunk_is_excused():
     assert call.deadline == (130.0, "total")
 
 
-def test_a_new_attempt_has_the_patience_of_a_first_chunk():
+def test_a_new_attempt_has_the_timeout_of_a_first_chunk():
     call = begun(first_chunk=5, inter_chunk=1)
     call.receive_data(chat_events("one")[0], 110.0)
     call.start(call.plan.endpoint, 120.0)
@@ -75,7 +75,7 @@ def test_a_new_attempt_has_the_patience_of_a_first_chunk():
     assert call.attempts == 2
 
 
-def test_what_is_read_behind_the_answer_takes_no_time_of_it():
+def test_reading_after_the_terminator_does_not_add_to_the_total():
     call = begun()
     for event in chat_events("one"):
         call.receive_data(event, 105.0)
@@ -85,7 +85,7 @@ def test_what_is_read_behind_the_answer_takes_no_time_of_it():
     assert call.timing.ttft == 5.0
 
 
-def test_a_call_that_broke_behind_the_answer_ends_when_the_face_says_so():
+def test_a_call_that_breaks_after_the_answer_ends_at_finish():
     call = begun()
     for event in chat_events("one")[:-1]:
         call.receive_data(event, 105.0)
@@ -142,9 +142,7 @@ def test_the_first_token_is_the_first_content(delta, counts):
 @pytest.mark.parametrize(
     ("emit_chunks", "age", "pause"), [(True, 0.2, 0.1), (False, 0.2, 0.01), (False, 60.0, 0.1)]
 )
-def test_a_pause_is_as_long_as_the_buffer_but_short_while_only_a_short_answers_end_matters(
-    emit_chunks, age, pause
-):
+def test_a_pause_lasts_as_long_as_the_buffer_or_a_share_of_the_time_so_far(emit_chunks, age, pause):
     asked = plan("openai/m", MESSAGES, {"OPENAI_API_KEY": KEY}, stream=True, buffer_msec=100)
     call = Call(asked, 100.0, emit_chunks=emit_chunks)
     call.start(asked.endpoint, 100.0)
@@ -162,7 +160,7 @@ def test_bytes_may_stay_unparsed_after_the_first_content_without_chunks_to_emit(
     assert call.parse_delay() == 0.1
 
 
-def test_what_lies_in_a_buffer_is_not_the_providers_delay():
+def test_time_in_the_buffer_does_not_count_as_the_providers_delay():
     limits = Timeouts(inter_chunk=1.0, first_chunk=2.0, total=None)
     environ = {"OPENAI_API_KEY": KEY}
     asked = plan("openai/m", MESSAGES, environ, stream=True, buffer_msec=500, timeout=limits)

@@ -88,7 +88,7 @@ def test_chunks_are_numbered_within_their_attempt():
 
 
 @pytest.mark.parametrize("count", range(len(EVENTS) + 1))
-def test_a_stream_that_ends_before_its_finish_is_an_error_with_what_came(count):
+def test_a_stream_that_ends_before_its_finish_is_an_error_with_the_partial_completion(count):
     attempt, chunks = received(*EVENTS[:count])
     assert len(chunks) == min(count, 5)
     if count >= FINISHED:
@@ -112,7 +112,7 @@ def test_a_broken_connection_is_an_error_unless_the_answer_was_whole(count, fail
     assert attempt.complete is (count >= FINISHED)
 
 
-def test_cut_at_any_byte_it_is_the_whole_answer_or_an_error():
+def test_a_stream_cut_at_any_byte_is_the_whole_answer_or_an_error():
     data = b"".join(EVENTS)
     finish = len(b"".join(EVENTS[:FINISHED])) - len(b"\n\n")  # the JSON is whole there
     boundaries = [len(b"".join(EVENTS[:n])) for n in range(len(EVENTS) + 1)]
@@ -195,7 +195,7 @@ def test_half_a_json_at_the_end_is_not_content():
     assert text(whole.completion()) == "one two"
 
 
-def test_what_follows_the_terminator_is_not_read_however_it_is_cut():
+def test_events_after_the_terminator_are_not_read():
     tail = sse(chat_chunk({"content": "?"})) + error_event() + b"data: {broken\n\n"
     data = b"".join(EVENTS)
     for pieces in ([data + tail], [data, tail], one_by_one(data + tail)):
@@ -229,7 +229,7 @@ def test_an_extra_choice_must_finish_too():
 
 
 @pytest.mark.parametrize("n", [None, "two", 0, -1])
-def test_a_strange_n_is_the_providers_to_refuse(n):
+def test_an_invalid_n_is_left_to_the_provider_to_refuse(n):
     assert received(*EVENTS[:4], n=n)[0].complete
 
 
@@ -271,7 +271,7 @@ def test_an_error_is_seen_wherever_the_server_puts_it(event):
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
 @pytest.mark.parametrize("after", [[], [DONE]])
-def test_an_answer_that_says_it_was_broken_off_is_an_error(reason, after):
+def test_a_finish_reason_that_means_failure_is_an_error(reason, after):
     error = failed(*EVENTS[:3], sse(chat_chunk({}, finish_reason=reason)), *after)
     assert type(error) is InternalServerError
     assert error.retryable
@@ -280,7 +280,7 @@ def test_an_answer_that_says_it_was_broken_off_is_an_error(reason, after):
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls", "eos_token"])
-def test_any_other_reason_is_an_ending_by_its_own_word(reason):
+def test_any_other_finish_reason_passes_unchanged(reason):
     attempt, _ = received(*EVENTS[:3], sse(chat_chunk({}, finish_reason=reason)))
     assert attempt.error is None
     assert attempt.completion().choices[0].finish_reason == reason
@@ -299,7 +299,7 @@ def test_openrouters_error_after_the_finish_keeps_the_usage():
     assert error.partial.usage == {"total_tokens": 53, "cost": 0}
 
 
-def test_after_an_error_nothing_changes_any_more():
+def test_nothing_changes_after_an_error():
     attempt, _ = received(*EVENTS[:3], ERROR)
     error = attempt.error
     assert attempt.receive_data(b"".join(EVENTS)) == []
@@ -387,12 +387,12 @@ def test_a_json_answer_may_be_mislabelled(stream, content_type):
     assert type(failed(broken, content_type=content_type, stream=stream)) is RateLimitError
 
 
-def test_words_under_a_200_are_no_answer():
+def test_plain_text_under_a_200_is_not_an_answer():
     error = failed(b"upstream is away", content_type="text/plain")
     assert type(error) is StreamTruncatedError
 
 
-def test_what_is_null_in_a_json_answer_is_not_there():
+def test_a_null_in_a_json_answer_counts_as_absent():
     names = "content tool_calls function_call refusal audio annotations reasoning".split()
     message = {"role": "assistant", **dict.fromkeys(names)}
     choice = {"index": None, "message": message, "logprobs": None, "finish_reason": "stop"}
@@ -414,7 +414,7 @@ def test_what_is_null_in_a_json_answer_is_not_there():
         assert answer.choices[0].message.tool_calls is None
 
 
-def test_a_json_answer_whose_finish_reason_is_null_is_whole_nevertheless():
+def test_a_json_answer_without_a_finish_reason_is_whole():
     body = {"choices": [{"message": {"content": "hi"}, "finish_reason": None}]}
     attempt, _ = received(orjson.dumps(body), content_type="application/json", stream=False)
     assert attempt.complete
@@ -473,7 +473,7 @@ def test_an_error_status_counts_whatever_the_body_says(status):
     assert error.partial is None
 
 
-def test_of_an_endless_error_page_only_the_beginning_is_kept():
+def test_only_the_beginning_of_an_endless_error_page_is_kept():
     attempt = exchange(status=500, content_type="text/plain")
     for _ in range(1000):
         attempt.receive_data(b"x" * 1024)
@@ -521,7 +521,7 @@ def test_broken_utf8_inside_a_chunk_is_replaced_not_fatal():
         [{"index": 0, "delta": {}, "finish_reason": {}}],
     ],
 )
-def test_choices_of_another_shape_are_an_error_of_ours(choices):
+def test_choices_of_another_shape_are_a_validation_error(choices):
     error = failed(EVENTS[0], EVENTS[1], sse({"choices": choices}), *EVENTS[2:])
     assert type(error) is APIResponseValidationError
     assert text(error.partial) == "one "
@@ -541,7 +541,7 @@ def test_choices_of_another_shape_are_an_error_of_ours(choices):
         {"role": ["assistant"]},
     ],
 )
-def test_a_field_that_is_not_what_its_name_says_is_kept_and_not_fatal(delta):
+def test_a_field_of_an_unexpected_type_is_kept_and_not_fatal(delta):
     attempt, chunks = received(EVENTS[0], sse(chat_chunk(delta)), *EVENTS[1:])
     assert attempt.error is None
     assert chunks[1].choices[0].delta == {"content": None, **delta}
@@ -568,7 +568,7 @@ JSON = st.deferred(
 
 @settings(max_examples=300)
 @given(st.lists(JSON | st.fixed_dictionaries({"choices": JSON}), max_size=4), st.booleans())
-def test_whatever_json_a_server_sends_only_our_errors_come_of_it(payloads, streamed):
+def test_any_json_raises_only_this_librarys_errors(payloads, streamed):
     kind = "text/event-stream" if streamed else "application/json"
     attempt = exchange(content_type=kind)
     for payload in payloads:
@@ -657,7 +657,7 @@ def test_a_stream_requests_usage_unless_the_caller_decides_otherwise():
     assert plain == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "n": 2}
 
 
-def test_extra_body_and_extra_headers_have_the_last_word():
+def test_extra_body_and_extra_headers_override_everything_else():
     request = sent(
         extra_body={"stream_options": None, "top_k": 5},
         extra_headers={"Authorization": "Basic abc", "X-Team": "a"},
@@ -670,7 +670,7 @@ def test_extra_body_and_extra_headers_have_the_last_word():
     assert "authorization" not in sent(key=None).headers
 
 
-def test_a_signer_has_the_last_look():
+def test_the_signer_gets_the_finished_request():
     def sign(request):
         return type(request)(request.url + "?signed", request.headers, request.content)
 

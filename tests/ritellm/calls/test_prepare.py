@@ -105,7 +105,7 @@ def test_messages_are_a_list_of_objects_with_a_role(messages, says):
 
 
 @pytest.mark.parametrize(("arguments", "cls", "says"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
-def test_an_argument_that_cannot_be_meant_is_an_error(arguments, cls, says):
+def test_an_invalid_argument_is_an_error(arguments, cls, says):
     with pytest.raises(cls) as caught:
         planned(**arguments)
     assert type(caught.value) is cls
@@ -193,7 +193,7 @@ def test_an_address_is_taken_by_either_name(given, address):
         ({"OPENAI_API_KEY": ""}, {"base_url": "http://127.0.0.1/v1"}, None),
     ],
 )
-def test_a_key_is_the_callers_or_the_environments(environ, given, key):
+def test_a_key_comes_from_the_caller_or_the_environment(environ, given, key):
     assert planned(environ=environ, **given).endpoint.key == key
 
 

@@ -71,7 +71,7 @@ def test_a_file_at_a_local_path_is_sent_with_its_name(tmp_path):
     assert parts_of(user(named), local_files=True)[0]["file"]["filename"] == "mine.pdf"
 
 
-def test_a_media_type_that_is_given_is_believed(tmp_path):
+def test_a_given_media_type_is_used_unchecked(tmp_path):
     blob = tmp_path / "blob"
     blob.write_bytes(b"x")
     sent = parts_of(user(image(str(blob), format="image/webp")), local_files=True)
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path, name):
     assert str(tmp_path) in caught.value.message
 
 
-def test_a_file_of_no_known_kind_is_an_error_that_says_what_to_do(tmp_path):
+def test_a_file_of_unknown_kind_is_an_error_with_a_remedy(tmp_path):
     (tmp_path / "blob").write_bytes(b"x")
     with pytest.raises(InvalidRequestError, match="unknown kind of file"):
         parts_of(user(image(str(tmp_path / "blob"))), local_files=True)
@@ -144,7 +144,7 @@ def test_the_callers_messages_are_left_alone(picture):
 
 
 # litellm's arguments
-def test_what_litellm_keeps_for_itself_is_ignored():
+def test_litellms_bookkeeping_parameters_are_ignored():
     planned = plan("openai/gpt-4o", HI, KEYS, **dict.fromkeys(IGNORED, 1), metadata={"a": "b"})
     assert planned.request.params == {}
 
@@ -165,7 +165,7 @@ def test_anthropic_gets_only_the_user_as_metadata():
     assert orjson.loads(sent.content)["metadata"] == {"user_id": "u1"}
 
 
-def test_a_timeout_of_httpx_is_ours_for_connecting_and_reading():
+def test_an_httpx_timeout_sets_connecting_and_reading():
     theirs = httpx.Timeout(7.0, connect=3.0)
     expected = Timeouts(connect=3.0, first_chunk=7.0, inter_chunk=7.0)
     for name in ("timeout", "request_timeout"):
@@ -190,7 +190,7 @@ def test_a_deployment_id_is_azures_model():
     assert planned.endpoint.options["api_version"] == "2024-10-21"
 
 
-def test_the_provider_can_be_an_argument_of_its_own():
+def test_the_provider_can_be_a_separate_argument():
     for model in ("org/model", "openai/org/model"):
         planned = plan(model, HI, KEYS, custom_llm_provider="openai")
         assert (planned.endpoint.provider.name, planned.request.model) == ("openai", "org/model")
@@ -198,13 +198,13 @@ def test_the_provider_can_be_an_argument_of_its_own():
         plan("m", HI, KEYS, custom_llm_provider="nobody")
 
 
-def test_a_misspelt_option_is_an_error_that_knows_the_right_one():
+def test_a_misspelt_option_is_an_error_that_suggests_the_right_one():
     with pytest.raises(UnsupportedParamsError, match=r"did you mean api_version\?"):
         plan("azure/dep", HI, KEYS, api_versoin="2024-10-21")
     assert plan("openai/m", HI, KEYS, api_versoin="x", drop_params=True).request.params == {}
 
 
-def test_a_header_of_the_callers_comes_before_the_providers():
+def test_a_callers_header_overrides_the_providers():
     arguments = {"organization": "org", "extra_headers": {"OpenAI-Organization": "mine"}}
     planned = plan("openai/m", HI, KEYS, **arguments)
     request = wires.load("openai_chat").build_request(planned.request, planned.endpoint)

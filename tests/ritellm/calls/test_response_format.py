@@ -52,7 +52,7 @@ def test_a_model_asks_for_its_schema_in_the_strict_form():
     assert "default" not in schema["properties"]["note"]
 
 
-def test_nothing_stands_beside_a_reference():
+def test_a_reference_beside_other_fields_is_inlined():
     properties = asked_for(Weather)["response_format"]["json_schema"]["schema"]["properties"]
     described = {"description": "of the degrees", "enum": ["c", "f"], "type": "string"}
     assert properties["unit"] == described

@@ -182,7 +182,7 @@ def check(chunks, whole):
 
 
 @pytest.mark.parametrize(("server", "after"), list(cases()))
-def test_wherever_it_breaks_off_the_text_is_whole(server, after, fake_server):
+def test_a_continued_text_is_whole_wherever_it_was_interrupted(server, after, fake_server):
     fake_server.script = server.answer
     fake_server.enqueue(server.first(after))
     opened = ritellm.completion(**asked(server, fake_server))
@@ -213,7 +213,7 @@ def test_the_asynchronous_face_continues_an_answer_too(server, fake_server):
 
 
 @pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
-def test_it_may_break_off_more_than_once(server, fake_server):
+def test_an_answer_can_be_continued_more_than_once(server, fake_server):
     fake_server.script = server.answer
     down = api_error(503)
     fake_server.enqueue(server.first(5), down, down)
@@ -243,7 +243,7 @@ def test_each_provider_gets_a_continuation_in_its_own_form(name, fake_server):
     assert request.path == f"{root}/chat/completions"
 
 
-def test_usage_counts_both_requests_and_says_that_one_broke_off(fake_server):
+def test_usage_counts_both_requests_and_the_interruption(fake_server):
     server = SERVERS["Anthropic"]
     fake_server.script = server.answer
     fake_server.enqueue(server.first(4))
@@ -289,7 +289,7 @@ CANNOT = {
 
 
 @pytest.mark.parametrize(("model", "arguments", "says"), CANNOT.values(), ids=CANNOT)
-def test_where_it_cannot_that_is_said_before_anything_is_sent(
+def test_an_answer_that_cannot_be_continued_is_refused_before_sending(
     model, arguments, says, fake_server, monkeypatch
 ):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
@@ -300,7 +300,7 @@ def test_where_it_cannot_that_is_said_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("model", "claude-3-haiku claude-sonnet-4 claude-opus-4-1-20250805".split())
-def test_the_older_claudes_can(model, fake_server):
+def test_older_claude_models_can_be_continued(model, fake_server):
     server = Claude("anthropic", model=model)
     fake_server.script = server.answer
     fake_server.enqueue(server.first(4))
@@ -309,7 +309,7 @@ def test_the_older_claudes_can(model, fake_server):
 
 
 @pytest.mark.parametrize("delta", [{"reasoning_content": "Hm"}, {"tool_calls": [{"index": 0}]}])
-def test_more_than_text_cannot_be_gone_on_with(delta, fake_server):
+def test_only_text_can_be_continued(delta, fake_server):
     fake_server.enqueue(stream(sse(chat_chunk({"content": "Hi"})), sse(chat_chunk(delta)), Close()))
     with pytest.raises(ritellm.APIConnectionError) as caught:
         list(ritellm.completion(**asked(Chat("mistral"), fake_server)))
@@ -317,7 +317,7 @@ def test_more_than_text_cannot_be_gone_on_with(delta, fake_server):
     assert len(fake_server.requests) == 1
 
 
-def test_an_answer_that_never_ends_well_is_an_error_with_all_that_came(fake_server):
+def test_an_answer_that_never_completes_is_an_error_with_the_whole_partial(fake_server):
     server = SERVERS["vLLM"]
     fake_server.enqueue(*[stream(*chat_events(["a"], done=False, finish_reason=None))] * 3)
     with pytest.raises(StreamTruncatedError) as caught:
@@ -338,7 +338,7 @@ def test_a_fallback_continues_the_text_of_the_model_before(fake_server):
     assert fake_server.requests[1].json["messages"][-1]["prefix"] is True
 
 
-def test_an_echo_that_does_not_come_costs_nothing(fake_server):
+def test_a_missing_echo_loses_no_text(fake_server):
     server = Chat("mistral", echoes=False)
     fake_server.script = server.answer
     fake_server.enqueue(server.first(4))
@@ -355,7 +355,7 @@ def test_an_echo_may_come_in_pieces(size, fake_server):
     check(list(opened), opened.completion)
 
 
-def test_a_whole_answer_is_retried_as_ever(fake_server):
+def test_an_unstreamed_answer_is_retried_as_usual(fake_server):
     fake_server.enqueue(api_error(503))
     server = Chat("openai", model="gpt-4o")
     assert ritellm.completion(**asked(server, fake_server, stream=False)).choices
@@ -408,7 +408,7 @@ def test_the_asynchronous_face_cancels_it_too(fake_server, by, transport):
     assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]
 
 
-def test_patience_that_ends_cancels_it_as_well(fake_server):
+def test_a_timeout_cancels_it_too(fake_server):
     server = SERVERS["Responses"]
     fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
     with pytest.raises(ritellm.Timeout):
@@ -425,7 +425,7 @@ def test_a_failed_cancellation_is_ignored(fake_server, reply):
     assert len(cancels(fake_server)) == 1
 
 
-def test_a_provider_that_does_not_answer_is_not_waited_for(fake_server):
+def test_the_client_does_not_wait_for_an_unanswered_cancellation(fake_server):
     hurried = {"timeout": Timeouts(connect=0.1)}
     server = SERVERS["Responses"]
     stalled = Reply(steps=[Stall()])
@@ -441,7 +441,7 @@ def test_a_provider_that_does_not_answer_is_not_waited_for(fake_server):
     assert len(cancels(fake_server)) == 2
 
 
-def test_what_is_over_or_was_put_into_the_background_by_the_caller_is_not_cancelled(fake_server):
+def test_a_finished_or_callers_own_background_answer_is_not_cancelled(fake_server):
     server = SERVERS["Responses"]
     fake_server.enqueue(stream(*server.events(PIECES)), paused(server, 6))
     with ritellm.completion(**asked(server, fake_server)) as opened:

@@ -101,7 +101,7 @@ def test_chunks_without_ids_and_dates_are_summed_too():
     assert completion.choices[0].message == {"role": "assistant", "content": "a"}
 
 
-def test_a_finish_reason_or_a_usage_that_never_came_is_not_invented():
+def test_a_missing_finish_reason_or_usage_is_none():
     completion = stream_chunk_builder([chunk({"content": "a"})])
     assert completion["choices"][0]["finish_reason"] is None
     assert completion["usage"] is None
@@ -152,7 +152,7 @@ def test_choices_can_share_a_chunk():
         ("cost", [0.5, 0.0], 0.0),
     ],
 )
-def test_at_the_top_the_first_name_and_the_last_news_count(field, values, expected):
+def test_top_level_ids_are_the_first_and_other_fields_the_last(field, values, expected):
     chunks = [{"choices": [], field: value} for value in values]
     assert stream_chunk_builder(chunks)[field] == expected
     left, right = ChunkSum(), ChunkSum()
@@ -408,7 +408,7 @@ def test_a_custom_tool_keeps_its_own_shape():
     ]
 
 
-def test_what_a_tool_call_holds_besides_is_kept():
+def test_other_fields_of_a_tool_call_are_kept():
     extra = {"provider_specific_fields": {"thought_signature": "S"}, "x_zero": 0, "x_no": False}
     first = call(0, "a", "f", "{", **extra)
     first["function"]["x_strict"] = False
@@ -622,7 +622,7 @@ def test_without_its_first_chunk_an_attempt_is_empty():
     assert summed.sum(7).count == 0
 
 
-def test_the_first_at_a_place_stays():
+def test_the_first_chunk_with_a_number_is_kept():
     summed = sequenced([(1, 0, b'{"id":"first"}'), (1, 0, b'{"id":"second"}')])
     summed.merge(sequenced([(1, 0, b'{"id":"third"}')]))
     assert summed.sum(1).completion().id == "first"
@@ -633,14 +633,14 @@ def test_text_and_bytes_of_json_are_both_taken():
     assert summed.sum(1).completion().id == "é"
 
 
-def test_of_several_attempts_the_newest_counts():
+def test_the_newest_of_several_attempts_counts():
     first = [Chunk(chunk({"content": text})).number(1, seq) for seq, text in enumerate("ab")]
     second = [Chunk(chunk({"content": text})).number(2, seq) for seq, text in enumerate("xyz")]
     assert stream_chunk_builder(first + second).choices[0].message.content == "xyz"
     assert stream_chunk_builder(first).choices[0].message.content == "ab"
 
 
-def test_two_merged_sums_go_on_apart():
+def test_merged_sums_stay_independent():
     left, right = sequenced(places([chunk({"content": "a"})])), SequencedSum()
     right.merge(left)
     right.add(1, 1, orjson.dumps(chunk({"content": "b"})))

@@ -73,7 +73,7 @@ def test_a_text_grows_and_is_finished():
     assert (end.outcome, end.input) == ({"attempts": 1}, {"row": "a"})
 
 
-def test_chunks_come_with_their_place():
+def test_chunks_carry_their_number():
     chunks = [
         chunk for event in follow(WHOLE[:2]) if isinstance(event, Grown) for chunk in event.chunks
     ]
@@ -83,7 +83,7 @@ def test_chunks_come_with_their_place():
     ]
 
 
-def test_what_comes_before_its_turn_waits():
+def test_a_delta_after_a_gap_waits():
     follower = Follower()
     assert follower.feed(WHOLE[2]) == []
     assert follower.feed(WHOLE[1]) == []
@@ -107,7 +107,7 @@ def test_a_newer_attempt_makes_the_text_void():
     assert (events[-1].attempt, events[-1].text) == (2, "new")
 
 
-def test_what_is_left_of_an_older_attempt_is_dropped():
+def test_late_deltas_of_an_older_attempt_are_dropped():
     events = list(follow(deltas_of("a", ["new"], attempt=2) + WHOLE))
     assert kinds(events) == ["Grown", "Finished"]
     assert events[-1].text == "new"
@@ -123,7 +123,7 @@ def test_duplicates_of_a_finished_completion_are_dropped():
     assert kinds(follow(WHOLE + WHOLE[::-1] + WHOLE)) == ["Grown"] * 3 + ["Finished"]
 
 
-def test_what_is_not_whole_at_the_end_is_never_called_finished():
+def test_an_incomplete_completion_is_never_finished():
     events = list(follow(WHOLE[:1] + WHOLE[2:]))
     assert kinds(events) == ["Grown", "Unfinished"]
     assert (events[-1].text, events[-1].missing) == ("x", 1)
@@ -201,7 +201,7 @@ def test_tool_calls_and_reasoning_are_in_the_completion():
     assert end.text == ""
 
 
-def test_of_several_choices_the_first_is_the_text():
+def test_the_text_is_that_of_the_first_choice():
     deltas = deltas_of("a", ["first", "second"])
     deltas[1]["chunk"]["choices"][0]["index"] = 1
     *_, end = follow(deltas)
@@ -212,7 +212,7 @@ def test_of_several_choices_the_first_is_the_text():
 # Memory
 
 
-def test_with_one_completion_too_many_the_most_silent_is_given_up():
+def test_with_too_many_open_completions_the_longest_silent_is_given_up():
     follower = Follower(max_open=2)
     for id in "abc":
         events = follower.feed(deltas_of(id, ["x"])[0])
@@ -262,7 +262,7 @@ ANSWERS = st.dictionaries(st.sampled_from("pqr"), ATTEMPTS, max_size=3)
 
 @settings(max_examples=300)
 @given(ANSWERS, st.randoms(use_true_random=False))
-def test_any_order_and_any_repetition_come_to_the_same(answers, dice):
+def test_any_order_and_any_repetition_give_the_same_events(answers, dice):
     deltas = [
         delta
         for id, attempts in answers.items()
@@ -283,7 +283,7 @@ def test_any_order_and_any_repetition_come_to_the_same(answers, dice):
 
 @settings(max_examples=100)
 @given(st.lists(st.text(max_size=3), min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_a_gap_is_never_papered_over(pieces, dice):
+def test_a_gap_is_never_skipped(pieces, dice):
     deltas = deltas_of("a", pieces)
     missing = dice.randrange(len(deltas))
     arrived = deltas[:missing] + deltas[missing + 1 :]

@@ -59,7 +59,7 @@ POORER = [
 
 @pytest.mark.parametrize("later", POORER, ids=repr)
 @pytest.mark.parametrize("apart", [True, False], ids=["merged", "added"])
-def test_a_poorer_count_erases_nothing(later, apart):
+def test_a_later_count_without_details_erases_nothing(later, apart):
     first, second = ChunkSum(), ChunkSum()
     first.add({"choices": [], "usage": FULL})
     (second if apart else first).add({"choices": [], "usage": later})

@@ -95,7 +95,7 @@ def test_json_is_a_chunk_per_line_or_the_whole_completion(run):
     assert whole["object"] == "chat.completion"
 
 
-def test_a_recording_plays_again(run, fake_server, tmp_path):
+def test_a_recording_can_be_replayed(run, fake_server, tmp_path):
     path = str(tmp_path / "wire.jsonl")
     first = run("Hello there", *MODEL, "--record", path)
     assert run("replay", path) == first
@@ -116,7 +116,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("replies", "expected"), REFUSALS.values(), ids=REFUSALS)
-def test_the_status_says_why(run, fake_server, replies, expected):
+def test_the_exit_status_follows_the_error(run, fake_server, replies, expected):
     fake_server.enqueue(*replies)
     status, _, said = run("Hello", *MODEL)
     assert status == expected
@@ -145,14 +145,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("argv", "says"), WRONG.values(), ids=WRONG)
-def test_a_call_that_cannot_work_is_status_2(run, fake_server, argv, says):
+def test_an_invalid_call_is_status_2(run, fake_server, argv, says):
     status, out, said = run(*argv)
     assert (status, out) == (2, "")
     assert says in said
     assert not fake_server.requests
 
 
-def test_what_came_before_an_error_is_shown_and_counted(run, fake_server):
+def test_text_before_an_error_is_printed_and_counted(run, fake_server):
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
     events = chat_events("Hi there", done=False, finish_reason=None, usage=usage)
     fake_server.enqueue(stream(*events))
@@ -161,7 +161,7 @@ def test_what_came_before_an_error_is_shown_and_counted(run, fake_server):
     assert "paid so far: prompt_tokens 3, completion_tokens 1, total_tokens 4" in said
 
 
-def test_the_documents_table_is_the_codes():
+def test_the_documented_exit_statuses_are_those_of_the_code():
     page = (ROOT / "docs" / "command-line.md").read_text()
     for status, names in re.findall(r"^\| (\d) \| (.+) \|$", page, re.MULTILINE):
         for name in re.findall(r"`(\w+Error|Timeout)`", names):
@@ -176,7 +176,7 @@ class Keyboard(io.StringIO):
         return True
 
 
-def test_without_a_word_it_says_what_it_can(monkeypatch, capsys):
+def test_without_arguments_the_help_is_printed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", Keyboard())
     assert main([]) == 0
     assert "replay" in capsys.readouterr().out
@@ -234,7 +234,7 @@ def test_a_closed_pipe_prints_no_traceback(fake_server):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_stops_the_provider_and_says_what_was_paid(fake_server):
+def test_ctrl_c_stops_the_provider_and_prints_the_paid_tokens(fake_server):
     fake_server.enqueue(stream(*chat_events("Hello there")[:3], Stall()))
     with asking(fake_server) as process:
         assert process.stdout.read(5) == "Hello"

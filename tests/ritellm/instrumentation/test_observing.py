@@ -27,7 +27,7 @@ def at(server, **arguments):
 # Timings
 
 
-def test_the_timing_knows_bytes_and_retries(fake_server):
+def test_the_timing_has_bytes_and_retries(fake_server):
     events = chat_events("Hello")
     refusal = api_error(503)
     fake_server.enqueue(refusal, stream(*events))
@@ -37,7 +37,7 @@ def test_the_timing_knows_bytes_and_retries(fake_server):
     assert opened.timing.bytes == sum(map(len, events)) + len(refusal.steps[0].data)
 
 
-def test_the_timing_knows_whether_the_connection_was_there_already(fake_server):
+def test_the_timing_says_whether_the_connection_was_reused(fake_server):
     with ritellm.Client() as client:
         opened = [client.completion(**at(fake_server), stream=True) for _ in range(1)]
         opened[0].read()
@@ -47,7 +47,7 @@ def test_the_timing_knows_whether_the_connection_was_there_already(fake_server):
 
 
 @pytest.mark.parametrize("transport", [httpx.AsyncHTTPTransport, lambda: None])
-def test_the_asynchronous_face_knows_it_as_well(transport, fake_server):
+def test_the_asynchronous_face_says_it_too(transport, fake_server):
     async def reused():
         async with ritellm.AsyncClient(transport=transport()) as client:
             for _ in range(3):
@@ -61,7 +61,7 @@ def test_the_asynchronous_face_knows_it_as_well(transport, fake_server):
     assert asyncio.run(collect()) == [False, True, True]
 
 
-def test_of_a_mock_nothing_is_known():
+def test_a_mock_has_no_connection():
     opened = ritellm.completion("openai/m", MESSAGES, stream=True, mock_response="Hi")
     opened.read()
     assert opened.timing.connection_reused is None
@@ -95,7 +95,7 @@ def test_prompts_are_logged_on_request_and_keys_never(fake_server, caplog, monke
     assert KEY not in caplog.text
 
 
-def test_a_stream_that_is_left_says_so(fake_server, caplog):
+def test_a_stream_that_is_left_early_is_logged(fake_server, caplog):
     caplog.set_level(logging.DEBUG, "ritellm")
     opened = ritellm.completion(**at(fake_server), stream=True)
     next(opened)
@@ -202,7 +202,7 @@ def test_metadata_is_found_in_the_span(told, fake_server):
     assert span.attributes["ritellm.metadata.tags"] == '["a"]'
 
 
-def test_an_error_is_named_and_its_words_are_not(told, fake_server):
+def test_a_span_has_the_class_of_an_error_but_not_its_message(told, fake_server):
     fake_server.enqueue(api_error(401, message=f"{KEY} {SECRET}"))
     with pytest.raises(ritellm.AuthenticationError):
         ask(fake_server)
@@ -241,13 +241,13 @@ def looked_up_anew():
     logs._is_installed.cache_clear()
 
 
-def test_without_the_api_there_is_nothing(fake_server, monkeypatch, looked_up_anew):
+def test_without_the_api_there_are_no_spans(fake_server, monkeypatch, looked_up_anew):
     monkeypatch.setattr(logs, "find_spec", lambda name: None)
     assert ask(fake_server).choices
     assert logs._telemetry() is None
 
 
-def test_without_a_tracer_nothing_is_made(fake_server, monkeypatch):
+def test_without_a_tracer_no_span_is_created(fake_server, monkeypatch):
     telemetry = pytest.importorskip(
         "ritellm.instrumentation.opentelemetry", reason="needs opentelemetry-api"
     )

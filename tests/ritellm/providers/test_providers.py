@@ -282,26 +282,26 @@ def test_every_provider_is_in_the_table_of_addresses():
         ("bedrock/converse/amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
     ],
 )
-def test_what_follows_the_provider_is_the_models_name_however_many_slashes_it_has(model, sent):
+def test_everything_after_the_first_slash_is_the_models_name(model, sent):
     arguments = {"api_key": "k", "base_url": "https://x/v1"}
     assert plan(model, HI, {}, **arguments).request.model == sent
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_an_address_that_was_given_comes_before_all_others(name):
+def test_an_address_argument_overrides_all_others(name):
     environ = {f"{name.upper()}_BASE_URL": "https://environ/v1", **NO_FILES}
     given = plan(f"{name}/m", HI, environ, base_url="https://given/v1", api_key="k").endpoint
     assert given.base_url == "https://given/v1"
     assert plan(f"{name}/m", HI, environ, api_base="https://old/v1", api_key="k").endpoint.base_url
 
 
-def test_an_address_in_the_environment_comes_before_the_providers_own():
+def test_an_address_in_the_environment_overrides_the_providers_own():
     for variable in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
         environ = {variable: "https://proxy/v1", "OPENAI_API_KEY": "k"}
         assert asked("openai/gpt-4o", environ).url == "https://proxy/v1/chat/completions"
 
 
-def test_a_key_that_was_given_comes_before_the_environment():
+def test_a_key_argument_overrides_the_environment():
     request = asked("openai/gpt-4o", {"OPENAI_API_KEY": "environ"}, api_key="given")
     assert request.headers["authorization"] == "Bearer given"
 
@@ -331,7 +331,7 @@ def test_a_missing_key_is_an_error_that_names_its_variable(model, words):
     assert "api_key" in caught.value.message
 
 
-def test_a_server_of_ones_own_may_need_no_key():
+def test_a_server_at_the_callers_own_address_may_need_no_key():
     assert "authorization" not in asked("openai/m", base_url="http://127.0.0.1:9/v1").headers
 
 
@@ -452,7 +452,7 @@ def test_a_provider_on_this_machine_starts_with_its_first_request():
         ),
     ],
 )
-def test_azure_has_the_new_address_and_with_a_dated_version_the_old_one(base_url, version, path):
+def test_azure_uses_the_new_address_unless_the_api_version_is_dated(base_url, version, path):
     for given, environ in (({"api_version": version}, {}), ({}, {"AZURE_API_VERSION": version})):
         environ = {name: value for name, value in environ.items() if value}
         request = asked("azure/my/dep", environ, base_url=base_url, api_key="k", **given)
@@ -460,7 +460,7 @@ def test_azure_has_the_new_address_and_with_a_dated_version_the_old_one(base_url
         assert body(request)["model"] == "my/dep"
 
 
-def test_azures_responses_go_the_old_way_too():
+def test_azures_responses_use_the_old_address_with_a_dated_version():
     request = asked(
         "azure/responses/dep", base_url=AZURE, api_key="k", api_version="2025-04-01-preview"
     )
@@ -489,7 +489,7 @@ def test_azure_requires_a_key():
     assert not {"api-key", "authorization"} & request.headers.keys()
 
 
-def test_a_header_of_the_callers_replaces_azures_key():
+def test_a_callers_header_replaces_azures_key():
     request = asked("azure/dep", base_url=AZURE, api_key="k", extra_headers={"API-Key": "mine"})
     assert request.headers["api-key"] == "mine"
 
@@ -577,7 +577,7 @@ def test_bedrock_says_what_is_missing():
             asked("bedrock/m", keys, **own_address)
 
 
-def test_no_message_shows_a_secret_of_awss():
+def test_no_message_shows_an_aws_secret():
     endpoint = plan("bedrock/m", HI, {**AWS, "AWS_SESSION_TOKEN": "s3ss10n", **NO_FILES}).endpoint
     said = endpoint.scrub("InvalidSignature: AKID hush-hush s3ss10n")
     assert said == "InvalidSignature: [key] [key] [key]"
@@ -650,7 +650,7 @@ def test_a_named_profile_counts_before_the_keys_in_the_environment(monkeypatch):
     assert botocore.sessions == [{"profile": "work", **files}]
 
 
-def test_credentials_that_botocore_cannot_get_are_an_error_of_ours(monkeypatch):
+def test_botocores_failures_become_this_librarys_errors(monkeypatch):
     botocore = Botocore(monkeypatch, key=None)
     with pytest.raises(AuthenticationError, match="set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS"):
         asked("bedrock/m", {"AWS_REGION": "r-1"})
@@ -728,7 +728,7 @@ def test_vertex_asks_google_auth_for_a_token_when_the_last_one_has_expired(monke
     assert google.loaded == [None]
 
 
-def test_both_faces_fetch_the_token_before_they_ask(monkeypatch):
+def test_both_faces_fetch_the_token_before_sending(monkeypatch):
     google = GoogleAuth(monkeypatch)
     seen = []
 
@@ -774,7 +774,7 @@ def test_vertex_takes_a_credentials_object(monkeypatch):
     assert request.headers["authorization"] == "Bearer still good"
 
 
-def test_a_token_that_was_given_needs_no_google_auth():
+def test_a_token_argument_needs_no_google_auth():
     arguments = {"vertex_project": "p", "vertex_location": "us-east5", "api_key": "given"}
     request = asked("vertex_ai/gemini-2.5-pro", **arguments)
     assert request.headers["authorization"] == "Bearer given"
@@ -789,7 +789,7 @@ def test_without_google_auth_the_error_says_what_to_install(monkeypatch):
         locate(endpoint, "m")
 
 
-def test_googles_refusals_are_ours(monkeypatch):
+def test_googles_failures_become_this_librarys_errors(monkeypatch):
     google = GoogleAuth(monkeypatch)
     endpoint = plan("vertex_ai/m", HI, {}).endpoint
     google.credentials.trouble = google.exceptions.GoogleAuthError("expired")
@@ -846,13 +846,13 @@ def test_ollamas_own_variable_may_lack_a_scheme(host, root):
         ("groq/m", {"n": 1, "logprobs": False}, {}),
     ],
 )
-def test_a_parameter_goes_by_the_name_that_the_server_knows(model, given, sent):
+def test_a_parameter_is_sent_under_the_servers_name(model, given, sent):
     request = asked(model, stream=False, api_key="k", base_url="https://x/v1", **given)
     said = body(request)
     assert {k: v for k, v in said.items() if k not in ("model", "messages")} == sent
 
 
-def test_what_a_server_is_known_to_lack_is_an_error_or_is_left_out():
+def test_a_parameter_that_a_server_lacks_is_an_error_or_is_dropped():
     arguments = {"api_key": "k", "logprobs": True, "n": 2}
     with pytest.raises(UnsupportedParamsError, match="groq has no logprobs and no n"):
         asked("groq/m", **arguments)
@@ -945,7 +945,7 @@ PARTS = [
 ]
 
 
-def test_content_in_parts_becomes_text_and_reasoning_and_loses_nothing():
+def test_content_in_parts_becomes_text_and_reasoning_without_loss():
     chat = wires.load("openai_chat")
     answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": PARTS}}]}
     message = chat.decode_completion(answer).choices[0].message
@@ -976,7 +976,7 @@ def test_a_plain_provider_needs_no_more_than_four_words():
     )
 
 
-def test_every_dialect_that_a_row_names_exists_and_says_what_it_can():
+def test_every_dialect_in_the_table_exists_and_has_capabilities():
     names = {row.wire for row in PROVIDERS.values()}
     names |= {wire for row in PROVIDERS.values() for wire in row.routes.values()}
     assert names == CAPABILITIES.keys()

@@ -123,7 +123,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("replies", ANSWERS.values(), ids=ANSWERS)
-def test_what_was_recorded_comes_again(replies, face, fake_server, tmp_path):
+def test_a_replay_gives_the_recorded_chunks(replies, face, fake_server, tmp_path):
     fake_server.enqueue(*replies)
     path = tmp_path / "wire.jsonl"
     first = face.ask("openai/m", record=path, **at(fake_server))
@@ -170,7 +170,7 @@ def test_a_resumed_completion_is_replayed(face, fake_server, tmp_path):
     assert face.ask(f"replay/{path}", stream=True) == first
 
 
-def test_time_is_played_if_wished(face, fake_server, tmp_path):
+def test_a_timed_replay_keeps_the_recorded_pace(face, fake_server, tmp_path):
     path = tmp_path / "wire.jsonl"
     face.ask("openai/m", record=path, **at(fake_server))
     entries = lines(path)
@@ -215,7 +215,7 @@ def test_a_file_holds_many_calls(fake_server, tmp_path):
         ritellm.completion(f"replay/{path}#3", MESSAGES)
 
 
-def test_a_stream_that_was_left_ends_there(fake_server, tmp_path):
+def test_a_recording_of_a_stream_left_early_ends_where_it_was_left(fake_server, tmp_path):
     fake_server.enqueue(stream(*chat_events("Hello there")[:2], Stall()))
     path = tmp_path / "wire.jsonl"
     with ritellm.Client() as client:
@@ -253,7 +253,7 @@ def refusing(request):
 @pytest.mark.parametrize("script", [echoing, refusing])
 @pytest.mark.parametrize("encoding", [None, "gzip"])
 @pytest.mark.parametrize("name", LEAKS)
-def test_a_planted_key_is_nowhere_in_the_file(name, encoding, script, face, fake_server, tmp_path):
+def test_a_recording_does_not_contain_the_key(name, encoding, script, face, fake_server, tmp_path):
     fake_server.script = lambda request: script(request).but(encoding=encoding)
     path = tmp_path / "wire.jsonl"
     arguments = at(fake_server, **LEAKS[name])
@@ -267,7 +267,7 @@ def test_a_planted_key_is_nowhere_in_the_file(name, encoding, script, face, fake
         assert part not in text
 
 
-def test_the_headers_that_open_doors_are_named_and_not_shown(fake_server, tmp_path):
+def test_credential_headers_are_recorded_without_their_values(fake_server, tmp_path):
     path = tmp_path / "wire.jsonl"
     Sync().ask("anthropic/claude", record=path, **at(fake_server))
     headers = lines(path)[0]["headers"]

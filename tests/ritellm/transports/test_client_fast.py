@@ -110,13 +110,13 @@ def asked_sync(server, *, times=1, **arguments):
     return asyncio.run(serve())
 
 
-def test_a_byte_at_a_time_is_as_good_as_all_at_once(asked):
+def test_a_response_may_arrive_one_byte_at_a_time(asked):
     server = RawServer([bytes([byte]) for byte in WHOLE])
     assert asked(server) == ["one two"]
 
 
 @pytest.mark.parametrize("interim", [b"100 Continue\r\n", b"103 Early Hints\r\nlink: </x>\r\n"])
-def test_interim_responses_are_passed_over(asked, interim):
+def test_interim_responses_are_skipped(asked, interim):
     server = RawServer(b"HTTP/1.1 " + interim + b"\r\n" + WHOLE, WHOLE)
     assert asked(server, times=2) == ["one two"] * 2
     assert server.connections == 1
@@ -163,7 +163,7 @@ def test_a_broken_response_is_a_retryable_error(asked, answer, words):
     assert words in str(error)
 
 
-def test_a_length_that_is_not_kept_is_an_error_with_what_came(asked):
+def test_a_body_shorter_than_its_length_is_an_error_with_the_partial_completion(asked):
     server = RawServer(
         SSE + b"content-length: %d\r\n\r\n" % (len(BODY) + 9) + chat_events("one")[0]
     )
@@ -192,7 +192,7 @@ def test_a_slow_reader_slows_the_server_down(monkeypatch):
 
 
 @pytest.mark.parametrize("emit_chunks", [True, False])
-def test_a_reader_that_returns_gets_what_the_kernel_kept(monkeypatch, emit_chunks):
+def test_a_reader_that_resumes_gets_the_data_that_the_kernel_kept(monkeypatch, emit_chunks):
     """Nothing more comes that could tell of it."""
     monkeypatch.setattr(client_connection, "_HIGH_WATER", 1024)
     monkeypatch.setattr(client_connection, "READ_BYTES", 2048)
@@ -242,7 +242,7 @@ class Slow:
         return self.held
 
 
-def test_a_time_that_was_set_for_one_answer_is_none_of_the_next_ones():
+def test_a_timer_of_one_response_does_not_read_the_next_response():
     half = len(BODY) // 2
     slots = CountedSlots()
 
@@ -301,7 +301,7 @@ def test_pouring_wakes_no_task_until_the_body_ends():
 
 
 @pytest.mark.parametrize(("pieces", "done"), [([b"ab"], False), ([b"ab", b"cd"], True)])
-def test_pouring_ends_when_there_has_been_enough(pieces, done):
+def test_pouring_ends_when_the_sink_returns_true(pieces, done):
     came = []
     end = asyncio.run(poured(lambda data: came.append(data) or len(came) == 2, *pieces))
     assert end.done() == done
@@ -363,7 +363,7 @@ async def collected(head, held, *pieces):
         ([http_chunk(b"a" * 40_000)] * 2, [b"", b"a" * 80_000], False),
     ],
 )
-def test_what_is_poured_lies_for_a_while_but_not_when_its_end_has_come(pieces, had, over):
+def test_parsing_is_deferred_until_the_end_of_the_body_may_have_arrived(pieces, had, over):
     came, end = asyncio.run(collected(CHUNKED + http_chunk(b"first"), 2.5, *pieces))
     assert came == had
     assert end.done() == over
@@ -373,19 +373,19 @@ def test_what_is_poured_lies_for_a_while_but_not_when_its_end_has_come(pieces, h
     ("head", "held"),
     [(b"content-length: 99\r\n\r\nfirst", 2.5), (CHUNKED + http_chunk(b"first"), 0.0)],
 )
-def test_what_is_poured_does_not_lie_where_its_end_cannot_be_seen_or_nothing_is_known(head, held):
+def test_parsing_is_not_deferred_if_the_end_is_not_visible_or_the_delay_is_zero(head, held):
     text = b"as long as a last chunk"
     data = text if b"length" in head else http_chunk(text)
     assert asyncio.run(collected(head, held, data))[0] == [text]
 
 
-def test_what_lies_there_when_the_server_leaves_is_delivered_before_the_break():
+def test_deferred_bytes_are_delivered_before_the_error_of_a_closed_connection():
     came, end = asyncio.run(collected(CHUNKED + http_chunk(b"first"), 9.0, AB, None))
     assert came == [b"", b"ab"]
     assert isinstance(end.exception(), httpx.RemoteProtocolError)
 
 
-def test_what_came_before_a_break_is_delivered_before_it():
+def test_chunks_before_a_broken_connection_are_delivered_before_the_error():
     first = chat_events("one two")[:2]
     server = RawServer(SSE + b"content-length: 9999\r\n\r\n" + b"".join(first))
 
@@ -422,7 +422,7 @@ def test_one_client_serves_several_loops():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_of_a_fork_opens_connections_of_its_own():
+def test_a_forked_child_opens_its_own_connections():
     client = AsyncClient(api_key="k", retry=ONCE)
 
     async def ask(server):
@@ -522,7 +522,7 @@ def head_of(url, **headers):
     return request_bytes("POST", target_of(url), headers, b"{}").split(b"\r\n")
 
 
-def test_the_request_says_where_it_goes():
+def test_the_request_has_the_host_and_path_of_the_url():
     lines = head_of("http://user:p%40ss@host.test:8080/v1/a%20b?c=d", accept="*/*")
     assert lines[0] == b"POST /v1/a%20b?c=d HTTP/1.1"
     assert b"host: host.test:8080" in lines
@@ -550,13 +550,13 @@ def test_an_invalid_address_is_an_error(url):
         target_of(url)
 
 
-def test_a_name_beyond_ascii_is_sent_as_the_network_knows_it():
+def test_a_host_name_beyond_ascii_is_sent_in_punycode():
     assert b"host: xn--bcher-kva.test" in head_of("https://bücher.test/v1")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 @pytest.mark.parametrize("trusted", [True, False])
-def test_tls_is_spoken_and_the_certificate_is_checked(asked, trusted, tmp_path, monkeypatch):
+def test_a_tls_connection_checks_the_certificate(asked, trusted, tmp_path, monkeypatch):
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [

@@ -76,7 +76,7 @@ def test_a_refused_connection_names_the_address(make_face, streamed):
     ],
 )
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_stream_that_is_cut_is_an_error_with_what_came(
+def test_a_truncated_stream_is_an_error_with_the_partial_completion(
     face, fake_server, cut, framing, cls, count, streamed
 ):
     events = chat_events("one two")
@@ -165,7 +165,7 @@ def test_a_refusal_of_a_stream_is_raised_where_it_is_opened(face, fake_server):
     assert KEY not in "".join(traceback.format_exception(error))
 
 
-def test_the_http_library_does_not_show_through(face, fake_server):
+def test_no_error_of_the_http_library_reaches_the_caller(face, fake_server):
     fake_server.enqueue(stream(*chat_events("one two")[:3], Reset()))
     with pytest.raises(APIConnectionError) as caught:
         face.stream().read()
@@ -190,7 +190,7 @@ RAISED = {
 @pytest.mark.parametrize(
     ("raised", "expected"), RAISED.items(), ids=lambda x: getattr(x, "__name__", "")
 )
-def test_every_failure_of_the_network_has_our_name(make_face, raised, expected):
+def test_every_network_failure_is_this_librarys_error(make_face, raised, expected):
     seen = []
 
     def fail(request):

@@ -39,7 +39,7 @@ from ritellm.errors import (
 
 
 @pytest.mark.parametrize("make_face", [Sync, *[f for n, f in FACES.items() if "fast" in n]])
-def test_the_kernel_looks_after_connections_that_are_silent(make_face, fake_server):
+def test_silent_connections_use_tcp_keep_alive(make_face, fake_server):
     made = make_face(base_url=fake_server.base_url, api_key=KEY)
     port = int(fake_server.base_url.rpartition(":")[2].partition("/")[0])
     made.stream().read()
@@ -65,7 +65,7 @@ def _peer_port(sock):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_of_a_fork_does_not_talk_on_its_parents_connection(fake_server):
+def test_a_forked_child_does_not_use_its_parents_connection(fake_server):
     with Client(base_url=fake_server.base_url, api_key=KEY) as client:
         ask = functools.partial(client.completion, MODEL, MESSAGES)
         ask()
@@ -89,7 +89,7 @@ def test_a_connection_is_used_again(face, fake_server):
 
 
 @pytest.mark.parametrize(("status", "times"), [(400, 20), (401, 20), (429, 1), (500, 1)])
-def test_a_refusal_does_not_cost_its_connection(face, fake_server, status, times):
+def test_a_connection_is_reused_after_a_refusal(face, fake_server, status, times):
     fake_server.enqueue(*[api_error(status, headers={"retry-after": "0"}) for _ in range(times)])
     for _ in range(times):
         with pytest.raises(RitellmError):
@@ -99,7 +99,7 @@ def test_a_refusal_does_not_cost_its_connection(face, fake_server, status, times
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_two_refusals_in_a_row_cost_their_connection(face, fake_server, status):
+def test_a_connection_is_not_reused_after_two_refusals_in_a_row(face, fake_server, status):
     """A load balancer may have tied it to the one replica that is full."""
     fake_server.enqueue(*[api_error(status)] * 2, chat_stream("a"), api_error(status))
     for refused in (True, True, False, True, False):
@@ -109,7 +109,7 @@ def test_two_refusals_in_a_row_cost_their_connection(face, fake_server, status):
     assert connections(fake_server) == [1, 1, 2, 2, 2]
 
 
-def test_an_error_inside_a_stream_does_not_cost_the_connection(face, fake_server):
+def test_a_connection_is_reused_after_an_error_inside_a_stream(face, fake_server):
     fake_server.enqueue(sse_error(after=chat_events("one two")[:3], done=True))
     with pytest.raises(InternalServerError):
         face.stream().read()
@@ -117,7 +117,7 @@ def test_an_error_inside_a_stream_does_not_cost_the_connection(face, fake_server
     assert connections(fake_server) == [1, 1]
 
 
-def test_a_server_that_holds_the_socket_open_is_not_waited_for(face, fake_server):
+def test_the_client_does_not_wait_for_a_server_that_keeps_the_socket_open(face, fake_server):
     fake_server.enqueue(stream(*chat_events("one"), Pause(5)))
     assert content(face.stream().read()) == "one"
     face.settle()
@@ -155,7 +155,7 @@ def test_leaving_early_closes_the_connection(face, fake_server, leave, taken):
     assert content(face.ask()) == "one two three"
 
 
-def test_a_stream_that_is_dropped_is_closed_before_the_garbage_collector_comes(face, fake_server):
+def test_a_dropped_stream_closes_without_garbage_collection(face, fake_server):
     fake_server.enqueue(stream(*chat_events("one two")[:3], Stall()))
     gc.collect()
     gc.disable()

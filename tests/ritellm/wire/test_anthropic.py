@@ -46,7 +46,7 @@ def text(said, **more):
 # What is sent: the bytes
 
 
-def test_a_plain_question_is_these_bytes():
+def test_a_plain_request_has_these_bytes():
     request = asked("anthropic", model=OLD, base_url="https://api.anthropic.com", temperature=0.5)
     assert request.method == "POST"
     assert request.url == "https://api.anthropic.com/v1/messages"
@@ -235,7 +235,7 @@ def test_tool_calls_and_their_results_are_blocks_of_two_turns():
     ]
 
 
-def test_thoughts_go_back_signed_and_in_front_and_unsigned_ones_stay_here():
+def test_signed_thoughts_are_sent_back_first_and_unsigned_ones_are_dropped():
     signed = {"type": "thinking", "thinking": "Hm.", "signature": "sig"}
     redacted = {"type": "redacted_thinking", "data": "xx"}
     unsigned = {"type": "thinking", "thinking": "Another provider's."}
@@ -370,7 +370,7 @@ EFFORTS = [
 
 
 @pytest.mark.parametrize(("model", "effort", "params", "thinking", "config", "limit"), EFFORTS)
-def test_effort_is_a_budget_or_a_word_as_the_model_wants(
+def test_effort_is_a_budget_or_a_level_depending_on_the_model(
     model, effort, params, thinking, config, limit
 ):
     sent = body("anthropic", model=model, reasoning_effort=effort, **params)
@@ -393,7 +393,7 @@ def test_effort_is_a_budget_or_a_word_as_the_model_wants(
         ("claude-mythos-preview", 32000),
     ],
 )
-def test_without_a_limit_there_is_a_sane_one(model, limit):
+def test_max_tokens_has_a_default(model, limit):
     assert body("anthropic", model=model)["max_tokens"] == limit
 
 
@@ -457,7 +457,7 @@ def test_recorded_streams_are_read_as_expected(data, expect):
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("anthropic"))
-def test_where_the_bytes_are_cut_and_what_lies_between_changes_nothing(data, expect):
+def test_neither_cuts_nor_comments_change_the_result(data, expect):
     completion = streamed("anthropic", data).completion()
     assert streamed("anthropic", data, step=1).completion() == completion
     assert streamed("anthropic", sprinkled(data)).completion() == completion
@@ -467,7 +467,7 @@ def test_where_the_bytes_are_cut_and_what_lies_between_changes_nothing(data, exp
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("anthropic"))
-def test_a_stream_cut_short_is_an_error_with_what_had_come(data, expect):
+def test_a_truncated_stream_is_an_error_with_the_partial_completion(data, expect):
     full = streamed("anthropic", data).completion()["choices"][0]["message"]
     for end in cuts(data):
         call = streamed("anthropic", data[:end])
@@ -687,7 +687,7 @@ def test_citations_without_an_address_are_kept_and_no_annotations():
 
 
 @pytest.mark.parametrize(("theirs", "ours"), STOPS.items(), ids=STOPS)
-def test_why_it_stopped(theirs, ours):
+def test_stop_reasons(theirs, ours):
     reason, kept = ours
     sent = answer([text("So")], theirs, **kept)
     for call in (streamed("anthropic", sse(*events(sent))), whole("anthropic", sent)):
@@ -700,7 +700,7 @@ def test_why_it_stopped(theirs, ours):
             assert fields["stop_reason"] == theirs
 
 
-def test_a_tool_at_anthropic_s_is_progress_though_it_says_nothing():
+def test_a_silent_tool_of_anthropics_counts_as_progress():
     call = streamed("anthropic", b"")
     decoder = wires.load("anthropic").new_decoder(call._request)
     counts = []
@@ -711,7 +711,7 @@ def test_a_tool_at_anthropic_s_is_progress_though_it_says_nothing():
     assert counts == [1, 0, 1, 1, 1, 1]  # message_start, ping, block_start, three deltas
 
 
-def test_chunks_say_who_speaks_and_only_what_is_new():
+def test_chunks_have_the_role_and_only_new_content():
     decoder = wires.load("anthropic").new_decoder(None)
     chunks = []
     for event in events(answer([text("Hello")])):
@@ -729,7 +729,7 @@ def test_chunks_say_who_speaks_and_only_what_is_new():
     assert stream_chunk_builder(chunks)["choices"][0]["message"]["content"] == "Hello"
 
 
-def test_a_block_that_is_new_to_us_is_put_together_and_kept_whole():
+def test_a_block_of_unknown_type_is_kept_whole():
     told = events(answer([{"type": "hologram", "caption": "A ", "shape": None}]))
     for delta in ({"caption": "gl"}, {"caption": "obe", "shape": [1]}, {"shape": None}):
         part = {"type": "hologram_delta", **delta}
@@ -760,7 +760,7 @@ def test_empty_pieces_change_nothing():
     assert whole("anthropic", answer([text(""), THOUGHT, text("Hi")])).completion() == plain
 
 
-def test_counts_that_never_came_are_not_invented():
+def test_missing_counts_are_not_invented():
     sent = answer([text("Hi")])
     sent["usage"] = {"input_tokens": 3, "output_tokens": 4}
     counted = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -776,7 +776,7 @@ def test_a_block_without_a_start_is_text():
     assert message(streamed("anthropic", sse(*told)))["content"] == "Hi"
 
 
-def test_events_that_are_new_to_us_are_passed_over():
+def test_events_of_unknown_type_are_skipped():
     told = events(answer([text("Hi")]))
     told[2:2] = [{"type": "hologram_start"}, {"type": "vertex_event"}]
     assert message(streamed("anthropic", sse(*told)))["content"] == "Hi"

@@ -344,20 +344,20 @@ def test_parameters_become_fields(params, expected):
         ("qwen.qwen3-32b-v1:0", "high", None, "high"),
     ],
 )  # fmt: skip
-def test_every_family_of_models_wants_its_effort_elsewhere(model, effort, fields, converse):
+def test_each_model_family_has_its_own_field_for_the_effort(model, effort, fields, converse):
     body = asked(WIRE, model=model, params={"reasoning_effort": effort})[1]
     assert body.get("additionalModelRequestFields") == fields
     assert body.get("outputConfig", {}).get("effort") == converse
 
 
-def test_thinking_of_the_callers_own_outranks_the_effort():
+def test_the_callers_own_thinking_overrides_the_effort():
     thinking = {"type": "enabled", "budget_tokens": 5000}
     params = {"reasoning_effort": "low", "thinking": thinking}
     body = asked(WIRE, model="anthropic.claude-sonnet-4-5", params=params)[1]
     assert body["additionalModelRequestFields"] == {"thinking": thinking}
 
 
-def test_nova_wants_top_k_elsewhere():
+def test_nova_has_its_own_field_for_top_k():
     body = asked(WIRE, model="us.amazon.nova-pro-v1:0", params={"top_k": 4})[1]
     assert body["additionalModelRequestFields"] == {"inferenceConfig": {"topK": 4}}
 
@@ -408,7 +408,7 @@ def test_what_converse_lacks_is_refused_before_sending_or_dropped_on_demand(para
     assert body.keys() <= {"messages", "toolConfig"}
 
 
-def test_a_turn_that_says_nothing_is_left_out():
+def test_an_empty_turn_is_left_out():
     turns = [*USER, {"role": "assistant", "content": " "}, *USER]
     (turn,) = body_of(WIRE, turns)["messages"]
     assert turn["content"] == [{"text": "Hi"}, {"text": "Hi"}]
@@ -482,7 +482,7 @@ def test_a_stream_cut_off_before_its_end_is_an_error(name):
         assert isinstance(exchange.error, StreamTruncatedError)
 
 
-def test_it_is_done_only_when_the_usage_has_come():
+def test_a_stream_is_done_only_after_its_usage():
     *frames, metadata = frames_of(ANSWERS["text"])
     exchange = exchange_with(WIRE)
     exchange.receive_response(200, {"content-type": KIND})
@@ -555,7 +555,7 @@ def test_unknown_fields_and_events_are_kept_without_an_error():
     assert blocks[1] == {"smell": {"of": "rain", "how": "strong"}}
 
 
-def test_a_question_of_amazons_that_was_cut_off_stays_text():
+def test_a_truncated_tool_input_of_amazons_stays_text():
     frames = frames_of(answer(SEARCH, TEXT, stop="max_tokens"))
     del frames[3]  # a piece of the question
     blocks = message_of(answered(WIRE, b"".join(frames), KIND))["provider_specific_fields"]
@@ -640,7 +640,7 @@ def test_an_exception_inside_the_stream_has_its_class(kind, error, status, retry
     assert exchange.error.partial["choices"][0]["message"]["content"] == "Sunny"
 
 
-def test_an_error_frame_tells_by_its_headers():
+def test_an_error_frame_is_classified_by_its_headers():
     headers = text_header(":message-type", "error")
     headers += text_header(":error-code", "InternalFailure") + text_header(":error-message", "oops")
     exchange = answered(WIRE, frame(b"", headers), KIND)

@@ -324,7 +324,7 @@ def test_everything_has_its_place_in_the_completion():
     }
 
 
-def test_what_is_billed_is_never_passed_off_as_what_was_counted():
+def test_billed_units_are_not_reported_as_usage():
     final = answer({"content": TEXT}, usage={"billed_units": {"input_tokens": 12}})
     usage = completion_of(streamed(final))["usage"]
     assert usage["prompt_tokens"] is None

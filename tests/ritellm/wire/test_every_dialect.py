@@ -57,7 +57,7 @@ def check(completion):
 
 @EVERY
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-def test_the_synchronous_face_speaks_it(provider, fake_server, model, streamed):
+def test_the_synchronous_face_supports_every_dialect(provider, fake_server, model, streamed):
     with Client(base_url=provider(model), api_key="k") as client:
         answer = client.completion(model, MESSAGES, stream=streamed)
         check(answer.read() if streamed else answer)
@@ -67,7 +67,7 @@ def test_the_synchronous_face_speaks_it(provider, fake_server, model, streamed):
 
 @EVERY
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-def test_the_asynchronous_face_speaks_it(provider, model, streamed):
+def test_the_asynchronous_face_supports_every_dialect(provider, model, streamed):
     async def ask():
         async with AsyncClient(base_url=provider(model), api_key="k") as client:
             answer = await client.completion(model, MESSAGES, stream=streamed)
@@ -77,7 +77,7 @@ def test_the_asynchronous_face_speaks_it(provider, model, streamed):
 
 
 @EVERY
-def test_the_batch_job_speaks_it(provider, model, tmp_path, monkeypatch):
+def test_the_batch_job_supports_every_dialect(provider, model, tmp_path, monkeypatch):
     monkeypatch.setenv("A_KEY", "k")
     (tmp_path / "in.jsonl").write_text('{"id":"a","prompt":"Say hello."}\n')
     argv = ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out")]

@@ -47,7 +47,7 @@ def user(content):
 # What is sent: the bytes
 
 
-def test_a_plain_question_is_these_bytes():
+def test_a_plain_request_has_these_bytes():
     request = asked("gemini", model=OLD, base_url=ROOT, temperature=0.5)
     assert request.method == "POST"
     assert request.url == f"{ROOT}/models/gemini-2.5-flash:generateContent"
@@ -259,7 +259,7 @@ def test_results_go_back_under_the_name_of_their_call_and_together():
 @pytest.mark.parametrize(
     ("model", "signed"), [(OLD, False), (NEW, True), ("gemini-flash-latest", True)]
 )
-def test_calls_that_another_model_made_are_marked_for_models_that_check(model, signed):
+def test_calls_of_another_model_are_marked_for_models_that_check_signatures(model, signed):
     calls = [called("1"), called("2")]
     parts = contents(user("go"), {"role": "assistant", "tool_calls": calls}, model=model)[1][
         "parts"
@@ -404,7 +404,7 @@ def test_parameters(ours, theirs):
         ("gemini-flash-latest", "minimal", {"thinkingLevel": "MINIMAL", "includeThoughts": True}),
     ],
 )
-def test_effort_is_a_budget_or_a_level_as_the_model_wants(model, effort, thinking):
+def test_effort_is_a_budget_or_a_level_depending_on_the_model(model, effort, thinking):
     sent = body("gemini", model=model, reasoning_effort=effort)
     assert sent["generationConfig"] == {"thinkingConfig": thinking}
 
@@ -464,7 +464,7 @@ def test_recorded_streams_are_read_as_expected(data, expect):
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("gemini"))
-def test_where_the_bytes_are_cut_and_what_lies_between_changes_nothing(data, expect):
+def test_neither_cuts_nor_comments_change_the_result(data, expect):
     completion = streamed("gemini", data).completion()
     assert streamed("gemini", data, step=1).completion() == completion
     assert streamed("gemini", sprinkled(data)).completion() == completion
@@ -474,7 +474,7 @@ def test_where_the_bytes_are_cut_and_what_lies_between_changes_nothing(data, exp
 
 
 @pytest.mark.parametrize(("data", "expect"), recordings("gemini"))
-def test_a_stream_cut_short_is_an_error_with_what_had_come(data, expect):
+def test_a_truncated_stream_is_an_error_with_the_partial_completion(data, expect):
     full = message(streamed("gemini", data))
     for end in cuts(data):
         call = streamed("gemini", data[:end])
@@ -765,7 +765,7 @@ def test_grounds_are_annotations_counted_in_characters():
         assert message(call)["provider_specific_fields"] == {"groundingMetadata": grounds}
 
 
-def test_sources_that_are_quoted_are_annotations_each_of_them_once():
+def test_each_quoted_source_is_one_annotation():
     first = {"startIndex": 0, "endIndex": 4, "uri": "https://a.org"}
     second = {"startIndex": 5, "endIndex": 9, "uri": "https://b.org", "title": "b"}
     told = [
@@ -853,7 +853,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("theirs", "ours"), REASONS.items(), ids=REASONS)
-def test_why_it_finished(theirs, ours):
+def test_finish_reasons(theirs, ours):
     kept = {"finishMessage": "m", "safetyRatings": [{"category": "c", "blocked": True}]}
     for parts in ([{"text": "So"}], []):
         sent = answer(candidate(parts, theirs, **kept))
@@ -921,7 +921,7 @@ def test_an_invalid_time_does_not_fail_the_completion():
     assert call.completion()["created"] is None
 
 
-def test_usage_may_come_behind_the_finish():
+def test_usage_may_arrive_after_the_finish():
     first, last = answer(candidate([{"text": "Hi"}])), answer()
     del first["usageMetadata"], last["candidates"]
     completion = streamed("gemini", crlf(first, last)).completion()
@@ -948,7 +948,7 @@ def test_an_error_inside_a_200(error, step, framed):
     assert type(only.error) is ServiceUnavailableError
 
 
-def test_half_an_error_is_a_stream_cut_short():
+def test_half_an_error_is_a_truncated_stream():
     data = crlf(*BEGUN) + json.dumps(UNAVAILABLE, indent=1).encode()[:20]
     assert type(streamed("gemini", data).error) is StreamTruncatedError
 
@@ -1046,13 +1046,13 @@ def test_error_bodies(case, listed, wire):
     assert (type(inside), inside.status_code) == (cls, status)
 
 
-def test_a_header_that_asks_for_patience_outranks_the_body():
+def test_a_retry_after_header_overrides_the_body():
     sent = {"error": {"code": 429, "details": [info("RetryInfo", retryDelay="12s")]}}
     decode = wires.load("gemini").decode_error
     assert decode(429, orjson.dumps(sent), {"retry-after": "3"}).retry_after == 3.0
 
 
-def test_ask_is_not_changed_by_asking():
+def test_building_a_request_does_not_change_it():
     before = json.dumps(ASK)
     asked("gemini", ASK)
     assert json.dumps(ASK) == before

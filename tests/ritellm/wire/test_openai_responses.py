@@ -556,7 +556,7 @@ def test_finish_reasons_are_chats_or_their_own_but_never_a_false_stop(fields, fi
         assert completion_of(exchange)["choices"][0]["finish_reason"] == finish_reason
 
 
-def test_chunks_carry_the_number_at_which_a_stream_can_be_taken_up_again():
+def test_chunks_carry_the_number_from_which_a_stream_can_be_resumed():
     exchange = exchange_with(WIRE)
     exchange.receive_response(200, {"content-type": "text/event-stream"})
     chunks = exchange.receive_data(sse(*events_of(ANSWERS["text"])))
@@ -565,7 +565,7 @@ def test_chunks_carry_the_number_at_which_a_stream_can_be_taken_up_again():
     assert {chunk["id"] for chunk in chunks} == {"resp_1"}
 
 
-def test_a_search_that_works_in_silence_shows_as_progress():
+def test_a_silent_search_counts_as_progress():
     exchange = exchange_with(WIRE)
     exchange.receive_response(200, {"content-type": "text/event-stream"})
     event = {"type": "response.web_search_call.searching", "output_index": 0}
@@ -585,13 +585,13 @@ def test_an_image_is_delivered_as_a_data_url():
     assert images == [{"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}}]
 
 
-def test_a_call_whose_head_was_missed_gets_it_in_the_end():
+def test_a_call_without_a_head_gets_it_from_the_whole_item():
     events = [e for e in events_of(ANSWERS["two calls"]) if "added" not in e["type"]]
     calls = message_of(answered(WIRE, sse(*events)))["tool_calls"]
     assert calls == message_of(streamed(ANSWERS["two calls"]))["tool_calls"]
 
 
-def test_a_stream_that_is_taken_up_again_brings_its_head_at_the_end():
+def test_a_resumed_stream_gets_its_head_at_the_end():
     events = events_of(ANSWERS["text"])[4:]
     completion = completion_of(answered(WIRE, sse(*events)))
     assert completion["id"] == "resp_1"
@@ -647,7 +647,7 @@ def test_arguments_that_are_not_text_become_text():
     assert [item.get("arguments") for item in items] == [None, '{"a":1}']
 
 
-def test_annotations_go_with_the_text_they_are_of():
+def test_annotations_are_sent_back_with_their_text():
     message = message_of(streamed(ANSWERS["text"]))
     del message["provider_specific_fields"]
     (item,) = body_of(WIRE, [*USER, {**message, "refusal": "No"}])["input"][1:2]
@@ -714,7 +714,7 @@ def test_an_error_inside_the_stream_has_its_class_and_the_partial_completion(eve
     assert exchange.error.partial["choices"][0]["message"]["content"].startswith("Sunny")
 
 
-def test_a_failed_response_still_tells_what_it_cost():
+def test_a_failed_response_still_has_its_usage():
     failed = response(status="failed", error={"code": "server_error", "message": "oops"})
     exchange = answered(WIRE, sse({"type": "response.failed", "response": failed}))
     assert exchange.sum.usage["total_tokens"] == 127

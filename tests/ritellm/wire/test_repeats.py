@@ -102,7 +102,7 @@ def test_only_the_first_two_of_a_kind_are_parsed(name, compact, padded):
     "text", ['"', "\\", "\n", '",', '"}', "\u2028", "\x7f", "a\\", "\ud83d\ude00"]
 )
 @pytest.mark.parametrize("padding", [None, "x1"])
-def test_what_is_escaped_comes_out_unescaped(text, padding):
+def test_escaped_text_is_unescaped(text, padding):
     events = [event(each, padding=padding) for each in ("one", text, "two", text + text)]
     assert decoded(events)[0] == parsed_all(events)
 
@@ -156,13 +156,13 @@ def counted(monkeypatch, name):
     return calls
 
 
-def test_a_stream_of_many_kinds_is_not_learnt_for_ever(monkeypatch):
+def test_learning_stops_in_a_stream_of_many_kinds(monkeypatch):
     learnt = counted(monkeypatch, "_cut")
     decoded([event("x", head={**HEAD, "created": n}) for n in range(50)])
     assert len(learnt) < 10
 
 
-def test_a_block_with_one_that_fits_but_does_not_repeat_is_not_tried_for_each_of_them(monkeypatch):
+def test_a_block_with_one_mismatch_is_not_read_event_by_event(monkeypatch):
     tried = counted(monkeypatch, "_read")
     odd = event("x").replace(b'"x"', b'"x","refusal":"y"')
     events = [event(f"word {n}") for n in range(100)]
@@ -189,7 +189,7 @@ def test_events_that_come_together_are_one_run(padding):
     assert total == summed(parsed_all(events))
 
 
-def test_those_between_a_head_and_an_end_that_came_with_them_are_one_run():
+def test_events_between_a_head_and_an_end_in_one_block_are_one_run():
     head, end = event("", role="assistant"), event("x", finish_reason="stop")
     events = [head, *[event(f"word {n}") for n in range(9)], end]
     pieces, total = read_in_blocks(events, [])
@@ -208,7 +208,7 @@ def test_an_event_that_matches_but_is_invalid_does_not_harm_its_neighbours():
     assert expanded(pieces) == parsed_all(events[:-1])
 
 
-def test_nothing_behind_the_terminator_is_read():
+def test_nothing_after_the_terminator_is_read():
     events = [event("one"), event("two"), event("three"), b"[DONE]", event("four")]
     pieces, _ = read_in_blocks(events, [])
     assert expanded(pieces) == parsed_all(events[:3])
@@ -216,7 +216,7 @@ def test_nothing_behind_the_terminator_is_read():
 
 @pytest.mark.parametrize("other", sorted(set(OTHERS) - {"nothing", "an error"}))
 @pytest.mark.parametrize("at", range(4))
-def test_one_of_another_kind_among_them_is_seen(other, at):
+def test_an_event_of_another_kind_in_a_block_is_parsed(other, at):
     events = [event(f"word {n}") for n in range(4)]
     events.insert(at, OTHERS[other])
     pieces, total = read_in_blocks([event("first"), *events], [1])
@@ -224,7 +224,7 @@ def test_one_of_another_kind_among_them_is_seen(other, at):
     assert total == summed(parsed_all([event("first"), *events]))
 
 
-def test_what_came_between_two_runs_of_a_kind_is_not_news_behind_them():
+def test_a_field_between_two_runs_of_one_kind_is_not_repeated_after_them():
     texts = [event("_"), event("a"), event("b")]
     events = [*texts, event("c", head={**HEAD, "model": "n"}), event("d")]
     (*_, run, other, _), _ = read_in_blocks(events, [1, 1, 1, 1])
@@ -261,7 +261,7 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS, max_size=12), st.lists(st.integers(1, 5), max_size=6))
-def test_however_they_come_they_are_what_they_would_be_parsed(events, sizes):
+def test_events_in_blocks_of_any_size_are_read_as_if_parsed(events, sizes):
     expected = parsed_all(events)
     pieces, total = read_in_blocks(events, sizes)
     assert expanded(pieces) == expected
