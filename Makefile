@@ -9,7 +9,7 @@ help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
 	@echo "make test    lint, types and tests"
-	@echo "make test-jobs   run complete jobs with each of their options (2 minutes)"
+	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (3 minutes)"
 	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
@@ -61,11 +61,13 @@ unit: $(VENV)/ready
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%)
 
-# Complete jobs, one after the other, with each of their options.
-JOBS := tests/pipelines/test_batch_options.py tests/pipelines/test_redis_job.py tests/transforms/test_credentials.py
+# Complete jobs: with each of their options, after edits of their input, and through crashes.
+JOBS := tests/pipelines/inputs/test_moving_rows.py tests/pipelines/test_batch_options.py \
+  tests/pipelines/test_redis_job.py tests/test_chaos.py tests/transforms/test_credentials.py \
+  tests/transforms/budget/test_waste.py
 
 test-jobs: $(VENV)/ready
-	@$(BIN)/python -m pytest --quiet $(JOBS)
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
 
 chaos: $(VENV)/ready
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)

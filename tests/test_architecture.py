@@ -32,9 +32,9 @@ ROOMS = [
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
     " calls.prepare calls.response_format calls.resume calls.stream_facts chunks endpoints errors"
-    " limit_headers quantiles rate_limits.breaker rate_limits.bucket rate_limits.chance"
-    " rate_limits.growth rate_limits.header_budgets rate_limits.knee rate_limits.outage"
-    " rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
+    " limit_headers quantiles rate_limits.ascent rate_limits.breaker rate_limits.bucket"
+    " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
+    " rate_limits.outage rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
     " rate_limits.window"
     " recordings.format retry suggest timing token_estimate types wire".split()
 )

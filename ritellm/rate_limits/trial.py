@@ -22,7 +22,7 @@ _ENOUGH = 32
 # A larger share never counts as noise.
 _MOST_NOISE = 0.7
 # Seconds between trials if the window expects more than a small share, doubled each time.
-_VERIFY, _LONGEST_VERIFY, _SMALL = 0.5, 30.0, 0.08
+VERIFY, _LONGEST_VERIFY, _SMALL = 0.5, 30.0, 0.08
 # Trials take this part of the time at most.
 _TRIALS = 1 / 8
 
@@ -62,7 +62,7 @@ class Verification:
     __slots__ = ("_due_at", "_interval")
 
     def __init__(self, now: float) -> None:
-        self._due_at, self._interval = now, _VERIFY
+        self._due_at, self._interval = now, VERIFY
 
     def is_due(self, is_open: bool, expected: float, now: float) -> bool:
         """Return whether to read the sample: for most responses it is not worth the time."""
@@ -82,4 +82,4 @@ class Verification:
     def ended(self, trial: Trial, changed: bool, now: float) -> None:
         """Schedule the next trial; the interval doubles unless the share has `changed`."""
         self._due_at = now + max(self._interval, (now - trial.until) / _TRIALS)
-        self._interval = _VERIFY if changed else min(_LONGEST_VERIFY, 2 * self._interval)
+        self._interval = VERIFY if changed else min(_LONGEST_VERIFY, 2 * self._interval)

@@ -16,7 +16,8 @@ If the provider refuses them less often, the window stays small.
                                |
              nothing accepted: all requests pause, then the window grows again from 1
 
-From time to time another trial verifies the expected share. In HELD, each acceptance lets a full
+While the window first doubles, its next step answers that question sooner (`ascent`). From time to
+time another trial verifies the expected share. In HELD, each acceptance lets a full
 window grow a little. A surprising refusal first spreads the requests more evenly over time; the
 next one makes the window fall. So a provider with a fixed number of places refuses about one
 request in twenty.
@@ -27,11 +28,12 @@ for the next. A request waits until `paused_until` at most, or until another req
 
 from __future__ import annotations
 
+from ritellm.rate_limits.ascent import Ascent
 from ritellm.rate_limits.chance import is_acceptable, is_high, is_odd
 from ritellm.rate_limits.growth import Growth
 from ritellm.rate_limits.outage import CUT, RUN, Outage
 from ritellm.rate_limits.sample import FEW, Permit, Sample, Share
-from ritellm.rate_limits.trial import Trial, Verification
+from ritellm.rate_limits.trial import VERIFY, Trial, Verification
 from ritellm.rate_limits.verdict import Verdict
 
 # The window of a provider that is not known yet.
@@ -59,6 +61,7 @@ class Window:
         self._trial: Trial | None = None
         self._verification = Verification(now)
         self._outage = Outage(now)
+        self._ascent: Ascent | None = Ascent()  # until its end
         self._growth = Growth(self.most, now)
         self.sample = Sample()
         self._since = now  # requests sent earlier are no evidence about the present window
@@ -127,7 +130,8 @@ class Window:
             elif run >= 2 and now >= self.paused_until:
                 self._shrink(run, permit, in_flight, now)
         elif is_high(share, self.expected) or (odd and self._open):
-            self._begin_trial(share, in_flight, now)
+            if not self._ascends(run, share, now):
+                self._begin_trial(share, in_flight, now)
         elif odd:
             self._fall(run, in_flight, now)
         self._judge(in_flight, now)
@@ -190,6 +194,18 @@ class Window:
         self._trial, self._since, self.expected = None, now, expected
         self._verification.ended(trial, changed, now)
 
+    def _ascends(self, run: int, share: Share, now: float) -> bool:
+        """Return whether a high `share` is noise, or a larger window will soon show the cause."""
+        ascent, largest = self._ascent, self.size >= self._growth.goal
+        if ascent is None or not ascent.continues(run, share, largest, self.sample.patience, now):
+            self._ascent = None
+            return False
+        if largest and ascent.shows_noise(share):
+            self._ascent = None
+            self.expected = self.sample.known_share(self._since, now).value
+            self._verification.postpone(VERIFY, now)
+        return True
+
     # Falls
 
     def _fall(self, run: int, in_flight: int, now: float) -> None:
@@ -232,6 +248,8 @@ class Window:
         seconds, larger = self._growth.larger(self.size, self.sample.patience, now)
         if seconds > 0:
             return seconds
+        if self._ascent is not None:
+            self._ascent.stepped(self.sample.share(self._since, now), self.sample.patience, now)
         self._become(larger)
         self._growth.grown_at = now
         return 0.0

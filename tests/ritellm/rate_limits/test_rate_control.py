@@ -68,7 +68,7 @@ def check(server: Server, least: float, waste: float) -> None:
 
 # Derandomized: otherwise chance would break a bound about once a month.
 few = settings(
-    max_examples=4,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
@@ -79,25 +79,25 @@ few = settings(
 @few
 @given(noises)
 def test_random_refusals_cost_little_more_than_the_requests_that_were_refused(server):
-    check(server, 0.6, server.noise + 0.05)
+    check(server, 0.8, server.noise + 0.05)
 
 
 @few
 @given(caps)
 def test_a_limit_on_requests_in_flight_is_found_and_kept(server):
-    check(server, 0.7, 0.2)
+    check(server, 0.77, 0.2)
 
 
 @few
 @given(buckets)
 def test_a_limit_on_requests_a_second_is_found_and_kept(server):
-    check(server, 0.75, 0.25)
+    check(server, 0.72, 0.25)
 
 
 @few
 @given(mixtures)
 def test_a_limit_is_found_among_random_refusals(server):
-    check(server, 0.5, server.noise + 0.25)
+    check(server, 0.78, server.noise + 0.25)
 
 
 @few
@@ -112,13 +112,13 @@ def test_a_server_that_queues_is_as_fast_as_it_can_be(server):
         pytest.param(Server(), 0.97, 0.0, id="no refusals"),
         pytest.param(Server(noise=0.05), 0.9, 0.07, id="noise 5 %"),
         pytest.param(Server(noise=0.05, retry_after=1), 0.9, 0.07, id="noise 5 %, Retry-After"),
-        pytest.param(Server(noise=0.2), 0.6, 0.23, id="noise 20 %"),
-        pytest.param(Server(replicas=4), 0.6, 0.28, id="one of 4 replicas"),
+        pytest.param(Server(noise=0.2), 0.85, 0.23, id="noise 20 %"),
+        pytest.param(Server(replicas=4), 0.85, 0.28, id="one of 4 replicas"),
         pytest.param(Server(cap=32), 0.93, 0.1, id="cap 32"),
         pytest.param(Server(cap=32, retry_after=1), 0.8, 0.13, id="cap 32, Retry-After"),
         pytest.param(Server(rate=50), 0.9, 0.12, id="50/s"),
         pytest.param(Server(rate=50, headers=True), 0.9, 0.06, id="50/s, headers"),
-        pytest.param(Server(rate=50, depth=1), 0.7, 0.1, id="50/s, bucket of 1"),
+        pytest.param(Server(rate=50, depth=1), 0.75, 0.1, id="50/s, bucket of 1"),
         pytest.param(
             Server(rate=200, depth=200, retry_after=1), 0.85, 0.1, id="200/s, Retry-After"
         ),
