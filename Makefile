@@ -59,7 +59,7 @@ PARALLEL := --numprocesses auto --dist worksteal
 
 unit: $(VENV)/ready
 	@echo "Tests ..."
-	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%)
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging
 
 # Complete jobs: with each of their options, after edits of their input, and through crashes.
 JOBS := tests/pipelines/inputs/test_moving_rows.py tests/pipelines/test_batch_options.py \
