@@ -3,8 +3,9 @@
 The first Ctrl-C or SIGTERM stops the job in an orderly way; the second one ends the process at
 once. Beam makes both difficult. Its local runner works in the main thread, and it wraps whatever
 interrupts it in errors of its own with long tracebacks. Its threads continue for a moment and log
-their failures. So a flag records the interrupt, and filters drop what follows from it. The filters
-cover the handlers of the root logger and uncaught exceptions of threads, nothing else.
+or print their failures. So a flag records the interrupt, and filters drop what follows from it. The
+filters cover the handlers of the root logger, uncaught exceptions of threads, and, once the program
+has said its last line, what other threads write to stderr.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 from pipelines.errors import UsageError
 from pipelines.runners import runner as runners
@@ -59,7 +60,9 @@ class Interrupt:
         for number, before in self._before.items():
             signal.signal(number, before)
         # After an interrupt, threads of Beam still fail while the interpreter ends.
-        if not self.interrupted:
+        if self.interrupted:
+            sys.stderr = cast(TextIO, _OfMainThread(sys.stderr))
+        else:
             for handler in logging.getLogger().handlers:
                 handler.removeFilter(self._is_news)
             threading.excepthook = self._thread_failed
@@ -83,6 +86,21 @@ class Interrupt:
         self.interrupted = True
         if self._stop is None or not self._stop():
             raise KeyboardInterrupt
+
+
+class _OfMainThread:
+    """A text stream without what other threads write: Beam prints the tracebacks of its workers."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread() is threading.main_thread():
+            self._stream.write(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def run_program(

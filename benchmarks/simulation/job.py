@@ -48,8 +48,8 @@ class Driver(Protocol):
         """Note that a request has ended."""
 
 
-class Fixed:
-    """A setting that never changes: `window` requests in flight, `rate` a second if it is set."""
+class Fixed(Driver):
+    """A setting that learns nothing: `window` requests in flight, `rate` a second if it is set."""
 
     def __init__(self, window: int, rate: float = 0.0) -> None:
         self.window, self.rate = window, rate
@@ -65,17 +65,6 @@ class Fixed:
         if self.rate:
             self._next = max(self._next, now) + 1 / self.rate
         return Permit(now)
-
-    def accepted(self, permit: Permit, now: float, headers: Mapping[str, str]) -> None:
-        """Learn nothing."""
-
-    def refused(
-        self, permit: Permit, now: float, retry_after: float | None, headers: Mapping[str, str]
-    ) -> None:
-        """Learn nothing."""
-
-    def completed(self, permit: Permit, ttft: float | None, now: float) -> None:
-        """Learn nothing."""
 
     def end(self, permit: Permit, now: float) -> None:
         """Make room."""

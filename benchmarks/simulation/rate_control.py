@@ -143,7 +143,7 @@ def plot(path: str) -> None:
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
-        axis.set_ylabel("rows done a second")
+        axis.set_ylabel("rows completed per second")
     for axis in axes[1]:
         axis.set_xlabel("seconds")
     axes[0][0].legend(fontsize=8, loc="lower right")

@@ -19,11 +19,11 @@ from ritellm.rate_limits.sample import Share
 
 # A larger share may be an outage, which a larger window would make worse.
 _MOST = 0.6
-# So long a run of refusals may be one, too.
+# A run of this many refusals may be an outage, too.
 _RUN = 12
 # The number of requests that the last step needs.
 _ENOUGH = 32
-# A step takes this multiple of the time that refusals take, at most.
+# A step takes at most this multiple of the time in which refusals arrive.
 _STEP = 3.0
 
 

@@ -22,7 +22,6 @@ WORKER = {"OPENAI_API_KEY": "sk-worker"}
 def test_a_batch_runs_on_flink_in_the_programs_own_threads(flink, job):
     assert job.start(60, *flink.flags(), "--emit_deltas").wait() == 0, job.said[-3000:]
     job.assert_whole()
-    assert "61 rows: 60 completed, 1 failed" in job.said
     assert texts(job, "deltas") == {f"r{n}": f"one two {n}" for n in range(60)}
     brought = [file.stat().st_size for file in flink.folder.rglob("blob_*")]
     assert sum(brought) < 1_000_000  # and not all of Beam's classes

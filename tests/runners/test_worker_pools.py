@@ -76,7 +76,7 @@ def test_code_that_the_workers_do_not_have_is_one_sentence(
     processes.wait_until(lambda: listens("127.0.0.1", port), "bare")
     pool = ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
     assert job.start(3, *job_server, *pool).wait() == 1
-    assert "on the workers: install ritellm-beam" in job.said.splitlines()[-1]
+    assert "on the workers; install ritellm-beam" in job.said.splitlines()[-1]
     assert not fake_server.requests
 
 
