@@ -29,7 +29,7 @@ from examples.runners.processes import Processes, free_port, listens, start_pool
 
 DOCUMENT = ROOT / "docs" / "runners.md"
 MARKS = re.compile(r"(<!-- runners -->\n).*?(<!-- /runners -->)", re.DOTALL)
-HEAD = "| engine | workers | rows a second | CPU a row | CPU of the start |\n|---|---|---|---|---|"
+HEAD = "| runner | workers | rows a second | CPU a row | CPU of the start |\n|---|---|---|---|---|"
 KEY = {"OPENAI_API_KEY": "sk-none"}
 
 
@@ -77,17 +77,17 @@ def flink(workers: int) -> Iterator[Running]:
         yield Running(cluster.flags_of_pool(KEY), cluster.cpu_seconds)
 
 
-ENGINES = {"FnApiRunner": here, "Prism": prism, "PortableRunner": job_server, "Flink": flink}
+RUNNERS = {"FnApiRunner": here, "Prism": prism, "PortableRunner": job_server, "Flink": flink}
 # Prism has one worker per environment.
-CASES = [(name, n) for name in ENGINES for n in (1, 2, 4) if name != "Prism" or n == 1]
+CASES = [(name, n) for name in RUNNERS for n in (1, 2, 4) if name != "Prism" or n == 1]
 
 
 def measure(
-    engine: str, workers: int, rows: int, chunks: int, gap_ms: float, max_in_flight: int
+    runner: str, workers: int, rows: int, chunks: int, gap_ms: float, max_in_flight: int
 ) -> dict[str, float]:
     """Return rows a second, CPU a row and start-up of one runner."""
     serving = servers.serving("paced", chunks=chunks, gap_ms=gap_ms)
-    with tempfile.TemporaryDirectory() as folder, serving as server, ENGINES[engine](workers) as up:
+    with tempfile.TemporaryDirectory() as folder, serving as server, RUNNERS[runner](workers) as up:
         _run(Path(folder) / "warm", 1, server, max_in_flight, up)  # the first job costs more
         before = _run(Path(folder) / "before", 1, server, max_in_flight, up)
         full = _run(Path(folder) / "full", rows, server, max_in_flight, up)
@@ -127,10 +127,10 @@ def _cpu() -> float:
 
 def lines(cases: Sequence[tuple[str, int]], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the head and the rest of each line; the rest is the reason if a runner is missing."""
-    for engine, workers in cases:
-        head = f"| {engine} | {workers} |"
+    for runner, workers in cases:
+        head = f"| {runner} | {workers} |"
         try:
-            found = measure(engine, workers, **given)
+            found = measure(runner, workers, **given)
         except tools.Missing as missing:
             yield head, f" {missing} | | |"
             continue
@@ -142,7 +142,7 @@ def write(measured: Mapping[str, str], note: str) -> None:
     """Put lines into the table in docs/runners.md; keep the lines of other runners."""
     text = DOCUMENT.read_text()
     before = dict(re.findall(r"^(\| [A-Za-z]+ \| \d \|)(.*)$", text, re.M)) | measured
-    heads = [f"| {engine} | {workers} |" for engine, workers in CASES]
+    heads = [f"| {runner} | {workers} |" for runner, workers in CASES]
     rows = [head + before[head] for head in heads if head in before]
     table = "\n".join([HEAD, *rows, "", note])
     DOCUMENT.write_text(MARKS.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text))
@@ -155,11 +155,11 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=50)
     parser.add_argument("--gap_ms", type=float, default=20)
     parser.add_argument("--max_in_flight", type=int, default=200, help="in each process")
-    parser.add_argument("--engine", choices=ENGINES, help="measure only this runner")
+    parser.add_argument("--runner", choices=RUNNERS, help="measure only this runner")
     parser.add_argument("--workers", type=int, choices=(1, 2, 4), help="only this many")
     given = vars(parser.parse_args())
-    engine, workers = given.pop("engine"), given.pop("workers")
-    cases = [(e, n) for e, n in CASES if engine in (None, e) and workers in (None, n)]
+    runner, workers = given.pop("runner"), given.pop("workers")
+    cases = [(e, n) for e, n in CASES if runner in (None, e) and workers in (None, n)]
     note = (
         f"{given['rows']:,} rows of {given['chunks']} chunks, one every {given['gap_ms']:g} ms, at"
         f" most {given['max_in_flight']} in flight in each process; {os.cpu_count()} cores, which"

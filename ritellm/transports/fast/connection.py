@@ -22,7 +22,7 @@ Invariants:
 - Deferred bytes (`_unparsed`) never contain the end of a body, or the reader would miss it.
 
 Every read of every stream passes through `readable` and `Delivery.deliver`, so both write the
-fields of `Delivery` directly. `benchmarks/client.py` measures the cost.
+fields of `Delivery` directly. `benchmarks/client/chunks.py` measures the cost.
 """
 
 from __future__ import annotations
