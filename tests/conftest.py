@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
 from fake_server import FakeServer
 from redis_server import RedisServer, running
+
+# A shell ignores SIGINT for a command in the background, and processes of the tests would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure: neither an example nor the making of examples has a deadline.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
