@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 from fake_server import FakeServer
 from redis_server import RedisServer, running
 
-# A shell ignores SIGINT for a command in the background, and processes of the tests would inherit it.
+# A shell ignores SIGINT for a command in the background. Processes that tests start would inherit
+# that and would not hear Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure: neither an example nor the making of examples has a deadline.
