@@ -412,7 +412,7 @@ def test_a_timeout_cancels_it_too(fake_server):
     server = SERVERS["Responses"]
     fake_server.enqueue(paused(server, 6), raw(b"{}", "application/json"))
     with pytest.raises(ritellm.Timeout):
-        list(ritellm.completion(**asked(server, fake_server, timeout=Timeouts(total=0.2))))
+        list(ritellm.completion(**asked(server, fake_server, timeout=Timeouts(total=1))))
     assert cancels(fake_server) == ["/v1/responses/resp_1/cancel"]
 
 
