@@ -117,11 +117,14 @@ def _name(call: Call) -> str:
 
 def _telemetry() -> Telemetry | None:
     """Return the reporter to OpenTelemetry, if the API is installed and an SDK is set up."""
-    if not _is_installed():
-        return None
-    from ritellm.instrumentation import opentelemetry as telemetry
+    try:
+        if not _is_installed():
+            return None
+        from ritellm.instrumentation import opentelemetry as telemetry
 
-    return _made() if telemetry.is_set_up() else None
+        return _made() if telemetry.is_set_up() else None
+    except OSError:  # no descriptor is left to import it; the call fails with a better error
+        return None
 
 
 @cache

@@ -15,6 +15,7 @@ import httpx
 from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
 from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.descriptors import shortage
 from ritellm.transports.refusals import RefusalCounter
 from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE
 from ritellm.types import HttpRequest
@@ -106,6 +107,8 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
         name = call.deadline[1] if call.deadline else "first_chunk"
         return call.timed_out(name)
     where = _without_secrets(call.current.endpoint.base_url)
+    if reason := shortage(error):
+        return APIConnectionError(f"cannot connect to {where}: {reason}")
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):

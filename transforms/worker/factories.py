@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from transforms.budget.bill import Budget, NoBudget
 from transforms.budget.ledger import NewLedger
 from transforms.journal import NewJournal
 from transforms.worker.credentials import key_in, key_in_file, key_in_secret
+from transforms.worker.open_files import in_flight_within_limit
 from transforms.worker.hedging import Hedge, NoHedge
 from transforms.worker.journal_entries import JournalEntries, NoJournal
 from transforms.worker.resources import Resources
@@ -60,12 +61,14 @@ class NewResources:
         """Return new resources."""
         from ritellm.rate_limits.gate import Gate
 
-        client, gate = self.new_client(), Gate(self.limits)
-        client.gate = gate
+        client = self.new_client()
         journal = self.new_journal() if self.new_journal is not None else None
+        # Counted last, with the files of the client and the journal.
+        places = in_flight_within_limit(self.limits.max_in_flight)
+        gate = client.gate = Gate(replace(self.limits, max_in_flight=places))
         return Resources(
             client,
-            Room(self.limits.max_in_flight),
+            Room(places),
             gate,
             NoHedge() if self.hedge_after is None else Hedge(self.hedge_after),
             NoJournal() if journal is None else JournalEntries(journal),

@@ -27,6 +27,8 @@ from ritellm.transports.sockets import KEEP_ALIVE, NO_DELAY
 from ritellm.types import HttpRequest
 
 _READ_BYTES = 64 * 1024
+# The selectors of epoll and kqueue need a descriptor of their own; there may be none left.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class FastTransport:
@@ -141,7 +143,7 @@ class Connection:
     @property
     def is_alive(self) -> bool:
         """Whether the server has neither closed the connection nor sent anything unexpected."""
-        with selectors.DefaultSelector() as selector:
+        with _Selector() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
             return not selector.select(0)
 

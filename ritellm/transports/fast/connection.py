@@ -107,7 +107,10 @@ class Connection:
             return False
         if self._gathers:
             self._gathers = False
-            self._sockets.register(self)
+            try:
+                self._sockets.register(self)
+            except OSError:  # no descriptor is left for another epoll
+                return False
         self._delivery.is_full = False
         return True
 
