@@ -12,9 +12,9 @@ from transforms.budget.bill import Budget, NoBudget
 from transforms.budget.ledger import NewLedger
 from transforms.journal import NewJournal
 from transforms.worker.credentials import key_in, key_in_file, key_in_secret
-from transforms.worker.open_files import in_flight_within_limit
 from transforms.worker.hedging import Hedge, NoHedge
 from transforms.worker.journal_entries import JournalEntries, NoJournal
+from transforms.worker.open_files import in_flight_within_limit
 from transforms.worker.resources import Resources
 from transforms.worker.room import Room
 
