@@ -97,7 +97,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
 
     Its text names the address but not the request, which contains the key.
     """
-    if isinstance(error, ReplayedFailure):
+    if isinstance(error, KnownFailure):
         return error.error
     if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
         return call.timed_out("total" if _total_is_over(call) else "connect")
@@ -132,8 +132,8 @@ def _without_secrets(url: str) -> str:
 FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
-class ReplayedFailure(httpx.TransportError):
-    """The failure at the end of a recording, which was `error`."""
+class KnownFailure(httpx.TransportError):
+    """A failure whose `error` is certain already: a limit, or the end of a recording."""
 
     def __init__(self, error: RitellmError) -> None:
         super().__init__(error.message)

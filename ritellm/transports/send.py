@@ -26,7 +26,7 @@ from ritellm.transports.base import (
     Transport,
 )
 from ritellm.transports.deadlines import Deadlines, StepDeadlines
-from ritellm.transports.httpx import FAILURES, ReplayedFailure
+from ritellm.transports.httpx import FAILURES, KnownFailure
 from ritellm.transports.recorder import Recorder
 
 R = TypeVar("R", bound=AnyResponse)
@@ -169,6 +169,6 @@ class _Player(httpx.SyncByteStream, httpx.AsyncByteStream):
     def _raise(self) -> None:
         error = self._take.error
         if isinstance(error, RitellmError):
-            raise ReplayedFailure(error)
+            raise KnownFailure(error)
         if error is not None:
             raise error

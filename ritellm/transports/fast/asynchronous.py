@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import aiohappyeyeballs
 import httpx
 
-from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.deadlines import Cadence, Deadlines
 from ritellm.transports.fast.connection import Connection
 from ritellm.transports.fast.epoll import Sockets, secured
 from ritellm.transports.fast.http11 import Origin, Target, request_bytes, target_of, trust
@@ -44,16 +44,17 @@ class AsyncFastTransport:
         """Return the response once its headers have arrived; raises httpx's errors."""
         target = target_of(request.url)
         data = request_bytes(request.method, target, request.headers, request.content)
-        connections = self._of_this_loop()
-        connection = connections.pool.take(target.origin)
-        if connection is None:
-            connection = await connections.connect(target, deadlines.connect)
-        release = partial(connections.release, target.origin, connection)
-        try:
-            return await connection.send(data, deadlines.cadence, release)
-        except BaseException:
-            connection.close()
-            raise
+        connections, cadence = self._of_this_loop(), deadlines.cadence
+        kept = connections.pool.take(target.origin)
+        if kept is not None:
+            try:
+                return await connections.send(target.origin, kept, data, cadence)
+            except httpx.RemoteProtocolError:
+                if not kept.untouched:
+                    raise
+        # The server had closed the kept connection before it saw the request.
+        fresh = await connections.connect(target, deadlines.connect)
+        return await connections.send(target.origin, fresh, data, cadence)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
@@ -78,6 +79,17 @@ class _Connections:
         self._resolved: dict[Origin, asyncio.Future[AddressInfos]] = {}
         self._turns = itertools.count()
         self._sweep: asyncio.TimerHandle | None = None
+
+    async def send(
+        self, origin: Origin, connection: Connection, data: bytes, cadence: Cadence | None
+    ) -> Response:
+        """Send the request `data`; return the response once its headers have arrived."""
+        try:
+            release = partial(self.release, origin, connection)
+            return await connection.send(data, cadence, release)
+        except BaseException:
+            connection.close()
+            raise
 
     def release(self, origin: Origin, connection: Connection) -> None:
         """Take `connection` back for the next request, or close it."""

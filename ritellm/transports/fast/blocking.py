@@ -41,17 +41,29 @@ class FastTransport:
         """Return the response once its headers have arrived; raises httpx's errors."""
         target = target_of(request.url)
         data = request_bytes(request.method, target, request.headers, request.content)
-        connection = self._pool.take(target.origin) or _connect(target.origin, deadlines)
-        try:
-            release = partial(self._pool.give, target.origin, connection)
-            return connection.send(data, deadlines, release)
-        except BaseException:
-            connection.close()
-            raise
+        kept = self._pool.take(target.origin)
+        if kept is not None:
+            try:
+                return self._send(target.origin, kept, data, deadlines)
+            except httpx.RemoteProtocolError:
+                if not kept.untouched:
+                    raise
+        # The server had closed the kept connection before it saw the request.
+        return self._send(target.origin, _connect(target.origin, deadlines), data, deadlines)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
+
+    def _send(
+        self, origin: Origin, connection: Connection, data: bytes, deadlines: Deadlines
+    ) -> Response:
+        try:
+            release = partial(self._pool.give, origin, connection)
+            return connection.send(data, deadlines, release)
+        except BaseException:
+            connection.close()
+            raise
 
 
 def _connect(origin: Origin, deadlines: Deadlines) -> Connection:
@@ -139,6 +151,11 @@ class Connection:
                 return
             else:
                 self.receive(deadlines)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether not one byte of the response has arrived."""
+        return self._parser.untouched
 
     @property
     def is_alive(self) -> bool:

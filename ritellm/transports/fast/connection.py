@@ -40,12 +40,15 @@ from ritellm.transports.fast.epoll import NOT_NOW, READ_BYTES, Sockets
 from ritellm.transports.fast.http11 import ResponseParser
 from ritellm.transports.fast.response import Body, Response
 from ritellm.transports.fast.sender import Sender
+from ritellm.transports.httpx import KnownFailure
 
 # The most bytes that wait for a reader; beyond that the kernel's buffers fill, and the server's.
 # More would be slower: malloc maps and unmaps every block above 128 KiB.
 _HIGH_WATER = READ_BYTES
 # The end of a chunked body, unless there are trailers.
 _LAST_CHUNK = b"0\r\n\r\n"
+# The most reads in one turn of the event loop; a fast server must not stop the other streams.
+_READS_AT_ONCE = 16
 
 
 class Connection:
@@ -88,6 +91,8 @@ class Connection:
         self.served += 1
         self._cadence = cadence
         self._unparsed.clear()
+        if self.closed:  # before the request: epoll will not report it again
+            raise httpx.RemoteProtocolError("the server closed it")
         self._sender.send(request)
         while not parser.begun:
             await delivery.arrival()
@@ -97,8 +102,18 @@ class Connection:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the connection is open: `readable` closes it when the server does."""
+        """Whether the server has neither closed the connection nor sent anything unexpected.
+
+        A busy event loop may not have reported it yet, so this looks.
+        """
+        if not self.closed:
+            self.readable()
         return not self.closed
+
+    @property
+    def untouched(self) -> bool:
+        """Whether not one byte of the response has arrived."""
+        return self._parser.untouched
 
     def make_idle(self) -> bool:
         """Prepare for another request; return whether there may be one."""
@@ -128,7 +143,7 @@ class Connection:
     def readable(self, hangup: bool = False) -> None:
         """Read until the kernel has nothing left, or the reader is too far behind."""
         receive_into, buffer = self._receive_into, self._sockets.buffer
-        delivery = self._delivery
+        delivery, left = self._delivery, _READS_AT_ONCE
         while not delivery.is_full:
             try:
                 size = receive_into(buffer)
@@ -143,9 +158,18 @@ class Connection:
             self._receive(buffer[:size])
             if self.closed or (size < READ_BYTES and not self._secure and not hangup):
                 break
+            left -= 1
+            if not left:
+                self._loop.call_soon(self._read_on, hangup)
+                break
         else:
             self._unread = True
         delivery.deliver()
+
+    def _read_on(self, hangup: bool) -> None:
+        """Continue to read in another turn of the loop: epoll will not report this data again."""
+        if not self.closed:
+            self.readable(hangup)
 
     def collect(self, due: float) -> None:
         """Read what the kernel has gathered, and let it gather again."""
@@ -194,7 +218,7 @@ class Connection:
         self._parsed = self._due
         try:
             parser.feed(data)
-        except httpx.RemoteProtocolError as error:
+        except (httpx.RemoteProtocolError, KnownFailure) as error:
             self._delivery.error = error
             self.close()
             return
@@ -225,4 +249,4 @@ class Connection:
         self._delivery.is_full = False
         if self._unread:  # epoll has reported this data and will not report it again
             self._unread = False
-            self._loop.call_soon(self.readable)
+            self._loop.call_soon(self._read_on, False)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import httptools
 import httpx
 
-from ritellm.transports.httpx import with_defaults
+from ritellm.transports.httpx import KnownFailure, with_defaults
 from ritellm.transports.refusals import MOST_REFUSALS, is_refusal
+from ritellm.wire import limits
 
 
 class Origin(NamedTuple):
@@ -101,11 +102,15 @@ class ResponseParser:
 
         expect() --> headers --> begun --> pieces... --> ended --> expect()
 
-    httptools calls the methods named `on_...` from within `feed`.
+    httptools calls the methods named `on_...` from within `feed`. llhttp refuses ambiguous heads:
+    two lengths, a length besides chunks, folded lines, lines that end in LF alone. Bytes after the
+    end of a response are discarded, and end the use of the connection.
     """
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []  # of the body, not taken yet
+        self._size = 0  # the number of pieces at the end of the body
+        self._overhead = 0  # bytes since the last piece was taken that brought none
         self._refusals = 0  # in a row
         # The parser calls this most often, so it is a C function rather than a method.
         self.on_body = self.pieces.append
@@ -118,6 +123,7 @@ class ResponseParser:
         self.begun = False  # the headers are complete
         self.ended = False  # the body is complete
         self.keeps = False  # the server accepts another request over this connection
+        self._overhead = 0
         self.pieces.clear()
         self._parser = httptools.HttpResponseParser(self)
 
@@ -131,14 +137,30 @@ class ResponseParser:
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
+        self._overhead = 0
         return data
+
+    @property
+    def untouched(self) -> bool:
+        """Whether not one byte of the response has arrived."""
+        return not (self.begun or self._overhead)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Parse `data`; raises httpx.RemoteProtocolError."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise httpx.RemoteProtocolError(f"not HTTP: {error}") from None
+            if not self.ended:
+                self._overhead += len(data)
+                raise httpx.RemoteProtocolError(f"not HTTP: {error}") from None
+            self.keeps = False
+        if self.ended:
+            del self.pieces[self._size :]  # what follows the end belongs to no request
+        elif not self.pieces:
+            self._overhead += len(data)
+            if self._overhead > limits.MAX_HEAD_BYTES:
+                what = "the trailers and extensions" if self.begun else "the head"
+                raise KnownFailure(limits.exceeded(what, limits.MAX_HEAD_BYTES))
 
     def close(self, error: Exception | None) -> None:
         """Note that the connection has ended; raises if the response is not complete."""
@@ -173,8 +195,11 @@ class ResponseParser:
             self.headers = Headers()
         elif not self.ended:
             self.ended = True
+            self._size = len(self.pieces)
             self._refusals = self._refusals + 1 if is_refusal(self.status) else 0
             self.keeps = self._parser.should_keep_alive() and self._refusals < MOST_REFUSALS
+            if self.headers.get("transfer-encoding", "chunked").lower() != "chunked":
+                self.keeps = False
 
 
 @cache
