@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ritellm.masking import masked_url, without
 from ritellm.types import HttpRequest
 
 
@@ -117,31 +117,33 @@ class Tape:
         return self.delays[attempt - 1] if self.timed and attempt <= len(self.delays) else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
     """A provider at an address, with the key that opens it.
 
-    `wire` names the dialect of this model. `options` are the provider's own settings (a region, a
-    project, an API version). `signer` signs the finished request where a header with the key is not
-    enough (AWS); no message may show its `secrets`. `opener` returns this endpoint with an address
-    and with a key that has not expired; it may block. With a `tape`, recorded attempts are replayed
-    and nothing is sent.
+    `base_url` has no user and password; `login` has them, as they were written there. `wire` names
+    the dialect of this model. `options` are the provider's own settings (a region, a project, an
+    API version). `signer` signs the finished request where a header with the key is not enough
+    (AWS). No message may show the `secrets`. `opener` returns this endpoint with an address and
+    with a key that has not expired; it may block. With a `tape`, recorded attempts are replayed and
+    nothing is sent.
     """
 
     provider: Provider
     base_url: str
-    key: str | None = field(default=None, repr=False)
+    key: str | None = None
     wire: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
-    signer: Callable[[HttpRequest], HttpRequest] | None = field(default=None, repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    opener: Callable[[], Endpoint] | None = field(default=None, repr=False)
-    tape: Tape | None = field(default=None, repr=False)
+    signer: Callable[[HttpRequest], HttpRequest] | None = None
+    secrets: tuple[str, ...] = ()
+    opener: Callable[[], Endpoint] | None = None
+    tape: Tape | None = None
+    login: str | None = None
 
     def scrub(self, text: str) -> str:
         """Return `text` without keys and secrets, for messages that leave this process."""
-        for secret in sorted({self.key or "", *self.secrets} - {""}, key=len, reverse=True):
-            # A short key is a placeholder ("x", "EMPTY"), which may also occur inside a word.
-            whole = r"(?<!\w){}(?!\w)" if len(secret) < 8 else "{}"
-            text = re.sub(whole.format(re.escape(secret)), "[key]", text)
-        return text
+        return without((self.key or "", *self.secrets), text)
+
+    def __repr__(self) -> str:
+        where = masked_url(self.base_url)
+        return f"Endpoint({self.provider.name!r}, {where!r}, wire={self.wire!r})"

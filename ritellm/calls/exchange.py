@@ -248,6 +248,8 @@ class Exchange:
         error.model = self._request.model
         error.message = self.endpoint.scrub(error.message)
         error.args = (error.message,)
+        if isinstance(error.code, str):
+            error.code = self.endpoint.scrub(error.code)
         error.attempts = self._attempts
         self.error = error
 

@@ -24,6 +24,7 @@ from ritellm.calls.plan import Draft, OnInterrupt, Plan
 from ritellm.calls.response_format import response_format
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.masking import basic_auth, header_secrets
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.recordings import replay
 from ritellm.suggest import nearest
@@ -103,9 +104,13 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
         words = "'raise', 'continue' or 'restart'"
         raise InvalidRequestError(f"on_interrupt must be {words}, got {on_interrupt!r}")
     record = given.get("record")
+    endpoint = replace(
+        arguments.with_clean_key(endpoint),
+        secrets=(*endpoint.secrets, *header_secrets(request.extra_headers)),
+    )
     blank = Plan(
         request,
-        arguments.with_clean_key(endpoint),
+        endpoint,
         arguments.timeouts(_first(given, "timeout", "request_timeout")),
         arguments.policy(given.get("retry"), _first(given, "num_retries", "max_retries")),
         cast(OnInterrupt, on_interrupt),
@@ -219,9 +224,16 @@ def _named(model: str, provider: str | None, deployment: str | None) -> str:
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:
-    """Return the headers that hold options of the provider."""
+    """Return the headers that hold options of the provider, or the login of its address.
+
+    A key counts before a login: both would be the same header.
+    """
     names = endpoint.provider.headers
-    return {header: endpoint.options[o] for header, o in names.items() if o in endpoint.options}
+    own = {header: endpoint.options[o] for header, o in names.items() if o in endpoint.options}
+    has_key = endpoint.key or endpoint.signer or endpoint.opener
+    if endpoint.login and not has_key:
+        own["authorization"] = basic_auth(endpoint.login)
+    return own
 
 
 def _params(params: Mapping[str, Any], drop_params: bool) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def responded(call: Call, status: int, headers: Mapping[str, str]) -> None:
     """Log the status of a response, and limit headers that make no sense."""
     if log.isEnabledFor(logging.DEBUG):
         id = headers.get("x-request-id") or headers.get("request-id")
-        request = f", request {id}" if id else ""
+        request = call.current.endpoint.scrub(f", request {id}") if id else ""
         log.debug("%s: status %d%s", _name(call), status, request, extra=_noted(call))
     for odd in oddities(headers):
         _warn_once(call, odd)
@@ -88,7 +88,8 @@ def _warn_once(call: Call, odd: str) -> None:
     key = call.current.endpoint.base_url, odd.partition(":")[0]
     if key not in _warned:
         _warned.add(key)
-        log.warning("%s: a limit header makes no sense: %s", _name(call), odd)
+        shown = call.current.endpoint.scrub(odd)
+        log.warning("%s: a limit header makes no sense: %s", _name(call), shown)
 
 
 def _ended(call: Call, how: str) -> None:

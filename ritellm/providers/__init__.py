@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ritellm.endpoints import Endpoint, Provider
 from ritellm.errors import InvalidRequestError
+from ritellm.masking import masked_url, proxy_secrets, url_secrets, without_user
 from ritellm.providers.model_names import route, split_model
 from ritellm.providers.settings import first_set, resolve_plain, url_variables
 from ritellm.providers.table import PROVIDERS
@@ -33,9 +34,15 @@ def resolve(
 
     Arguments count before `environ`, and `environ` before the provider's row. Options of other
     providers are ignored, since a client's defaults may serve several providers.
+
+    The secrets of the address, and those of the proxies in `environ`, are secrets of the endpoint.
     """
-    address = base_url or first_set(environ, url_variables(provider)) or ""
-    draft = Endpoint(provider, address, api_key or None, wire or provider.wire)
+    given = base_url or first_set(environ, url_variables(provider)) or ""
+    address, login = without_user(given)
+    secrets = (*url_secrets(given), *proxy_secrets(environ))
+    draft = Endpoint(
+        provider, address, api_key or None, wire or provider.wire, secrets=secrets, login=login
+    )
     finish = _load(provider.resolver) if provider.resolver else resolve_plain
     endpoint: Endpoint = finish(draft, options or {}, environ)
     if not endpoint.base_url:
@@ -49,7 +56,7 @@ def resolve(
     if not _is_address(endpoint.base_url):
         raise InvalidRequestError(
             f"base_url must start with http:// or https://, and name a host,"
-            f" got {endpoint.base_url!r}",
+            f" got {masked_url(endpoint.base_url)!r}",
             provider=provider.name,
         )
     return endpoint
@@ -66,9 +73,15 @@ def address_in(environ: Mapping[str, str], model: str) -> str | None:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return url.startswith(("http://", "https://")) and bool(parts.hostname) and parts.port != 0
+        has_host = bool(parts.hostname) and _is_name(parts.hostname or "") and parts.port != 0
+        return url.startswith(("http://", "https://")) and has_host
     except ValueError:  # a port that is not a number, or an unclosed bracket
         return False
+
+
+def _is_name(host: str) -> bool:
+    """Return whether each label of `host` has a length that names may have."""
+    return ":" in host or all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
 
 
 def locate(endpoint: Endpoint, model: str) -> Endpoint:

@@ -61,9 +61,9 @@ def _located(draft: Endpoint) -> Endpoint:
 
 
 def _signed(draft: Endpoint, credentials: AwsCredentials) -> Endpoint:
-    secrets = (credentials.secret_key, credentials.session_token or "", credentials.access_key)
+    own = (credentials.secret_key, credentials.session_token or "", credentials.access_key)
     signer = new_signer(credentials, draft.options["aws_region_name"])
-    return replace(draft, signer=signer, secrets=secrets)
+    return replace(draft, signer=signer, secrets=(*draft.secrets, *own))
 
 
 def _opener(

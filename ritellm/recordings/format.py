@@ -11,92 +11,55 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import orjson
 
 from ritellm import errors
 from ritellm.endpoints import Endpoint, Take, Tape
 from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.masking import REMOVED, Masker, masked_url
 from ritellm.types import HttpRequest, Request
 
-REMOVED = "[removed]"
-# Headers and query parameters are removed, except those known to be harmless.
+# Headers are removed, except those known to be harmless.
 _HEADERS = frozenset(
     "accept accept-encoding anthropic-beta anthropic-version content-type user-agent".split()
 )
-_QUERY = frozenset({"alt", "api-version", "starting_after", "stream"})
 # Response headers that may identify the caller.
 _NOT_RECORDED = frozenset(
     "anthropic-organization-id openai-organization openai-project set-cookie".split()
 )
-# A shorter key is a placeholder ("x", "EMPTY"), which may occur in any text.
-_SHORTEST_KEY = 8
 
 
-class Scrubber:
-    """Removes secrets from a stream of bytes, even if the bytes are cut inside one."""
-
-    def __init__(self, secrets: Iterable[bytes]) -> None:
-        self._secrets = sorted(set(secrets), key=len, reverse=True)
-        self._rest = b""  # possibly the beginning of a secret
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the bytes that cannot be part of a secret any more."""
-        data = self.clean(self._rest + data)
-        keep = max((_overlap(data, secret) for secret in self._secrets), default=0)
-        self._rest = data[len(data) - keep :]
-        return data[: len(data) - keep]
-
-    def end(self) -> bytes:
-        """Return the remaining bytes."""
-        rest, self._rest = self._rest, b""
-        return rest
-
-    def clean(self, data: bytes) -> bytes:
-        """Return `data` without secrets."""
-        for secret in self._secrets:
-            data = data.replace(secret, REMOVED.encode())
-        return data
-
-    def text(self, text: str) -> str:
-        """Return `text` without secrets."""
-        return self.clean(text.encode()).decode()
-
-
-def scrubber(endpoint: Endpoint, request: Request) -> Scrubber:
-    """Return a scrubber for the keys of `endpoint` and the caller's own headers."""
-    words = [endpoint.key or "", *endpoint.secrets, *_in_address(endpoint.base_url)]
+def masker(endpoint: Endpoint, request: Request) -> Masker:
+    """Return what removes the keys of `endpoint` and the caller's own headers."""
+    words = [endpoint.key or "", *endpoint.secrets]
     for value in request.extra_headers.values():
         words += [value, *value.split()]
-    long = [word for word in words if len(word) >= _SHORTEST_KEY]
-    return Scrubber(form.encode() for word in long for form in (word, quote(word, safe="")))
+    return Masker(words, REMOVED)
 
 
 def request_line(
-    endpoint: Endpoint, request: Request, sent: HttpRequest, on_interrupt: str, scrub: Scrubber
+    endpoint: Endpoint, request: Request, sent: HttpRequest, on_interrupt: str, mask: Masker
 ) -> dict[str, Any]:
     """Return the line with the request as sent, its provider and its dialect."""
     return {
         "kind": "request",
         "version": 1,
         "provider": endpoint.provider.name,
-        "model": scrub.text(request.model),
+        "model": mask.text(request.model),
         "wire": endpoint.wire or endpoint.provider.wire,
-        "base_url": _address(endpoint.base_url, scrub),
+        "base_url": mask.text(masked_url(endpoint.base_url)),
         "on_interrupt": on_interrupt,
         "method": sent.method,
-        "url": _address(sent.url, scrub),
-        "headers": {k: _header(k, v, scrub) for k, v in sent.headers.items()},
-        "body": scrub.text(sent.content.decode("utf-8", "replace")),
+        "url": mask.text(masked_url(sent.url)),
+        "headers": {k: _header(k, v, mask) for k, v in sent.headers.items()},
+        "body": mask.text(sent.content.decode("utf-8", "replace")),
     }
 
 
-def response_line(
-    status: int, headers: Iterable[tuple[str, str]], scrub: Scrubber
-) -> dict[str, Any]:
+def response_line(status: int, headers: Iterable[tuple[str, str]], mask: Masker) -> dict[str, Any]:
     """Return the line of a response's head."""
-    kept = [(k, scrub.text(v)) for k, v in headers if k.lower() not in _NOT_RECORDED]
+    kept = [(k, mask.text(v)) for k, v in headers if k.lower() not in _NOT_RECORDED]
     return {"kind": "response", "status": status, "headers": kept}
 
 
@@ -108,14 +71,15 @@ def data_line(data: bytes) -> dict[str, Any]:
         return {"kind": "data", "base64": b64encode(data).decode()}
 
 
-def end_line(how: str, error: RitellmError | None, scrub: Scrubber) -> dict[str, Any]:
+def end_line(how: str, error: RitellmError | None, mask: Masker) -> dict[str, Any]:
     """Return the last line; `how` is "end" of the body, "closed" by us, or "error"."""
     line: dict[str, Any] = {"kind": "end", "how": how}
     if error is not None:
         line["error"] = {
             "type": type(error).__name__,
-            "message": scrub.text(error.message),
+            "message": mask.text(error.message),
             **{name: getattr(error, name) for name in _ERROR_FIELDS},
+            "code": mask.text(error.code) if isinstance(error.code, str) else error.code,
         }
     return line
 
@@ -201,30 +165,5 @@ def _error(fields: Mapping[str, Any] | None, has_response: bool) -> RitellmError
     return cls(fields["message"], **known)
 
 
-def _header(name: str, value: str, scrub: Scrubber) -> str:
-    return scrub.text(value) if name.lower() in _HEADERS else REMOVED
-
-
-def _address(url: str, scrub: Scrubber) -> str:
-    """Return `url` without a password and without unknown query values."""
-    parts = urlsplit(url)
-    query = [(k, v if k in _QUERY else REMOVED) for k, v in parse_qsl(parts.query, True)]
-    host = parts.netloc.rpartition("@")[2]
-    clean = (parts.scheme, host, parts.path, urlencode(query, safe="[]"), "")
-    return scrub.text(urlunsplit(clean))
-
-
-def _in_address(url: str) -> list[str]:
-    """Return the secrets in an address: query values, and a password in each of its forms."""
-    parts = urlsplit(url)
-    words = [value for name, value in parse_qsl(parts.query) if name not in _QUERY]
-    if parts.password:
-        pair = f"{unquote(parts.username or '')}:{unquote(parts.password)}"
-        words += [parts.password, unquote(parts.password), b64encode(pair.encode()).decode()]
-    return words
-
-
-def _overlap(data: bytes, secret: bytes) -> int:
-    """Return the number of last bytes of `data` that may begin `secret`."""
-    longest = min(len(data), len(secret) - 1)
-    return next((n for n in range(longest, 0, -1) if data.endswith(secret[:n])), 0)
+def _header(name: str, value: str, mask: Masker) -> str:
+    return mask.text(value) if name.lower() in _HEADERS else REMOVED

@@ -5,8 +5,10 @@ httpx is used without the extra `fast`, behind a proxy, and with the caller's ow
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpcore
@@ -14,6 +16,7 @@ import httpx
 
 from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
+from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
 from ritellm.transports.descriptors import shortage
 from ritellm.transports.refusals import RefusalCounter
@@ -38,8 +41,9 @@ class HttpxTransport:
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = _connect_limit(deadlines), _read_limit(deadlines)
-        built = _build(self._client, request, connect, read, deadlines.write)
-        response = self._client.send(built, stream=True)
+        with _checked_host():
+            built = _build(self._client, request, connect, read, deadlines.write)
+            response = self._client.send(built, stream=True)
         self._refusals.note(response)
         return response
 
@@ -58,14 +62,24 @@ class AsyncHttpxTransport:
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
-        built = _build(self._client, request, connect, read, deadlines.write)
-        response = await self._client.send(built, stream=True)
+        with _checked_host():
+            built = _build(self._client, request, connect, read, deadlines.write)
+            response = await self._client.send(built, stream=True)
         self._refusals.note(response)
         return response
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+
+
+@contextmanager
+def _checked_host() -> Iterator[None]:
+    """Raise httpx.InvalidURL for a host that is not a name: httpx decodes some on the way."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise httpx.InvalidURL(f"its host is not a valid name ({error})") from None
 
 
 def _build(
@@ -76,13 +90,31 @@ def _build(
     write: float | None,
 ) -> httpx.Request:
     timeouts = {"connect": connect, "read": read, "write": write, "pool": None}
-    return client.build_request(
+    built = client.build_request(
         request.method,
         request.url,
         headers=with_defaults(request.headers),
         content=request.content,
         extensions={"timeout": timeouts},
     )
+    built.url = _OurUrl(built.url)
+    return built
+
+
+class _OurUrl(httpx.URL):
+    """An address of this library, in a record that httpx logs."""
+
+
+def _mask_our_urls(record: logging.LogRecord) -> bool:
+    """Mask the secrets of our addresses in what httpx logs of each request."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            masked_url(str(arg)) if isinstance(arg, _OurUrl) else arg for arg in record.args
+        )
+    return True
+
+
+logging.getLogger("httpx").addFilter(_mask_our_urls)
 
 
 def with_defaults(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
@@ -106,7 +138,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if isinstance(error, httpx.ReadTimeout):
         name = call.deadline[1] if call.deadline else "first_chunk"
         return call.timed_out(name)
-    where = _without_secrets(call.current.endpoint.base_url)
+    where = masked_url(call.current.endpoint.base_url)
     if reason := shortage(error):
         return APIConnectionError(f"cannot connect to {where}: {reason}")
     if isinstance(error, httpx.ConnectError):
@@ -119,13 +151,6 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
 def _total_is_over(call: Call) -> bool:
     total = call.plan.timeouts.total
     return total is not None and time.monotonic() >= call.timing.started + total
-
-
-def _without_secrets(url: str) -> str:
-    """Return an address without its password and its query."""
-    scheme, mark, rest = url.partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return scheme + mark + host.rpartition("@")[2] + slash + path
 
 
 # What httpx raises when the network fails; InvalidURL is outside its tree.

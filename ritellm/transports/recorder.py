@@ -31,7 +31,7 @@ class Recorder:
     def __init__(self, path: str, call: Call, request: HttpRequest) -> None:
         call.tag = call.tag or uuid4().hex[:12]
         self._call, self._exchange, self._number = call, call.current, call.attempts
-        self._scrub = recordings.scrubber(call.current.endpoint, call.plan.request)
+        self._mask = recordings.masker(call.current.endpoint, call.plan.request)
         self._inflate: Any = None
         self._started = time.monotonic()
         try:
@@ -41,7 +41,7 @@ class Recorder:
             message = f"cannot record to {path}: {error.strerror or error}"
             raise InvalidRequestError(message) from None
         line = recordings.request_line(
-            self._exchange.endpoint, call.plan.request, request, call.plan.on_interrupt, self._scrub
+            self._exchange.endpoint, call.plan.request, request, call.plan.on_interrupt, self._mask
         )
         self._write({**line, "at": round(_now() - call.timing.started, 6)})
 
@@ -58,26 +58,26 @@ class Recorder:
         """Record the body of `response` while it is read."""
         headers = response.headers
         if headers.get("content-encoding") == "gzip":
-            # The scrubber would not find a key in compressed data.
+            # A key would not be found in compressed data.
             self._inflate = zlib.decompressobj(wbits=31)
         kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
-        self._write(recordings.response_line(response.status_code, kept, self._scrub))
+        self._write(recordings.response_line(response.status_code, kept, self._mask))
         response.stream = _Tee(cast(_Stream, response.stream), self)
 
     def data(self, data: bytes) -> None:
         """Record a piece of the body."""
         if self._inflate is not None:
             data = self._inflate.decompress(data)
-        if data := self._scrub.feed(data):
+        if data := self._mask.feed(data):
             self._write(recordings.data_line(data))
 
     def end(self, how: str, error: RitellmError | None = None) -> None:
         """Record how the attempt ended, once."""
         if self._file is None:
             return
-        if held := self._scrub.end():
+        if held := self._mask.end():
             self._write(recordings.data_line(held))
-        self._write(recordings.end_line(how, error, self._scrub))
+        self._write(recordings.end_line(how, error, self._mask))
         os.close(self._file)
         self._file = None
 

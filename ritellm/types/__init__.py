@@ -163,15 +163,16 @@ class Buffer:
 class Request:
     """One request under OpenAI's names; `params` holds only the parameters that the caller set.
 
-    `metadata` goes to logs and traces, not to the provider.
+    `metadata` goes to logs and traces, not to the provider. The extra fields and headers may hold
+    a key, so they are not in `repr`.
     """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
     params: Mapping[str, Any] = field(default_factory=dict)
     stream: bool = False
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     drop_params: bool = False
     buffer: Buffer = Buffer()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -179,9 +180,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """The bytes of one HTTP request. `headers` may hold the key, so they are not in repr."""
+    """The bytes of one HTTP request. All but the method may hold a key: it is not in `repr`."""
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
     method: str = "POST"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
 from ritellm.wire import openai_chat
 from ritellm.wire.openai_chat import decode_completion, decode_error, new_decoder, new_framing
 from ritellm.wire.openai_chat.request import PATH
+from ritellm.wire.request import in_path
 
 if TYPE_CHECKING:
     from ritellm.wire.base import Wire
@@ -24,7 +24,7 @@ __all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", 
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`; the model is a deployment's name."""
-    deployment = f"/deployments/{quote(request.model, safe='')}"
+    deployment = f"/deployments/{in_path(request.model)}"
     return as_azure(openai_chat, request, endpoint, address(endpoint, PATH, deployment))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
 
 from ritellm.wire.request import address as joined
+from ritellm.wire.request import in_path
 
 _VERB = re.compile(r":[A-Za-z]+$")
 
@@ -17,7 +17,7 @@ def address(base_url: str, path: str, verb: str) -> str:
     if _VERB.search(base):
         url = _VERB.sub(f":{verb}", base)
     else:
-        url = joined(base, f"/{quote(path, safe='/@')}:{verb}")
+        url = joined(base, f"/{in_path(path, '/@')}:{verb}")
     if verb == "streamGenerateContent" and "alt=" not in query:
         query, mark = f"{query}&alt=sse" if query else "alt=sse", "?"
     return url + mark + query

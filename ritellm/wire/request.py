@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from ritellm.endpoints import Endpoint
-from ritellm.errors import UnsupportedParamsError
+from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.content import check_params
 
@@ -82,6 +83,18 @@ def address(base_url: str, path: str) -> str:
     while head and not base.endswith(head):
         head = head.rpartition("/")[0]
     return base + path[len(head) :] + mark + query
+
+
+def in_path(name: str, safe: str = "") -> str:
+    """Return a model's name or an id for the path of an address.
+
+    Raises InvalidRequestError for a name that would lead elsewhere on the same host.
+    """
+    if {".", ".."} & set(name.split("/")):
+        raise InvalidRequestError(
+            f"the model must not contain '.' or '..' between slashes, got {name!r:.80}"
+        )
+    return quote(name, safe=safe)
 
 
 def post(

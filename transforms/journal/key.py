@@ -6,7 +6,6 @@ again because its API key or a timeout has changed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import orjson
 
 from ritellm.calls.params import IGNORED, POLICY
 from ritellm.errors import InvalidRequestError
+from ritellm.masking import is_secret_header
 
 # `request_timeout` stays in the hash: journals that exist already were written with it.
 _POLICY = (POLICY - {"request_timeout"}) | {"stream"}
@@ -24,9 +24,6 @@ _CREDENTIALS = frozenset(
 )
 _ADDRESS = frozenset("api_base base_url model".split())
 _LEFT_OUT = _POLICY | _CREDENTIALS | _ADDRESS | IGNORED
-
-# Headers that identify the caller: after a key rotation all completions must still be found.
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 class JournalKey(NamedTuple):
@@ -75,5 +72,6 @@ def _same(value: Any) -> Any:
 
 
 def _public(headers: Mapping[str, Any]) -> dict[str, Any]:
+    # Not those that identify the caller: after a key rotation all completions must still be found.
     named = {str(name).lower(): value for name, value in headers.items()}
-    return {name: value for name, value in named.items() if not _SECRET_HEADER.search(name)}
+    return {name: value for name, value in named.items() if not is_secret_header(name)}

@@ -39,16 +39,14 @@ class Target(NamedTuple):
 def target_of(url: str) -> Target:
     """Return the target of `url`; raises httpx.InvalidURL or httpx.UnsupportedProtocol."""
     parsed = httpx.URL(url)
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.raw_host:
         raise httpx.UnsupportedProtocol("the address must start with http:// or https://")
     secure = parsed.scheme == "https"
     headers = {"host": parsed.netloc.decode("ascii")}
-    if parsed.userinfo:
-        auth = httpx.BasicAuth(parsed.username, parsed.password)
-        request = next(auth.auth_flow(httpx.Request("POST", url)))
-        headers["authorization"] = request.headers["authorization"]
     port = parsed.port or (443 if secure else 80)
-    return Target(Origin(secure, parsed.host, port), parsed.raw_path, headers)
+    # `parsed.host` decodes a name like xn--fa-hia.example, and encoding it again may give another.
+    host = parsed.raw_host.decode("ascii")
+    return Target(Origin(secure, host, port), parsed.raw_path, headers)
 
 
 def request_bytes(method: str, target: Target, headers: Mapping[str, str], content: bytes) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -18,6 +17,7 @@ from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.request import body_of as anthropic_body
 from ritellm.wire.bedrock.content import cache_point, encode_messages, has_tool_blocks
 from ritellm.wire.request import (
+    in_path,
     json_schema,
     max_tokens,
     post,
@@ -68,7 +68,7 @@ def address(base_url: str, request: Request) -> str:
     if base.endswith(("/converse", "/converse-stream")):
         return base
     verb = "converse-stream" if request.stream else "converse"
-    return f"{base}/model/{quote(request.model, safe='')}/{verb}"
+    return f"{base}/model/{in_path(request.model)}/{verb}"
 
 
 def _tool_config(

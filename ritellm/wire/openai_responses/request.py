@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.openai_responses.content import encode_messages
-from ritellm.wire.request import address, json_schema, max_tokens, post, present, supported_params
+from ritellm.wire.request import (
+    address,
+    in_path,
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    supported_params,
+)
 
 PATH = "/responses"
 
@@ -62,7 +69,7 @@ def cancel_request(request: Request, endpoint: Endpoint, id: str) -> HttpRequest
 def cancelled(sent: HttpRequest, id: str) -> HttpRequest:
     """Return the POST that cancels response `id` to the request `sent`."""
     base, mark, query = sent.url.partition("?")
-    return HttpRequest(f"{base}/{quote(id, safe='')}/cancel{mark}{query}", _bare(sent), b"")
+    return HttpRequest(f"{base}/{in_path(id)}/cancel{mark}{query}", _bare(sent), b"")
 
 
 def _bare(sent: HttpRequest) -> dict[str, str]:
@@ -74,7 +81,7 @@ def resumed(sent: HttpRequest, id: str, after: int) -> HttpRequest:
     """Return the GET that resumes response `id` to the request `sent`, after event `after`."""
     base, _, query = sent.url.partition("?")
     query = "&".join(part for part in (query, f"stream=true&starting_after={after}") if part)
-    return HttpRequest(f"{base}/{quote(id, safe='')}?{query}", _bare(sent), b"", "GET")
+    return HttpRequest(f"{base}/{in_path(id)}?{query}", _bare(sent), b"", "GET")
 
 
 def _reasoning(effort: Any) -> Any:
