@@ -28,6 +28,7 @@ from ritellm.chunks.run import Piece
 from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import APIResponseValidationError, StreamTruncatedError
 from ritellm.types import Chunk
+from ritellm.wire import limits
 from ritellm.wire.base import Decoder, Event, Framing, Wire
 from ritellm.wire.framing.sse import SSE, end_of_event, events_of
 from ritellm.wire.openai_chat.repeats import Repeats
@@ -39,7 +40,9 @@ _STREAMED = frozenset(
 _JSON = frozenset({"application/json", "text/json"})
 _OPENS_JSON = (b"{", b"[")
 _OPENS_SSE = (b":", b"d", b"e", b"i", b"r")  # a comment, data, event, id, retry: none begins JSON
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # blanks, and a byte order mark, whole or in pieces
+_BOM = b"\xef\xbb\xbf"
+_BLANK = _BOM + b" \t\r\n"  # blanks, and a byte order mark, whole or in pieces
+_LONGEST_MARK = 3  # the bytes of the blanks before a body that may matter
 # The most of an error page that is kept.
 _ERROR_BYTES = 64 * 1024
 
@@ -174,7 +177,7 @@ class _UnnamedBody:
             data = self._blank + data
             begun = data.lstrip(_BLANK)
             if not begun:
-                self._blank = data
+                self._blank = data[-_LONGEST_MARK:]
                 return
             self._body = self._choose(begun[:1])
         self._body.feed(data, into)
@@ -190,14 +193,17 @@ class _WholeBody:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._pieces: list[bytes] = []
+        self._data = bytearray()
         self.done = False
 
     def feed(self, data: bytes, into: list[Piece]) -> None:
-        self._pieces.append(data)
+        self._data += data
+        if len(self._data) > limits.MAX_DOCUMENT_BYTES:
+            self._data = bytearray()
+            raise limits.exceeded("a JSON document", limits.MAX_DOCUMENT_BYTES)
 
     def end(self, into: list[Piece]) -> None:
-        completion = self._wire.decode_completion(_parse(b"".join(self._pieces)))
+        completion = self._wire.decode_completion(_parse(self._data.removeprefix(_BOM)))
         into.append(completion_to_chunk(completion))
         self.done = True
 
@@ -209,17 +215,16 @@ class _ErrorBody:
         self._wire = wire
         self._status = status
         self._headers = headers
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self.done = False
+        self._data = bytearray()
+        self.done = False  # enough has arrived
 
     def feed(self, data: bytes, into: list[Piece]) -> None:
-        if self._size < _ERROR_BYTES:
-            self._pieces.append(data)
-            self._size += len(data)
+        if not self.done:
+            self._data += data[:_ERROR_BYTES]
+        self.done = len(self._data) >= _ERROR_BYTES
 
     def end(self, into: list[Piece]) -> None:
-        body = b"".join(self._pieces)
+        body = bytes(self._data)
         if self._status is None:
             raise APIResponseValidationError(
                 f"expected JSON or events, got an HTML page: {body[:200]!r}"
@@ -227,7 +232,7 @@ class _ErrorBody:
         raise self._wire.decode_error(self._status, body, self._headers)
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytearray) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -40,6 +40,7 @@ from ritellm.errors import (
     Timeout,
 )
 from ritellm.types import Buffer, Chunk, Completion, Discarded, HttpRequest, NoChoices, Request
+from ritellm.wire import limits
 from ritellm.wire.base import Decoder
 
 
@@ -88,6 +89,7 @@ class Exchange:
         self.decoder = continuation.decoder if continuation else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
+        self._received = 0  # bytes of the body
         # The outcome.
         self.sum = continuation.sum if continuation else ChunkSum()
         self.error: RitellmError | None = None
@@ -136,7 +138,10 @@ class Exchange:
         assert body is not None, "receive_response comes first"
         pieces: list[Piece] = []
         if self.error is None:
+            self._received += len(data)
             try:
+                if self._received > limits.MAX_STREAM_BYTES:
+                    raise limits.exceeded("the body", limits.MAX_STREAM_BYTES)
                 body.feed(data, pieces)
             except _MISREAD as error:
                 self._misread(error)

@@ -29,6 +29,7 @@ from zlib import crc32
 import orjson
 
 from ritellm.errors import APIResponseValidationError
+from ritellm.wire import limits
 from ritellm.wire.base import Event
 
 Header = bool | int | bytes | str | UUID
@@ -50,10 +51,11 @@ class EventStream:
     returned, then every call raises.
     """
 
-    __slots__ = ("_damage", "_rest")
+    __slots__ = ("_damage", "_missing", "_rest")
 
     def __init__(self) -> None:
-        self._rest = b""  # an unfinished frame
+        self._rest = bytearray()  # an unfinished frame
+        self._missing = _PRELUDE  # the bytes to wait for before anything can be read
         self._damage: APIResponseValidationError | None = None  # raised by the next call
 
     def feed(self, data: bytes) -> list[Event]:
@@ -62,6 +64,8 @@ class EventStream:
             raise self._damage
         events: list[Event] = []
         self._rest += data
+        if len(self._rest) < self._missing:
+            return events
         try:
             self._take(events)
         except APIResponseValidationError as error:
@@ -78,17 +82,20 @@ class EventStream:
     def _take(self, events: list[Event]) -> None:
         data, start = self._rest, 0
         try:
-            while len(data) - start >= _PRELUDE:
-                length = _frame_length(data, start)
-                if len(data) - start < length:
+            while True:
+                self._missing = _PRELUDE
+                if len(data) - start >= _PRELUDE:
+                    self._missing = _frame_length(data, start)
+                end = start + self._missing
+                if len(data) < end or self._missing == _PRELUDE:
                     break
-                events.append(_event(data[start : start + length]))
-                start += length
+                events.append(_event(bytes(data[start:end])))
+                start = end
         finally:
-            self._rest = data[start:]
+            del data[:start]
 
 
-def _frame_length(data: bytes, start: int) -> int:
+def _frame_length(data: bytearray, start: int) -> int:
     """Return the length of the frame at `start`, after checking its prelude."""
     length, headers, checksum = struct.unpack_from(">III", data, start)
     if crc32(data[start : start + 8]) != checksum:
@@ -97,6 +104,8 @@ def _frame_length(data: bytes, start: int) -> int:
         raise APIResponseValidationError(
             f"a frame of {length} bytes with {headers} bytes of headers is impossible"
         )
+    if length > limits.MAX_EVENT_BYTES:
+        raise limits.exceeded("a frame", limits.MAX_EVENT_BYTES)
     return int(length)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ritellm.wire.base import Event
+from ritellm.wire.framing.rest import Rest
 from ritellm.wire.framing.sse import SSE
 
 
@@ -16,27 +17,27 @@ class GoogleSSE:
 
     def __init__(self) -> None:
         self._sse = SSE()
-        self._bare: list[bytes] = []  # the bare JSON; once it begins, nothing else follows
+        self._bare = Rest("an error")  # the bare JSON; once it begins, nothing else follows
         self._new_line = True  # the next byte begins a line
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes."""
         if not data:
             return []
-        if self._bare:
-            self._bare.append(data)
+        if self._bare.data:
+            self._bare.add(data)
             return []
         begin = self._bare_json(data)
         self._new_line = data.endswith(b"\n")
         if begin is None:
             return self._sse.feed(data)
-        self._bare.append(data[begin:])
+        self._bare.add(data[begin:])
         return self._sse.feed(data[:begin])
 
     def eof(self) -> list[Event]:
         """Return the unfinished event at the end of the body, and the bare error after it."""
-        bare = [("error", b"".join(self._bare))] if self._bare else []
-        return self._sse.eof() + bare
+        bare = self._bare.take()
+        return self._sse.eof() + ([("error", bare)] if bare else [])
 
     def _bare_json(self, data: bytes) -> int | None:
         """Return the start of the first line that is JSON and not a field, or None."""

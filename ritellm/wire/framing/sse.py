@@ -6,6 +6,8 @@ completion is one event, so the cost of an event is a cost of every chunk.
 The idea: `block` returns the bytes up to the last blank line, with all line ends turned into LF,
 and keeps the rest for the next call. `events_of` splits such a block. Nearly all blocks consist of
 single `data: ` lines, which one `bytes.split` separates. Other blocks are read line by line.
+An event that arrives in many pieces costs time that grows with its size: only new bytes are
+searched for its end.
 
 The invariants:
 - The events do not depend on where the bytes are cut.
@@ -18,12 +20,15 @@ that lacks its closing blank line, which some servers omit after `[DONE]`.
 
 from __future__ import annotations
 
+from ritellm.wire import limits
 from ritellm.wire.base import Event
 
 _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
 _OVER = b"\n\n"  # the end of an event
 _BETWEEN = b"\n\ndata: "
+# An unfinished event of more bytes is not joined with each piece that arrives.
+_LARGE = 8 * limits.KIB
 
 
 class SSE:
@@ -32,7 +37,7 @@ class SSE:
     __slots__ = ("_bom_pending", "_rest", "_skip_lf")
 
     def __init__(self) -> None:
-        self._rest = b""  # an unfinished event
+        self._rest: bytes | bytearray = b""  # an unfinished event; a bytearray if it is large
         self._skip_lf = False  # the last byte was a CR, so a LF that follows belongs to it
         self._bom_pending = True  # the body may still begin with a byte order mark
 
@@ -43,7 +48,7 @@ class SSE:
     def block(self, data: bytes) -> bytes:
         """Return the bytes of the events that `data` completes, for `events_of`.
 
-        Every line in them ends in LF, and the last line is blank.
+        Every line in them ends in LF, and the last line is blank. Raises if an event is too large.
         """
         if self._skip_lf and data:
             self._skip_lf = False
@@ -52,6 +57,8 @@ class SSE:
             self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self._rest:
+            if len(self._rest) > _LARGE:
+                return self._block_of_large(data)
             data = self._rest + data
         if self._bom_pending:
             # Fewer than three bytes may be the beginning of the mark: wait for more.
@@ -61,20 +68,34 @@ class SSE:
             self._bom_pending = False
             data = data.removeprefix(_BOM)
         # Servers usually send whole events, so this saves a search and two copies.
-        if data.endswith(b"\n\n"):
+        if data.endswith(_OVER):
             self._rest = b""
             return data
-        end = data.rfind(b"\n\n") + 2
+        end = data.rfind(_OVER) + 2
         if end == 1:
             self._rest = data
             return b""
         self._rest = data[end:]
         return data[:end]
 
+    def _block_of_large(self, data: bytes) -> bytes:
+        """Return the block that `data` completes after a large beginning: without joining it."""
+        rest = self._rest = bytearray(self._rest) if isinstance(self._rest, bytes) else self._rest
+        end = data.rfind(_OVER) + 2
+        if end == 1 and not (data.startswith(b"\n") and rest.endswith(b"\n")):
+            rest += data
+            if len(rest) > limits.MAX_EVENT_BYTES:
+                self._rest = b""
+                raise limits.exceeded("an event", limits.MAX_EVENT_BYTES)
+            return b""
+        rest += data[:end]
+        self._rest = data[end:]
+        return bytes(rest)
+
     def eof(self) -> list[Event]:
         """Return the unfinished event at the end of the body, if there is one."""
-        rest, self._rest = self._rest, b""
-        return events_of(rest + b"\n\n")
+        rest, self._rest = bytes(self._rest), b""
+        return events_of(rest + _OVER)
 
 
 def end_of_event(block: bytes, at: int) -> int:
