@@ -23,6 +23,7 @@ from transforms.budget.ledger import NewLedger
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
+from transforms.refused_secrets import refuse_secrets
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Window
@@ -83,8 +84,9 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
         **params: Unpack[CompletionParams],
     ) -> None:
         super().__init__()
+        refuse_secrets(model, params, new_client)
         base_url = params.pop("base_url", None)
-        kept = _without_keys(params)
+        kept: Mapping[str, Any] = params
         if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
             kept = {**kept, "timeout": timeouts_of(kept)}
         if dedupe and journal is None:
@@ -286,12 +288,3 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
 
 
 _TAGS: Mapping[type, str] = {Delta: DELTAS, Completion: COMPLETIONS, DeadLetter: DEAD_LETTERS}
-
-
-def _without_keys(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "api_key" in params:
-        raise TypeError(
-            "the job would store a key; name the environment variable that holds it in"
-            " api_key_env, or a secret's version in api_key_secret (the worker reads both)"
-        )
-    return params

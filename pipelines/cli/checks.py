@@ -20,6 +20,7 @@ from ritellm.calls.prepare import plan
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.providers import locate, split_model
+from transforms.refused_secrets import refuse_secrets
 from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
 
 
@@ -84,6 +85,10 @@ def check_model(
 
     `here` means that this process sends the requests. Workers elsewhere have their own keys.
     """
+    try:
+        refuse_secrets(model, arguments)
+    except TypeError as error:
+        raise UsageError(str(error)) from None
     key = os.environ.get(api_key_env) if api_key_env else None
     if here and api_key_env and not key:
         raise UsageError(f"--api_key_env {api_key_env}: the variable is not set; export it")

@@ -1,0 +1,16 @@
+"""The programs refuse an address that holds a secret: the job would store it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.cli.checks import check_model
+from pipelines.errors import UsageError
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize("address", ["http://me:hunter2@host/v1", "http://host/v1?code=hunter2"])
+def test_an_address_with_a_secret_is_refused_and_the_variable_named(address, here):
+    with pytest.raises(UsageError, match="set OPENAI_BASE_URL on the workers") as caught:
+        check_model("openai/m", here=here, api_key_env=None, base_url=address)
+    assert "hunter2" not in str(caught.value)
