@@ -56,10 +56,11 @@ class SSE:
         if b"\r" in data:
             self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if self._rest:
-            if len(self._rest) > _LARGE:
+        rest = self._rest
+        if rest:
+            if isinstance(rest, bytearray) or len(rest) > _LARGE:
                 return self._block_of_large(data)
-            data = self._rest + data
+            data = rest + data
         if self._bom_pending:
             # Fewer than three bytes may be the beginning of the mark: wait for more.
             if len(data) < 3 and _BOM.startswith(data):
@@ -80,7 +81,9 @@ class SSE:
 
     def _block_of_large(self, data: bytes) -> bytes:
         """Return the block that `data` completes after a large beginning: without joining it."""
-        rest = self._rest = bytearray(self._rest) if isinstance(self._rest, bytes) else self._rest
+        rest = self._rest
+        if isinstance(rest, bytes):
+            rest = self._rest = bytearray(rest)
         end = data.rfind(_OVER) + 2
         if end == 1 and not (data.startswith(b"\n") and rest.endswith(b"\n")):
             rest += data
