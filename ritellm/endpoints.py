@@ -36,15 +36,23 @@ class Quirks:
     `stream_options` is sent with every stream, together with `include_usage`; None means that the
     server rejects the field. `renames` maps patterns of models to the server's names of parameters.
     `lacks` are the parameters that its documentation calls unsupported. `takes_back` are the fields
-    of a completion that the server accepts in the next request; other such fields are left out.
-    `prefill` says how an interrupted completion can be resumed. With `background`, the Responses
-    API continues without a connection, and a new one can resume the stream.
+    of a completion that the server accepts in the next request, with the server's names for them;
+    other such fields are left out. `fields` are all fields of a message that a strict schema
+    accepts; None means that unknown ones pass. With `developer`, the server knows that role, which
+    is `system` elsewhere. `call_ids` is a pattern of the ids of tool calls. A `router` leaves out
+    parameters that a model refuses. `prefill` says how an interrupted completion can be resumed.
+    With `background`, the Responses API continues without a connection, and a new one can resume
+    the stream.
     """
 
     stream_options: Mapping[str, Any] | None = field(default_factory=dict)
     renames: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
-    takes_back: frozenset[str] = frozenset()
+    takes_back: Mapping[str, str] = field(default_factory=dict)
+    fields: frozenset[str] | None = None
+    developer: bool = False
+    call_ids: str = ""
+    router: bool = False
     prefill: Prefill | None = None
     background: bool = False
 

@@ -7,16 +7,23 @@ key. Everything else is an exception, explained by a comment.
 from __future__ import annotations
 
 from ritellm.endpoints import Prefill, Provider, Quirks
+from ritellm.wire.call_ids import MISTRAL, OPENAI_CHAT
 
 _CHAT = "openai_chat"
 
 # https://platform.openai.com/docs/guides/reasoning: these models refuse max_tokens. A
 # deployment on Azure can have any name, but most are named after their model.
-_REASONING = {
-    pattern: {"max_tokens": "max_completion_tokens"} for pattern in ("o[1-9]*", "gpt-[5-9]*")
-}
+# A tuned model has the name of its base behind `ft:`, and a router's model has the maker's before
+# a slash.
+_NAMES = ("o[1-9]*", "*[/:.]o[1-9]*", "*gpt-[5-9]*", "*gpt[5-9]*")
+_COMPLETION_TOKENS = {"max_tokens": "max_completion_tokens"}
+_REASONING = dict.fromkeys(_NAMES, _COMPLETION_TOKENS)
+_DEPLOYED = {**_REASONING, **dict.fromkeys(("*[-_]o[1-9]", "*[-_]o[1-9][-_]*"), _COMPLETION_TOKENS)}
 _MAX_TOKENS_ONLY = {"*": {"max_completion_tokens": "max_tokens"}}
-_REASONING_CONTENT = frozenset({"reasoning_content"})
+_REASONING_CONTENT = {"reasoning_content": "reasoning_content"}
+_REASONING_DETAILS = {"reasoning_details": "reasoning_details"}
+# The fields of messages in OpenAI's schema. Some servers refuse any other field.
+_FIELDS = frozenset("content function_call name role tool_call_id tool_calls".split())
 
 # https://platform.claude.com/docs/en/build-with-claude/working-with-messages: not since Claude
 # 4.6, and not with thinking.
@@ -45,7 +52,13 @@ _ROWS = (
         headers={"openai-organization": "organization", "openai-project": "project"},
         routes={"responses/": "openai_responses"},
         # The padding hides lengths from eavesdroppers, and costs 7 % of the bytes.
-        quirks=Quirks({"include_obfuscation": False}, _REASONING, background=True),
+        quirks=Quirks(
+            {"include_obfuscation": False},
+            _REASONING,
+            developer=True,
+            call_ids=OPENAI_CHAT,
+            background=True,
+        ),
         note="with base_url: any server that speaks OpenAI's chat dialect",
     ),
     Provider(
@@ -60,7 +73,7 @@ _ROWS = (
         },
         routes={"responses/": "azure_responses"},
         resolver="ritellm.providers.azure:resolve",
-        quirks=Quirks(renames=_REASONING, background=True),
+        quirks=Quirks(renames=_DEPLOYED, developer=True, call_ids=OPENAI_CHAT, background=True),
         note="base_url is https://RESOURCE.openai.azure.com, the model a deployment; a dated"
         " api_version means the older addresses",
     ),
@@ -122,6 +135,8 @@ _ROWS = (
             None,
             {"*": {"max_completion_tokens": "max_tokens", "seed": "random_seed"}},
             lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "user"}),
+            fields=_FIELDS - {"function_call", "name"} | {"prefix"},
+            call_ids=MISTRAL,
             prefill=Prefill({"prefix": True}, echoes=True),
         ),
     ),
@@ -131,8 +146,11 @@ _ROWS = (
         _CHAT,
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
-        # https://console.groq.com/docs/openai: 400 if they are present; n must be 1.
-        quirks=Quirks(lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"})),
+        # https://console.groq.com/docs/openai: 400 if they are present; n must be 1. It answers
+        # "property 'x' is unsupported" for any other field of a message.
+        quirks=Quirks(
+            lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"}), fields=_FIELDS
+        ),
     ),
     Provider(
         "deepseek",
@@ -153,7 +171,9 @@ _ROWS = (
         _CHAT,
         "https://openrouter.ai/api/v1",
         "OPENROUTER_API_KEY OR_API_KEY",
-        quirks=Quirks(takes_back=frozenset({"reasoning_details"})),
+        # https://openrouter.ai/docs/api-reference/overview: developer is among its roles, and it
+        # ignores parameters that a model does not support.
+        quirks=Quirks(takes_back=_REASONING_DETAILS, developer=True, router=True),
     ),
     Provider(
         "together_ai",
@@ -166,7 +186,8 @@ _ROWS = (
         _CHAT,
         "https://api.fireworks.ai/inference/v1",
         "FIREWORKS_API_KEY FIREWORKS_AI_API_KEY",
-        quirks=Quirks(takes_back=_REASONING_CONTENT),
+        # "Extra inputs are not permitted" for any other field of a message.
+        quirks=Quirks(takes_back=_REASONING_CONTENT, fields=_FIELDS),
     ),
     Provider(
         "perplexity",
@@ -199,7 +220,9 @@ _ROWS = (
         "HOSTED_VLLM_API_KEY VLLM_API_KEY",
         key_optional=True,
         quirks=Quirks(
-            takes_back=_REASONING_CONTENT,
+            # It says `reasoning`, and since January 2026 it reads nothing else:
+            # https://github.com/vllm-project/vllm/issues/33402
+            takes_back={"reasoning_content": "reasoning"},
             prefill=Prefill(body={"continue_final_message": True, "add_generation_prompt": False}),
         ),
     ),
@@ -240,6 +263,7 @@ _ROWS = (
         _CHAT,
         "https://models.github.ai/inference",
         "GITHUB_API_KEY GITHUB_TOKEN",
+        quirks=Quirks(developer=True),
         note="GitHub closed this service on 2026-07-30",
     ),
     Provider(
@@ -259,7 +283,7 @@ _ROWS = (
         options={"snowflake_account": "SNOWFLAKE_ACCOUNT SNOWFLAKE_ACCOUNT_ID"},
         quirks=Quirks(
             renames={"*": {"max_tokens": "max_completion_tokens"}},
-            takes_back=frozenset({"reasoning_details"}),
+            takes_back=_REASONING_DETAILS,
         ),
     ),
     Provider(

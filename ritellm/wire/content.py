@@ -27,30 +27,45 @@ def text_of(content: Any) -> str:
     return "".join(_text(part) for part in parts_of(content))
 
 
-def split_data_url(url: str) -> tuple[str, str] | None:
-    """Return (media type, base64) of a `data:` URL, or None for any other address."""
-    if not url.startswith("data:"):
-        return None
-    head, comma, data = url[5:].partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise InvalidRequestError(f"a data: URL must be in base64, got {url[:60]!r}")
-    return head.removesuffix(";base64") or "application/octet-stream", data
-
-
-def arguments_of(tool_call: Mapping[str, Any]) -> Any:
-    """Return a tool call's arguments as JSON values; OpenAI keeps them as a string."""
-    arguments = (tool_call.get("function") or {}).get("arguments")
-    if not arguments:
-        return {}
-    if not isinstance(arguments, str):
-        return arguments
+def arguments_of(tool_call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool call's arguments as an object; OpenAI keeps them as its JSON."""
+    function = tool_call.get("function") or {}
+    value = function.get("arguments") or None
     try:
-        return orjson.loads(arguments)
+        for _ in range(2):  # some programs encode what is text already
+            value = orjson.loads(value) if isinstance(value, (str, bytes)) and value else value
     except orjson.JSONDecodeError as error:
-        name = (tool_call.get("function") or {}).get("name")
         raise InvalidRequestError(
-            f"the arguments of tool call {name!r} must be JSON, got {arguments:.80} ({error})"
+            f"the arguments of tool call {function.get('name')!r} must be JSON,"
+            f" got {value!s:.80} ({error})"
         ) from None
+    if value in (None, ""):
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError(
+            f"the arguments of tool call {function.get('name')!r} must be a JSON object,"
+            f" got {value!r:.80}"
+        )
+    return dict(value)
+
+
+def arguments_text(tool_call: Mapping[str, Any]) -> str:
+    """Return a tool call's arguments as JSON text, also if the caller kept them as an object."""
+    arguments = (tool_call.get("function") or {}).get("arguments")
+    if isinstance(arguments, str):
+        return arguments or "{}"
+    return orjson.dumps({} if arguments is None else arguments).decode()
+
+
+def signature_of(tool_call: Mapping[str, Any]) -> str | None:
+    """Return Gemini's signature of a tool call, which its two APIs keep in two places, or None."""
+    kept = tool_call.get("provider_specific_fields")
+    if isinstance(kept, Mapping) and kept.get("thought_signature"):
+        return str(kept["thought_signature"])
+    extra = tool_call.get("extra_content")
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    found = google.get("thought_signature") if isinstance(google, Mapping) else None
+    return str(found) if found else None
 
 
 def check_params(request: Request, supported: Iterable[str], dialect: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
 from ritellm.types import HttpRequest, Request
+from ritellm.wire import models
 from ritellm.wire.content import check_params
 
 # OpenAI's defaults. A parameter with its default changes nothing, so a dialect may leave it out.
@@ -31,18 +32,75 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def supported_params(request: Request, supported: Iterable[str], dialect: str) -> dict[str, Any]:
+def supported_params(
+    request: Request, supported: Iterable[str], dialect: str, router: bool = False
+) -> dict[str, Any]:
     """Return the parameters to encode; raises UnsupportedParamsError as `check_params` does.
 
+    What says nothing is left out: an empty list of tools, and how to choose among them. So is what
+    the model refuses, with `drop_params`; a `router` decides this itself, unless it must drop.
     `stream_options` is always accepted, since these dialects send usage in any case.
     """
     known = frozenset(supported)
+    given = _accepted(request, _said(request), router)
     params = {
         name: value
-        for name, value in request.params.items()
+        for name, value in given.items()
         if name in known or (name != "stream_options" and _DEFAULTS.get(name, ...) != value)
     }
     return check_params(replace(request, params=params), known, dialect)
+
+
+# Parameters that say nothing if they are empty: servers refuse an empty list.
+_LISTS = ("tools", "functions", "stop")
+# The parameters that choose among tools.
+_CHOICES = {
+    "tools": ("tool_choice", "parallel_tool_calls"),
+    "functions": ("function_call",),
+}
+
+
+def _said(request: Request) -> Mapping[str, Any]:
+    """Return the parameters without empty lists, and without a choice among no tools."""
+    said = {name: v for name, v in request.params.items() if v or name not in _LISTS}
+    for tools, choices in _CHOICES.items():
+        # Other tools may come with a search, or in the body's own fields.
+        if tools in said or request.extra_body.get(tools) or "web_search_options" in said:
+            continue
+        for name in choices:
+            if tools in request.params or said.get(name) in ("auto", "none"):
+                _drop_choice(said, name, tools, request)
+    return said
+
+
+def _drop_choice(said: dict[str, Any], name: str, tools: str, request: Request) -> None:
+    if _forces(said.pop(name, None)) and not request.drop_params:
+        raise InvalidRequestError(
+            f"{name} must not require one of no {tools}: describe the {tools}, leave {name} out,"
+            " or pass drop_params=True"
+        )
+
+
+def _forces(choice: Any) -> bool:
+    if isinstance(choice, Mapping):
+        return choice.get("type") not in ("auto", "none")
+    return choice in ("required", "any")
+
+
+def _accepted(request: Request, params: Mapping[str, Any], router: bool) -> Mapping[str, Any]:
+    """Return `params` without those that the model refuses; raises UnsupportedParamsError."""
+    refused = models.refused(request.model, params)
+    if not refused:
+        return params
+    named = [name for name, differs in refused.items() if differs]
+    if named and not request.drop_params:
+        if router:
+            return params
+        raise UnsupportedParamsError(
+            f"{request.model} does not accept {' and '.join(named)}: leave it out, pass"
+            " drop_params=True, or put it into extra_body to send it in any case"
+        )
+    return {name: value for name, value in params.items() if name not in refused}
 
 
 def refuse(request: Request, dialect: str, what: str) -> None:

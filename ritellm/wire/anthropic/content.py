@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.content import arguments_of, parts_of, split_data_url
+from ritellm.wire.call_ids import ANTHROPIC, with_ids
+from ritellm.wire.content import arguments_of, parts_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
+from ritellm.wire.media import split_data_url, text_in
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
 # in Claude's usual order.
@@ -18,7 +18,6 @@ FIELDS = ("thinking_blocks", "content", "tool_calls")
 
 # Types of blocks in Anthropic's own shape.
 _NATIVE = frozenset("image document search_result container_upload tool_reference".split())
-_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 Block = dict[str, Any]
 
@@ -32,7 +31,7 @@ def encode_messages(
     """
     system: list[Any] = []
     turns: list[dict[str, Any]] = []
-    for message in messages:
+    for message in with_ids(messages, ANTHROPIC):
         role, content = _turn(message)
         if role == "system":
             system += content
@@ -80,7 +79,7 @@ def tool_result(message: Mapping[str, Any]) -> Block:
     call = message.get("tool_call_id")
     if not call:
         raise InvalidRequestError("a tool message must have the tool_call_id of its call")
-    result: Block = {"type": "tool_result", "tool_use_id": _id(call)}
+    result: Block = {"type": "tool_result", "tool_use_id": call}
     content = blocks(parts_of(message.get("content")))
     if content:
         result["content"] = content
@@ -111,16 +110,11 @@ def _tool_use(call: Mapping[str, Any]) -> Block:
     kept = call.get("provider_specific_fields") or {}
     return {
         "type": "tool_use",
-        "id": _id(call.get("id") or ""),
+        "id": call.get("id") or "",
         "name": function.get("name"),
         "input": arguments_of(call),
         **{key: kept[key] for key in ("caller", "toolset_name") if key in kept},
     }
-
-
-def _id(call: str) -> str:
-    """Return an id in the characters that Anthropic allows; its own ids stay unchanged."""
-    return _NOT_IN_AN_ID.sub("_", call)
 
 
 def _block(part: Mapping[str, Any]) -> Block | None:
@@ -158,7 +152,10 @@ def _file(part: Mapping[str, Any]) -> Block:
     if data and data[0].startswith("image/"):
         return {"type": "image", "source": _base64(*data)}
     if data:
-        return {"type": "document", "source": _document(*data), **title}
+        if data[0].startswith("text/"):
+            text = {"type": "text", "media_type": "text/plain", "data": text_in(source)}
+            return {"type": "document", "source": text, **title}
+        return {"type": "document", "source": _base64(*data), **title}
     if source:
         return {"type": "document", "source": {"type": "url", "url": source}, **title}
     if not file.get("file_id"):
@@ -166,16 +163,8 @@ def _file(part: Mapping[str, Any]) -> Block:
     return {"type": "document", "source": {"type": "file", "file_id": file["file_id"]}, **title}
 
 
-def _document(media_type: str, data: str) -> Block:
-    if media_type.startswith("text/"):
-        text = b64decode(data).decode("utf-8", "replace")
-        return {"type": "text", "media_type": "text/plain", "data": text}
-    return _base64(media_type, data)
-
-
 def _base64(media_type: str, data: str) -> Block:
-    known = "image/jpeg" if media_type == "image/jpg" else media_type
-    return {"type": "base64", "media_type": known, "data": data}
+    return {"type": "base64", "media_type": media_type, "data": data}
 
 
 _BLOCKS: dict[Any, Callable[[Mapping[str, Any]], Block | None]] = {

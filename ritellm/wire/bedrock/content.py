@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
+from ritellm.wire.call_ids import BEDROCK, with_ids
+from ritellm.wire.content import arguments_of, parts_of, text_of
 from ritellm.wire.layout import in_order, unpack
+from ritellm.wire.media import audio_format, split_data_url
 from ritellm.wire.request import present
 
 Block = dict[str, Any]
@@ -17,11 +19,14 @@ Block = dict[str, Any]
 LAYOUT = "bedrock_blocks"
 FIELDS = ("thinking_blocks", "content", "tool_calls")
 
-_NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_.:-]")
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+|(?<= ) +")
 _MEDIA = {
     "text/plain": "txt",
     "text/markdown": "md",
+    # Bedrock has few formats. The rest of what is text can be read as plain text.
+    "application/json": "txt",
+    "application/xml": "txt",
+    "text/xml": "txt",
     "application/msword": "doc",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.ms-excel": "xls",
@@ -36,7 +41,7 @@ def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block],
     """
     system: list[Block] = []
     turns: list[Block] = []
-    for message in messages:
+    for message in with_ids(messages, BEDROCK):
         role, blocks = _turn(message)
         blocks += cache_point(message.get("cache_control"))
         if role == "system":
@@ -94,7 +99,8 @@ def _block(part: Mapping[str, Any]) -> Block | None:
         return _document(part.get("file") or {})
     if kind == "input_audio":
         audio = part.get("input_audio") or {}
-        return {"audio": {"format": audio.get("format"), "source": {"bytes": audio.get("data")}}}
+        kind = audio_format(audio.get("format"))
+        return {"audio": {"format": kind, "source": {"bytes": audio.get("data")}}}
     text = part.get("refusal") if kind == "refusal" else text_of([part])
     return {"text": text} if text and not text.isspace() else None
 
@@ -103,11 +109,13 @@ def _image(part: Mapping[str, Any]) -> Block:
     image = part.get("image_url") or {}
     url = image if isinstance(image, str) else image.get("url") or ""
     media_type, source = _source(url, "image")
-    return {"image": {"format": media_type.rpartition("/")[2].lower(), "source": source}}
+    return {"image": {"format": media_type.rpartition("/")[2], "source": source}}
 
 
 def _document(file: Mapping[str, Any]) -> Block:
     media_type, source = _source(file.get("file_data") or "", "file")
+    if media_type.startswith("image/"):
+        return {"image": {"format": media_type.removeprefix("image/"), "source": source}}
     name = file.get("filename") or "document"
     kind = _MEDIA.get(media_type) or media_type.rpartition("/")[2]
     # Bedrock allows little more than letters in a name, not even the dot of a suffix.
@@ -118,7 +126,8 @@ def _document(file: Mapping[str, Any]) -> Block:
 def _source(url: str, what: str) -> tuple[str, Block]:
     """Return (media type, source) of a data URL or of an object in S3."""
     if url.startswith("s3://"):
-        return url.rpartition(".")[2].replace("jpg", "jpeg"), {"s3Location": {"uri": url}}
+        ending = url.rpartition(".")[2].lower()
+        return "jpeg" if ending == "jpg" else ending, {"s3Location": {"uri": url}}
     data = split_data_url(url)
     if data is None:
         raise InvalidRequestError(
@@ -134,7 +143,7 @@ def _tool_result(message: Mapping[str, Any]) -> Block:
         raise InvalidRequestError("a tool message must have the tool_call_id of its call")
     content = _blocks(parts_of(message.get("content")))
     status = "error" if message.get("is_error") else None
-    return {"toolResult": present(toolUseId=_id(call_id), content=content, status=status)}
+    return {"toolResult": present(toolUseId=call_id, content=content, status=status)}
 
 
 def _assistant(message: Mapping[str, Any]) -> list[Block]:
@@ -174,9 +183,4 @@ def _tool_use(call: Mapping[str, Any]) -> Block:
     if not function:
         raise InvalidRequestError("a tool call must have a function: Bedrock has no custom tools")
     name, given = function.get("name"), arguments_of(call)
-    return {"toolUse": {"toolUseId": _id(call.get("id") or ""), "name": name, "input": given}}
-
-
-def _id(call: str) -> str:
-    """Return an id in the characters that Bedrock allows; its own ids stay unchanged."""
-    return _NOT_IN_AN_ID.sub("_", call)[:64]
+    return {"toolUse": {"toolUseId": call.get("id") or "", "name": name, "input": given}}

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.content import parts_of, text_of
+from ritellm.wire.content import arguments_text, parts_of, text_of
+from ritellm.wire.media import plain_part
 from ritellm.wire.request import present
 
 
@@ -38,7 +39,7 @@ def _content(content: Any, kinds: Sequence[str]) -> Any:
         if kind not in kinds:
             allowed = " and ".join(kinds)
             raise InvalidRequestError(f"Cohere accepts only {allowed} parts here, got {kind!r}")
-    return parts
+    return [plain_part(part) for part in parts]
 
 
 def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,5 +63,5 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
     if not function:
         raise InvalidRequestError("a tool call must have a function: Cohere has no custom tools")
-    called = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
+    called = {"name": function.get("name"), "arguments": arguments_text(call)}
     return {"id": call.get("id"), "type": "function", "function": called}

@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.content import arguments_of, parts_of, split_data_url
+from ritellm.wire.content import arguments_of, parts_of, signature_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
+from ritellm.wire.media import audio_format, media_type, split_data_url
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
 # in Gemini's usual order.
@@ -110,8 +111,7 @@ def _function_call(call: Mapping[str, Any]) -> Part:
     if not function:
         raise InvalidRequestError("a tool call must have a function: Gemini has no custom tools")
     body = {"name": function.get("name"), "args": arguments_of(call)}
-    kept = call.get("provider_specific_fields") or {}
-    signature = kept.get("thought_signature")
+    signature = signature_of(call)
     part: Part = {"functionCall": {**_given_id(call.get("id")), **body}}
     return {**part, "thoughtSignature": signature} if signature else part
 
@@ -178,15 +178,17 @@ def _file(part: Mapping[str, Any]) -> Part:
 
 def _audio(part: Mapping[str, Any]) -> Part:
     audio = part.get("input_audio") or {}
-    return {"inlineData": {"mimeType": f"audio/{audio.get('format')}", "data": audio.get("data")}}
+    kind = audio_format(audio.get("format"))
+    return {"inlineData": {"mimeType": f"audio/{kind}", "data": audio.get("data")}}
 
 
-def _media(url: str, media_type: str | None) -> Part:
+def _media(url: str, format: str | None) -> Part:
+    given = media_type(format) if format else None
     data = split_data_url(url)
     if data:
-        return {"inlineData": {"mimeType": media_type or data[0], "data": data[1]}}
+        return {"inlineData": {"mimeType": given or data[0], "data": data[1]}}
     ending = url.partition("?")[0].rpartition(".")[2].lower()
-    known = media_type or _MEDIA_TYPES.get(ending)
+    known = given or _MEDIA_TYPES.get(ending)
     return {"fileData": {"mimeType": known, "fileUri": url} if known else {"fileUri": url}}
 
 

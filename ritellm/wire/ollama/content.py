@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
-from ritellm.wire.content import arguments_of, parts_of, split_data_url, text_of
+from ritellm.wire.content import arguments_of, parts_of, text_of
+from ritellm.wire.media import split_data_url
 from ritellm.wire.request import present
 
 

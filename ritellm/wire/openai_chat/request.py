@@ -5,11 +5,13 @@ https://platform.openai.com/docs/api-reference/chat/create. No I/O and no clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
+from ritellm.wire import models
 from ritellm.wire.openai_chat.content import encode_messages
 from ritellm.wire.request import post, supported_params
 
@@ -33,7 +35,7 @@ def body_of(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     """Return the body of `request`; raises UnsupportedParamsError."""
     body = {
         "model": request.model,
-        "messages": encode_messages(request.messages, endpoint.provider.quirks),
+        "messages": encode_messages(request.messages, endpoint.provider.quirks, request.model),
         **_params(request, endpoint),
     }
     if request.stream:
@@ -48,12 +50,33 @@ def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
         return {}
     quirks = endpoint.provider.quirks
     supported = request.params.keys() - quirks.lacks
-    params = supported_params(request, supported, endpoint.provider.name)
+    params = supported_params(request, supported, endpoint.provider.name, _is_router(endpoint))
     params.pop("stream_options", None)
+    if params.get("reasoning_effort"):
+        params["reasoning_effort"] = models.effort(request.model, params["reasoning_effort"])
+    if not (params.get("tools") or request.extra_body.get("tools")):
+        params.pop("parallel_tool_calls", None)  # OpenAI refuses it without tools
+    if "max_completion_tokens" in params:
+        params.pop("max_tokens", None)  # OpenAI refuses both
+    if quirks.fields is not None and params.get("tools"):
+        params["tools"] = [_uncached(tool) for tool in params["tools"]]
     patterns = (p for p in quirks.renames if fnmatchcase(request.model, p))
     names = quirks.renames.get(next(patterns, ""), {})
     renamed = {names[name]: value for name, value in params.items() if name in names}
     return {**renamed, **{name: value for name, value in params.items() if name not in names}}
+
+
+def _is_router(endpoint: Endpoint) -> bool:
+    """Return whether the server may itself leave out what a model refuses."""
+    provider = endpoint.provider
+    # Another address than OpenAI's is another server: a proxy, or one with models of its own.
+    elsewhere = provider.name == "openai" and endpoint.base_url != provider.base_url
+    return provider.quirks.router or elsewhere
+
+
+def _uncached(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a tool without its mark for a cache, which a strict schema refuses."""
+    return {name: value for name, value in tool.items() if name != "cache_control"}
 
 
 def _stream_options(request: Request, endpoint: Endpoint) -> dict[str, Any] | None:

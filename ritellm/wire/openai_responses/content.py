@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from ritellm.errors import InvalidRequestError
+from ritellm.wire.call_ids import OPENAI_RESPONSES, with_ids
 from ritellm.wire.chunks import url_citation
-from ritellm.wire.content import parts_of, text_of
+from ritellm.wire.content import arguments_text, parts_of, text_of
 from ritellm.wire.layout import extras, in_order, is_plain, unpack
+from ritellm.wire.media import plain_part
 from ritellm.wire.request import present
 
 Item = Mapping[str, Any]
@@ -31,6 +31,7 @@ def encode_messages(messages: Sequence[Item], stored: bool) -> tuple[str | None,
 
     System and developer messages at the beginning are instructions, unless there are no others.
     """
+    messages = with_ids(messages, OPENAI_RESPONSES)
     opening = 0
     while opening < len(messages) and messages[opening].get("role") in _ROLES[:2]:
         opening += 1
@@ -65,6 +66,7 @@ def _content(content: Any) -> Any:
 
 
 def _part(part: Item) -> Item:
+    part = plain_part(part)
     kind = part.get("type")
     if kind == "text":
         return {"type": "input_text", "text": part.get("text")}
@@ -123,10 +125,7 @@ def _call(call: Item) -> dict[str, Any]:
         fields = {"name": custom.get("name"), "input": custom.get("input") or ""}
         return {"type": "custom_tool_call", "call_id": call.get("id"), **fields}
     function = call.get("function") or {}
-    arguments = function.get("arguments") or "{}"
-    if not isinstance(arguments, str):
-        arguments = orjson.dumps(arguments).decode()
-    fields = {"name": function.get("name"), "arguments": arguments}
+    fields = {"name": function.get("name"), "arguments": arguments_text(call)}
     return {"type": "function_call", "call_id": call.get("id"), **fields}
 
 
