@@ -90,6 +90,10 @@ class Record:
 
 Write = Callable[[list[Record]], None]
 
+# The largest value that is read. Damaged or foreign bytes may decompress to a thousand times their
+# size.
+MOST_BYTES = 64 << 20
+
 
 def pack(value: bytes) -> bytes:
     """Return `value` compressed: half the size, for 0.02 ms."""
@@ -97,13 +101,18 @@ def pack(value: bytes) -> bytes:
 
 
 def unpack(stored: bytes) -> bytes:
-    """Return the value in `stored`; raises ValueError if it is damaged.
+    """Return the value in `stored`; raises ValueError if it is damaged or above MOST_BYTES.
 
     A JSON object that was stored uncompressed (for speed) is returned unchanged.
     """
     if stored[:1] == b"{":
         return stored
+    unzip = zlib.decompressobj()
     try:
-        return zlib.decompress(stored)  # checks its own checksum
+        value = unzip.decompress(stored, MOST_BYTES)  # checks its own checksum
     except zlib.error as error:
         raise ValueError(str(error)) from None
+    if not unzip.eof:
+        reason = "is larger than 64 MiB" if len(value) >= MOST_BYTES else "is cut off"
+        raise ValueError(f"a value {reason}")
+    return value

@@ -24,12 +24,16 @@ from concurrent.futures import Future
 
 from transforms.journal.base import JournalUnavailable, Record, Write
 
+# A group has no more bytes of values than this, plus one value: it is copied while it is written.
+_MOST_BYTES = 32 << 20
+
 
 class _Group:
     """Records that are written together, and their shared future."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.size = 0  # bytes of values
         self.written: Future[None] = Future()
         self.written.set_running_or_notify_cancel()  # so that no waiter can cancel it
 
@@ -37,10 +41,10 @@ class _Group:
 class GroupCommit:
     """Calls `write` with the records that arrived during the previous call.
 
-    A group has at most `most` records. With expensive writes, a group waits up to `linger` seconds
-    for more records, but no longer than `quiet` seconds for the next one: all senders may be
-    waiting for this very group. `write` returns once its records are durable, or raises an error,
-    which fails the future of the group.
+    A group has at most `most` records, and about 32 MiB. With expensive writes, a group waits up to
+    `linger` seconds for more records, but no longer than `quiet` seconds for the next one: all
+    senders may be waiting for this very group. `write` returns once its records are durable, or
+    raises an error, which fails the future of the group.
     """
 
     def __init__(
@@ -63,12 +67,13 @@ class GroupCommit:
                 refused: Future[None] = Future()
                 refused.set_exception(JournalUnavailable("the journal is closed"))
                 return refused
-            if not self._groups or len(self._groups[-1].records) >= self._most:
+            if not self._groups or self._is_full(self._groups[-1]):
                 self._groups.append(_Group())
             group = self._groups[-1]
             group.records.append(record)
+            group.size += len(record.value)
             # The writer waits for a first record or a full group; waking it for others is wasted.
-            if len(group.records) in (1, self._most):
+            if len(group.records) == 1 or self._is_full(group):
                 self._changed.notify()
         return group.written
 
@@ -80,6 +85,9 @@ class GroupCommit:
         # Garbage collection may call this on any thread, even on the writer itself.
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+    def _is_full(self, group: _Group) -> bool:
+        return len(group.records) >= self._most or group.size >= _MOST_BYTES
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -100,7 +108,7 @@ class GroupCommit:
     def _wait_for_more(self) -> None:
         """Return once the first group is full, `linger` is over, or a `quiet` pause has passed."""
         until = time.monotonic() + self._linger
-        while not self._closed and len(self._groups[0].records) < self._most:
+        while not self._closed and not self._is_full(self._groups[0]):
             size, left = len(self._groups[0].records), until - time.monotonic()
             if left <= 0:
                 return

@@ -39,6 +39,8 @@ _BLOCK = struct.Struct("<BHH")
 _TRAILER = struct.Struct("<LL")
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _PIECE = 512
+# The most that one file may hold: a group of records (`GroupCommit`), its index and one value.
+_MOST_BYTES = 128 << 20
 _VALUE = b',"value":'
 _SPENDING = b'"id":null,'
 
@@ -98,11 +100,17 @@ def head_of(begin: bytes) -> Head | None:
 
 
 def lines_of(data: bytes) -> tuple[list[bytes], bool]:
-    """Return the lines that can be unzipped, and whether the file is whole."""
+    """Return the lines that can be unzipped, and whether the file is whole.
+
+    Lines beyond `_MOST_BYTES` are lost: no file of a journal is as large.
+    """
+    unzip = zlib.decompressobj(31)
     try:
-        return zlib.decompress(data, 31).splitlines(), True
+        lines = unzip.decompress(data, _MOST_BYTES).split(b"\n")
+        whole = unzip.eof
     except zlib.error:
-        return b"".join(_unzipped_pieces(data)).splitlines(), False
+        lines, whole = b"".join(_unzipped_pieces(data)).split(b"\n"), False
+    return lines[: None if lines[-1] else -1], whole
 
 
 def is_completion(line: bytes) -> bool:
@@ -158,9 +166,13 @@ def _stored(data: bytes) -> bytes:
 
 def _unzipped_pieces(data: bytes) -> Iterator[bytes]:
     """Yield the data before the damage; an error loses the rest of its piece."""
-    unzip = zlib.decompressobj(31)
+    unzip, left = zlib.decompressobj(31), _MOST_BYTES
     try:
         for start in range(0, len(data), _PIECE):
-            yield unzip.decompress(data[start : start + _PIECE])
+            piece = unzip.decompress(data[start : start + _PIECE], left)
+            yield piece
+            left -= len(piece)
+            if not left:
+                return
     except zlib.error:
         return

@@ -12,16 +12,18 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import count, islice
 
-from transforms.journal.base import JournalError
+from transforms.journal.base import JournalError, Record
 from transforms.journal.sqlite.salvage import salvage
 from transforms.journal.sqlite.table import Table, is_sound
 
 _log = logging.getLogger("transforms.journal")
 
 _MAGIC = b"SQLite format 3\0"
+_GROUP_BYTES = 8 << 20
 _SUFFIXES = ("-wal", "-shm", "")
 # Words in SQLite's errors that have other causes than damage, and must not start a repair.
 _PASSING = ("locked", "busy", "full", "unable to open", "readonly", "disk i/o", "permission")
@@ -86,10 +88,21 @@ def _copy_readable(path: str, copy: str) -> int:
             os.remove(copy + suffix)
     kept, readable = 0, salvage(path)
     with closing(Table(copy)) as table:
-        while group := list(islice(readable, 1000)):
+        while group := _next_group(readable):
             table.put(group)
             kept += len(group)
     return kept
+
+
+def _next_group(records: Iterator[Record]) -> list[Record]:
+    """Return the next thousand records, or fewer that together have `_GROUP_BYTES`."""
+    group, size = [], 0
+    for record in islice(records, 1000):
+        group.append(record)
+        size += len(record.value)
+        if size >= _GROUP_BYTES:
+            break
+    return group
 
 
 def _looks_like_sqlite(path: str) -> bool:

@@ -29,6 +29,8 @@ from transforms.journal.sqlite.table import PAGE_SIZE, is_sealed
 
 _LEAF, _LEAF_HEADER = 0x0D, 8
 _WAL_HEADER, _FRAME_HEADER = 32, 24
+# A header has a size and six types, of nine bytes at most.
+_MOST_HEADER = 63
 _INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 
 
@@ -114,8 +116,7 @@ def _payload(pages: _Pages, page: bytes, start: int) -> bytes:
     local = _local(size)  # the rest is in a chain of overflow pages
     payload = bytearray(page[start : start + local])
     following = page[start + local : start + local + 4]
-    if size > len(pages) * PAGE_SIZE:
-        raise ValueError("larger than the file")
+    _check_size(bytes(payload), min(size, len(pages) * PAGE_SIZE))
     while len(payload) < size:
         overflow = pages.read(int.from_bytes(following, "big"))
         if len(overflow) < PAGE_SIZE:
@@ -134,22 +135,47 @@ def _local(size: int) -> int:
     return most if most <= PAGE_SIZE - 35 else least
 
 
+def _check_size(begin: bytes, size: int) -> None:
+    """Raise ValueError unless the record that begins with `begin` has `size` bytes.
+
+    Junk is refused here, before its megabytes of overflow pages are read.
+    """
+    end, kinds = _kinds(begin)
+    if end + sum(map(_bytes_of, kinds)) != size:
+        raise ValueError("not a completion")
+
+
 def _columns(payload: bytes) -> list[Any]:
     """Return the columns of a record: a header of types, then the values."""
-    end, at = _varint(payload, 0)
-    columns, start = [], end
-    while at < end:
-        kind, at = _varint(payload, at)
+    start, kinds = _kinds(payload)
+    columns = []
+    for kind in kinds:
         value, start = _value(payload, start, kind)
         columns.append(value)
     return columns
 
 
+def _kinds(payload: bytes) -> tuple[int, list[int]]:
+    """Return the end of the header, and the types of the columns that it lists."""
+    end, at = _varint(payload, 0)
+    if end > _MOST_HEADER:
+        raise ValueError("not a completion")
+    kinds: list[int] = []
+    while at < end:
+        kind, at = _varint(payload, at)
+        kinds.append(kind)
+    return end, kinds
+
+
+def _bytes_of(kind: int) -> int:
+    if kind in (10, 11):
+        raise ValueError("an unknown type")
+    return _INTEGER_BYTES.get(kind, 8 if kind == 7 else (kind - 12) // 2)
+
+
 def _value(payload: bytes, start: int, kind: int) -> tuple[Any, int]:
-    size = _INTEGER_BYTES.get(kind, 8 if kind == 7 else (kind - 12) // 2)
+    size = _bytes_of(kind)
     data = payload[start : start + size]
-    if size < 0 or len(data) < size:
-        raise ValueError("cut off")
     if kind >= 12:
         return (data.decode() if kind % 2 else data), start + size
     if kind == 7:
