@@ -296,7 +296,9 @@ class Call:
 
     def completion(self) -> Completion:
         """Return the completion so far, of the newest attempt."""
-        return self.current.completion()
+        completion = self.current.completion()
+        completion._origin = f"{self.current.endpoint.provider.name}/{self.plan.request.model}"
+        return completion
 
     def _ends_within(self, then: float) -> bool:
         total = self.plan.timeouts.total

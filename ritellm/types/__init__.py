@@ -1,92 +1,18 @@
 """The values that every module passes on: requests, chunks, completions, timeouts.
 
-This module imports nothing from the package and does nothing by itself.
+The modules here import nothing from outside this package and do nothing by themselves.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
-# OpenAI's field names. Reading one that a provider left out gives None, as litellm's
-# users expect (`chunk.choices[0].delta.content`); any other unknown name is an error.
-_OPTIONAL = frozenset(
-    "annotations arguments audio cached_tokens choices citations code completion_tokens"
-    " completion_tokens_details content created custom data delta error expires_at"
-    " finish_reason function function_call id images index logprobs message model name object"
-    " param prompt_tokens prompt_tokens_details provider_specific_fields reasoning"
-    " reasoning_content reasoning_details reasoning_tokens refusal role service_tier"
-    " system_fingerprint text thinking_blocks tool_calls top_logprobs total_tokens transcript"
-    " type usage usage_source".split()
-)
-
-
-class Fields(dict[str, Any]):
-    """A JSON object that can also be read by attribute, at any depth.
-
-    Wrappers are built only when an attribute is read. The wrapped value replaces the plain one, so
-    `x.choices[0].delta` and `x["choices"][0]["delta"]` are the same object.
-    """
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            value = self[name]
-        except KeyError:
-            if name in _OPTIONAL:
-                return None
-            raise AttributeError(f"no field {name!r}; the fields are {', '.join(self)}") from None
-        if type(value) is dict:
-            value = self[name] = Fields(value)
-        elif type(value) is list:
-            value[:] = [Fields(item) if type(item) is dict else item for item in value]
-        return value
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self[name] = value
-
-    # The methods that code written for litellm or pydantic calls on a result.
-
-    def model_dump(self, *, exclude_none: bool = False, mode: str = "python") -> dict[str, Any]:
-        """Return a copy in plain dicts and lists; every `mode` gives the same."""
-        dumped: dict[str, Any] = _plain(self, exclude_none)
-        return dumped
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a copy in plain dicts and lists."""
-        return self.model_dump()
-
-    def json(self) -> dict[str, Any]:
-        """Return a copy in plain dicts and lists, as litellm's method of this name does."""
-        return self.model_dump()
-
-    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
-        """Return the JSON."""
-        return json.dumps(_plain(self, exclude_none), indent=indent, ensure_ascii=False)
-
-
-def _plain(value: Any, exclude_none: bool) -> Any:
-    if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if not (exclude_none and v is None)}
-        return {key: _plain(item, exclude_none) for key, item in kept.items()}
-    return [_plain(item, exclude_none) for item in value] if isinstance(value, list) else value
-
-
-class NoChoices(list[Any]):
-    """The choices of a chunk without any: an empty list whose first item can still be read.
-
-    OpenAI sends usage in such a chunk, and most code reads `chunk.choices[0].delta.content`.
-    """
-
-    __slots__ = ()
-
-    def __getitem__(self, index: Any) -> Any:
-        if index == 0:
-            return Fields(index=0, delta=Fields(content=None), finish_reason=None)
-        return super().__getitem__(index)
+from ritellm.types.fields import Fields as Fields
+from ritellm.types.parts import Choices, Kinds, StreamingChoices, Usage
+from ritellm.types.parts import NoChoices as NoChoices
 
 
 class Chunk(Fields):
@@ -97,6 +23,7 @@ class Chunk(Fields):
     """
 
     __slots__ = ("attempt", "seq")
+    _kinds: ClassVar[Kinds] = {"choices": StreamingChoices, "usage": Usage}
 
     attempt: int
     seq: int | None
@@ -126,9 +53,39 @@ set_seq = Chunk.seq.__set__  # type: ignore[union-attr]
 
 
 class Completion(Fields):
-    """A whole completion, in OpenAI's `chat.completion` shape."""
+    """A whole completion, in OpenAI's `chat.completion` shape.
 
-    __slots__ = ()
+    `_hidden_params` is litellm's: the provider, the model and the cost. It is not part of the JSON.
+    """
+
+    __slots__ = ("_hidden_params", "_origin")
+    _kinds: ClassVar[Kinds] = {"choices": Choices, "usage": Usage}
+
+    _origin: str | None  # the "provider/model" that was requested, if it is known
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_origin":
+            return None
+        if name == "_hidden_params":
+            # By its name, because the prices are far above this module, and most never read them.
+            self._hidden_params = import_module("ritellm.cost_calculator").hidden_params(self)
+            return self._hidden_params
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in Completion.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            self[name] = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _completion, (dict(self), self._origin)
+
+
+def _completion(fields: dict[str, Any], origin: str | None) -> Completion:
+    completion = Completion(fields)
+    completion._origin = origin
+    return completion
 
 
 @dataclass(frozen=True, slots=True)

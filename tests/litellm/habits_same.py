@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from typing import Any
 
@@ -563,3 +564,23 @@ def type_names(litellm: Any, server: FakeServer) -> Any:
     values = {"ModelResponse": ask(litellm), "CustomStreamWrapper": opened}
     values["ModelResponseStream"] = next(opened)
     return [name for name, value in values.items() if isinstance(value, getattr(litellm, name))]
+
+
+@same("type names", gives=["Choices", "Message", "Usage", "StreamingChoices", "Delta"])
+def names_of_the_parts(litellm: Any, server: FakeServer) -> Any:
+    utils = importlib.import_module(f"{litellm.__name__}.types.utils")
+    answer, chunk = ask(litellm), next(ask(litellm, stream=True))
+    (choice,), (piece,) = answer.choices, chunk.choices
+    parts = [choice, choice.message, answer.usage, piece, piece.delta]
+    names = "Choices Message Usage StreamingChoices Delta".split()
+    pairs = zip(names, parts, strict=True)
+    return [name for name, part in pairs if isinstance(part, getattr(utils, name))]
+
+
+@same("copies", gives=["ModelResponse", "ModelResponse", "ModelResponseStream"])
+def copies_keep_their_type(litellm: Any, server: FakeServer) -> Any:
+    answer, chunk = ask(litellm), next(ask(litellm, stream=True))
+    copied = [answer.copy(), answer.model_copy(update={"id": "a"}), chunk.copy()]
+    kinds = [litellm.ModelResponse, litellm.ModelResponse, litellm.ModelResponseStream]
+    names = ["ModelResponse", "ModelResponse", "ModelResponseStream"]
+    return [n for n, kind, value in zip(names, kinds, copied, strict=True) if type(value) is kind]

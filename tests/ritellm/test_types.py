@@ -113,6 +113,38 @@ def test_copies_are_equal_and_of_the_same_type(copied):
     assert completion.choices[0].message.content == "hi"
 
 
+def test_copy_and_the_union_operator_keep_the_type_and_the_number():
+    chunk = Chunk(json()).number(2, 5)
+    completion = Completion(id="c1")
+    for twin in (chunk.copy(), chunk | {"id": "c2"}, {"id": "c2", "new": 1} | chunk):
+        assert type(twin) is Chunk
+        assert (twin.attempt, twin.seq) == (2, 5)
+    assert type(completion.copy()) is type(completion | {}) is type({} | completion) is Completion
+    assert (completion | {"id": "c2"}).id == "c2"
+    assert ({"id": "c2", "model": "m"} | completion) == {"id": "c1", "model": "m"}
+    assert completion.id == "c1"
+    with pytest.raises(TypeError):
+        _ = completion | 7
+    with pytest.raises(TypeError):
+        _ = 7 | completion
+
+
+def test_a_model_copy_can_be_deep_and_updated():
+    completion = Completion(json())
+    twin = completion.model_copy(update={"id": "c2"}, deep=True)
+    twin.choices[0].delta.content = "changed"
+    assert type(twin) is Completion
+    assert (twin.id, completion) == ("c2", json())
+
+
+def test_a_dump_takes_and_leaves_fields_by_name():
+    completion = Completion(id="c1", model="m", usage=None)
+    assert completion.model_dump(include={"id", "usage"}) == {"id": "c1", "usage": None}
+    assert completion.model_dump(exclude={"id"}, exclude_none=True) == {"model": "m"}
+    assert completion.model_dump(mode="json", exclude_unset=True, by_alias=True) == completion
+    assert completion.model_dump_json(exclude={"usage"}) == '{"id": "c1", "model": "m"}'
+
+
 def test_a_deep_copy_shares_nothing():
     chunk = Chunk(json())
     twin = copy.deepcopy(chunk)
