@@ -4,9 +4,9 @@ Problem: providers end a stream in many ways. A stream that ends early must not 
 whole answer, and a whole answer must not fail because its connection broke afterwards.
 
 Idea: the face passes in what the network brings, and the exchange decides what it means. An answer
-is complete when its dialect has sent its terminator, or when every choice has a finish_reason.
-Every other end is an error. The exchange stores the error, and the loop over the attempts decides
-whether to raise it or to retry.
+is complete when its dialect has sent its terminator, or when every choice has a finish_reason
+(`ritellm.calls.whole`). Every other end is an error. The exchange stores the error, and the loop
+over the attempts decides whether to raise it or to retry.
 
     new --receive_response--> reading --receive_data...--> over --receive_eof--> complete
      |                           |                          |
@@ -27,7 +27,9 @@ import orjson
 
 from ritellm import wire as wires
 from ritellm.calls.body import Body, body_of
+from ritellm.calls.whole import is_whole, reopens
 from ritellm.chunks import ChunkSum
+from ritellm.chunks.choice import has_text
 from ritellm.chunks.run import Batch, Piece, Run, expanded
 from ritellm.chunks.sum import merge_chunks
 from ritellm.endpoints import Endpoint
@@ -95,6 +97,7 @@ class Exchange:
         self.error: RitellmError | None = None
         self.over = False  # the face need not read further
         self.has_content = False  # the answer has more than its head and its end
+        self._doubtful = False  # text has followed a finish_reason
         # Delivery.
         self.emits_chunks = True  # else chunks only go into the sum
         self.undelivered = continuation.undelivered if continuation else []
@@ -172,12 +175,16 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether the answer is whole, by what has arrived and not by the connection's end."""
-        reasons = self.sum.finish_reasons
-        if self.error is not None or not reasons:
+        if self.error is not None:
             return False
         n = self._request.params.get("n")
-        expected = n if isinstance(n, int) else 1
-        return self.done or (len(reasons) >= expected and None not in reasons)
+        return is_whole(
+            self.sum,
+            n if isinstance(n, int) else 1,
+            terminated=self.done,
+            has_terminator=getattr(self.decoder, "has_terminator", True),
+            doubtful=self._doubtful,
+        )
 
     @property
     def done(self) -> bool:
@@ -213,6 +220,7 @@ class Exchange:
         if keep or not (last or wanted.seconds):
             ready = ready // size * size if wanted.chunks else 0
         self._buffer = buffered[ready:]
+        self._doubtful = self._doubtful or reopens(buffered[:ready])
         return [merge_chunks(buffered[at : min(at + size, ready)]) for at in range(0, ready, size)]
 
     def _numbered(self, pieces: list[Piece]) -> Batch:
@@ -232,7 +240,7 @@ class Exchange:
             if not piece.get("choices"):
                 piece["choices"] = NoChoices()
             if not self.has_content:
-                self.has_content = _has_content(piece)
+                self.has_content = any(map(has_text, piece["choices"]))
             total.add(piece)
         if not self.emits_chunks:
             return []
@@ -286,14 +294,3 @@ class Exchange:
         """Attach the completion so far to `error`, once it is certain to be raised."""
         if self.error is not None and self.sum.count:
             self.error.partial = self.sum.completion()
-
-
-_CONTENT = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")
-
-
-def _has_content(chunk: Chunk) -> bool:
-    return any(
-        (choice.get("delta") or {}).get(name)
-        for choice in chunk.get("choices") or ()
-        for name in _CONTENT
-    )

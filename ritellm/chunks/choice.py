@@ -8,26 +8,48 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from ritellm.chunks.tool_calls import Values, sum_thinking_blocks, sum_tool_calls
+
+# Texts that name no finish_reason: the last one is the default value of Google's enum.
+_BLANK = frozenset({"", "null", "FINISH_REASON_UNSPECIFIED"})
+# The fields of a delta that hold what the model has written.
+WRITTEN = ("content", "reasoning_content", "tool_calls", "refusal", "function_call", "audio")
+
+
+class End(Enum):
+    """Whether a choice has ended, by its finish_reasons."""
+
+    OPEN = "no finish_reason has come, or more text came after it"
+    DOUBTFUL = "a finish_reason came, but more text had come after an earlier one"
+    CLEAR = "a finish_reason came, and nothing after it"
 
 
 class ChoiceSum:
     """The values of one choice, by field and in order, not yet interpreted."""
 
-    __slots__ = ("delta", "fields")
+    __slots__ = ("_ended", "_reopened", "delta", "fields")
 
     def __init__(self) -> None:
         self.delta: dict[str, Values] = {}
         self.fields: dict[str, Values] = {}
+        self._ended = False  # a finish_reason has come, and no text after it
+        self._reopened = False  # text has come after a finish_reason
 
     def add(self, choice: Mapping[str, Any]) -> None:
         """Append the values of `choice`, a choice of the next chunk."""
+        if self._ended and has_text(choice):
+            self.reopen()
         for key, value in choice.items():
             if value is None or key == "index":
                 continue
             if key != "delta":
+                if key == "finish_reason":
+                    if is_blank(value):
+                        continue
+                    self._ended = True
                 _collect(self.fields, key, value)
                 continue
             for name, part in value.items():
@@ -36,15 +58,37 @@ class ChoiceSum:
 
     def merge(self, later: ChoiceSum) -> None:
         """Append the values of `later`."""
+        if self._ended and any(any(later.delta.get(name, ())) for name in WRITTEN):
+            self.reopen()
+        self._ended = self._ended or later._ended
+        self._reopened = self._reopened or later._reopened
         for mine, theirs in ((self.delta, later.delta), (self.fields, later.fields)):
             for key, values in theirs.items():
                 mine.setdefault(key, []).extend(values)
+
+    def reopen(self) -> None:
+        """Note that more text has come: after a finish_reason, that one was not the end."""
+        if self._ended:
+            self._ended, self._reopened = False, True
+
+    @property
+    def end(self) -> End:
+        """Whether the choice has ended, by its finish_reasons."""
+        if not self._ended:
+            return End.OPEN
+        return End.DOUBTFUL if self._reopened else End.CLEAR
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the choice has nothing but a role."""
+        values = (each for name, each in self.delta.items() if name != "role")
+        return not self.fields and not any(value for each in values for value in each)
 
     @property
     def finish_reason(self) -> str | None:
         """The last finish_reason, or None."""
         reasons = self.fields.get("finish_reason")
-        return reasons[-1] if reasons else None
+        return _sum_reasons(reasons) if reasons else None
 
     def piece(self, index: int) -> dict[str, Any]:
         """Return the sum as the choice of a chunk."""
@@ -62,6 +106,17 @@ class ChoiceSum:
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
         return {**head, **fields}
+
+
+def is_blank(reason: Any) -> bool:
+    """Return whether a finish_reason names no reason."""
+    return reason is None or (isinstance(reason, str) and reason.strip() in _BLANK)
+
+
+def has_text(choice: Mapping[str, Any]) -> bool:
+    """Return whether a choice of a chunk adds something that the model has written."""
+    delta = choice.get("delta") or {}
+    return any(map(delta.get, WRITTEN))
 
 
 def _collect(lists: dict[str, Values], key: str, value: Any) -> None:
@@ -90,6 +145,11 @@ def _join(values: Values) -> Any:
 
 def _last(values: Values) -> Any:
     return values[-1]
+
+
+def _sum_reasons(values: Values) -> Any:
+    """Return the last finish_reason; some servers send "stop" after "tool_calls"."""
+    return "tool_calls" if values[-1] == "stop" and "tool_calls" in values else values[-1]
 
 
 def _extend(values: Values) -> list[Any]:
@@ -164,6 +224,7 @@ _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
 }
 
 _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
+    "finish_reason": _sum_reasons,
     "logprobs": _sum_logprobs,
     "content_filter_results": _sum_unknown,
     "token_ids": _sum_unknown,

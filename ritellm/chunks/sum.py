@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ritellm.chunks.choice import ChoiceSum
+from ritellm.chunks.choice import ChoiceSum, End
 from ritellm.chunks.run import Kind, Piece, Run, joined
 from ritellm.chunks.tool_calls import Values
 from ritellm.chunks.usage import merged
@@ -70,8 +70,11 @@ class ChunkSum:
             # A chunk with an empty delta brings in what all chunks of the run share.
             self.add({**kind.head, "choices": [{**kind.choice, "delta": {}}]})
             self.count -= 1
-            self._kind = kind
-            self._texts = self._choice(kind.choice["index"]).delta.setdefault(kind.name, [])
+            choice = self._choice(kind.choice["index"])
+            if any(run.texts):
+                choice.reopen()
+                self._kind = kind
+            self._texts = choice.delta.setdefault(kind.name, [])
         self._texts += run.texts
         self._uncounted = True
         self.count += len(run.texts)
@@ -120,6 +123,16 @@ class ChunkSum:
     def finish_reasons(self) -> list[str | None]:
         """Why each choice seen so far ended, by index."""
         return [self._choices[index].finish_reason for index in sorted(self._choices)]
+
+    @property
+    def ends(self) -> list[End]:
+        """Whether each choice seen so far has ended, by index."""
+        return [self._choices[index].end for index in sorted(self._choices)]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no choice has anything but a role."""
+        return all(choice.is_empty for choice in self._choices.values())
 
     def completion(self) -> Completion:
         """Return the sum in OpenAI's `chat.completion` shape.

@@ -16,6 +16,7 @@ from ritellm.wire.anthropic.content import FIELDS, LAYOUT
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.google import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.layout import is_plain
 from ritellm.wire.payload import json_object
@@ -115,13 +116,13 @@ class AnthropicDecoder:
     def _finish(self, payload: Mapping[str, Any], into: list[Chunk]) -> None:
         delta = payload.get("delta") or {}
         reason = delta.get("stop_reason")
+        ours = finish_reason(reason, _FINISH_REASONS, called=bool(self._state.calls))
         kept = {**_kept(payload, {"type", "delta", "usage"}), **_kept(delta, {"stop_reason"})}
-        if reason and reason not in _EQUIVALENT:
+        if ours and reason not in _EQUIVALENT:
             kept["stop_reason"] = reason
-        if reason and not is_plain(self._state.layout, FIELDS):
+        if ours and not is_plain(self._state.layout, FIELDS):
             kept[LAYOUT] = self._state.layout
         added: Delta = {"provider_specific_fields": kept} if kept else {}
-        ours = _FINISH_REASONS.get(reason or "", reason)
         self._add(added, into, ours, **self._count(payload.get("usage")))
 
     def _add(

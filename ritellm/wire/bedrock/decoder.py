@@ -19,6 +19,7 @@ from ritellm.wire.bedrock.blocks import annotation, image_url, whole_block
 from ritellm.wire.bedrock.content import FIELDS, LAYOUT
 from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.bedrock import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.aws_eventstream import EventStream
 from ritellm.wire.layout import is_plain
 from ritellm.wire.payload import json_object
@@ -26,8 +27,7 @@ from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# An unknown reason passes unchanged, rather than as a false "stop".
-_FINISH_REASONS: dict[Any, str] = {
+_FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -57,7 +57,17 @@ def new_decoder(request: Request) -> BedrockDecoder:
 class BedrockDecoder:
     """Turns the events of one stream into chunks. Usage arrives last, in `metadata`."""
 
-    __slots__ = ("_calls", "_images", "_kept", "_layout", "_pending_error", "_usage", "done")
+    __slots__ = (
+        "_calls",
+        "_counted",
+        "_images",
+        "_kept",
+        "_layout",
+        "_pending_error",
+        "_stopped",
+        "_usage",
+        "done",
+    )
 
     def __init__(self) -> None:
         self.done = False
@@ -69,6 +79,7 @@ class BedrockDecoder:
         # What `metadata` brings or completes.
         self._pending_error: APIError | None = None  # raised once the usage has arrived
         self._usage: dict[str, Any] = {}
+        self._stopped = self._counted = False  # messageStop, metadata have come
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk of `event`; raises the error in it."""
@@ -129,20 +140,31 @@ class BedrockDecoder:
         reason = payload.get("stopReason")
         if reason in _BROKEN:
             self._pending_error = InternalServerError(f"the model ended with {reason}", code=reason)
+            self._stopped = True
+            self._close()
             return
         layout = [self._layout_item(index) for index in sorted(self._layout)]
         plain = is_plain(layout, FIELDS)
         delta = {} if plain else {"provider_specific_fields": {LAYOUT: layout}}
-        finish_reason = _FINISH_REASONS.get(reason, reason)
-        into.append(chunk(delta, _rest(payload), finish_reason=finish_reason))
+        ours = finish_reason(reason, _FINISH_REASONS, called=bool(self._calls))
+        into.append(chunk(delta, _rest(payload), finish_reason=ours))
+        self._stopped = True
+        self._close()
 
     def metadata(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append usage, which is the last event; raises the error of a failed response."""
+        """Append usage, mostly the last event; raises the error of a failed response."""
         tier = (payload.get("serviceTier") or {}).get("type")
         if isinstance(counted := payload.get("usage"), Mapping):
             self._usage = merged(self._usage, counted)
         head = present(usage=_usage(self._usage), service_tier=tier)
         into.append(chunk(None, {**_rest(payload), **head}))
+        self._counted = True
+        self._close()
+
+    def _close(self) -> None:
+        """End the response once the stop and the usage have come, in either order."""
+        if not (self._stopped and self._counted):
+            return
         if self._pending_error:
             raise self._pending_error
         self.done = True

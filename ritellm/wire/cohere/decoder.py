@@ -14,19 +14,13 @@ from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total, url_citation
 from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.payload import json_object
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# An unknown reason passes unchanged, rather than as a false "stop".
-_FINISH_REASONS: dict[Any, str] = {
-    "COMPLETE": "stop",
-    "STOP_SEQUENCE": "stop",
-    "MAX_TOKENS": "length",
-    "TOOL_CALL": "tool_calls",
-}
 _BROKEN: dict[Any, type[APIError]] = {"ERROR": InternalServerError, "TIMEOUT": Timeout}
 
 
@@ -43,10 +37,11 @@ def new_decoder(request: Request) -> CohereDecoder:
 class CohereDecoder:
     """Turns the events of one stream into chunks."""
 
-    __slots__ = ("_head", "_usage", "done")
+    __slots__ = ("_head", "_usage", "called", "done")
 
     def __init__(self) -> None:
         self.done = False
+        self.called = False  # the response has tool calls
         self._head: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
 
@@ -80,6 +75,7 @@ class CohereDecoder:
         if message.get("tool_plan"):
             added["tool_plan"] = message["tool_plan"]
         if message.get("tool_calls"):
+            self.called = True
             added["tool_calls"] = [{"index": payload.get("index", 0), **message["tool_calls"]}]
         if message.get("citations"):
             added.update(_cited([message["citations"]]))
@@ -99,8 +95,8 @@ class CohereDecoder:
                 into.append(chunk(None, head))
             message = delta.get("error") or f"the provider ended the response with {reason}"
             raise _BROKEN[reason](str(message), code=reason)
-        finish_reason = _FINISH_REASONS.get(reason, reason)
-        into.append(chunk({}, head, finish_reason=finish_reason))
+        ours = finish_reason(reason, called=self.called)
+        into.append(chunk({}, head, finish_reason=ours))
 
 
 def decode_completion(body: Any) -> Completion:
@@ -125,6 +121,7 @@ def decode_completion(body: Any) -> Completion:
     choice = {"logprobs": _logprobs(logprobs)} if logprobs else {}
     chunks = [chunk(delta, head, **choice)]
     decoder = CohereDecoder()
+    decoder.called = bool(calls)
     decoder.end(body, chunks)
     return total(chunks)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
+from ritellm.chunks.choice import is_blank
 from ritellm.wire.chunks import url_citation
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.gemini.arguments import PartialArgs
 from ritellm.wire.gemini.content import FIELDS, INVENTED, LAYOUT
 from ritellm.wire.layout import Item, is_plain
@@ -67,6 +69,8 @@ class Candidate:
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._part(part, delta)
         reason = candidate.get("finishReason")
+        if is_blank(reason):
+            reason = None
         if reason and self._open:
             self._close(delta)
         kept = {k: v for k, v in candidate.items() if k not in _CANDIDATE and v is not None}
@@ -85,14 +89,12 @@ class Candidate:
     def _reason(self, reason: str | None) -> str | None:
         if reason in MALFORMED or reason in FINAL:
             return None
-        if reason == "STOP" and self._calls:
-            return "tool_calls"
-        return _FINISH_REASONS.get(reason or "", reason)
+        return finish_reason(reason, _FINISH_REASONS, called=bool(self._calls))
 
     def _ending(self, reason: str | None, delta: dict[str, Any]) -> dict[str, Any]:
         """Return the fields that are known only after all parts."""
         kept: dict[str, Any] = {}
-        if reason and reason not in ("STOP", "MAX_TOKENS"):
+        if reason and reason not in ("STOP", "MAX_TOKENS", "FUNCTION_CALL"):
             kept["finishReason"] = reason
         if not is_plain(self._layout, FIELDS):
             kept[LAYOUT] = self._layout

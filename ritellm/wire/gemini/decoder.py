@@ -37,6 +37,7 @@ class GeminiDecoder:
     """Turns the events of one stream into chunks; each event has the shape of a whole response."""
 
     __slots__ = ("_candidates", "_head", "_usage", "done")
+    has_terminator = False
 
     def __init__(self) -> None:
         self.done = False

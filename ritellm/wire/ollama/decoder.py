@@ -18,6 +18,7 @@ from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.jsonl import JSONLines
 from ritellm.wire.payload import json_object
 
@@ -100,7 +101,8 @@ class OllamaDecoder:
         Ollama sends "stop" also after a tool call. Its other reasons ("length", "load") pass
         unchanged.
         """
-        return "tool_calls" if self._calls and reason in (None, "stop") else reason
+        called = bool(self._calls)
+        return finish_reason(reason, called=called) or ("tool_calls" if called else None)
 
 
 def decode_completion(body: Any) -> Completion:

@@ -12,14 +12,15 @@ from ritellm.errors import APIError, APIResponseValidationError, InternalServerE
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.openai_chat.content import split_parts
 from ritellm.wire.openai_chat.repeats import Repeats
 from ritellm.wire.payload import parse_json
 
 # A finish_reason that means a failure: vLLM sends "abort" and then [DONE], Mistral and OpenRouter
-# send "error".
-_BROKEN = frozenset({"abort", "error"})
+# send "error", DeepSeek and Zhipu send the other two if the inference was interrupted.
+_BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
 
 
 def new_framing() -> SSE:
@@ -29,17 +30,23 @@ def new_framing() -> SSE:
 
 def new_decoder(request: Request) -> OpenAIChatDecoder:
     """Return a decoder for one streamed response."""
-    return OpenAIChatDecoder()
+    asked = {**request.params, **request.extra_body}
+    return OpenAIChatDecoder(single=asked.get("n") in (None, 1))
 
 
 class OpenAIChatDecoder:
-    """Turns the events of one stream into chunks, whose shape they nearly have already."""
+    """Turns the events of one stream into chunks, whose shape they nearly have already.
 
-    __slots__ = ("done", "repeats")
+    `single` says that one choice was requested. Some servers number its chunks instead of it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_called", "_single", "done", "repeats")
+
+    def __init__(self, *, single: bool = False) -> None:
         self.done = False
         self.repeats = Repeats()
+        self._single = single
+        self._called: set[int] = set()  # the choices with tool calls
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error in it."""
@@ -58,11 +65,13 @@ class OpenAIChatDecoder:
         if choices is not None:
             plain = not kind
             for choice in choices:
+                if self._single and choice.get("index") and len(choices) == 1:
+                    _renumber(choice)
                 if _is_plain_text(choice):
                     choice["delta"].setdefault("content", None)
                 else:
-                    plain = False
-                    _normalise(choice, "delta")
+                    _normalise(choice, "delta", self._called)
+                    plain = plain and _is_plain_text(choice)
             if plain:
                 self.repeats.learn(data, payload)
         into.append(Chunk(payload))
@@ -79,9 +88,14 @@ def decode_completion(body: Any) -> Completion:
             f"the response must have a list of choices, got the fields {', '.join(body)}"
         )
     for choice in body["choices"]:
-        _normalise(choice, "message")
+        _normalise(choice, "message", set())
     source = "provider" if body.get("usage") else "missing"
     return Completion({**body, "object": "chat.completion", "usage_source": source})
+
+
+def _renumber(choice: dict[str, Any]) -> None:
+    if isinstance(choice["index"], int):
+        choice["index"] = 0
 
 
 def _is_plain_text(choice: dict[str, Any]) -> bool:
@@ -96,8 +110,11 @@ def _is_plain_text(choice: dict[str, Any]) -> bool:
     )
 
 
-def _normalise(choice: dict[str, Any], part: str) -> None:
-    """Give reasoning and tool calls their one shape; raises if the response has failed."""
+def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
+    """Give reasoning, tool calls and finish_reason one shape; raises if the response has failed.
+
+    `called` holds the indexes of the choices with tool calls so far.
+    """
     delta = choice.get(part)
     if not isinstance(choice.get("index") or 0, int):
         raise APIResponseValidationError(
@@ -113,9 +130,15 @@ def _normalise(choice: dict[str, Any], part: str) -> None:
         split_parts(delta)
     if isinstance(delta.get("tool_calls"), dict):  # older TGI: one call, not a list of them
         delta["tool_calls"] = [delta["tool_calls"]]
+    if delta.get("tool_calls"):
+        called.add(choice.get("index") or 0)
     reason = choice.get("finish_reason")
+    if reason is None:
+        return
     if reason in _BROKEN:
         raise _broken(choice, reason)
+    is_called = (choice.get("index") or 0) in called
+    choice["finish_reason"] = finish_reason(reason, called=is_called)
 
 
 def _broken(choice: Mapping[str, Any], reason: str) -> APIError:

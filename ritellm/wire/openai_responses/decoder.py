@@ -13,6 +13,7 @@ from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.openai import stream_error
+from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.openai_responses.content import CALLS, LAYOUT, annotation, image_of, layout_of
 from ritellm.wire.payload import json_object
@@ -20,8 +21,8 @@ from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
 
-# By `incomplete_details.reason`; an unknown reason passes unchanged.
-_FINISH_REASONS = {"max_output_tokens": "length"}
+# By `incomplete_details.reason`, or by the status without one.
+_FINISH_REASONS = {"completed": "stop", "incomplete": "length", "max_output_tokens": "length"}
 
 # These fields of the response belong to the completion; the others repeat the request.
 _TOP_FIELDS = ("service_tier", "incomplete_details", "metadata", "moderation", "tool_usage")
@@ -230,10 +231,9 @@ def decode_completion(body: Any) -> Completion:
 def _finish_reason(response: Payload, called: bool) -> str:
     """Return chat's finish_reason for the response; an unknown one passes unchanged."""
     status = response.get("status") or "completed"
-    if status == "completed":
-        return "tool_calls" if called else "stop"
-    reason = (response.get("incomplete_details") or {}).get("reason") or status
-    return _FINISH_REASONS.get(reason, str(reason))
+    details = None if status == "completed" else response.get("incomplete_details")
+    reason = (details or {}).get("reason") or status
+    return finish_reason(reason, _FINISH_REASONS, called=called) or "stop"
 
 
 def _failure(response: Payload) -> APIError | None:

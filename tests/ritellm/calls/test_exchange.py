@@ -279,7 +279,7 @@ def test_a_finish_reason_that_means_failure_is_an_error(reason, after):
     assert text(error.partial) == "one two"
 
 
-@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls", "eos_token"])
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls", "repetition"])
 def test_any_other_finish_reason_passes_unchanged(reason):
     attempt, _ = received(*EVENTS[:3], sse(chat_chunk({}, finish_reason=reason)))
     assert attempt.error is None

@@ -547,7 +547,7 @@ def test_tool_calls_are_numbered_as_chat_numbers_them():
             "content_filter",
         ),
         ({"status": "incomplete", "incomplete_details": {"reason": "steered"}}, "steered"),
-        ({"status": "incomplete"}, "incomplete"),
+        ({"status": "incomplete"}, "length"),
     ],
 )
 def test_finish_reasons_are_chats_or_their_own_but_never_a_false_stop(fields, finish_reason):
