@@ -20,6 +20,7 @@ from ritellm.calls.prepare import plan
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.providers import locate, split_model
+from ritellm.transports.settings import check_settings
 from transforms.refused_secrets import refuse_secrets
 from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
 
@@ -99,6 +100,8 @@ def check_model(
         if here and api_key_file:
             key = key_in_file(api_key_file)
         plan(model, messages, os.environ, stream=True, api_key=key, **arguments)
+        if here:
+            check_settings()
         if api_key_secret:
             check = key_in_secret if here else check_secret
             check(api_key_secret)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
+from urllib.request import getproxies
 
 import httpcore
 import httpx
@@ -20,6 +22,7 @@ from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
 from ritellm.transports.descriptors import shortage
 from ritellm.transports.refusals import RefusalCounter
+from ritellm.transports.settings import checked_settings, is_loopback
 from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE
 from ritellm.types import HttpRequest
 
@@ -35,6 +38,7 @@ class HttpxTransport:
     """httpx, on its own transport or on the caller's."""
 
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
+        self._has_proxies = transport is None and bool(getproxies())
         self._client = _new_client(transport)
         self._refusals = RefusalCounter()
 
@@ -42,35 +46,61 @@ class HttpxTransport:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = _connect_limit(deadlines), _read_limit(deadlines)
         with _checked_host():
-            built = _build(self._client, request, connect, read, deadlines.write)
-            response = self._client.send(built, stream=True)
+            client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
+            built = _build(client, request, connect, read, deadlines.write)
+            response = client.send(built, stream=True)
         self._refusals.note(response)
         return response
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        for client in {self._client, self.__dict__.get("_direct", self._client)}:
+            client.close()
+
+    @cached_property
+    def _direct(self) -> httpx.Client:
+        """The client that uses no proxy."""
+        return _new_client(None, mounts=_NO_PROXY)
 
 
 class AsyncHttpxTransport:
     """httpx for the asynchronous face."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
+        self._has_proxies = transport is None and bool(getproxies())
+        with nullcontext() if transport is not None else checked_settings():
+            self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
         self._refusals = RefusalCounter()
 
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
         with _checked_host():
-            built = _build(self._client, request, connect, read, deadlines.write)
-            response = await self._client.send(built, stream=True)
+            client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
+            built = _build(client, request, connect, read, deadlines.write)
+            response = await client.send(built, stream=True)
         self._refusals.note(response)
         return response
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        for client in {self._client, self.__dict__.get("_direct", self._client)}:
+            await client.aclose()
+
+    @cached_property
+    def _direct(self) -> httpx.AsyncClient:
+        """The client that uses no proxy."""
+        with checked_settings():
+            return httpx.AsyncClient(limits=LIMITS, mounts=_NO_PROXY)
+
+
+# They take the place of the proxies that the environment names.
+_NO_PROXY: Mapping[str, None] = {"all://": None, "http://": None, "https://": None}
+
+
+def _is_direct(url: str) -> bool:
+    """Return whether `url` leads to this machine, which is reached without a proxy."""
+    return is_loopback(httpx.URL(url).raw_host.decode("ascii"))
 
 
 @contextmanager
@@ -202,11 +232,14 @@ def _left(timeout: float | None, expired: type[Exception]) -> float | None:
     return left
 
 
-def _new_client(transport: httpx.BaseTransport | None) -> httpx.Client:
+def _new_client(
+    transport: httpx.BaseTransport | None, mounts: Mapping[str, None] | None = None
+) -> httpx.Client:
     """Return a client whose connections honour `_Limit`, or one on the caller's `transport`."""
     if transport is not None:
         return httpx.Client(transport=transport)
-    client = httpx.Client(limits=LIMITS)
+    with checked_settings():
+        client = httpx.Client(limits=LIMITS, mounts=mounts)
     # httpcore takes a network backend, but httpx offers no way to pass one. If a later httpx
     # renames these attributes, a timeout is a plain number again, and pings count as progress.
     proxies = getattr(client, "_mounts", {}).values()

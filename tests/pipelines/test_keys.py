@@ -14,3 +14,11 @@ def test_an_address_with_a_secret_is_refused_and_the_variable_named(address, her
     with pytest.raises(UsageError, match="set OPENAI_BASE_URL on the workers") as caught:
         check_model("openai/m", here=here, api_key_env=None, base_url=address)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_proxy_is_reported_before_the_job_begins(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://me:hunter2@proxy")
+    with pytest.raises(UsageError, match="HTTPS_PROXY must begin with http://") as caught:
+        check_model("local/gemma-3-270m", here=True, api_key_env=None)
+    assert "hunter2" not in str(caught.value)
+    check_model("local/gemma-3-270m", here=False, api_key_env=None)

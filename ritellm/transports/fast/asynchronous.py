@@ -18,7 +18,7 @@ import httpx
 from ritellm.transports.deadlines import Cadence, Deadlines
 from ritellm.transports.fast.connection import Connection
 from ritellm.transports.fast.epoll import Sockets, secured
-from ritellm.transports.fast.http11 import Origin, Target, request_bytes, target_of, trust
+from ritellm.transports.fast.http11 import Origin, Target, request_bytes, target_of, trusted
 from ritellm.transports.fast.pool import Pool
 from ritellm.transports.fast.response import Response
 from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE, NO_DELAY
@@ -120,6 +120,7 @@ class _Connections:
             raise httpx.ConnectError(str(error)) from error
 
     async def _connect(self, target: Target) -> Connection:
+        context = trusted() if target.origin.secure else None
         infos = await self._resolve(target)
         turn = next(self._turns) % len(infos)  # spreads connections over the servers of a name
         sock = await aiohappyeyeballs.start_connection(
@@ -127,8 +128,8 @@ class _Connections:
         )
         for option in (NO_DELAY, *KEEP_ALIVE):
             sock.setsockopt(*option)
-        if target.origin.secure:
-            sock = await secured(sock, trust(), target.origin.host)
+        if context is not None:
+            sock = await secured(sock, context, target.origin.host)
         return Connection(sock, self._sockets)
 
     async def _resolve(self, target: Target) -> AddressInfos:

@@ -20,7 +20,7 @@ from ritellm.transports.fast.http11 import (
     ResponseParser,
     request_bytes,
     target_of,
-    trust,
+    trusted,
 )
 from ritellm.transports.fast.pool import Pool
 from ritellm.transports.sockets import KEEP_ALIVE, NO_DELAY
@@ -76,7 +76,7 @@ def _connect(origin: Origin, deadlines: Deadlines) -> Connection:
                 sock.setsockopt(*option)
             if origin.secure:
                 sock.settimeout(_left(ends))
-                sock = trust().wrap_socket(sock, server_hostname=origin.host)
+                sock = trusted().wrap_socket(sock, server_hostname=origin.host)
         except BaseException:
             sock.close()
             raise

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import httptools
 import httpx
 
+from ritellm.errors import InvalidRequestError
 from ritellm.transports.httpx import KnownFailure, with_defaults
 from ritellm.transports.refusals import MOST_REFUSALS, is_refusal
+from ritellm.transports.settings import trust
 from ritellm.wire import limits
 
 
@@ -200,7 +202,9 @@ class ResponseParser:
                 self.keeps = False
 
 
-@cache
-def trust() -> ssl.SSLContext:
-    """Return httpx's TLS context, so that all transports trust the same certificates."""
-    return httpx.create_ssl_context()
+def trusted() -> ssl.SSLContext:
+    """Return the TLS context of all transports; raises one of FAILURES if its setting is wrong."""
+    try:
+        return trust()
+    except InvalidRequestError as error:
+        raise KnownFailure(error) from None
