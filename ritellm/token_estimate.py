@@ -17,6 +17,8 @@ USUAL_COMPLETION = 4096
 # UTF-8 bytes per token: 4 in English, 3 in Chinese. The lower number makes the larger estimate.
 _BYTES_PER_TOKEN = 3
 _IMAGE_TOKENS = 1500
+# A larger parameter counts as this: every provider will refuse it.
+_MOST = 1e12
 # The fields of a message that hold text of the model.
 _TEXTS = ("content", "reasoning_content", "refusal", "tool_calls", "function_call")
 # The parameters that become tokens of the prompt.
@@ -105,7 +107,7 @@ def _count(value: Any) -> int | None:
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    return math.ceil(number) if 0 < number < math.inf else None
+    return math.ceil(min(number, _MOST)) if 0 < number < math.inf else None
 
 
 def _measure(value: Any) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from ritellm.calls.exchange import Exchange
 from ritellm.calls.plan import Plan
 from ritellm.chunks.run import Batch
 from ritellm.endpoints import Endpoint, Take
-from ritellm.errors import RitellmError, Timeout
+from ritellm.errors import APIError, APIResponseValidationError, RitellmError, Timeout
 from ritellm.rate_limits.pace import rest
 from ritellm.retry import is_throttle
 from ritellm.timing import Timing
@@ -206,6 +206,27 @@ class Call:
         if self._interrupted is None or not exchange.endpoint.provider.quirks.background:
             self._discard(exchange, kept=self._interrupted is not None)
         return delay
+
+    def unforeseen(self, error: BaseException) -> RitellmError | None:
+        """Return this library's error for an exception that no rule foresees; it is final.
+
+        None for an exception that may leave a call as it is: an error of this library, an
+        interruption, and the exception that a mock or a recording raises on purpose.
+        """
+        exchange = self.exchange
+        tape = exchange.endpoint.tape if exchange is not None else None
+        on_purpose = tape is not None and any(take.error is error for take in tape.takes)
+        if isinstance(error, RitellmError) or not isinstance(error, Exception) or on_purpose:
+            return None
+        endpoint = exchange.endpoint if exchange is not None else self.plan.endpoint
+        answered = exchange is not None and exchange.status is not None
+        what = "the response cannot be read" if answered else "the request cannot be sent"
+        return (APIResponseValidationError if answered else APIError)(
+            endpoint.scrub(f"{what}: {f'{error!r}':.300}"),
+            provider=endpoint.provider.name,
+            model=self.plan.request.model,
+            attempts=self.attempts,
+        )
 
     def _discard(self, exchange: Exchange, kept: bool) -> None:
         if lost := exchange.discarded(kept=kept):

@@ -20,7 +20,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import orjson
@@ -63,9 +63,6 @@ _UNBUFFERED = Buffer()
 _TOO_EARLY = frozenset({"connect_timeout", "write_timeout"})
 # A run of at most this many chunks is expanded at once.
 _FEW = 16
-# What a decoder raises for JSON of an unexpected shape. It does not check the shape beforehand,
-# because that would cost time for every chunk.
-_MISREAD = (RitellmError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Exchange:
@@ -146,7 +143,7 @@ class Exchange:
                 if self._received > limits.MAX_STREAM_BYTES:
                     raise limits.exceeded("the body", limits.MAX_STREAM_BYTES)
                 body.feed(data, pieces)
-            except _MISREAD as error:
+            except Exception as error:
                 self._misread(error)
             self.over = body.done or self.error is not None
         return self._delivered(pieces, last=self.over, buffer=buffer)
@@ -157,7 +154,7 @@ class Exchange:
         if self._body is not None and self.error is None:
             try:
                 self._body.end(pieces)
-            except _MISREAD as error:
+            except Exception as error:
                 self._misread(error)
         chunks = self._delivered(pieces, last=True)
         if self.error is None and not self.complete:
@@ -196,16 +193,27 @@ class Exchange:
         return self.sum.completion()
 
     def _misread(self, error: Exception) -> None:
+        """Take what a decoder or the sum raises for a response of an unexpected shape.
+
+        They do not check shapes beforehand, because that would cost time for every chunk.
+        """
+        self.over = True
+        if self.error is not None:
+            return  # the first error counts
         if not isinstance(error, RitellmError):
             error = APIResponseValidationError(f"the response has an unexpected shape ({error!r})")
         self._fail(error)
 
     def _delivered(self, pieces: list[Piece], *, last: bool, buffer: bool = False) -> Batch:
         """Return `pieces` for delivery: joined to the interrupted answer, merged, numbered."""
-        if self._continuation:
-            pieces = [*self._continuation.join(expanded(pieces))]
-        if self._is_buffered and self.emits_chunks:
-            pieces = self._merged(pieces, buffer and not last, last)
+        try:
+            if self._continuation:
+                pieces = [*self._continuation.join(expanded(pieces))]
+            if self._is_buffered and self.emits_chunks:
+                pieces = self._merged(pieces, buffer and not last, last)
+        except Exception as error:
+            self._misread(error)
+            pieces = []
         numbered = self._numbered(pieces)
         if self.undelivered:
             numbered, self.undelivered = [*self.undelivered, *numbered], []
@@ -229,6 +237,19 @@ class Exchange:
         Most chunks belong to a run. A run is added as a whole, and its chunks are made only for
         delivery.
         """
+        rest = iter(pieces)
+        try:
+            self._add(rest)
+        except Exception as error:
+            self._misread(error)
+            pieces = pieces[: len(pieces) - 1 - len([*rest])]  # those before the odd one
+        if not self.emits_chunks:
+            return []
+        first = pieces[0] if len(pieces) == 1 else None
+        return first if isinstance(first, Run) and len(first) > _FEW else expanded(pieces)
+
+    def _add(self, pieces: Iterator[Piece]) -> None:
+        """Number `pieces`, and add them to the sum."""
         total = self.sum
         for piece in pieces:
             piece.number(self.attempt, total.count)
@@ -242,10 +263,6 @@ class Exchange:
             if not self.has_content:
                 self.has_content = any(map(has_text, piece["choices"]))
             total.add(piece)
-        if not self.emits_chunks:
-            return []
-        first = pieces[0] if len(pieces) == 1 else None
-        return first if isinstance(first, Run) and len(first) > _FEW else expanded(pieces)
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:

@@ -132,7 +132,7 @@ def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
     # A server may send a known field in a shape of its own. That must not fail the completion.
     try:
         return summed(values)
-    except (AttributeError, TypeError, ValueError):
+    except Exception:
         return _sum_unknown(values)
 
 

@@ -60,7 +60,7 @@ class ChunkSum:
         if head != self._head:
             self._head = head
             self._note(head)
-            if head.get("usage"):
+            if isinstance(head.get("usage"), Mapping):
                 self._uncounted = False
 
     def add_run(self, run: Run) -> None:
@@ -94,9 +94,11 @@ class ChunkSum:
         for key, value in head.items():
             if value is None or value == "" or (key in _FIRST and top.get(key)):
                 continue
-            if key == "usage" and isinstance(known := top.get(key), Mapping):
+            if key == "usage":
+                if not isinstance(value, Mapping):
+                    continue  # not a usage: the tokens count as not counted
                 # A later usage may lack details that an earlier one had.
-                value = merged(known, value) if isinstance(value, Mapping) else known
+                value = merged(top.get(key) or {}, value)
             top[key] = value
 
     @property
@@ -159,6 +161,8 @@ class ChunkSum:
     def _choice(self, index: int) -> ChoiceSum:
         choice = self._choices.get(index)
         if choice is None:
+            if not isinstance(index, int):
+                raise TypeError(f"the index of a choice must be a number, got {index!r:.80}")
             choice = self._choices[index] = ChoiceSum()
         return choice
 

@@ -1,9 +1,61 @@
-"""Merge counts of tokens that arrive in several parts. Pure."""
+"""Read counts of tokens, and merge those that arrive in several parts. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+# A larger number is no count of tokens; floats have gaps above it.
+_MOST = 1 << 53
+# Usages nest two levels deep.
+_DEEPEST = 4
+
+
+def count_of(value: Any) -> int | None:
+    """Return a count of tokens, a whole number from 0; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not 0 <= value < _MOST or value != int(value):
+        return None
+    return int(value)
+
+
+def added(raw: Mapping[str, Any], *names: str) -> int | None:
+    """Return the sum of the counts under `names`; a missing one is zero.
+
+    None if one of them makes no sense: then the sum is not known.
+    """
+    counts = [count_of(raw[name]) for name in names if raw.get(name) is not None]
+    return sum(count for count in counts if count is not None) if None not in counts else None
+
+
+def both(one: int | None, other: int | None) -> int | None:
+    """Return the sum of two counts, None if one of them is not known."""
+    return None if one is None or other is None else one + other
+
+
+def counts_in(usage: Any, depth: int = 0) -> dict[str, Any]:
+    """Return `usage` without the counts and details that make no sense, at any depth.
+
+    A provider may send anything. A count that is not a whole number from 0 counts as not given, and
+    so do details that are not objects or lists of objects.
+    """
+    if not isinstance(usage, Mapping) or depth > _DEEPEST:
+        return {}
+    read = ((str(name), _read(str(name), value, depth)) for name, value in usage.items())
+    return {name: value for name, value in read if value is not None}
+
+
+def _read(name: str, value: Any, depth: int) -> Any:
+    if name != "tokens" and name.lower().endswith(("tokens", "tokencount")):
+        return count_of(value)
+    if isinstance(value, Mapping):
+        return counts_in(value, depth + 1)
+    if name.endswith(("_details", "cache_creation")):
+        return None
+    if isinstance(value, list):  # Gemini's
+        return [counts_in(each, depth + 1) for each in value if isinstance(each, Mapping)]
+    return None if name.endswith("Details") else value
 
 
 def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from ritellm import __version__
 from ritellm.calls.call import Call
+from ritellm.chunks.usage import counts_in
 from ritellm.endpoints import Endpoint
 from ritellm.types import Request
 
@@ -98,8 +98,7 @@ class Telemetry:
 
     def _record_response(self, span: Span | None, call: Call, labels: dict[str, Any]) -> None:
         completion = call.completion()
-        usage = completion.get("usage")
-        usage = usage if isinstance(usage, Mapping) else {}
+        usage = counts_in(completion.get("usage"))
         for kind, name in _TOKENS.items():
             if isinstance(usage.get(name), int):
                 self._tokens.record(usage[name], {**labels, "gen_ai.token.type": kind})

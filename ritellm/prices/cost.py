@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import InvalidRequestError
 from ritellm.prices.price import Price
 from ritellm.prices.table import PRICES
@@ -56,7 +57,7 @@ def cost(
     put it. The cost is unknown for an unknown model or tier, for tokens that were not counted, and
     for audio, which has prices of its own.
     """
-    price = price_of(model, prices)
+    price, usage = price_of(model, prices), counts_in(usage)
     if price == _FREE:
         return 0.0
     if price is None or not usage:
@@ -125,7 +126,9 @@ def tier_in(usage: Usage, beside: str | None = None) -> str | None:
 
 def _tier_name(named: Any) -> str | None:
     """Return a tier under OpenAI's name; an unknown tier passes unchanged."""
-    name = str(named or "").lower().removeprefix("service_tier_")
+    # A value that is not text names a tier of unknown price.
+    name = named if isinstance(named, str) else type(named).__name__ if named else ""
+    name = name.lower().removeprefix("service_tier_")
     return None if name in _AS_LISTED else name.removeprefix("on_demand_")
 
 
@@ -231,7 +234,11 @@ def _has_audio(usage: Usage) -> bool:
     if any((side or {}).get("audio_tokens") for side in sides):
         return True
     modes = usage.get("promptTokensDetails") or ()  # Gemini's
-    return any(mode.get("modality") == "AUDIO" and mode.get("tokenCount") for mode in modes)
+    return any(
+        mode.get("modality") == "AUDIO" and mode.get("tokenCount")
+        for mode in modes
+        if isinstance(mode, Mapping)
+    )
 
 
 def _or_else(price: float | None, otherwise: float) -> float:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.sample import Permit
@@ -207,7 +208,7 @@ class Admission:
 
     def leave(self, usage: Mapping[str, Any] | None) -> None:
         """Record that the attempt has ended and took the tokens in `usage`."""
-        self._queue.leave(self._permit, (usage or {}).get("total_tokens"))
+        self._queue.leave(self._permit, counts_in(usage).get("total_tokens"))
 
 
 def estimated_tokens(request: Request) -> float:

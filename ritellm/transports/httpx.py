@@ -173,7 +173,7 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
         return APIConnectionError(f"cannot connect to {where}: {reason}")
     if isinstance(error, httpx.ConnectError):
         return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
-    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol)):
+    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
         return APIConnectionError(f"invalid address {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
 
@@ -183,8 +183,9 @@ def _total_is_over(call: Call) -> bool:
     return total is not None and time.monotonic() >= call.timing.started + total
 
 
-# What httpx raises when the network fails; InvalidURL is outside its tree.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+# What httpx raises when the network fails; InvalidURL is outside its tree, and so are the errors
+# of a host name that cannot be encoded.
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError)
 
 
 class KnownFailure(httpx.TransportError):

@@ -39,8 +39,10 @@ def all_batches(transport: Transport, call: Call) -> Generator[Batch, None, None
                     call.finish(time.monotonic())
                     return
                 time.sleep(call.retry_delay(time.monotonic(), random.random()))
-        except BaseException:
+        except BaseException as error:
             cancel(transport, call)
+            if unforeseen := call.unforeseen(error):
+                raise unforeseen from error
             raise
 
 
@@ -70,8 +72,10 @@ async def attempts(
                 delay = call.retry_delay(now(), random.random())
                 async with between():
                     await _rest(call, admission, delay)
-        except BaseException:
+        except BaseException as error:
             await acancel(transport, call)
+            if unforeseen := call.unforeseen(error):
+                raise unforeseen from error
             raise
 
 

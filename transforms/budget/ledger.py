@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.prices import AS_OF, PRICES, Price, cost, reserve
 from ritellm.prices.cost import tier_in
@@ -154,6 +155,7 @@ class Ledger:
         held = reservation.held
         if usage is None:
             return held
+        usage = counts_in(usage)
         counted = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
         usd = cost(reservation.model, usage, self._prices, service_tier)
         if usd is None:  # a budget must count too much rather than too little

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import RitellmError
 from ritellm.prices import Price, cost, reserve
 from ritellm.prices.cost import tier_in
@@ -117,8 +118,7 @@ class Waste:
 
 
 def _counted(attempt: Discarded) -> Usage:
-    usage = attempt.completion.get("usage")
-    return usage if isinstance(usage, Mapping) else _NO_USAGE
+    return counts_in(attempt.completion.get("usage"))
 
 
 def _tokens(usage: Usage) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import added, both, counts_in, merged
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.anthropic.blocks import Delta, MessageState, open_block
@@ -131,9 +131,10 @@ class AnthropicDecoder:
         if delta is not None:
             into.append(chunk(delta, {**self._head, **head}, finish_reason=finish_reason))
 
-    def _count(self, usage: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _count(self, usage: Any) -> dict[str, Any]:
         """Return the usage so far; later counts replace earlier ones, field by field."""
-        self._usage = merged(self._usage, _kept(usage or {}, ()))
+        if isinstance(usage, Mapping):
+            self._usage = merged(self._usage, _kept(usage, ()))
         return {"usage": _usage(self._usage)} if self._usage else {}
 
 
@@ -159,21 +160,22 @@ def _kept(fields: Mapping[str, Any], known: Any) -> dict[str, Any]:
 
 def _usage(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return usage under OpenAI's names; Anthropic counts cached tokens separately."""
-    read = raw.get("cache_read_input_tokens")
-    written = raw.get("cache_creation_input_tokens")
-    prompt = (raw.get("input_tokens") or 0) + (read or 0) + (written or 0)
-    output = raw.get("output_tokens") or 0
-    usage = {
+    counts = counts_in(raw)
+    read = counts.get("cache_read_input_tokens")
+    written = counts.get("cache_creation_input_tokens")
+    prompt = added(raw, "input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    output = added(raw, "output_tokens")
+    usage: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
-        "total_tokens": prompt + output,
+        "total_tokens": both(prompt, output),
     }
     if read is not None or written is not None:
         usage["prompt_tokens_details"] = {
             "cached_tokens": read or 0,
             "cache_creation_tokens": written or 0,
         }
-    thoughts = (raw.get("output_tokens_details") or {}).get("thinking_tokens")
+    thoughts = counts.get("output_tokens_details", {}).get("thinking_tokens")
     if thoughts is not None:
         usage["completion_tokens_details"] = {"reasoning_tokens": thoughts}
     return {**usage, **_kept(raw, {"input_tokens", "output_tokens"})}

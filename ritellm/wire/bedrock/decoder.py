@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import added, both, counts_in, merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
@@ -261,13 +261,14 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
     """Return usage under OpenAI's names; Bedrock counts cached tokens separately."""
     if not usage:
         return None
-    read, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
-    prompt = (usage.get("inputTokens") or 0) + (read or 0) + (written or 0)
-    completion = usage.get("outputTokens") or 0
+    counts = counts_in(usage)
+    read, written = counts.get("cacheReadInputTokens"), counts.get("cacheWriteInputTokens")
+    prompt = added(usage, "inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+    completion = added(usage, "outputTokens")
     counted: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": usage.get("totalTokens", prompt + completion),
+        "total_tokens": counts.get("totalTokens", both(prompt, completion)),
     }
     if read is not None or written is not None:
         details = {"cached_tokens": read or 0, "cache_creation_tokens": written or 0}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import both, counts_in, merged
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError, Timeout
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
@@ -174,17 +174,15 @@ def _usage(usage: Payload) -> dict[str, Any] | None:
     """Return usage under OpenAI's names. The billed units differ from it and keep their names."""
     if not usage:
         return None
-    tokens = usage.get("tokens") or {}
-    prompt, completion = map(_count, (tokens.get("input_tokens"), tokens.get("output_tokens")))
-    cached = _count(usage.get("cached_tokens"))
-    counted = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": None}
-    if prompt is not None and completion is not None:
-        counted["total_tokens"] = prompt + completion
+    counts = counts_in(usage)  # integers: Cohere's schema has floats
+    tokens = counts_in(counts.get("tokens"))
+    prompt, completion = tokens.get("input_tokens"), tokens.get("output_tokens")
+    cached = counts.get("cached_tokens")
+    counted = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": both(prompt, completion),
+    }
     details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
     rest = {key: value for key, value in usage.items() if key not in ("tokens", "cached_tokens")}
     return {**counted, **details, **rest}
-
-
-def _count(number: Any) -> int | None:
-    """Return a count of tokens as an integer; Cohere's schema has floats."""
-    return int(number) if isinstance(number, (int, float)) else None

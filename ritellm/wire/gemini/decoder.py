@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import added, both, counts_in, merged
 from ritellm.errors import APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
@@ -103,14 +103,15 @@ def usage(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     A missing count is zero, since Google's JSON leaves out zeros.
     """
-    thoughts = raw.get("thoughtsTokenCount")
-    cached = raw.get("cachedContentTokenCount")
-    prompt = (raw.get("promptTokenCount") or 0) + (raw.get("toolUsePromptTokenCount") or 0)
-    output = (raw.get("candidatesTokenCount") or 0) + (thoughts or 0)
+    counts = counts_in(raw)
+    thoughts = counts.get("thoughtsTokenCount")
+    cached = counts.get("cachedContentTokenCount")
+    prompt = added(raw, "promptTokenCount", "toolUsePromptTokenCount")
+    output = added(raw, "candidatesTokenCount", "thoughtsTokenCount")
     counted: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
-        "total_tokens": raw.get("totalTokenCount") or prompt + output,
+        "total_tokens": counts.get("totalTokenCount") or both(prompt, output),
     }
     if cached is not None:
         counted["prompt_tokens_details"] = {"cached_tokens": cached}

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import added, both, merged
 from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
@@ -136,10 +136,9 @@ def _usage(line: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if "prompt_eval_count" not in line and "eval_count" not in line:
         return None
-    prompt, completion = line.get("prompt_eval_count") or 0, line.get("eval_count") or 0
-    total_tokens = prompt + completion
+    prompt, completion = added(line, "prompt_eval_count"), added(line, "eval_count")
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": total_tokens,
+        "total_tokens": both(prompt, completion),
     }
