@@ -7,6 +7,7 @@ attempt, and only when the last token has expired.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -59,10 +60,23 @@ def _opener(
 
 def _located(draft: Endpoint, key: str, project: str | None, location: str) -> Endpoint:
     values = {"vertex_location": location, **({"vertex_project": project} if project else {})}
-    address = draft.base_url or _address(project, location)
-    if draft.wire == "openai_chat" and not draft.base_url:
+    given = draft.base_url
+    address = given or _address(project, location)
+    own = not given
+    if project and _ROOT.fullmatch(given.rstrip("/")):
+        version = "" if _VERSIONED.search(given) else "/v1"
+        address = f"{given.rstrip('/')}{version}/projects/{project}/locations/{location}"
+        own = True
+    if draft.wire == "openai_chat" and own:
         address += "/endpoints/openapi"
     return replace(draft, base_url=address, key=key, options=values)
+
+
+# An address without a project: a host, or the root of the API at a host or behind a path of a
+# gateway. Any other address is used as it is, and so is a root if no project is known (a key of
+# Vertex AI in express mode has none).
+_ROOT = re.compile(r"https?://[^/?#]+(?:(?:/[^?#]*)?/v\d+(?:(?:alpha|beta)\d*)?)?")
+_VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?/?$")
 
 
 def _address(project: str | None, location: str) -> str:

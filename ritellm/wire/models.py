@@ -54,6 +54,8 @@ _FAMILIES = (
     Family(r"gpt-?5(?![.\d])", _SAMPLING | _STOP, efforts=("minimal", *_THREE)),
     Family(r"gpt-?5\.1(?!\d)", _SAMPLING, if_thinking=True, efforts=("none", *_THREE)),
     Family(r"gpt-?5\.\d", _SAMPLING, if_thinking=True, efforts=("none", *_THREE, "xhigh")),
+    # https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
+    Family(r"amazon\.nova", efforts=_THREE),
     # https://cookbook.openai.com/articles/openai-harmony
     Family(r"gpt-oss", efforts=_THREE),
     # https://docs.x.ai/docs/guides/reasoning
@@ -77,6 +79,7 @@ _FAMILIES = (
     Family(r"claude-(instant|v?2|3-(opus|sonnet|haiku))", max_output=4_096),
     Family(r"claude-3[-.]5", max_output=8_192),
     Family(r"claude-(4-)?opus-4([-.][01](?!\d)|[-@]20|$|-v)", max_output=32_000),
+    Family(r"claude-mythos-preview", efforts=(*_THREE, "max")),
     Family(r"claude-[a-z]+-4[-.]6", efforts=(*_THREE, "max"), max_output=64_000),
     Family(r"claude-([a-z]+-)?(3[-.]7|4)(?![-.]?[6-9](?!\d))", max_output=64_000),
     # https://platform.claude.com/docs/en/about-claude/models/migration-guide: since 4.7.

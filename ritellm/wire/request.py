@@ -103,12 +103,10 @@ def _accepted(request: Request, params: Mapping[str, Any], router: bool) -> Mapp
     return {name: value for name, value in params.items() if name not in refused}
 
 
-def refuse(request: Request, dialect: str, what: str) -> None:
+def refuse(request: Request, dialect: str, what: str, advice: str = "leave it out") -> None:
     """Raise UnsupportedParamsError for a value that `dialect` lacks, unless `drop_params`."""
     if not request.drop_params:
-        raise UnsupportedParamsError(
-            f"{dialect} has no {what}: leave it out, or pass drop_params=True"
-        )
+        raise UnsupportedParamsError(f"{dialect} has no {what}: {advice}, or pass drop_params=True")
 
 
 def max_tokens(params: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
@@ -10,6 +10,7 @@ from ritellm.wire.call_ids import ANTHROPIC, with_ids
 from ritellm.wire.content import arguments_of, parts_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
 from ritellm.wire.media import split_data_url, text_in
+from ritellm.wire.turns import check_turns
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
 # in Claude's usual order.
@@ -23,7 +24,7 @@ Block = dict[str, Any]
 
 
 def encode_messages(
-    messages: Iterable[Mapping[str, Any]],
+    messages: Sequence[Mapping[str, Any]],
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """Return the system prompt and the turns; neighbouring messages of one role are one turn.
 
@@ -37,8 +38,9 @@ def encode_messages(
             system += content
         elif turns and turns[-1]["role"] == role:
             turns[-1]["content"] += content
-        elif content or role == "user":
+        elif content:
             turns.append({"role": role, "content": content})
+    check_turns(messages, turns, "Anthropic")
     return system, turns
 
 

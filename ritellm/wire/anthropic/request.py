@@ -6,21 +6,21 @@ No I/O and no clock.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ritellm.endpoints import Endpoint
-from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.content import encode_messages
+from ritellm.wire.anthropic.thinking import Thinking, settled
 from ritellm.wire.request import (
     address,
     json_schema,
-    max_tokens,
     post,
     present,
+    refuse,
     stop_list,
     supported_params,
 )
@@ -33,22 +33,7 @@ PARAMS = frozenset(
     " top_k top_p user web_search_options".split()
 )
 
-# Anthropic requires a limit. Models from Claude 4.6 on think by default and count the thoughts
-# against it, and allow far more. The older models allow about as much as this.
-DEFAULT_MAX_TOKENS = 8_192
-ADAPTIVE_MAX_TOKENS = 32_000
-
-# The budgets for thinking, for models that require a number.
-_BUDGETS = {
-    "minimal": 1_024,
-    "low": 2_048,
-    "medium": 8_192,
-    "high": 16_384,
-    "xhigh": 32_000,
-    "max": 32_000,
-}
 _SERVICE_TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2})(?!\d))?")
 
 
 PATH = "/v1/messages"
@@ -70,77 +55,42 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
 
 def body_of(request: Request) -> dict[str, Any]:
     """Return the body of `request` without the model; raises UnsupportedParamsError."""
-    params = supported_params(request, PARAMS, DIALECT)
+    params, thinking = settled(supported_params(request, PARAMS, DIALECT), request, DIALECT)
     system, messages = encode_messages(request.messages)
-    thinking = params.get("thinking") or _thinking(params, request.model)
+    tools, choice = _tools(params, request), _tool_choice(params, request)
+    if not tools and "claude" in request.model and "tools" not in request.extra_body:
+        tools, choice = _tools_called(messages), {"type": "none"}
     body = present(
-        max_tokens=_limit(params, thinking, request.model),
+        max_tokens=thinking.limit,
         system=system or None,
         messages=messages,
-        thinking=thinking,
+        thinking=thinking.config,
         temperature=params.get("temperature"),
         top_p=params.get("top_p"),
         top_k=params.get("top_k"),
         stop_sequences=stop_list(params),
-        tools=_tools(params, request) or None,
-        tool_choice=_tool_choice(params, request),
-        output_config=_output_config(params, request) or None,
+        tools=tools or None,
+        tool_choice=choice if tools else None,
+        output_config=_output_config(params, request, thinking) or None,
         metadata=_metadata(params, request),
         service_tier=_service_tier(params, request),
     )
     return {**body, "stream": True} if request.stream else body
 
 
-def adaptive(model: str) -> bool:
-    """Return whether `model` decides itself how much to think (Claude 4.6 and later).
-
-    Older models require a budget, and so do models of other makers that use this dialect.
-    """
-    version = _VERSION.search(model)
-    if version is None:
-        return "claude" in model
-    return (int(version[1]), int(version[2] or 0)) >= (4, 6)
-
-
-def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any] | None:
-    effort = params.get("reasoning_effort")
-    if effort is None:
-        return None
-    if effort == "none":
-        return {"type": "disabled"}
-    if adaptive(model):
-        # Since Claude 4.7 the thoughts are not sent by default.
-        return {"type": "adaptive", "display": "summarized"}
-    if effort not in _BUDGETS:
-        raise InvalidRequestError(
-            f"reasoning_effort must be one of none, {', '.join(_BUDGETS)}, got {effort!r}"
-        )
-    # Anthropic counts the thoughts within max_tokens. Half of it is left for the text.
-    half = int(max_tokens(params) or 2 * _BUDGETS[effort]) // 2
-    return {"type": "enabled", "budget_tokens": max(1_024, min(_BUDGETS[effort], half))}
-
-
-def _limit(params: Mapping[str, Any], thinking: Mapping[str, Any] | None, model: str) -> Any:
-    """Return max_tokens; the default leaves room for the text after the thoughts."""
-    given = max_tokens(params)
-    if given is not None:
-        return given
-    if adaptive(model):
-        return ADAPTIVE_MAX_TOKENS
-    return DEFAULT_MAX_TOKENS + int((thinking or {}).get("budget_tokens") or 0)
-
-
-def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    effort = params.get("reasoning_effort")
-    if effort not in (None, "none") and adaptive(request.model):
-        config["effort"] = "low" if effort == "minimal" else effort
+def _output_config(
+    params: Mapping[str, Any], request: Request, thinking: Thinking
+) -> dict[str, Any]:
+    config: dict[str, Any] = present(effort=thinking.effort)
     wanted = json_schema(params)
     if wanted is not None:
         config["format"] = {"type": "json_schema", "schema": wanted.get("schema") or {}}
     elif (params.get("response_format") or {}).get("type") == "json_object":
-        _refuse(
-            request, "response_format json_object", "describe the object with json_schema instead"
+        refuse(
+            request,
+            DIALECT,
+            "response_format json_object",
+            "describe the object with json_schema instead",
         )
     return config
 
@@ -151,6 +101,13 @@ def _tools(params: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:
     if search is not None:
         tools.append(_web_search(search, request))
     return tools
+
+
+def _tools_called(turns: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tools that the turns have called, by name: Claude refuses calls without tools."""
+    blocks = [block for turn in turns for block in turn["content"]]
+    names = dict.fromkeys(b["name"] for b in blocks if b["type"] == "tool_use")
+    return [{"name": name, "input_schema": {"type": "object"}} for name in names]
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +127,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _web_search(options: Mapping[str, Any], request: Request) -> dict[str, Any]:
     if options.get("search_context_size") not in (None, "medium"):
-        _refuse(request, "search_context_size", "leave it out")
+        refuse(request, DIALECT, "search_context_size", "leave it out")
     place = options.get("user_location") or {}
     near = {"type": "approximate", **(place.get("approximate") or {})} if place else None
     return present(type="web_search_20250305", name="web_search", user_location=near)
@@ -196,7 +153,7 @@ def _choice(wanted: Any, request: Request) -> dict[str, Any]:
     if wanted.get("type") == "function":
         return {"type": "tool", "name": (wanted.get("function") or {}).get("name")}
     if wanted.get("type") == "allowed_tools":
-        _refuse(request, "tool_choice allowed_tools", "pass only these tools")
+        refuse(request, DIALECT, "tool_choice allowed_tools", "pass only these tools")
         return {"type": "auto"}
     return dict(wanted)  # Anthropic's own shape
 
@@ -205,7 +162,7 @@ def _metadata(params: Mapping[str, Any], request: Request) -> dict[str, Any] | N
     user = params.get("safety_identifier") or params.get("user")
     given = params.get("metadata") or {}
     if given.keys() - {"user_id"}:
-        _refuse(request, "metadata but user_id", "leave the other fields out")
+        refuse(request, DIALECT, "metadata but user_id", "leave the other fields out")
     user = user or given.get("user_id") or request.metadata.get("user_id")
     return {"user_id": user} if user else None
 
@@ -213,10 +170,5 @@ def _metadata(params: Mapping[str, Any], request: Request) -> dict[str, Any] | N
 def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
     tier = params.get("service_tier")
     if tier is not None and tier not in _SERVICE_TIERS:
-        _refuse(request, f"service_tier {tier!r}", "use auto or default")
+        refuse(request, DIALECT, f"service_tier {tier!r}", "use auto or default")
     return _SERVICE_TIERS.get(tier or "")
-
-
-def _refuse(request: Request, what: str, advice: str) -> None:
-    if not request.drop_params:
-        raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")

@@ -12,6 +12,7 @@ from ritellm.wire.content import arguments_of, parts_of, text_of
 from ritellm.wire.layout import in_order, unpack
 from ritellm.wire.media import audio_format, split_data_url
 from ritellm.wire.request import present
+from ritellm.wire.turns import check_turns
 
 Block = dict[str, Any]
 
@@ -34,7 +35,7 @@ _MEDIA = {
 }
 
 
-def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
+def encode_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Block], list[Block]]:
     """Return (system, messages); neighbouring messages of one role are one turn.
 
     Bedrock requires roles to alternate, and results of tools have the role of the user.
@@ -50,12 +51,24 @@ def encode_messages(messages: Iterable[Mapping[str, Any]]) -> tuple[list[Block],
             turns[-1]["content"] += blocks
         elif blocks:
             turns.append({"role": role, "content": blocks})
+    check_turns(messages, turns, "Bedrock")
+    for turn in turns:
+        turn["content"] += _beside_documents(turn["content"])
     return system, turns
 
 
-def has_tool_blocks(turns: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether `turns` have a call of a tool, or a result."""
-    return any("toolUse" in block or "toolResult" in block for t in turns for block in t["content"])
+def _beside_documents(blocks: Sequence[Block]) -> list[Block]:
+    """Return a text for a turn that has documents alone, which Bedrock refuses: their names."""
+    names = [block["document"].get("name") for block in blocks if "document" in block]
+    if not names or any("text" in block for block in blocks):
+        return []
+    return [{"text": ", ".join(str(name) for name in names)}]
+
+
+def tools_called(turns: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the tools that `turns` call, each once."""
+    blocks = [block for turn in turns for block in turn["content"]]
+    return list(dict.fromkeys(b["toolUse"].get("name") for b in blocks if "toolUse" in b))
 
 
 def cache_point(control: Mapping[str, Any] | None) -> list[Block]:

@@ -14,8 +14,9 @@ import orjson
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
-from ritellm.wire.anthropic.request import body_of as anthropic_body
-from ritellm.wire.bedrock.content import cache_point, encode_messages, has_tool_blocks
+from ritellm.wire import models
+from ritellm.wire.anthropic.thinking import Thinking, settled
+from ritellm.wire.bedrock.content import cache_point, encode_messages, tools_called
 from ritellm.wire.request import (
     in_path,
     json_schema,
@@ -41,9 +42,12 @@ _NOVA = "amazon.nova"
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`."""
     params = supported_params(request, PARAMS, DIALECT)
+    thinking = None
+    if "claude" in request.model:
+        params, thinking = settled(params, request, DIALECT)
     system, messages = encode_messages(request.messages)
     inference = present(
-        maxTokens=max_tokens(params),
+        maxTokens=_limit(params, thinking),
         temperature=params.get("temperature"),
         topP=params.get("top_p"),
         stopSequences=stop_list(params),
@@ -54,8 +58,8 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         system=system or None,
         inferenceConfig=inference or None,
         toolConfig=_tool_config(params, messages, request),
-        outputConfig=_output_config(params, request) or None,
-        additionalModelRequestFields=_model_fields(params, request.model) or None,
+        outputConfig=_output_config(params, request, thinking) or None,
+        additionalModelRequestFields=_model_fields(params, request.model, thinking) or None,
         requestMetadata=params.get("metadata"),
         serviceTier={"type": tier} if tier not in (None, "auto") else None,
     )
@@ -71,20 +75,36 @@ def address(base_url: str, request: Request) -> str:
     return f"{base}/model/{in_path(request.model)}/{verb}"
 
 
+def _limit(params: Mapping[str, Any], thinking: Thinking | None) -> Any:
+    """Return maxTokens; thoughts with a budget need a larger limit than that."""
+    given = max_tokens(params)
+    return thinking.limit if given is None and thinking and thinking.has_budget else given
+
+
 def _tool_config(
     params: Mapping[str, Any], messages: list[dict[str, Any]], request: Request
 ) -> dict[str, Any] | None:
     tools = [block for tool in params.get("tools") or () for block in _tool(tool)]
+    called = tools_called(messages)
     choice = params.get("tool_choice")
     if choice == "none":
         # Bedrock requires the tools if the messages have calls, and may then call them.
-        if has_tool_blocks(messages):
+        if called:
             refuse(request, DIALECT, "tool_choice 'none' once tools have been called")
         else:
             tools = []
+    if not tools and "toolConfig" not in request.extra_body:
+        tools = [{"toolSpec": {**_CALLED, "name": name}} for name in called]
     if not tools:
         return None
     return present(tools=tools, toolChoice=_tool_choice(choice, request))
+
+
+# A tool that the messages call, if the caller describes none. Bedrock has no way to forbid calls.
+_CALLED = {
+    "description": "A tool that was called before. It is not available now: do not call it.",
+    "inputSchema": {"json": {"type": "object", "properties": {}}},
+}
 
 
 def _tool(tool: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,7 +138,9 @@ def _tool_choice(choice: Any, request: Request) -> dict[str, Any] | None:
     return None
 
 
-def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
+def _output_config(
+    params: Mapping[str, Any], request: Request, thinking: Thinking | None
+) -> dict[str, Any]:
     config: dict[str, Any] = {}
     schema = json_schema(params)
     if schema is not None:
@@ -128,14 +150,18 @@ def _output_config(params: Mapping[str, Any], request: Request) -> dict[str, Any
     elif (params.get("response_format") or {}).get("type") not in (None, "text"):
         refuse(request, DIALECT, "response_format json_object (json_schema it has)")
     _, effort = _reasoning(params.get("reasoning_effort"), request.model)
-    return {**config, **present(effort=effort)}
+    return {**config, **present(effort=thinking.effort if thinking else effort)}
 
 
-def _model_fields(params: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _model_fields(
+    params: Mapping[str, Any], model: str, thinking: Thinking | None
+) -> dict[str, Any]:
     """Return the parameters without a field in Converse that the model itself may support."""
-    fields, _ = _reasoning(params.get("reasoning_effort"), model)
-    if params.get("thinking") is not None:
-        fields["thinking"] = params["thinking"]
+    if thinking:
+        fields = present(thinking=thinking.config)
+    else:
+        fields, _ = _reasoning(params.get("reasoning_effort"), model)
+        fields.update(present(thinking=params.get("thinking")))
     top_k = params.get("top_k")
     if top_k is not None and _NOVA in model:
         fields["inferenceConfig"] = {"topK": top_k}
@@ -148,13 +174,10 @@ def _reasoning(effort: Any, model: str) -> tuple[dict[str, Any], Any]:
     """Return (the model's own fields, Converse's `effort`): the field depends on the family."""
     if effort is None:
         return {}, None
-    if "claude" in model:
-        claude = anthropic_body(Request(model, (), {"reasoning_effort": effort}))
-        config = claude.get("output_config") or {}
-        return present(thinking=claude.get("thinking")), config.get("effort")
+    level = models.effort(model, effort)
     if _NOVA in model:
-        on = present(type="enabled", maxReasoningEffort=_EFFORTS.get(effort, effort))
+        on = present(type="enabled", maxReasoningEffort=level)
         return {"reasoningConfig": {"type": "disabled"} if effort == "none" else on}, None
     if "gpt-oss" in model:
-        return {"reasoning_effort": effort}, None
-    return {}, None if effort == "none" else _EFFORTS.get(effort, effort)
+        return {"reasoning_effort": level}, None
+    return {}, None if effort == "none" else _EFFORTS.get(level, level)

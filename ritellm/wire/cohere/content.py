@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ritellm.errors import InvalidRequestError
 from ritellm.wire.content import arguments_text, parts_of, text_of
 from ritellm.wire.media import plain_part
 from ritellm.wire.request import present
+from ritellm.wire.turns import check_turns
 
 
-def encode_messages(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def encode_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return `messages` in Cohere's shape; raises InvalidRequestError."""
-    return [_message(message) for message in messages]
+    encoded = [m for message in messages if _says(m := _message(message))]
+    check_turns(messages, [m for m in encoded if m["role"] != "system"], "Cohere")
+    return encoded
+
+
+def _says(message: Mapping[str, Any]) -> bool:
+    """Return whether a message says anything; Cohere refuses one that does not."""
+    parts = ("content", "tool_calls", "tool_plan", "tool_call_id")
+    return any(message.get(name) for name in parts)
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +48,8 @@ def _content(content: Any, kinds: Sequence[str]) -> Any:
         if kind not in kinds:
             allowed = " and ".join(kinds)
             raise InvalidRequestError(f"Cohere accepts only {allowed} parts here, got {kind!r}")
-    return [plain_part(part) for part in parts]
+    said = [part for part in parts if part.get("type") != "text" or part.get("text")]
+    return [plain_part(part) for part in said]
 
 
 def _assistant(message: Mapping[str, Any]) -> dict[str, Any]:

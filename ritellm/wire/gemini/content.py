@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from ritellm.errors import InvalidRequestError
 from ritellm.wire.content import arguments_of, parts_of, signature_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
 from ritellm.wire.media import audio_format, media_type, split_data_url
+from ritellm.wire.turns import check_turns
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
 # in Gemini's usual order.
@@ -44,7 +45,7 @@ Part = dict[str, Any]
 
 
 def encode_messages(
-    messages: Iterable[Mapping[str, Any]], signs: bool
+    messages: Sequence[Mapping[str, Any]], signs: bool
 ) -> tuple[list[Part], list[dict[str, Any]]]:
     """Return the parts of the system prompt, and the turns; neighbouring tool results are one turn.
 
@@ -66,13 +67,15 @@ def encode_messages(
         if role in ("system", "developer"):
             system += _parts(message.get("content"))
         elif role == "user":
-            contents.append({"role": "user", "parts": _parts(message.get("content"))})
+            if parts := _parts(message.get("content")):
+                contents.append({"role": "user", "parts": parts})
         elif role == "assistant":
             names.update(_names(message))
             if parts := _assistant(message, signs):
                 contents.append({"role": "model", "parts": parts})
         else:
             raise InvalidRequestError(f"Gemini has no role {role!r}")
+    check_turns(messages, contents, "Gemini")
     return system, contents
 
 
@@ -144,7 +147,8 @@ def _response(text: str) -> Any:
 
 
 def _parts(content: Any) -> list[Part]:
-    return [_part(part) for part in parts_of(content)]
+    """Return the parts for `content`, without an empty text, which Gemini refuses."""
+    return [part for each in parts_of(content) if (part := _part(each)) != {"text": ""}]
 
 
 def _part(part: Mapping[str, Any]) -> Part:

@@ -6,17 +6,25 @@ No I/O and no clock.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ritellm.endpoints import Endpoint
-from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.gemini.content import encode_messages
+from ritellm.wire.gemini.thinking import thinking_config, thinks_in_levels
 from ritellm.wire.google import address
-from ritellm.wire.request import json_schema, max_tokens, post, present, stop_list, supported_params
+from ritellm.wire.request import (
+    json_schema,
+    max_tokens,
+    post,
+    present,
+    refuse,
+    stop_list,
+    supported_params,
+)
 
 DIALECT = "Gemini"
 
@@ -26,14 +34,8 @@ PARAMS = frozenset(
     " thinking tool_choice tools top_k top_logprobs top_p web_search_options".split()
 )
 
-# Google's own budgets for OpenAI's efforts, for the models that require a number (before Gemini 3).
-# https://ai.google.dev/gemini-api/docs/openai#thinking
-_BUDGETS = {"none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576}
 _SERVICE_TIERS = {"default": "standard", "standard": "standard", "flex": "flex"}
 _SERVICE_TIERS["priority"] = "priority"
-_VERSION = re.compile(r"gemini-(\d+)")
-
-
 STREAM = "text/event-stream"
 
 
@@ -67,12 +69,6 @@ def body_of(request: Request) -> dict[str, Any]:
     )
 
 
-def thinks_in_levels(model: str) -> bool:
-    """Return whether `model` takes a thinkingLevel (Gemini 3 and later) rather than a budget."""
-    version = _VERSION.search(model)
-    return version is None or int(version[1]) >= 3
-
-
 def _generation_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
     return present(
         temperature=params.get("temperature"),
@@ -86,7 +82,7 @@ def _generation_config(params: Mapping[str, Any], request: Request) -> dict[str,
         frequencyPenalty=params.get("frequency_penalty"),
         responseLogprobs=params.get("logprobs") or None,
         logprobs=params.get("top_logprobs") or None,
-        thinkingConfig=_thinking_config(params, request),
+        thinkingConfig=thinking_config(params, request, DIALECT),
         responseModalities=_modalities(params),
         speechConfig=_speech_config(params),
         **_response_format(params),
@@ -101,30 +97,6 @@ def _response_format(params: Mapping[str, Any]) -> dict[str, Any]:
     if (params.get("response_format") or {}).get("type") == "json_object":
         return {"responseMimeType": "application/json"}
     return {}
-
-
-def _thinking_config(params: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
-    """Return how much to think, thoughts included; `thinking` may be in Anthropic's shape."""
-    thinking = params.get("thinking")
-    if thinking is not None and "type" not in thinking:
-        return dict(thinking)  # Gemini's own shape
-    if thinking is not None:
-        words = {"disabled": 0, "adaptive": -1}
-        budget = words.get(thinking["type"], thinking.get("budget_tokens"))
-        return present(thinkingBudget=budget, includeThoughts=budget != 0)
-    effort = params.get("reasoning_effort")
-    if effort is None:
-        return None
-    if not thinks_in_levels(request.model):
-        if effort not in _BUDGETS:
-            raise InvalidRequestError(
-                f"reasoning_effort must be one of {', '.join(_BUDGETS)}, got {effort!r}"
-            )
-        return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
-    if effort == "none":
-        _refuse(request, "reasoning_effort none for this model", "use minimal")
-        return None
-    return {"thinkingLevel": str(effort).upper(), "includeThoughts": True}
 
 
 def _modalities(params: Mapping[str, Any]) -> list[str] | None:
@@ -151,7 +123,7 @@ def _tools(params: Mapping[str, Any], request: Request) -> list[dict[str, Any]]:
     search = params.get("web_search_options")
     if search is not None:
         if search.get("user_location") or search.get("search_context_size", "medium") != "medium":
-            _refuse(request, "options for web search", "pass {}")
+            refuse(request, DIALECT, "options for web search", "pass {}")
         tools.append({"googleSearch": {}})
     return [{"functionDeclarations": functions}, *tools] if functions else tools
 
@@ -190,10 +162,7 @@ def _calling(mode: str, tools: Any = ()) -> dict[str, Any]:
 def _service_tier(params: Mapping[str, Any], request: Request) -> str | None:
     tier = params.get("service_tier")
     if tier not in (None, "auto", *_SERVICE_TIERS):
-        _refuse(request, f"service_tier {tier!r}", f"use one of {', '.join(_SERVICE_TIERS)}")
+        refuse(
+            request, DIALECT, f"service_tier {tier!r}", f"use one of {', '.join(_SERVICE_TIERS)}"
+        )
     return _SERVICE_TIERS.get(tier or "")
-
-
-def _refuse(request: Request, what: str, advice: str) -> None:
-    if not request.drop_params:
-        raise UnsupportedParamsError(f"{DIALECT} has no {what}: {advice}, or pass drop_params=True")

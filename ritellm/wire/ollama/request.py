@@ -7,6 +7,7 @@ from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
+from ritellm.wire import models
 from ritellm.wire.ollama.content import encode_messages
 from ritellm.wire.request import (
     address,
@@ -54,7 +55,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         options=options or None,
         tools=_tools(params, request) or None,
         format=_format(params),
-        think=_think(params),
+        think=_think(params, request.model),
         logprobs=params.get("logprobs"),
         top_logprobs=params.get("top_logprobs"),
     )
@@ -79,14 +80,15 @@ def _format(params: Mapping[str, Any]) -> Any:
     return "json" if kind == "json_object" else None
 
 
-def _think(params: Mapping[str, Any]) -> Any:
-    """Return whether to think, or at which level."""
+def _think(params: Mapping[str, Any], model: str) -> Any:
+    """Return whether to think, or at which level.
+
+    Only gpt-oss has levels, and it cannot be told not to think. https://docs.ollama.com/thinking
+    """
     wanted = params.get("thinking")
     if wanted is not None:
         return wanted.get("type") != "disabled" if isinstance(wanted, Mapping) else wanted
     effort = params.get("reasoning_effort")
-    return _EFFORTS.get(effort, effort)
-
-
-# Ollama's levels are low, medium and high; another one (a model's own) passes unchanged.
-_EFFORTS: dict[Any, Any] = {"none": False, "minimal": "low", "xhigh": "high"}
+    if effort is None or "gpt-oss" not in model:
+        return None if effort is None else effort != "none"
+    return False if effort == "none" else models.effort(model, effort)

@@ -62,7 +62,7 @@ def _items(message: Item, stored: bool, custom: set[Any]) -> Sequence[Item]:
 
 
 def _content(content: Any) -> Any:
-    return content if isinstance(content, str) else [_part(part) for part in parts_of(content)]
+    return content if isinstance(content, str) else [_part(p) for p in parts_of(content)] or ""
 
 
 def _part(part: Item) -> Item:

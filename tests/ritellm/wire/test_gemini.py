@@ -401,7 +401,7 @@ def test_parameters(ours, theirs):
         (OLD, "low", {"thinkingBudget": 1024, "includeThoughts": True}),
         (OLD, "high", {"thinkingBudget": 24576, "includeThoughts": True}),
         (NEW, "low", {"thinkingLevel": "LOW", "includeThoughts": True}),
-        ("gemini-flash-latest", "minimal", {"thinkingLevel": "MINIMAL", "includeThoughts": True}),
+        ("gemini-flash-latest", "minimal", {"thinkingLevel": "LOW", "includeThoughts": True}),
     ],
 )
 def test_effort_is_a_budget_or_a_level_depending_on_the_model(model, effort, thinking):

@@ -150,8 +150,8 @@ def test_messages_become_ollamas(messages, expected):
         ({"response_format": {"type": "json_schema", "json_schema": {
             "name": "w", "schema": SCHEMA}}}, {"format": SCHEMA}),
         ({"reasoning_effort": "none"}, {"think": False}),
-        ({"reasoning_effort": "minimal"}, {"think": "low"}),
-        ({"reasoning_effort": "high"}, {"think": "high"}),
+        ({"reasoning_effort": "minimal"}, {"think": True}),
+        ({"reasoning_effort": "high"}, {"think": True}),
         ({"thinking": {"type": "enabled"}}, {"think": True}),
         ({"thinking": {"type": "disabled"}}, {"think": False}),
         ({"thinking": True}, {"think": True}),

@@ -1,4 +1,4 @@
-"""What a caller asks, and the body that a server accepts: a table for each kind of difference."""
+"""What a caller asks, and the body that a server accepts."""
 
 from __future__ import annotations
 
@@ -6,49 +6,11 @@ import re
 
 import orjson
 import pytest
+from bodies import CHAT, HAIKU, HI, ON_VERTEX, SONNET, STRICT, TOOL, filed, history, sent
 
-from ritellm import wire as wires
-from ritellm.calls.prepare import plan
-from ritellm.errors import InvalidRequestError, UnsupportedParamsError
-from ritellm.providers import PROVIDERS
+from ritellm.errors import InvalidRequestError
 
-HI = [{"role": "user", "content": "hi"}]
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-ENVIRON = {
-    **{name: "k" for row in PROVIDERS.values() for name in row.key_env.split()},
-    "AWS_REGION": "us-east-1",
-    "AZURE_API_BASE": "https://r.openai.azure.com",
-    "DATABRICKS_HOST": "h",
-    "SNOWFLAKE_ACCOUNT": "a",
-    "VERTEXAI_PROJECT": "p",
-}
-CHAT = sorted(
-    f"{row.name}/m"
-    for row in PROVIDERS.values()
-    if row.wire in ("openai_chat", "azure_chat") and not row.launcher
-)
-STRICT = ["mistral/m", "groq/m", "fireworks_ai/m"]
-
-
-def sent(model, messages=HI, **arguments):
-    """Return the body of a request."""
-    planned = plan(model, messages, ENVIRON, **arguments)
-    wire = wires.load(planned.endpoint.wire)
-    return orjson.loads(wire.build_request(planned.request, planned.endpoint).content)
-
-
-def history(call=(), id="a1b2c3d4e", **message):
-    """Return a conversation with one call and its result."""
-    function = {"name": "now", "arguments": "{}"}
-    one = {"id": id, "type": "function", "function": function, **dict(call)}
-    return [
-        {"role": "user", "content": "time?"},
-        {"role": "assistant", "content": None, "tool_calls": [one], **message},
-        {"role": "tool", "tool_call_id": id, "content": "noon"},
-    ]
-
-
-# --- Parameters that say nothing ----------------------------------------------------------------
+# --- Parameters that say nothing -----------------------------------------------------------------
 
 EVERY = [
     *CHAT,
@@ -97,7 +59,7 @@ def test_a_choice_among_tools_of_the_body_or_a_search_is_sent():
     assert body["tool_choice"] == "required"
 
 
-# --- OpenAI's chat: messages --------------------------------------------------------------------
+# --- OpenAI's chat: messages ---------------------------------------------------------------------
 
 KNOWS_DEVELOPER = ("azure", "github", "openai", "openrouter")
 
@@ -197,229 +159,63 @@ def test_a_result_of_null_is_an_empty_text():
     assert result["content"] == ""
 
 
-# --- The ids of calls ---------------------------------------------------------------------------
-
-LONG = "call_PTLP8xhu3uwZk4l3nlnrrJha" + "x" * 80
-PATTERNS = {
-    "mistral/m": r"[a-zA-Z0-9]{9}",
-    "hosted_vllm/mistralai/Mistral-Small": r"[a-zA-Z0-9]{9}",
-    "openai/m": r".{1,40}",
-    "azure/m": r".{1,40}",
-    "openai/responses/m": r".{1,64}",
-    "anthropic/m": r"[a-zA-Z0-9_-]+",
-    "bedrock/m": r"[a-zA-Z0-9_.:-]{1,64}",
-}
+# --- Conversations that a server would refuse ----------------------------------------------------
 
 
-def ids(body):
-    """Return the ids of calls and of results in a body, in order."""
-    names = "id|tool_call_id|call_id|tool_use_id|toolUseId"
-    return re.findall(rf'"(?:{names})":"([^"]+)"', orjson.dumps(body).decode())
+def test_tools_that_were_called_are_described_where_the_server_requires_it():
+    told = [*history(), {"role": "user", "content": "thanks; sum up"}]
+    [tool] = sent("bedrock/m", told)["toolConfig"]["tools"]
+    assert tool["toolSpec"]["name"] == "now"
+    for model in (SONNET, ON_VERTEX):
+        body = sent(model, told)
+        assert body["tools"] == [{"name": "now", "input_schema": {"type": "object"}}]
+        assert body["tool_choice"] == {"type": "none"}
+    for model in (SONNET, HAIKU):
+        assert "now" not in orjson.dumps(sent(model, HI, tools=[TOOL])).decode()
 
 
-@pytest.mark.parametrize("model", PATTERNS)
-@pytest.mark.parametrize("id", [LONG, "functions.now:0", "call_PTLP8xhu3uwZk4l3nlnrrJha", "é" * 9])
-def test_an_id_has_the_form_that_the_server_accepts_at_both_ends(model, id):
-    [called, answered] = ids(sent(model, history(id=id)))
-    assert called == answered
-    assert re.fullmatch(PATTERNS[model], called)
-    assert ids(sent(model, history(id=id))) == [called, answered]
+def test_bedrock_gets_a_text_beside_a_document():
+    [turn] = sent("bedrock/m", filed("data:application/pdf;base64,AAAA", filename="a.pdf"))[
+        "messages"
+    ]
+    assert turn["content"][1:] == [{"text": "a"}]
+    question = {"role": "user", "content": "What is it?"}
+    messages = [*filed("data:application/pdf;base64,AAAA"), question]
+    [turn] = sent("bedrock/m", messages)["messages"]
+    assert turn["content"][1:] == [{"text": "What is it?"}]
 
 
-@pytest.mark.parametrize("model", PATTERNS)
+TURNS = ["anthropic/m", "bedrock/m", "cohere/m", "gemini/m", "vertex_ai/claude-m"]
+SILENT = ["", None, [], [{"type": "text", "text": ""}]]
+
+
+@pytest.mark.parametrize("model", TURNS)
+@pytest.mark.parametrize("silent", SILENT)
+def test_an_empty_message_is_left_out_or_is_an_error(model, silent):
+    silent = {"role": "user", "content": silent}
+    said = {"role": "assistant", "content": "Yes?"}
+    assert sent(model, [silent, *HI]) == sent(model, HI)
+    for messages in ([*HI, said, silent], [silent, said, *HI], [silent]):
+        with pytest.raises(InvalidRequestError, match="content"):
+            sent(model, messages)
+
+
+@pytest.mark.parametrize("model", TURNS)
+def test_a_conversation_needs_a_user(model):
+    with pytest.raises(InvalidRequestError, match="needs a message of the user"):
+        sent(model, [{"role": "system", "content": "Be brief."}])
+
+
+@pytest.mark.parametrize("model", ["anthropic/m", "bedrock/m", "gemini/m", "ollama/m"])
 @pytest.mark.parametrize(
-    "two", [(LONG + "1", LONG + "2"), ("a.b", "a_b"), ("a_b", "a.b"), ("a:b", "a b")]
+    ("arguments", "value"),
+    [("null", {}), ('"{\\"x\\":1}"', {"x": 1}), ({"x": 1}, {"x": 1}), ('{"x":1}', {"x": 1})],
 )
-def test_two_calls_never_share_an_id(model, two):
-    messages = [message for id in two for message in history(id=id)]
-    first, again, second, last = ids(sent(model, messages))
-    assert (first, second) == (again, last)
-    assert first != second
-
-
-@pytest.mark.parametrize("model", PATTERNS)
-def test_an_id_that_fits_is_unchanged(model):
-    assert ids(sent(model, history(id="a1b2c3d4e"))) == ["a1b2c3d4e"] * 2
-
-
-# --- Families of models -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("openai/gpt-4o", "max_tokens"),
-        ("openai/o3", "max_completion_tokens"),
-        ("openai/gpt-5-mini", "max_completion_tokens"),
-        ("openai/ft:o4-mini-2025-04-16:org::id", "max_completion_tokens"),
-        ("openai/ft:gpt-5-mini:org::id", "max_completion_tokens"),
-        ("openai/openai/o3", "max_completion_tokens"),
-        ("openai/ft:gpt-4o-mini:org::id", "max_tokens"),
-        ("azure/prod-gpt-5-mini", "max_completion_tokens"),
-        ("azure/my-o3", "max_completion_tokens"),
-        ("azure/team_o4-mini_eu", "max_completion_tokens"),
-        ("azure/gpt-35-turbo", "max_tokens"),
-    ],
-)
-def test_a_family_is_found_inside_a_models_name(model, name):
-    body = sent(model, max_tokens=100)
-    assert {key: body[key] for key in body if key.startswith("max_")} == {name: 100}
-
-
-def test_a_limit_is_sent_under_one_name():
-    body = sent("openai/gpt-4o", max_tokens=100, max_completion_tokens=50)
-    assert [body[key] for key in body if key.startswith("max_")] == [50]
-
-
-REFUSED = {
-    "openai/gpt-5-mini": {"temperature": 0.2},
-    "openai/o3": {"temperature": 0.2, "top_p": 0.5, "stop": ["x"]},
-    "openai/ft:o4-mini:org::id": {"presence_penalty": 1},
-    "openai/responses/gpt-5": {"temperature": 0.2},
-    "azure/prod-gpt-5-nano": {"top_p": 0.5},
-    "anthropic/claude-opus-4-7": {"temperature": 0.2},
-    "anthropic/claude-sonnet-5": {"top_k": 5},
-    "vertex_ai/claude-opus-4-8": {"top_p": 0.5},
-    "bedrock/us.anthropic.claude-opus-4-7": {"temperature": 0.2, "top_k": 5},
-    "xai/grok-4": {"stop": ["x"], "reasoning_effort": "low"},
-    "deepseek/deepseek-reasoner": {"logprobs": True},
-}
-
-
-@pytest.mark.parametrize("model", REFUSED)
-def test_what_a_model_refuses_is_dropped_or_is_an_error(model):
-    assert sent(model, **REFUSED[model], drop_params=True) == sent(model)
-    with pytest.raises(UnsupportedParamsError, match=r"does not accept .*drop_params=True"):
-        sent(model, **REFUSED[model])
-    assert sent(model, extra_body=REFUSED[model]) == sent(model) | REFUSED[model]
-
-
-@pytest.mark.parametrize("model", ["openai/gpt-5-mini", "openai/o3", "anthropic/claude-opus-4-7"])
-def test_a_default_changes_nothing_and_is_left_out_where_it_would_be_refused(model):
-    assert sent(model, temperature=1, top_p=1.0) == sent(model)
-
-
-@pytest.mark.parametrize(
-    "model", ["openai/gpt-4o", "openai/gpt-5-chat-latest", "openai/gpt-5.2", "hosted_vllm/marco-o1"]
-)
-def test_other_models_get_the_same_parameters(model):
-    assert sent(model, temperature=0.2, drop_params=True)["temperature"] == 0.2
-
-
-def test_a_model_that_reasons_on_request_refuses_sampling_only_then():
-    assert sent("openai/gpt-5.1", temperature=0.2, reasoning_effort="none")["temperature"] == 0.2
-    with pytest.raises(UnsupportedParamsError):
-        sent("openai/gpt-5.1", temperature=0.2, reasoning_effort="low")
-
-
-def test_a_router_or_a_proxy_decides_itself_what_it_leaves_out():
-    assert sent("openrouter/openai/gpt-5", temperature=0.2)["temperature"] == 0.2
-    proxy = {"base_url": "https://proxy.example/v1", "temperature": 0.2}
-    assert sent("openai/gpt-5", **proxy)["temperature"] == 0.2
-    assert "temperature" not in sent("openai/gpt-5", **proxy, drop_params=True)
-
-
-@pytest.mark.parametrize(
-    ("model", "wanted", "level"),
-    [
-        ("openai/o3", "minimal", "low"),
-        ("openai/o3", "xhigh", "high"),
-        ("openai/gpt-5", "minimal", "minimal"),
-        ("openai/gpt-5.1", "minimal", "low"),
-        ("openai/gpt-5.2", "xhigh", "xhigh"),
-        ("openai/gpt-5", "none", "none"),
-        ("openai/m", "minimal", "minimal"),
-        ("groq/openai/gpt-oss-120b", "max", "high"),
-        ("xai/grok-3-mini", "medium", "high"),
-    ],
-)
-def test_a_level_that_a_model_lacks_is_the_next_one_up_or_the_highest(model, wanted, level):
-    assert sent(model, reasoning_effort=wanted)["reasoning_effort"] == level
-
-
-# --- Media types --------------------------------------------------------------------------------
-
-MEDIA = {
-    "image/jpg": "image/jpeg",
-    "image/JPEG": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/PNG": "image/png",
-    "image/png;charset=utf-8": "image/png",
-    "IMAGE/X-PNG; q=1": "image/png",
-    "image/webp": "image/webp",
-}
-IMAGES = ["openai/m", "mistral/m", "openai/responses/m", "anthropic/m", "gemini/m", "bedrock/m"]
-IMAGES += ["cohere/m", "vertex_ai/claude-m"]
-
-
-def shown(kind, scheme="data"):
-    """Return a message with an image whose media type is `kind`."""
-    image = {"url": f"{scheme}:{kind};base64,/9j/4GpwZWc="}
-    text = {"type": "text", "text": "what?"}
-    return [{"role": "user", "content": [text, {"type": "image_url", "image_url": image}]}]
-
-
-@pytest.mark.parametrize("model", IMAGES)
-@pytest.mark.parametrize("given", MEDIA)
-def test_the_media_type_of_an_image_has_its_registered_spelling(model, given):
-    assert sent(model, shown(given)) == sent(model, shown(MEDIA[given]))
-    assert MEDIA[given].partition("/")[2] in orjson.dumps(sent(model, shown(given))).decode()
-
-
-def test_the_scheme_of_a_data_url_may_be_in_upper_case():
-    for model in IMAGES:
-        assert sent(model, shown("image/png", "DATA")) == sent(model, shown("image/png"))
-
-
-def filed(data, **file):
-    return [{"role": "user", "content": [{"type": "file", "file": {"file_data": data, **file}}]}]
-
-
-@pytest.mark.parametrize(
-    ("model", "given", "kind"),
-    [
-        ("gemini/m", "video/MP4;codecs=avc1", "video/mp4"),
-        ("gemini/m", "audio/x-wav", "audio/wav"),
-        ("gemini/m", "application/PDF;x=1", "application/pdf"),
-    ],
-)
-def test_the_media_type_of_a_file_has_its_registered_spelling(model, given, kind):
-    [turn] = sent(model, filed(f"data:{given};base64,AAAA"))["contents"]
-    assert turn["parts"] == [{"inlineData": {"mimeType": kind, "data": "AAAA"}}]
-
-
-@pytest.mark.parametrize("given", ["wav", "WAV", "audio/wav", "audio/x-wav", "x-wav"])
-@pytest.mark.parametrize("model", ["openai/m", "gemini/m", "bedrock/m"])
-def test_a_format_of_audio_may_be_a_media_type(model, given):
-    def heard(kind):
-        audio = {"type": "input_audio", "input_audio": {"format": kind, "data": "AAAA"}}
-        return [{"role": "user", "content": [{"type": "text", "text": "what?"}, audio]}]
-
-    assert sent(model, heard(given)) == sent(model, heard("wav"))
-
-
-def test_a_format_that_the_caller_names_has_its_registered_spelling():
-    image = {"type": "image_url", "image_url": {"url": "https://x/a", "format": "image/JPG"}}
-    [turn] = sent("gemini/m", [{"role": "user", "content": [image]}])["contents"]
-    assert turn["parts"] == [{"fileData": {"mimeType": "image/jpeg", "fileUri": "https://x/a"}}]
-
-
-def test_a_text_is_read_by_its_charset():
-    latin = "data:text/plain;charset=ISO-8859-1;base64,WvxyaWNo"
-    [turn] = sent("anthropic/m", filed(latin))["messages"]
-    assert turn["content"][0]["source"]["data"] == "Zürich"
-
-
-@pytest.mark.parametrize(
-    ("kind", "format"),
-    [
-        ("image/JPG", {"image": {"format": "jpeg", "source": {"bytes": "AAAA"}}}),
-        (
-            "application/json",
-            {"document": {"format": "txt", "name": "document", "source": {"bytes": "AAAA"}}},
-        ),
-    ],
-)
-def test_bedrock_gets_a_file_as_what_it_is(kind, format):
-    [turn] = sent("bedrock/m", filed(f"data:{kind};base64,AAAA"))["messages"]
-    assert turn["content"][0] == format
+def test_arguments_are_an_object_where_the_server_requires_one(model, arguments, value):
+    body = sent(model, history({"function": {"name": "now", "arguments": arguments}}))
+    assert re.search(
+        rf'"(?:input|args|arguments)":{re.escape(orjson.dumps(value).decode())}',
+        orjson.dumps(body).decode(),
+    )
+    with pytest.raises(InvalidRequestError, match="must be a JSON object"):
+        sent(model, history({"function": {"name": "now", "arguments": "[1]"}}))
