@@ -45,12 +45,29 @@ _HOMES = {
     "Timeouts": "types",
 }
 
-# litellm's names.
+# litellm's names, and where they are.
 _ALIASES = {
-    "CustomStreamWrapper": "Stream",
-    "ModelResponse": "Completion",
-    "ModelResponseStream": "Chunk",
+    "CustomStreamWrapper": "utils",
+    "completion_cost": "cost_calculator",
+    "cost_per_token": "cost_calculator",
+    "get_llm_provider": "utils",
+    "get_model_info": "utils",
+    "get_supported_openai_params": "utils",
+    "model_cost": "dropin.models",
+    "register_model": "utils",
+    "supports_function_calling": "utils",
+    "supports_parallel_function_calling": "utils",
+    "supports_pdf_input": "utils",
+    "supports_reasoning": "utils",
+    "supports_response_schema": "utils",
+    "supports_system_messages": "utils",
+    "supports_tool_choice": "utils",
+    "supports_vision": "utils",
+    "token_counter": "utils",
+    "validate_environment": "utils",
 }
+# litellm's modules, which programs reach as attributes without an import of their own.
+_MODULES = frozenset({"cost_calculator", "exceptions", "types", "utils"})
 
 __all__ = [
     "AsyncClient",
@@ -75,18 +92,24 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first use; errors are public here too, as in litellm."""
-    name_here = _ALIASES.get(name, name)
-    if name_here in _HOMES:
-        value = getattr(import_module(f"ritellm.{_HOMES[name_here]}"), name_here)
-    elif name == "exceptions":
-        value = import_module("ritellm.exceptions")
-    elif name[:1].isupper() and hasattr(import_module("ritellm.errors"), name):
-        value = getattr(import_module("ritellm.errors"), name)
+    """Import a public name on first use; errors and litellm's names are public here too."""
+    if home := _HOMES.get(name) or _ALIASES.get(name):
+        value = getattr(import_module(f"ritellm.{home}"), name)
+    elif name in _MODULES:
+        value = import_module(f"ritellm.{name}")
     else:
-        raise AttributeError(f"module 'ritellm' has no attribute {name!r}")
+        value = _class(name)
     globals()[name] = value
     return value
+
+
+def _class(name: str) -> Any:
+    """Return the error or the part of a result that is called `name`."""
+    for home in ("exceptions", "types.utils") if name[:1].isupper() else ():
+        module = import_module(f"ritellm.{home}")
+        if name in vars(module) and name != "Any":
+            return vars(module)[name]
+    raise AttributeError(f"module 'ritellm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

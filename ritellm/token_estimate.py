@@ -57,7 +57,12 @@ def estimate_completion(completion: Mapping[str, Any]) -> int:
     """Return the tokens that all texts of a completion may have taken."""
     messages = [choice.get("message") or {} for choice in completion.get("choices") or ()]
     texts = [message.get(name) for message in messages for name in _TEXTS]
-    return -(-sum(map(_bytes_of, texts)) // _BYTES_PER_TOKEN)
+    return estimate_text(texts)
+
+
+def estimate_text(text: Any) -> int:
+    """Return the tokens that a text may take, or all texts in a list or an object."""
+    return -(-_bytes_of(text) // _BYTES_PER_TOKEN)
 
 
 def _bytes_of(value: Any) -> int:

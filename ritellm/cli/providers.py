@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 
-from ritellm.calls.params import CHAT_PARAMS
+from ritellm.calls.support import params_of
 from ritellm.endpoints import Provider
 from ritellm.providers import PROVIDERS
 from ritellm.providers.settings import url_variables
@@ -102,10 +101,7 @@ def _support(provider: Provider) -> Iterator[list[str]]:
 
 def _cells(provider: Provider, wire: str) -> list[str]:
     can = CAPABILITIES[wire]
-    known = CHAT_PARAMS
-    if can.params_in:
-        known = import_module(f"ritellm.wire.{can.params_in}.request").PARAMS
-    known = known - provider.quirks.lacks
+    known = params_of(provider, wire)
     spoken = [can.images, can.files, *(param in known for param in _FEATURES.values())]
     yes = "yes" if provider.name == can.owner else "sent"
     usage = can.usage if provider.quirks.stream_options is not None else "not requested"

@@ -38,7 +38,7 @@ def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
     """Return the price of `model` ("provider/model"), or None if it is unknown."""
     if model in prices:
         return prices[model]
-    name = _full_name(model)
+    name = full_name(model)
     if name.startswith("local/"):
         return _FREE
     return prices.get(name) or prices.get(_SNAPSHOT.sub("", name))
@@ -152,7 +152,7 @@ def _times(price: Price, factor: float) -> Price:
     return replace(price, **scaled, long=price.long and _times(price.long, factor), tiers={})
 
 
-def _full_name(model: str) -> str:
+def full_name(model: str) -> str:
     """Return "provider/model" for any name of a model that `completion` takes."""
     try:
         provider, name = split_model(model)

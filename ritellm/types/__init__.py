@@ -14,6 +14,8 @@ from ritellm.types.fields import Fields as Fields
 from ritellm.types.parts import Choices, Kinds, StreamingChoices, Usage
 from ritellm.types.parts import NoChoices as NoChoices
 
+_read = Fields.__getattr__
+
 
 class Chunk(Fields):
     """One step of a streamed completion, in OpenAI's `chat.completion.chunk` shape.
@@ -32,7 +34,7 @@ class Chunk(Fields):
         # An `__init__` that set them would double the price of a chunk.
         if name == "attempt":
             return 1
-        return None if name == "seq" else super().__getattr__(name)
+        return None if name == "seq" else _read(self, name)  # `super()` would cost more
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in Chunk.__slots__:
@@ -70,7 +72,7 @@ class Completion(Fields):
             # By its name, because the prices are far above this module, and most never read them.
             self._hidden_params = import_module("ritellm.cost_calculator").hidden_params(self)
             return self._hidden_params
-        return super().__getattr__(name)
+        return _read(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in Completion.__slots__:

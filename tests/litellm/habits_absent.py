@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fake_server import FakeServer, api_error, chat_stream
+from fake_server import FakeServer, Reset, api_error, chat_events, chat_stream, stream
 from habits import MESSAGES, Raised, ask, differs
 
 HELLO = chat_stream("Hello there")
@@ -50,13 +50,6 @@ def the_chunks_of_a_stream(litellm: Any, server: FakeServer) -> Any:
     opened = ask(litellm, stream=True)
     list(opened)
     return litellm.stream_chunk_builder(opened.chunks).choices[0].message.content
-
-
-@differs(
-    "costs (`response_cost`, `completion_cost`)", litellm=True, ritellm=Raised("AttributeError")
-)
-def what_it_cost(litellm: Any, server: FakeServer) -> Any:
-    return ask(litellm)._hidden_params["response_cost"] > 0
 
 
 @differs("`except openai.RateLimitError`", litellm=True, ritellm=False)
@@ -109,10 +102,15 @@ def the_fastest_of_several_models(litellm: Any, server: FakeServer) -> Any:
 
 absent("callbacks, caching, budgets, `Router`, proxy", "Router", "callbacks", "cache", "max_budget")
 absent("embeddings, images, audio, `text_completion`", "embedding", "speech", "text_completion")
-absent("costs (`response_cost`, `completion_cost`)", "completion_cost", "model_cost")
-absent("token counts and facts about models", "token_counter", "get_max_tokens", "supports_vision")
+absent("context windows", "get_max_tokens")
+absent("tokenizers", "encode", "decode", "create_tokenizer")
 
 
-@differs("`MidStreamFallbackError`", litellm=True, ritellm=False)
+@differs(
+    "`MidStreamFallbackError`",
+    stream(*chat_events("Hello", done=False, finish_reason=None, usage=False), Reset()),
+    litellm=Raised("MidStreamFallbackError"),
+    ritellm=Raised("APIConnectionError"),
+)
 def an_error_of_the_middle(litellm: Any, server: FakeServer) -> Any:
-    return hasattr(litellm.exceptions, "MidStreamFallbackError")
+    list(ask(litellm, stream=True))

@@ -370,3 +370,9 @@ def the_older_ritellms_own(litellm: Any, server: FakeServer) -> Any:
     ask(litellm, additional_params=json.dumps(given), stream=True, base_url=address)
     (request,) = server.requests
     return "additional_params" in request.json or request.json["temperature"] != 0.7
+
+
+@differs("token counts", litellm=False, ritellm=True)
+def a_count_that_says_that_it_is_an_estimate(litellm: Any, server: FakeServer) -> Any:
+    counted = litellm.token_counter(model="gpt-4o-mini", messages=MESSAGES)
+    return counted > 0 and "estimated" in repr(counted)

@@ -584,3 +584,129 @@ def copies_keep_their_type(litellm: Any, server: FakeServer) -> Any:
     kinds = [litellm.ModelResponse, litellm.ModelResponse, litellm.ModelResponseStream]
     names = ["ModelResponse", "ModelResponse", "ModelResponseStream"]
     return [n for n, kind, value in zip(names, kinds, copied, strict=True) if type(value) is kind]
+
+
+# What is known of models
+
+
+@same("costs", gives=(7.5e-07, 7.5e-07, True))
+def what_it_cost(litellm: Any, server: FakeServer) -> Any:
+    answer = ask(litellm)
+    computed = litellm.completion_cost(answer)
+    module = litellm.cost_calculator.completion_cost(answer, model=MODEL)
+    return computed, module, answer._hidden_params["response_cost"] == computed
+
+
+@same("costs", gives=(0.00015, 0.0006))
+def what_tokens_cost(litellm: Any, server: FakeServer) -> Any:
+    return tuple(
+        round(usd, 9) for usd in litellm.cost_per_token("gpt-4o-mini", 1000, completion_tokens=1000)
+    )
+
+
+@same("costs", gives=[True, True])
+def a_model_without_a_price(litellm: Any, server: FakeServer) -> Any:
+    raised = []
+    for function in (litellm.completion_cost, litellm.get_model_info):
+        try:
+            function(model="openai/nonsense")
+        except Exception as error:
+            raised.append("nonsense" in str(error))
+    return raised
+
+
+@same("`get_model_info`, `model_cost`", gives=("openai", "chat", 1.5e-07, 6e-07, True, 1.5e-07))
+def what_is_known_of_a_model(litellm: Any, server: FakeServer) -> Any:
+    info = litellm.get_model_info("openai/gpt-4o-mini")
+    known = info["litellm_provider"], info["mode"]
+    prices = info["input_cost_per_token"], info["output_cost_per_token"]
+    listed = litellm.model_cost["gpt-4o-mini"]["input_cost_per_token"]
+    return *known, *prices, info["supports_function_calling"], listed
+
+
+@same("`register_model`", gives=(0.003, 77))
+def a_price_of_ones_own(litellm: Any, server: FakeServer) -> Any:
+    costs = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    litellm.register_model(
+        {"openai/mine": {**costs, "litellm_provider": "openai", "mode": "chat", "max_tokens": 77}}
+    )
+    spent = sum(litellm.cost_per_token("openai/mine", 1000, completion_tokens=1000))
+    return round(spent, 9), litellm.get_model_info("openai/mine")["max_tokens"]
+
+
+MODELS = ["gpt-4o-mini", "o3", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash", "nonsense"]
+
+
+@same(
+    "`supports_...`",
+    gives={
+        "gpt-4o-mini": ["function_calling", "response_schema", "tool_choice", "vision"],
+        "o3": ["function_calling", "reasoning", "response_schema", "tool_choice", "vision"],
+        "anthropic/claude-sonnet-4-5": [
+            "function_calling", "reasoning", "response_schema", "tool_choice", "vision"
+        ],
+        "gemini/gemini-2.5-flash": [
+            "function_calling", "reasoning", "response_schema", "tool_choice", "vision"
+        ],
+        "nonsense": [],
+    },
+)  # fmt: skip
+def what_a_model_supports(litellm: Any, server: FakeServer) -> Any:
+    features = "function_calling reasoning response_schema tool_choice vision".split()
+    asked = {name: getattr(litellm.utils, f"supports_{name}") for name in features}
+    return {model: [name for name in features if asked[name](model=model)] for model in MODELS}
+
+
+@same("`get_supported_openai_params`", gives=(["max_tokens", "stop", "stream", "tools"], None))
+def parameters_of_a_model(litellm: Any, server: FakeServer) -> Any:
+    names = litellm.get_supported_openai_params(
+        model="gemini-2.5-flash", custom_llm_provider="gemini"
+    )
+    wanted = {"max_tokens", "stop", "stream", "tools", "frobnicate"}
+    return sorted(wanted & {*names}), litellm.get_supported_openai_params("nonsense")
+
+
+@same("`get_llm_provider`", gives=[("m", "groq"), ("gpt-4o-mini", "openai"), ("m", "ollama_chat")])
+def the_provider_of_a_model(litellm: Any, server: FakeServer) -> Any:
+    return [
+        litellm.get_llm_provider(name)[:2] for name in ("groq/m", "gpt-4o-mini", "ollama_chat/m")
+    ]
+
+
+@same("`get_llm_provider`", gives="a BadRequestError")
+def the_provider_of_nonsense(litellm: Any, server: FakeServer) -> Any:
+    try:
+        litellm.get_llm_provider("nonsense")
+    except litellm.BadRequestError:
+        return "a BadRequestError"
+
+
+@same(
+    "`validate_environment`",
+    gives=[
+        {"keys_in_environment": True, "missing_keys": []},
+        {"keys_in_environment": False, "missing_keys": ["GROQ_API_KEY"]},
+    ],
+)
+def what_the_environment_lacks(litellm: Any, server: FakeServer) -> Any:
+    return [litellm.validate_environment(model) for model in ("openai/gpt-4o-mini", "groq/m")]
+
+
+PROGRAMS = """
+    AzureOpenAIError BudgetExceededError ImageFetchError JSONSchemaValidationError
+    RouterRateLimitError
+""".split()
+
+
+@same("exceptions", gives=PROGRAMS)
+def exceptions_that_programs_catch(litellm: Any, server: FakeServer) -> Any:
+    return [name for name in PROGRAMS if issubclass(getattr(litellm, name), Exception)]
+
+
+@same("usage of a stream", gives=(0, 3))
+def tokens_of_a_cache_that_did_not_come(litellm: Any, server: FakeServer) -> Any:
+    server.enqueue(chat_json("Hello"))
+    usage = ask(litellm).usage
+    return getattr(usage, "cache_read_input_tokens", 0), getattr(
+        usage, "cache_creation_input_tokens", 3
+    )

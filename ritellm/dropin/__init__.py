@@ -1,0 +1,1 @@
+"""What programs for litellm need beside `completion`."""
