@@ -28,10 +28,7 @@ from ritellm.transports.base import (
     reader_of,
 )
 from ritellm.transports.deadlines import CallDeadlines
-from ritellm.transports.httpx import (
-    FAILURES,
-    as_ritellm_error,
-)
+from ritellm.transports.failures import FAILURES, as_ritellm_error
 from ritellm.transports.send import asend, send
 from ritellm.transports.sockets import DRAIN_BYTES, DRAIN_SECONDS
 from ritellm.transports.watchdog import Watchdog

@@ -59,6 +59,28 @@ class Deadlines:
         return None
 
 
+# What has arrived by the deadline is read in at most this many steps, of a moment each.
+_LATE_READS = 64
+_MOMENT_SECONDS = 0.001
+
+
+class Grace:
+    """Lets what has arrived by the deadline be read after it: the process may have been stopped."""
+
+    def __init__(self) -> None:
+        self._late = 0  # reads in a row after the deadline
+
+    def seconds(self, left: float | None) -> float | None:
+        """Return how long the next read may wait, if `left` seconds remain; raises TimeoutError."""
+        if left is None or left > 0:
+            self._late = 0
+            return left
+        self._late += 1
+        if self._late > _LATE_READS:
+            raise TimeoutError
+        return _MOMENT_SECONDS
+
+
 class StepDeadlines(Deadlines):
     """The same number of seconds for each step."""
 

@@ -1,4 +1,4 @@
-"""Sends requests with httpx, and turns its failures into errors of this library.
+"""Sends requests with httpx.
 
 httpx is used without the extra `fast`, behind a proxy, and with the caller's own `transport=`.
 """
@@ -6,24 +6,20 @@ httpx is used without the extra `fast`, behind a proxy, and with the caller's ow
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.request import getproxies
 
-import httpcore
 import httpx
 
-from ritellm.calls.call import Call
-from ritellm.errors import APIConnectionError, RitellmError, Timeout
 from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
-from ritellm.transports.descriptors import shortage
-from ritellm.transports.refusals import RefusalCounter
+from ritellm.transports.httpx_network import Unanswered, connect_limit, install, read_limit
+from ritellm.transports.httpx_reuse import Reuse
 from ritellm.transports.settings import checked_settings, is_loopback
-from ritellm.transports.sockets import IDLE_SECONDS, KEEP_ALIVE
+from ritellm.transports.sockets import IDLE_SECONDS
 from ritellm.types import HttpRequest
 
 LIMITS = httpx.Limits(
@@ -32,6 +28,8 @@ LIMITS = httpx.Limits(
 # Proxies do not buffer a response that is not compressed.
 _DEFAULTS = {"accept-encoding": "identity", "user-agent": "ritellm"}
 _NONE: Mapping[str, str] = {}
+# The most kept connections that one request may find closed.
+_MOST_STALE = 10
 
 
 class HttpxTransport:
@@ -40,16 +38,19 @@ class HttpxTransport:
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
         self._has_proxies = transport is None and bool(getproxies())
         self._client = _new_client(transport)
-        self._refusals = RefusalCounter()
+        self._reuse = Reuse()
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
-        connect, read = _connect_limit(deadlines), _read_limit(deadlines)
+        connect, read = connect_limit(deadlines), read_limit(deadlines)
         with _checked_host():
             client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
             built = _build(client, request, connect, read, deadlines.write)
-            response = client.send(built, stream=True)
-        self._refusals.note(response)
+            response = _answered(client, built)
+        if response.status_code < 200:
+            response.close()
+            raise _unrequested_upgrade()
+        self._reuse.note(response)
         return response
 
     def close(self) -> None:
@@ -63,14 +64,33 @@ class HttpxTransport:
         return _new_client(None, mounts=_NO_PROXY)
 
 
+def _new_client(
+    transport: httpx.BaseTransport | None, mounts: Mapping[str, None] | None = None
+) -> httpx.Client:
+    """Return a client with watched connections, on the caller's `transport` if that is given."""
+    with nullcontext() if transport is not None else checked_settings():
+        client = httpx.Client(
+            transport=transport, limits=LIMITS, mounts=mounts, cookies=_no_cookies()
+        )
+    install(client)
+    return client
+
+
+def _answered(client: httpx.Client, built: httpx.Request) -> httpx.Response:
+    """Return the response; kept connections that the server has closed are replaced."""
+    for _ in range(_MOST_STALE):
+        with suppress(Unanswered):
+            return client.send(built, stream=True)
+    return client.send(built, stream=True)
+
+
 class AsyncHttpxTransport:
     """httpx for the asynchronous face."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
         self._has_proxies = transport is None and bool(getproxies())
-        with nullcontext() if transport is not None else checked_settings():
-            self._client = httpx.AsyncClient(transport=transport, limits=LIMITS)
-        self._refusals = RefusalCounter()
+        self._client = _new_async_client(transport)
+        self._reuse = Reuse()
 
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
@@ -78,8 +98,11 @@ class AsyncHttpxTransport:
         with _checked_host():
             client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
             built = _build(client, request, connect, read, deadlines.write)
-            response = await client.send(built, stream=True)
-        self._refusals.note(response)
+            response = await _aanswered(client, built)
+        if response.status_code < 200:
+            await response.aclose()
+            raise _unrequested_upgrade()
+        self._reuse.note(response)
         return response
 
     async def aclose(self) -> None:
@@ -90,8 +113,36 @@ class AsyncHttpxTransport:
     @cached_property
     def _direct(self) -> httpx.AsyncClient:
         """The client that uses no proxy."""
-        with checked_settings():
-            return httpx.AsyncClient(limits=LIMITS, mounts=_NO_PROXY)
+        return _new_async_client(None, mounts=_NO_PROXY)
+
+
+def _new_async_client(
+    transport: httpx.AsyncBaseTransport | None, mounts: Mapping[str, None] | None = None
+) -> httpx.AsyncClient:
+    """Return a client with watched connections, on the caller's `transport` if that is given."""
+    with nullcontext() if transport is not None else checked_settings():
+        client = httpx.AsyncClient(
+            transport=transport, limits=LIMITS, mounts=mounts, cookies=_no_cookies()
+        )
+    install(client)
+    return client
+
+
+async def _aanswered(client: httpx.AsyncClient, built: httpx.Request) -> httpx.Response:
+    """Return the response; kept connections that the server has closed are replaced."""
+    for _ in range(_MOST_STALE):
+        with suppress(Unanswered):
+            return await client.send(built, stream=True)
+    return await client.send(built, stream=True)
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: the next call may be another user's."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
+def _unrequested_upgrade() -> httpx.RemoteProtocolError:
+    return httpx.RemoteProtocolError("the server switches to a protocol that was not requested")
 
 
 # They take the place of the proxies that the environment names.
@@ -152,149 +203,3 @@ def with_defaults(headers: Mapping[str, str], more: Mapping[str, str] = _NONE) -
     given = {name.lower() for name in headers}
     added = {k: v for k, v in (*more.items(), *_DEFAULTS.items()) if k not in given}
     return added | dict(headers)
-
-
-def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
-    """Return this library's error for one of FAILURES.
-
-    Its text names the address but not the request, which contains the key.
-    """
-    if isinstance(error, KnownFailure):
-        return error.error
-    if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout)):
-        return call.timed_out("total" if _total_is_over(call) else "connect")
-    if isinstance(error, httpx.WriteTimeout):
-        return Timeout("the request could not be sent in time", code="write_timeout")
-    if isinstance(error, httpx.ReadTimeout):
-        name = call.deadline[1] if call.deadline else "first_chunk"
-        return call.timed_out(name)
-    where = masked_url(call.current.endpoint.base_url)
-    if reason := shortage(error):
-        return APIConnectionError(f"cannot connect to {where}: {reason}")
-    if isinstance(error, httpx.ConnectError):
-        return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
-    if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
-        return APIConnectionError(f"invalid address {where}: {error}", retryable=False)
-    return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
-
-
-def _total_is_over(call: Call) -> bool:
-    total = call.plan.timeouts.total
-    return total is not None and time.monotonic() >= call.timing.started + total
-
-
-# What httpx raises when the network fails; InvalidURL is outside its tree, and so are the errors
-# of a host name that cannot be encoded.
-FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError)
-
-
-class KnownFailure(httpx.TransportError):
-    """A failure whose `error` is certain already: a limit, or the end of a recording."""
-
-    def __init__(self, error: RitellmError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class _Limit(float):
-    """A timeout whose remaining seconds `_Connection` queries at each step, by calling `left`.
-
-    httpx takes one number per request and restarts it with every byte, comments included. It passes
-    this object on unchanged. A transport of the caller's own sees a plain number of seconds.
-    """
-
-    left: Callable[[], float | None]
-
-    def __new__(cls, seconds: float, left: Callable[[], float | None]) -> _Limit:
-        limit = super().__new__(cls, seconds)
-        limit.left = left
-        return limit
-
-
-def _connect_limit(deadlines: Deadlines) -> _Limit | None:
-    """Return a limit that covers TCP and TLS together."""
-    now = time.monotonic()
-    ends = deadlines.connect_by(now)
-    if ends is None:
-        return None
-    return _Limit(ends - now, lambda: ends - time.monotonic())
-
-
-def _read_limit(deadlines: Deadlines) -> _Limit | None:
-    longest = deadlines.longest_read
-    return None if longest is None else _Limit(longest, deadlines.left_to_read)
-
-
-def _left(timeout: float | None, expired: type[Exception]) -> float | None:
-    """Return the seconds that remain of `timeout`; raises `expired` if none do."""
-    left = timeout.left() if isinstance(timeout, _Limit) else timeout
-    if left is not None and left <= 0:
-        raise expired("no time left")
-    return left
-
-
-def _new_client(
-    transport: httpx.BaseTransport | None, mounts: Mapping[str, None] | None = None
-) -> httpx.Client:
-    """Return a client whose connections honour `_Limit`, or one on the caller's `transport`."""
-    if transport is not None:
-        return httpx.Client(transport=transport)
-    with checked_settings():
-        client = httpx.Client(limits=LIMITS, mounts=mounts)
-    # httpcore takes a network backend, but httpx offers no way to pass one. If a later httpx
-    # renames these attributes, a timeout is a plain number again, and pings count as progress.
-    proxies = getattr(client, "_mounts", {}).values()
-    for own in (getattr(client, "_transport", None), *proxies):
-        pool: Any = getattr(own, "_pool", None)
-        if hasattr(pool, "_network_backend"):
-            pool._network_backend = _Backend(pool._network_backend)
-    return client
-
-
-class _Backend(httpcore.NetworkBackend):
-    def __init__(self, inner: httpcore.NetworkBackend) -> None:
-        self._inner = inner
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        options = [*(socket_options or ()), *KEEP_ALIVE]
-        stream = self._inner.connect_tcp(host, port, left, local_address, options)
-        return _Connection(stream)
-
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        return _Connection(self._inner.connect_unix_socket(path, timeout, socket_options))
-
-    def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
-
-
-class _Connection(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, timeout)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Connection(self._inner.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)

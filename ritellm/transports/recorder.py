@@ -21,7 +21,7 @@ from ritellm.calls.call import Call
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.recordings import format as recordings
 from ritellm.transports.base import AnyResponse
-from ritellm.transports.httpx import FAILURES, as_ritellm_error
+from ritellm.transports.failures import FAILURES, as_ritellm_error
 from ritellm.types import HttpRequest
 
 

@@ -26,7 +26,7 @@ from ritellm.transports.base import (
     Transport,
 )
 from ritellm.transports.deadlines import Deadlines, StepDeadlines
-from ritellm.transports.httpx import FAILURES, KnownFailure
+from ritellm.transports.failures import FAILURES, KnownFailure
 from ritellm.transports.recorder import Recorder
 
 R = TypeVar("R", bound=AnyResponse)

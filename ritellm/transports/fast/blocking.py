@@ -13,7 +13,7 @@ from functools import partial
 
 import httpx
 
-from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.deadlines import Deadlines, Grace
 from ritellm.transports.fast.http11 import (
     Origin,
     ResponseHead,
@@ -107,6 +107,7 @@ class Connection:
         self._parser = ResponseParser()
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._served = 0
+        self._grace = Grace()
 
     def send(self, request: bytes, deadlines: Deadlines, release: Callable[[], object]) -> Response:
         """Send `request` and return the response once its headers have arrived."""
@@ -128,8 +129,7 @@ class Connection:
     def receive(self, deadlines: Deadlines) -> None:
         """Wait for the next bytes, or for the end of the connection."""
         try:
-            left = deadlines.left_to_read()
-            self.socket.settimeout(None if left is None else _positive(left))
+            self.socket.settimeout(self._grace.seconds(deadlines.left_to_read()))
             size = self.socket.recv_into(self._buffer)
         except TimeoutError:
             raise httpx.ReadTimeout("no progress") from None

@@ -35,12 +35,12 @@ from collections.abc import Callable
 import httpx
 
 from ritellm.transports.deadlines import Cadence
+from ritellm.transports.failures import KnownFailure
 from ritellm.transports.fast.delivery import Delivery
 from ritellm.transports.fast.epoll import NOT_NOW, READ_BYTES, Sockets
 from ritellm.transports.fast.http11 import ResponseParser
 from ritellm.transports.fast.response import Body, Response
 from ritellm.transports.fast.sender import Sender
-from ritellm.transports.httpx import KnownFailure
 
 # The most bytes that wait for a reader; beyond that the kernel's buffers fill, and the server's.
 # More would be slower: malloc maps and unmaps every block above 128 KiB.

@@ -15,7 +15,8 @@ import httptools
 import httpx
 
 from ritellm.errors import InvalidRequestError
-from ritellm.transports.httpx import KnownFailure, with_defaults
+from ritellm.transports.failures import KnownFailure
+from ritellm.transports.httpx import with_defaults
 from ritellm.transports.refusals import MOST_REFUSALS, is_refusal
 from ritellm.transports.settings import trust
 from ritellm.wire import limits
@@ -119,6 +120,7 @@ class ResponseParser:
 
     def expect(self) -> None:
         """Prepare for the next response."""
+        self.status = 0  # once it has begun
         self.headers = Headers()
         self.begun = False  # the headers are complete
         self.ended = False  # the body is complete
@@ -126,11 +128,6 @@ class ResponseParser:
         self._overhead = 0
         self.pieces.clear()
         self._parser = httptools.HttpResponseParser(self)
-
-    @property
-    def status(self) -> int:
-        """The status code, once it has begun."""
-        return int(self._parser.get_status_code())
 
     def take(self) -> bytes:
         """Return what has arrived of the body since the last time."""
@@ -186,7 +183,9 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         """Note that the response has begun, unless it is an interim one (1xx)."""
-        if self.status >= 200:
+        status = self._parser.get_status_code()
+        if status >= 200 and not self.begun:
+            self.status = status
             self.begun = True
 
     def on_message_complete(self) -> None:
