@@ -176,6 +176,7 @@ def run(argv: Sequence[str]) -> int:
     known_args.journal = journal_flags.reachable_journal(
         known_args.journal, known_args.output, beam_options
     )
+    known_args.journal_alone = pipeline.shares_process(beam_options)
     check_model(known_args, here)
     new_journal = _check_together(known_args, here)
     new_budget = budget(known_args, new_journal)

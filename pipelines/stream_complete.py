@@ -230,6 +230,7 @@ class Job:
         known_args.journal = journal_flags.reachable_journal(
             known_args.journal, known_args.output, self._options
         )
+        known_args.journal_alone = pipeline.shares_process(self._options)
         runners.check(self._options)
         dataflow.check(self._options)
         check_model(known_args, here)

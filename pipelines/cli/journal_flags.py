@@ -44,7 +44,12 @@ def journal(known_args: argparse.Namespace) -> NewJournal | None:
     if known_args.journal == "none":
         return None
     try:
-        return NewJournal(known_args.journal, known_args.output, known_args.journal_required)
+        return NewJournal(
+            known_args.journal,
+            known_args.output,
+            known_args.journal_required,
+            alone=known_args.journal_alone,
+        )
     except JournalError as error:
         raise UsageError(f"--journal: {error}") from None
 

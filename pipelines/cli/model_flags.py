@@ -44,6 +44,7 @@ def add_journal_options(made: parser.Parser) -> None:
         " does not pay for a completion twice. One of: auto (beside the output), none, sqlite:PATH,"
         " redis://HOST/DB, or a folder (default: %(default)s)",
     )
+    made.set_defaults(journal_alone=False)  # the programs know where their workers run
     made.add_argument(
         "--journal_required",
         **SWITCH,

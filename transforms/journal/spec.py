@@ -19,19 +19,22 @@ _THIS_RUN = uuid4().hex
 _REDIS = ("redis://", "rediss://", "unix://")
 
 
-def open_journal(spec: str, output: str, *, required: bool, run: str = _THIS_RUN) -> Journal | None:
+def open_journal(
+    spec: str, output: str, *, required: bool, run: str = _THIS_RUN, alone: bool = False
+) -> Journal | None:
     """Return the journal that `spec` names for the job that writes to `output`, or None for `none`.
 
     `auto` is `OUTPUT/journal.sqlite` for local output and the folder `OUTPUT/journal` for any
     other; else `sqlite:PATH`, `redis://...` or a folder. If a journal that is not `required`
-    becomes unavailable, the job continues without it. Raises JournalError if `spec` is wrong,
+    becomes unavailable, the job continues without it. `alone` says that the run has only this
+    process. Raises JournalError if `spec` is wrong,
     another run uses the journal, or it cannot be opened.
     """
     name = resolved(spec, output)
     if name == "none":
         return None
     if name.startswith("sqlite:"):
-        journal = _sqlite(name.removeprefix("sqlite:"), run)
+        journal = _sqlite(name.removeprefix("sqlite:"), run, alone)
     elif name.startswith(_REDIS):
         journal = _redis(name, output, required)
     else:
@@ -70,10 +73,10 @@ def _local_file(path: str) -> str:
     return _absolute(path)
 
 
-def _sqlite(path: str, run: str) -> Journal:
+def _sqlite(path: str, run: str, alone: bool) -> Journal:
     from transforms.journal.sqlite.journal import SqliteJournal
 
-    return SqliteJournal(path, run)
+    return SqliteJournal(path, run, alone=alone)
 
 
 def _redis(url: str, output: str, required: bool) -> Journal:
@@ -119,13 +122,15 @@ class NewJournal:
 
     All calls in one process return the same journal. Garbage collection of the last reference
     closes it: keep it while you need it, and do not close it yourself. Relative paths start at the
-    folder where the job was launched.
+    folder where the job was launched. `alone` promises that only this process runs the job: then a
+    file of the journal that is cut off in mid-job cannot end the process.
     """
 
     spec: str
     output: str
     required: bool = False
     run: str = field(default=_THIS_RUN, repr=False)
+    alone: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spec", resolved(self.spec, self.output))
@@ -141,7 +146,13 @@ class NewJournal:
         with _opening:
             journal = _opened.get(self)
             if journal is None:
-                journal = open_journal(self.spec, self.output, required=self.required, run=self.run)
+                journal = open_journal(
+                    self.spec,
+                    self.output,
+                    required=self.required,
+                    run=self.run,
+                    alone=self.alone,
+                )
                 if journal is not None:
                     _opened[self] = journal
             return journal

@@ -2,9 +2,10 @@
 
 An acknowledged record survives `kill -9` and, if the disk honours fsync, a power cut.
 
-    RunLock   one run at a time; all processes of the run share the lock
-    repair    a damaged file is repaired before it is opened, by the first process of the run
-    Table     rows with checksums
+    RunLock       one run at a time; all processes of the run share the lock
+    repair        a damaged file is repaired before it is opened, by the first process of the run
+    JournalFile   a file that others delete or cut off in mid-job is written anew
+    Table         rows with checksums
     GroupCommit   groups of records, one transaction and one fsync each
 
 The lock keeps a stamp of the file from one run to the next. If the stamp is unchanged, the file was
@@ -34,9 +35,9 @@ from transforms.journal.base import (
 )
 from transforms.journal.group_commit import GroupCommit
 from transforms.journal.key import JournalKey
+from transforms.journal.sqlite.journal_file import JournalFile
 from transforms.journal.sqlite.repair import is_passing, repair, stamp
 from transforms.journal.sqlite.run_lock import RunLock
-from transforms.journal.sqlite.table import Table
 
 _log = logging.getLogger("transforms.journal")
 Name = TypeVar("Name")
@@ -45,11 +46,11 @@ Name = TypeVar("Name")
 class SqliteJournal:
     """Completions in the file `path`, shared by the processes of one `run`.
 
-    A damaged file is repaired first. Raises JournalInUse if another run uses it, JournalUnavailable
-    if it cannot be opened or written.
+    A damaged file is repaired first. `alone` says that the run has only this process. Raises
+    JournalInUse if another run uses it, JournalUnavailable if it cannot be opened or written.
     """
 
-    def __init__(self, path: str, run: str) -> None:
+    def __init__(self, path: str, run: str, *, alone: bool = False) -> None:
         self._path = path
         self._damage = threading.Event()  # set once damage is seen: no stamp is left then
         self._explained = _Explained(path)
@@ -61,21 +62,21 @@ class SqliteJournal:
                 if lock.is_first:  # no other process has the file open: it may be replaced
                     repair(path, lock.left)
                 lock.share()
-                self._table = Table(path)
+                self._file = JournalFile(path, alone=alone)
         except BaseException:
             lock.release()
             raise
-        self._commit = GroupCommit(_writing(path, self._table, self._damage))
-        held = (path, self._commit, self._table, lock, self._damage)
+        self._commit = GroupCommit(_writing(path, self._file, self._damage))
+        held = (path, self._commit, self._file, lock, self._damage)
         self._close = weakref.finalize(self, _close, *held)
 
     def lookup(self, key: JournalKey) -> bytes | None:
         """Return what was recorded under `key`, or None."""
-        return self._read(self._table.get, key)
+        return self._read(self._file.get, key)
 
     def lookup_equal(self, request: str) -> bytes | None:
         """Return what was recorded for an equal request, or None."""
-        return self._read(self._table.get_equal, request)
+        return self._read(self._file.get_equal, request)
 
     def record(self, key: JournalKey, value: bytes, spent: Spent = NOTHING) -> Future[None]:
         """Record `value`; the future is done once it is on the disk."""
@@ -88,7 +89,7 @@ class SqliteJournal:
     def spent(self) -> Spent:
         """Return what all runs have spent."""
         with self._explained:
-            return self._table.spent()
+            return self._file.spent()
 
     def close(self) -> None:
         """Write the waiting records, and release the lock for other runs."""
@@ -110,7 +111,7 @@ class SqliteJournal:
             return None
 
 
-def _writing(path: str, table: Table, damage: threading.Event) -> Write:
+def _writing(path: str, file: JournalFile, damage: threading.Event) -> Write:
     explained = _Explained(path)
 
     def write(records: list[Record]) -> None:
@@ -118,7 +119,7 @@ def _writing(path: str, table: Table, damage: threading.Event) -> Write:
         packed = [replace(record, value=pack(record.value)) for record in records]
         try:
             with explained:
-                table.put(packed)
+                file.put(packed)
         except _Damaged:
             damage.set()
             raise
@@ -157,9 +158,13 @@ class _Explained:
 
 
 def _close(
-    path: str, commit: GroupCommit, table: Table, lock: RunLock, damage: threading.Event
+    path: str, commit: GroupCommit, file: JournalFile, lock: RunLock, damage: threading.Event
 ) -> None:
     # In this order: the stamp must be that of the closed file.
     commit.close()
-    table.close()
+    try:
+        file.close()
+    except (sqlite3.Error, OSError) as error:
+        damage.set()
+        _log.warning("the journal %s could not be closed properly: %s", path, error)
     lock.release(None if damage.is_set() else stamp(path))

@@ -18,7 +18,7 @@ from itertools import count, islice
 
 from transforms.journal.base import JournalError, Record
 from transforms.journal.sqlite.salvage import salvage
-from transforms.journal.sqlite.table import Table, is_sound
+from transforms.journal.sqlite.table import Table, has_log, is_sound
 
 _log = logging.getLogger("transforms.journal")
 
@@ -47,13 +47,16 @@ def repair(path: str, sound: object) -> None:
     if not os.path.exists(path):
         if os.path.exists(copy):  # a repair was killed before its last step
             os.rename(copy, path)
+            return
+        if not has_log(path):
+            return
+        open(path, "xb").close()  # others deleted the file of a job that was killed
+    elif (sound is not None and stamp(path) == sound) or _is_sound(path):
         return
-    if (sound is not None and stamp(path) == sound) or _is_sound(path):
-        return
-    kept = _copy_readable(path, copy)
+    kept = copy_readable(path, copy)
     if not kept and not _looks_like_sqlite(path):
         raise _not_a_journal(path)
-    aside = _set_aside(path)
+    aside = set_aside(path)
     os.rename(copy, path)
     _log.warning(
         "the journal %s was damaged: %d completions could be read and are used, all other requests"
@@ -82,11 +85,23 @@ def _is_sound(path: str) -> bool:
         return False
 
 
-def _copy_readable(path: str, copy: str) -> int:
+def is_sound_journal(path: str) -> bool:
+    """Return whether the file at `path` is a sound journal, of whichever run."""
+    try:
+        return _is_sound(path)
+    except JournalError:
+        return False
+
+
+def copy_readable(path: str | None, copy: str) -> int:
+    """Write all completions that can be read in `path` to a new journal `copy`; return how many.
+
+    Without a path the copy is empty.
+    """
     for suffix in _SUFFIXES:
         if os.path.exists(copy + suffix):  # left by a repair that was killed
             os.remove(copy + suffix)
-    kept, readable = 0, salvage(path)
+    kept, readable = 0, iter(()) if path is None else salvage(path)
     with closing(Table(copy)) as table:
         while group := _next_group(readable):
             table.put(group)
@@ -115,7 +130,8 @@ def _not_a_journal(path: str) -> JournalError:
     return JournalError(f"{path} exists but is not a journal; choose another file")
 
 
-def _set_aside(path: str) -> str:
+def set_aside(path: str) -> str:
+    """Rename the database at `path`; return its new name."""
     names = (f"{path}.damaged-{number}" for number in count(1))
     aside = next(name for name in names if not os.path.exists(name))
     for suffix in _SUFFIXES:

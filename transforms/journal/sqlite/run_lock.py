@@ -13,6 +13,8 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transforms.journal.base import JournalInUse, JournalUnavailable
@@ -22,6 +24,7 @@ try:
 except ImportError:  # Windows: two runs at once are safe there, but may pay for the same rows
     fcntl = None  # type: ignore[assignment]
 
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _log = logging.getLogger("transforms.journal")
 
 
@@ -37,10 +40,13 @@ class RunLock:
         self._run = run
         self.left: Any = None
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            # Through a link, the name of the run would replace the content of another file.
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o666)
             self.is_first = self._take()
         except OSError as error:  # the descriptor is closed when the process ends
-            raise JournalUnavailable(f"cannot lock {path}: {error.strerror}") from error
+            linked = os.path.islink(path)
+            reason = "it is a symbolic link; remove it" if linked else error.strerror
+            raise JournalUnavailable(f"cannot lock {path}: {reason}") from error
 
     def share(self) -> None:
         """Share the lock with other processes of the run; raises JournalInUse for another run."""
@@ -89,6 +95,20 @@ class RunLock:
         except ValueError:  # the file is new, or the disk was full
             return {}
         return holder if isinstance(holder, dict) else {}
+
+
+@contextmanager
+def exclusive(folder: str) -> Iterator[None]:
+    """Exclude other processes from the same block for the same `folder`."""
+    if fcntl is None:
+        yield
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        _flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def _flock(file: int, how: int) -> None:

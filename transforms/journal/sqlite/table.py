@@ -7,12 +7,14 @@ read without the index.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
+from urllib.parse import quote
 
 from transforms.journal.base import Record, Spent
 from transforms.journal.key import JournalKey
@@ -35,21 +37,30 @@ _EQUAL = "CREATE INDEX IF NOT EXISTS by_request ON completions (request)"
 _OPTIONAL = {"by_request"}
 _Row = tuple[str, bytes, int, float, bytes, int]  # as in the schema
 _INSERT = "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?)"
+_POUR = "INSERT OR IGNORE INTO other.completions SELECT * FROM main.completions"
+_POUR_SPENT = """
+UPDATE other.spent SET (tokens, usd) = (
+    SELECT max(mine.tokens, other.spent.tokens), max(mine.usd, other.spent.usd)
+    FROM main.spent AS mine
+)
+"""
 _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 
 
 class Table:
     """Rows as they are stored; raises sqlite3.Error.
 
-    Readers and the writer have one connection each, so lookups do not wait for a commit. Without a
-    path the table is private and disappears when it is closed.
+    Readers and the writer have one connection each, so lookups do not wait for a commit. `alone`
+    excludes other processes: SQLite then needs no shared memory, which is a file that others could
+    cut off, and that ends the process.
     """
 
-    def __init__(self, path: str) -> None:
-        self._writer, self._writing = _connect(path), threading.Lock()
+    def __init__(self, path: str, *, alone: bool = False) -> None:
+        self._writer, self._writing = _connect(path, alone), threading.Lock()
         self._finds_equal = False
         _set_up(self._writer)
-        self._reader, self._reading = _connect(path), threading.Lock()
+        self._reader, self._reading = _connect(path, alone), threading.Lock()
+        self.spent()  # opens the files now: later others may have deleted them
 
     def put(self, records: Iterable[Record]) -> None:
         """Store `records` and their cost, all or nothing."""
@@ -80,6 +91,22 @@ class Table:
         """Return the total."""
         with self._reading:
             return Spent(*self._reader.execute("SELECT tokens, usd FROM spent").fetchone())
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        with self._reading:
+            return int(self._reader.execute("SELECT count(*) FROM completions").fetchone()[0])
+
+    def pour(self, path: str) -> None:
+        """Add all rows to the journal at `path`, except those that it has."""
+        with self._writing:
+            self._writer.execute("ATTACH ? AS other", (path,))
+            try:
+                with _transaction(self._writer):
+                    self._writer.execute(_POUR)
+                    self._writer.execute(_POUR_SPENT)
+            finally:
+                self._writer.execute("DETACH other")
 
     def close(self) -> None:
         """Close the file."""
@@ -134,8 +161,16 @@ def _has_sound_header(path: str) -> bool:
     with open(path, "rb") as file:
         begin = file.read(PAGE_SIZE)
     versions = begin[18:20]  # SQLite opens a file with unknown ones as read-only
-    # SQLite takes a file shorter than a page for a new one.
-    return not begin or (len(begin) == PAGE_SIZE and versions in (b"\1\1", b"\2\2"))
+    # SQLite takes a file shorter than a page for a new one, and deletes its write-ahead log.
+    if not begin:
+        return not has_log(path)
+    return len(begin) == PAGE_SIZE and versions in (b"\1\1", b"\2\2")
+
+
+def has_log(path: str) -> bool:
+    """Return whether the write-ahead log of the database at `path` has content."""
+    log = f"{path}-wal"
+    return os.path.exists(log) and os.path.getsize(log) > 0
 
 
 def is_sealed(row: _Row) -> bool:
@@ -146,10 +181,19 @@ def is_sealed(row: _Row) -> bool:
         return False
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, alone: bool = False) -> sqlite3.Connection:
     # The locks of Table replace check_same_thread. The timeout outlasts the writes of the run's
     # other processes.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+    name = f"file:{quote(os.path.abspath(path))}?vfs=unix-excl" if alone and _IS_UNIX else path
+    connection = sqlite3.connect(
+        name, isolation_level=None, check_same_thread=False, timeout=60, uri=name != path
+    )
+    # A file that is cut off while it is mapped would end the process.
+    connection.execute("PRAGMA mmap_size = 0")
+    return connection
+
+
+_IS_UNIX = os.name == "posix"
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
