@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from ritellm import Finished, Grown, Superseded
+from ritellm.terminal import clean_line
 
 
 def show(event: object) -> None:
     """Print `event`."""
+    id = clean_line(getattr(event, "id", ""))  # it may be hostile, and this is a terminal
     if isinstance(event, Grown):
-        print(f"{event.id} + {event.added!r}", flush=True)
+        print(f"{id} + {event.added!r}", flush=True)
     elif isinstance(event, Finished):
-        print(f"{event.id} = {event.text!r}", flush=True)
+        print(f"{id} = {event.text!r}", flush=True)
     elif isinstance(event, Superseded):
-        print(f"{event.id} starts again", flush=True)
+        print(f"{id} starts again", flush=True)
     else:
-        print(f"{event.id} did not finish: {event.text!r}", flush=True)
+        print(f"{id} did not finish: {event.text!r}", flush=True)

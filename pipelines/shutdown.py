@@ -16,15 +16,19 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from pipelines.errors import UsageError
+from pipelines.errors import ReaderLeft, UsageError
 from pipelines.runners import runner as runners
+from ritellm.cli.stdout import left_by_reader, quietly
 from ritellm.terminal import clean
 from transforms.failure_limit import TooManyFailures
 
 INTERRUPTED = 130
+# The errors that the program reports by itself.
+_NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__)
 
 _before_sudden_end: list[Callable[[], object]] = []
 
@@ -68,14 +72,14 @@ class Interrupt:
             threading.excepthook = self._thread_failed
 
     def _report_thread(self, failure: threading.ExceptHookArgs) -> None:
-        if not self.interrupted:
+        if not self.interrupted and failure.exc_type.__name__ not in _NO_NEWS:
             self._thread_failed(failure)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
         cause = record.exc_info[1] if record.exc_info else None
         # An error of another thread arrives as text only.
         text = f"{type(cause).__name__} {record.getMessage()}"
-        return not self.interrupted and TooManyFailures.__name__ not in text
+        return not self.interrupted and not any(name in text for name in _NO_NEWS)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.interrupted:
@@ -112,19 +116,22 @@ def run_program(
     """Exit with the status that `run` returns, or with one line on stderr and another status.
 
     2: the command line cannot work. 1: the job failed. 130: the job was interrupted, and
-    `after_interrupt` has tidied up and returned what is left. With `stop` the first signal calls
+    `after_interrupt` has tidied up and returned what is left. 141: the reader of stdout has left,
+    about which nothing is printed. With `stop` the first signal calls
     `stop` instead, and `run` continues to its end.
     """
     _set_up_logging()
     with Interrupt(stop) as interrupt:
         try:
-            status = run()
+            status = quietly(run)
         except UsageError as error:
             status = _last_words(f"{name}: {error}", 2)
         except (Exception, KeyboardInterrupt) as error:
             if interrupt.interrupted or isinstance(error, KeyboardInterrupt):
                 status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
-            elif (root := _root(error))[0] == TooManyFailures.__name__:
+            elif (root := _root(error))[0] == ReaderLeft.__name__:
+                status = left_by_reader()
+            elif root[0] == TooManyFailures.__name__:
                 status = _last_words(f"{name}: stopped early: {root[1]}; {after_interrupt()}", 1)
             else:
                 status = _last_words(f"{name}: the job failed: {_cause(error)}", 1)
@@ -154,7 +161,8 @@ class _CleanFormatter(logging.Formatter):
 
 
 def _last_words(line: str, status: int) -> int:
-    print(clean(line), file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):
+        print(clean(line), file=sys.stderr, flush=True)
     return status
 
 

@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from ritellm.cli.stdout import quietly
 from ritellm.suggest import did_you_mean, nearest
+from ritellm.terminal import clean
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 _COMMANDS = """\
 other commands:
@@ -25,6 +26,10 @@ rejected by the provider, 5 rate limit, 6 timeout, 7 connection failure, 8 provi
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv`; returns the exit status, 2 for an unknown command."""
+    return quietly(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words and (sys.stdin is None or sys.stdin.isatty()):
         _completing().print_help()
@@ -41,16 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Return the exit status of the command. Ctrl-C and a closed pipe print no traceback."""
+    """Return the exit status of the command. Ctrl-C and a full disk print no traceback."""
     try:
         status: int = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("ritellm: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(clean(f"ritellm: {error}"), file=sys.stderr)
+        return 1
     return status
 
 
@@ -66,7 +73,7 @@ def _unrecognized(word: str, parser: argparse.ArgumentParser) -> str:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """Print the error in one line, and exit."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, clean(f"{self.prog}: {message}\n"))
 
 
 def _completing() -> argparse.ArgumentParser:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import orjson
 
+from pipelines.errors import ReaderLeft
+from ritellm.terminal import clean
 from transforms.elements import Outcome
 from transforms.serialization import KINDS, to_bytes, to_row
 from transforms.sinks.base import SinkUnavailable
@@ -74,9 +76,14 @@ class Stdout:
         """Print `batch`."""
         rows = ({"kind": KINDS[type(element)], **to_row(element)} for element in batch)
         lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
-        with self._lock:
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
+        if sys.stdout.isatty():
+            lines = clean(lines.decode()).encode()
+        try:
+            with self._lock:
+                sys.stdout.buffer.write(lines)
+                sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            raise ReaderLeft("the reader of stdout has left") from error
 
     def close(self) -> None:
         """Do nothing: standard output stays open."""

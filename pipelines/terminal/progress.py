@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 from pipelines.terminal.brakes import in_words, tightest_first
@@ -55,8 +56,7 @@ class ProgressLine:
         self._thread.join()
         if self._redraw:
             self._draw()
-            self._out.write("\n")
-            self._out.flush()
+            self._write("\n")
 
     def text(self, width: int | None = None) -> str:
         """Return the current line, without its least important parts if `width` is too small."""
@@ -106,10 +106,15 @@ class ProgressLine:
     def _draw(self) -> None:
         if self._redraw:
             width = shutil.get_terminal_size().columns - 1
-            self._out.write("\r\x1b[K" + self.text(width)[:width])
+            self._write("\r\x1b[K" + self.text(width)[:width])
         else:
-            self._out.write(self.text() + "\n")
-        self._out.flush()
+            self._write(self.text() + "\n")
+
+    def _write(self, text: str) -> None:
+        # The job continues if the reader of stderr has left.
+        with suppress(OSError):
+            self._out.write(text)
+            self._out.flush()
 
 
 class _Part(NamedTuple):

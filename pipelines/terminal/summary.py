@@ -12,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
-from ritellm.terminal import clean
+from ritellm.terminal import clean, clean_line
 
 # The reasons of refusals, and those of waits, in words.
 REFUSED_BY = {
@@ -61,7 +61,8 @@ def _examples(folder: str, width: int, count: int = 8) -> Iterator[str]:
     yield f"{'prompt':<{left}}   answer"
     yield f"{'─' * left}   {'─' * right}"
     for row in rows:
-        answer = " ".join((row.get("text") or "").split()) or f"({row.get('finish_reason')})"
+        answer = " ".join((row.get("text") or "").split())
+        answer = answer or clean_line(f"({row.get('finish_reason')})")
         yield f"{_cut(_prompt_text(row), left):<{left}}   {_cut(answer, right)}"
     yield ""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ritellm import errors
+from ritellm.cli.stdout import put
 from ritellm.client import Client, Stream
 from ritellm.errors import RitellmError
 from ritellm.recordings.replay import PREFIX
@@ -79,7 +80,7 @@ def _run(model: str, messages: list[Any], as_json: bool, given: Mapping[str, Any
                     _show(stream, as_json)
             else:
                 text = result.model_dump_json() if as_json else result.choices[0].message.content
-                _print(f"{text or ''}\n")
+                put(f"{text or ''}\n")
     except RitellmError as error:
         _complain(str(error), stream)
         return exit_status(error)
@@ -98,20 +99,14 @@ def _show(stream: Stream, as_json: bool) -> None:
             _complain("the stream was interrupted; restarting it", None)
         text = f"{chunk.model_dump_json()}\n" if as_json else _text(chunk)
         if text:
-            _print(text)
+            put(text)
             ended = text.endswith("\n")
     if not ended:
-        _print("\n")
+        put("\n")
 
 
 def _text(chunk: Chunk) -> str:
     return "".join((choice.get("delta") or {}).get("content") or "" for choice in chunk["choices"])
-
-
-def _print(text: str) -> None:
-    # A pipe or a file gets the bytes of the model; a terminal would obey them.
-    sys.stdout.write(clean(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
 
 
 def _complain(what: str, stream: Stream | None) -> None:
