@@ -30,9 +30,13 @@ from ritellm.errors import APIResponseValidationError, StreamTruncatedError
 from ritellm.types import Chunk
 from ritellm.wire import limits
 from ritellm.wire.base import Decoder, Event, Framing, Wire
-from ritellm.wire.framing.sse import SSE, end_of_event, events_of
+from ritellm.wire.framing.sse import BARE, SSE, end_of_event, events_of
 from ritellm.wire.openai_chat.repeats import Repeats
+from ritellm.wire.payload import HalfCharacterError, parse_document
+from ritellm.wire.repairs import ends_in_half, is_idle, joined, with_whole_characters
 
+# Data that no decoder reads: it only releases an event that is held.
+_NOTHING: Event = ("", b": nothing")
 _HTML = frozenset({"application/xhtml+xml", "text/html"})
 _STREAMED = frozenset(
     {"application/vnd.amazon.eventstream", "application/x-ndjson", "text/event-stream"}
@@ -110,6 +114,7 @@ class _StreamBody:
     def __init__(self, framing: Framing, decoder: Decoder) -> None:
         self._framing = framing
         self._decoder = decoder
+        self._held: Event | None = None  # ends in half a character
 
     @property
     def done(self) -> bool:
@@ -122,6 +127,7 @@ class _StreamBody:
         events = self._framing.eof()  # raises if the framing is damaged
         try:
             self._decode(events, into)
+            self._decode([_NOTHING] if self._held else [], into)
         except APIResponseValidationError:
             return  # half an event: the truncation is reported, not the broken JSON
 
@@ -131,9 +137,35 @@ class _StreamBody:
             for event in events:
                 if decoder.done:
                     return  # what follows the terminator is not part of the answer
-                decoder.decode(event, chunks)
+                if self._held is not None:
+                    event = self._joined(event, chunks)
+                try:
+                    decoder.decode(event, chunks)
+                except APIResponseValidationError as error:
+                    self._rescue(event, error, chunks)
         finally:
             into += chunks
+
+    def _rescue(self, event: Event, error: APIResponseValidationError, into: list[Chunk]) -> None:
+        """Read an event that the decoder refuses, if that can be; else raise `error`."""
+        kind, data = event
+        if is_idle(data) or (kind == BARE and error.code is None):
+            return
+        if not isinstance(error, HalfCharacterError):
+            raise error
+        if ends_in_half(data):
+            self._held = event  # the next event may have the other half
+        else:
+            self._decoder.decode((kind, with_whole_characters(data)), into)
+
+    def _joined(self, event: Event, into: list[Chunk]) -> Event:
+        """Decode the held event, and return `event` with the character that both share."""
+        assert self._held is not None
+        kind, held = self._held
+        self._held = None
+        held, data = joined(held, event[1])
+        self._decoder.decode((kind, with_whole_characters(held)), into)
+        return event[0], data
 
 
 class _SSEBody(_StreamBody):
@@ -151,10 +183,11 @@ class _SSEBody(_StreamBody):
             return
         at = 0
         while at < len(block) and not decoder.done:
-            run, at = repeats.take(block, at)
-            if run is not None:
-                into.append(run)
-                continue
+            if self._held is None:
+                run, at = repeats.take(block, at)
+                if run is not None:
+                    into.append(run)
+                    continue
             end = end_of_event(block, at)
             self._decode(events_of(block[at:end]), into)
             at = end
@@ -234,7 +267,7 @@ class _ErrorBody:
 
 def _parse(body: bytearray) -> Any:
     try:
-        return orjson.loads(body)
+        return parse_document(body)
     except orjson.JSONDecodeError as error:
         if not body.strip():
             raise StreamTruncatedError("the response is empty") from None

@@ -221,13 +221,16 @@ def completion_to_chunk(completion: Mapping[str, Any]) -> Chunk:
     choices = []
     for choice in completion.get("choices") or ():
         fields = {key: value for key, value in choice.items() if key != "message"}
-        message = dict(choice.get("message") or {})
-        for name in ("tool_calls", "thinking_blocks"):
-            if message.get(name):
-                message[name] = [
-                    {"index": index, **item} for index, item in enumerate(message[name])
-                ]
-        choices.append({**fields, "delta": message})
+        choices.append({**fields, "delta": message_to_delta(choice.get("message") or {})})
     dropped = ("choices", "usage_source")
     rest = {key: value for key, value in completion.items() if key not in dropped}
     return Chunk({**rest, "object": "chat.completion.chunk", "choices": choices})
+
+
+def message_to_delta(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the delta of one chunk that has all of `message`."""
+    delta = dict(message)
+    for name in ("tool_calls", "thinking_blocks"):
+        if delta.get(name):
+            delta[name] = [{"index": index, **item} for index, item in enumerate(delta[name])]
+    return delta

@@ -7,17 +7,33 @@ from typing import Any
 import orjson
 
 from ritellm.errors import APIResponseValidationError
+from ritellm.wire import repairs
+
+
+class HalfCharacterError(APIResponseValidationError):
+    """A text has half a character; the reader of the stream may have the other half."""
 
 
 def parse_json(data: bytes) -> Any:
-    """Return the JSON in `data`; bytes that are not UTF-8 are replaced."""
+    """Return the JSON in `data`; bytes that are not UTF-8 are replaced, and NaN becomes null."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        try:
-            return orjson.loads(data.decode("utf-8", "replace"))
-        except orjson.JSONDecodeError as error:
-            raise APIResponseValidationError(f"broken JSON ({error}): {data[:200]!r}") from None
+        pass
+    try:
+        return repairs.parse(data)
+    except orjson.JSONDecodeError as error:
+        halves = repairs.has_half_character(data)
+        cls = HalfCharacterError if halves else APIResponseValidationError
+        raise cls(f"broken JSON ({error}): {data[:200]!r}") from None
+
+
+def parse_document(data: bytes | bytearray) -> Any:
+    """Return the JSON in `data`, a whole response; raises orjson.JSONDecodeError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return repairs.parse(repairs.with_whole_characters(bytes(data)))
 
 
 def json_object(data: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ritellm.wire.anthropic.blocks import Delta, MessageState, open_block
 from ritellm.wire.anthropic.content import FIELDS, LAYOUT
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.google import stream_error
 from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
@@ -80,6 +81,10 @@ class AnthropicDecoder:
             self._finish(payload, into)
         elif name == "message_stop":
             self.done = True
+        elif name == "message" and isinstance(payload.get("content"), list):
+            self.message(payload, into)  # a whole response instead of events
+        elif name is None and (error := vendor_error(payload)):
+            raise error
 
     def message(self, body: Mapping[str, Any], into: list[Chunk]) -> None:
         """Append the chunks of an unstreamed message."""
@@ -145,6 +150,8 @@ def decode_completion(body: Any) -> Completion:
     if body.get("type") == "error" or body.get("error"):
         raise stream_error(body)
     if not isinstance(body.get("content"), list):
+        if error := vendor_error(body):
+            raise error
         raise APIResponseValidationError(
             f"the message must have a list of content, got the fields {', '.join(body)}"
         )

@@ -13,6 +13,7 @@ from ritellm.errors import APIError, APIResponseValidationError, InternalServerE
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total, url_citation
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
@@ -52,8 +53,16 @@ class CohereDecoder:
             return
         payload = json_object(data)
         kind = payload.get("type") or kind
-        if kind == "error" or payload.get("error") or (not kind and "message" in payload):
+        if "type" not in payload and isinstance(payload.get("message"), Mapping):
+            self.whole(payload, into)  # a whole response instead of events
+            return
+        if kind == "error" or payload.get("error"):
             raise stream_error(payload)
+        if "type" not in payload:
+            if "message" in payload:
+                raise stream_error(payload)
+            if error := vendor_error(payload):
+                raise error
         delta = payload.get("delta") or {}
         if kind == "message-start":
             self._head = present(id=payload.get("id"))
@@ -84,6 +93,27 @@ class CohereDecoder:
         if added or choice:
             into.append(chunk(added, self._head, **choice))
 
+    def whole(self, body: Payload, into: list[Chunk]) -> None:
+        """Append the chunks of an unstreamed response."""
+        message = body["message"]
+        self._head = present(id=body.get("id"))
+        delta: dict[str, Any] = {"role": message.get("role") or "assistant"}
+        parts = message.get("content") or ()
+        for name, ours in (("thinking", "reasoning_content"), ("text", "content")):
+            if text := "".join(part.get(name) or "" for part in parts):
+                delta[ours] = text
+        if message.get("tool_plan"):
+            delta["tool_plan"] = message["tool_plan"]
+        if calls := message.get("tool_calls"):
+            self.called = True
+            delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+        delta.update(_cited(message.get("citations") or ()))
+        logprobs = body.get("logprobs")
+        choice = {"logprobs": _logprobs(logprobs)} if logprobs else {}
+        into.append(chunk(delta, self._head, **choice))
+        self.end(body, into)
+        self.done = True
+
     def end(self, delta: Payload, into: list[Chunk]) -> None:
         """Append the finish reason and usage; raises if the response has failed."""
         reason = delta.get("finish_reason")
@@ -104,25 +134,11 @@ def decode_completion(body: Any) -> Completion:
     if not isinstance(body, dict) or not isinstance(body.get("message"), dict):
         if isinstance(body, dict) and (body.get("error") or body.get("message")):
             raise stream_error(body)
+        if isinstance(body, dict) and (error := vendor_error(body)):
+            raise error
         raise APIResponseValidationError("the response must have a message")
-    message = body["message"]
-    head = present(id=body.get("id"))
-    delta: dict[str, Any] = {"role": message.get("role") or "assistant"}
-    parts = message.get("content") or ()
-    for name, ours in (("thinking", "reasoning_content"), ("text", "content")):
-        if text := "".join(part.get(name) or "" for part in parts):
-            delta[ours] = text
-    if message.get("tool_plan"):
-        delta["tool_plan"] = message["tool_plan"]
-    if calls := message.get("tool_calls"):
-        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
-    delta.update(_cited(message.get("citations") or ()))
-    logprobs = body.get("logprobs")
-    choice = {"logprobs": _logprobs(logprobs)} if logprobs else {}
-    chunks = [chunk(delta, head, **choice)]
-    decoder = CohereDecoder()
-    decoder.called = bool(calls)
-    decoder.end(body, chunks)
+    chunks: list[Chunk] = []
+    CohereDecoder().whole(body, chunks)
     return total(chunks)
 
 

@@ -13,9 +13,11 @@ The invariants:
 - The events do not depend on where the bytes are cut.
 - A block consists of whole events: each line ends in LF and the last line is blank.
 
-The format is that of WHATWG HTML, section 9.2.6, with two deviations that model servers need. An
+The format is that of WHATWG HTML, section 9.2.6, with four deviations that model servers need. An
 event without data is dropped, also if its only `data:` line is empty. `eof()` returns a last event
-that lacks its closing blank line, which some servers omit after `[DONE]`.
+that lacks its closing blank line, which some servers omit after `[DONE]`. JSON in lines of its own,
+without `data:`, becomes an event of the type `BARE`: servers and proxies send errors like that.
+Events of the types in `_IDLE` are dropped.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
 _OVER = b"\n\n"  # the end of an event
 _BETWEEN = b"\n\ndata: "
+BARE = "bare"  # the type of an event that is JSON without a field name
+_BARE_BEGINS = (b"{", b"[")
+_IDLE = frozenset({"heartbeat", "keep-alive", "keepalive", "ping"})
 # An unfinished event of more bytes is not joined with each piece that arrives.
 _LARGE = 8 * limits.KIB
 
@@ -119,17 +124,29 @@ def events_of(block: bytes) -> list[Event]:
     kind, data = "", list[bytes]()
     for line in block.split(b"\n"):
         if not line:
-            if payload := b"\n".join(data):
-                events.append((kind, payload))
+            _end(events, kind, data)
             kind, data = "", []
             continue
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if name == b"data":
-            data.append(value)
-        elif name == b"event":
+        if name == b"event":
             kind = value.decode("utf-8", "replace")
-        elif name == b"error":
+        elif name in (b"data", b"error"):
+            if kind == BARE:
+                _end(events, kind, data)
+                kind, data = "", []
             # llama.cpp before September 2025 sent `error: {...}`, a field of its own.
-            kind, data = "error", [*data, value]
+            kind = "error" if name == b"error" else kind
+            data.append(value)
+        elif kind == BARE and data:
+            data.append(line)
+        elif line.startswith(_BARE_BEGINS):
+            _end(events, kind, data)
+            kind, data = BARE, [line]
     return events
+
+
+def _end(events: list[Event], kind: str, data: list[bytes]) -> None:
+    payload = b"\n".join(data)
+    if payload and kind not in _IDLE:
+        events.append((kind, payload))

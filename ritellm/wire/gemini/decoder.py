@@ -15,17 +15,18 @@ from ritellm.errors import APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import total
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.google import stream_error
-from ritellm.wire.framing.google_sse import GoogleSSE
+from ritellm.wire.framing.sse import SSE
 from ritellm.wire.gemini.candidates import FINAL, MALFORMED, Candidate, Choice
 from ritellm.wire.payload import parse_json
 
 _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
 
 
-def new_framing() -> GoogleSSE:
+def new_framing() -> SSE:
     """Return the framing of a streamed response: server-sent events."""
-    return GoogleSSE()
+    return SSE()
 
 
 def new_decoder(request: Request) -> GeminiDecoder:
@@ -60,6 +61,8 @@ class GeminiDecoder:
         if self._head.get("id") is None:
             self._head = _head(payload)  # every event repeats it
         candidates = payload.get("candidates") or ()
+        if not candidates and (error := vendor_error(payload)):
+            raise error
         choices = [self._choice(position, each) for position, each in enumerate(candidates)]
         feedback = payload.get("promptFeedback")
         if not self._candidates and (feedback or {}).get("blockReason"):

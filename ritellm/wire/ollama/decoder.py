@@ -17,6 +17,7 @@ from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.jsonl import JSONLines
@@ -56,6 +57,8 @@ class OllamaDecoder:
         line = json_object(event[1])
         if line.get("error"):
             raise stream_error(line)
+        if "message" not in line and "done" not in line and (error := vendor_error(line)):
+            raise error
         if self._head is None:
             self._head = _head(line)
         head = {**self._head, **{k: v for k, v in line.items() if k not in _PLACED}}
@@ -108,6 +111,8 @@ class OllamaDecoder:
 def decode_completion(body: Any) -> Completion:
     """Return the completion in the JSON of an unstreamed response, which is a single line."""
     if not isinstance(body, dict) or not (body.get("error") or "message" in body):
+        if isinstance(body, dict) and (error := vendor_error(body)):
+            raise error
         raise APIResponseValidationError("the response must have a message")
     chunks: list[Chunk] = []
     OllamaDecoder().decode(("", orjson.dumps(body)), chunks)

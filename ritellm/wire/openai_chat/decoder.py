@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm.chunks.sum import message_to_delta
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
@@ -21,6 +23,8 @@ from ritellm.wire.payload import parse_json
 # A finish_reason that means a failure: vLLM sends "abort" and then [DONE], Mistral and OpenRouter
 # send "error", DeepSeek and Zhipu send the other two if the inference was interrupted.
 _BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
+# Events that only keep the connection open.
+_IDLE = frozenset({"heartbeat", "keepalive", "ping"})
 
 
 def new_framing() -> SSE:
@@ -62,6 +66,11 @@ class OpenAIChatDecoder:
                 into.append(Chunk(choices=[], usage=payload["usage"]))
             raise stream_error(payload)
         choices = payload.get("choices")
+        if not choices:
+            if error := vendor_error(payload):
+                raise error
+            if payload.get("type") in _IDLE:
+                return
         if choices is not None:
             plain = not kind
             for choice in choices:
@@ -84,6 +93,8 @@ def decode_completion(body: Any) -> Completion:
     if body.get("error") or body.get("object") == "error":
         raise stream_error(body)
     if not isinstance(body.get("choices"), list):
+        if error := vendor_error(body):
+            raise error
         raise APIResponseValidationError(
             f"the response must have a list of choices, got the fields {', '.join(body)}"
         )
@@ -121,7 +132,8 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
             f"the index of a choice must be a number, got {choice['index']!r}"
         )
     if delta is None:
-        delta = choice[part] = {}
+        # Some servers send the whole response instead of events.
+        delta = choice[part] = message_to_delta(choice.pop("message", None) or {})
     delta.setdefault("content", None)  # callers read ["delta"]["content"] of every chunk
     if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
         # Groq, OpenRouter, and vLLM since January 2026.

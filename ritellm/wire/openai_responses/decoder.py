@@ -12,6 +12,7 @@ from ritellm.errors import APIError, APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
@@ -184,6 +185,14 @@ class ResponsesDecoder:
         self.finish(payload.get("response") or {}, into)
         self.done = True
 
+    def whole(self, response: Payload, into: list[Chunk]) -> None:
+        """Append the chunks of an unstreamed response."""
+        self.opened({"response": response}, into)
+        for index, item in enumerate(response["output"]):
+            self.item_done({"output_index": index, "item": item}, into)
+        self.finish(response, into)
+        self.done = True
+
     def finish(self, response: Payload, into: list[Chunk]) -> None:
         """Append the last chunk, from the whole `response`; raises if it has failed."""
         if not self._head:
@@ -216,15 +225,13 @@ def decode_completion(body: Any) -> Completion:
     if body.get("error") and not body.get("status"):
         raise stream_error(body)
     if not isinstance(body.get("output"), list):
+        if error := vendor_error(body):
+            raise error
         raise APIResponseValidationError(
             f"the response must have a list of output, got the fields {', '.join(body)}"
         )
-    decoder = ResponsesDecoder()
     chunks: list[Chunk] = []
-    decoder.opened({"response": body}, chunks)
-    for index, item in enumerate(body["output"]):
-        decoder.item_done({"output_index": index, "item": item}, chunks)
-    decoder.finish(body, chunks)
+    ResponsesDecoder().whole(body, chunks)
     return total(chunks)
 
 
@@ -268,6 +275,11 @@ _Handler = Callable[[ResponsesDecoder, Payload, list[Chunk]], None]
 
 def _other(decoder: ResponsesDecoder, payload: Payload, into: list[Chunk]) -> None:
     """Append an empty chunk for an event of progress (a search, a program); skip repetitions."""
+    if payload.get("object") == "response" and isinstance(payload.get("output"), list):
+        decoder.whole(payload, into)  # a whole response instead of events
+        return
+    if "type" not in payload and (error := vendor_error(payload)):
+        raise error
     if not str(payload.get("type")).endswith((".added", ".done", ".completed")):
         decoder.progress(into)
 

@@ -27,7 +27,7 @@ from ritellm.errors import (
     Timeout,
     UnsupportedParamsError,
 )
-from ritellm.wire.framing.google_sse import GoogleSSE
+from ritellm.wire.framing.sse import SSE
 
 OLD, NEW = "gemini-2.5-flash", "gemini-3-pro-preview"
 ROOT = "https://generativelanguage.googleapis.com/v1beta"
@@ -957,7 +957,7 @@ def test_half_an_error_is_a_truncated_stream():
 def test_bare_errors_are_found_wherever_the_bytes_are_cut(data):
     stream = crlf(*BEGUN, *BEGUN) + json.dumps(UNAVAILABLE, indent=1).encode()
     at = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    framing, found = GoogleSSE(), []
+    framing, found = SSE(), []
     for begin, end in zip([0, *at], [*at, len(stream)], strict=True):
         found += framing.feed(stream[begin:end])
     found += framing.eof()

@@ -14,7 +14,6 @@ from ritellm.errors import APIResponseValidationError
 from ritellm.types import Request
 from ritellm.wire import limits
 from ritellm.wire.framing.aws_eventstream import EventStream
-from ritellm.wire.framing.google_sse import GoogleSSE
 from ritellm.wire.framing.jsonl import JSONLines
 from ritellm.wire.framing.sse import SSE
 
@@ -33,7 +32,6 @@ EVENTS = {
     "sse": (SSE, b"data: " + LARGE + b"\n\n", LARGE),
     "sse with CRLF": (SSE, b"data: " + LARGE + b"\r\n\r\n", LARGE),
     "sse in lines": (SSE, b"data: " + LARGE + b"\ndata: y\n\n", LARGE + b"\ny"),
-    "google": (GoogleSSE, b"data: " + LARGE + b"\n\n", LARGE),
     "lines": (JSONLines, LARGE + b"\n", LARGE),
     "aws": (EventStream, aws_frame(LARGE), LARGE),
 }
@@ -98,9 +96,9 @@ def test_an_event_beyond_the_limit_is_an_error_that_names_it(monkeypatch, new, b
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
 
 
-def test_a_bare_error_of_google_beyond_the_limit_is_an_error(monkeypatch):
+def test_a_bare_error_beyond_the_limit_is_an_error(monkeypatch):
     monkeypatch.setattr(limits, "MAX_EVENT_BYTES", 32 * KIB)
-    framing = GoogleSSE()
+    framing = SSE()
     framing.feed(b"{")
     with pytest.raises(APIResponseValidationError, match="at most 32 KiB"):
         feed(framing, [b"x" * KIB] * 33)

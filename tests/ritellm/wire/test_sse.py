@@ -143,9 +143,12 @@ def reference(data: bytes) -> Events:
     lines = re.split(rb"\r\n|\n|\r", data[3:] if data[:3] == BOM else data)
     for line in [*lines, b""]:  # the end of the body closes a last event
         if line == b"":
-            if any(values) or len(values) > 1:
-                events.append((kind, b"\n".join(values)))
+            events += ended(kind, values)
             kind, values = "", []
+            continue
+        if kind != "bare" and line[:1] in (b"{", b"["):  # JSON without a field name
+            events += ended(kind, values)
+            kind, values = "bare", [line]
             continue
         match = re.fullmatch(rb"(?s)([^:]*)(?:: ?(.*))?", line)
         assert match is not None
@@ -153,13 +156,36 @@ def reference(data: bytes) -> Events:
         if field == b"event":
             kind = value.decode(errors="replace")
         elif field in (b"data", b"error"):
+            if kind == "bare":
+                events += ended(kind, values)
+                kind, values = "", []
             kind = "error" if field == b"error" else kind
             values.append(value)
+        elif kind == "bare" and values:
+            values.append(line)
     return events
 
 
+def ended(kind: str, values: list[bytes]) -> Events:
+    return [(kind, b"\n".join(values))] if any(values) or len(values) > 1 else []
+
+
 NAMES = [b"data:", b"data", b"event:", b"event", b"error:", b"id:", b"retry:", b":", b" "]
-TOKENS = [*NAMES, b"a", b"\n", b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", BOM, EMOJI, b"\xff"]
+TOKENS = [
+    *NAMES,
+    b"a",
+    b"\n",
+    b"\n",
+    b"\n\n",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    BOM,
+    EMOJI,
+    b"\xff",
+    b"{",
+    b"[",
+]
 
 
 @settings(max_examples=1000)
