@@ -271,13 +271,17 @@ def test_main_runs_as_the_launcher_runs_it(template, tmp_path):
 
 @template
 def test_every_image_is_pinned_and_beam_is_of_one_version(template):
-    images = re.findall(r"(?:^FROM |--from=)(\S+)", template.dockerfile, re.MULTILINE)
-    assert len(images) == 3
-    for image in images:
+    images = dict(re.findall(r"^ARG (\w+_IMAGE)=(\S+)$", template.dockerfile, re.MULTILINE))
+    assert images.keys() == {"PYTHON_IMAGE", "BEAM_IMAGE", "LAUNCHER_IMAGE"}
+    used = re.findall(r"^FROM \$\{(\w+)\}(?: AS \w+)?$", template.dockerfile, re.MULTILINE)
+    assert sorted(used) == sorted(images)
+    assert template.dockerfile.count("\nFROM ") == 3
+    assert set(re.findall(r"--from=(\S+)", template.dockerfile)) == {"beam", "launcher"}
+    for image in images.values():
         assert re.search(r"(:|@sha256:)[\w.-]*\d[\w.-]*$", image), image
         assert not image.endswith(":latest")
     beam = re.search(r"^apache-beam==(\S+)", template.requirements, re.MULTILINE)[1]
-    assert f"apache/beam_python3.11_sdk:{beam} " in template.dockerfile
+    assert images["BEAM_IMAGE"] == f"apache/beam_python3.11_sdk:{beam}"
 
 
 @template
@@ -302,7 +306,19 @@ def test_what_the_image_copies_is_there(template):
 @template
 def test_the_image_holds_no_secret(template):
     assert not re.search(r"(?i)api_key|secret|password|token|credential", template.dockerfile)
-    assert not re.search(r"^ARG", template.dockerfile, re.MULTILINE)
+    arguments = re.findall(r"^ARG (\w+)", template.dockerfile, re.MULTILINE)
+    assert all(name.endswith("_IMAGE") or name == "RUN_AS" for name in arguments)
+
+
+@template
+def test_the_image_can_run_as_a_user_who_owns_nothing_in_it(template):
+    lines = template.dockerfile.splitlines()
+    assert "ARG RUN_AS=root" in lines  # Dataflow accepts no other, see the comment there
+    assert lines.index("USER ${RUN_AS}") > max(
+        n for n, line in enumerate(lines) if line.startswith(("COPY", "RUN"))
+    )
+    assert any(re.match(r"RUN useradd --uid 10001 .*worker$", line) for line in lines)
+    assert "chown" not in template.dockerfile
 
 
 # --- What is installed in it -------------------------------------------------------------------
