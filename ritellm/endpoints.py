@@ -40,9 +40,10 @@ class Quirks:
     other such fields are left out. `fields` are all fields of a message that a strict schema
     accepts; None means that unknown ones pass. With `developer`, the server knows that role, which
     is `system` elsewhere. `call_ids` is a pattern of the ids of tool calls. A `router` leaves out
-    parameters that a model refuses. `prefill` says how an interrupted completion can be resumed.
-    With `background`, the Responses API continues without a connection, and a new one can resume
-    the stream.
+    parameters that a model refuses. `thinks` maps patterns of models that only think or do not to
+    the server's word for thinking, which replaces every `reasoning_effort` except "none".
+    `prefill` says how an interrupted completion can be resumed. With `background`, the Responses
+    API continues without a connection, and a new one can resume the stream.
     """
 
     stream_options: Mapping[str, Any] | None = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Quirks:
     developer: bool = False
     call_ids: str = ""
     router: bool = False
+    thinks: Mapping[str, str] = field(default_factory=dict)
     prefill: Prefill | None = None
     background: bool = False
 

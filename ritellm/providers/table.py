@@ -149,7 +149,10 @@ _ROWS = (
         # https://console.groq.com/docs/openai: 400 if they are present; n must be 1. It answers
         # "property 'x' is unsupported" for any other field of a message.
         quirks=Quirks(
-            lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"}), fields=_FIELDS
+            lacks=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"}),
+            fields=_FIELDS,
+            # https://console.groq.com/docs/reasoning
+            thinks={"*qwen*": "default"},
         ),
     ),
     Provider(

@@ -103,8 +103,8 @@ def plain_url(url: str) -> str:
 
 
 def _with_url(part: Mapping[str, Any], kind: str, source: Any) -> Mapping[str, Any]:
-    if isinstance(source, str):
-        return _with(part, kind, plain_url(source))
+    if isinstance(source, str):  # litellm accepts the address alone
+        return {**part, kind: {"url": plain_url(source)}}
     if isinstance(source, Mapping) and isinstance(source.get("url"), str):
         return _with(part, kind, {**source, "url": plain_url(source["url"])})
     return part

@@ -37,6 +37,7 @@ _SAMPLING = frozenset(
     "frequency_penalty logit_bias logprobs presence_penalty temperature top_logprobs top_p".split()
 )
 _STOP = frozenset({"stop"})
+_XAI = frozenset({"frequency_penalty", "presence_penalty", "stop"})
 _THREE = ("low", "medium", "high")
 # A name's beginning: `o3` is a model of OpenAI, but not in `marco-o1`.
 _BEGIN = r"(?:^|[/:.])"
@@ -48,28 +49,30 @@ _FAMILIES = (
     Family(_BEGIN + r"o[34](?![a-z0-9])", _SAMPLING | _STOP, efforts=_THREE),
     Family(_BEGIN + r"o[1-9](?![a-z0-9])", _SAMPLING, efforts=_THREE),
     # https://platform.openai.com/docs/guides/latest-model: since GPT-5.1 sampling can be set
-    # without reasoning, which is the default. The chat models do not reason.
+    # without reasoning, which is the default. The chat models do not reason. The levels are those
+    # of https://platform.openai.com/docs/api-reference/chat/create#reasoning_effort.
     Family(r"gpt-?5(\.\d+)?-chat"),
+    Family(r"gpt-?5-pro", _SAMPLING | _STOP, efforts=("high",)),
     Family(r"gpt-?5(\.\d+)?-(codex|pro)", _SAMPLING | _STOP),
     Family(r"gpt-?5(?![.\d])", _SAMPLING | _STOP, efforts=("minimal", *_THREE)),
     Family(r"gpt-?5\.1(?!\d)", _SAMPLING, if_thinking=True, efforts=("none", *_THREE)),
     Family(r"gpt-?5\.\d", _SAMPLING, if_thinking=True, efforts=("none", *_THREE, "xhigh")),
+    Family(_BEGIN + r"(chat)?gpt-?[34]", frozenset({"reasoning_effort"})),
     # https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
     Family(r"amazon\.nova", efforts=_THREE),
     # https://cookbook.openai.com/articles/openai-harmony
     Family(r"gpt-oss", efforts=_THREE),
-    # https://docs.x.ai/docs/guides/reasoning
-    Family(
-        r"grok-3-mini",
-        frozenset({"frequency_penalty", "presence_penalty", "stop"}),
-        efforts=("low", "high"),
-    ),
-    Family(
-        r"grok-4(-latest|-0709)?$",
-        frozenset({"frequency_penalty", "presence_penalty", "reasoning_effort", "stop"}),
-    ),
+    # https://docs.x.ai/docs/guides/reasoning: only some reasoning models have levels, and none of
+    # them has penalties or stop sequences.
+    Family(r"grok-3-mini", _XAI, efforts=("low", "high")),
+    Family(r"grok-4[.-]3", _XAI, if_thinking=True, efforts=("none", *_THREE)),
+    Family(r"grok-4[.-][5-9]", _XAI, efforts=_THREE),
+    Family(r"grok-.*non-reasoning", frozenset({"reasoning_effort"})),
+    Family(r"grok-(4(-latest|-0709)?$|.*reasoning|code)", _XAI | {"reasoning_effort"}),
     # https://api-docs.deepseek.com/guides/reasoning_model
     Family(r"deepseek-reasoner", frozenset({"logprobs", "top_logprobs"})),
+    # https://docs.mistral.ai/inference/conversations/reasoning
+    Family(r"mistral-(small|medium)", efforts=("none", "high")),
     # https://ai.google.dev/gemini-api/docs/openai#thinking; 3.7 Flash and later refuse minimal.
     Family(r"gemini-3(\.\d+)?-flash-lite|gemini-3(\.[1-6])?-flash", efforts=("minimal", *_THREE)),
     Family(r"gemini-3-pro", efforts=("low", "high")),

@@ -126,6 +126,11 @@ def json_schema(params: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return wanted.get("json_schema") or {} if wanted.get("type") == "json_schema" else None
 
 
+def object_schema(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the schema of a tool's arguments, which are always an object, also if it says so."""
+    return {"type": "object", **(schema or {"properties": {}})}
+
+
 def present(**fields: Any) -> dict[str, Any]:
     """Return `fields` without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -14,14 +14,14 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire.anthropic.content import encode_messages
-from ritellm.wire.anthropic.thinking import Thinking, settled
+from ritellm.wire.anthropic.thinking import Thinking, settled, stops
 from ritellm.wire.request import (
     address,
     json_schema,
+    object_schema,
     post,
     present,
     refuse,
-    stop_list,
     supported_params,
 )
 
@@ -68,7 +68,7 @@ def body_of(request: Request) -> dict[str, Any]:
         temperature=params.get("temperature"),
         top_p=params.get("top_p"),
         top_k=params.get("top_k"),
-        stop_sequences=stop_list(params),
+        stop_sequences=stops(params, request, DIALECT),
         tools=tools or None,
         tool_choice=choice if tools else None,
         output_config=_output_config(params, request, thinking) or None,
@@ -119,7 +119,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return present(
         name=function.get("name"),
         description=function.get("description"),
-        input_schema=function.get("parameters") or {"type": "object", "properties": {}},
+        input_schema=object_schema(function.get("parameters")),
         strict=function.get("strict"),
         cache_control=tool.get("cache_control") or function.get("cache_control"),
     )

@@ -1,4 +1,4 @@
-"""How much Claude thinks, and what thinking excludes. No I/O and no clock.
+"""What Claude accepts together: how much it thinks, and what that excludes. No I/O, no clock.
 
 https://platform.claude.com/docs/en/build-with-claude/extended-thinking. Models from Claude 4.6 on
 decide themselves how much to think, at a level of effort. Older ones get a budget of tokens, which
@@ -15,7 +15,7 @@ from typing import Any
 from ritellm.errors import InvalidRequestError
 from ritellm.types import Request
 from ritellm.wire import models
-from ritellm.wire.request import max_tokens, refuse
+from ritellm.wire.request import max_tokens, refuse, stop_list
 
 # Anthropic requires a limit. Models from Claude 4.6 on think by default and count the thoughts
 # against it, and allow far more. The older models allow about as much as this.
@@ -96,6 +96,15 @@ def settled(
     return kept, thinking
 
 
+def stops(params: Mapping[str, Any], request: Request, dialect: str) -> list[str] | None:
+    """Return the stop sequences; Claude refuses one of white space alone."""
+    given = stop_list(params) or []
+    kept = [stop for stop in given if stop.strip()]
+    if len(kept) < len(given):
+        refuse(request, dialect, "stop sequence of white space alone")
+    return kept or None
+
+
 def _excluded(params: Mapping[str, Any], thinks: bool, model: tuple[int, int] | None) -> list[str]:
     """Return the parameters for sampling that Claude refuses beside others."""
     top_p = params.get("top_p")
@@ -112,7 +121,7 @@ def _excluded(params: Mapping[str, Any], thinks: bool, model: tuple[int, int] | 
 def _forces_tool(params: Mapping[str, Any]) -> bool:
     choice = params.get("tool_choice")
     if isinstance(choice, Mapping):
-        return choice.get("type") not in ("auto", "none")
+        return choice.get("type") not in ("auto", "none", "allowed_tools")
     return choice == "required"
 
 

@@ -15,12 +15,13 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.types import HttpRequest, Request
 from ritellm.wire import models
-from ritellm.wire.anthropic.thinking import Thinking, settled
+from ritellm.wire.anthropic.thinking import Thinking, settled, stops
 from ritellm.wire.bedrock.content import cache_point, encode_messages, tools_called
 from ritellm.wire.request import (
     in_path,
     json_schema,
     max_tokens,
+    object_schema,
     post,
     present,
     refuse,
@@ -50,7 +51,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         maxTokens=_limit(params, thinking),
         temperature=params.get("temperature"),
         topP=params.get("top_p"),
-        stopSequences=stop_list(params),
+        stopSequences=stops(params, request, DIALECT) if thinking else stop_list(params),
     )
     tier = params.get("service_tier")
     body = present(
@@ -114,7 +115,7 @@ def _tool(tool: Mapping[str, Any]) -> list[dict[str, Any]]:
     function = tool.get("function")
     if not function:
         raise InvalidRequestError(f"{DIALECT} has no tools of type {tool.get('type')!r}")
-    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    schema = object_schema(function.get("parameters"))
     specification = present(
         name=function.get("name"),
         description=function.get("description") or None,

@@ -16,6 +16,7 @@ from ritellm.wire.request import (
     address,
     json_schema,
     max_tokens,
+    object_schema,
     post,
     present,
     refuse,
@@ -69,7 +70,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     described = present(
         name=function.get("name"),
         description=function.get("description"),
-        parameters=function.get("parameters") or {"type": "object", "properties": {}},
+        parameters=object_schema(function.get("parameters")),
     )
     return {"type": "function", "function": described}
 

@@ -58,6 +58,8 @@ def verb(request: Request) -> str:
 def body_of(request: Request) -> dict[str, Any]:
     """Return the body of `request`; raises UnsupportedParamsError."""
     params = supported_params(request, PARAMS, DIALECT)
+    if not thinks_in_levels(request.model):
+        params = _apart(params, request)
     system, contents = encode_messages(request.messages, signs=thinks_in_levels(request.model))
     return present(
         systemInstruction={"parts": system} if system else None,
@@ -67,6 +69,23 @@ def body_of(request: Request) -> dict[str, Any]:
         generationConfig=_generation_config(params, request) or None,
         serviceTier=_service_tier(params, request),
     )
+
+
+def _apart(params: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """Return the parameters that a model before Gemini 3 takes together.
+
+    https://ai.google.dev/gemini-api/docs/structured-output: it refuses JSON beside tools, and a
+    search beside functions. With `drop_params` functions count first.
+    """
+    kept = dict(params)
+    if kept.get("tools") and "web_search_options" in kept:
+        refuse(request, DIALECT, f"web search beside tools for {request.model}")
+        del kept["web_search_options"]
+    tools = kept.get("tools") or "web_search_options" in kept
+    if tools and (kept.get("response_format") or {}).get("type") in ("json_schema", "json_object"):
+        refuse(request, DIALECT, f"JSON as response_format beside tools for {request.model}")
+        del kept["response_format"]
+    return kept
 
 
 def _generation_config(params: Mapping[str, Any], request: Request) -> dict[str, Any]:

@@ -27,13 +27,19 @@ _BUDGETS = {
 # The smallest and the largest budget of a model. Only Flash can be told not to think.
 _RANGES = {"pro": (128, 32_768), "flash-lite": (512, 24_576), "flash": (1, 24_576)}
 _UNKNOWN = (1, 24_576)
-_VERSION = re.compile(r"gemini-(\d+)")
+_VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
+_OLDEST = (2, 5)
 
 
 def thinks_in_levels(model: str) -> bool:
     """Return whether `model` takes a thinkingLevel (Gemini 3 and later) rather than a budget."""
-    version = _VERSION.search(model)
-    return version is None or int(version[1]) >= 3
+    return _version(model) >= (3, 0)
+
+
+def _version(model: str) -> tuple[int, int]:
+    """Return (major, minor); a name without a version is the newest model's."""
+    found = _VERSION.search(model)
+    return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
 
 
 def thinking_config(
@@ -51,6 +57,10 @@ def thinking_config(
     if effort is None:
         return None
     if not thinks_in_levels(request.model):
+        if _version(request.model) < _OLDEST:
+            if effort != "none":
+                refuse(request, dialect, f"reasoning_effort for {request.model}")
+            return None
         if effort not in _BUDGETS:
             raise InvalidRequestError(
                 f"reasoning_effort must be one of {', '.join(_BUDGETS)}, got {effort!r}"

@@ -13,6 +13,7 @@ from ritellm.wire.call_ids import MISTRAL, calls_of, with_ids
 from ritellm.wire.content import arguments_text, signature_of
 from ritellm.wire.media import plain_part
 from ritellm.wire.models import is_gemini, is_mistral
+from ritellm.wire.openai_chat.details import joined
 
 Message = Mapping[str, Any]
 
@@ -68,7 +69,7 @@ class _Encoder:
         }
         for ours, theirs in self._quirks.takes_back.items():
             if value := message.get(ours) or message.get(theirs) or _raw(message, ours):
-                sent[theirs] = value
+                sent[theirs] = joined(value) if ours == "reasoning_details" else value
         if isinstance(sent.get("content"), (list, tuple)):
             sent["content"] = self._content(sent["content"]) or None
         if isinstance(sent.get("audio"), Mapping) and "id" in sent["audio"]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ritellm.endpoints import Endpoint
+from ritellm.endpoints import Endpoint, Quirks
 from ritellm.types import HttpRequest, Request
 from ritellm.wire import models
 from ritellm.wire.openai_chat.content import encode_messages
@@ -53,7 +53,7 @@ def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     params = supported_params(request, supported, endpoint.provider.name, _is_router(endpoint))
     params.pop("stream_options", None)
     if params.get("reasoning_effort"):
-        params["reasoning_effort"] = models.effort(request.model, params["reasoning_effort"])
+        params["reasoning_effort"] = _effort(params["reasoning_effort"], request.model, quirks)
     if not (params.get("tools") or request.extra_body.get("tools")):
         params.pop("parallel_tool_calls", None)  # OpenAI refuses it without tools
     if "max_completion_tokens" in params:
@@ -64,6 +64,13 @@ def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     names = quirks.renames.get(next(patterns, ""), {})
     renamed = {names[name]: value for name, value in params.items() if name in names}
     return {**renamed, **{name: value for name, value in params.items() if name not in names}}
+
+
+def _effort(wanted: Any, model: str, quirks: Quirks) -> Any:
+    """Return the level of effort in a word that the server and the model have."""
+    words = (word for pattern, word in quirks.thinks.items() if fnmatchcase(model, pattern))
+    word = next(words, None)
+    return word if word and wanted != "none" else models.effort(model, wanted)
 
 
 def _is_router(endpoint: Endpoint) -> bool:

@@ -958,7 +958,7 @@ def test_content_in_parts_becomes_text_and_reasoning_without_loss():
     }
     thinking = {"choices": [{"index": 0, "delta": {"content": PARTS[:1]}}]}
     chunks = []
-    chat.new_decoder(None).decode(("", orjson.dumps(thinking)), chunks)
+    chat.new_decoder(Request("m", ())).decode(("", orjson.dumps(thinking)), chunks)
     assert chunks[0].choices[0].delta == {"content": None, "reasoning_content": "Let me see"}
 
 

@@ -86,3 +86,12 @@ def test_a_text_is_read_by_its_charset():
 def test_bedrock_gets_a_file_as_what_it_is(kind, format):
     [turn] = sent("bedrock/m", filed(f"data:{kind};base64,AAAA"))["messages"]
     assert turn["content"][0] == format
+
+
+@pytest.mark.parametrize("model", IMAGES)
+def test_the_address_of_an_image_may_be_a_text(model):
+    def asked(image):
+        return [{"role": "user", "content": [{"type": "image_url", "image_url": image}]}]
+
+    url = "data:image/png;base64,AAAA"
+    assert sent(model, asked(url)) == sent(model, asked({"url": url}))

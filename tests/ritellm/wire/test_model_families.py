@@ -48,6 +48,9 @@ REFUSED = {
     "vertex_ai/claude-opus-4-8": {"top_p": 0.5},
     "bedrock/us.anthropic.claude-opus-4-7": {"temperature": 0.2, "top_k": 5},
     "xai/grok-4": {"stop": ["x"], "reasoning_effort": "low"},
+    "xai/grok-4-1-fast-reasoning": {"presence_penalty": 1},
+    "openai/gpt-4o": {"reasoning_effort": "low"},
+    "azure/gpt-35-turbo": {"reasoning_effort": "low"},
     "deepseek/deepseek-reasoner": {"logprobs": True},
 }
 
@@ -97,6 +100,12 @@ def test_a_router_or_a_proxy_decides_itself_what_it_leaves_out():
         ("openai/m", "minimal", "minimal"),
         ("groq/openai/gpt-oss-120b", "max", "high"),
         ("xai/grok-3-mini", "medium", "high"),
+        ("xai/grok-4.5", "minimal", "low"),
+        ("openai/gpt-5-pro", "low", "high"),
+        ("mistral/mistral-medium-3-5", "low", "high"),
+        ("mistral/mistral-small-latest", "none", "none"),
+        ("groq/qwen/qwen3-32b", "low", "default"),
+        ("groq/qwen/qwen3-32b", "none", "none"),
     ],
 )
 def test_a_level_that_a_model_lacks_is_the_next_one_up_or_the_highest(model, wanted, level):
@@ -162,3 +171,49 @@ def test_a_claude_that_cannot_think_is_not_told_to():
         sent("anthropic/claude-3-5-haiku-latest", reasoning_effort="low")
     model = "anthropic/claude-3-5-haiku-latest"
     assert sent(model, reasoning_effort="low", drop_params=True) == sent(model)
+
+
+@pytest.mark.parametrize("model", [SONNET, HAIKU])
+def test_claude_gets_no_stop_sequence_of_white_space(model):
+    with pytest.raises(UnsupportedParamsError, match="white space"):
+        sent(model, stop=["\n", "END"])
+    assert sent(model, stop=["\n", "END"], drop_params=True) == sent(model, stop=["END"])
+
+
+JSON = {"response_format": {"type": "json_object"}}
+
+
+@pytest.mark.parametrize("provider", ["gemini", "vertex_ai"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"tools": [TOOL]}, JSON),
+        ({"web_search_options": {}}, JSON),
+        ({"tools": [TOOL]}, {"web_search_options": {}}),
+    ],
+)
+def test_gemini_before_3_takes_some_parameters_apart_only(provider, first, second):
+    old, new = f"{provider}/gemini-2.5-flash", f"{provider}/gemini-3-flash"
+    with pytest.raises(UnsupportedParamsError, match=r"beside tools for gemini-2\.5-flash"):
+        sent(old, **first, **second)
+    assert sent(old, **first, **second, drop_params=True) == sent(old, **first)
+    assert sent(new, **first, **second)
+
+
+def test_a_gemini_that_cannot_think_is_not_told_to():
+    model = "gemini/gemini-2.0-flash"
+    with pytest.raises(UnsupportedParamsError):
+        sent(model, reasoning_effort="low")
+    assert sent(model, reasoning_effort="low", drop_params=True) == sent(model)
+    assert sent(model, reasoning_effort="none") == sent(model)
+
+
+@pytest.mark.parametrize("model", ["anthropic/m", "bedrock/m", "cohere/m"])
+def test_the_arguments_of_a_tool_are_an_object_also_if_its_schema_does_not_say_so(model):
+    def described(**schema):
+        return [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+
+    properties = {"x": {"type": "string"}}
+    assert sent(model, tools=described(properties=properties)) == sent(
+        model, tools=described(type="object", properties=properties)
+    )

@@ -147,6 +147,41 @@ def test_reasoning_goes_back_under_the_name_that_the_server_reads(model, name, c
     }
 
 
+TEXT = {"type": "reasoning.text", "format": "anthropic-claude-v1"}
+
+
+@pytest.mark.parametrize("model", ["openrouter/anthropic/claude-sonnet-4.5", "snowflake/m"])
+@pytest.mark.parametrize(
+    ("pieces", "blocks"),
+    [
+        (
+            [{**TEXT, "index": 0, "text": "Let"}, {**TEXT, "index": 0, "text": " me."},
+             {**TEXT, "index": 0, "signature": "S"}],
+            [{**TEXT, "index": 0, "text": "Let me.", "signature": "S"}],
+        ),
+        (
+            [{**TEXT, "index": 0, "text": "a"}, {**TEXT, "index": 1, "text": "b"}],
+            [{**TEXT, "index": 0, "text": "a"}, {**TEXT, "index": 1, "text": "b"}],
+        ),
+        (
+            [{**TEXT, "index": 0, "signature": "S"}, {**TEXT, "index": 0, "text": "b"}],
+            [{**TEXT, "index": 0, "signature": "S"}, {**TEXT, "index": 0, "text": "b"}],
+        ),
+        (
+            [{"type": "reasoning.encrypted", "index": 0, "id": "x", "data": "A"},
+             {"type": "reasoning.encrypted", "index": 0, "id": "y", "data": "B"}],
+            [{"type": "reasoning.encrypted", "index": 0, "id": "x", "data": "A"},
+             {"type": "reasoning.encrypted", "index": 0, "id": "y", "data": "B"}],
+        ),
+        ([{**TEXT, "text": "a"}, {**TEXT, "text": "b"}],
+         [{**TEXT, "text": "a"}, {**TEXT, "text": "b"}]),
+    ],
+)  # fmt: skip
+def test_the_pieces_of_a_reasoning_block_go_back_as_one_block(model, pieces, blocks):
+    [_, assistant, _] = sent(model, history(reasoning_details=pieces))["messages"]
+    assert assistant["reasoning_details"] == blocks
+
+
 @pytest.mark.parametrize("model", CHAT)
 def test_an_assistant_that_says_nothing_is_left_out(model):
     for silent in ({"content": None}, {"content": "", "tool_calls": []}, {"content": []}):
