@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from ritellm.chunks.tool_calls import Values, sum_thinking_blocks, sum_tool_calls
+from ritellm.chunks.tool_calls import (
+    Values,
+    sum_ended_tool_calls,
+    sum_thinking_blocks,
+    sum_tool_calls,
+)
 
 # Texts that name no finish_reason: the last one is the default value of Google's enum.
 _BLANK = frozenset({"", "null", "FINISH_REASON_UNSPECIFIED"})
@@ -101,8 +106,10 @@ class ChoiceSum:
     def completed(self, index: int) -> dict[str, Any]:
         """Return the sum as the choice of a completion."""
         message: dict[str, Any] = {"role": "assistant", "content": None}
+        ended = self.finish_reason is not None
         for name, values in self.delta.items():
-            message[name] = _sum_as(_sum_of(name), values)
+            summed = sum_ended_tool_calls if ended and name == "tool_calls" else _sum_of(name)
+            message[name] = _sum_as(summed, values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
         return {**head, **fields}

@@ -30,6 +30,15 @@ def sum_tool_calls(values: Values) -> list[dict[str, Any]]:
     return [call.whole() for call in calls]
 
 
+def sum_ended_tool_calls(values: Values) -> list[dict[str, Any]]:
+    """Return whole calls of a choice that has ended: no arguments are an empty object, as JSON."""
+    calls = sum_tool_calls(values)
+    for call in calls:
+        if "function" in call:
+            call["function"]["arguments"] = call["function"]["arguments"] or "{}"
+    return calls
+
+
 def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) -> _ToolCall | None:
     for call in reversed(calls):
         if index is not None and call.index is not None and index != call.index:
@@ -92,7 +101,10 @@ class _ToolCall:
         return True
 
     def whole(self) -> dict[str, Any]:
-        call = {"id": self.id or None, "type": "function", **self._fields[""]}
+        kind = (
+            "custom" if "custom" in self._fields and "function" not in self._fields else "function"
+        )
+        call = {"id": self.id or None, "type": kind, **self._fields[""]}
         for key, fields in self._fields.items():
             if key:
                 call[key] = dict(fields)

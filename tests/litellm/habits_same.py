@@ -710,3 +710,10 @@ def tokens_of_a_cache_that_did_not_come(litellm: Any, server: FakeServer) -> Any
     return getattr(usage, "cache_read_input_tokens", 0), getattr(
         usage, "cache_creation_input_tokens", 3
     )
+
+
+@same("tool calls", chat_stream("", tool_calls=[ToolCall("a", "f", [])]), gives=[("f", {})])
+def a_call_without_arguments(litellm: Any, server: FakeServer) -> Any:
+    answer = litellm.stream_chunk_builder(list(ask(litellm, stream=True)))
+    functions = [call.function for call in answer.choices[0].message.tool_calls]
+    return [(each.name, json.loads(each.arguments)) for each in functions]

@@ -408,6 +408,21 @@ def test_a_custom_tool_keeps_its_own_shape():
     ]
 
 
+def test_a_call_of_a_custom_tool_is_custom_also_if_no_fragment_says_so():
+    first = {"index": 0, "id": "a", "custom": {"name": "sql", "input": "sel"}}
+    rest = {"index": 0, "custom": {"input": "ect"}}
+    assert message({"tool_calls": [first]}, {"tool_calls": [rest]})["tool_calls"] == [
+        {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select"}}
+    ]
+
+
+@pytest.mark.parametrize(("finish", "arguments"), [("tool_calls", "{}"), (None, "")])
+def test_a_call_without_arguments_has_an_empty_object_once_its_choice_has_ended(finish, arguments):
+    chunks = [chunk({"tool_calls": [call(0, "a", "f")]}), chunk({}, finish=finish)]
+    choice = stream_chunk_builder(chunks)["choices"][0]
+    assert choice["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": arguments}
+
+
 def test_other_fields_of_a_tool_call_are_kept():
     extra = {"provider_specific_fields": {"thought_signature": "S"}, "x_zero": 0, "x_no": False}
     first = call(0, "a", "f", "{", **extra)
