@@ -170,11 +170,53 @@ def pieces_of(response: SyncResponse) -> Iterator[bytes]:
 
 
 def _httpx_response(response: AnyResponse) -> httpx.Response:
-    """Return the same response as httpx's, which can decompress."""
-    if isinstance(response, httpx.Response):
-        return response
-    headers = response.headers.multi_items()
+    """Return a response of httpx with the same body, which can decompress it."""
+    headers = [
+        (name, ", ".join(_codings(value)) if name.lower() == _CODING else value)
+        for name, value in response.headers.multi_items()
+    ]
     return httpx.Response(response.status_code, headers=headers, stream=response.stream)
+
+
+_CODING = "content-encoding"
+
+
+def _codings(value: str) -> list[str]:
+    """Return the names in a content-encoding; `x-gzip` is an old name of gzip (RFC 9110, 8.4.1)."""
+    return [name.strip().lower().removeprefix("x-") for name in value.split(",") if name.strip()]
+
+
+class DecodedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a response without its compression; `is_known` says if it can be removed."""
+
+    def __init__(self, response: AnyResponse) -> None:
+        self._stream = response.stream
+        self._response: Any = _httpx_response(response)
+        codings = _codings(response.headers.get(_CODING, ""))
+        self.is_known = all(map(_can_decode, codings))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return pieces_of(self._response)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _body_of(self._response)
+
+    def close(self) -> None:
+        """Close the body."""
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        """Close the body."""
+        await self._stream.aclose()
+
+
+@cache
+def _can_decode(coding: str) -> bool:
+    """Return whether httpx can undo `coding`: it ignores one whose package is not installed."""
+    packages = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}.get(coding)
+    if packages is None:
+        return coding in ("identity", "gzip", "deflate")
+    return any(map(_is_installed, packages))
 
 
 def reader_of(response: AsyncResponse) -> Reader:

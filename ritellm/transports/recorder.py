@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -19,8 +18,9 @@ import orjson
 
 from ritellm.calls.call import Call
 from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.masking import REMOVED
 from ritellm.recordings import format as recordings
-from ritellm.transports.base import AnyResponse
+from ritellm.transports.base import AnyResponse, DecodedBody
 from ritellm.transports.failures import FAILURES, as_ritellm_error
 from ritellm.types import HttpRequest
 
@@ -32,7 +32,7 @@ class Recorder:
         call.tag = call.tag or uuid4().hex[:12]
         self._call, self._exchange, self._number = call, call.current, call.attempts
         self._mask = recordings.masker(call.current.endpoint, call.plan.request)
-        self._inflate: Any = None
+        self._is_opaque = False  # the body is compressed in a way that cannot be undone here
         self._started = time.monotonic()
         try:
             # The file contains prompts and responses: only its owner may read it.
@@ -57,17 +57,21 @@ class Recorder:
     def attach(self, response: AnyResponse) -> None:
         """Record the body of `response` while it is read."""
         headers = response.headers
-        if headers.get("content-encoding") == "gzip":
+        if _ENCODING in headers:
             # A key would not be found in compressed data.
-            self._inflate = zlib.decompressobj(wbits=31)
-        kept = [(k, v) for k, v in headers.multi_items() if not self._inflate or k != _ENCODING]
-        self._write(recordings.response_line(response.status_code, kept, self._mask))
+            body = DecodedBody(response)
+            self._is_opaque = not body.is_known
+            response.stream = body
+            if body.is_known:
+                del headers[_ENCODING]
+        line = recordings.response_line(response.status_code, headers.multi_items(), self._mask)
+        self._write(line)
         response.stream = _Tee(cast(_Stream, response.stream), self)
 
     def data(self, data: bytes) -> None:
         """Record a piece of the body."""
-        if self._inflate is not None:
-            data = self._inflate.decompress(data)
+        if self._is_opaque:
+            return
         if data := self._mask.feed(data):
             self._write(recordings.data_line(data))
 
@@ -75,7 +79,9 @@ class Recorder:
         """Record how the attempt ended, once."""
         if self._file is None:
             return
-        if held := self._mask.end():
+        if self._is_opaque:
+            self._write(recordings.data_line(REMOVED.encode()))
+        elif held := self._mask.end():
             self._write(recordings.data_line(held))
         self._write(recordings.end_line(how, error, self._mask))
         os.close(self._file)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import stat
+import zlib
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from fake_server import (
     chat_json,
     chat_stream,
     html_page,
+    raw,
     sse_error,
     stream,
 )
@@ -263,6 +265,56 @@ def test_a_recording_does_not_contain_the_key(name, encoding, script, face, fake
     assert text
     for part in (KEY, KEY[3:], "planted"):
         assert part not in text
+
+
+def _zipped(data):
+    packed = zlib.compressobj(wbits=31)
+    return packed.compress(data) + packed.flush()
+
+
+def _raw_deflated(data):
+    packed = zlib.compressobj(wbits=-15)
+    return packed.compress(data) + packed.flush()
+
+
+CODINGS = {
+    "gzip": _zipped,
+    "GZIP": _zipped,
+    "x-gzip": _zipped,
+    " gzip ": _zipped,
+    "deflate": zlib.compress,
+    "Deflate": _raw_deflated,
+    "gzip, deflate": lambda data: zlib.compress(_zipped(data)),
+    "identity": bytes,
+}
+
+
+@pytest.mark.parametrize("escaped", [KEY, KEY.replace("-", "\\u002d"), KEY.replace("-", "%2D")])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_compressed_response_is_recorded_without_the_key(
+    coding, escaped, face, fake_server, tmp_path
+):
+    body = b'{"error": {"message": "wrong key: %s", "code": "%s"}}' % ((escaped.encode(),) * 2)
+    headers = {"content-encoding": coding}
+    fake_server.script = lambda request: raw(
+        CODINGS[coding](body), "application/json", status=401, headers=headers
+    )
+    path = tmp_path / "wire.jsonl"
+    face.ask("openai/m", record=path, api_key=KEY, base_url=fake_server.base_url)
+    text = path.read_text()
+    assert "wrong key: " in text
+    assert "planted" not in text
+    with pytest.raises(ritellm.AuthenticationError, match="wrong key"):
+        ritellm.completion(f"replay/{path}", MESSAGES)
+
+
+def test_a_body_of_an_unknown_coding_is_not_recorded(face, fake_server, tmp_path):
+    headers = {"content-encoding": "compress"}
+    fake_server.script = lambda request: raw(KEY.encode(), status=401, headers=headers)
+    path = tmp_path / "wire.jsonl"
+    face.ask("openai/m", record=path, api_key=KEY, base_url=fake_server.base_url)
+    assert [line["text"] for line in lines(path) if line["kind"] == "data"] == [REMOVED]
+    assert "planted" not in path.read_text()
 
 
 def test_credential_headers_are_recorded_without_their_values(fake_server, tmp_path):
