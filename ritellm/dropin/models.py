@@ -1,7 +1,8 @@
 """What is known of a model, in litellm's shape: `get_model_info` and `model_cost`.
 
 The prices are those of `ritellm.prices` and those that the program registers. ritellm has no table
-of context windows: limits are None unless they are registered.
+of context windows: `max_input_tokens` is None unless it is registered. The limits on the output are
+known of Claude.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from ritellm.errors import InvalidRequestError
 from ritellm.exceptions import ModelNotMappedError
 from ritellm.prices import PRICES, Price, price_of
 from ritellm.providers import split_model
-
-_LIMITS = ("max_tokens", "max_input_tokens", "max_output_tokens")
+from ritellm.wire.models import family
 
 
 def price(model: str) -> Price:
@@ -31,8 +31,8 @@ def price(model: str) -> Price:
 def get_model_info(model: str, custom_llm_provider: str | None = None, **_: Any) -> dict[str, Any]:
     """Return what is known of `model`: prices per token, features, and its parameters.
 
-    Limits such as `max_input_tokens` are None unless they are registered. Raises
-    ModelNotMappedError for a model without a price.
+    A limit is None if it is unknown and not registered. Raises ModelNotMappedError for a model
+    without a price.
     """
     name = prefixed(model, custom_llm_provider)
     info = registered(name)
@@ -51,8 +51,9 @@ def _entry(model: str) -> dict[str, Any]:
     """Return the part of litellm's price list that is known of `model`."""
     found = registered_price(model) or price_of(model)
     amounts = {name: _per_token(found, ours) for name, ours in AMOUNTS.items()}
-    head = {"litellm_provider": _provider_of(model), "mode": "chat"}
-    return {**head, **dict.fromkeys(_LIMITS), **amounts}
+    head = {"litellm_provider": _provider_of(model), "mode": "chat", "max_input_tokens": None}
+    limit = family(model).max_output
+    return {**head, "max_tokens": limit, "max_output_tokens": limit, **amounts}
 
 
 def _per_token(found: Price | None, kind: str) -> float | None:

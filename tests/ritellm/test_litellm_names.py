@@ -234,9 +234,12 @@ def test_support_follows_the_dialect_and_the_providers_row():
     assert litellm.supports_vision("llama3", custom_llm_provider="ollama")
     assert litellm.supports_reasoning("openai/gpt-5-mini")
     assert not litellm.supports_reasoning("azure/gpt-4o")
+    assert not litellm.supports_reasoning("bedrock/anthropic.claude-3-haiku-20240307-v1:0")
+    assert litellm.get_model_info("claude-sonnet-4-5")["max_output_tokens"] == 64_000
     params = litellm.get_supported_openai_params("groq/llama")
     assert "tools" in params
     assert "logprobs" not in params  # the provider's documentation calls it unsupported
+    assert "temperature" not in litellm.get_supported_openai_params("o3")
     assert "reasoning_effort" not in litellm.get_supported_openai_params("gpt-4o-mini")
     assert litellm.get_supported_openai_params("gpt-4o", request_type="embeddings") is None
 
