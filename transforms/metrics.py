@@ -21,6 +21,7 @@ from ritellm.rate_limits.gate import Gate
 from transforms.budget.bill import Budget
 from transforms.budget.ledger import Ledger
 from transforms.elements import Completion, DeadLetter, Delta
+from transforms.labels import Labels
 from transforms.pacing import Pacing, take
 from transforms.worker.resources import Resources
 
@@ -45,6 +46,9 @@ class Tally:
 
 
 TALLY = Tally()
+
+# Beam keeps a cell for each metric and bundle. So names of rows and providers are bounded.
+_models, _finish_reasons, _errors = Labels(), Labels(), Labels()
 
 
 class Meter:
@@ -103,7 +107,8 @@ class Meter:
             with TALLY.lock:
                 TALLY.completions += 1
             return
-        for suffix in ("", f":{row.model}"):
+        model = _models.of(row.model)
+        for suffix in ("", f":{model}"):
             counted[f"completions{suffix}"] += 1
             counted[f"prompt_tokens{suffix}"] += row.prompt_tokens or 0
             counted[f"completion_tokens{suffix}"] += row.completion_tokens or 0
@@ -113,7 +118,7 @@ class Meter:
         _wasted(row, counted)
         counted["cached_tokens"] += row.cached_tokens or 0
         counted["reasoning_tokens"] += row.reasoning_tokens or 0
-        counted[f"finish_reason:{row.finish_reason}"] += 1
+        counted[f"finish_reason:{_finish_reasons.of(row.finish_reason)}"] += 1
         for name, seconds in (
             ("ttft_msec", row.ttft),
             ("inter_chunk_p95_msec", row.inter_chunk_p95),
@@ -121,7 +126,7 @@ class Meter:
         ):
             if seconds is not None:
                 _distribution(name).update(round(seconds * 1000))
-                _distribution(f"{name}:{row.model}").update(round(seconds * 1000))
+                _distribution(f"{name}:{model}").update(round(seconds * 1000))
         with TALLY.lock:
             TALLY.retries += _attempts(row, counted)
             TALLY.completions += 1
@@ -130,7 +135,7 @@ class Meter:
             TALLY.cost_usd += (row.cost_usd or 0.0) + (row.wasted_cost_usd or 0.0)
 
     def _dead_letter(self, letter: DeadLetter, counted: Counter[str]) -> None:
-        for suffix in ("", f":{letter.error_type}"):
+        for suffix in ("", f":{_errors.of(letter.error_type)}"):
             counted[f"dead_letters{suffix}"] += 1
         _wasted(letter, counted)
         with TALLY.lock:

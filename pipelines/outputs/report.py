@@ -14,6 +14,7 @@ from pipelines.inputs.columns import UnusedColumn
 from pipelines.outputs.jsonl import write_whole
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
+from transforms.labels import add_bounded
 from transforms.metrics import has_usage
 from transforms.pacing import Pacing
 
@@ -91,13 +92,13 @@ class Totals:
         if isinstance(row, DeadLetter):
             self.attempts += row.attempts
             self.failed += 1
-            self.errors[row.error_type] += 1
+            add_bounded(self.errors, {row.error_type: 1})
             self.wasted.add(row)
             if row.usage is not None:
                 self._cost(row.cost_usd)
             return
         self.completed += 1
-        self.finish_reasons[str(row.finish_reason)] += 1
+        add_bounded(self.finish_reasons, {str(row.finish_reason): 1})
         if row.shared:  # another row paid for it
             self.shared += 1
             return
@@ -157,7 +158,7 @@ class Totals:
             (self.finish_reasons, other.finish_reasons),
             (self.errors, other.errors),
         ):
-            mine.update(theirs)
+            add_bounded(mine, theirs)
         self.ttft.merge([other.ttft])
         self.seconds.merge([other.seconds])
         self._span(other.started_at, other.ended_at)

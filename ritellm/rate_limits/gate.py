@@ -9,9 +9,16 @@ from ritellm.endpoints import Endpoint
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Reason
 from ritellm.rate_limits.queue import Queue
 
+# Each queue takes some kilobytes for good, and the rows of a job may name any number of models.
+_MOST_QUEUES = 256
+_OTHERS = "other models"
+
 
 class Gate:
-    """The queues of one event loop, one per (address, key, model)."""
+    """The queues of one event loop, one per (address, key, model).
+
+    Beyond `_MOST_QUEUES`, further models of an address and a key share a queue.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -21,6 +28,9 @@ class Gate:
     def queue(self, endpoint: Endpoint, model: str) -> Queue:
         """Return where requests to `model` at `endpoint` wait."""
         key = (endpoint.base_url, endpoint.key, model)
+        if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
+            model = _OTHERS
+            key = (endpoint.base_url, endpoint.key, model)
         if key not in self._queues:
             self._queues[key] = Queue(self.limits, endpoint.provider.name, model)
         return self._queues[key]
