@@ -27,7 +27,7 @@ from typing import Any
 from ritellm.chunks.choice import ChoiceSum, End
 from ritellm.chunks.run import Kind, Piece, Run, joined
 from ritellm.chunks.tool_calls import Values
-from ritellm.chunks.usage import merged
+from ritellm.chunks.usage import merged, totalled
 from ritellm.types import Chunk, Completion
 
 
@@ -104,7 +104,7 @@ class ChunkSum:
     @property
     def usage(self) -> dict[str, Any] | None:
         """The provider's count of tokens so far, or None if there is none."""
-        return self._top.get("usage")
+        return totalled(self._top.get("usage"))
 
     @property
     def counted(self) -> bool:

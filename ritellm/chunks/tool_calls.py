@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -14,20 +14,22 @@ Values = list[Any]
 def sum_tool_calls(values: Values) -> list[dict[str, Any]]:
     """Return whole calls from fragments.
 
-    - A fragment continues the call of its index if it has no id or the same id.
-    - Another id under the same index begins another call: some servers number every call 0.
-    - A fragment without an index (Mistral) belongs to the call of its id.
-    - Without an index and an id it continues the newest call. It begins another one if it has
-      another name, or the same name after arguments that are complete.
+    - A fragment continues the call of its id, if there is one under its index.
+    - Without an id it continues the newest call of its index.
+    - Another id with a name begins another call: some servers number every call 0.
+    - Another id without a name continues the call: some servers send a new id with each fragment.
+    - Without an index and an id (Mistral) it continues the newest call. It begins another one if it
+      has another name, or the same name after arguments that are complete.
     """
-    calls: list[_ToolCall] = []
+    calls = _Calls()
     for fragment in chain.from_iterable(values):
-        call = _find_call(calls, fragment.get("index"), fragment.get("id"))
-        if call is None or _begins_another(call, fragment):
-            call = _ToolCall(fragment.get("index"))
-            calls.append(call)
+        index, id = fragment.get("index"), fragment.get("id")
+        call = calls.find(index, id)
+        if call is None or _begins_another(call, fragment, id):
+            call = calls.begin(index)
         call.add(fragment)
-    return [call.whole() for call in calls]
+        calls.note(call, index)
+    return [call.whole() for call in calls.all]
 
 
 def sum_ended_tool_calls(values: Values) -> list[dict[str, Any]]:
@@ -39,20 +41,51 @@ def sum_ended_tool_calls(values: Values) -> list[dict[str, Any]]:
     return calls
 
 
-def _find_call(calls: Sequence[_ToolCall], index: int | None, id: str | None) -> _ToolCall | None:
-    for call in reversed(calls):
-        if index is not None and call.index is not None and index != call.index:
-            continue
-        if not id or not call.id or id == call.id:
-            return call
-    return None
+class _Calls:
+    """The calls of one choice, to be found by index and id."""
+
+    __slots__ = ("_by_id", "_by_index", "_newest", "all")
+
+    def __init__(self) -> None:
+        self.all: list[_ToolCall] = []
+        self._newest: _ToolCall | None = None
+        self._by_index: dict[int | None, _ToolCall] = {}  # the newest call of each index
+        self._by_id: dict[tuple[int | None, str], _ToolCall] = {}
+
+    def begin(self, index: int | None) -> _ToolCall:
+        call = _ToolCall(index)
+        self.all.append(call)
+        return call
+
+    def note(self, call: _ToolCall, index: int | None) -> None:
+        """Remember how to find `call`, to which a fragment with `index` was added."""
+        self._newest = call
+        self._by_index[call.index] = call
+        if call.id:
+            self._by_id[call.index, call.id] = self._by_id[None, call.id] = call
+        if index is not None and self._by_index.get(None) is call:
+            del self._by_index[None]
+
+    def find(self, index: int | None, id: str | None) -> _ToolCall | None:
+        """Return the call that a fragment may continue."""
+        if id:
+            call = self._by_id.get((index, id)) or self._by_id.get((None, id))
+            if call and (index is None or call.index in (None, index)):
+                return call
+        if index is None:
+            return self._newest
+        return self._by_index.get(index) or self._by_index.get(None)
 
 
-def _begins_another(call: _ToolCall, fragment: Mapping[str, Any]) -> bool:
-    if fragment.get("index") is not None or fragment.get("id"):
-        return False
+def _begins_another(call: _ToolCall, fragment: Mapping[str, Any], id: str | None) -> bool:
     name = (fragment.get("function") or fragment.get("custom") or {}).get("name")
-    return bool(name and call.name) and (name != call.name or call.is_whole)
+    if not name or id == call.id:
+        return False
+    if id:
+        return bool(call.id) and not call.is_unnamed
+    if fragment.get("index") is not None:
+        return False
+    return bool(call.name) and (name != call.name or call.is_whole)
 
 
 class _ToolCall:
@@ -75,7 +108,7 @@ class _ToolCall:
                 self._fields.setdefault(key, {})
                 for name, part in value.items():
                     self._part(key, name, part)
-            elif key != "index" and value is not None and value != "":
+            elif key not in ("index", "id") and value is not None and value != "":
                 self._fields[""][key] = value
 
     def _part(self, key: str, name: str, part: Any) -> None:
@@ -92,6 +125,11 @@ class _ToolCall:
         return next((fields["name"] for fields in self._fields.values() if "name" in fields), None)
 
     @property
+    def is_unnamed(self) -> bool:
+        """Whether neither a name nor arguments have arrived."""
+        return not self.name and not any(map("".join, self._pieces.values()))
+
+    @property
     def is_whole(self) -> bool:
         """Whether the arguments so far are a complete JSON document."""
         try:
@@ -101,9 +139,8 @@ class _ToolCall:
         return True
 
     def whole(self) -> dict[str, Any]:
-        kind = (
-            "custom" if "custom" in self._fields and "function" not in self._fields else "function"
-        )
+        is_custom = "custom" in self._fields and "function" not in self._fields
+        kind = "custom" if is_custom else "function"
         call = {"id": self.id or None, "type": kind, **self._fields[""]}
         for key, fields in self._fields.items():
             if key:

@@ -9,6 +9,7 @@ from typing import Any
 _MOST = 1 << 53
 # Usages nest two levels deep.
 _DEEPEST = 4
+_TOTAL_AND_PARTS = ("total_tokens", "prompt_tokens", "completion_tokens")
 
 
 def count_of(value: Any) -> int | None:
@@ -61,8 +62,9 @@ def _read(name: str, value: Any, depth: int) -> Any:
 def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """Return `known`, updated by `later` at any depth.
 
-    A later number replaces an earlier one. A field that `later` lacks, or has as null or empty,
-    keeps its value. Merging is associative, as the sum of chunks must be.
+    A later number replaces an earlier one, unless it is 0: counts grow, and some servers send zeros
+    for what they counted before. A field that `later` lacks, or has as null or empty, keeps its
+    value. Merging is associative, as the sum of chunks must be.
     """
     summed = dict(known)
     for name, value in later.items():
@@ -76,4 +78,12 @@ def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value == "" or value == [] or value == {}
+    return value is None or value in ("", [], {}) or (value == 0 and value is not False)
+
+
+def totalled(usage: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return `usage` with a total that is not less than its parts, which may be newer."""
+    total, prompt, completion = map((usage or {}).get, _TOTAL_AND_PARTS)
+    if not (isinstance(total, int) and isinstance(prompt, int) and isinstance(completion, int)):
+        return usage
+    return {**(usage or {}), "total_tokens": max(total, prompt + completion)}

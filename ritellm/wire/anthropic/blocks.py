@@ -22,12 +22,30 @@ Delta = dict[str, Any]
 class MessageState:
     """What the blocks of one message share: its length so far, and the order of its parts."""
 
-    __slots__ = ("calls", "layout", "length")
+    __slots__ = ("_items", "_opened", "calls", "length")
 
     def __init__(self) -> None:
         self.length = 0  # characters of content
         self.calls = 0  # tool calls
-        self.layout: list[Item] = []  # see `ritellm.wire.layout`
+        self._opened = 0  # blocks
+        self._items: dict[int, Item] = {}  # of closed blocks, by their places
+
+    @property
+    def layout(self) -> list[Item]:
+        """The items of closed blocks, in the order in which the blocks opened.
+
+        See `ritellm.wire.layout`.
+        """
+        return [self._items[place] for place in sorted(self._items)]
+
+    def new_place(self) -> int:
+        """Return the place of a block that opens."""
+        self._opened += 1
+        return self._opened
+
+    def close(self, place: int, item: Item) -> None:
+        """Keep the item of a block that closes."""
+        self._items[place] = item
 
 
 class Block(Protocol):
@@ -48,12 +66,13 @@ def open_block(block: Mapping[str, Any], index: int, state: MessageState) -> Blo
 class _Text:
     """Text and the sources that it cites."""
 
-    __slots__ = ("_begin", "_block", "_citations", "_state")
+    __slots__ = ("_begin", "_block", "_citations", "_end", "_place", "_state")
 
     def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
         self._state = state
-        self._begin = state.length
+        self._place = state.new_place()
+        self._begin = self._end = state.length
         self._citations = list(block.get("citations") or ())
 
     def open(self) -> Delta | None:
@@ -66,13 +85,14 @@ class _Text:
         return self._append(delta.get("text"))
 
     def close(self) -> Delta | None:
-        end = self._state.length
+        end = self._end
         known = ("type", "text", "citations")
         item: Item = {k: v for k, v in self._block.items() if k not in known and v is not None}
         if self._citations:
             item["citations"] = self._citations
         if end > self._begin or item:
-            self._state.layout.append({"from": "content", "length": end - self._begin, **item})
+            item = {"from": "content", "length": end - self._begin, **item}
+            self._state.close(self._place, item)
         notes = [note for cited in self._citations if (note := self._annotation(cited, end))]
         return {"annotations": notes} if notes else None
 
@@ -80,6 +100,7 @@ class _Text:
         if not text:
             return None
         self._state.length += len(text)
+        self._end = self._state.length
         return {"content": text}
 
     def _annotation(self, cited: Mapping[str, Any], end: int) -> dict[str, Any] | None:
@@ -94,11 +115,12 @@ class _Text:
 class _Thinking:
     """Thoughts and their signature, or encrypted data in place of redacted thoughts."""
 
-    __slots__ = ("_block", "_index", "_state")
+    __slots__ = ("_block", "_index", "_place", "_state")
 
     def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
         self._index = index
+        self._place = state.new_place()
         self._state = state
 
     def open(self) -> Delta | None:
@@ -108,7 +130,7 @@ class _Thinking:
         return self._piece({key: delta[key] for key in ("thinking", "signature") if key in delta})
 
     def close(self) -> Delta | None:
-        self._state.layout.append({"from": "thinking_blocks"})
+        self._state.close(self._place, {"from": "thinking_blocks"})
         return None
 
     def _piece(self, fields: Mapping[str, Any]) -> Delta | None:
@@ -123,11 +145,12 @@ class _Thinking:
 class _ToolUse:
     """A call of one of the caller's tools."""
 
-    __slots__ = ("_block", "_has_arguments", "_index", "_state")
+    __slots__ = ("_block", "_has_arguments", "_index", "_place", "_state")
 
     def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = block
         self._state = state
+        self._place = state.new_place()
         self._index = state.calls
         self._has_arguments = False
         state.calls += 1
@@ -155,7 +178,7 @@ class _ToolUse:
         return self._arguments(piece)
 
     def close(self) -> Delta | None:
-        self._state.layout.append({"from": "tool_calls"})
+        self._state.close(self._place, {"from": "tool_calls"})
         return None if self._has_arguments else self._arguments("{}")
 
     def _arguments(self, piece: str) -> Delta:
@@ -168,10 +191,11 @@ class _Other:
     The layout keeps it whole, so that it can be sent back.
     """
 
-    __slots__ = ("_block", "_pieces", "_state")
+    __slots__ = ("_block", "_pieces", "_place", "_state")
 
     def __init__(self, block: Mapping[str, Any], index: int, state: MessageState) -> None:
         self._block = dict(block)
+        self._place = state.new_place()
         self._state = state
         self._pieces: dict[str, list[str]] = {}
 
@@ -193,7 +217,7 @@ class _Other:
                 self._block["input"] = _input(text)
             else:
                 self._block[key] = (self._block.get(key) or "") + text
-        self._state.layout.append(self._block)
+        self._state.close(self._place, self._block)
         return {}
 
 

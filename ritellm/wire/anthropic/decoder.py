@@ -80,6 +80,7 @@ class AnthropicDecoder:
         elif name == "message_delta":
             self._finish(payload, into)
         elif name == "message_stop":
+            self._close_all(into)
             self.done = True
         elif name == "message" and isinstance(payload.get("content"), list):
             self.message(payload, into)  # a whole response instead of events
@@ -104,6 +105,7 @@ class AnthropicDecoder:
         self._add(delta, into, **self._count(message.get("usage")))
 
     def _open(self, index: int, block: Mapping[str, Any], into: list[Chunk]) -> None:
+        self._close(index, into)  # some servers close no block, and number all of them 0
         self._blocks[index] = opened = open_block(block, index, self._state)
         self._add(opened.open(), into)
 
@@ -118,10 +120,16 @@ class AnthropicDecoder:
         if block is not None:
             self._add(block.close(), into)
 
+    def _close_all(self, into: list[Chunk]) -> None:
+        for index in [*self._blocks]:
+            self._close(index, into)
+
     def _finish(self, payload: Mapping[str, Any], into: list[Chunk]) -> None:
         delta = payload.get("delta") or {}
         reason = delta.get("stop_reason")
         ours = finish_reason(reason, _FINISH_REASONS, called=bool(self._state.calls))
+        if ours:
+            self._close_all(into)
         kept = {**_kept(payload, {"type", "delta", "usage"}), **_kept(delta, {"stop_reason"})}
         if ours and reason not in _EQUIVALENT:
             kept["stop_reason"] = reason

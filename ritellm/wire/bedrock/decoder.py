@@ -39,6 +39,8 @@ _FINISH_REASONS = {
 _BROKEN = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 _EXCEPTION = "exception:"
+# Kinds of blocks that some models announce by a start event, and others do not.
+_ANNOUNCED = frozenset({"reasoningContent", "text"})
 
 # The fields with a place in a chunk; a whole response and the last event of a stream have others.
 _PLACED = frozenset({"output", "stopReason", "usage", "serviceTier", "p"})
@@ -106,6 +108,10 @@ class BedrockDecoder:
             function = {"name": call.get("name"), "arguments": ""}
             head = {"index": position, "id": call.get("toolUseId"), "type": "function"}
             into.append(chunk({"tool_calls": [{**head, "function": function}]}))
+        elif start.keys() & _ANNOUNCED:
+            # The block's deltas decide what it is; most announcements are empty.
+            if any(start.values()):
+                self.block_delta({"contentBlockIndex": index, "delta": start}, into)
         elif start:
             self._keep(index, start, into)
 

@@ -90,7 +90,9 @@ class OllamaDecoder:
         """
         index, self._calls = self._calls, self._calls + 1
         function = call.get("function") or {}
-        arguments = orjson.dumps(function.get("arguments") or {}).decode()
+        given = function.get("arguments") or {}
+        # Some servers that speak this dialect send text, as OpenAI does.
+        arguments = given if isinstance(given, str) else orjson.dumps(given).decode()
         return {
             "index": index,
             "id": call.get("id") or f"call_{index}",

@@ -22,7 +22,10 @@ from ritellm.types import Request
         ({"a": 1}, {"a": 2}, {"a": 2}),
         ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
         ({"a": 1}, {"a": None}, {"a": 1}),
-        ({"a": 1}, {"a": 0}, {"a": 0}),
+        ({"a": 1}, {"a": 0}, {"a": 1}),
+        ({"a": 0}, {"a": 0}, {"a": 0}),
+        ({"a": True}, {"a": False}, {"a": False}),
+        ({"d": {"a": 1}}, {"d": {"a": 0}}, {"d": {"a": 1}}),
         ({"a": None}, {"a": 1}, {"a": 1}),
         ({}, {"a": None}, {"a": None}),
         ({"d": {"a": 1, "b": 2}}, {"d": {"a": 3}}, {"d": {"a": 3, "b": 2}}),
@@ -214,3 +217,27 @@ def test_a_resumed_completion_adds_the_details_of_both_requests(fake_server):
     assert usage["prompt_tokens_details"]["cached_tokens"] == 8
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 6
     assert [each.kept for each in opened.discarded] == [True]
+
+
+@pytest.mark.parametrize("later", [{}, dict.fromkeys(FULL, 0), {"prompt_tokens": 0}])
+def test_an_empty_usage_does_not_erase_what_was_counted(later):
+    chunks = [{"choices": [], "usage": usage} for usage in (FULL, later)]
+    assert stream_chunk_builder(chunks)["usage"] == FULL
+
+
+def test_a_total_is_not_less_than_its_parts():
+    first = {"prompt_tokens": 25, "completion_tokens": 1, "total_tokens": 26}
+    later = {"prompt_tokens": 0, "completion_tokens": 15, "total_tokens": 15}
+    chunks = [{"choices": [], "usage": usage} for usage in (first, later)]
+    assert stream_chunk_builder(chunks)["usage"]["total_tokens"] == 40
+
+
+def test_a_count_that_falls_to_zero_stays_in_anthropics_messages():
+    usage = {"input_tokens": 25, "cache_read_input_tokens": 4, "output_tokens": 1}
+    later = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 15}
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": later}
+    start = {"type": "message_start", "message": {"id": "m", "content": [], "usage": usage}}
+    counted = streamed("anthropic", typed(start, stop, {"type": "message_stop"})).sum.usage
+    assert (counted["prompt_tokens"], counted["completion_tokens"]) == (29, 15)
+    assert counted["total_tokens"] == 44
+    assert counted["prompt_tokens_details"]["cached_tokens"] == 4
