@@ -41,7 +41,15 @@ def encode_messages(
         elif content:
             turns.append({"role": role, "content": content})
     check_turns(messages, turns, "Anthropic")
+    _trim(turns[-1])
     return system, turns
+
+
+def _trim(last: dict[str, Any]) -> None:
+    """Remove white space from the end of a text that Claude continues, which refuses it."""
+    block = last["content"][-1]
+    if last["role"] == "assistant" and block["type"] == "text":
+        last["content"][-1] = {**block, "text": block["text"].rstrip()}
 
 
 def _turn(message: Mapping[str, Any]) -> tuple[str, list[dict[str, Any]]]:

@@ -21,13 +21,19 @@ LAYOUT = "bedrock_blocks"
 FIELDS = ("thinking_blocks", "content", "tool_calls")
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9 \-()\[\]]+|(?<= ) +")
-_MEDIA = {
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html
+_FORMATS = {
     "text/plain": "txt",
     "text/markdown": "md",
     # Bedrock has few formats. The rest of what is text can be read as plain text.
     "application/json": "txt",
     "application/xml": "txt",
     "text/xml": "txt",
+    "video/3gpp": "three_gp",
+    "video/quicktime": "mov",
+    "video/x-flv": "flv",
+    "video/x-matroska": "mkv",
+    "video/x-ms-wmv": "wmv",
     "application/msword": "doc",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.ms-excel": "xls",
@@ -106,10 +112,10 @@ def _blocks(parts: Sequence[Mapping[str, Any]]) -> list[Block]:
 
 def _block(part: Mapping[str, Any]) -> Block | None:
     kind = part.get("type")
-    if kind == "image_url":
-        return _image(part)
+    if kind in ("image_url", "video_url"):
+        return _url(part)
     if kind == "file":
-        return _document(part.get("file") or {})
+        return _file(part.get("file") or {})
     if kind == "input_audio":
         audio = part.get("input_audio") or {}
         kind = audio_format(audio.get("format"))
@@ -118,22 +124,29 @@ def _block(part: Mapping[str, Any]) -> Block | None:
     return {"text": text} if text and not text.isspace() else None
 
 
-def _image(part: Mapping[str, Any]) -> Block:
-    image = part.get("image_url") or {}
-    url = image if isinstance(image, str) else image.get("url") or ""
-    media_type, source = _source(url, "image")
-    return {"image": {"format": media_type.rpartition("/")[2], "source": source}}
+def _url(part: Mapping[str, Any]) -> Block:
+    """Return an image or a video from `image_url` or `video_url`, a text or an object."""
+    kind = str(part.get("type"))
+    media = part.get(kind) or {}
+    url = media if isinstance(media, str) else media.get("url") or ""
+    what = kind.removesuffix("_url")
+    media_type, source = _source(url, what)
+    return {what: {"format": _format(media_type), "source": source}}
 
 
-def _document(file: Mapping[str, Any]) -> Block:
+def _file(file: Mapping[str, Any]) -> Block:
     media_type, source = _source(file.get("file_data") or "", "file")
-    if media_type.startswith("image/"):
-        return {"image": {"format": media_type.removeprefix("image/"), "source": source}}
+    kind = media_type.partition("/")[0]
+    if kind in ("image", "video", "audio"):
+        return {kind: {"format": _format(media_type), "source": source}}
     name = file.get("filename") or "document"
-    kind = _MEDIA.get(media_type) or media_type.rpartition("/")[2]
     # Bedrock allows little more than letters in a name, not even the dot of a suffix.
     plain = _NOT_IN_A_NAME.sub("-", name.rpartition(".")[0] or name)[:200]
-    return {"document": {"format": kind, "name": plain, "source": source}}
+    return {"document": {"format": _format(media_type), "name": plain, "source": source}}
+
+
+def _format(media_type: str) -> str:
+    return _FORMATS.get(media_type) or media_type.rpartition("/")[2]
 
 
 def _source(url: str, what: str) -> tuple[str, Block]:
@@ -172,7 +185,7 @@ def _assistant(message: Mapping[str, Any]) -> list[Block]:
         elif field == "tool_calls":
             blocks.append(_tool_use(value))
         elif field == "images":
-            blocks.append(_image(value))
+            blocks.append(_url(value))
         else:
             part = {"type": "text", "text": value} if isinstance(value, str) else value
             blocks += _blocks([part])

@@ -108,7 +108,9 @@ class _Encoder:
         return {name: value for name, value in plain.items() if name != "cache_control"}
 
     def _call(self, call: Mapping[str, Any]) -> Mapping[str, Any]:
+        kind = "custom" if "custom" in call else "function"
         sent = {name: call[name] for name in _CALL if call.get(name) is not None}
+        sent.setdefault("type", kind)
         if isinstance(sent.get("function"), Mapping):
             arguments = arguments_text(call)
             sent["function"] = {"name": sent["function"].get("name"), "arguments": arguments}

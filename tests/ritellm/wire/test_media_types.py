@@ -77,6 +77,8 @@ def test_a_text_is_read_by_its_charset():
     ("kind", "format"),
     [
         ("image/JPG", {"image": {"format": "jpeg", "source": {"bytes": "AAAA"}}}),
+        ("video/quicktime", {"video": {"format": "mov", "source": {"bytes": "AAAA"}}}),
+        ("audio/x-wav", {"audio": {"format": "wav", "source": {"bytes": "AAAA"}}}),
         (
             "application/json",
             {"document": {"format": "txt", "name": "document", "source": {"bytes": "AAAA"}}},
@@ -95,3 +97,9 @@ def test_the_address_of_an_image_may_be_a_text(model):
 
     url = "data:image/png;base64,AAAA"
     assert sent(model, asked(url)) == sent(model, asked({"url": url}))
+
+
+def test_bedrock_takes_a_video_as_an_address_in_any_spelling():
+    video = {"type": "video_url", "video_url": {"url": "data:video/MP4;codecs=x;base64,AAAA"}}
+    [turn] = sent("bedrock/m", [{"role": "user", "content": [video]}])["messages"]
+    assert turn["content"] == [{"video": {"format": "mp4", "source": {"bytes": "AAAA"}}}]

@@ -235,6 +235,14 @@ def test_an_empty_message_is_left_out_or_is_an_error(model, silent):
             sent(model, messages)
 
 
+@pytest.mark.parametrize("model", ["anthropic/m", "vertex_ai/claude-m"])
+def test_a_text_that_claude_continues_ends_in_no_white_space(model):
+    begun = {"role": "assistant", "content": "Dear \n"}
+    trimmed = {"role": "assistant", "content": "Dear"}
+    assert sent(model, [*HI, begun]) == sent(model, [*HI, trimmed])
+    assert sent(model, [*HI, begun, *HI]) != sent(model, [*HI, trimmed, *HI])
+
+
 @pytest.mark.parametrize("model", TURNS)
 def test_a_conversation_needs_a_user(model):
     with pytest.raises(InvalidRequestError, match="needs a message of the user"):
