@@ -11,7 +11,6 @@ import select
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
@@ -127,12 +126,12 @@ class Reader(Protocol):
 
 
 class _Pieces:
-    """Reads a body by httpx's iterators, which decompress it if necessary."""
+    """Reads a body that is an iterator only."""
 
     ended = False
 
     def __init__(self, response: AsyncResponse) -> None:
-        self._body: AsyncIterator[bytes] = _body_of(response)
+        self._body = aiter(cast(AsyncIterable[bytes], response.stream))
 
     def take(self) -> bytes:
         return b""
@@ -155,73 +154,12 @@ class _Pieces:
             await self._body.aclose()
 
 
-def _body_of(response: AsyncResponse) -> AsyncIterator[bytes]:
-    """Return the pieces. httpx's own iterators, four generators deep, serve compression only."""
-    if "content-encoding" not in response.headers:
-        return aiter(cast(AsyncIterable[bytes], response.stream))
-    return _httpx_response(response).aiter_bytes()
-
-
 def pieces_of(response: SyncResponse) -> Iterator[bytes]:
-    """Return the pieces of a body as they arrive, decompressed if necessary."""
-    if "content-encoding" not in response.headers:
-        return iter(cast(Iterable[bytes], response.stream))
-    return _httpx_response(response).iter_bytes()
-
-
-def _httpx_response(response: AnyResponse) -> httpx.Response:
-    """Return a response of httpx with the same body, which can decompress it."""
-    headers = [
-        (name, ", ".join(_codings(value)) if name.lower() == _CODING else value)
-        for name, value in response.headers.multi_items()
-    ]
-    return httpx.Response(response.status_code, headers=headers, stream=response.stream)
-
-
-_CODING = "content-encoding"
-
-
-def _codings(value: str) -> list[str]:
-    """Return the names in a content-encoding; `x-gzip` is an old name of gzip (RFC 9110, 8.4.1)."""
-    return [name.strip().lower().removeprefix("x-") for name in value.split(",") if name.strip()]
-
-
-class DecodedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of a response without its compression; `is_known` says if it can be removed."""
-
-    def __init__(self, response: AnyResponse) -> None:
-        self._stream = response.stream
-        self._response: Any = _httpx_response(response)
-        codings = _codings(response.headers.get(_CODING, ""))
-        self.is_known = all(map(_can_decode, codings))
-
-    def __iter__(self) -> Iterator[bytes]:
-        return pieces_of(self._response)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _body_of(self._response)
-
-    def close(self) -> None:
-        """Close the body."""
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        """Close the body."""
-        await self._stream.aclose()
-
-
-@cache
-def _can_decode(coding: str) -> bool:
-    """Return whether httpx can undo `coding`: it ignores one whose package is not installed."""
-    packages = {"br": ("brotli", "brotlicffi"), "zstd": ("zstandard",)}.get(coding)
-    if packages is None:
-        return coding in ("identity", "gzip", "deflate")
-    return any(map(_is_installed, packages))
+    """Return the pieces of a body as they arrive."""
+    return iter(cast(Iterable[bytes], response.stream))
 
 
 def reader_of(response: AsyncResponse) -> Reader:
     """Return the most direct reader of the body of `response`."""
     direct = hasattr(response.stream, "take")
-    if not direct or "content-encoding" in response.headers:
-        return _Pieces(response)
-    return cast(Reader, response.stream)
+    return cast(Reader, response.stream) if direct else _Pieces(response)

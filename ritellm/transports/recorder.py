@@ -20,7 +20,7 @@ from ritellm.calls.call import Call
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.masking import REMOVED
 from ritellm.recordings import format as recordings
-from ritellm.transports.base import AnyResponse, DecodedBody
+from ritellm.transports.base import AnyResponse
 from ritellm.transports.failures import FAILURES, as_ritellm_error
 from ritellm.types import HttpRequest
 
@@ -55,15 +55,9 @@ class Recorder:
             raise
 
     def attach(self, response: AnyResponse) -> None:
-        """Record the body of `response` while it is read."""
+        """Record the body of `response`, which is not compressed, while it is read."""
         headers = response.headers
-        if _ENCODING in headers:
-            # A key would not be found in compressed data.
-            body = DecodedBody(response)
-            self._is_opaque = not body.is_known
-            response.stream = body
-            if body.is_known:
-                del headers[_ENCODING]
+        self._is_opaque = "content-encoding" in headers  # a key would not be found in the data
         line = recordings.response_line(response.status_code, headers.multi_items(), self._mask)
         self._write(line)
         response.stream = _Tee(cast(_Stream, response.stream), self)
@@ -108,7 +102,6 @@ class Recorder:
             os.write(self._file, orjson.dumps(named) + b"\n")
 
 
-_ENCODING = "content-encoding"
 # A timer may fire this many seconds early.
 _EARLY = 0.05
 

@@ -26,6 +26,7 @@ from ritellm.transports.base import (
     Transport,
 )
 from ritellm.transports.deadlines import Deadlines, StepDeadlines
+from ritellm.transports.decompression import decompressed
 from ritellm.transports.failures import FAILURES, KnownFailure
 from ritellm.transports.recorder import Recorder
 
@@ -38,13 +39,13 @@ def send(transport: Transport, call: Call, deadlines: Deadlines) -> SyncResponse
     if take := call.take():
         player = _Player(take, _is_timed(call))
         player.wait_until(take.responded)
-        return player.response()
+        return decompressed(player.response())
     request = call.current.http_request()
     if call.plan.record is None:
-        return _noted(call, transport.send(request, deadlines))
+        return _noted(call, decompressed(transport.send(request, deadlines)))
     recorder = Recorder(call.plan.record, call, request)
     with recorder.noting_failure():
-        response = _noted(call, transport.send(request, deadlines))
+        response = _noted(call, decompressed(transport.send(request, deadlines)))
         recorder.attach(response)
         return response
 
@@ -55,13 +56,13 @@ async def asend(transport: AsyncTransport, call: Call) -> AsyncResponse:
     if take := call.take():
         player = _Player(take, _is_timed(call))
         await player.await_until(take.responded)
-        return player.response()
+        return decompressed(player.response())
     request, deadlines = call.current.http_request(), Deadlines.of(call)
     if call.plan.record is None:
-        return _noted(call, await transport.send(request, deadlines))
+        return _noted(call, decompressed(await transport.send(request, deadlines)))
     recorder = Recorder(call.plan.record, call, request)
     with recorder.noting_failure():
-        response = _noted(call, await transport.send(request, deadlines))
+        response = _noted(call, decompressed(await transport.send(request, deadlines)))
         recorder.attach(response)
         return response
 
