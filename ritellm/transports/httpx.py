@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.request import getproxies
 
@@ -36,15 +35,17 @@ class HttpxTransport:
     """httpx, on its own transport or on the caller's."""
 
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
-        self._has_proxies = transport is None and bool(getproxies())
-        self._client = _new_client(transport)
+        self._client = self._direct = _new_client(transport)
+        if transport is None and getproxies():
+            self._direct = _new_client(None, mounts=_NO_PROXY)
         self._reuse = Reuse()
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = connect_limit(deadlines), read_limit(deadlines)
         with _checked_host():
-            client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
+            direct = self._direct is not self._client and _is_direct(request.url)
+            client = self._direct if direct else self._client
             built = _build(client, request, connect, read, deadlines.write)
             response = _answered(client, built)
         if response.status_code < 200:
@@ -55,13 +56,8 @@ class HttpxTransport:
 
     def close(self) -> None:
         """Close all connections."""
-        for client in {self._client, self.__dict__.get("_direct", self._client)}:
+        for client in {self._client, self._direct}:
             client.close()
-
-    @cached_property
-    def _direct(self) -> httpx.Client:
-        """The client that uses no proxy."""
-        return _new_client(None, mounts=_NO_PROXY)
 
 
 def _new_client(
@@ -88,15 +84,17 @@ class AsyncHttpxTransport:
     """httpx for the asynchronous face."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._has_proxies = transport is None and bool(getproxies())
-        self._client = _new_async_client(transport)
+        self._client = self._direct = _new_async_client(transport)
+        if transport is None and getproxies():
+            self._direct = _new_async_client(None, mounts=_NO_PROXY)
         self._reuse = Reuse()
 
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
         with _checked_host():
-            client = self._direct if self._has_proxies and _is_direct(request.url) else self._client
+            direct = self._direct is not self._client and _is_direct(request.url)
+            client = self._direct if direct else self._client
             built = _build(client, request, connect, read, deadlines.write)
             response = await _aanswered(client, built)
         if response.status_code < 200:
@@ -107,13 +105,8 @@ class AsyncHttpxTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in {self._client, self.__dict__.get("_direct", self._client)}:
+        for client in {self._client, self._direct}:
             await client.aclose()
-
-    @cached_property
-    def _direct(self) -> httpx.AsyncClient:
-        """The client that uses no proxy."""
-        return _new_async_client(None, mounts=_NO_PROXY)
 
 
 def _new_async_client(

@@ -20,6 +20,7 @@ import httpx
 
 from ritellm.errors import InvalidRequestError
 from ritellm.masking import masked_url
+from ritellm.transports.descriptors import shortage
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -48,8 +49,8 @@ def checked_settings() -> Iterator[None]:
         raise InvalidRequestError(fault)
     try:
         yield
-    except (httpx.InvalidURL, ImportError, OSError, ValueError):
-        if fault := _wrong_trust():
+    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+        if not shortage(error) and (fault := _wrong_trust()):
             raise InvalidRequestError(fault) from None
         raise
 
