@@ -15,7 +15,8 @@
         Timeout 408 *
     (* retryable)
 
-Errors are classified by status and by the provider's `code` and `type`, never by its prose.
+Errors are classified by status and by the provider's `code` and `type`. The provider's prose counts
+only for the two subclasses of BadRequestError, by fixed phrases (`ritellm.wire.errors.phrases`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bedrock's errors, as statuses and inside streams. Classified by code, never by message."""
+"""Bedrock's errors, as statuses and inside streams. Classified by code, then by fixed phrases."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from ritellm.errors import APIError, InternalServerError, error_class
 from ritellm.limit_headers import retry_after
 from ritellm.wire.errors.openai import excerpt
+from ritellm.wire.errors.phrases import narrowed
 
 # An exception inside a 200 has no status; these are from the service's own description.
 _STATUS = {
@@ -38,7 +39,7 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
     word = headers.get("x-amzn-errortype") or fields.get("__type") or ""
     code = str(word).partition(":")[0].rpartition("#")[2] or None
     message = fields.get("message") or fields.get("Message")
-    return error_class(status, code)(
+    return narrowed(error_class(status, code), str(message))(
         str(message) if message else f"HTTP {status}: {excerpt(body) or 'no text'}",
         status_code=status,
         code=code,
@@ -49,8 +50,8 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
 def stream_error(code: str, payload: Mapping[str, Any]) -> APIError:
     """Return the error for an exception inside a stream."""
     status = _STATUS.get(code[:1].lower() + code[1:])
-    cls = error_class(status, code) if status else InternalServerError
     text = (
         payload.get("message") or payload.get("originalMessage") or "the provider reported an error"
     )
+    cls = narrowed(error_class(status, code), str(text)) if status else InternalServerError
     return cls(f"{code}: {text}", status_code=status, code=code)

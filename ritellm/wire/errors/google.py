@@ -1,4 +1,4 @@
-"""Anthropic's and Google's error bodies. Classified by status and code, never by message.
+"""Anthropic's and Google's error bodies. Classified by status and code, then by fixed phrases.
 
 Anthropic: `{"error": {"type", "message", "details": {"error_code"}}, "request_id"}`.
 Google: `{"error": {"code", "message", "status", "details": [...]}}`, at times in a list of one.
@@ -15,6 +15,7 @@ import orjson
 from ritellm.errors import APIError, AuthenticationError, InternalServerError, error_class, is_final
 from ritellm.limit_headers import duration, retry_after
 from ritellm.wire.errors.openai import excerpt
+from ritellm.wire.errors.phrases import narrowed
 
 # An error inside a 200 has no status; these are the statuses of the same errors outside.
 _STATUS = {
@@ -62,7 +63,7 @@ def _error(
     request_id = request_id or (payload.get("request_id") if isinstance(payload, dict) else None)
     message = str(error.get("message") or text)
     final = is_final(*words) or _for_today(error)
-    return _class(status, words)(
+    return _class(status, words, message)(
         f"{message} (request {request_id})" if request_id else message,
         status_code=status,
         code=words[0] if words else None,
@@ -71,10 +72,10 @@ def _error(
     )
 
 
-def _class(status: int | None, words: list[str]) -> type[APIError]:
+def _class(status: int | None, words: list[str], message: str) -> type[APIError]:
     if "API_KEY_INVALID" in words:
         return AuthenticationError  # Google sends 400 for a wrong key
-    named = error_class(status, *words)
+    named = narrowed(error_class(status, *words), message)
     return InternalServerError if named is APIError else named
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from ritellm.errors import APIError, InternalServerError, error_class, is_final
 from ritellm.limit_headers import retry_after
+from ritellm.wire.errors.phrases import narrowed
 
 
 def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIError:
@@ -20,7 +21,8 @@ def decode_error(status: int, body: bytes, headers: Mapping[str, str]) -> APIErr
     error = _error_object(payload)
     code, kind = _word(error.get("code")), _word(error.get("type"))
     final = is_final(code, kind)
-    return error_class(status, code, kind)(
+    cls = narrowed(error_class(status, code, kind), _message(error))
+    return cls(
         _message(error) or f"HTTP {status}: {excerpt(body) or 'no text'}",
         status_code=status,
         code=code or kind,
@@ -33,10 +35,9 @@ def stream_error(payload: Mapping[str, Any]) -> APIError:
     """Return the error inside a response that began with a 200."""
     error = _error_object(payload)
     code, kind = _word(error.get("code")), _word(error.get("type"))
-    status = next(
-        (v for v in map(error.get, ("status_code", "code", "status")) if _is_status(v)), None
-    )
-    cls = error_class(status, code, kind)
+    words = map(error.get, ("status_code", "code", "status"))
+    status = next((found for word in words if (found := _status(word))), None)
+    cls = narrowed(error_class(status, code, kind), _message(error))
     if cls is APIError:
         cls = InternalServerError  # the provider gave no reason
     return cls(
@@ -69,5 +70,8 @@ def _word(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _is_status(value: Any) -> bool:
-    return isinstance(value, int) and 400 <= value < 600
+def _status(value: Any) -> int | None:
+    """Return an HTTP status of an error, which litellm's proxy writes as text."""
+    if isinstance(value, str) and len(value) == 3 and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 400 <= value < 600 else None
