@@ -13,6 +13,7 @@ from ritellm.calls.call import Call
 from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
+from ritellm.errors import RitellmError
 from ritellm.transports.base import Transport, new_transport
 from ritellm.transports.retry_loop import all_batches
 from ritellm.types import Chunk, Completion
@@ -124,6 +125,7 @@ class Stream(StreamFacts, Iterator[Chunk]):
 
     def __init__(self, transport: Transport, call: Call) -> None:
         self._call = call
+        self._is_cut = False  # a wait was interrupted, so the rest of the answer is lost
         # Without a reference to `self`, so that a dropped stream closes at once.
         self._batches = all_batches(transport, call)
         self._chunks = iter(next(self._batches))  # opens the stream, or raises the refusal
@@ -132,7 +134,15 @@ class Stream(StreamFacts, Iterator[Chunk]):
         while True:
             for chunk in self._chunks:
                 return chunk
-            self._chunks = iter(next(self._batches))
+            if self._is_cut:
+                raise self._interrupted()
+            try:
+                self._chunks = iter(next(self._batches))
+            except (RitellmError, StopIteration):
+                raise
+            except BaseException:  # such as KeyboardInterrupt
+                self._is_cut = True
+                raise
 
     def read(self) -> Completion:
         """Return the whole completion."""

@@ -15,6 +15,7 @@ from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
+from ritellm.errors import RitellmError
 from ritellm.rate_limits.gate import Gate
 from ritellm.transports.attempt import Attempt
 from ritellm.transports.base import AsyncTransport, new_async_transport
@@ -142,6 +143,7 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
         self._attempts = attempts(transport, call, between)
         self._attempt: Attempt | None = None
         self._chunks = iter(list[Chunk]())
+        self._is_cut = False  # a wait was cancelled, so the rest of the answer is lost
 
     async def open(self) -> AsyncStream:
         """Return this stream once the provider has accepted the request; raises its refusal."""
@@ -167,10 +169,22 @@ class AsyncStream(StreamFacts, AsyncIterator[Chunk]):
     async def batch(self) -> Batch:
         """Return the next chunks, those of one read from the network together; none at the end.
 
-        A stream that emits no chunks returns at its end.
+        A stream that emits no chunks returns at its end. After a cancelled wait, this raises
+        StreamTruncatedError.
         """
         if left := list(self._chunks):
             return left
+        if self._is_cut:
+            raise self._interrupted()
+        try:
+            return await self._next_batch()
+        except RitellmError:
+            raise
+        except BaseException:
+            self._is_cut = True
+            raise
+
+    async def _next_batch(self) -> Batch:
         while True:
             if self._attempt is not None:
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ritellm.errors import StreamTruncatedError
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded
 
@@ -35,6 +36,18 @@ class StreamFacts:
     def discarded(self) -> list[Discarded]:
         """The accepted attempts that a newer one replaced: the provider bills them, too."""
         return [*self._call.discarded]
+
+    def _interrupted(self) -> StreamTruncatedError:
+        """Return the error of a caller who reads on after an interrupted wait."""
+        exchange = self._call.exchange
+        return StreamTruncatedError(
+            "a wait for this stream was interrupted; the rest of the answer is lost",
+            provider=exchange.endpoint.provider.name if exchange else None,
+            model=self._call.plan.request.model,
+            partial=exchange.completion() if exchange and exchange.sum.count else None,
+            attempts=self._call.attempts,
+            retryable=False,
+        )
 
     def as_discarded(self) -> list[Discarded]:
         """Return `discarded` and the newest attempt, for a caller who discards the response."""
