@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import pickle
 import traceback
@@ -63,6 +64,29 @@ def test_no_secret_of_the_key_or_the_address_is_in_an_error(script, face, fake_s
         )
     assert not leaks(shown(caught.value))
     assert not leaks(caplog.text)
+
+
+def told_by_proxy(request):
+    """Refuse as a careless proxy does, with the credentials that it got."""
+    return api_error(407, message=f"not for {request.headers.get('proxy-authorization')}")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_no_secret_of_a_proxy_is_in_an_error(is_there, fake_server, caplog, monkeypatch):
+    caplog.set_level(logging.DEBUG)
+    fake_server.script = told_by_proxy
+    address = fake_server.base_url.removesuffix("/v1") if is_there else "http://127.0.0.1:1"
+    for name in ("HTTP_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, address.replace("://", f"://me:{PASSWORD}@"))
+    encoded = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
+    for scheme in ("http", "https"):
+        with Client(num_retries=0) as client, pytest.raises(RitellmError) as caught:
+            client.completion("openai/m", HI, base_url=f"{scheme}://far.example", api_key=KEY)
+        for text in (shown(caught.value), caplog.text):
+            assert not leaks(text)
+            assert encoded not in text
+    if is_there:
+        assert f"Basic {encoded}" in fake_server.requests[0].headers["proxy-authorization"]
 
 
 BAD_ADDRESSES = [

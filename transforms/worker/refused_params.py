@@ -28,7 +28,8 @@ _PRICE = "performanceconfig servicetier speed".split()
 _HOLDERS = frozenset({"generationConfig", "inferenceConfig", "options"})
 _ANY_HOLDER = frozenset(plain(name) for name in _HOLDERS)
 
-_ANYWHERE = COUNTS | LIMITS | {"model", "modelid", "models"}
+# A gateway may take an address or a key from any depth.
+_ANYWHERE = COUNTS | LIMITS | {"apibase", "apikey", "baseurl", "model", "modelid", "models"}
 _AT_THE_TOP = _ANYWHERE | {plain(name) for name in (*_WHO, *_WHAT, *_PRICE, *CALLER_ONLY)}
 
 

@@ -94,6 +94,7 @@ HIDDEN = {
     "a dearer tier": {"service_tier": "priority"},
     "a dearer tier of Bedrock": {"serviceTier": {"type": "priority"}},
     "an address": {"api_base": "http://elsewhere"},
+    "an address for a gateway": {"litellm_params": {"api_base": "http://elsewhere"}},
     "headers": {"extra_headers": {"authorization": "x"}},
 }
 
