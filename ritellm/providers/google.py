@@ -21,6 +21,7 @@ from ritellm.errors import (
     InvalidRequestError,
     RitellmError,
 )
+from ritellm.masking import without
 from ritellm.providers.settings import first_set, option
 
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -117,7 +118,7 @@ def _load(source: str | Mapping[str, Any] | None) -> tuple[Any, str | None]:
         else:
             found = auth.load_credentials_from_dict(source, scopes=SCOPES)
     except (auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
-        raise _refused(error) from None
+        raise _refused(error, source) from None
     credentials, project = found
     return credentials, project or getattr(credentials, "project_id", None)
 
@@ -137,6 +138,13 @@ def _token(credentials: Any) -> str:
     return str(credentials.token)
 
 
+def _secrets_in(source: str | Mapping[str, Any] | None) -> list[str]:
+    """Return what an error about the credentials in `source` must not repeat."""
+    if isinstance(source, str):
+        return [] if "/" in source or source.endswith(".json") else [source]
+    return [str(value) for name, value in (source or {}).items() if name != "type"]
+
+
 def _google(name: str) -> Any:
     try:
         return import_module(name)
@@ -148,9 +156,10 @@ def _google(name: str) -> Any:
         ) from None
 
 
-def _refused(error: Exception) -> RitellmError:
+def _refused(error: Exception, source: str | Mapping[str, Any] | None = None) -> RitellmError:
+    reason = without(_secrets_in(source), str(error))
     return AuthenticationError(
-        f"no Google credentials: {error}; run `gcloud auth application-default login`, or pass"
+        f"no Google credentials: {reason}; run `gcloud auth application-default login`, or pass"
         " vertex_credentials",
         provider="vertex_ai",
     )

@@ -801,6 +801,25 @@ def test_googles_failures_become_this_librarys_errors(monkeypatch):
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["ya29.planted", {"type": "service_account", "private_key": "planted-key"}],
+    ids=["a token", "a key"],
+)
+def test_an_error_about_credentials_does_not_repeat_them(source, monkeypatch):
+    google = GoogleAuth(monkeypatch)
+
+    def refused(given, scopes):
+        raise google.exceptions.GoogleAuthError(f"File {given} was not found.")
+
+    auth = sys.modules["google.auth"]
+    auth.load_credentials_from_file = auth.load_credentials_from_dict = refused
+    endpoint = plan("vertex_ai/m", HI, {}, vertex_credentials=source).endpoint
+    with pytest.raises(AuthenticationError, match="no Google credentials: File") as caught:
+        locate(endpoint, "m")
+    assert "planted" not in repr(caught.value)
+
+
 def test_credentials_that_cannot_be_read_are_an_error(monkeypatch):
     GoogleAuth(monkeypatch)
     endpoint = plan("vertex_ai/m", HI, {}, vertex_credentials="{broken").endpoint
