@@ -5,7 +5,9 @@ Importing is cheap: the first name that needs the HTTP stack or the JSON library
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 drop_params: bool = False
 num_retries: int | None = None
 request_timeout: float | None = None
+
+_OWN_SETTINGS = frozenset({"drop_params", "num_retries", "request_timeout"})
 
 _HOMES = {
     "acompletion": "api",
@@ -66,8 +70,8 @@ _ALIASES = {
     "token_counter": "utils",
     "validate_environment": "utils",
 }
-# litellm's modules, which programs reach as attributes without an import of their own.
-_MODULES = frozenset({"cost_calculator", "exceptions", "types", "utils"})
+# Modules that programs reach as attributes without an import of their own.
+_MODULES = frozenset({"cost_calculator", "dropin", "exceptions", "types", "utils"})
 
 __all__ = [
     "AsyncClient",
@@ -97,20 +101,32 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(f"ritellm.{home}"), name)
     elif name in _MODULES:
         value = import_module(f"ritellm.{name}")
-    else:
-        value = _class(name)
+    elif (value := _class(name)) is None:
+        raise import_module("ritellm.dropin.absent").missing(name, sys._getframe(1))
     globals()[name] = value
     return value
 
 
 def _class(name: str) -> Any:
-    """Return the error or the part of a result that is called `name`."""
+    """Return the error or the part of a result that is called `name`, or None."""
     for home in ("exceptions", "types.utils") if name[:1].isupper() else ():
         module = import_module(f"ritellm.{home}")
         if name in vars(module) and name != "Any":
             return vars(module)[name]
-    raise AttributeError(f"module 'ritellm' has no attribute {name!r}")
+    return None
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Settings(ModuleType):
+    """This module. It warns of settings that work with litellm and have no effect here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in _OWN_SETTINGS and not isinstance(value, ModuleType):
+            import_module("ritellm.dropin.absent").warn_of_setting(name, value)
+
+
+sys.modules[__name__].__class__ = _Settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from typing import Any
 
 from fake_server import FakeServer, Reset, api_error, chat_events, chat_stream, stream
@@ -78,7 +80,9 @@ def an_exception_made_by_position(litellm: Any, server: FakeServer) -> Any:
 
 @differs("`litellm.api_key` and other settings", litellm="Bearer sk-2", ritellm="Bearer sk-none")
 def a_key_on_the_module(litellm: Any, server: FakeServer) -> Any:
-    litellm.api_key = "sk-2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ritellm says that it has no effect
+        litellm.api_key = "sk-2"
     try:
         ask(litellm)
     finally:
@@ -100,7 +104,18 @@ def the_fastest_of_several_models(litellm: Any, server: FakeServer) -> Any:
     return answer.choices[0].message.content
 
 
-absent("callbacks, caching, budgets, `Router`, proxy", "Router", "callbacks", "cache", "max_budget")
+absent("`Router`", "Router")
+absent("`responses`, `aresponses`", "responses", "aresponses")
+absent("callbacks", "callbacks", "success_callback", "failure_callback")
+absent("caching", "cache", "enable_cache")
+absent("`max_budget`, `BudgetManager`", "max_budget", "BudgetManager")
+
+
+@differs("litellm's proxy", litellm=True, ritellm=False)
+def a_proxy(litellm: Any, server: FakeServer) -> Any:
+    return importlib.util.find_spec(f"{litellm.__name__}.proxy") is not None
+
+
 absent("embeddings, images, audio, `text_completion`", "embedding", "speech", "text_completion")
 absent("context windows", "get_max_tokens")
 absent("tokenizers", "encode", "decode", "create_tokenizer")
