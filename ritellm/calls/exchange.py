@@ -61,6 +61,8 @@ class Continuation(Protocol):
 _UNBUFFERED = Buffer()
 # The timeouts that pass before the request has reached the provider.
 _TOO_EARLY = frozenset({"connect_timeout", "write_timeout"})
+# The most characters of an error's text that are kept, and of a key that a text may end in.
+_LONGEST_MESSAGE, _LONGEST_SECRET = 64 * 1024, 16 * 1024
 # A run of at most this many chunks is expanded at once.
 _FEW = 16
 
@@ -276,12 +278,18 @@ class Exchange:
     def _fail(self, error: RitellmError) -> None:
         error.provider = self.endpoint.provider.name
         error.model = self._request.model
-        error.message = self.endpoint.scrub(error.message)
+        error.message = self._shown(error.message)
         error.args = (error.message,)
         if isinstance(error.code, str):
-            error.code = self.endpoint.scrub(error.code)
+            error.code = self._shown(error.code)
         error.attempts = self._attempts
         self.error = error
+
+    def _shown(self, text: str) -> str:
+        """Return `text` without secrets, and not longer than an error needs."""
+        # A secret that is cut in half is not recognized, so the text is cut again afterwards.
+        shown = self.endpoint.scrub(text[: _LONGEST_MESSAGE + _LONGEST_SECRET])
+        return shown if len(shown) <= _LONGEST_MESSAGE else f"{shown[:_LONGEST_MESSAGE]} ..."
 
     def discarded(self, *, kept: bool = False) -> Discarded | None:
         """Return this attempt as one whose response is not used; None if it is not billed."""

@@ -72,7 +72,7 @@ class LlamaServer:
     """llama.cpp's HTTP server, on a free loopback port; it stops when garbage-collected."""
 
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
     process: xllamacpp.Server
 
 

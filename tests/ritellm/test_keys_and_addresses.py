@@ -8,7 +8,7 @@ import pickle
 import traceback
 
 import pytest
-from fake_server import api_error, chat_events, stream
+from fake_server import api_error, chat_events, sse_error, stream
 
 import ritellm
 from ritellm import Client
@@ -64,6 +64,16 @@ def test_no_secret_of_the_key_or_the_address_is_in_an_error(script, face, fake_s
         )
     assert not leaks(shown(caught.value))
     assert not leaks(caplog.text)
+
+
+def test_a_long_error_is_cut_and_shows_no_part_of_the_key(face, fake_server):
+    filler = "%41&amp;" * 8191  # the key lies across the place where the text is cut
+    message = filler + KEY + filler * 10
+    fake_server.script = lambda request: sse_error(message=message)
+    with pytest.raises(RitellmError) as caught:
+        face.ask(base_url=fake_server.base_url, api_key=KEY, num_retries=0)
+    assert len(caught.value.message) < 70_000
+    assert "sk-pl" not in caught.value.message
 
 
 def told_by_proxy(request):
