@@ -1,7 +1,8 @@
 """Add up one choice of a completion, field by field. Pure.
 
 `ChoiceSum` only collects values in lists. The tables at the end say how the list of each field is
-summed; a field that they do not name is summed by the type of its values.
+summed; a field that they do not name is summed by the shape of its values
+(`ritellm.chunks.unknown`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ritellm.chunks.tool_calls import (
     sum_thinking_blocks,
     sum_tool_calls,
 )
+from ritellm.chunks.unknown import sum_unknown, sum_unknown_pieces
 
 # Texts that name no finish_reason: the last one is the default value of Google's enum.
 _BLANK = frozenset({"", "null", "FINISH_REASON_UNSPECIFIED"})
@@ -99,7 +101,8 @@ class ChoiceSum:
         """Return the sum as the choice of a chunk."""
         delta: dict[str, Any] = {"content": None}
         for name, values in self.delta.items():
-            delta[name] = _sum_as(_extend if name in _FRAGMENTED else _sum_of(name), values)
+            summed = _DELTA_SUMS.get(name, sum_unknown_pieces)
+            delta[name] = _sum_as(_extend if name in _FRAGMENTED else summed, values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
         return {"index": index, "delta": delta, "finish_reason": None, **fields}
 
@@ -140,7 +143,7 @@ def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
     try:
         return summed(values)
     except Exception:
-        return _sum_unknown(values)
+        return sum_unknown(values)
 
 
 def _join(values: Values) -> Any:
@@ -165,17 +168,6 @@ def _extend(values: Values) -> list[Any]:
 
 def _first(values: Values) -> Any:
     return next((value for value in values if value), values[0])
-
-
-def _sum_unknown(values: Values) -> Any:
-    """Return the sum of an unknown field by the type of its values."""
-    if all(isinstance(value, str) for value in values):
-        return "".join(values)
-    if all(isinstance(value, list) for value in values):
-        return _extend(values)
-    if all(isinstance(value, dict) for value in values):
-        return {key: item for value in values for key, item in value.items()}
-    return values[-1]
 
 
 def _sum_logprobs(values: Values) -> dict[str, Any]:
@@ -216,7 +208,7 @@ _FRAGMENTED = frozenset({"tool_calls", "thinking_blocks"})
 
 
 def _sum_of(name: str) -> Callable[[Values], Any]:
-    return _DELTA_SUMS.get(name, _sum_unknown)
+    return _DELTA_SUMS.get(name, sum_unknown)
 
 
 _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
@@ -233,6 +225,6 @@ _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
 _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
     "finish_reason": _sum_reasons,
     "logprobs": _sum_logprobs,
-    "content_filter_results": _sum_unknown,
-    "token_ids": _sum_unknown,
+    "content_filter_results": sum_unknown,
+    "token_ids": sum_unknown,
 }

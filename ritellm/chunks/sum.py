@@ -99,6 +99,9 @@ class ChunkSum:
                     continue  # not a usage: the tokens count as not counted
                 # A later usage may lack details that an earlier one had.
                 value = merged(top.get(key) or {}, value)
+            elif isinstance(value, Mapping) and isinstance(known := top.get(key), Mapping):
+                # The keys of an unknown field may arrive in different chunks.
+                value = value if known.keys() <= value.keys() else {**known, **value}
             top[key] = value
 
     @property
