@@ -16,6 +16,7 @@ from ritellm.errors import (
     APIResponseValidationError,
     AuthenticationError,
     BadRequestError,
+    ContextWindowExceededError,
     InternalServerError,
     InvalidRequestError,
     NotFoundError,
@@ -845,10 +846,10 @@ def refusal(kind, said="m", **error):
 
 BODIES = {
     "bad request": (400, refusal("invalid_request_error"), BadRequestError, False),
-    "prose is not read": (
+    "fixed phrases are read": (
         400,
         refusal("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
-        BadRequestError,
+        ContextWindowExceededError,
         False,
     ),
     "no key": (401, refusal("authentication_error"), AuthenticationError, False),
