@@ -9,7 +9,8 @@ seconds that remain.
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from ritellm.calls.call import Call
 from ritellm.transports.sockets import DRAIN_SECONDS
@@ -63,6 +64,8 @@ class Deadlines:
 _LATE_READS = 64
 _MOMENT_SECONDS = 0.001
 
+T = TypeVar("T")
+
 
 class Grace:
     """Lets what has arrived by the deadline be read after it: the process may have been stopped."""
@@ -70,15 +73,31 @@ class Grace:
     def __init__(self) -> None:
         self._late = 0  # reads in a row after the deadline
 
-    def seconds(self, left: float | None) -> float | None:
-        """Return how long the next read may wait, if `left` seconds remain; raises TimeoutError."""
-        if left is None or left > 0:
-            self._late = 0
-            return left
-        self._late += 1
-        if self._late > _LATE_READS:
-            raise TimeoutError
-        return _MOMENT_SECONDS
+    def read(
+        self,
+        read: Callable[[float | None], T],
+        left: Callable[[], float | None],
+        expired: type[Exception],
+    ) -> T:
+        """Return what `read(seconds)` returns, while `left()` seconds remain.
+
+        `read` raises `expired` in vain. Once the time is up, it may look for a moment; then this
+        raises `expired`.
+        """
+        while True:
+            seconds = left()
+            if seconds is None or seconds > 0:
+                self._late = 0
+            else:
+                self._late += 1
+                if self._late > _LATE_READS:
+                    raise expired("no time left")
+                return read(_MOMENT_SECONDS)
+            try:
+                return read(seconds)
+            except expired:
+                if (remaining := left()) is None or remaining > 0:
+                    raise
 
 
 class StepDeadlines(Deadlines):

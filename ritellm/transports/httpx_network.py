@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import selectors
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -31,6 +33,8 @@ from ritellm.wire import limits
 _READ_BYTES = 64 * 1024
 # A larger request may be refused while it is being sent.
 _LARGE = 64 * 1024
+_STEP = 16 * 1024
+_MOMENT_SECONDS = 0.001
 _REFUSAL = re.compile(rb"HTTP/1\.[01] [345]")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)")
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -180,20 +184,55 @@ class Connection(httpcore.NetworkStream):
         self.watch = Watch()
         self._inner = inner
         self._grace = Grace()
+        self._early = b""  # arrived while a request was being sent
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._early:
+            data, self._early = self._early[:max_bytes], self._early[max_bytes:]
+            return self.watch.received(data)
+        read, left = partial(self._inner.read, max_bytes), partial(_remaining, timeout)
         try:
-            left = self._grace.seconds(_remaining(timeout))
-            data = self._inner.read(max_bytes, left)
-        except TimeoutError:
-            raise httpcore.ReadTimeout("no time left") from None
+            data = self._grace.read(read, left, httpcore.ReadTimeout)
         except httpcore.ReadError as error:
             raise self.watch.failure(error) from None
         return self.watch.received(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.watch.sending()
-        self._inner.write(buffer, timeout)
+        sock = self._inner.get_extra_info("socket")
+        if len(buffer) <= _LARGE or sock is None:
+            self._inner.write(buffer, timeout)
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            for at in range(0, len(buffer), _STEP):
+                self._wait_to_write(selector, timeout)
+                self._inner.write(buffer[at : at + _STEP], timeout)
+
+    def _wait_to_write(self, selector: selectors.BaseSelector, timeout: float | None) -> None:
+        """Return when there is room; raises httpcore.WriteError if the server refuses meanwhile."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        while ends is None or time.monotonic() < ends:
+            events = selector.select(timeout)
+            mask = events[0][1] if events else 0
+            if mask & selectors.EVENT_READ and not self._read_early():
+                return  # writing finds the reason
+            if mask & selectors.EVENT_WRITE:
+                return
+        raise httpcore.WriteTimeout("sending took too long")
+
+    def _read_early(self) -> bool:
+        """Return whether the server may send more; raises httpcore.WriteError for a refusal."""
+        try:
+            data = self._inner.read(_READ_BYTES, _MOMENT_SECONDS)
+        except httpcore.ReadTimeout:  # TLS has news of its own
+            return True
+        except httpcore.ReadError:
+            return False
+        self._early += data
+        if _REFUSAL.match(self._early):
+            raise httpcore.WriteError("the server refuses the request")
+        return bool(data)
 
     def close(self) -> None:
         self._inner.close()

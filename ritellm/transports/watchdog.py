@@ -5,9 +5,13 @@ Problem: the deadline moves with every chunk, and a timer per chunk would cost m
 Idea: one timer runs to the deadline that was valid when it started. Then it checks whether the
 deadline has moved, and if so runs again.
 
-    disarmed --with watchdog:--> armed --deadline passes--> fired (the task is cancelled)
-        ^                          |
-        +----- the wait ends ------+
+The process may have been stopped, or the event loop busy, while chunks arrived. So after the
+deadline the loop gets a few turns to read what the sockets hold. A server that sends and sends
+cannot prolong them.
+
+    disarmed --with watchdog:--> armed --deadline passes--> doubting --turns--> fired
+        ^                          |                           |        (the task is cancelled)
+        +----- the wait ends ------+----------- progress ------+
 
 Invariant: only a task that waits inside `with watchdog:` is cancelled.
 """
@@ -18,6 +22,10 @@ import asyncio
 import sys
 
 from ritellm.calls.call import Call
+
+# Turns of the event loop after the deadline: in a row without a byte, and in total.
+_QUIET_TURNS = 8
+_MOST_TURNS = 64
 
 
 class Watchdog:
@@ -30,7 +38,7 @@ class Watchdog:
         self._call = call
         self._loop = asyncio.get_running_loop()
         # The deadline.
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._drain_ends: float | None = None  # replaces the deadline of the call
         self._begun = False  # the first chunk has come
         # The task to cancel.
@@ -97,11 +105,28 @@ class Watchdog:
         ends = self._ends()
         if ends is None:
             return
-        when, name = ends
-        if when > self._loop.time():
+        if ends[0] > self._loop.time():
             self._check_later()
         elif self._task is not None:
-            self.fired = name
+            self._doubt(_QUIET_TURNS, _MOST_TURNS, self._call.timing.bytes)
+
+    def _doubt(self, quiet: int, left: int, received: int) -> None:
+        """Let another turn of the loop pass before the timeout is believed."""
+        self._timer = self._loop.call_soon(self._recheck, quiet, left, received)
+
+    def _recheck(self, quiet: int, left: int, before: int) -> None:
+        """Fire unless the deadline has moved; wait while bytes arrive, for a bounded time."""
+        self._timer = None
+        ends = self._ends()
+        if ends is None or ends[0] > self._loop.time():
+            self._check_later()
+        elif self._task is not None:
+            received = self._call.timing.bytes
+            quiet = quiet - 1 if received == before else _QUIET_TURNS
+            if quiet and left:
+                self._doubt(quiet, left - 1, received)
+                return
+            self.fired = ends[1]
             self._task.cancel()
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import httpx
@@ -27,6 +29,10 @@ from ritellm.transports.sockets import KEEP_ALIVE, NO_DELAY
 from ritellm.types import HttpRequest
 
 _READ_BYTES = 64 * 1024
+# A larger request may be refused while it is being sent.
+_LARGE = 64 * 1024
+# What a socket raises when it has nothing to read, or no room to write.
+NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # The selectors of epoll and kqueue need a descriptor of their own; there may be none left.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
@@ -107,6 +113,7 @@ class Connection:
         self._parser = ResponseParser()
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._served = 0
+        self._has_unsent = False  # the response began before the whole request was sent
         self._grace = Grace()
 
     def send(self, request: bytes, deadlines: Deadlines, release: Callable[[], object]) -> Response:
@@ -115,8 +122,7 @@ class Connection:
         parser.expect()
         self._served += 1
         try:
-            self.socket.settimeout(deadlines.write)
-            self.socket.sendall(request)
+            self._transmit(request, deadlines.write)
         except TimeoutError:
             raise httpx.WriteTimeout("sending took too long") from None
         except OSError:
@@ -126,20 +132,50 @@ class Connection:
         body = Body(self, deadlines, release)
         return Response(parser.status, parser.headers, body, self._served > 1)
 
+    def _transmit(self, request: bytes, timeout: float | None) -> None:
+        """Send `request`, but not the rest of a large one once the response has begun."""
+        self._has_unsent = len(request) > _LARGE
+        if not self._has_unsent:
+            self.socket.settimeout(timeout)
+            self.socket.sendall(request)
+            return
+        unsent, parser = memoryview(request), self._parser
+        self.socket.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            progressed = time.monotonic()
+            while unsent and not parser.begun:
+                selector.select(timeout)
+                if timeout is not None and time.monotonic() > progressed + timeout:
+                    raise TimeoutError
+                with suppress(*NOT_NOW):
+                    unsent = unsent[self.socket.send(unsent[:_LARGE]) :]
+                    progressed = time.monotonic()
+                with suppress(*NOT_NOW):
+                    self._take(self.socket.recv_into(self._buffer))
+        self._has_unsent = bool(unsent)
+
     def receive(self, deadlines: Deadlines) -> None:
         """Wait for the next bytes, or for the end of the connection."""
         try:
-            self.socket.settimeout(self._grace.seconds(deadlines.left_to_read()))
-            size = self.socket.recv_into(self._buffer)
+            size = self._grace.read(self._receive, deadlines.left_to_read, TimeoutError)
         except TimeoutError:
             raise httpx.ReadTimeout("no progress") from None
         except OSError as error:
             self._parser.close(error)
             return
+        self._take(size)
+
+    def _take(self, size: int) -> None:
+        """Parse the bytes that were read; none are the end of the connection."""
         if size:
             self._parser.feed(self._buffer[:size])
         else:
             self._parser.close(None)
+
+    def _receive(self, seconds: float | None) -> int:
+        self.socket.settimeout(seconds)
+        return self.socket.recv_into(self._buffer)
 
     def pieces(self, deadlines: Deadlines) -> Iterator[bytes]:
         """Yield the pieces of the body as they arrive."""
@@ -167,7 +203,7 @@ class Connection:
     def make_idle(self) -> bool:
         """Return whether another request may follow the one that is done."""
         parser = self._parser
-        return parser.keeps and parser.ended and not parser.pieces
+        return parser.keeps and parser.ended and not (parser.pieces or self._has_unsent)
 
     def close(self) -> None:
         """Close the connection at once."""

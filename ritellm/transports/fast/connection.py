@@ -48,7 +48,7 @@ _HIGH_WATER = READ_BYTES
 # The end of a chunked body, unless there are trailers.
 _LAST_CHUNK = b"0\r\n\r\n"
 # The most reads in one turn of the event loop; a fast server must not stop the other streams.
-_READS_AT_ONCE = 16
+_READS_AT_ONCE = 4
 
 
 class Connection:
