@@ -39,6 +39,7 @@ from pipelines.cli.model_flags import (
     settle_in_flight,
 )
 from pipelines.errors import UsageError
+from pipelines.filesystem import printable
 from pipelines.inputs.formats import format_of
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.outputs import bigquery as outputs_bigquery
@@ -70,8 +71,10 @@ def parser() -> cli_parser.Parser:
     made.add_argument(
         "--input",
         required=True,
+        nargs="+",
+        action="extend",
         metavar="PATTERN",
-        help="files of JSON lines with 'prompt' or 'messages', and optionally 'id'; a path on any"
+        help="files of JSON lines with 'prompt' or 'messages', and optionally 'id'; paths on any"
         " Beam filesystem, with wildcards, compressed or not. Or a table with such columns,"
         " bigquery:PROJECT:DATASET.TABLE",
     )
@@ -156,7 +159,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         done.deltas | "WriteDeltas" >> WriteLines(known_args.output, "deltas")
     facts = {
         "model": known_args.model,
-        "input": known_args.input,
+        "input": [printable(location) for location in known_args.input],
         "params": model_params(known_args),
     }
     if known_args.output_table:

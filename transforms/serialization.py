@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from transforms import exact_json
 from transforms.elements import Completion, DeadLetter, Delta
 
 KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
@@ -53,7 +54,7 @@ def completion_row(row: Completion) -> dict[str, Any]:
         "status_code": None,
         "retryable": None,
         "completion": completion,
-        "input": _loads(row.input),
+        "input": _input(row.input),
     }
 
 
@@ -75,7 +76,7 @@ def failed_row(letter: DeadLetter) -> dict[str, Any]:
         "cost_usd": letter.cost_usd,
         **_waste(letter),
         "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
-        "input": _loads(letter.input),
+        "input": _input(letter.input),
     }
 
 
@@ -99,27 +100,34 @@ def delta_row(delta: Delta) -> dict[str, Any]:
         "chunk": _raw(delta.chunk),
     }
     if delta.final:
-        row |= {"outcome": _raw(delta.outcome), "input": _loads(delta.input)}
+        row |= {"outcome": _raw(delta.outcome), "input": _input(delta.input)}
     return row
 
 
 def to_delta(data: bytes) -> Delta:
     """Return the delta in `data`, written by `to_bytes`; raises ValueError for other data."""
-    row = orjson.loads(data)
+    row = exact_json.loads(data.decode())
     nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
     try:
-        return Delta(**{**row, "chunk": orjson.dumps(row["chunk"]).decode(), **nested})
+        return Delta(**{**row, "chunk": exact_json.dumps(row["chunk"]), **nested})
     except (KeyError, TypeError):
         raise ValueError(f"not a delta: {data[:200]!r}") from None
 
 
 def _dumps(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+    return None if value is None else exact_json.dumps(value)
 
 
 def _raw(text: str | None) -> Any:
     """Return JSON text as a part of other JSON, without parsing it."""
     return None if text is None else orjson.Fragment(text)
+
+
+def _input(text: str | None) -> Any:
+    """Return the row of an outcome as a part of its JSON; large integers keep their digits."""
+    if text is None or not exact_json.has_large_integer(text):
+        return _loads(text)
+    return orjson.Fragment(exact_json.dumps(exact_json.loads(text)))
 
 
 def _loads(text: str | None) -> Any:

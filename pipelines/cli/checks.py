@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
@@ -25,9 +26,9 @@ from transforms.refused_secrets import refuse_secrets
 from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
 
 
-def check_input(location: str) -> None:
-    """Raise UsageError unless `location` names an input that can be read."""
-    format_of(location).check(location)
+def check_input(locations: Sequence[str]) -> None:
+    """Raise UsageError unless `locations` name an input that can be read."""
+    format_of(locations).check(locations)
 
 
 def check_output_table(table: str | None) -> None:
@@ -51,11 +52,11 @@ def check_temp(options: PipelineOptions, known_args: argparse.Namespace) -> None
         )
 
 
-def check_apart(location: str, folder: str) -> None:
-    """Raise UsageError if the input at `location` contains outputs of earlier runs to `folder`."""
+def check_apart(locations: Sequence[str], folder: str) -> None:
+    """Raise UsageError if the input at `locations` contains outputs of earlier runs to `folder`."""
     for name in ("completions", "failed", "deltas"):
         outputs = _absolute(FileSystems.join(folder, f"{name}-"))
-        for file in format_of(location).files(location):
+        for file in format_of(locations).files(locations):
             path = _absolute(file)
             if path.startswith(outputs) and "/" not in path[len(outputs) :]:
                 raise UsageError(

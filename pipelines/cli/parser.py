@@ -45,9 +45,20 @@ def _refuse_unknown(parser: argparse.ArgumentParser, pipeline_args: Sequence[str
     flags = (each.partition("=")[0] for each in unknown if each.startswith("-"))
     flag = next((each for each in flags if each not in of_runner), None)
     if flag is None:
+        _refuse_stray(unknown)
         return
     known = [*parser._option_string_actions, *beam._option_string_actions, *of_runner]
     raise UsageError(f"unknown flag {flag}{did_you_mean(flag, known)} (see --help)")
+
+
+def _refuse_stray(unknown: Sequence[str]) -> None:
+    """Raise UsageError for a word that is not the value of a flag of the runner before it."""
+    for before, word in zip(["", *unknown], unknown, strict=False):
+        is_value = before.startswith("-") and "=" not in before
+        if not word.startswith("-") and not is_value:
+            raise UsageError(
+                f"unexpected argument {word!r}; each value needs its flag (see --help)"
+            )
 
 
 def _all_subclasses(cls: type) -> list[Any]:

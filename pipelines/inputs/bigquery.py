@@ -25,24 +25,27 @@ class BigQueryRows:
         """Return whether `location` begins with `bigquery:`."""
         return location.startswith(PREFIX)
 
-    def check(self, location: str) -> None:
-        """Raise UsageError unless the table exists and has a column for the prompt."""
+    def check(self, locations: Sequence[str]) -> None:
+        """Raise UsageError unless it is one table that exists and has a column for the prompt."""
+        if len(locations) > 1:
+            raise UsageError(f"--input must be one table, got {' '.join(locations)}")
+        (location,) = locations
         try:
             _check_columns(table_columns(parse(location)))
         except (TableError, ValueError) as error:
             raise UsageError(f"--input {location}: {error}") from None
 
-    def files(self, location: str) -> Sequence[str]:
+    def files(self, locations: Sequence[str]) -> Sequence[str]:
         """Return no files: a table is not one."""
         return ()
 
-    def count(self, location: str) -> int | None:
+    def count(self, locations: Sequence[str]) -> int | None:
         """Return None: the program does not query the table before the job starts."""
         return None
 
-    def read(self, root: Any, location: str) -> Any:
+    def read(self, root: Any, locations: Sequence[str]) -> Any:
         """Return the rows of the table."""
-        return root | "ReadTable" >> ReadTable(parse(location))
+        return root | "ReadTable" >> ReadTable(parse(locations[0]))
 
 
 class ReadTable(beam.PTransform):  # type: ignore[misc]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pipelines.errors import UsageError
 from pipelines.inputs.base import InputFormat
 from pipelines.inputs.bigquery import BigQueryRows
 from pipelines.inputs.jsonl import JsonLines
@@ -11,6 +14,9 @@ from pipelines.inputs.jsonl import JsonLines
 FORMATS: tuple[InputFormat, ...] = (BigQueryRows(), JsonLines())
 
 
-def format_of(location: str) -> InputFormat:
-    """Return the format of the input at `location`."""
-    return next(each for each in FORMATS if each.match(location))
+def format_of(locations: Sequence[str]) -> InputFormat:
+    """Return the format of the input at `locations`; raises UsageError if they have several."""
+    found = [next(each for each in FORMATS if each.match(location)) for location in locations]
+    if any(each is not found[0] for each in found):
+        raise UsageError(f"--input must be files or one table, got {' '.join(locations)}")
+    return found[0]

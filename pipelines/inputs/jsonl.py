@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import apache_beam as beam
-from apache_beam.io.filesystem import CompressionTypes
 
-from pipelines.inputs.files import check_files, common_folder, match_files, open_files
-from pipelines.inputs.rows import Line
+from pipelines.filesystem import printable
+from pipelines.inputs import compression, file_kinds
+from pipelines.inputs.files import check_files, match_files, open_files
+from pipelines.inputs.paths import common_folder
+from pipelines.inputs.rows import Line, to_line
 
 # Counting reads the whole input. Beyond this size it would delay the start of the job.
 _MOST_COUNTED_BYTES = 4 << 30
+# A longer line is not a row. It must not fill the memory either.
+_MOST_LINE_BYTES = 64 << 20
+_SHOWN = 1_000
+_BOM = b"\xef\xbb\xbf"
 
 
 class JsonLines:
@@ -27,26 +32,29 @@ class JsonLines:
         """Return True: JSON lines are the format of every location that no other format claims."""
         return True
 
-    def check(self, location: str) -> None:
-        """Raise UsageError unless `location` matches a file that can be opened."""
-        check_files(location)
+    def check(self, locations: Sequence[str]) -> None:
+        """Raise UsageError unless each location matches files that look like JSON lines."""
+        check_files(locations)
 
-    def files(self, location: str) -> Sequence[str]:
-        """Return the paths of the files that `location` matches."""
-        return [str(file.path) for file in match_files(location)]
+    def files(self, locations: Sequence[str]) -> Sequence[str]:
+        """Return the paths of the files that the locations match."""
+        return [str(file.path) for file in match_files(locations)]
 
-    def count(self, location: str, most_bytes: int = _MOST_COUNTED_BYTES) -> int | None:
+    def count(self, locations: Sequence[str], most_bytes: int = _MOST_COUNTED_BYTES) -> int | None:
         """Return the number of lines in local, uncompressed files of up to `most_bytes`."""
-        found = match_files(location)
-        paths = [file.path for file in found]
+        found = match_files(locations)
+        files = [file.path for file in found]
         if sum(file.size_in_bytes for file in found) > most_bytes:
             return None
-        return sum(map(_count_lines, paths)) if all(map(_is_plain, paths)) else None
+        return sum(map(_count_lines, files)) if all(map(_is_plain, files)) else None
 
-    def read(self, root: Any, location: str) -> Any:
-        """Return the lines of the files, without the empty ones."""
-        folder = common_folder(location)
-        return open_files(root, location) | "ReadLines" >> beam.ParDo(_ReadLinesFn(folder))
+    def read(self, root: Any, locations: Sequence[str]) -> Any:
+        """Return the lines of the files, without the empty ones.
+
+        The job fails with DamagedFile if compressed data is damaged or ends too early.
+        """
+        read = beam.ParDo(_ReadLinesFn(common_folder(locations)))
+        return open_files(root, locations) | "ReadLines" >> read
 
 
 class _ReadLinesFn(beam.DoFn):  # type: ignore[misc]
@@ -55,35 +63,41 @@ class _ReadLinesFn(beam.DoFn):  # type: ignore[misc]
 
     def process(self, file: Any) -> Iterator[Line]:
         path = file.metadata.path
-        name = path.removeprefix(self._folder)
-        with file.open(compression_type=CompressionTypes.AUTO) as raw:
-            # Only newlines end a row: JSON may contain U+2028 and similar characters unescaped.
-            text = io.TextIOWrapper(
-                io.BufferedReader(_Readable(raw)), "utf-8-sig", "replace", newline="\n"
-            )
-            for number, line in enumerate(text, 1):
-                line = line.rstrip("\r\n")
-                if line.strip():
-                    yield Line(path, name, number, line)
+        name = printable(path.removeprefix(self._folder))
+        with compression.opened(path) as content:
+            head = content.read(file_kinds.HEAD_BYTES)
+            if why := file_kinds.fault(head):
+                yield to_line(printable(path), name, 1, head[:_SHOWN])._replace(fault=why)
+                return
+            for number, data in enumerate(_lines(head.removeprefix(_BOM), content), 1):
+                if len(data) > _MOST_LINE_BYTES:
+                    yield _too_long(to_line(printable(path), name, number, data[:_SHOWN]))
+                elif data.strip():
+                    yield to_line(printable(path), name, number, data.rstrip(b"\r\n"))
 
 
-class _Readable(io.RawIOBase):
-    """A Beam file as the raw stream that Python's text layer expects."""
+def _too_long(line: Line) -> Line:
+    return line._replace(fault=f"a row must have at most {_MOST_LINE_BYTES:,} bytes")
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
 
-    def readable(self) -> bool:
-        return True
+def _lines(head: bytes, rest: BinaryIO, most: int = _MOST_LINE_BYTES) -> Iterator[bytes]:
+    """Yield the lines of `head` and `rest`; of a line above `most` bytes only the beginning.
 
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    Only newlines end a line: JSON may contain U+2028 and similar characters unescaped.
+    """
+    *lines, last = head.split(b"\n")
+    yield from lines
+    while data := rest.readline(most + 1):
+        whole, last = last + data, b""
+        yield whole
+        while len(whole) > most and data and not data.endswith(b"\n"):
+            data = rest.readline(most + 1)
+    if last:
+        yield last
 
 
 def _is_plain(path: str) -> bool:
-    return os.path.isfile(path) and not path.endswith((".gz", ".bz2", ".zst", ".zip", ".xz"))
+    return os.path.isfile(path) and compression.is_plain(path)
 
 
 def _count_lines(path: str) -> int:

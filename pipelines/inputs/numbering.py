@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 
-from pipelines.inputs.rows import Line, unusable
+from pipelines.inputs.rows import DUPLICATE, Line, unusable
 from transforms.elements import DeadLetter, Prompt
 
 Item = TypeVar("Item")
@@ -97,6 +97,4 @@ def _in_order(rows: Iterable[Item], key: Callable[[Item], Any]) -> Iterator[Item
 
 def duplicate(id: str, line: Line) -> DeadLetter:
     """Return the dead letter of a row whose id an earlier row has."""
-    return unusable(
-        id, line, "DuplicateIdError", f"an earlier row has the id {id!r}; ids must be unique"
-    )
+    return unusable(id, line, DUPLICATE, f"an earlier row has the id {id!r}; ids must be unique")

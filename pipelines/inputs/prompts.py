@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -33,7 +33,7 @@ class Read(NamedTuple):
 
 
 class ReadPrompts(beam.PTransform):  # type: ignore[misc]
-    """Read the prompts of the input at `location`, in any format of `formats.FORMATS`.
+    """Read the prompts of the input at `locations`, in any format of `formats.FORMATS`.
 
     With `spread` the rows are shuffled by id over all workers, and duplicate ids are found
     wherever they are. Without it all steps stay fused in one process, and memory stays constant.
@@ -43,15 +43,15 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     runs: only the count of equal rows matters.
     """
 
-    def __init__(self, location: str, spread: bool) -> None:
+    def __init__(self, locations: Sequence[str], spread: bool) -> None:
         super().__init__()
-        self._location = location
+        self._locations = locations
         self._spread = spread
 
     def expand(self, root: Any) -> Read:
         """Read, parse, let each id through once, and number equal rows."""
-        format = format_of(self._location)
-        lines = format.read(root, self._location)
+        format = format_of(self._locations)
+        lines = format.read(root, self._locations)
         read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
         # In one process the row's number tells a retried bundle from a duplicate.
         if self._spread or not format.has_order:

@@ -9,8 +9,17 @@ import orjson
 
 from pipelines.inputs import columns
 from pipelines.inputs.columns import UnusedColumn
+from transforms import exact_json
 from transforms.elements import DeadLetter, Prompt
 from transforms.journal import request_hash
+
+DUPLICATE = "DuplicateIdError"
+_REPEATED = (
+    "the first run had another row with this id; ids must be unique: give the row an id of its own"
+    " in the original input"
+)
+# A row with one of these columns asks something itself.
+_ASKING = frozenset({"body", "messages", "prompt"})
 
 
 class Line(NamedTuple):
@@ -18,13 +27,14 @@ class Line(NamedTuple):
 
     For a file, `path` is its path, `name` is the end of the path, which is short enough for an
     id, and `number` is the number of the row from 1. For a table, `number` is 0 and `name` is the
-    name of the row.
+    name of the row. A row with a `fault` cannot be used, for that reason.
     """
 
     path: str
     name: str
     number: int
     text: str
+    fault: str = ""
 
     @property
     def location(self) -> str:
@@ -42,11 +52,35 @@ class Line(NamedTuple):
         return f"{self.path}:{self.number}"
 
 
+def to_line(path: str, name: str, number: int, data: bytes) -> Line:
+    """Return the line in `data`; bytes that are not UTF-8 are its fault."""
+    return Line(path, name, number, as_text(data), encoding_fault(data))
+
+
+def as_text(data: bytes) -> str:
+    """Return `data` as text, with escapes for bytes that are not UTF-8."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def encoding_fault(data: bytes) -> str:
+    """Return why `data` is not UTF-8, or ""."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        wrong = f"0x{data[error.start]:02x} at byte {error.start + 1}"
+        return f"a row must be UTF-8, got {wrong}; save the data as UTF-8"
+    return ""
+
+
 class Row(Protocol):
     """What `read` needs of a row: its text, a default id, and its location for messages."""
 
     @property
     def text(self) -> str: ...
+    @property
+    def fault(self) -> str:
+        """Why the row cannot be used, or ""."""
+
     @property
     def id(self) -> str: ...
     @property
@@ -81,15 +115,30 @@ def read(line: Row, by_content: bool = False) -> Reading:
     """
     id = line.id
     try:
+        if line.fault:
+            raise RowError(line.fault)
         row = _object(line.text)
         id = _id(row) or id
+        if _is_duplicate(row):
+            return Reading(unusable(id, line, DUPLICATE, _REPEATED))
         row = _failed_row(row)
         request = _request(row)
+        if exact_json.has_large_integer(line.text):
+            _check_size(request)
     except RowError as error:
         return Reading(unusable(id, line, type(error).__name__, str(error)))
     key = _content(request) if by_content and _id(row) is None else None
     prompt = Prompt(id, _dumps(request), _dumps(row), line.key, key)
     return Reading(prompt, tuple(columns.unused(row)))
+
+
+def _check_size(request: Mapping[str, Any]) -> None:
+    """Raise RowError for an integer that the request would send rounded."""
+    for name, value in request.items():
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            raise RowError(f"{name!r} must not have an integer beyond 64 bits") from None
 
 
 def _content(request: Mapping[str, Any]) -> str:
@@ -115,8 +164,8 @@ def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        row = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        row = exact_json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise RowError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
         raise RowError(f"a row must be a JSON object, got {_kind(row)}")
@@ -143,20 +192,30 @@ def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _request(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body of the chat request in `row`."""
-    body = row.get("body")
-    given = body if isinstance(body, dict) else row
+    body = _body(row)
+    given = row if body is None else body
     if refused := columns.refused(given):
         hint = "" if given is body else "; rename a column that is not a parameter"
         raise RowError(f"a row may not set {', '.join(refused)}: only the job may{hint}")
-    if isinstance(body, dict):  # OpenAI's batch files; the job chooses the model
+    if body is not None:  # OpenAI's batch files; the job chooses the model
         return {k: v for k, v in body.items() if k != "model" and v is not None}
     params = columns.parameters(row)
-    if row.get("messages") is not None:
-        return {"messages": row["messages"], **params}
-    prompt = row.get("prompt")
-    if isinstance(prompt, str) and prompt.strip():
+    prompt, messages = row.get("prompt"), row.get("messages")
+    has_prompt = isinstance(prompt, str) and prompt.strip() != ""
+    # Some tools fill a missing list with an empty one.
+    if messages is not None and not (messages == [] and has_prompt):
+        return {"messages": messages, **params}
+    if has_prompt:
         return {"messages": [{"role": "user", "content": prompt}], **params}
     raise RowError(_no_prompt(row))
+
+
+def _body(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the request in the column `body`; without a value in any field it is not given."""
+    body = row.get("body")
+    if not isinstance(body, dict) or all(value is None for value in body.values()):
+        return None
+    return body
 
 
 def _no_prompt(row: Mapping[str, Any]) -> str:
@@ -174,19 +233,23 @@ def _kind(value: Any) -> str:
 
 
 def _is_failed(row: Any) -> bool:
-    """Return whether `row` is a line of `failed-*.jsonl`."""
+    """Return whether `row` is a line of `failed-*.jsonl`, and not a row with such columns."""
     known = isinstance(row, dict) and {"error_type", "message", "input"} <= row.keys()
-    return known and row["error_type"] is not None
+    return known and row["error_type"] is not None and not row.keys() & _ASKING
+
+
+def _is_duplicate(row: Mapping[str, Any]) -> bool:
+    return _is_failed(row) and row["error_type"] == DUPLICATE
 
 
 def _row_in(text: str) -> str:
     """Return the JSON of the original row, also for a line of `failed-*.jsonl`."""
     try:
-        row = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        row = exact_json.loads(text)
+    except (ValueError, RecursionError):
         return _dumps(text)
     return _dumps(row["input"]) if _is_failed(row) else text
 
 
 def _dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return exact_json.dumps(value)

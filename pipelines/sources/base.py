@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from pipelines.inputs.rows import as_text, encoding_fault
+
 
 class Message(NamedTuple):
     """One message: its bytes, an id that redelivery keeps, its location, and its receipt."""
@@ -21,8 +23,13 @@ class Message(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The bytes as text."""
-        return self.data.decode("utf-8", "replace")
+        """The bytes as text, with escapes for bytes that are not UTF-8."""
+        return as_text(self.data)
+
+    @property
+    def fault(self) -> str:
+        """Why the message cannot be used: bytes that are not UTF-8."""
+        return encoding_fault(self.data)
 
 
 class SourceEnded(Exception):

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import orjson
 
+from pipelines.inputs.rows import encoding_fault
 from pipelines.shutdown import on_sudden_end
 from pipelines.sources.base import Message, SourceEnded
 from pipelines.terminal.keyboard import Keyboard
@@ -88,6 +89,6 @@ class StdinConsumer:
 
 def _as_row(line: bytes) -> bytes:
     """Return a line as a JSON row; a line that is not JSON becomes the prompt."""
-    if line.startswith(b"{"):
+    if line.startswith(b"{") or encoding_fault(line):
         return line
-    return orjson.dumps({"prompt": line.decode("utf-8", "replace")})
+    return orjson.dumps({"prompt": line.decode()})

@@ -283,8 +283,10 @@ OTHER = [{"name": "id", "type": "INTEGER"}, {"name": "text", "type": "STRING"}]
 def test_a_table_that_cannot_be_used_is_one_line_and_nothing_is_asked(google, flags, words):
     if "other" not in google:
         google.make_table("other", OTHER)
+    if not any(flag.startswith("--input=") for flag in flags):
+        flags = ["--input=gs://bucket/in/rows.jsonl", *flags]
     with FakeServer() as models:
-        done = job(google, models, "wrong", "--input=gs://bucket/in/rows.jsonl", *flags)
+        done = job(google, models, "wrong", *flags)
         assert not models.requests
     assert done.returncode == 2, done.stderr
     assert words in done.stderr.strip().splitlines()[-1]

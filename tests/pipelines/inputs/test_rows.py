@@ -44,8 +44,27 @@ QUESTION = [{"role": "user", "content": "Why?"}]
             {"error_type": "Timeout", "message": "m", "input": {"prompt": "Why?"}},
             {"messages": QUESTION},
         ),
+        ({"prompt": "Why?", "messages": []}, {"messages": QUESTION}),
+        ({"prompt": "Why?", "body": {"messages": None, "model": None}}, {"messages": QUESTION}),
+        ({"prompt": "Why?", "body": {}, "messages": None}, {"messages": QUESTION}),
+        (
+            {"prompt": "Why?", "error_type": "TypeError", "message": "m", "input": "f(x)"},
+            {"messages": QUESTION},
+        ),
+        (
+            {"prompt": "Why?", "error_type": "T", "message": "m", "input": {"prompt": "Old?"}},
+            {"messages": QUESTION},
+        ),
+        (
+            {"messages": QUESTION, "error_type": "T", "message": "m", "input": {"prompt": "Old?"}},
+            {"messages": QUESTION},
+        ),
     ],
-    ids=["prompt", "messages", "parameters", "other columns", "messages win", "batch", "failed"],
+    ids=[
+        *["prompt", "messages", "parameters", "other columns", "messages win", "batch", "failed"],
+        *["empty messages", "null body", "empty body"],
+        *["columns of an error", "a row in input", "messages and a row in input"],
+    ],
 )
 def test_a_row_contains_its_request(row, request_body):
     assert body(row) == request_body
@@ -116,6 +135,22 @@ def test_a_row_that_fails_again_keeps_its_original_row(row):
     letter = parsed(orjson.dumps(line).decode())
     assert isinstance(letter, DeadLetter)
     assert orjson.loads(letter.input) == row
+
+
+def test_a_row_with_columns_like_those_of_a_failed_row_comes_out_whole():
+    row = {"prompt": "x", "error_type": "T", "message": "m", "input": {"prompt": "old"}}
+    assert orjson.loads(parsed(orjson.dumps(row).decode()).input) == row
+    row["prompt"] = " "
+    assert orjson.loads(parsed(orjson.dumps(row).decode()).input) == row
+
+
+def test_a_duplicate_that_is_fed_back_is_not_a_second_answer_to_its_id():
+    line = {"id": "a", "error_type": "DuplicateIdError", "message": "m", "input": {"prompt": "x"}}
+    letter = parsed(orjson.dumps(line).decode())
+    assert isinstance(letter, DeadLetter)
+    assert (letter.id, letter.error_type) == ("a", "DuplicateIdError")
+    assert "give the row an id of its own" in letter.message
+    assert orjson.loads(letter.input) == {"prompt": "x"}
 
 
 def test_an_outcome_has_the_location_of_its_row():

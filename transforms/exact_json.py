@@ -1,0 +1,35 @@
+"""JSON with integers of any size. orjson turns those beyond 64 bits into rounded numbers. Pure.
+
+Most texts have no such integer, and orjson alone reads and writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+# The smallest integer beyond 64 bits has 19 digits.
+_MANY_DIGITS = re.compile(r"[0-9]{19}")
+
+
+def loads(text: str) -> Any:
+    """Return the value of `text`; raises ValueError for text that is not JSON."""
+    value = orjson.loads(text)
+    # json also accepts NaN, so orjson has the first look.
+    return json.loads(text) if has_large_integer(text) else value
+
+
+def dumps(value: Any) -> str:
+    """Return `value` as JSON on one line."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def has_large_integer(text: str) -> bool:
+    """Return whether `text` may have an integer beyond 64 bits."""
+    return _MANY_DIGITS.search(text) is not None
