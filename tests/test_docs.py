@@ -40,6 +40,13 @@ def test_each_link_to_a_file_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_each_test_that_the_page_on_security_names_is_there():
+    named = re.findall(r"`(tests/[\w/.]+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material")
     pytest.importorskip("mkdocstrings")

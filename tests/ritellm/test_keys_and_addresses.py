@@ -8,7 +8,7 @@ import pickle
 import traceback
 
 import pytest
-from fake_server import api_error, chat_events, sse_error, stream
+from fake_server import FakeServer, api_error, chat_events, raw, sse_error, stream
 
 import ritellm
 from ritellm import Client
@@ -199,3 +199,36 @@ def test_a_model_cannot_lead_out_of_its_place_in_an_address(model, arguments):
 def test_a_model_that_is_not_in_the_address_may_be_a_relative_path(fake_server):
     ritellm.completion("hosted_vllm/../models/m", HI, base_url=fake_server.base_url)
     assert fake_server.requests[0].json["model"] == "../models/m"
+
+
+# Who gets the key
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status, face, fake_server):
+    with FakeServer() as elsewhere:
+        location = {"location": f"{elsewhere.base_url}/chat/completions"}
+        fake_server.script = lambda request: raw(b"", status=status, headers=location)
+        with pytest.raises(RitellmError):
+            face.ask(base_url=fake_server.base_url, api_key=KEY, num_retries=0)
+        assert len(fake_server.requests) == 1
+        assert not elsewhere.requests
+
+
+def test_a_fallback_at_another_provider_gets_neither_key_nor_address_nor_headers():
+    planned = plan(
+        "openai/m",
+        HI,
+        {"GROQ_API_KEY": "groqs"},
+        base_url=f"https://me:{PASSWORD}@host.example/v1?code={CODE}",
+        api_key=KEY,
+        extra_headers={"x-token": KEY},
+        extra_body={"key": KEY},
+        fallbacks=["groq/m"],
+    )
+    (fallback,) = planned.fallbacks
+    assert fallback.endpoint.key == "groqs"
+    assert fallback.endpoint.base_url == "https://api.groq.com/openai/v1"
+    assert not fallback.request.extra_headers
+    assert not fallback.request.extra_body
+    assert fallback.endpoint.login is None
