@@ -52,7 +52,7 @@ def supported_params(
 
 
 # Parameters that say nothing if they are empty: servers refuse an empty list.
-_LISTS = ("tools", "functions", "stop")
+_LISTS = ("tools", "functions", "modalities", "stop")
 # The parameters that choose among tools.
 _CHOICES = {
     "tools": ("tool_choice", "parallel_tool_calls"),

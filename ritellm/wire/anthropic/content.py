@@ -10,6 +10,7 @@ from ritellm.wire.call_ids import ANTHROPIC, with_ids
 from ritellm.wire.content import arguments_of, parts_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
 from ritellm.wire.media import split_data_url, text_in
+from ritellm.wire.reasoning_details import thinking_blocks
 from ritellm.wire.turns import check_turns
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
@@ -80,6 +81,7 @@ def blocks(parts: Iterable[Mapping[str, Any]]) -> list[Block]:
 def assistant_blocks(message: Mapping[str, Any]) -> list[Block]:
     """Return the blocks of an earlier completion, as they arrived unless it was edited."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
+    message = {**message, "thinking_blocks": thinking_blocks(message)}
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
     return [block for item, value in pairs if (block := _item_block(item, value))]
 

@@ -11,6 +11,7 @@ from ritellm.wire.call_ids import BEDROCK, with_ids
 from ritellm.wire.content import arguments_of, parts_of, text_of
 from ritellm.wire.layout import in_order, unpack
 from ritellm.wire.media import audio_format, split_data_url
+from ritellm.wire.reasoning_details import thinking_blocks
 from ritellm.wire.request import present
 from ritellm.wire.turns import check_turns
 
@@ -175,6 +176,7 @@ def _tool_result(message: Mapping[str, Any]) -> Block:
 def _assistant(message: Mapping[str, Any]) -> list[Block]:
     """Return the blocks of an earlier completion, as they arrived unless it was edited."""
     layout = (message.get("provider_specific_fields") or {}).get(LAYOUT)
+    message = {**message, "thinking_blocks": thinking_blocks(message)}
     blocks: list[Block] = []
     for item, value in unpack(layout, message, FIELDS) or in_order(message, FIELDS):
         field = item.get("from")

@@ -11,6 +11,7 @@ from ritellm.errors import InvalidRequestError
 from ritellm.wire.content import arguments_of, parts_of, signature_of
 from ritellm.wire.layout import Item, extras, in_order, unpack
 from ritellm.wire.media import audio_format, media_type, split_data_url
+from ritellm.wire.reasoning_details import signatures
 from ritellm.wire.turns import check_turns
 
 # The name of a completion's layout in `provider_specific_fields`, and the fields that it orders,
@@ -90,6 +91,10 @@ def _assistant(message: Mapping[str, Any], signs: bool) -> list[Part]:
     pairs = unpack(layout, message, FIELDS) or in_order(message, FIELDS)
     parts = [part for item, value in pairs if (part := _item_part(item, value))]
     calls = [part for part in parts if "functionCall" in part]
+    for id, signature in signatures(message).items():
+        for part in calls:
+            if part["functionCall"].get("id") == id:
+                part.setdefault("thoughtSignature", signature)
     if signs and calls and not any("thoughtSignature" in part for part in calls):
         calls[0]["thoughtSignature"] = UNSIGNED
     return parts

@@ -13,7 +13,7 @@ from ritellm.wire.call_ids import MISTRAL, calls_of, with_ids
 from ritellm.wire.content import arguments_text, signature_of
 from ritellm.wire.media import plain_part
 from ritellm.wire.models import is_gemini, is_mistral
-from ritellm.wire.openai_chat.details import joined
+from ritellm.wire.reasoning_details import details, joined
 
 Message = Mapping[str, Any]
 
@@ -47,6 +47,8 @@ class _Encoder:
 
     def __init__(self, quirks: Quirks, model: str) -> None:
         self._quirks = quirks
+        # A thought is signed for its own model.
+        self._reads_details = "reasoning_details" in quirks.takes_back and "claude" in model
         # Only Gemini reads a signature there: https://ai.google.dev/gemini-api/docs/openai
         self._signs = is_gemini(model)
 
@@ -70,6 +72,8 @@ class _Encoder:
         for ours, theirs in self._quirks.takes_back.items():
             if value := message.get(ours) or message.get(theirs) or _raw(message, ours):
                 sent[theirs] = joined(value) if ours == "reasoning_details" else value
+        if self._reads_details and "reasoning_details" not in sent and (own := details(message)):
+            sent["reasoning_details"] = own
         if isinstance(sent.get("content"), (list, tuple)):
             sent["content"] = self._content(sent["content"]) or None
         if isinstance(sent.get("audio"), Mapping) and "id" in sent["audio"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.types import HttpRequest, Request
+from ritellm.wire import models
 from ritellm.wire.openai_responses.content import encode_messages
 from ritellm.wire.request import (
     address,
@@ -44,7 +45,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         input=items,
         **{name: value for name, value in params.items() if name in _SAME_NAME},
         max_output_tokens=max_tokens(params),
-        reasoning=_reasoning(params.get("reasoning_effort")),
+        reasoning=_reasoning(params.get("reasoning_effort"), request.model),
         text=_text(params),
         tools=_tools(params),
         tool_choice=_tool_choice(params.get("tool_choice")),
@@ -84,9 +85,9 @@ def resumed(sent: HttpRequest, id: str, after: int) -> HttpRequest:
     return HttpRequest(f"{base}/{in_path(id)}?{query}", _bare(sent), b"", "GET")
 
 
-def _reasoning(effort: Any) -> Any:
+def _reasoning(effort: Any, model: str) -> Any:
     """Return the `reasoning` object; a caller may pass one instead of a word, for a summary."""
-    return {"effort": effort} if isinstance(effort, str) else effort
+    return {"effort": models.effort(model, effort)} if isinstance(effort, str) else effort
 
 
 def _text(params: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -33,6 +33,7 @@ EVERY = [
         {"tools": [], "tool_choice": "none", "parallel_tool_calls": False},
         {"tool_choice": "auto"},
         {"stop": []},
+        {"modalities": []},
     ],
     ids=str,
 )
@@ -95,19 +96,6 @@ def test_no_arguments_are_an_empty_object(arguments):
         assert '"arguments":"{}"' in orjson.dumps(body).decode()
 
 
-def test_geminis_signature_goes_back_by_the_door_that_it_came_in():
-    google = {"google": {"thought_signature": "SIG"}}
-    for given in (
-        {"extra_content": google},
-        {"provider_specific_fields": {"thought_signature": "SIG"}},
-    ):
-        for model in ("vertex_ai/openapi/google/gemini-3-flash", "openai/gemini-3-flash"):
-            [_, assistant, _] = sent(model, history(given))["messages"]
-            assert assistant["tool_calls"][0]["extra_content"] == google
-        [_, turn, _] = sent("gemini/gemini-3-flash", history(given))["contents"]
-        assert [part["thoughtSignature"] for part in turn["parts"]] == ["SIG"]
-
-
 @pytest.mark.parametrize("model", STRICT)
 def test_a_strict_schema_gets_no_field_of_another_server(model):
     extra = {"cache_control": {"type": "ephemeral"}, "weight": 0, "citations": [1], "parsed": {}}
@@ -127,59 +115,6 @@ def test_a_strict_schema_gets_no_field_of_another_server(model):
         ],
         tools=[TOOL],
     )
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("hosted_vllm/m", "reasoning"),
-        ("deepseek/m", "reasoning_content"),
-        ("moonshot/m", "reasoning_content"),
-    ],
-)
-@pytest.mark.parametrize("came_as", ["reasoning", "reasoning_content"])
-def test_reasoning_goes_back_under_the_name_that_the_server_reads(model, name, came_as):
-    [_, assistant, _] = sent(model, history(**{came_as: "Hm"}))["messages"]
-    assert {key: assistant.get(key) for key in ("reasoning", "reasoning_content")} == {
-        "reasoning": None,
-        "reasoning_content": None,
-        name: "Hm",
-    }
-
-
-TEXT = {"type": "reasoning.text", "format": "anthropic-claude-v1"}
-
-
-@pytest.mark.parametrize("model", ["openrouter/anthropic/claude-sonnet-4.5", "snowflake/m"])
-@pytest.mark.parametrize(
-    ("pieces", "blocks"),
-    [
-        (
-            [{**TEXT, "index": 0, "text": "Let"}, {**TEXT, "index": 0, "text": " me."},
-             {**TEXT, "index": 0, "signature": "S"}],
-            [{**TEXT, "index": 0, "text": "Let me.", "signature": "S"}],
-        ),
-        (
-            [{**TEXT, "index": 0, "text": "a"}, {**TEXT, "index": 1, "text": "b"}],
-            [{**TEXT, "index": 0, "text": "a"}, {**TEXT, "index": 1, "text": "b"}],
-        ),
-        (
-            [{**TEXT, "index": 0, "signature": "S"}, {**TEXT, "index": 0, "text": "b"}],
-            [{**TEXT, "index": 0, "signature": "S"}, {**TEXT, "index": 0, "text": "b"}],
-        ),
-        (
-            [{"type": "reasoning.encrypted", "index": 0, "id": "x", "data": "A"},
-             {"type": "reasoning.encrypted", "index": 0, "id": "y", "data": "B"}],
-            [{"type": "reasoning.encrypted", "index": 0, "id": "x", "data": "A"},
-             {"type": "reasoning.encrypted", "index": 0, "id": "y", "data": "B"}],
-        ),
-        ([{**TEXT, "text": "a"}, {**TEXT, "text": "b"}],
-         [{**TEXT, "text": "a"}, {**TEXT, "text": "b"}]),
-    ],
-)  # fmt: skip
-def test_the_pieces_of_a_reasoning_block_go_back_as_one_block(model, pieces, blocks):
-    [_, assistant, _] = sent(model, history(reasoning_details=pieces))["messages"]
-    assert assistant["reasoning_details"] == blocks
 
 
 @pytest.mark.parametrize("model", CHAT)
