@@ -23,6 +23,8 @@ from ritellm.wire.payload import parse_json
 # A finish_reason that means a failure: vLLM sends "abort" and then [DONE], Mistral and OpenRouter
 # send "error", DeepSeek and Zhipu send the other two if the inference was interrupted.
 _BROKEN = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
+# The names of the text in reasoning that is an object.
+_TEXTS = ("text", "content", "thinking", "reasoning", "summary")
 # Events that only keep the connection open.
 _IDLE = frozenset({"heartbeat", "keepalive", "ping"})
 
@@ -135,9 +137,8 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
         # Some servers send the whole response instead of events.
         delta = choice[part] = message_to_delta(choice.pop("message", None) or {})
     delta.setdefault("content", None)  # callers read ["delta"]["content"] of every chunk
-    if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
-        # Groq, OpenRouter, and vLLM since January 2026.
-        delta["reasoning_content"] = delta.pop("reasoning")
+    if "reasoning_content" in delta or "reasoning" in delta:
+        _normalise_reasoning(delta)
     if isinstance(delta.get("content"), list):
         split_parts(delta)
     if isinstance(delta.get("tool_calls"), dict):  # older TGI: one call, not a list of them
@@ -151,6 +152,27 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
         raise _broken(choice, reason)
     is_called = (choice.get("index") or 0) in called
     choice["finish_reason"] = finish_reason(reason, called=is_called)
+
+
+def _normalise_reasoning(delta: dict[str, Any]) -> None:
+    """Put reasoning under its one name, as text; some gateways send an object that holds it."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(delta.get(name), (dict, list)):
+            text = _text_in(delta[name])
+            delta[name] = delta[name] if text is None else text
+    if isinstance(delta.get("reasoning"), str) and not delta.get("reasoning_content"):
+        # Groq, OpenRouter, and vLLM since January 2026.
+        delta["reasoning_content"] = delta.pop("reasoning")
+
+
+def _text_in(value: Any) -> str | None:
+    """Return the text in an object, or in a list of objects; None if it has no text."""
+    if isinstance(value, list):
+        parts = [_text_in(each) if isinstance(each, dict) else each for each in value]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if parts and len(texts) == len(parts) else None
+    held = next((value[name] for name in _TEXTS if value.get(name) is not None), None)
+    return held if isinstance(held, str) else None
 
 
 def _broken(choice: Mapping[str, Any], reason: str) -> APIError:

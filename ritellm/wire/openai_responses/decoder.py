@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ritellm.errors import APIError, APIResponseValidationError
+from ritellm.errors import APIResponseValidationError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
 from ritellm.wire.chunks import chunk, total
 from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import stream_error
-from ritellm.wire.finish import finish_reason
 from ritellm.wire.framing.sse import SSE
 from ritellm.wire.openai_responses.content import CALLS, LAYOUT, annotation, image_of, layout_of
+from ritellm.wire.openai_responses.ending import failure_of, finish_reason_of, usage_of
+from ritellm.wire.openai_responses.slots import Slot, Slots
 from ritellm.wire.payload import json_object
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
-
-# By `incomplete_details.reason`, or by the status without one.
-_FINISH_REASONS = {"completed": "stop", "incomplete": "length", "max_output_tokens": "length"}
+_FIRST: Slot = (0, 0)
 
 # These fields of the response belong to the completion; the others repeat the request.
 _TOP_FIELDS = ("service_tier", "incomplete_details", "metadata", "moderation", "tool_usage")
@@ -52,6 +51,7 @@ class ResponsesDecoder:
         "_named",
         "_notes",
         "_reasoning",
+        "_slots",
         "_streamed",
         "done",
     )
@@ -59,12 +59,13 @@ class ResponsesDecoder:
     def __init__(self) -> None:
         self.done = False
         self._head: dict[str, Any] = {}
-        # What has arrived, by output_index.
-        self._items: dict[int, Payload] = {}  # whole items
-        self._streamed: set[int] = set()  # items with deltas
-        self._calls: dict[int, int] = {}  # the index of the tool call
-        self._named: set[int] = set()  # calls whose name and id have arrived
-        self._notes: dict[int, int] = {}  # the number of annotations
+        self._slots = Slots()
+        # What has arrived, by slot. `decode` puts the slot in place of an event's output_index.
+        self._items: dict[Slot, Payload] = {}  # whole items
+        self._streamed: set[Slot] = set()  # items with deltas
+        self._calls: dict[Slot, int] = {}  # the index of the tool call
+        self._named: set[Slot] = set()  # calls whose name and id have arrived
+        self._notes: dict[Slot, int] = {}  # the number of annotations
         self._reasoning: tuple[Any, ...] | None = None  # the newest part of the reasoning
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
@@ -76,6 +77,8 @@ class ResponsesDecoder:
         kind = payload.get("type") or kind
         if kind == "error" or payload.get("error"):
             raise stream_error(payload)
+        if "output_index" in payload or "item_id" in payload or "item" in payload:
+            payload["output_index"] = self._slots.of(kind, payload)
         start = len(into)
         try:
             _HANDLERS.get(kind, _other)(self, payload, into)
@@ -92,19 +95,19 @@ class ResponsesDecoder:
 
     def text(self, payload: Payload, into: list[Chunk]) -> None:
         """Append a piece of text, with its logprobs."""
-        self._streamed.add(payload.get("output_index", 0))
+        self._streamed.add(payload.get("output_index", _FIRST))
         logprobs = payload.get("logprobs")
         choice = {"logprobs": {"content": logprobs}} if logprobs else {}
         into.append(chunk({"content": payload.get("delta")}, self._head, **choice))
 
     def refusal(self, payload: Payload, into: list[Chunk]) -> None:
         """Append a piece of a refusal."""
-        self._streamed.add(payload.get("output_index", 0))
+        self._streamed.add(payload.get("output_index", _FIRST))
         into.append(chunk({"refusal": payload.get("delta")}, self._head))
 
     def reasoning(self, payload: Payload, into: list[Chunk]) -> None:
         """Append a piece of reasoning, or of its summary; a blank line separates the parts."""
-        index = payload.get("output_index", 0)
+        index = payload.get("output_index", _FIRST)
         self._streamed.add(index)
         part = (index, payload.get("summary_index"), payload.get("content_index"))
         gap = "\n\n" if self._reasoning not in (None, part) else ""
@@ -113,7 +116,7 @@ class ResponsesDecoder:
 
     def annotation(self, payload: Payload, into: list[Chunk]) -> None:
         """Append an annotation."""
-        index = payload.get("output_index", 0)
+        index = payload.get("output_index", _FIRST)
         self._notes[index] = self._notes.get(index, 0) + 1
         note = annotation(payload.get("annotation") or {})
         into.append(chunk({"annotations": [note]}, self._head))
@@ -122,7 +125,7 @@ class ResponsesDecoder:
         """Append the head of a tool call; for other items, an empty chunk."""
         item = payload.get("item") or {}
         if item.get("type") in CALLS:
-            self._call(payload.get("output_index", 0), item, None, into)
+            self._call(payload.get("output_index", _FIRST), item, None, into)
         else:
             self.progress(into)
 
@@ -132,7 +135,7 @@ class ResponsesDecoder:
 
     def arguments(self, payload: Payload, into: list[Chunk]) -> None:
         """Append a piece of a tool call's arguments."""
-        index = payload.get("output_index", 0)
+        index = payload.get("output_index", _FIRST)
         self._streamed.add(index)
         custom = payload.get("type") == "response.custom_tool_call_input.delta"
         item = {"type": "custom_tool_call" if custom else "function_call"}
@@ -140,7 +143,7 @@ class ResponsesDecoder:
 
     def item_done(self, payload: Payload, into: list[Chunk]) -> None:
         """Keep a whole item, and append what the deltas did not have."""
-        item, index = payload.get("item") or {}, payload.get("output_index", 0)
+        item, index = payload.get("item") or {}, payload["output_index"]
         self._items[index] = item
         missing = index not in self._streamed
         kind = item.get("type")
@@ -157,7 +160,7 @@ class ResponsesDecoder:
         elif image := image_of(item):
             into.append(chunk({"images": [image]}, self._head))
 
-    def _message_done(self, item: Payload, index: int, missing: bool, into: list[Chunk]) -> None:
+    def _message_done(self, item: Payload, index: Slot, missing: bool, into: list[Chunk]) -> None:
         notes: list[Any] = []
         for part in item.get("content") or ():
             if missing and part.get("text"):
@@ -169,7 +172,7 @@ class ResponsesDecoder:
         for note in notes[self._notes.get(index, 0) :]:
             self.annotation({"output_index": index, "annotation": note}, into)
 
-    def _call(self, index: int, item: Payload, text: str | None, into: list[Chunk]) -> None:
+    def _call(self, index: Slot, item: Payload, text: str | None, into: list[Chunk]) -> None:
         function = item["type"] == "function_call"
         inner = present(name=item.get("name"), **{"arguments" if function else "input": text})
         call = present(id=item.get("call_id"))
@@ -189,7 +192,7 @@ class ResponsesDecoder:
         """Append the chunks of an unstreamed response."""
         self.opened({"response": response}, into)
         for index, item in enumerate(response["output"]):
-            self.item_done({"output_index": index, "item": item}, into)
+            self.item_done({"output_index": (index, 0), "item": item}, into)
         self.finish(response, into)
         self.done = True
 
@@ -198,8 +201,8 @@ class ResponsesDecoder:
         if not self._head:
             self._set_head(response)
         head = {**self._head, **{k: response[k] for k in _TOP_FIELDS if response.get(k)}}
-        head.update(present(usage=_usage(response.get("usage"))))
-        if error := _failure(response):
+        head.update(present(usage=usage_of(response.get("usage"))))
+        if error := failure_of(response):
             if head.get("usage"):
                 into.append(chunk(None, head))
             raise error
@@ -207,7 +210,7 @@ class ResponsesDecoder:
         layout = layout_of(items)
         delta = {"provider_specific_fields": {LAYOUT: layout}} if layout else {}
         called = bool(self._calls) or any(item.get("type") in CALLS for item in items)
-        into.append(chunk(delta, head, finish_reason=_finish_reason(response, called)))
+        into.append(chunk(delta, head, finish_reason=finish_reason_of(response, called)))
 
     def _set_head(self, response: Payload) -> None:
         created = response.get("created_at")
@@ -234,41 +237,6 @@ def decode_completion(body: Any) -> Completion:
     ResponsesDecoder().whole(body, chunks)
     return total(chunks)
 
-
-def _finish_reason(response: Payload, called: bool) -> str:
-    """Return chat's finish_reason for the response; an unknown one passes unchanged."""
-    status = response.get("status") or "completed"
-    details = None if status == "completed" else response.get("incomplete_details")
-    reason = (details or {}).get("reason") or status
-    return finish_reason(reason, _FINISH_REASONS, called=called) or "stop"
-
-
-def _failure(response: Payload) -> APIError | None:
-    """Return the error of a response that has failed or is unfinished, or None."""
-    status = response.get("status")
-    if status == "failed":
-        return stream_error({"error": response.get("error") or {}})
-    if status == "cancelled":
-        return APIError("the response was cancelled", code="cancelled")
-    if status in ("queued", "in_progress"):
-        remedy = f"poll GET /responses/{response.get('id')} until it is completed"
-        return APIResponseValidationError(f"the response is only {status}: {remedy}")
-    return None
-
-
-def _usage(usage: Any) -> dict[str, Any] | None:
-    """Return usage under chat's names; other fields keep their names."""
-    if not isinstance(usage, Mapping):
-        return None
-    return {_USAGE.get(name) or name: value for name, value in usage.items()}
-
-
-_USAGE = {
-    "input_tokens": "prompt_tokens",
-    "output_tokens": "completion_tokens",
-    "input_tokens_details": "prompt_tokens_details",
-    "output_tokens_details": "completion_tokens_details",
-}
 
 _Handler = Callable[[ResponsesDecoder, Payload, list[Chunk]], None]
 

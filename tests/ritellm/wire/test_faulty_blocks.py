@@ -118,3 +118,118 @@ def test_ollamas_arguments_that_are_text_already_are_not_encoded_again():
         exchange = answered("ollama", json.dumps(line).encode(), "application/x-ndjson")
         (call,) = completion_of(exchange)["choices"][0]["message"]["tool_calls"]
         assert json.loads(call["function"]["arguments"]) == expected
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda text: {"text": text},
+        lambda text: {"type": "reasoning", "content": text},
+        lambda text: [{"text": text}],
+        lambda text: [text],
+        lambda text: text,
+    ],
+)
+def test_reasoning_that_is_an_object_is_its_text(name, shape):
+    deltas = [{name: shape("I nee")}, {name: shape("d")}, {"content": "Hi"}]
+    events = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    stop = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    message = message_of(answered("openai_chat", sse(*events, stop, done=True)))
+    assert message["reasoning_content"] == "I need"
+    assert "reasoning" not in message
+
+
+@pytest.mark.parametrize("odd", [{"tokens": 3}, {"text": 3}, [{"odd": 1}]])
+def test_reasoning_without_text_is_kept(odd):
+    event = {"choices": [{"index": 0, "delta": {"reasoning": odd}, "finish_reason": "stop"}]}
+    assert message_of(answered("openai_chat", sse(event, done=True)))["reasoning"] == odd
+
+
+# Items of the Responses API
+
+
+def call_item(number, arguments="", **fields):
+    id, call_id, name = f"fc_{number}", f"call_{number}", "fgh"[number]
+    head = {"type": "function_call", "id": id, "call_id": call_id, "name": name}
+    return {**head, "arguments": arguments, **fields}
+
+
+def text_item(text=None):
+    parts = [] if text is None else [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "id": "msg_0", "role": "assistant", "content": parts}
+
+
+def added(item, index=0):
+    return {"type": "response.output_item.added", "output_index": index, "item": item}
+
+
+def completed(item, index=0):
+    return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def piece(number, delta, id=None, index=0):
+    kind = "response.function_call_arguments.delta"
+    return {"type": kind, "output_index": index, "item_id": id or f"fc_{number}", "delta": delta}
+
+
+def words(delta, id="msg_0", index=0):
+    kind = "response.output_text.delta"
+    return {"type": kind, "output_index": index, "item_id": id, "delta": delta}
+
+
+def responses(*events, output=None):
+    begun = {"type": "response.created", "response": {"id": "r", "model": "m"}}
+    response = {"id": "r", "status": "completed", "output": output or []}
+    end = {"type": "response.completed", "response": response}
+    return message_of(answered("openai_responses", sse(begun, *events, end)))
+
+
+def calls_of(message):
+    calls = message.get("tool_calls", [])
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+
+
+FIRST, SECOND = call_item(0, '{"a":1}'), call_item(1, '{"b":2}')
+
+
+def test_a_message_and_a_call_may_have_the_same_output_index():
+    text = [added(text_item()), words("Hel"), words("lo"), completed(text_item("Hello"))]
+    for call in ([added(call_item(0))], []):
+        message = responses(*text, *call, completed(FIRST))
+        assert message["content"] == "Hello"
+        assert calls_of(message) == [("f", '{"a":1}')]
+
+
+@pytest.mark.parametrize("ends", [[completed(FIRST), completed(SECOND)], []], ids=["done", "open"])
+def test_calls_with_the_same_output_index_are_told_apart_by_their_ids(ends):
+    pieces = [piece(0, '{"a"'), piece(1, '{"b"'), piece(0, ":1}"), piece(1, ":2}")]
+    message = responses(added(call_item(0)), added(call_item(1)), *pieces, *ends)
+    assert calls_of(message) == [("f", '{"a":1}'), ("g", '{"b":2}')]
+
+
+def test_items_whose_id_changes_with_each_event_are_told_apart_by_their_output_index():
+    message = responses(
+        added(text_item(), 0),
+        words("Hel", "x1", 0),
+        words("lo", "x2", 0),
+        completed({**text_item("Hello"), "id": "x3"}, 0),
+        added(call_item(0), 1),
+        piece(0, '{"a"', "y1", 1),
+        piece(0, ":1}", "y2", 1),
+        completed({**FIRST, "id": "y3"}, 1),
+    )
+    assert message["content"] == "Hello"
+    assert calls_of(message) == [("f", '{"a":1}')]
+
+
+def test_items_without_ids_are_told_apart_by_their_output_index():
+    def plain(event):
+        event = {key: value for key, value in event.items() if key != "item_id"}
+        item = {key: value for key, value in event.get("item", {}).items() if key != "id"}
+        return {**event, "item": item} if item else event
+
+    events = [added(call_item(0), 0), piece(0, '{"a"', index=0), added(call_item(1), 1)]
+    events += [piece(1, '{"b":2}', index=1), piece(0, ":1}", index=0)]
+    events += [completed(SECOND, 1), completed(FIRST, 0)]
+    assert calls_of(responses(*map(plain, events))) == [("f", '{"a":1}'), ("g", '{"b":2}')]
