@@ -5,6 +5,7 @@ An error shows a value only if the value cannot contain a secret.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -80,7 +81,24 @@ def headers(argument: str, value: Any) -> Mapping[str, str]:
                 f"{argument}: the name and the value of {name!r:.80} must be text in ASCII,"
                 " without line breaks"
             )
+        if not _TOKEN.fullmatch(name):
+            raise InvalidRequestError(
+                f"{argument}: a name must be letters, digits and hyphens, got {name!r:.80}"
+            )
+        if name.lower() in _OF_THE_CONNECTION:
+            raise InvalidRequestError(
+                f"{argument}: {name} belongs to the connection and cannot be set; leave it out"
+            )
     return given
+
+
+# A name, by RFC 9110, 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Headers that describe the framing of a message, or this connection only.
+_OF_THE_CONNECTION = frozenset(
+    "connection content-length expect keep-alive proxy-authenticate proxy-authorization"
+    " proxy-connection te trailer transfer-encoding upgrade".split()
+)
 
 
 def address(value: Any) -> str | None:

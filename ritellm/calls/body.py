@@ -30,6 +30,7 @@ from ritellm.errors import APIResponseValidationError, StreamTruncatedError
 from ritellm.types import Chunk
 from ritellm.wire import limits
 from ritellm.wire.base import Decoder, Event, Framing, Wire
+from ritellm.wire.errors.redirect import redirect_error
 from ritellm.wire.framing.sse import BARE, SSE, end_of_event, events_of
 from ritellm.wire.openai_chat.repeats import Repeats
 from ritellm.wire.payload import HalfCharacterError, parse_document
@@ -262,6 +263,8 @@ class _ErrorBody:
             raise APIResponseValidationError(
                 f"expected JSON or events, got an HTML page: {body[:200]!r}"
             )
+        if redirect := redirect_error(self._status, self._headers):
+            raise redirect
         raise self._wire.decode_error(self._status, body, self._headers)
 
 
