@@ -8,6 +8,7 @@ Reads the output of `--deltas_to kafka:localhost:9092/deltas`. Needs `confluent-
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from confluent_kafka import Consumer
 from show import show
 
 from ritellm import follow
+from ritellm.cli.stdout import quietly
 
 
 def deltas(brokers: str, topic: str, offset: str) -> Iterator[bytes]:
@@ -48,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(quietly(main))

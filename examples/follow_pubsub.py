@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import queue
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from google.cloud import pubsub_v1
 from show import show
 
 from ritellm import follow
+from ritellm.cli.stdout import quietly
 
 
 def deltas(subscription: str) -> Iterator[bytes]:
@@ -41,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(quietly(main))

@@ -8,6 +8,7 @@ Reads the output of `--deltas_to redis://localhost/0`. Needs the extra `redis`.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ import redis
 from show import show
 
 from ritellm import follow
+from ritellm.cli.stdout import quietly
 
 
 def deltas(url: str, stream: str, since: str) -> Iterator[dict[str, str]]:
@@ -44,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(quietly(main))

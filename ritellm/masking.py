@@ -15,7 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -162,8 +162,20 @@ def header_secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
     for name, value in headers.items():
         if is_secret_header(name):
             words = [word for word in value.split() if len(word) >= SHORTEST]
-            found += [value, *words]
+            found += [value, *words, *_decoded_login(value)]
     return tuple(found)
+
+
+def _decoded_login(value: str) -> list[str]:
+    """Return the password in a header of Basic authorization, and "user:password"."""
+    scheme, _, encoded = value.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    try:
+        pair = b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:
+        return []
+    return [pair, pair.partition(":")[2]]
 
 
 def _user_secrets(user: str) -> list[str]:

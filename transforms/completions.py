@@ -23,7 +23,7 @@ from transforms.budget.ledger import NewLedger
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
-from transforms.refused_secrets import refuse_secrets
+from transforms.refused_secrets import check_variable, refuse_secrets
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Window
@@ -85,6 +85,7 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         refuse_secrets(model, params, new_client)
+        check_variable(api_key_env)
         base_url = params.pop("base_url", None)
         kept: Mapping[str, Any] = params
         if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):

@@ -57,6 +57,15 @@ def refuse_secrets(model: str, params: Mapping[str, Any], new_client: Any = None
         raise TypeError(f"the job would store {what}; {remedy}")
 
 
+def check_variable(name: str | None) -> None:
+    """Raise TypeError, which does not repeat it, if `name` is not one of a variable but a key."""
+    if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise TypeError(
+            "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY; do"
+            " not pass the key itself"
+        )
+
+
 def _found(model: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name of each argument that holds a secret, and what to use instead."""
     for name, value in params.items():

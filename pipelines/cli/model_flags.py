@@ -10,6 +10,7 @@ from pipelines.cli import checks, parser, timeout_flags
 from pipelines.cli.parser import positive
 from pipelines.runners.runner import check_listener
 from transforms.metrics import NAMESPACE
+from transforms.refused_secrets import check_variable
 from transforms.worker import hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"
@@ -68,6 +69,7 @@ def add_model_options(made: parser.Parser) -> None:
     key = model.add_mutually_exclusive_group()
     key.add_argument(
         "--api_key_env",
+        type=_variable,
         metavar="NAME",
         help="the environment variable that contains the API key (default: the provider's usual"
         " variable)",
@@ -131,6 +133,16 @@ def add_model_options(made: parser.Parser) -> None:
         "--max_tokens", type=positive, metavar="N", help="the most tokens per completion"
     )
     model.add_argument("--temperature", type=float, metavar="T", help="the sampling temperature")
+
+
+def _variable(text: str) -> str:
+    try:
+        check_variable(text)
+    except TypeError:
+        # The text is not repeated: it may be the key itself.
+        form = "the name of a variable"
+        raise argparse.ArgumentTypeError(f"must be {form}; do not pass the key itself") from None
+    return text
 
 
 def _secret_version(text: str) -> str:

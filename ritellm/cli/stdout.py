@@ -19,7 +19,7 @@ def put(text: str) -> None:
     sys.stdout.flush()
 
 
-def quietly(run: Callable[[], int]) -> int:
+def quietly(run: Callable[[], int | None]) -> int:
     """Return the status of `run`, or BROKEN_PIPE if the reader of stdout has left, as `head` does.
 
     A process that was started without stdout runs with /dev/null in its place.
@@ -27,7 +27,7 @@ def quietly(run: Callable[[], int]) -> int:
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:
-        status = run()
+        status = run() or 0
         sys.stdout.flush()
     except BrokenPipeError:
         return left_by_reader()

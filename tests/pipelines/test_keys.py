@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.batch_complete import parser
 from pipelines.cli.checks import check_model
 from pipelines.errors import UsageError
 
@@ -13,6 +14,13 @@ from pipelines.errors import UsageError
 def test_an_address_with_a_secret_is_refused_and_the_variable_named(address, here):
     with pytest.raises(UsageError, match="set OPENAI_BASE_URL on the workers") as caught:
         check_model("openai/m", here=here, api_key_env=None, base_url=address)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_repeated():
+    argv = ["--input=x", "--output=y", "--api_key_env=sk-hunter2"]
+    with pytest.raises(UsageError, match="--api_key_env: must be the name of a variable") as caught:
+        parser().parse_args(argv)
     assert "hunter2" not in str(caught.value)
 
 

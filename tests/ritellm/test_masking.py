@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ritellm.masking import KEY, REMOVED, Masker, masked_url, proxy_secrets, url_secrets, without
+from ritellm.masking import (
+    KEY,
+    REMOVED,
+    Masker,
+    header_secrets,
+    masked_url,
+    proxy_secrets,
+    url_secrets,
+    without,
+)
 
 SECRET = "pl/nted+s3cret=é"
 SPELLINGS = {
@@ -118,6 +127,18 @@ def test_the_secrets_of_an_address_are_its_password_and_its_query():
     url = "https://me:p%40ssword@api.example/v1?code=c%2Fde&api-version=1"
     assert url_secrets(url) == ("p%40ssword", "p@ssword", "bWU6cEBzc3dvcmQ=", "c%2Fde", "c/de")
     assert url_secrets("https://api.example/v1") == ()
+
+
+def test_the_secrets_of_headers_are_their_credentials():
+    headers = {"Authorization": "Basic bWU6cEBzc3dvcmQ=", "x-team": "blue", "X-Api-Key": "k3y"}
+    assert header_secrets(headers) == (
+        "Basic bWU6cEBzc3dvcmQ=",
+        "bWU6cEBzc3dvcmQ=",
+        "me:p@ssword",
+        "p@ssword",
+        "k3y",
+    )
+    assert header_secrets({"authorization": "Basic ?"}) == ("Basic ?",)
 
 
 def test_a_proxy_has_secrets_too():

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from ritellm.masking import without_user
+
 # Delays of 0.1, 0.2, 0.4 ... at most 5 seconds: half a minute in all, a managed server's failover.
 PATIENT = 10
 IMPATIENT = 1
@@ -51,8 +53,9 @@ def errors_as(error: type[Exception], name: str) -> Iterator[None]:
 
 def refuse_password(url: str) -> None:
     """Raise ValueError, which does not repeat it, for a password in `url`."""
-    address, _, query = url.partition("?")
-    if urlsplit(address).password is None and "password" not in dict(parse_qsl(query)):
+    address, user = without_user(url)
+    has_password = ":" in (user or "") or "password" in dict(parse_qsl(address.partition("?")[2]))
+    if not has_password:
         return
     raise ValueError(
         f"the job would store the password in the address of {public_address(url)}; put it into"
@@ -62,7 +65,7 @@ def refuse_password(url: str) -> None:
 
 def public_address(url: str) -> str:
     """Return the address in `url` without a password, for messages."""
-    parts = urlsplit(url)
+    parts = urlsplit(without_user(url)[0])
     return f"Redis at {parts.hostname or parts.path}" + (f":{parts.port}" if parts.port else "")
 
 

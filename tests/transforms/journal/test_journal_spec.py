@@ -67,7 +67,17 @@ def test_a_worker_opens_the_journal_of_its_run_once(tmp_path):
     later.close()
 
 
-@pytest.mark.parametrize("where", ["u:hunter2@127.0.0.1:1/0", ":hunter2@h", "h/0?password=hunter2"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "u:hunter2@127.0.0.1:1/0",
+        ":hunter2@h",
+        "h/0?password=hunter2",
+        "u:hunter2/x@h",
+        "u:x#hunter2@h",
+        "u:hunter2?x@h",
+    ],
+)
 def test_a_password_in_the_address_is_refused_and_not_repeated(where):
     with pytest.raises(JournalError, match="password_env=NAME") as caught:
         NewJournal(f"redis://{where}", "out")
