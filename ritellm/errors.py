@@ -305,6 +305,16 @@ def _class_by_status(status: int | None) -> type[APIError] | None:
     return InternalServerError if status >= 500 else BadRequestError if status >= 400 else None
 
 
+# What Python raises for a value of an unexpected type or size.
+ABOUT_VALUES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 # litellm's other names for the same classes.
 OpenAIError = RitellmError
 LiteLLMUnknownProvider = UnknownProviderError

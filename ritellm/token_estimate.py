@@ -50,7 +50,10 @@ def estimate_request(body: Mapping[str, Any]) -> tuple[int, int | None]:
     sent = {name: body[name] for name in _SENT if body.get(name) is not None}
     bytes_of_text, images = _measure(sent)
     prompt = -(-bytes_of_text // _BYTES_PER_TOKEN) + images * _IMAGE_TOKENS
-    return prompt, _completion_limit(_flat(body))
+    try:
+        return prompt, _completion_limit(_flat(body))
+    except RecursionError:  # refused later
+        return prompt, None
 
 
 def estimate_completion(completion: Mapping[str, Any]) -> int:
@@ -131,4 +134,8 @@ def _measure(value: Any) -> tuple[int, int]:
         return part
 
     # A value that is not JSON, such as a class for `response_format`, is replaced or refused later.
-    return len(orjson.dumps(without_files(value), default=str)), files
+    # So is one with too many levels, or with text that is not Unicode.
+    try:
+        return len(orjson.dumps(without_files(value), default=str)), files
+    except (TypeError, RecursionError):
+        return 0, files

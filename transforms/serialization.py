@@ -5,6 +5,7 @@ All of them have the same form, so one reader reads them all.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -53,8 +54,8 @@ def completion_row(row: Completion) -> dict[str, Any]:
         "message": None,
         "status_code": None,
         "retryable": None,
-        "completion": completion,
-        "input": _input(row.input),
+        "completion": completion if _is_flat(row.completion) else orjson.Fragment(row.completion),
+        "input": _part(row.input),
     }
 
 
@@ -72,11 +73,11 @@ def failed_row(letter: DeadLetter) -> dict[str, Any]:
         "retryable": letter.retryable,
         "attempts": letter.attempts,
         "partial_text": letter.partial_text,
-        "usage": _loads(letter.usage),
+        "usage": _part(letter.usage),
         "cost_usd": letter.cost_usd,
         **_waste(letter),
         "timing": {**untimed, "seconds": letter.seconds, "ended_at": letter.ended_at},
-        "input": _input(letter.input),
+        "input": _part(letter.input),
     }
 
 
@@ -100,17 +101,17 @@ def delta_row(delta: Delta) -> dict[str, Any]:
         "chunk": _raw(delta.chunk),
     }
     if delta.final:
-        row |= {"outcome": _raw(delta.outcome), "input": _input(delta.input)}
+        row |= {"outcome": _raw(delta.outcome), "input": _part(delta.input)}
     return row
 
 
 def to_delta(data: bytes) -> Delta:
     """Return the delta in `data`, written by `to_bytes`; raises ValueError for other data."""
-    row = exact_json.loads(data.decode())
-    nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
     try:
+        row = exact_json.loads(data.decode())
+        nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
         return Delta(**{**row, "chunk": exact_json.dumps(row["chunk"]), **nested})
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"not a delta: {data[:200]!r}") from None
 
 
@@ -123,12 +124,25 @@ def _raw(text: str | None) -> Any:
     return None if text is None else orjson.Fragment(text)
 
 
-def _input(text: str | None) -> Any:
-    """Return the row of an outcome as a part of its JSON; large integers keep their digits."""
-    if text is None or not exact_json.has_large_integer(text):
-        return _loads(text)
-    return orjson.Fragment(exact_json.dumps(exact_json.loads(text)))
+# The JSON library writes at most 254 levels. A text with fewer brackets has fewer levels.
+_FEW_LEVELS = 200
 
 
-def _loads(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)
+def _is_flat(text: str) -> bool:
+    return text.count("[") + text.count("{") < _FEW_LEVELS
+
+
+def _part(text: str | None) -> Any:
+    """Return JSON text as a part of other JSON, however deep; other text becomes a string.
+
+    Large integers keep their digits.
+    """
+    if text is None:
+        return None
+    try:
+        if _is_flat(text) and not exact_json.has_large_integer(text):
+            return orjson.loads(text)
+        value = exact_json.loads(text)
+        return orjson.Fragment(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except (ValueError, RecursionError):
+        return text

@@ -9,6 +9,7 @@ import orjson
 
 from pipelines.inputs import columns
 from pipelines.inputs.columns import UnusedColumn
+from ritellm.errors import InvalidRequestError
 from transforms import exact_json
 from transforms.elements import DeadLetter, Prompt
 from transforms.journal import request_hash
@@ -125,11 +126,11 @@ def read(line: Row, by_content: bool = False) -> Reading:
         request = _request(row)
         if exact_json.has_large_integer(line.text):
             _check_size(request)
+        key = _content(request) if by_content and _id(row) is None else None
+        prompt = Prompt(id, _dumps(request), _dumps(row), line.key, key)
+        return Reading(prompt, tuple(columns.unused(row)))
     except RowError as error:
         return Reading(unusable(id, line, type(error).__name__, str(error)))
-    key = _content(request) if by_content and _id(row) is None else None
-    prompt = Prompt(id, _dumps(request), _dumps(row), line.key, key)
-    return Reading(prompt, tuple(columns.unused(row)))
 
 
 def _check_size(request: Mapping[str, Any]) -> None:
@@ -143,7 +144,10 @@ def _check_size(request: Mapping[str, Any]) -> None:
 
 def _content(request: Mapping[str, Any]) -> str:
     """Return a digest of the row's own request, without the parameters of the job."""
-    return "=" + request_hash("", None, {}, request)
+    try:
+        return "=" + request_hash("", None, {}, request)
+    except InvalidRequestError:
+        raise RowError(_TOO_DEEP) from None
 
 
 def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
@@ -246,10 +250,16 @@ def _row_in(text: str) -> str:
     """Return the JSON of the original row, also for a line of `failed-*.jsonl`."""
     try:
         row = exact_json.loads(text)
+        return _dumps(row["input"]) if _is_failed(row) else text
     except (ValueError, RecursionError):
         return _dumps(text)
-    return _dumps(row["input"]) if _is_failed(row) else text
 
 
 def _dumps(value: Any) -> str:
-    return exact_json.dumps(value)
+    try:
+        return exact_json.dumps(value)
+    except (TypeError, RecursionError):  # the JSON library writes fewer levels than it reads
+        raise RowError(_TOO_DEEP) from None
+
+
+_TOO_DEEP = "the request must have at most 250 levels of lists and objects"

@@ -23,9 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-import orjson
-
 from ritellm import wire as wires
+from ritellm.calls.blame import unbuildable
 from ritellm.calls.body import Body, body_of
 from ritellm.calls.whole import is_whole, reopens
 from ritellm.chunks import ChunkSum
@@ -34,9 +33,9 @@ from ritellm.chunks.run import Batch, Piece, Run, expanded
 from ritellm.chunks.sum import merge_chunks
 from ritellm.endpoints import Endpoint
 from ritellm.errors import (
+    ABOUT_VALUES,
     APIConnectionError,
     APIResponseValidationError,
-    InvalidRequestError,
     RitellmError,
     StreamTruncatedError,
     Timeout,
@@ -105,12 +104,12 @@ class Exchange:
 
     def http_request(self) -> HttpRequest:
         """Return the bytes to send."""
+        resume = self._continuation.build_request if self._continuation else None
+        build = resume or self._wire.build_request
         try:
-            resume = self._continuation.build_request if self._continuation else None
-            build = resume or self._wire.build_request
             request = build(self._request, self.endpoint)
-        except orjson.JSONEncodeError as error:
-            raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from None
+        except ABOUT_VALUES as error:
+            raise unbuildable(build, self._request, self.endpoint, error) from error
         return self.endpoint.signer(request) if self.endpoint.signer else request
 
     def receive_response(self, status: int, headers: Mapping[str, str]) -> None:

@@ -16,11 +16,12 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ritellm.chunks.run import Batch
-from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.errors import ABOUT_VALUES, RitellmError
 from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
@@ -32,6 +33,7 @@ from transforms.worker.rate_limiter import wait_until_allowed
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
+from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
 from transforms.worker.single_flight import copy_for
 
 if TYPE_CHECKING:
@@ -72,16 +74,19 @@ class Completer:
         """Return the parsed request of `prompt`, and the key of its completion in the journal."""
         try:
             body = laid_over(self.params, request_of(prompt))
-        except InvalidRequestError as refusal:
-            return PromptRequest(prompt, {}, refusal)
-        key = resources.journal.key(self.model, self.base_url, self.params, prompt, body)
+            key = resources.journal.key(self.model, self.base_url, self.params, prompt, body)
+        except OF_A_ROW as error:
+            return PromptRequest(prompt, {}, of_row(error))
         return PromptRequest(prompt, body, key=key)
 
     def replay(self, resources: Resources, request: PromptRequest) -> Iterator[Outcome]:
         """Yield the outcomes that the journal has for `request`, or nothing. May block."""
         completion = resources.journal.completion(request)
-        if completion is not None:
-            yield from self._outcomes_of(completion, self.prior_runs(resources, request))
+        if completion is None:
+            return
+        prior_runs = self.prior_runs(resources, request)
+        with suppress(*ABOUT_VALUES):  # a damaged entry counts as missing
+            yield from list(self._outcomes_of(completion, prior_runs))
 
     def prior_runs(self, resources: Resources, request: PromptRequest) -> int:
         """Return how many runs started `request` before, if their deltas may have been seen."""
@@ -92,8 +97,19 @@ class Completer:
     ) -> list[Outcome]:
         """Put the deltas of `request`, if wanted; return the outcomes at its end.
 
-        The attempts get numbers that none of the `prior_runs` has used.
+        The attempts get numbers that none of the `prior_runs` has used. No value of the request or
+        of its answer raises: it ends in a dead letter (`transforms.worker.row_faults`).
         """
+        started = time.time()
+        try:
+            return await self._outcomes(resources, request, put, prior_runs)
+        except OF_A_ROW as error:
+            return [to_dead_letter(request.prompt, of_row(error), self.prices, started)]
+
+    async def _outcomes(
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int
+    ) -> list[Outcome]:
+        """Return the outcomes of `request`, its own or those of an equal request."""
         if request.key is None or not self.dedupe:
             ending = await self._complete(resources, request, put, prior_runs)
             return ending.outcomes(completions=self.completions)
@@ -124,9 +140,9 @@ class Completer:
                 async with resources.budget.reserve(run.priced, waste) as bill:
                     stream = await run.stream()
                     spent = await bill.settled(stream.usage, stream.service_tier)
-            except RitellmError as error:
-                return run.failed(error)
-            ending = run.completed(stream)
+                ending = run.completed(stream)
+            except OF_A_ROW as error:
+                return run.failed(of_row(error))
             await resources.journal.record(request, ending.last, spent)
             return ending
 
@@ -175,6 +191,7 @@ class PromptRun:
     waste: Waste
     started: float = field(default_factory=time.time)
     requests: int = 0
+    answer: AsyncStream | None = None  # the stream that is read
 
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
@@ -187,6 +204,7 @@ class PromptRun:
         noted = journal.note_run(self.request, self.prior_runs + 1) if deltas else None
         try:
             opened = await self._open_in_time()
+            self.answer = opened.stream
             async with opened.stream as stream:
                 if noted is not None:
                     # Awaited only now: the journal writes while the provider computes.
@@ -209,6 +227,8 @@ class PromptRun:
 
     def failed(self, error: RitellmError) -> Ending:
         """Return the ending of a run that raised `error`."""
+        if error.partial is None and isinstance(error, UnforeseenError) and self.answer:
+            error.partial = self.answer.completion  # it is paid for
         letter = to_dead_letter(self.request.prompt, error, self.completer.prices, self.started)
         return Ending(None, letter._replace(**self.waste.columns._asdict()))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import RitellmError
 from ritellm.prices import Price, cost
 from ritellm.types import Chunk
@@ -25,6 +26,7 @@ def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
             text = (choice.get("delta") or {}).get("content") or ""
             finish_reason = choice.get("finish_reason")
     text = text if isinstance(text, str) else ""
+    finish_reason = _text(finish_reason)
     whole = orjson.dumps(dict(chunk)).decode()  # orjson dumps a plain dict twice as fast
     position = before + chunk.attempt, chunk.seq or 0
     return Delta._make((id, *position, text, finish_reason, whole, False, None, None))
@@ -45,19 +47,19 @@ def to_completion(
 ) -> Completion:
     """Return a completion as an element; `outcome` has what is known only at its end."""
     choices = completion.get("choices") or [{}]
-    usage = completion.get("usage") or {}
+    usage = counts_in(completion.get("usage"))
     timing = outcome.get("timing") or {}
     gaps = timing.get("inter_chunk") or {}
     return Completion(
         id=id,
         text=text_of(completion),
-        finish_reason=choices[0].get("finish_reason"),
-        model=completion.get("model"),
+        finish_reason=_text(choices[0].get("finish_reason")),
+        model=_text(completion.get("model")),
         prompt_tokens=usage.get("prompt_tokens"),
         completion_tokens=usage.get("completion_tokens"),
         total_tokens=usage.get("total_tokens"),
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens"),
+        reasoning_tokens=usage.get("completion_tokens_details", {}).get("reasoning_tokens"),
         ttft=timing.get("ttft"),
         inter_chunk_p50=gaps.get("p50"),
         inter_chunk_p95=gaps.get("p95"),
@@ -93,12 +95,25 @@ def to_dead_letter(
         attempts=error.attempts,
         partial_text=text_of(partial),
         input=prompt.input,
-        usage=orjson.dumps(usage).decode() if usage else None,
+        usage=_written(usage),
         cost_usd=cost(model, usage, prices, partial.get("service_tier")),
         seconds=now - started,
         ended_at=now,
         place=prompt.place,
     )
+
+
+def _text(value: Any) -> str | None:
+    """Return a text for a column of texts; a provider may send anything."""
+    return value if isinstance(value, str) else None
+
+
+def _written(usage: Any) -> str | None:
+    """Return the JSON of a usage; None for one that is missing, or nested too deeply."""
+    try:
+        return orjson.dumps(usage).decode() if usage else None
+    except TypeError:
+        return None
 
 
 def text_of(completion: Mapping[str, Any]) -> str:

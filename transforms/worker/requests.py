@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ritellm.errors import InvalidRequestError
+from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.providers import split_model
 from transforms.elements import Prompt
 from transforms.journal.key import JournalKey
@@ -30,11 +30,11 @@ class PromptRequest:
 
     prompt: Prompt
     body: Mapping[str, Any]
-    refusal: InvalidRequestError | None = None
+    refusal: RitellmError | None = None
     key: JournalKey | None = None
 
     def model(self, job_model: str) -> str:
-        """Return the model, the row's own or the job's; raises InvalidRequestError."""
+        """Return the model, the row's own or the job's; raises the refusal."""
         if self.refusal is not None:
             raise self.refusal
         wanted = self.body.get("model")
