@@ -94,8 +94,10 @@ def _where(provider: Provider) -> tuple[str, str, str, str]:
 def _support(provider: Provider) -> Iterator[list[str]]:
     """Yield a row for each dialect of the provider."""
     yield [f"`{provider.name}/`", *_cells(provider, provider.wire)]
+    shown = {provider.wire}
     for pattern, wire in provider.routes.items():
-        if wire != provider.wire:
+        if wire not in shown:
+            shown.add(wire)
             yield [f"`{provider.name}/{pattern}`", *_cells(provider, wire)]
 
 

@@ -101,7 +101,12 @@ _ROWS = (
             "vertex_location": "VERTEXAI_LOCATION GOOGLE_CLOUD_LOCATION",
             "vertex_credentials": "VERTEXAI_CREDENTIALS",
         },
-        routes={"claude-*": "vertex_anthropic", "openapi/": _CHAT},
+        # A Claude may also be named by its path in the Model Garden.
+        routes={
+            "claude-*": "vertex_anthropic",
+            "openapi/": _CHAT,
+            "*anthropic/*claude-*": "vertex_anthropic",
+        },
         resolver="ritellm.providers.google:resolve",
         note="without a token: Google's application default credentials; location is `global`"
         " by default",

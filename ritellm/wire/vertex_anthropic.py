@@ -26,6 +26,7 @@ VERSION = "vertex-2023-10-16"
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`."""
     verb = "streamRawPredict" if request.stream else "rawPredict"
-    url = address(endpoint.base_url, f"publishers/anthropic/models/{request.model}", verb)
+    name = request.model.rpartition("/")[2]
+    url = address(endpoint.base_url, f"publishers/anthropic/models/{name}", verb)
     body = {"anthropic_version": VERSION, **body_of(request)}
     return post(url, body, request, endpoint, STREAM)

@@ -42,3 +42,14 @@ def test_vertexs_openai_compatible_address_follows_from_a_root():
     planned = plan("vertex_ai/openapi/xai/grok-4", HI, ENVIRON, base_url="https://h/v1")
     root = "https://h/v1/projects/p/locations/global"
     assert planned.endpoint.base_url == f"{root}/endpoints/openapi"
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["claude-x", "anthropic/claude-x", "publishers/anthropic/models/claude-x"],
+)
+def test_a_claude_is_found_under_each_of_its_names(model):
+    planned = plan(f"vertex_ai/{model}", HI, ENVIRON)
+    assert planned.endpoint.wire == "vertex_anthropic"
+    url = wires.load(planned.endpoint.wire).build_request(planned.request, planned.endpoint).url
+    assert url.endswith("/locations/global/publishers/anthropic/models/claude-x:rawPredict")
