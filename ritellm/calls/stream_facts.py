@@ -23,6 +23,12 @@ class StreamFacts:
         return self._call.completion()
 
     @property
+    def _hidden_params(self) -> dict[str, Any]:
+        """litellm's: the provider, the model, and the cost of the completion so far."""
+        hidden: dict[str, Any] = self.completion._hidden_params
+        return hidden
+
+    @property
     def usage(self) -> dict[str, Any] | None:
         """The tokens as the provider counted them, or None if it has not."""
         return self._call.current.sum.usage

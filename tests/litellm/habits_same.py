@@ -717,3 +717,12 @@ def a_call_without_arguments(litellm: Any, server: FakeServer) -> Any:
     answer = litellm.stream_chunk_builder(list(ask(litellm, stream=True)))
     functions = [call.function for call in answer.choices[0].message.tool_calls]
     return [(each.name, json.loads(each.arguments)) for each in functions]
+
+
+@same("type names", gives=True)
+def the_type_of_an_async_stream(litellm: Any, server: FakeServer) -> Any:
+    async def opened() -> Any:
+        given = {"model": MODEL, "messages": MESSAGES, "num_retries": 0, "max_retries": 0}
+        return await litellm.acompletion(**given, stream=True)
+
+    return isinstance(asyncio.run(opened()), litellm.CustomStreamWrapper)

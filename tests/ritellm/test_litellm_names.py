@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -126,6 +127,27 @@ def test_a_message_of_a_conversation_goes_back_as_it_is(fake_server):
     litellm.completion(MODEL, [*MESSAGES, message, Message(content="Hi", role="user")])
     assert fake_server.requests[1].json["messages"][1] == message
     assert fake_server.requests[1].json["messages"][2] == {"content": "Hi", "role": "user"}
+
+
+# Streams
+
+
+def test_a_stream_of_either_face_is_a_custom_stream_wrapper():
+    assert isinstance(ask(stream=True), litellm.CustomStreamWrapper)
+
+    async def opened():
+        return await litellm.acompletion(MODEL, MESSAGES, stream=True)
+
+    assert isinstance(asyncio.run(opened()), litellm.CustomStreamWrapper)
+    assert not isinstance(ask(), litellm.CustomStreamWrapper)
+    assert litellm.utils.CustomStreamWrapper is litellm.CustomStreamWrapper
+
+
+def test_a_stream_has_a_cost_once_the_provider_has_counted():
+    stream = ask(stream=True)
+    assert stream._hidden_params["response_cost"] is None
+    spent = litellm.completion_cost(stream.read())
+    assert stream._hidden_params["response_cost"] == spent > 0
 
 
 # What is known of models
