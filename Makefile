@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm chaos demo-stream test-services test-runners flink-demo
+.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -13,6 +13,7 @@ help:
 	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
+	@echo "make test-dropin   run smolagents, instructor, mini-swe-agent and strands with ritellm in place of litellm"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
 	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
@@ -87,6 +88,16 @@ test-sdk: $(VENV)/ready
 test-litellm: .venv-litellm/ready
 	@PYTHONPATH=. .venv-litellm/bin/python -m pytest --quiet -W ignore tests/litellm
 
+# Programs for litellm, in an environment without litellm. Their requirements are pinned one by one.
+.venv-dropin/ready: tests/dropin/requirements.txt
+	@echo "Making .venv-dropin and installing programs that import litellm (about 200 MB) ..."
+	@$(PYTHON) -m venv .venv-dropin
+	@.venv-dropin/bin/python -m pip install --no-deps --no-compile --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+test-dropin: .venv-dropin/ready
+	@PYTHONPATH=. .venv-dropin/bin/python -m pytest --quiet -W ignore tests/dropin
+
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
@@ -158,4 +169,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,23 @@ def fake_server() -> Iterator[FakeServer]:
     """A fake model server for this test alone; what its script raises fails the test."""
     with FakeServer() as server:
         yield server
+
+
+@pytest.fixture
+def openai_at_hand(fake_server, monkeypatch):
+    """The fake server at OpenAI's address, with no other machine within reach."""
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.setenv(name, fake_server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    resolve = socket.getaddrinfo
+
+    def on_loopback(host, *args, **kwargs):
+        if host not in ("127.0.0.1", "localhost", "::1", None):
+            raise socket.gaierror(f"{host} is not on this machine")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", on_loopback)
+    return fake_server
 
 
 @pytest.fixture(scope="session")

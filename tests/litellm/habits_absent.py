@@ -60,6 +60,12 @@ def openais_exceptions(litellm: Any, server: FakeServer) -> Any:
     return "openai" in above
 
 
+@differs("classes of `openai.types`", litellm=True, ritellm=False)
+def openais_classes(litellm: Any, server: FakeServer) -> Any:
+    above = {each.__module__.partition(".")[0] for each in type(ask(litellm).usage).__mro__}
+    return "openai" in above
+
+
 @differs(
     "`except APIError` before other classes", api_error(401), litellm="other", ritellm="APIError"
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import socket
 from pathlib import Path
 
 import habits_absent
@@ -23,23 +22,6 @@ MODULES = {"The same": habits_same, "Better": habits_better, "Not there": habits
 
 # litellm fetches a price list while it is imported, unless told otherwise.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-
-
-@pytest.fixture
-def openai_at_hand(fake_server, monkeypatch):
-    """A server where OpenAI's is looked for, and nobody else within reach."""
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
-        monkeypatch.setenv(name, fake_server.base_url)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
-    resolve = socket.getaddrinfo
-
-    def on_loopback(host, *args, **kwargs):
-        if host not in ("127.0.0.1", "localhost", "::1", None):
-            raise socket.gaierror(f"{host} is not on this machine")
-        return resolve(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", on_loopback)
-    return fake_server
 
 
 @pytest.fixture(
