@@ -6,7 +6,7 @@ Servers compare with `image/jpeg` and `image/png`, and refuse the rest.
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,14 +58,21 @@ def split_data_url(url: str) -> tuple[str, str] | None:
     head, comma, data = url[5:].partition(",")
     if not comma or not head.lower().endswith(";base64"):
         raise InvalidRequestError(f"a data: URL must be in base64, got {url[:60]!r}")
-    return media_type(head[: -len(";base64")]) or "application/octet-stream", data
+    kind = media_type(head[: -len(";base64")]) or "application/octet-stream"
+    if kind.startswith("text/") and _charset(head) != "utf-8":
+        data = b64encode(text_in(url).encode()).decode()  # the charset does not travel along
+    return kind, data
+
+
+def _charset(head: str) -> str:
+    named = [p for p in head.split(";") if p.strip().lower().startswith("charset=")]
+    return named[-1].partition("=")[2].strip("\"' ").lower() if named else "utf-8"
 
 
 def text_in(url: str) -> str:
     """Return the text in a `data:` URL, decoded by its charset; the default is UTF-8."""
     head, _, data = url.partition(",")
-    named = [p for p in head.split(";") if p.strip().lower().startswith("charset=")]
-    charset = named[-1].partition("=")[2].strip("\"' ") if named else "utf-8"
+    charset = _charset(head)
     try:
         return b64decode(data).decode(charset, "replace")
     except LookupError:

@@ -59,9 +59,23 @@ def encode_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[list[Block],
         elif blocks:
             turns.append({"role": role, "content": blocks})
     check_turns(messages, turns, "Bedrock")
+    _name_apart(turns)
     for turn in turns:
         turn["content"] += _beside_documents(turn["content"])
     return system, turns
+
+
+def _name_apart(turns: Iterable[Mapping[str, Any]]) -> None:
+    """Give each document a name of its own, which Bedrock requires."""
+    names: set[str] = set()
+    for block in (b for turn in turns for b in turn["content"] if "document" in b):
+        plain = name = str(block["document"].get("name") or "document")
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{plain}-{number}"
+        names.add(name)
+        block["document"] = {**block["document"], "name": name}
 
 
 def _beside_documents(blocks: Sequence[Block]) -> list[Block]:

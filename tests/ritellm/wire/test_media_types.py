@@ -71,6 +71,9 @@ def test_a_text_is_read_by_its_charset():
     latin = "data:text/plain;charset=ISO-8859-1;base64,WvxyaWNo"
     [turn] = sent("anthropic/m", filed(latin))["messages"]
     assert turn["content"][0]["source"]["data"] == "Zürich"
+    utf8 = "data:text/plain;base64,WsO8cmljaA=="
+    for model in ("gemini/m", "bedrock/m"):
+        assert sent(model, filed(latin)) == sent(model, filed(utf8))
 
 
 @pytest.mark.parametrize(

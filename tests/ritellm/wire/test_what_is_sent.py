@@ -155,6 +155,14 @@ def test_bedrock_gets_a_text_beside_a_document():
     assert turn["content"][1:] == [{"text": "What is it?"}]
 
 
+def test_bedrock_gets_a_name_for_each_document():
+    pdf = "data:application/pdf;base64,AAAA"
+    messages = [*filed(pdf), *filed(pdf, filename="a.pdf"), *filed(pdf)]
+    [turn] = sent("bedrock/m", messages)["messages"]
+    names = [block["document"]["name"] for block in turn["content"] if "document" in block]
+    assert names == ["document", "a", "document-2"]
+
+
 TURNS = ["anthropic/m", "bedrock/m", "cohere/m", "gemini/m", "vertex_ai/claude-m"]
 SILENT = ["", None, [], [{"type": "text", "text": ""}]]
 
