@@ -100,9 +100,9 @@ def check_model(
     try:
         if here and api_key_file:
             key = key_in_file(api_key_file)
-        plan(model, messages, os.environ, stream=True, api_key=key, **arguments)
+        planned = plan(model, messages, os.environ, stream=True, api_key=key, **arguments)
         if here:
-            check_settings()
+            check_settings(planned.endpoint.base_url)
         if api_key_secret:
             check = key_in_secret if here else check_secret
             check(api_key_secret)

@@ -6,20 +6,25 @@ httpx is used without the extra `fast`, behind a proxy, and with the caller's ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
 from urllib.request import getproxies
 
 import httpx
 
+from ritellm.errors import InvalidRequestError
 from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
+from ritellm.transports.failures import KnownFailure
 from ritellm.transports.httpx_network import Unanswered, connect_limit, install, read_limit
 from ritellm.transports.httpx_reuse import Reuse
-from ritellm.transports.settings import checked_settings, is_loopback
+from ritellm.transports.settings import check_proxies, is_loopback, trust
 from ritellm.transports.sockets import IDLE_SECONDS
 from ritellm.types import HttpRequest
+
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 LIMITS = httpx.Limits(
     max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS
@@ -35,17 +40,16 @@ class HttpxTransport:
     """httpx, on its own transport or on the caller's."""
 
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
-        self._client = self._direct = _new_client(transport)
-        if transport is None and getproxies():
-            self._direct = _new_client(None, mounts=_NO_PROXY)
+        has_proxies = transport is None and bool(getproxies())
+        self._direct = _new_client(transport)
+        self._client = _or_fault(_new_client) if has_proxies else self._direct
         self._reuse = Reuse()
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = connect_limit(deadlines), read_limit(deadlines)
         with _checked_host():
-            direct = self._direct is not self._client and _is_direct(request.url)
-            client = self._direct if direct else self._client
+            client = _client_for(request.url, self._client, self._direct)
             built = _build(client, request, connect, read, deadlines.write)
             response = _answered(client, built)
         if response.status_code < 200:
@@ -56,18 +60,22 @@ class HttpxTransport:
 
     def close(self) -> None:
         """Close all connections."""
-        for client in {self._client, self._direct}:
-            client.close()
+        self._direct.close()
+        if isinstance(self._client, httpx.Client):
+            self._client.close()
 
 
 def _new_client(
-    transport: httpx.BaseTransport | None, mounts: Mapping[str, None] | None = None
+    transport: httpx.BaseTransport | None = None, *, by_proxy: bool = False
 ) -> httpx.Client:
     """Return a client with watched connections, on the caller's `transport` if that is given."""
-    with nullcontext() if transport is not None else checked_settings():
-        client = httpx.Client(
-            transport=transport, limits=LIMITS, mounts=mounts, cookies=_no_cookies()
-        )
+    client = httpx.Client(
+        transport=transport,
+        limits=LIMITS,
+        cookies=_no_cookies(),
+        verify=trust() if transport is None else True,
+        trust_env=by_proxy,
+    )
     install(client)
     return client
 
@@ -84,17 +92,16 @@ class AsyncHttpxTransport:
     """httpx for the asynchronous face."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None) -> None:
-        self._client = self._direct = _new_async_client(transport)
-        if transport is None and getproxies():
-            self._direct = _new_async_client(None, mounts=_NO_PROXY)
+        has_proxies = transport is None and bool(getproxies())
+        self._direct = _new_async_client(transport)
+        self._client = _or_fault(_new_async_client) if has_proxies else self._direct
         self._reuse = Reuse()
 
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
         with _checked_host():
-            direct = self._direct is not self._client and _is_direct(request.url)
-            client = self._direct if direct else self._client
+            client = _client_for(request.url, self._client, self._direct)
             built = _build(client, request, connect, read, deadlines.write)
             response = await _aanswered(client, built)
         if response.status_code < 200:
@@ -105,18 +112,22 @@ class AsyncHttpxTransport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in {self._client, self._direct}:
-            await client.aclose()
+        await self._direct.aclose()
+        if isinstance(self._client, httpx.AsyncClient):
+            await self._client.aclose()
 
 
 def _new_async_client(
-    transport: httpx.AsyncBaseTransport | None, mounts: Mapping[str, None] | None = None
+    transport: httpx.AsyncBaseTransport | None = None, *, by_proxy: bool = False
 ) -> httpx.AsyncClient:
     """Return a client with watched connections, on the caller's `transport` if that is given."""
-    with nullcontext() if transport is not None else checked_settings():
-        client = httpx.AsyncClient(
-            transport=transport, limits=LIMITS, mounts=mounts, cookies=_no_cookies()
-        )
+    client = httpx.AsyncClient(
+        transport=transport,
+        limits=LIMITS,
+        cookies=_no_cookies(),
+        verify=trust() if transport is None else True,
+        trust_env=by_proxy,
+    )
     install(client)
     return client
 
@@ -138,13 +149,25 @@ def _unrequested_upgrade() -> httpx.RemoteProtocolError:
     return httpx.RemoteProtocolError("the server switches to a protocol that was not requested")
 
 
-# They take the place of the proxies that the environment names.
-_NO_PROXY: Mapping[str, None] = {"all://": None, "http://": None, "https://": None}
+def _or_fault(new_client: Callable[..., C]) -> C | InvalidRequestError:
+    """Return a client that uses the proxies of the environment, or what is wrong with them.
+
+    Servers of this machine can be reached in spite of wrong proxies.
+    """
+    try:
+        check_proxies()
+        return new_client(by_proxy=True)
+    except InvalidRequestError as fault:
+        return fault
 
 
-def _is_direct(url: str) -> bool:
-    """Return whether `url` leads to this machine, which is reached without a proxy."""
-    return is_loopback(httpx.URL(url).raw_host.decode("ascii"))
+def _client_for(url: str, client: C | InvalidRequestError, direct: C) -> C:
+    """Return the client for `url`: servers of this machine are reached without a proxy."""
+    if client is direct or is_loopback(httpx.URL(url).raw_host.decode("ascii")):
+        return direct
+    if isinstance(client, InvalidRequestError):
+        raise KnownFailure(InvalidRequestError(client.message))
+    return client
 
 
 @contextmanager

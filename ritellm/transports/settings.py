@@ -11,8 +11,6 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -41,25 +39,25 @@ def is_loopback(host: str) -> bool:
     return bool(mapped.is_loopback or mapped.is_unspecified)
 
 
-@contextmanager
-def checked_settings() -> Iterator[None]:
-    """Raise InvalidRequestError, with the variable's name, if httpx rejects the environment."""
-    # httpx accepts some addresses of proxies that lead nowhere.
-    if fault := _wrong_proxy() or _missing_folder():
+def check_proxies() -> None:
+    """Raise InvalidRequestError, with the variable's name, if a proxy of the environment is wrong.
+
+    httpx accepts some addresses that lead nowhere.
+    """
+    if fault := _wrong_proxy():
         raise InvalidRequestError(fault)
-    try:
-        yield
-    except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
-        if not shortage(error) and (fault := _wrong_trust()):
-            raise InvalidRequestError(fault) from None
-        raise
 
 
-def check_settings() -> None:
-    """Raise InvalidRequestError if requests from this process cannot work in this environment."""
-    with checked_settings():
-        if os.environ.get("SSL_CERT_FILE"):
-            trust()
+def check_settings(url: str) -> None:
+    """Raise InvalidRequestError if requests to `url` cannot work in this environment.
+
+    An empty `url` is a server of this machine that has not been started yet.
+    """
+    parts = urlsplit(url)
+    if not is_loopback(parts.hostname or "localhost"):
+        check_proxies()
+    if parts.scheme == "https":
+        trust()
 
 
 @cache
@@ -68,8 +66,14 @@ def trust() -> ssl.SSLContext:
 
     Raises InvalidRequestError if SSL_CERT_FILE or SSL_CERT_DIR is wrong.
     """
-    with checked_settings():
+    if fault := _missing_folder():
+        raise InvalidRequestError(fault)
+    try:
         return httpx.create_ssl_context()
+    except OSError as error:
+        if not shortage(error) and (fault := _wrong_file()):
+            raise InvalidRequestError(fault) from None
+        raise
 
 
 def _wrong_proxy() -> str | None:
@@ -105,7 +109,7 @@ def _fault(value: str) -> str | None:
     return None
 
 
-def _wrong_trust() -> str | None:
+def _wrong_file() -> str | None:
     """Return what is wrong with SSL_CERT_FILE, or None."""
     path = os.environ.get("SSL_CERT_FILE")
     if not path:

@@ -27,6 +27,7 @@ def test_a_key_in_place_of_its_variables_name_is_refused_and_not_repeated():
 def test_a_wrong_proxy_is_reported_before_the_job_begins(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://me:hunter2@proxy")
     with pytest.raises(UsageError, match="HTTPS_PROXY must begin with http://") as caught:
-        check_model("local/gemma-3-270m", here=True, api_key_env=None)
+        check_model("hosted_vllm/m", here=True, api_key_env=None, base_url="http://far.example")
     assert "hunter2" not in str(caught.value)
-    check_model("local/gemma-3-270m", here=False, api_key_env=None)
+    check_model("hosted_vllm/m", here=False, api_key_env=None, base_url="http://far.example")
+    check_model("local/gemma-3-270m", here=True, api_key_env=None)  # it needs no proxy

@@ -100,9 +100,20 @@ WRONG_PROXIES = {
 )
 def test_a_wrong_proxy_is_one_error_with_its_variable(call, name, value, monkeypatch):
     monkeypatch.setenv(name, value)
-    with pytest.raises(InvalidRequestError, match=f"^{name} ") as caught:
+    with pytest.raises(InvalidRequestError, match=f"{name} (must|needs)") as caught:
         call("http://elsewhere.example/v1")
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@FACES
+@pytest.mark.parametrize("value", ["nonsense://proxy", "socks5://proxy"])
+def test_a_server_on_this_machine_is_reached_in_spite_of_a_wrong_proxy(
+    call, value, monkeypatch, fake_server
+):
+    fake_server.script = lambda request: chat_stream("here")
+    monkeypatch.setenv("ALL_PROXY", value)
+    call(fake_server.base_url)
+    assert len(fake_server.requests) == 1
 
 
 @FACES
