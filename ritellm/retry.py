@@ -57,3 +57,12 @@ class RetryPolicy:
 def is_throttle(error: RitellmError) -> bool:
     """Return whether `error` is a temporary refusal: a rate limit or an overload."""
     return error.retryable and isinstance(error, (RateLimitError, ServiceUnavailableError))
+
+
+# The codes of errors for a connection that was never made.
+_UNREACHABLE = frozenset({"cannot_connect", "connect_timeout"})
+
+
+def is_unreachable(error: RitellmError) -> bool:
+    """Return whether no connection could be made: the server's trouble, not the request's."""
+    return error.retryable and error.code in _UNREACHABLE

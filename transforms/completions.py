@@ -126,7 +126,8 @@ class StreamCompletions(_ModelTransform):
     Args:
         max_in_flight: the most open streams of one process; fewer while the provider throttles.
         rpm, tpm: requests and tokens a minute, for each process.
-        give_up_after: seconds of uninterrupted throttling after which prompts become dead letters.
+        give_up_after: seconds of uninterrupted throttling, or of an outage of the server, after
+            which prompts become dead letters.
         hedge_after: seconds, or a percentile such as "p95", after which a late request is sent a
             second time (5 % extra requests at most, none while the provider throttles).
         journal: keeps finished completions; requests that it has are not sent again.

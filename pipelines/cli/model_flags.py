@@ -110,8 +110,8 @@ def add_model_options(made: parser.Parser) -> None:
         type=positive,
         default=600,
         metavar="SECONDS",
-        help="fail a prompt after this many seconds of uninterrupted throttling (default:"
-        " %(default)s)",
+        help="fail a prompt after this many seconds of uninterrupted throttling, or of an outage of"
+        " the server (default: %(default)s)",
     )
     model.add_argument(
         "--hedge_after",

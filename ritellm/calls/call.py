@@ -31,7 +31,7 @@ from ritellm.chunks.run import Batch
 from ritellm.endpoints import Endpoint, Take
 from ritellm.errors import APIError, APIResponseValidationError, RitellmError, Timeout
 from ritellm.rate_limits.pace import rest
-from ritellm.retry import is_throttle
+from ritellm.retry import is_throttle, is_unreachable
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded, HttpRequest
 
@@ -264,7 +264,7 @@ class Call:
         gate, retry, tape = self.gate, self.plan.retry, self.current.endpoint.tape
         if tape is not None:
             return tape.delay(self._tries)
-        if gate is None or not is_throttle(error):
+        if gate is None or not self._is_servers(error):
             self._throttled_since = None
             return retry.delay(self._tries - self._throttled, error, jitter)
         self._throttled += 1
@@ -273,7 +273,8 @@ class Call:
         self._refusals += 1
         waited = now - self._throttled_since
         if (left := gate.limits.give_up_after - waited) <= 0:
-            error.message += f" (gave up after {waited:.0f} s of throttling)"
+            what = "of throttling" if is_throttle(error) else "without a connection"
+            error.message += f" (gave up after {waited:.0f} s {what})"
             return None
         delay = min(left, rest(self._refusals, error.retry_after, jitter))
         if self.timing.last_chunk is None:
@@ -281,13 +282,25 @@ class Call:
         self._excused += delay
         return delay
 
+    def _is_servers(self, error: RitellmError) -> bool:
+        """Return whether `error` is the server's trouble, so that waiting costs no retries.
+
+        An outage is, if the server has responded before: an address that never has may be wrong. A
+        fallback need not wait for the end of an outage.
+        """
+        if is_throttle(error):
+            return True
+        if self.gate is None or self.plan.fallbacks or not is_unreachable(error):
+            return False
+        return self.gate.has_reached(self.current.endpoint.base_url)
+
     def shortest_rest(self, delay: float) -> float:
         """Return the part of `delay` that is enough if the provider accepts other requests.
 
         Backing off relieves the provider. If this request alone fails, there is nothing to relieve.
         """
         error = self.why
-        if error is None or is_throttle(error) or error.retry_after is not None:
+        if error is None or self._is_servers(error) or error.retry_after is not None:
             return delay
         return min(delay * _ALONE, _LONGEST_ALONE)
 
@@ -300,7 +313,7 @@ class Call:
         """Note whether the provider accepted other requests during the wait."""
         error = self.why
         # A refusal is not the request's fault, nor is a fallback to blame for the plan before it.
-        if error is not None and self._tries and not is_throttle(error):
+        if error is not None and self._tries and not self._is_servers(error):
             self._failed_alone += others_accepted
 
     def excuse_wait(self, seconds: float) -> None:

@@ -35,6 +35,10 @@ class Gate:
             self._queues[key] = Queue(self.limits, endpoint.provider.name, model)
         return self._queues[key]
 
+    def has_reached(self, base_url: str) -> bool:
+        """Return whether a server at `base_url` has ever responded."""
+        return any(q.reached for (address, *_), q in self._queues.items() if address == base_url)
+
     @property
     def throttled(self) -> int:
         """The number of requests that a provider refused because of its load."""

@@ -14,7 +14,7 @@ from ritellm.chunks.usage import counts_in
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.sample import Permit
-from ritellm.retry import is_throttle
+from ritellm.retry import is_throttle, is_unreachable
 from ritellm.token_estimate import estimate_request
 from ritellm.types import Request
 
@@ -38,6 +38,7 @@ class Queue:
         self._accepted = float("-inf")  # when the newest accepted request started
         self._timer: asyncio.TimerHandle | None = None
         self.pace = Pace(limits, self._loop.time())
+        self.reached = False  # the server has responded at least once
         self.waited = 0.0
         self.held_for: dict[Reason, float] = dict.fromkeys(REASONS, 0.0)
         self._holds: Reason | None = None  # why the requests wait now
@@ -90,6 +91,7 @@ class Queue:
 
     def accepted(self, permit: Permit, headers: Mapping[str, str]) -> None:
         """Record that the provider accepted a request."""
+        self.reached = True
         self.pace.accepted(permit, self._loop.time(), headers)
         self._accepted = max(self._accepted, permit.started)
         if self._resting:
@@ -195,9 +197,11 @@ class Admission:
         self._queue.pace.completed(permit, ttft, self._queue.now())
 
     def failed(self, error: RitellmError, headers: Mapping[str, str]) -> None:
-        """Record that the attempt failed, and how."""
-        pace, permit, now = self._queue.pace, self._permit, self._queue.now()
-        if is_throttle(error):
+        """Record that the attempt failed, and how. Without a response there are no `headers`."""
+        queue, permit = self._queue, self._permit
+        pace, now = queue.pace, queue.now()
+        queue.reached = queue.reached or bool(headers)
+        if is_throttle(error) or (queue.reached and is_unreachable(error)):
             pace.refused(permit, now, error.retry_after, headers)
         elif isinstance(error, Timeout) and error.retryable:
             pace.overloaded(permit, now)

@@ -30,7 +30,9 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if reason := shortage(error):
         return APIConnectionError(f"cannot connect to {where}: {reason}")
     if isinstance(error, httpx.ConnectError):
-        return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}")
+        return APIConnectionError(
+            f"cannot connect to {where}: {error or 'refused'}", code="cannot_connect"
+        )
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
         return APIConnectionError(f"invalid address {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")

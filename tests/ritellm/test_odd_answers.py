@@ -108,11 +108,10 @@ def test_a_usage_that_is_not_an_object_counts_as_missing(usage):
 
 
 @EVERY
-def test_a_number_that_is_no_json_is_an_error_of_the_library(wire):
+def test_a_body_that_is_no_json_escapes_as_no_other_error(wire):
     *_, whole = ANSWERS[wire]
-    for body in (as_json({**whole, "odd": float("nan")}), b"[" * 100_000):
-        exchange = answered(wire, body, "application/json", stream=False)
-        assert isinstance(exchange.error, RitellmError)
+    for body in (as_json({**whole, "odd": float("nan")}), b"[" * 100_000, b"-" * 100_000):
+        read(partial(answered, wire, body, "application/json", stream=False))
 
 
 @EVERY
