@@ -46,6 +46,8 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     thinking = None
     if "claude" in request.model:
         params, thinking = settled(params, request, DIALECT)
+    elif _NOVA in request.model:
+        params = _without_sampling(params, request)
     system, messages = encode_messages(request.messages)
     inference = present(
         maxTokens=_limit(params, thinking),
@@ -74,6 +76,18 @@ def address(base_url: str, request: Request) -> str:
         return base
     verb = "converse-stream" if request.stream else "converse"
     return f"{base}/model/{in_path(request.model)}/{verb}"
+
+
+def _without_sampling(params: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Return the parameters that Nova takes together: none for sampling beside the highest effort.
+
+    https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
+    """
+    if models.effort(request.model, params.get("reasoning_effort")) != "high":
+        return params
+    for name in sorted(params.keys() & {"temperature", "top_k", "top_p"}):
+        refuse(request, DIALECT, f"{name} beside reasoning_effort high for {request.model}")
+    return {n: v for n, v in params.items() if n not in ("temperature", "top_k", "top_p")}
 
 
 def _limit(params: Mapping[str, Any], thinking: Thinking | None) -> Any:

@@ -57,7 +57,7 @@ def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
         tools=[_tool(tool) for tool in tools] or None,
         strict_tools=_strict(tools),
         tool_choice=_tool_choice(params.get("tool_choice"), request),
-        response_format=_response_format(params),
+        response_format=_response_format(params, request),
         thinking=_thinking(params),
     )
     return post(address(endpoint.base_url, PATH), body, request, endpoint, "text/event-stream")
@@ -89,10 +89,15 @@ def _tool_choice(choice: Any, request: Request) -> str | None:
     return None
 
 
-def _response_format(params: Mapping[str, Any]) -> Any:
+def _response_format(params: Mapping[str, Any], request: Request) -> Any:
+    """Return the format; Cohere has no JSON beside tools, as its API reference says."""
+    wanted = params.get("response_format") or {}
+    if params.get("tools") and wanted.get("type") not in (None, "text"):
+        refuse(request, DIALECT, "JSON as response_format beside tools")
+        return None
     schema = json_schema(params)
     if schema is None:
-        return params.get("response_format")
+        return wanted or None
     return {"type": "json_object", "json_schema": schema.get("schema") or {}}
 
 

@@ -219,3 +219,21 @@ def test_the_arguments_of_a_tool_are_an_object_also_if_its_schema_does_not_say_s
     assert sent(model, tools=described(properties=properties)) == sent(
         model, tools=described(type="object", properties=properties)
     )
+
+
+def test_nova_has_no_sampling_beside_the_highest_effort():
+    model = "bedrock/us.amazon.nova-2-lite-v1:0"
+    with pytest.raises(UnsupportedParamsError, match="temperature beside reasoning_effort high"):
+        sent(model, reasoning_effort="high", temperature=0.2)
+    dropped = sent(model, reasoning_effort="high", temperature=0.2, top_p=0.5, drop_params=True)
+    assert dropped == sent(model, reasoning_effort="high")
+    assert sent(model, reasoning_effort="low", temperature=0.2)["inferenceConfig"]
+
+
+def test_cohere_has_no_json_beside_tools():
+    with pytest.raises(UnsupportedParamsError, match="JSON as response_format beside tools"):
+        sent("cohere/m", tools=[TOOL], **JSON)
+    assert sent("cohere/m", tools=[TOOL], **JSON, drop_params=True) == sent(
+        "cohere/m", tools=[TOOL]
+    )
+    assert sent("cohere/m", tools=[], **JSON)["response_format"] == {"type": "json_object"}
