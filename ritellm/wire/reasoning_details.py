@@ -10,54 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_TEXTS = ("text", "summary", "data")
+from ritellm.chunks.unknown import sum_unknown
+
+_CLAUDE_FORMAT = "anthropic-claude-v1"
+_GEMINI_FORMAT = "google-gemini-v1"
 
 
 def joined(details: Any) -> Any:
     """Return `details` with the pieces of each block as one block; complete ones are unchanged."""
     if not isinstance(details, (list, tuple)) or not all(isinstance(d, Mapping) for d in details):
         return details
-    blocks: list[dict[str, Any]] = []
-    for piece in details:
-        if blocks and _continues(blocks[-1], piece):
-            _add(blocks[-1], piece)
-        else:
-            blocks.append(dict(piece))
-    return blocks
-
-
-def _continues(block: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:
-    """Return whether `piece` belongs to `block`: a signature ends a block, and so does an id."""
-    if piece.get("index") is None or block.get("signature"):
-        return False
-    same = all(block.get(name) == piece.get(name) for name in ("index", "type"))
-    ids = {value.get("id") for value in (block, piece)} - {None}
-    return same and len(ids) < 2
-
-
-def _add(block: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    for name, value in piece.items():
-        mine = block.get(name)
-        if name in _TEXTS and isinstance(mine, str) and isinstance(value, str):
-            block[name] = mine + value
-        elif value is not None:
-            block[name] = value
-
-
-_CLAUDE = "anthropic-claude-v1"
-_GEMINI = "google-gemini-v1"
+    return sum_unknown([list(details)])
 
 
 def thinking_blocks(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return Claude's signed thoughts in a message, in Anthropic's shape, from either field."""
     if blocks := message.get("thinking_blocks"):
         return list(blocks)
-    return [block for each in _details(message, _CLAUDE) if (block := _block(each))]
+    return [block for each in _details(message, _CLAUDE_FORMAT) if (block := _block(each))]
 
 
 def signatures(message: Mapping[str, Any]) -> dict[str, str]:
     """Return Gemini's signatures by the ids of their calls."""
-    signed = (d for d in _details(message, _GEMINI) if d.get("id") and d.get("data"))
+    signed = (d for d in _details(message, _GEMINI_FORMAT) if d.get("id") and d.get("data"))
     return {str(detail["id"]): str(detail["data"]) for detail in signed}
 
 
@@ -84,7 +59,7 @@ def _block(detail: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _detail(block: Mapping[str, Any], index: int) -> dict[str, Any] | None:
-    common = {"format": _CLAUDE, "index": index}
+    common = {"format": _CLAUDE_FORMAT, "index": index}
     if block.get("type") == "redacted_thinking":
         return {"type": "reasoning.encrypted", "data": block.get("data"), **common}
     if not block.get("signature"):
