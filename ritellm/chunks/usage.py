@@ -9,6 +9,7 @@ from typing import Any
 _MOST = 1 << 53
 # Usages nest two levels deep.
 _DEEPEST = 4
+_OBJECTS = ("_details", "cache_creation", "Details")  # the ends of names of objects and lists
 _TOTAL_AND_PARTS = ("total_tokens", "prompt_tokens", "completion_tokens")
 
 
@@ -26,8 +27,15 @@ def added(raw: Mapping[str, Any], *names: str) -> int | None:
 
     None if one of them makes no sense: then the sum is not known.
     """
-    counts = [count_of(raw[name]) for name in names if raw.get(name) is not None]
-    return sum(count for count in counts if count is not None) if None not in counts else None
+    total = 0
+    for name in names:
+        value = raw.get(name)
+        if value is not None:
+            count = value if type(value) is int and 0 <= value < _MOST else count_of(value)
+            if count is None:
+                return None
+            total += count
+    return total
 
 
 def both(one: int | None, other: int | None) -> int | None:
@@ -41,10 +49,22 @@ def counts_in(usage: Any, depth: int = 0) -> dict[str, Any]:
     A provider may send anything. A count that is not a whole number from 0 counts as not given, and
     so do details that are not objects or lists of objects.
     """
+    # The common case, which Gemini sends with each chunk: counts and nothing else.
+    if type(usage) is dict and all(map(_is_count, usage, usage.values())):
+        return usage
     if not isinstance(usage, Mapping) or depth > _DEEPEST:
         return {}
     read = ((str(name), _read(str(name), value, depth)) for name, value in usage.items())
     return {name: value for name, value in read if value is not None}
+
+
+def _is_count(name: Any, value: Any) -> bool:
+    return (
+        type(value) is int
+        and 0 <= value < _MOST
+        and type(name) is str
+        and not name.endswith(_OBJECTS)
+    )
 
 
 def _read(name: str, value: Any, depth: int) -> Any:
@@ -52,11 +72,11 @@ def _read(name: str, value: Any, depth: int) -> Any:
         return count_of(value)
     if isinstance(value, Mapping):
         return counts_in(value, depth + 1)
-    if name.endswith(("_details", "cache_creation")):
+    if name.endswith(_OBJECTS[:2]):
         return None
     if isinstance(value, list):  # Gemini's
         return [counts_in(each, depth + 1) for each in value if isinstance(each, Mapping)]
-    return None if name.endswith("Details") else value
+    return None if name.endswith(_OBJECTS) else value
 
 
 def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,16 +89,19 @@ def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
     summed = dict(known)
     for name, value in later.items():
         before = summed.get(name)
-        if isinstance(before, Mapping):
+        if before is None or type(before) is int:  # the common case, without a slow isinstance
+            if before is None or not _is_empty(value):
+                summed[name] = value
+        elif isinstance(before, Mapping):
             if isinstance(value, Mapping):
                 summed[name] = merged(before, value)
-        elif before is None or not _is_empty(value):
+        elif not _is_empty(value):
             summed[name] = value
     return summed
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value in ("", [], {}) or (value == 0 and value is not False)
+    return not value and value is not False
 
 
 def totalled(usage: dict[str, Any] | None) -> dict[str, Any] | None:

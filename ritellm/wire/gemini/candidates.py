@@ -69,7 +69,7 @@ class Candidate:
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._part(part, delta)
         reason = candidate.get("finishReason")
-        if is_blank(reason):
+        if reason is not None and is_blank(reason):
             reason = None
         if reason and self._open:
             self._close(delta)
