@@ -43,7 +43,7 @@ from pipelines.filesystem import printable
 from pipelines.inputs.formats import format_of
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.outputs import bigquery as outputs_bigquery
-from pipelines.outputs import folder
+from pipelines.outputs import folder, spools
 from pipelines.outputs.jsonl import WriteLines
 from pipelines.outputs.ordered_jsonl import WriteInOrder
 from pipelines.outputs.report import WriteReport
@@ -192,6 +192,7 @@ def run(argv: Sequence[str]) -> int:
     runners.check(beam_options)
     dataflow.check(beam_options)
     p = pipeline.new_pipeline(beam_options)
+    spools.remove_left_behind()
     launched = settle_in_flight(known_args)
     # This process opens the journal before the first request and locks out other runs.
     journal = journal_flags.open_here(known_args) if here else None

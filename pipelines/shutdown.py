@@ -24,11 +24,14 @@ from pipelines.errors import ReaderLeft, UsageError
 from pipelines.runners import runner as runners
 from ritellm.cli.stdout import left_by_reader, quietly
 from ritellm.terminal import clean
+from transforms.disks import DiskFull
 from transforms.failure_limit import TooManyFailures
 
 INTERRUPTED = 130
 # The errors that the program reports by itself.
-_NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__)
+_NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__, DiskFull.__name__)
+# The errors that end a job in an orderly way, and how its last line begins then.
+_ENDINGS = {TooManyFailures.__name__: "stopped early", DiskFull.__name__: "stopped"}
 
 _before_sudden_end: list[Callable[[], object]] = []
 
@@ -131,8 +134,8 @@ def run_program(
                 status = _last_words(f"{name}: stopped; {after_interrupt()}", INTERRUPTED)
             elif (root := _root(error))[0] == ReaderLeft.__name__:
                 status = left_by_reader()
-            elif root[0] == TooManyFailures.__name__:
-                status = _last_words(f"{name}: stopped early: {root[1]}; {after_interrupt()}", 1)
+            elif ending := _ENDINGS.get(root[0]):
+                status = _last_words(f"{name}: {ending}: {root[1]}; {after_interrupt()}", 1)
             else:
                 status = _last_words(f"{name}: the job failed: {_cause(error)}", 1)
     sys.exit(status)

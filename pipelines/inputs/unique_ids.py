@@ -22,6 +22,8 @@ import hashlib
 import sqlite3
 import threading
 
+from transforms.disks import sqlite_temporary_disk
+
 # Digests in memory before a transaction moves them to disk.
 _MOST_IN_MEMORY = 40_000
 
@@ -78,9 +80,10 @@ class SeenIds:
     def _move_to_disk(self) -> None:
         """Move the newest digests to disk, sorted, so that each page is written once."""
         rows = sorted(self._newest.items())
-        self._db.execute("BEGIN")
-        self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
-        self._db.execute("COMMIT")
+        with sqlite_temporary_disk():
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", rows)
+            self._db.execute("COMMIT")
         for digest in self._newest:
             byte, bit = _bit(digest)
             self._older[byte] |= bit

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io import WriteToText
+from apache_beam.coders import StrUtf8Coder
+from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.disks import DiskFull, output_disk
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.serialization import to_bytes
 
@@ -17,7 +20,7 @@ from transforms.serialization import to_bytes
 def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
     """Write a file that appears when it is complete, and replaces that of an earlier run."""
     unfinished = f"{path}.unfinished"
-    with FileSystems.create(unfinished, mime_type) as file:
+    with output_disk(path), FileSystems.create(unfinished, mime_type) as file:
         for piece in pieces:
             file.write(piece)
     if "://" not in path:
@@ -40,8 +43,39 @@ class WriteLines(beam.PTransform):  # type: ignore[misc]
         return (
             elements
             | "ToJson" >> beam.Map(to_json).with_output_types(str)
-            | "Write" >> WriteToText(self._prefix, file_name_suffix=".jsonl", skip_if_empty=True)
+            | "Write" >> beam.io.Write(_Lines(self._prefix))
         )
+
+
+class _Lines(FileBasedSink):  # type: ignore[misc]
+    """Files of lines; an error says which disk is full."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(
+            prefix,
+            StrUtf8Coder(),
+            file_name_suffix=".jsonl",
+            mime_type="text/plain",
+            skip_if_empty=True,
+        )
+        self._disk = output_disk(prefix)
+
+    def open(self, temp_path: str) -> Any:
+        with self._disk:
+            return super().open(temp_path)
+
+    def write_encoded_record(self, file_handle: Any, encoded_value: bytes) -> None:
+        try:
+            with self._disk:
+                file_handle.write(encoded_value + b"\n")
+        except DiskFull:
+            with suppress(OSError):  # Beam leaves the file open, with what it still buffers
+                file_handle.close()
+            raise
+
+    def close(self, file_handle: Any) -> None:
+        with self._disk:
+            super().close(file_handle)
 
 
 def to_json(element: Completion | DeadLetter | Delta) -> str:

@@ -16,10 +16,7 @@ Invariants:
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,6 +27,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindows
 
 from pipelines.outputs.jsonl import to_json, write_whole
+from pipelines.outputs.spools import Spool
+from transforms.disks import temporary_disk
 from transforms.elements import Completion, DeadLetter
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, id TEXT, json TEXT)"
@@ -50,9 +49,9 @@ class WriteInOrder(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, outcomes: Any) -> Any:
         """Insert all lines, then sort."""
-        folder = tempfile.mkdtemp(prefix="ritellm-order-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        spool = os.path.join(folder, "lines.sqlite")
+        folder = Spool()
+        weakref.finalize(self, folder.remove)
+        spool = folder.file("lines.sqlite")
         rows = (
             outcomes
             | "PutDown" >> beam.ParDo(_PutDownFn(spool)).with_output_types(int)
@@ -74,10 +73,11 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         # The spool is worthless after a crash, so SQLite need not wait for the disk.
         self._db = sqlite3.connect(self._spool, timeout=600, check_same_thread=False)
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute(_SCHEMA)
-        self._db.execute(_UNIQUE)
+        with temporary_disk():
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(_SCHEMA)
+            self._db.execute(_UNIQUE)
 
     def start_bundle(self) -> None:
         self._count = 0
@@ -86,8 +86,10 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
         if outcome.place is None:
             raise ValueError(f"row {outcome.id!r} must have a place; read it with ReadPrompts")
         path, _, line = outcome.place.rpartition(":")
-        self._db.execute(_INSERT, (path, int(line), outcome.id, to_json(outcome)))
-        self._db.commit()  # other threads insert too, and wait for the lock
+        row = (path, int(line), outcome.id, to_json(outcome))
+        with temporary_disk():
+            self._db.execute(_INSERT, row)
+            self._db.commit()  # other threads insert too, and wait for the lock
         self._count += 1
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -111,5 +113,7 @@ class _SortFn(beam.DoFn):  # type: ignore[misc]
 
 def _sorted_lines(spool: str) -> Iterator[str]:
     with closing(sqlite3.connect(spool)) as db:
-        for (text,) in db.execute("SELECT json FROM lines ORDER BY path, line, id"):
+        with temporary_disk():
+            rows = db.execute("SELECT json FROM lines ORDER BY path, line, id")
+        for (text,) in rows:
             yield text

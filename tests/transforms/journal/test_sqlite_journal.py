@@ -7,7 +7,6 @@ import functools
 import os
 import shutil
 import sqlite3
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from journals import PLACES, ROWS, keep, key, value
+from small_disk import mounted
 
 from transforms.journal import (
     JournalError,
@@ -193,15 +193,8 @@ def test_the_database_of_another_program_is_left_alone(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.name != "posix" or os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("this root may not mount anything")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_an_error_but_not_damage(small_disk):

@@ -11,10 +11,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from transforms.disks import DiskFull, sqlite_temporary_disk
+from transforms.journal.base import JournalUnavailable
 from transforms.journal.folder.format import ROW
 
 _SCHEMA = """
@@ -61,7 +64,7 @@ class Index:
 
     def find_equal(self, hash: int) -> list[tuple[int, bytes | None]]:
         """Return files that may have a request with `hash`, as `find` does."""
-        with self._lock:
+        with self._lock, _explained():
             self._db.execute(_EQUAL)
         return self._find("request", hash)
 
@@ -70,16 +73,28 @@ class Index:
         self._db.close()
 
     def _find(self, column: str, hash: int) -> list[tuple[int, bytes | None]]:
-        with self._lock:
+        with self._lock, _explained():
             found = self._db.execute(_FIND.format(column=column), (hash,)).fetchall()
         return [(place >> _BITS, line) for place, line in found]
 
     def _put(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        self._db.execute("BEGIN")
-        try:
-            self._db.executemany(statement, rows)
-        finally:
-            self._db.execute("COMMIT")
+        with _explained():
+            self._db.execute("BEGIN")
+            try:
+                self._db.executemany(statement, rows)
+            finally:
+                if self._db.in_transaction:  # on a full disk SQLite has already ended it
+                    self._db.execute("COMMIT")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn a full disk into JournalUnavailable, which says where the index is."""
+    try:
+        with sqlite_temporary_disk():
+            yield
+    except DiskFull as error:
+        raise JournalUnavailable(f"the journal's index: {error}") from error
 
 
 def _sorted(files: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, int]]:
