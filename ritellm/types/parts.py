@@ -29,8 +29,19 @@ class CompletionTokensDetailsWrapper(Fields):
     __slots__ = ()
 
 
+# Anthropic's names of counts, which programs for litellm read, and those of the details.
+_CACHE = {
+    "cache_read_input_tokens": ("cached_tokens",),
+    "cache_creation_input_tokens": ("cache_creation_tokens", "cache_write_tokens"),
+}
+
+
 class Usage(Fields):
-    """The tokens of a completion."""
+    """The tokens of a completion.
+
+    `cache_read_input_tokens` and `cache_creation_input_tokens` can be read for every provider; they
+    are 0 if it names no such tokens.
+    """
 
     __slots__ = ()
     _kinds: ClassVar[Kinds] = {
@@ -41,6 +52,12 @@ class Usage(Fields):
     def __init__(self, received: Object | None = None, /, **fields: Any) -> None:
         counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
         super().__init__(counts if received is None else received, **fields)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CACHE and name not in self:
+            details = self.get("prompt_tokens_details") or {}
+            return next((details[kind] for kind in _CACHE[name] if details.get(kind)), 0)
+        return super().__getattr__(name)
 
 
 class FunctionCall(Fields):

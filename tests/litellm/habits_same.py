@@ -703,13 +703,29 @@ def exceptions_that_programs_catch(litellm: Any, server: FakeServer) -> Any:
     return [name for name in PROGRAMS if issubclass(getattr(litellm, name), Exception)]
 
 
-@same("usage of a stream", gives=(0, 3))
+WITHOUT_CACHE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-4-5",
+    "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 10, "output_tokens": 1},
+}
+
+
+@same(
+    "tokens of a cache",
+    raw(orjson.dumps(WITHOUT_CACHE), "application/json"),
+    chat_json("Hello"),
+    gives=(0, 0, 0),
+)
 def tokens_of_a_cache_that_did_not_come(litellm: Any, server: FakeServer) -> Any:
-    server.enqueue(chat_json("Hello"))
-    usage = ask(litellm).usage
-    return getattr(usage, "cache_read_input_tokens", 0), getattr(
-        usage, "cache_creation_input_tokens", 3
-    )
+    given = {"api_key": "k", "api_base": server.base_url[:-3]}
+    claude = ask(litellm, model="anthropic/claude-sonnet-4-5", **given).usage
+    gpt = ask(litellm).usage
+    own = claude.cache_read_input_tokens, claude.cache_creation_input_tokens
+    return *own, getattr(gpt, "cache_read_input_tokens", 0)
 
 
 @same("tool calls", chat_stream("", tool_calls=[ToolCall("a", "f", [])]), gives=[("f", {})])

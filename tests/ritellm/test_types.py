@@ -58,6 +58,23 @@ def test_a_known_field_that_is_missing_reads_as_none():
     assert "usage" not in chunk
 
 
+@pytest.mark.parametrize(
+    ("usage", "read", "written"),
+    [
+        ({}, 0, 0),
+        ({"prompt_tokens_details": None}, 0, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 7, "cache_write_tokens": 2}}, 7, 2),
+        ({"prompt_tokens_details": {"cached_tokens": 7, "cache_creation_tokens": 2}}, 7, 2),
+        ({"cache_read_input_tokens": 5, "prompt_tokens_details": {"cached_tokens": 7}}, 5, 0),
+    ],
+)
+def test_tokens_of_a_cache_have_anthropics_names_for_every_provider(usage, read, written):
+    counted = Completion(usage=dict(usage)).usage
+    assert counted.cache_read_input_tokens == read
+    assert counted.cache_creation_input_tokens == written
+    assert counted == usage
+
+
 def test_an_unknown_field_is_an_error_that_names_the_known_ones():
     with pytest.raises(
         AttributeError, match=r"no field 'contnet'; the fields are id, choices, usage"
