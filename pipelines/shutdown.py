@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -75,7 +76,11 @@ class Interrupt:
             threading.excepthook = self._thread_failed
 
     def _report_thread(self, failure: threading.ExceptHookArgs) -> None:
-        if not self.interrupted and failure.exc_type.__name__ not in _NO_NEWS:
+        if self.interrupted or failure.exc_type.__name__ in _NO_NEWS:
+            return
+        if self._thread_failed is threading.__excepthook__:
+            _print_failure(failure)
+        else:
             self._thread_failed(failure)
 
     def _is_news(self, record: logging.LogRecord) -> bool:
@@ -93,6 +98,15 @@ class Interrupt:
         self.interrupted = True
         if self._stop is None or not self._stop():
             raise KeyboardInterrupt
+
+
+def _print_failure(failure: threading.ExceptHookArgs) -> None:
+    """Print what Python prints of a failed thread, safe for a terminal."""
+    if failure.exc_type is SystemExit or failure.exc_value is None:
+        return
+    name = failure.thread.name if failure.thread else "unknown"
+    lines = traceback.format_exception(failure.exc_value)
+    print(clean(f"Exception in thread {name}:\n{''.join(lines)}"), file=sys.stderr, flush=True)
 
 
 class _OfMainThread:

@@ -29,3 +29,29 @@ def test_no_thread_prints_after_the_last_line_of_an_interrupted_job():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stderr == "job: stopped; the same command resumes\n"
     assert done.returncode == 130
+
+
+HOSTILE = """
+import threading
+from pipelines.shutdown import run_program
+
+def work():
+    raise ValueError("\\x1b]0;title\\x07 \\x9b2J")
+
+def run():
+    thread = threading.Thread(target=work, name="worker")
+    thread.start()
+    thread.join()
+    return 0
+
+run_program("job", run, lambda: "")
+"""
+
+
+def test_the_traceback_of_a_thread_cannot_control_the_terminal():
+    command = [sys.executable, "-c", HOSTILE]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "Exception in thread worker:" in done.stderr
+    assert "ValueError: \u241b]0;title\u2407 \ufffd2J" in done.stderr
+    assert not set(done.stderr) & set("\x1b\x07\x9b")
+    assert done.returncode == 0
