@@ -18,8 +18,9 @@ from ritellm.errors import InvalidRequestError
 from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
 from ritellm.transports.failures import KnownFailure
-from ritellm.transports.httpx_network import Unanswered, connect_limit, install, read_limit
+from ritellm.transports.httpx_network import connect_limit, install, read_limit
 from ritellm.transports.httpx_reuse import Reuse
+from ritellm.transports.httpx_watch import Unanswered
 from ritellm.transports.settings import check_proxies, is_loopback, trust
 from ritellm.transports.sockets import IDLE_SECONDS
 from ritellm.types import HttpRequest

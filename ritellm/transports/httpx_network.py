@@ -26,9 +26,8 @@ import httpcore
 import httpx
 
 from ritellm.transports.deadlines import Deadlines, Grace
-from ritellm.transports.failures import KnownFailure
+from ritellm.transports.httpx_watch import Watch
 from ritellm.transports.sockets import KEEP_ALIVE
-from ritellm.wire import limits
 
 _READ_BYTES = 64 * 1024
 # A larger request may be refused while it is being sent.
@@ -36,17 +35,6 @@ _LARGE = 64 * 1024
 _STEP = 16 * 1024
 _MOMENT_SECONDS = 0.001
 _REFUSAL = re.compile(rb"HTTP/1\.[01] [345]")
-_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)")
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
-# Lines that end in LF alone, folded lines, several lengths: other software reads them differently.
-_AMBIGUOUS = re.compile(
-    rb"(?<!\r)\n|\n[ \t]|\ncontent-length:(?:[^\n]*,|.*\ncontent-length:)",
-    re.DOTALL | re.IGNORECASE,
-)
-
-
-class Unanswered(httpx.RemoteProtocolError):
-    """A connection that had served before ended without one byte of a response."""
 
 
 class Limit(float):
@@ -102,54 +90,6 @@ def install(client: httpx.Client | httpx.AsyncClient) -> None:
                 pool._network_backend = _AsyncBackend(backend)
         elif isinstance(backend, httpcore.NetworkBackend) and not isinstance(backend, _Backend):
             pool._network_backend = _Backend(backend)
-
-
-class Watch:
-    """What goes over one connection, request by request."""
-
-    def __init__(self) -> None:
-        self.is_plain = True  # the head of the response cannot be read in two ways
-        self._requests = 0
-        self._received = 0  # bytes of the response
-        self._head: bytearray | None = None  # of the response, until it is complete
-
-    def sending(self) -> None:
-        """Note that a part of a request is sent."""
-        if self._received or not self._requests:
-            self._requests += 1
-            self._received = 0
-            self._head = bytearray()
-
-    def received(self, data: bytes) -> bytes:
-        """Return `data` after a look at it; raises Unanswered at a sudden end."""
-        if not data and self._is_unanswered:
-            raise Unanswered("the server closed it")
-        self._received += len(data)
-        if self._head is not None:
-            self._read_head(self._head, data)
-        return data
-
-    def failure(self, error: httpcore.ReadError) -> Exception:
-        """Return what to raise for `error`."""
-        return Unanswered(str(error)) if self._is_unanswered else error
-
-    @property
-    def _is_unanswered(self) -> bool:
-        return self._requests > 1 and not self._received
-
-    def _read_head(self, head: bytearray, data: bytes) -> None:
-        start = max(0, len(head) - 2)
-        head += data
-        while found := _END_OF_HEAD.search(head, start):
-            if _AMBIGUOUS.search(head, 0, found.end()):
-                self.is_plain = False
-            if not _INTERIM.match(head):
-                self._head = None
-                return
-            del head[: found.end()]
-            start = 0
-        if len(head) > limits.MAX_HEAD_BYTES:
-            raise KnownFailure(limits.exceeded("the head", limits.MAX_HEAD_BYTES))
 
 
 class _Backend(httpcore.NetworkBackend):
