@@ -18,6 +18,7 @@ from ritellm import errors
 from ritellm.endpoints import Endpoint, Take, Tape
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.masking import REMOVED, Masker, masked_url
+from ritellm.recordings.shape import check_line
 from ritellm.types import HttpRequest, Request
 
 # Headers are removed, except those known to be harmless.
@@ -102,14 +103,17 @@ class RecordedCall:
 def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> RecordedCall:
     """Return call `number` (from 1) of a recording; raises InvalidRequestError."""
     calls: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for line in filter(bytes.strip, lines):
+    for at, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             entry = orjson.loads(line)
-            calls.setdefault(entry["call"], {}).setdefault(entry["attempt"], []).append(entry)
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except orjson.JSONDecodeError:
             raise InvalidRequestError(
-                f"must be a line of a recording (JSON with call and attempt), got {line[:80]!r}"
+                f"line {at} must be a line of a recording (JSON), got {line[:80]!r}"
             ) from None
+        check_line(entry, at)
+        calls.setdefault(entry["call"], {}).setdefault(entry["attempt"], []).append(entry)
     if not 1 <= number <= len(calls):
         raise InvalidRequestError(
             f"the number of the call must be 1 to {len(calls)}, got {number}"
@@ -160,9 +164,12 @@ def _error(fields: Mapping[str, Any] | None, has_response: bool) -> RitellmError
     if fields is None:
         # The recording itself is cut short, by a process that was killed.
         return None if has_response else errors.APIConnectionError("the recording ends here")
-    cls: type[RitellmError] = getattr(errors, fields["type"], errors.APIError)
+    named = getattr(errors, fields["type"], None)
+    is_ours = isinstance(named, type) and issubclass(named, RitellmError)
+    cls: Any = named if is_ours else errors.APIError
     known: Any = {name: fields.get(name) for name in _ERROR_FIELDS}
-    return cls(fields["message"], **known)
+    error: RitellmError = cls(fields["message"], **known)
+    return error
 
 
 def _header(name: str, value: str, mask: Masker) -> str:
