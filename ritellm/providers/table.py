@@ -202,6 +202,8 @@ _ROWS = (
         "openai_responses",
         "https://api.perplexity.ai/v1",
         "PERPLEXITY_API_KEY PERPLEXITYAI_API_KEY",
+        # It passes requests on to the models of several makers.
+        quirks=Quirks(router=True),
         note="the Agent API, which replaced Sonar's chat completions on 2026-09-27; a model is"
         " MAKER/MODEL, as in perplexity/perplexity/sonar",
     ),

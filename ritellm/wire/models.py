@@ -103,6 +103,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "top_logprobs": 0,
     "top_p": 1,
 }
+# An open model that learned from another has that one's name too: Qwen3-8B-GPT-5-Codex-Distill.
+_OPEN = re.compile(r"distill|gguf|-mlx|awq|gptq")
 _MISTRAL = re.compile(
     r"(?:^|[/.:_-])(?:mistral|mixtral|ministral|codestral|magistral|devstral|pixtral|voxtral)"
 )
@@ -112,6 +114,8 @@ _MISTRAL = re.compile(
 def family(model: str) -> Family:
     """Return the row of `model`, or one without any facts."""
     name = model.lower()
+    if _OPEN.search(name):
+        return Family("")
     return next((row for row in _FAMILIES if re.search(row.names, name)), Family(""))
 
 

@@ -51,6 +51,16 @@ def supported_params(
     return check_params(replace(request, params=params), known, dialect)
 
 
+def is_router(endpoint: Endpoint) -> bool:
+    """Return whether the server may itself leave out what a model refuses."""
+    provider = endpoint.provider
+    # Another address than OpenAI's is another server: a proxy, or one with models of its own. A
+    # server on this machine serves any model under any name.
+    elsewhere = provider.name == "openai" and endpoint.base_url != provider.base_url
+    own = provider.key_optional or provider.launcher is not None
+    return provider.quirks.router or elsewhere or own
+
+
 # Parameters that say nothing if they are empty: servers refuse an empty list.
 _LISTS = ("tools", "functions", "modalities", "stop")
 # The parameters that choose among tools.

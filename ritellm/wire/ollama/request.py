@@ -42,7 +42,7 @@ PARAMS = frozenset(_OPTIONS) | frozenset(
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`."""
-    params = supported_params(request, PARAMS, DIALECT)
+    params = supported_params(request, PARAMS, DIALECT, router=True)
     options = present(
         **{ours: params.get(name) for name, ours in _OPTIONS.items()},
         num_predict=max_tokens(params),

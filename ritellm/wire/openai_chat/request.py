@@ -13,7 +13,7 @@ from ritellm.endpoints import Endpoint, Quirks
 from ritellm.types import HttpRequest, Request
 from ritellm.wire import models
 from ritellm.wire.openai_chat.content import encode_messages
-from ritellm.wire.request import post, supported_params
+from ritellm.wire.request import is_router, post, supported_params
 
 PATH = "/chat/completions"
 
@@ -50,7 +50,7 @@ def _params(request: Request, endpoint: Endpoint) -> dict[str, Any]:
         return {}
     quirks = endpoint.provider.quirks
     supported = request.params.keys() - quirks.lacks
-    params = supported_params(request, supported, endpoint.provider.name, _is_router(endpoint))
+    params = supported_params(request, supported, endpoint.provider.name, is_router(endpoint))
     params.pop("stream_options", None)
     if params.get("reasoning_effort"):
         params["reasoning_effort"] = _effort(params["reasoning_effort"], request.model, quirks)
@@ -71,14 +71,6 @@ def _effort(wanted: Any, model: str, quirks: Quirks) -> Any:
     words = (word for pattern, word in quirks.thinks.items() if fnmatchcase(model, pattern))
     word = next(words, None)
     return word if word and wanted != "none" else models.effort(model, wanted)
-
-
-def _is_router(endpoint: Endpoint) -> bool:
-    """Return whether the server may itself leave out what a model refuses."""
-    provider = endpoint.provider
-    # Another address than OpenAI's is another server: a proxy, or one with models of its own.
-    elsewhere = provider.name == "openai" and endpoint.base_url != provider.base_url
-    return provider.quirks.router or elsewhere
 
 
 def _uncached(tool: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from ritellm.wire.openai_responses.content import encode_messages
 from ritellm.wire.request import (
     address,
     in_path,
+    is_router,
     json_schema,
     max_tokens,
     post,
@@ -36,7 +37,7 @@ PARAMS = _SAME_NAME | frozenset(
 
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`."""
-    params = supported_params(request, PARAMS, "OpenAI's Responses API")
+    params = supported_params(request, PARAMS, "OpenAI's Responses API", is_router(endpoint))
     stored = request.extra_body.get("store", params.get("store")) is not False
     instructions, items = encode_messages(request.messages, stored)
     body = present(

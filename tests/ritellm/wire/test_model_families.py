@@ -69,7 +69,15 @@ def test_a_default_changes_nothing_and_is_left_out_where_it_would_be_refused(mod
 
 
 @pytest.mark.parametrize(
-    "model", ["openai/gpt-4o", "openai/gpt-5-chat-latest", "openai/gpt-5.2", "hosted_vllm/marco-o1"]
+    "model",
+    [
+        "openai/gpt-4o",
+        "openai/gpt-5-chat-latest",
+        "openai/gpt-5.2",
+        "hosted_vllm/AIDC-AI/Marco-o1",
+        "hosted_vllm/TeichAI/Qwen3-8B-GPT-5-Codex-Distill",
+        "lm_studio/qwen3-claude-5-opus-gguf",
+    ],
 )
 def test_other_models_get_the_same_parameters(model):
     assert sent(model, temperature=0.2, drop_params=True)["temperature"] == 0.2
@@ -81,10 +89,18 @@ def test_a_model_that_reasons_on_request_refuses_sampling_only_then():
         sent("openai/gpt-5.1", temperature=0.2, reasoning_effort="low")
 
 
+def test_a_server_of_ones_own_gets_what_the_caller_says():
+    for model in ("hosted_vllm/gpt-5", "llamacpp/gpt-5", "lm_studio/gpt-5"):
+        assert sent(model, temperature=0.2)["temperature"] == 0.2
+    assert sent("ollama/gpt-5", temperature=0.2)["options"] == {"temperature": 0.2}
+
+
 def test_a_router_or_a_proxy_decides_itself_what_it_leaves_out():
-    assert sent("openrouter/openai/gpt-5", temperature=0.2)["temperature"] == 0.2
+    for model in ("openrouter/openai/gpt-5", "perplexity/openai/gpt-5"):
+        assert sent(model, temperature=0.2)["temperature"] == 0.2
     proxy = {"base_url": "https://proxy.example/v1", "temperature": 0.2}
-    assert sent("openai/gpt-5", **proxy)["temperature"] == 0.2
+    for model in ("openai/gpt-5", "openai/responses/gpt-5"):
+        assert sent(model, **proxy)["temperature"] == 0.2
     assert "temperature" not in sent("openai/gpt-5", **proxy, drop_params=True)
 
 
