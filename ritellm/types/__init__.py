@@ -81,11 +81,11 @@ class Completion(Fields):
             self[name] = value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _completion, (dict(self), self._origin)
+        return _completion, (type(self), dict(self), self._origin)
 
 
-def _completion(fields: dict[str, Any], origin: str | None) -> Completion:
-    completion = Completion(fields)
+def _completion(cls: type[Completion], fields: dict[str, Any], origin: str | None) -> Completion:
+    completion = cls(fields)
     completion._origin = origin
     return completion
 
