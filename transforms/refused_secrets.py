@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -49,12 +50,29 @@ _SCHEME = re.compile(r"\s*(basic|bearer)\s+\S", re.IGNORECASE)
 def refuse_secrets(model: str, params: Mapping[str, Any], new_client: Any = None) -> None:
     """Raise TypeError if `params` hold a secret; it says what to use instead.
 
-    `new_client` is read too if it is a `functools.partial`, whose arguments are pickled as well.
+    `new_client` is read too: the arguments of a `functools.partial` and the variables that a
+    function takes from around it are pickled as well.
     """
-    more = new_client.keywords if isinstance(new_client, partial) else {}
-    for where, remedy in (*_found(model, params), *_found(model, more)):
+    for where, remedy in (*_found(model, params), *_found(model, _carried_by(new_client))):
         what = "a key" if where == "api_key" else f"a secret ({where})"
         raise TypeError(f"the job would store {what}; {remedy}")
+
+
+def _carried_by(new_client: Any) -> Mapping[str, Any]:
+    """Return what is pickled with `new_client` by the name that it has there."""
+    if isinstance(new_client, partial):
+        return {name: value for name, value in new_client.keywords.items() if value}
+    names = getattr(getattr(new_client, "__code__", None), "co_freevars", ())
+    carried = {}
+    for name, cell in zip(names, getattr(new_client, "__closure__", None) or (), strict=False):
+        with suppress(ValueError):  # the variable has no value yet
+            carried[name] = cell.cell_contents
+    keys = {name for name, value in carried.items() if isinstance(value, str) and _is_key(name)}
+    return {"api_key" if name in keys else name: value for name, value in carried.items() if value}
+
+
+def _is_key(name: str) -> bool:
+    return name.lower() in ("key", "token") or _FIELD.search(name) is not None
 
 
 def check_variable(name: str | None) -> None:

@@ -57,6 +57,14 @@ def test_a_secret_as_an_argument_is_refused_with_its_remedy(transform, arguments
     assert SECRET not in str(caught.value)
 
 
+def test_a_client_that_takes_a_key_from_around_it_is_refused():
+    key, region = SECRET, "eu"
+    with pytest.raises(TypeError, match="the job would store a key") as caught:
+        CompletePrompts("openai/m", new_client=lambda: AsyncClient(api_key=key))
+    assert SECRET not in str(caught.value)
+    CompletePrompts("openai/m", new_client=lambda: AsyncClient(aws_region_name=region))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
