@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners flink-demo
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (3 minutes)"
+	@echo "make fuzz    look for bytes that break what reads answers, rows and journals (FUZZ_SECONDS=60)"
 	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
@@ -69,6 +70,11 @@ JOBS := tests/pipelines/inputs/test_moving_rows.py tests/pipelines/test_batch_op
 
 test-jobs: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
+
+# FUZZ_TARGETS names some of the targets.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/ready
+	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 chaos: $(VENV)/ready
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
