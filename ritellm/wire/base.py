@@ -31,7 +31,8 @@ class Decoder(Protocol):
     """Turns the events of one stream into chunks.
 
     A decoder of server-sent events may also have `repeats`, which reads many similar events at once
-    (`ritellm.wire.openai_chat.repeats`).
+    (`ritellm.wire.openai_chat.repeats`). A decoder of a dialect whose streams just end says so by
+    `has_terminator = False` (`ritellm.calls.whole`).
     """
 
     done: bool  # the terminator of the dialect has arrived

@@ -33,7 +33,8 @@ def parse_document(data: bytes | bytearray) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return repairs.parse(repairs.with_whole_characters(bytes(data)))
+        document = repairs.without_terminator(bytes(data))
+        return repairs.parse(repairs.with_whole_characters(document))
 
 
 def json_object(data: bytes) -> dict[str, Any]:

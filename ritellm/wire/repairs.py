@@ -49,6 +49,12 @@ def with_whole_characters(data: bytes) -> bytes:
     return _ESCAPES.sub(lambda found: _REPLACEMENT if found[1] else found[0], data)
 
 
+def without_terminator(document: bytes) -> bytes:
+    """Return a document without the end of a stream, which some servers put behind it."""
+    head, found, rest = document.rpartition(b"data:")
+    return head if found and rest.strip() == b"[DONE]" else document
+
+
 def has_half_character(data: bytes) -> bool:
     """Return whether JSON has half a character."""
     return len(data) <= _LARGEST and any(_halves(data))

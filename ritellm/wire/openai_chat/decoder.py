@@ -71,8 +71,10 @@ class OpenAIChatDecoder:
         if not choices:
             if error := vendor_error(payload):
                 raise error
-            if payload.get("type") in _IDLE:
+            if not payload or payload.get("type") in _IDLE:
                 return
+            if payload.get("usage") == {}:
+                payload["usage"] = None
         if choices is not None:
             plain = not kind
             for choice in choices:

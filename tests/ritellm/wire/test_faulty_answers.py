@@ -142,6 +142,20 @@ def test_a_whole_answer_in_place_of_events_is_the_answer(model, prefix):
         assert content(body, wire_of(model)) == "Hello there"
 
 
+@pytest.mark.parametrize("end", [b"\n\ndata: [DONE]\n\n", b"data:[DONE]", b"\r\ndata: [DONE]\r\n"])
+def test_a_document_with_the_end_of_a_stream_behind_it_is_the_answer(end):
+    document = b'{"choices":[{"index":0,"message":{"content":"data: Hi"},"finish_reason":"stop"}]}'
+    assert message_of(whole("openai_chat", document + end))["content"] == "data: Hi"
+    assert type(whole("openai_chat", document[:-9] + end).error) is StreamTruncatedError
+
+
+def test_an_empty_event_and_an_empty_usage_add_nothing():
+    empty = event(b"{}") + event(b'{"choices":[],"usage":{}}')
+    exchange = answered("openai_chat", empty + body(b"Hi") + empty)
+    assert completion_of(exchange)["usage"] is None
+    assert answered("openai_chat", event(b"{}")).sum.count == 0
+
+
 def test_a_whole_answer_with_calls_in_place_of_events_keeps_them_apart():
     calls = [
         {"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}}
