@@ -32,7 +32,8 @@ ROOMS = [
 # No I/O, no clock, no dice, no threads.
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
-    " calls.prepare calls.response_format calls.resume calls.stream_facts calls.support chunks endpoints errors"
+    " calls.prepare calls.response_format calls.resume calls.stream_facts calls.support"
+    " chunks endpoints errors"
     " limit_headers masking quantiles rate_limits.ascent rate_limits.breaker rate_limits.bucket"
     " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
     " rate_limits.outage rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
