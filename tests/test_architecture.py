@@ -38,7 +38,7 @@ PURE = set(
     " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
     " rate_limits.outage rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
     " rate_limits.window"
-    " recordings.format retry suggest timing token_estimate types wire".split()
+    " recordings.format recordings.shape retry suggest timing token_estimate types wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"

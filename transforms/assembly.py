@@ -28,6 +28,8 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.window import GlobalWindow
 
 from ritellm.chunks.sequenced import SequencedSum
+from ritellm.errors import ABOUT_VALUES
+from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.worker.outcomes import text_of, to_completion
 
@@ -59,15 +61,40 @@ class DeltaSum:
         self.finals.update(other.finals)
 
     def outcome(self) -> Completion | DeadLetter:
-        """Return the completion of the newest whole attempt, else a dead letter."""
+        """Return the completion of the newest whole attempt, else a dead letter.
+
+        Deltas from a topic may hold anything: an odd one never raises.
+        """
+        try:
+            return self._outcome()
+        except ABOUT_VALUES as error:
+            return self._unreadable(error)
+
+    def _outcome(self) -> Completion | DeadLetter:
         # The newest first: a newer attempt voids an older one.
         for attempt in sorted(self.finals, reverse=True):
             final = self.finals[attempt]
             if self.chunks.length(attempt) > final.seq:
                 completion = self.chunks.sum(attempt).completion()
                 closing = orjson.loads(final.outcome or "{}")
-                return to_completion(self.id, completion, closing, final.input)
+                found = to_completion(self.id, completion, closing, final.input)
+                if not fits(found):
+                    raise TypeError("the outcome in the final delta has a value of another type")
+                return found
         return self._incomplete()
+
+    def _unreadable(self, error: Exception) -> DeadLetter:
+        return DeadLetter(
+            id=self.id,
+            request="",
+            error_type="UnreadableDeltas",
+            message=f"a delta has a value that cannot be read ({error!r:.200})",
+            status_code=None,
+            retryable=False,
+            attempts=max(self.chunks.attempts, default=0),
+            partial_text="",
+            input=next((final.input for final in self.finals.values()), None),
+        )
 
     def _incomplete(self) -> DeadLetter:
         attempts = self.chunks.attempts

@@ -17,6 +17,7 @@ import orjson
 
 from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import InvalidRequestError
+from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.journal.base import Journal, Spent
 from transforms.journal.key import JournalKey, request_hash
@@ -138,10 +139,11 @@ def to_value(completion: Completion) -> bytes:
 
 
 def from_value(value: bytes, prompt: Prompt) -> Completion | None:
-    """Return the stored completion for `prompt`; None if another version stored other columns."""
+    """Return the stored completion for `prompt`; None if it has other columns, or odd values."""
     try:
         row = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
-        return Completion(**{**orjson.loads(value), **row})
+        found = Completion(**{**orjson.loads(value), **row})
+        return found if fits(found) else None
     except (TypeError, orjson.JSONDecodeError):
         return None
 
