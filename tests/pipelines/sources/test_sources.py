@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 
 import pytest
 
 from pipelines.sources.base import SourceEnded, SourceUnavailable
 from pipelines.sources.folder import FolderSource, _FolderConsumer
 from pipelines.sources.kafka import Offsets
+from pipelines.sources.receive import to_row
 from pipelines.sources.stdin import StdinConsumer
 
 
@@ -90,6 +93,126 @@ def test_a_new_file_with_the_name_of_an_earlier_one_is_read(consumer, tmp_path):
         assert message.text == text
         consumer.settle([message.receipt])
         taken(consumer)
+
+
+def settle(consumer, messages):
+    consumer.settle([message.receipt for message in messages])
+
+
+def done(tmp_path):
+    return {path.name: path.read_text() for path in (tmp_path / "done").iterdir()}
+
+
+def test_two_files_of_one_name_are_both_read_and_both_kept(consumer, tmp_path):
+    for text in ("1\n", "2\n", "3\n"):
+        (tmp_path / "a.jsonl").write_text(text)
+        messages = taken(consumer, looks=3)
+        assert [m.text for m in messages] == [text.strip()]
+        settle(consumer, messages)  # and the next one comes before the folder is looked at again
+    assert done(tmp_path) == {"a.jsonl": "1\n", "a.2.jsonl": "2\n", "a.3.jsonl": "3\n"}
+
+
+def test_a_file_that_replaces_one_in_flight_is_read_too(consumer, tmp_path):
+    (tmp_path / "a.jsonl").write_text("1\n")
+    messages = taken(consumer)
+    (tmp_path / "new").write_text("2\n")
+    (tmp_path / "new").rename(tmp_path / "a.jsonl")
+    assert taken(consumer) == []
+    settle(consumer, messages)
+    assert done(tmp_path) == {}
+    (message,) = taken(consumer)
+    assert message.text == "2"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "texts"),
+    [
+        ("1\n", "1\n2\n", ["1", "2"]),
+        ("1", "1\n2\n", ["1", "2"]),
+        ('{"a', '{"a": 1}\n', ['{"a', '{"a": 1}']),
+        ("1\n", "1\n2", ["1", "2"]),
+        ("", "1\n", ["1"]),
+    ],
+)
+def test_lines_that_are_added_after_a_file_was_read_are_read_too(
+    consumer, tmp_path, before, after, texts
+):
+    path = tmp_path / "a.jsonl"
+    path.write_text("x\n" + before)
+    messages = taken(consumer)
+    path.write_text("x\n" + after)
+    settle(consumer, messages)
+    assert done(tmp_path) == {}
+    more = taken(consumer)
+    assert [m.text for m in messages + more] == ["x", *texts]
+    ids = {m.text: m.id for m in messages + more}
+    assert ids[texts[-1]] == f"a.jsonl:{1 + after.split(chr(10)).index(texts[-1]) + 1}"
+    settle(consumer, more)
+    assert done(tmp_path) == {"a.jsonl": "x\n" + after}
+
+
+def test_a_file_that_is_deleted_before_or_while_it_is_read_does_not_end_the_job(
+    consumer, tmp_path, caplog
+):
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text("1\n2\n")
+    assert consumer.poll(0.01) is None
+    first = consumer.poll(0.01)
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").unlink()
+    messages = [first, *taken(consumer)]
+    assert [m.id for m in messages] == ["a.jsonl:1", "a.jsonl:2"]
+    assert "b.jsonl further, leaving it: No such file" in caplog.text
+    settle(consumer, messages)
+    (tmp_path / "b.jsonl").write_text("3\n")
+    assert [m.text for m in taken(consumer)] == ["3"]
+
+
+def test_a_folder_that_disappears_is_waited_for(consumer, tmp_path, caplog):
+    (tmp_path / "a.jsonl").write_text("1\n")
+    messages = taken(consumer)
+    shutil.rmtree(tmp_path)
+    assert taken(consumer) == []
+    settle(consumer, messages)
+    assert "waiting for it: No such file" in caplog.text
+    tmp_path.mkdir()
+    (tmp_path / "b.jsonl").write_text("2\n")
+    messages = taken(consumer)
+    assert [m.text for m in messages] == ["2"]
+    settle(consumer, messages)
+    assert done(tmp_path) == {"b.jsonl": "2\n"}
+
+
+def test_links_pipes_and_hidden_files_are_not_read(consumer, tmp_path, caplog):
+    secret = tmp_path / "secret"
+    secret.write_text("password\n")
+    (tmp_path / "link.jsonl").symlink_to(secret)
+    (tmp_path / "gone.jsonl").symlink_to("nowhere")
+    (tmp_path / ".a.jsonl").write_text("1\n")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert taken(consumer) == []
+    assert caplog.text.count("link.jsonl is a link, and is not read") == 1
+
+
+def test_a_file_that_becomes_a_link_is_not_read(consumer, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("1\n")
+    assert consumer.poll(0) is None
+    assert consumer._scan(0.01)
+    (tmp_path / "secret").write_text("password\n")
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    assert taken(consumer) == []
+
+
+def test_a_message_that_is_not_utf_8_is_a_dead_letter(consumer, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"prompt": "caf\xe9"}\n')
+    (message,) = taken(consumer)
+    typed = StdinConsumer(io.BytesIO(b"caf\xe9\n")).poll(5)
+    for each, at in ((message, 16), (typed, 4)):
+        letter = to_row(each, 1_000)
+        assert f"a row must be UTF-8, got 0xe9 at byte {at}" in letter.message
+        assert "\ufffd" not in letter.input
 
 
 def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
