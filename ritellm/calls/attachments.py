@@ -42,9 +42,9 @@ def _message(message: Mapping[str, Any], position: int, allowed: bool) -> Mappin
         where = f"messages[{position}]"
         if not allowed:
             raise InvalidRequestError(
-                f"{where} names a local file, {value[:_SHOWN]!r}: pass local_files=True to read it"
-                " (off by default, because a prompt may be foreign data), or give a data: or"
-                " https: URL"
+                f"{where} names a local file, {value[:_SHOWN]!r}, which is not read, because a"
+                " prompt may be foreign data: give a data: or https: URL (a Python program may"
+                " pass local_files=True)"
             )
         return _data_url(value, kind, where)
 
