@@ -16,6 +16,10 @@ from transforms.elements import Completion, DeadLetter
 
 # With fewer rows the share of failures means little.
 LEAST = 100
+# After this many rows in a row that the provider refused for the key, the account or the model, no
+# row will succeed.
+MOST_REFUSED = 20
+_REFUSED = frozenset({401, 402, 403, 404})
 
 
 class TooManyFailures(Exception):
@@ -26,12 +30,15 @@ class TooManyFailures(Exception):
 class FailureLimit:
     """The share of rows that may fail, among those that a process of this run has finished.
 
-    It applies from `least` rows on. Rows without an attempt of this run (from the journal, shared
-    with an equal row, refused by the budget) do not count.
+    It applies from `least` rows on; None allows all to fail. `most_refused` rows one after the
+    other that were refused for the key, the account or the model (401 to 404) stop the job too.
+    Rows without an attempt of this run (from the journal, shared with an equal row, refused by the
+    budget) do not count.
     """
 
-    share: float
+    share: float | None
     least: int = LEAST
+    most_refused: int = MOST_REFUSED
     counts: Shared = field(default_factory=Shared, repr=False, compare=False)
 
 
@@ -70,6 +77,7 @@ class Counts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows = 0
+        self._refused = 0  # since the last row that had another outcome
         self._errors: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
@@ -83,13 +91,27 @@ class Counts:
             return
         with self._lock:
             self._rows += 1
+            self._count_refused(outcome)
             if isinstance(outcome, DeadLetter):
                 self._errors[outcome.error_type] += 1
                 self._examples[outcome.error_type] = outcome.message
 
+    def _count_refused(self, outcome: Completion | DeadLetter) -> None:
+        if not outcome.attempts:
+            return
+        refused = isinstance(outcome, DeadLetter) and outcome.status_code in _REFUSED
+        self._refused = self._refused + 1 if refused else 0
+
     def check(self, limit: FailureLimit) -> None:
         """Raise TooManyFailures, with the commonest errors, above the limit."""
         with self._lock:
+            if self._refused >= limit.most_refused:
+                raise TooManyFailures(
+                    f"the provider refused {self._refused:,} rows one after the other: "
+                    + reasons(self._errors, self._examples)
+                )
+            if limit.share is None:
+                return
             failed = self._errors.total()
             if self._rows >= limit.least and failed > limit.share * self._rows:
                 raise TooManyFailures(

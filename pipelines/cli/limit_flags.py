@@ -151,6 +151,6 @@ def too_many_failed(known_args: argparse.Namespace, report: Mapping[str, Any]) -
     return True
 
 
-def failure_limit(known_args: argparse.Namespace) -> FailureLimit | None:
-    """Return the limit that --fail_above sets, or None."""
-    return None if known_args.fail_above is None else FailureLimit(known_args.fail_above)
+def failure_limit(known_args: argparse.Namespace) -> FailureLimit:
+    """Return the limit that --fail_above sets; without it only refused keys stop a job."""
+    return FailureLimit(known_args.fail_above)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -12,6 +11,7 @@ import orjson
 
 from pipelines.inputs.columns import UnusedColumn
 from pipelines.outputs.jsonl import write_whole
+from pipelines.outputs.spending import Earlier, Wasted
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
 from transforms.labels import add_bounded
@@ -21,39 +21,16 @@ from transforms.pacing import Pacing
 Reported = Completion | DeadLetter | UnusedColumn | Pacing
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
+_NO_CONTENT = {"content", "reasoning", "reasoning_content", "role", "thinking_blocks"}
 _Number = TypeVar("_Number", int, float)
 
 
-@dataclass(slots=True)
-class Wasted:
-    """What was billed and discarded, over some rows."""
-
-    rows: int = 0
-    tokens: int = 0
-    cost_usd: float = 0.0
-    unpriced: int = 0
-    estimated: bool = False
-
-    def add(self, row: Completion | DeadLetter) -> None:
-        """Add the waste of one row."""
-        cost = row.wasted_cost_usd
-        one = Wasted(1, row.wasted_tokens, cost or 0.0, int(cost is None), row.waste_estimated)
-        if row.wasted_tokens:
-            self.merge(one)
-
-    def merge(self, other: Wasted) -> None:
-        """Add the counts of `other`."""
-        self.rows += other.rows
-        self.tokens += other.tokens
-        self.cost_usd += other.cost_usd
-        self.unpriced += other.unpriced
-        self.estimated = self.estimated or other.estimated
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON object; the cost is None if a price is unknown."""
-        cost = None if self.unpriced else self.cost_usd
-        counts = {"rows": self.rows, "tokens": self.tokens, "cost_usd": cost}
-        return {**counts, "estimated": self.estimated}
+def is_empty(row: Completion) -> bool:
+    """Return whether the model finished without any content: no text, tool call or refusal."""
+    if row.text.strip() or row.finish_reason != "stop":
+        return False
+    message = (orjson.loads(row.completion).get("choices") or [{}])[0].get("message") or {}
+    return not any(value for name, value in message.items() if name not in _NO_CONTENT)
 
 
 class Totals:
@@ -65,6 +42,8 @@ class Totals:
         self.replayed = 0
         self.shared = 0
         self.attempts = 0
+        self.empty = 0  # completions without any content
+        self.earlier = Earlier()
         self.unused_columns: dict[str, str] = {}
         self.cost_usd = 0.0
         self.unpriced = 0  # rows with usage and without a price
@@ -99,11 +78,13 @@ class Totals:
             return
         self.completed += 1
         add_bounded(self.finish_reasons, {str(row.finish_reason): 1})
+        self.empty += is_empty(row)
         if row.shared:  # another row paid for it
             self.shared += 1
             return
         if row.replayed:  # an earlier run paid for it, and measured its times
             self.replayed += 1
+            self.earlier.add(row)
             return
         self.wasted.add(row)
         self._count(row)
@@ -148,6 +129,8 @@ class Totals:
         self.unpriced += other.unpriced
         self.uncounted += other.uncounted
         self.unknown_costs += other.unknown_costs
+        self.empty += other.empty
+        self.earlier.merge(other.earlier)
         self.wasted.merge(other.wasted)
         self.pacing += other.pacing
         self.attempts += other.attempts
@@ -178,6 +161,7 @@ class Totals:
             "replayed": self.replayed,
             "shared": self.shared,
             "attempts": self.attempts,
+            "empty": self.empty,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
             "unused_columns": dict(sorted(self.unused_columns.items())),
@@ -185,6 +169,7 @@ class Totals:
             "rows_without_usage": self.uncounted,
             "cost_usd": None if self.unknown_costs else self.cost_usd,
             "rows_without_price": self.unpriced,
+            "paid_earlier": self.earlier.as_dict(),
             "wasted": self.wasted.as_dict(),
             "refusals": _refusals(self.pacing),
             "held_back_seconds": {

@@ -349,6 +349,79 @@ def test_the_last_line_has_the_error_that_beam_wraps(capsys, name, words):
     assert capsys.readouterr().err == f"{words}\n"
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_key_or_model_stops_the_job_after_some_rows(job, status):
+    job.server.script = lambda r: api_error(status)
+    job.write(*questions(500))
+    done = job.process("--max_in_flight", "8")
+    assert done.returncode == 1
+    assert 20 <= len(job.server.requests) < 100
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("batch_complete: stopped early: the provider refused ")
+    assert "rows one after the other: " in line
+
+
+def test_refusals_of_some_rows_stop_nothing(job):
+    job.server.script = lambda r: echo(r) if b"question 9" in r.body else api_error(403)
+    job.write(*questions(100))
+    assert job.run("--max_in_flight", "1") == 0
+    assert job.report["errors"] == {"PermissionDeniedError": 89}
+
+
+def test_a_local_file_in_a_row_is_refused_with_what_a_row_can_have_instead(job):
+    image = {"type": "image_url", "image_url": {"url": "/data/a.png"}}
+    job.write({"id": "a", "messages": [{"role": "user", "content": [image]}]})
+    assert job.run() == 1
+    said = job.rows("failed")["a"]["message"]
+    assert "names a local file, '/data/a.png', which is not read" in said
+    assert "give a data: or https: URL" in said
+
+
+# --- Empty answers, and what earlier runs paid --------------------------------------------------
+
+
+def test_an_empty_answer_is_counted_and_an_answer_of_tool_calls_is_not_empty(job):
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    delta = {"role": "assistant", "content": None, "tool_calls": [call]}
+    chunk = {"id": "i", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+    def script(request):
+        if b"question 0" in request.body:
+            return chat_stream("")
+        if b"question 1" in request.body:
+            choice = {"index": 0, "delta": delta, "finish_reason": "tool_calls"}
+            return stream(sse({**chunk, "choices": [choice]}), b"data: [DONE]\n\n")
+        return echo(request)
+
+    job.server.script = script
+    job.write(*questions(4))
+    assert job.run() == 0
+    assert (job.report["empty"], job.report["completed"]) == (1, 4)
+    assert "1 completion without any content (empty)" in job.printed.out
+    assert job.run() == 0
+    assert job.report["empty"] == 1
+
+
+def test_the_report_says_what_earlier_runs_paid_for_rows_of_the_journal(job):
+    job.write(*questions(10))
+    job.run("--model", MODEL)
+    first = job.report
+    assert first["paid_earlier"]["rows"] == 0
+    assert "earlier runs:" not in job.printed.out
+    job.write(*questions(12))
+    job.run("--model", MODEL)
+    assert job.report["paid_earlier"] == {
+        "rows": 10,
+        "prompt_tokens": 20,
+        "completion_tokens": 20,
+        "cost_usd": pytest.approx(first["cost_usd"]),
+    }
+    assert "earlier runs: 20 in, 20 out, $0.000015 for 10 rows of the journal" in job.printed.out
+    assert "all runs: 24 in, 24 out, $0.000018" in job.printed.out
+    job.run("--model", MODEL)
+    assert "earlier runs: 24 in, 24 out, $0.000018 for 12 rows" in job.printed.out
+
+
 def test_a_small_job_beyond_its_share_of_failures_writes_its_output_and_fails(job):
     job.server.script = lambda r: api_error(400) if b"bad" in r.body else echo(r)
     job.write({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "bad"}, {"id": "c", "prompt": "y"})

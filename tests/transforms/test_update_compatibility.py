@@ -23,6 +23,8 @@ CompletePrompts CompletePrompts/Ask
 ReadPrompts ReadPrompts/ByContent ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
 ReadPrompts/Number ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern
 ReadPrompts/ReadLines ReadPrompts/SortOut ReadPrompts/Together
+StopCompletions StopCompletions/Watch StopFailedCalls StopFailedCalls/Watch
+StopFailedRows StopFailedRows/Watch
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
 WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
 WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
