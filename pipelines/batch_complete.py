@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
 from pipelines.cli import checks, journal_flags
@@ -51,8 +54,9 @@ from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
 from pipelines.terminal.progress import ProgressLine
-from pipelines.terminal.summary import read_report, summary
+from pipelines.terminal.summary import summary
 from transforms import CompletePrompts
+from transforms.budget.ledger import NewLedger
 from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
@@ -143,10 +147,8 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }
-    if limit := failure_limit(known_args):
-        outcomes = {
-            name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()
-        }
+    limit = failure_limit(known_args)
+    outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
     write = WriteInOrder if known_args.keep_order else WriteLines
     for name, rows in outcomes.items():
         if name == "Completions" and known_args.output_table:
@@ -164,7 +166,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
     }
     if known_args.output_table:
         facts["output_table"] = known_args.output_table
-    path = FileSystems.join(known_args.output, "report.json")
+    path = FileSystems.join(known_args.output, folder.REPORT)
     reported = {**outcomes, "UnusedColumns": read.unused_columns, "Pacing": done.pacing}
     reported | "WriteReport" >> WriteReport(path, facts)
 
@@ -188,9 +190,23 @@ def run(argv: Sequence[str]) -> int:
     checks.check_input(known_args.input)
     checks.check_apart(known_args.input, known_args.output)
     checks.check_output_table(known_args.output_table)
-    checks.check_output(known_args.output)
+    checks.check_output(known_args.output, here)
     runners.check(beam_options)
     dataflow.check(beam_options)
+    with folder.claimed(known_args.output):
+        return _run_job(known_args, beam_options, new_journal, new_budget)
+
+
+def _run_job(
+    known_args: argparse.Namespace,
+    beam_options: PipelineOptions,
+    new_journal: NewJournal | None,
+    new_budget: NewLedger | None,
+) -> int:
+    """Run the job in the claimed output folder, and print its summary."""
+    here = pipeline.runs_here(beam_options)
+    earlier = folder.last_report(known_args.output)
+    before = folder.Outputs(known_args.output, earlier)
     p = pipeline.new_pipeline(beam_options)
     spools.remove_left_behind()
     launched = settle_in_flight(known_args)
@@ -200,7 +216,7 @@ def run(argv: Sequence[str]) -> int:
     # With spending in the journal, the first row that is not in it starts the model.
     if here and launched and (journal is None or journal.spent() == Spent()):
         checks.start_model(known_args.model)
-    before = folder.written_before(known_args.output)
+    _warn_of_replaced(known_args, earlier)
     started = time.time()
     build(p, known_args, spread=not pipeline.shares_process(beam_options))
     if not here:
@@ -208,19 +224,32 @@ def run(argv: Sequence[str]) -> int:
         runners.run(p, beam_options)
         if runners.runner(beam_options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
-        if not folder.is_written_since(FileSystems.join(known_args.output, "report.json"), started):
+        path = FileSystems.join(known_args.output, folder.REPORT)
+        if not folder.is_written_since(path, started):
             print(f"The job is done; the workers wrote to {known_args.output} on their machines.")
             return 0
     else:
         with ProgressLine(format_of(known_args.input).count(known_args.input)):
             runners.run(p, beam_options)
-    folder.remove_older(known_args.output, before)
-    folder.remove_unfinished(known_args.output, before=started)
-    report = read_report(known_args.output)
+    report = folder.last_report(known_args.output) or {}
+    for name in before.settle(report):
+        print(f"batch_complete: {name} is not an output of this job, and stays", file=sys.stderr)
+    folder.remove_unfinished(known_args.output)
     print(summary(known_args.output, report))
     print_spending(new_budget, ledger, journal)
     failed = report["failed"] and not report["completed"]
     return 1 if too_many_failed(known_args, report) or failed else 0
+
+
+def _warn_of_replaced(known_args: argparse.Namespace, earlier: Mapping[str, Any] | None) -> None:
+    """Warn that the job replaces the completions of another model."""
+    if earlier is None or not earlier.get("completed") or earlier["model"] == known_args.model:
+        return
+    print(
+        f"batch_complete: this job replaces {earlier['completed']:,} completions of"
+        f" {earlier['model']} in {known_args.output}; use another --output to keep both",
+        file=sys.stderr,
+    )
 
 
 def _check_together(known_args: argparse.Namespace, here: bool) -> NewJournal | None:
@@ -251,7 +280,8 @@ def _tidy_up(argv: Sequence[str]) -> str:
     kept = "" if known_args.journal == "none" else "; the same command resumes from the journal"
     if not pipeline.runs_here(beam_options):
         return runners.left_behind(beam_options, kept)
-    folder.remove_unfinished(known_args.output)
+    with suppress(UsageError), folder.claimed(known_args.output):
+        folder.remove_unfinished(known_args.output)
     return f"nothing was written to {known_args.output}{kept}"
 
 

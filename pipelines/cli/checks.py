@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
 from pipelines.errors import UsageError
-from pipelines.filesystem import check_writable
+from pipelines.filesystem import check_writable, is_local
 from pipelines.inputs.formats import format_of
+from pipelines.inputs.paths import has_wildcard
 from pipelines.outputs import bigquery as outputs_bigquery
+from pipelines.outputs.folder import is_output
 from pipelines.runners.pipeline import runs_here
 from ritellm.calls.prepare import plan
 from ritellm.endpoints import Endpoint
@@ -54,23 +55,23 @@ def check_temp(options: PipelineOptions, known_args: argparse.Namespace) -> None
 
 def check_apart(locations: Sequence[str], folder: str) -> None:
     """Raise UsageError if the input at `locations` contains outputs of earlier runs to `folder`."""
-    for name in ("completions", "failed", "deltas"):
-        outputs = _absolute(FileSystems.join(folder, f"{name}-"))
-        for file in format_of(locations).files(locations):
-            path = _absolute(file)
-            if path.startswith(outputs) and "/" not in path[len(outputs) :]:
-                raise UsageError(
-                    f"{file} is an output of --output {folder}, which this run would replace;"
-                    " choose another --output (the first command also retries failed rows)"
-                )
+    for file in format_of(locations).files(locations):
+        path, name = _absolute(file).rsplit("/", 1)
+        if is_output(name) and path == _absolute(folder).rstrip("/"):
+            raise UsageError(
+                f"{file} is an output of --output {folder}, which this run would replace;"
+                " choose another --output (the first command also retries failed rows)"
+            )
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
+    return os.path.abspath(path) if is_local(path) else path
 
 
-def check_output(folder: str) -> None:
-    """Create the output folder; raise UsageError if it is not writable."""
+def check_output(folder: str, here: bool) -> None:
+    """Create the output folder; raise UsageError if workers cannot write to it."""
+    if has_wildcard(folder) and not (here and is_local(folder)):
+        raise UsageError(f"--output must not have *, ? or brackets on other machines, got {folder}")
     check_writable("--output", folder)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +15,8 @@ from apache_beam.coders import StrUtf8Coder
 from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.filesystem import is_local
+from pipelines.inputs.paths import has_wildcard
 from transforms.disks import DiskFull, output_disk
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.serialization import to_bytes
@@ -23,7 +28,7 @@ def write_whole(path: str, pieces: Iterable[bytes], mime_type: str) -> None:
     with output_disk(path), FileSystems.create(unfinished, mime_type) as file:
         for piece in pieces:
             file.write(piece)
-    if "://" not in path:
+    if is_local(path):
         os.replace(unfinished, path)
         return
     if FileSystems.exists(path):  # a rename in a bucket does not replace
@@ -36,7 +41,17 @@ class WriteLines(beam.PTransform):  # type: ignore[misc]
 
     def __init__(self, folder: str, name: str) -> None:
         super().__init__()
+        if is_local(folder) and has_wildcard(folder):
+            folder = self._other_name(folder)
         self._prefix = FileSystems.join(folder, name)
+
+    def _other_name(self, folder: str) -> str:
+        """Return a link to `folder`: Beam takes brackets in a path for a wildcard."""
+        parent = tempfile.mkdtemp(prefix="ritellm-output-")
+        weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
+        link = os.path.join(parent, "output")
+        os.symlink(os.path.abspath(folder), link)
+        return link
 
     def expand(self, elements: Any) -> Any:
         """Convert to JSON and write."""

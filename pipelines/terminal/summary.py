@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import orjson
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.outputs.folder import KINDS, REPORT
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
 from ritellm.terminal import clean, clean_line
@@ -37,22 +38,15 @@ def summary(folder: str, report: Mapping[str, Any], width: int | None = None) ->
     """Return the text that a job prints at its end."""
     width = width or shutil.get_terminal_size().columns
     lines = [
-        *_examples(folder, max(40, min(width, 140))),
+        *_examples(_paths(folder, report, "completions"), max(40, min(width, 140))),
         *_totals(report),
         *_files(folder, report),
     ]
     return clean("\n".join(lines))
 
 
-def read_report(folder: str) -> dict[str, Any]:
-    """Return the job's report.json."""
-    with FileSystems.open(FileSystems.join(folder, "report.json")) as file:
-        report: dict[str, Any] = orjson.loads(file.read())
-    return report
-
-
-def _examples(folder: str, width: int, count: int = 8) -> Iterator[str]:
-    rows = list(islice(_rows(folder, "completions"), count))
+def _examples(paths: Sequence[str], width: int, count: int = 8) -> Iterator[str]:
+    rows = list(islice(_rows(paths), count))
     if not rows:
         return
     left = max(16, min(width // 2, max(len(_prompt_text(row)) for row in rows)))
@@ -85,7 +79,10 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"the budget is spent: {over:,} not sent; the same command with a larger one resumes"
     if cut := report["finish_reasons"].get("length"):
         yield f"{_plural(cut, 'completion')} cut off at the maximum length (truncated)"
+    if empty := report["empty"]:
+        yield f"{_plural(empty, 'completion')} without any content (empty)"
     if report["completed"] == report["replayed"] + report["shared"]:
+        yield from _earlier(report)
         return
     ttft = report["ttft"]
     yield from _held_back(report)
@@ -96,6 +93,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
             + (f", {rate:,.1f} tokens/s over {duration(seconds)}" if rate else "")
         )
     yield from _costs(report)
+    yield from _earlier(report)
     if ttft["p50"] is not None:
         yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
 
@@ -137,34 +135,49 @@ def _costs(report: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _earlier(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what earlier runs paid for rows that came from the journal, and the sum."""
+    earlier = report["paid_earlier"]
+    if not earlier["rows"]:
+        return
+    now = report["tokens"]
+    tokens = f"{earlier['prompt_tokens']:,} in, {earlier['completion_tokens']:,} out"
+    cost = earlier["cost_usd"]
+    paid = "cost not known" if cost is None else _dollars(cost)
+    yield f"earlier runs: {tokens}, {paid} for {_plural(earlier['rows'], 'row')} of the journal"
+    if report["attempts"] and None not in (cost, report["cost_usd"], now["prompt_tokens"]):
+        prompt = earlier["prompt_tokens"] + now["prompt_tokens"]
+        answer = earlier["completion_tokens"] + (now["completion_tokens"] or 0)
+        total = _dollars(cost + report["cost_usd"])
+        yield f"all runs: {prompt:,} in, {answer:,} out, {total}"
+
+
 def _dollars(usd: float) -> str:
     return f"${usd:,.{4 if usd >= 0.01 else 6}f}"
 
 
 def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("completions", "failed", "deltas"):
-        files = _paths(folder, name)
+    for kind in KINDS:
+        files = _paths(folder, report, kind)
         if files:
-            yield f"{name + ':':<13}{files[0] if len(files) == 1 else _glob(folder, name)}"
+            several = FileSystems.join(folder, f"{kind}-*.jsonl")
+            yield f"{kind + ':':<13}{files[0] if len(files) == 1 else several}"
     if table := report.get("output_table"):
         yield f"{'table:':<13}{table}"
-    yield f"{'report:':<13}{FileSystems.join(folder, 'report.json')}"
+    yield f"{'report:':<13}{FileSystems.join(folder, REPORT)}"
 
 
-def _rows(folder: str, name: str) -> Iterator[dict[str, Any]]:
-    for path in _paths(folder, name):
+def _rows(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for path in paths:
         with FileSystems.open(path) as file:
             while line := file.readline():
                 yield orjson.loads(line)
 
 
-def _paths(folder: str, name: str) -> list[str]:
-    matched = FileSystems.match([_glob(folder, name)])[0].metadata_list
-    return sorted(found.path for found in matched)
-
-
-def _glob(folder: str, name: str) -> str:
-    return str(FileSystems.join(folder, f"{name}-*.jsonl"))
+def _paths(folder: str, report: Mapping[str, Any], kind: str) -> list[str]:
+    """Return the paths of the files of one kind that the job wrote."""
+    names = [name for name in report["files"] if name.startswith(f"{kind}-")]
+    return [FileSystems.join(folder, name) for name in names]
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:
