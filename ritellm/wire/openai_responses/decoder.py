@@ -77,7 +77,9 @@ class ResponsesDecoder:
         kind = payload.get("type") or kind
         if kind == "error" or payload.get("error"):
             raise stream_error(payload)
-        if "output_index" in payload or "item_id" in payload or "item" in payload:
+        if (id := payload.get("item_id")) is not None:
+            payload["output_index"] = self._slots.by_id.get(id) or self._slots.of(kind, payload)
+        elif "output_index" in payload or "item" in payload:
             payload["output_index"] = self._slots.of(kind, payload)
         start = len(into)
         try:

@@ -18,21 +18,21 @@ Slot = tuple[Any, int]
 class Slots:
     """The items of one response so far."""
 
-    __slots__ = ("_by_id", "_done", "_newest")
+    __slots__ = ("_done", "_newest", "by_id")
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Slot] = {}
+        self.by_id: dict[Any, Slot] = {}  # a decoder looks here first, which saves a call
         self._newest: dict[Any, Slot] = {}  # by output_index
         self._done: set[Slot] = set()
 
     def of(self, kind: str, payload: Mapping[str, Any]) -> Slot:
         """Return the slot of the item that an event of type `kind` belongs to."""
         id = payload.get("item_id") or (payload.get("item") or {}).get("id")
-        slot = self._by_id.get(id) if isinstance(id, str) else None
+        slot = self.by_id.get(id) if isinstance(id, str) else None
         if slot is None:
             slot = self._unknown(kind, payload.get("output_index") or 0, isinstance(id, str))
             if isinstance(id, str):
-                self._by_id[id] = slot
+                self.by_id[id] = slot
         if kind == "response.output_item.done":
             self._done.add(slot)
         return slot
