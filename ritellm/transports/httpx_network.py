@@ -138,9 +138,9 @@ class Connection(httpcore.NetworkStream):
         return self.watch.received(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.watch.sending()
+        self.watch.sending(buffer)
         sock = self._inner.get_extra_info("socket")
-        if len(buffer) <= _LARGE or sock is None:
+        if len(buffer) <= _LARGE or sock is None or self.watch.is_http2:
             self._inner.write(buffer, timeout)
             return
         with selectors.DefaultSelector() as selector:
@@ -232,8 +232,8 @@ class AsyncConnection(httpcore.AsyncNetworkStream):
         return self.watch.received(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.watch.sending()
-        if len(buffer) <= _LARGE:
+        self.watch.sending(buffer)
+        if len(buffer) <= _LARGE or self.watch.is_http2:
             await self._inner.write(buffer, timeout)
             return
         # asyncio discards what it has not read when sending fails, so it reads at the same time.

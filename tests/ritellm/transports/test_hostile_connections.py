@@ -10,6 +10,7 @@ from faces import BOTH, KEY, MESSAGES, MODEL, closing, content
 from raw_server import BODY, SSE_HEAD, RawServer, answer
 
 from ritellm import APIConnectionError, AsyncClient, RetryPolicy, RitellmError
+from ritellm.transports.httpx_watch import Watch
 
 ONCE = RetryPolicy(num_retries=0)
 
@@ -257,3 +258,14 @@ def test_cookies_of_one_response_are_not_sent_with_the_next_request(make_face):
         face.ask()
     assert len(seen) == 2
     assert not any(b"session" in request for request in seen)
+
+
+def test_a_connection_of_http2_is_not_read_as_http1():
+    """A caller's own transport may use HTTP/2, whose frames are no lines."""
+    watch = Watch()
+    for _ in range(2):
+        watch.sending(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert watch.received(b"\0\n\n" * 100_000)
+    watch.sending(b"a frame")
+    assert watch.received(b"") == b""
+    assert watch.is_plain
