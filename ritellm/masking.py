@@ -3,7 +3,7 @@
 Problem: a server may echo a key in its response, with characters escaped as JSON, a URL or HTML has
 them. An address may hold a password or a key, and appears in errors, logs, recordings and `repr`.
 
-Idea: `_Plain` undoes the escapes and keeps the position of each, so that a secret is found by a
+Idea: `Plain` undoes the escapes and keeps the position of each, so that a secret is found by a
 plain search, and is replaced where it stands in the escaped text.
 
 Invariants:
@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes
+
+from ritellm.escapes import ESCAPE, UNFINISHED, Plain
 
 KEY = "[key]"
 REMOVED = "[removed]"
@@ -39,7 +40,7 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str], mask: str = KEY) -> None:
         long = {_bytes(secret) for secret in secrets if len(secret) >= SHORTEST}
-        forms = long | {bytes(_Plain(secret).data) for secret in long}
+        forms = long | {bytes(Plain(secret).data) for secret in long}
         self._secrets = sorted(forms - {b""}, key=len, reverse=True)
         self._mask = mask.encode()
         self._rest = b""  # possibly the beginning of a secret
@@ -52,9 +53,9 @@ class Masker:
         """Return `data` without secrets."""
         for secret in self._secrets:
             data = data.replace(secret, self._mask)
-        if not _ESCAPE.search(data):
+        if not ESCAPE.search(data):
             return data
-        plain, shown, at = _Plain(data), [], 0
+        plain, shown, at = Plain(data), [], 0
         for start, end in self._found(plain.data):
             shown += [data[at : plain.start(start)], self._mask]
             at = plain.end(end)
@@ -65,9 +66,9 @@ class Masker:
         if not self._secrets:
             return data
         data = self.data(self._rest + data)
-        unfinished = _UNFINISHED.search(data)
+        unfinished = UNFINISHED.search(data)
         kept = unfinished.start() if unfinished else len(data)
-        plain = _Plain(data[:kept])
+        plain = Plain(data[:kept])
         if begun := self._begun(plain.data):
             kept = plain.start(len(plain.data) - begun)
         # A secret after "%" may look like an escape until all of it is there.
@@ -214,77 +215,6 @@ def _masked_pair(pair: str) -> str:
     if name in _QUERY or not pair:
         return pair
     return f"{name}={REMOVED}" if name else REMOVED
-
-
-# Escapes
-
-# Escapes of JSON and Python, of URLs and of HTML, each also escaped again several times.
-_ESCAPE = re.compile(
-    rb"\\{1,16}(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))"
-    rb"|%(?:25){0,4}([0-9A-Fa-f]{2})"
-    rb"|&(?:amp;){0,4}(?:#0{0,8}([0-9]{1,7})|#[xX]0{0,8}([0-9A-Fa-f]{1,6})|(amp|lt|gt|quot|apos));",
-    re.DOTALL,
-)
-# What an escape may begin with when the stream is cut inside it.
-_UNFINISHED = re.compile(
-    rb"(?:\\{1,16}(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|%(?:25){0,4}[0-9A-Fa-f]?"
-    rb"|&[a-z;#0-9A-FX]{0,40})\Z"
-)
-_NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
-
-
-class _Plain:
-    """`data` without escapes, and where each of its bytes was before."""
-
-    def __init__(self, data: bytes) -> None:
-        pieces: list[bytes] = []
-        # For each piece: its first position in the plain data, and its place in the escaped data.
-        self._firsts: list[int] = []
-        self._places: list[tuple[int, int, bool]] = []
-        size = 0
-        for start, end, piece, escaped in _pieces(data):
-            pieces.append(piece)
-            self._firsts.append(size)
-            self._places.append((start, end, escaped))
-            size += len(piece)
-        self.data = b"".join(pieces)
-
-    def start(self, position: int) -> int:
-        """Return where the byte at `position` begins in the escaped data."""
-        return self._place(position)[0]
-
-    def end(self, position: int) -> int:
-        """Return where the byte before `position` ends in the escaped data."""
-        return self._place(position - 1)[1]
-
-    def _place(self, position: int) -> tuple[int, int]:
-        number = bisect_right(self._firsts, position) - 1
-        start, end, escaped = self._places[number]
-        at = start + position - self._firsts[number]
-        return (start, end) if escaped else (at, at + 1)
-
-
-def _pieces(data: bytes) -> Iterator[tuple[int, int, bytes, bool]]:
-    at = 0
-    for match in _ESCAPE.finditer(data):
-        if at < match.start():
-            yield at, match.start(), data[at : match.start()], False
-        yield match.start(), match.end(), _unescaped(match), True
-        at = match.end()
-    if at < len(data):
-        yield at, len(data), data[at:], False
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    hex16, hex8, char, percent, decimal, html, name = match.groups()
-    if char is not None:
-        return char
-    if hex8 or percent:
-        return bytes([int(hex8 or percent, 16)])
-    if name:
-        return _NAMED[name]
-    code = int(decimal) if decimal else int(hex16 or html, 16)
-    return chr(code).encode("utf-8", "surrogatepass") if code <= 0x10FFFF else b"?"
 
 
 def _spans(data: bytes, secret: bytes) -> Iterator[tuple[int, int]]:

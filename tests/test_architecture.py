@@ -18,7 +18,7 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 # ritellm's rooms from the ground up; each module may import from its own room and those below. One
 # that is named nowhere may import anything that does not lead back to it.
 ROOMS = [
-    {"masking", "types"},
+    {"escapes", "masking", "types"},
     {"endpoints", "errors", "exceptions"},
     {"chunks", "limit_headers", "quantiles", "retry", "suggest", "timing", "token_estimate"},
     {"wire"},
@@ -33,7 +33,7 @@ ROOMS = [
 PURE = set(
     "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
     " calls.prepare calls.response_format calls.resume calls.stream_facts calls.support"
-    " chunks endpoints errors"
+    " chunks endpoints errors escapes"
     " limit_headers masking quantiles rate_limits.ascent rate_limits.breaker rate_limits.bucket"
     " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
     " rate_limits.outage rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"

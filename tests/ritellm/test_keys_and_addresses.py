@@ -183,7 +183,7 @@ def test_the_callers_own_authorization_counts_before_a_login(face, fake_server, 
 IN_A_PATH = {
     "gemini/../x": {"api_key": "k"},
     "vertex_ai/../../other": {"api_key": "k", "vertex_project": "p"},
-    "vertex_ai/claude-3/../x": {"api_key": "k", "vertex_project": "p"},
+    "vertex_ai/claude-3/..": {"api_key": "k", "vertex_project": "p"},
     "azure/..": {"api_key": "k", "base_url": "https://r.example", "api_version": "2024-10-21"},
     "bedrock/..": {"api_key": "k", "aws_region_name": "r"},
     "bedrock/./x": {"api_key": "k", "aws_region_name": "r"},
