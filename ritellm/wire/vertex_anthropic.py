@@ -16,7 +16,7 @@ from ritellm.wire.anthropic import (
 )
 from ritellm.wire.anthropic.request import STREAM, body_of
 from ritellm.wire.google import address
-from ritellm.wire.request import post
+from ritellm.wire.request import in_path, post
 
 __all__ = ["build_request", "decode_completion", "decode_error", "new_decoder", "new_framing"]
 
@@ -26,6 +26,7 @@ VERSION = "vertex-2023-10-16"
 def build_request(request: Request, endpoint: Endpoint) -> HttpRequest:
     """Return the POST that sends `request` to `endpoint`."""
     verb = "streamRawPredict" if request.stream else "rawPredict"
+    in_path(request.model)  # the whole name is checked, and its last part is sent
     name = request.model.rpartition("/")[2]
     url = address(endpoint.base_url, f"publishers/anthropic/models/{name}", verb)
     body = {"anthropic_version": VERSION, **body_of(request)}
