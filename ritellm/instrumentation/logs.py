@@ -11,19 +11,21 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ritellm.calls.call import Call
+from ritellm.errors import ABOUT_VALUES
 from ritellm.limit_headers import oddities
 
 if TYPE_CHECKING:
     from ritellm.instrumentation.opentelemetry import Telemetry
 
 log = logging.getLogger("ritellm")
+_Result = TypeVar("_Result")
 
 
 def observed(call: Call) -> AbstractContextManager[None]:
@@ -39,7 +41,7 @@ _UNOBSERVED = nullcontext()
 
 @contextmanager
 def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
-    span = telemetry.start(call) if telemetry else None
+    span = _reported(telemetry.start, call) if telemetry else None
     try:
         yield
     except GeneratorExit:
@@ -54,7 +56,16 @@ def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
         _ended(call, "done")
     finally:
         if telemetry:
-            telemetry.end(span, call)
+            _reported(telemetry.end, span, call)
+
+
+def _reported(report: Callable[..., _Result], *arguments: Any) -> _Result | None:
+    """Return what `report` returns, or None: an odd value in a report must not fail the call."""
+    try:
+        return report(*arguments)
+    except ABOUT_VALUES as error:
+        log.debug("a report failed: %s", type(error).__name__)
+        return None
 
 
 def sending(call: Call) -> None:

@@ -215,6 +215,12 @@ def test_a_span_has_the_class_of_an_error_but_not_its_message(told, fake_server)
     assert SECRET not in span.to_json()
 
 
+@pytest.mark.parametrize("stop", [True, 5, {"odd": 1}, [["odd"]]])
+def test_an_odd_parameter_does_not_fail_the_call_that_it_is_reported_of(told, fake_server, stop):
+    completion = ritellm.completion(**at(fake_server, stop=stop))
+    assert completion.choices[0].message.content
+
+
 def test_leaving_a_stream_is_not_an_error(told, fake_server):
     opened = ritellm.completion(**at(fake_server), stream=True)
     next(opened)
