@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ritellm.chunks.follow import Finished, Follower, Grown, Superseded
+from ritellm.errors import ABOUT_VALUES
 from ritellm.terminal import clean, clean_line
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
 
@@ -128,8 +129,10 @@ class LiveView:
 
 def _label(prompt: Prompt) -> str:
     """Return the text of the last message, or the id of a prompt without text."""
-    messages = orjson.loads(prompt.request).get("messages") or [{}]
-    content = messages[-1].get("content") if isinstance(messages[-1], dict) else None
+    try:
+        content = orjson.loads(prompt.request)["messages"][-1]["content"]
+    except ABOUT_VALUES:  # a row may hold anything
+        content = None
     return clean_line(content) if isinstance(content, str) else clean_line(prompt.id)
 
 

@@ -68,6 +68,13 @@ def test_the_newest_words_are_shown_and_no_row_is_wider_than_the_terminal(view):
     assert len(row) + sum("一" <= char <= "鿿" or "぀" <= char <= "ヿ" for char in row) <= 60
 
 
+@pytest.mark.parametrize("messages", ["odd", {}, 7, [], ["odd"], [{"content": ["odd"]}], None])
+def test_a_prompt_of_odd_messages_is_shown_by_its_id(view, messages):
+    view.add_prompt(Prompt("row 7", orjson.dumps({"messages": messages}).decode()))
+    view.show([delta("row 7", 0, "one")])
+    assert lines(view)[0].startswith("row 7")
+
+
 def test_completions_beyond_the_height_are_counted(view):
     for number in range(20):
         view.add_prompt(prompt(str(number), f"Question {number}"))
