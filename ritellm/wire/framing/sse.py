@@ -124,20 +124,26 @@ def events_of(block: bytes) -> list[Event]:
     kind, data = "", list[bytes]()
     for line in block.split(b"\n"):
         if not line:
-            _end(events, kind, data)
-            kind, data = "", []
+            if data:
+                _end(events, kind, data)
+                data = []
+            kind = ""
             continue
         name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"event":
-            kind = value.decode("utf-8", "replace")
-        elif name in (b"data", b"error"):
+        if name == b"data":
             if kind == BARE:
                 _end(events, kind, data)
                 kind, data = "", []
+            data.append(value.removeprefix(b" "))
+        elif name == b"event":
+            kind = value.removeprefix(b" ").decode("utf-8", "replace")
+        elif name == b"error":
             # llama.cpp before September 2025 sent `error: {...}`, a field of its own.
-            kind = "error" if name == b"error" else kind
-            data.append(value)
+            if kind == BARE:
+                _end(events, kind, data)
+                data = []
+            kind = "error"
+            data.append(value.removeprefix(b" "))
         elif kind == BARE and data:
             data.append(line)
         elif line.startswith(_BARE_BEGINS):
@@ -147,6 +153,6 @@ def events_of(block: bytes) -> list[Event]:
 
 
 def _end(events: list[Event], kind: str, data: list[bytes]) -> None:
-    payload = b"\n".join(data)
+    payload = data[0] if len(data) == 1 else b"\n".join(data)
     if payload and kind not in _IDLE:
         events.append((kind, payload))
