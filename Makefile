@@ -96,7 +96,7 @@ test-litellm: .venv-litellm/ready
 
 # Programs for litellm, in an environment without litellm. Their requirements are pinned one by one.
 .venv-dropin/ready: tests/dropin/requirements.txt
-	@echo "Making .venv-dropin and installing programs that import litellm (about 200 MB) ..."
+	@echo "Making .venv-dropin and installing programs that import litellm (about 150 MB) ..."
 	@$(PYTHON) -m venv .venv-dropin
 	@.venv-dropin/bin/python -m pip install --no-deps --no-compile --quiet --disable-pip-version-check --requirement $<
 	@touch $@

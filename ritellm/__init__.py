@@ -71,7 +71,9 @@ _ALIASES = {
     "validate_environment": "utils",
 }
 # Modules that programs reach as attributes without an import of their own.
-_MODULES = frozenset({"cost_calculator", "dropin", "exceptions", "types", "utils"})
+_MODULES = frozenset(
+    {"cost_calculator", "dropin", "errors", "exceptions", "types", "utils", "wire"}
+)
 
 __all__ = [
     "AsyncClient",
