@@ -16,7 +16,7 @@ from journals import key, value
 from fuzz.target import Target
 from pipelines.inputs.rows import Line, read
 from ritellm import Client
-from ritellm import wire as wires
+from ritellm.calls.exchange import Exchange
 from ritellm.calls.prepare import plan
 from ritellm.errors import RitellmError
 from ritellm.rate_limits.queue import estimated_tokens
@@ -47,6 +47,7 @@ def targets() -> list[Target]:
     """Return the targets of this module."""
     return [
         Target("rows", ROWS, read_row),
+        Target("requests", ROWS, build_requests),
         Target("journal-sqlite", [_sqlite()], read_sqlite),
         Target("journal-folder", [to_file(_records())], read_folder),
         Target("recordings", [_recording()], read_recording),
@@ -74,7 +75,7 @@ def _build(model: str, body: dict[str, Any]) -> None:
     body.pop("model", None)
     planned = plan(model, body.pop("messages", None), ENVIRON, **body)
     estimated_tokens(planned.request)
-    wires.load(planned.endpoint.wire).build_request(planned.request, planned.endpoint)
+    Exchange(planned.request, planned.endpoint).http_request()
 
 
 def _records() -> list[Record]:
