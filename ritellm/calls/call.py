@@ -25,22 +25,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ritellm.calls import resume
+from ritellm.calls.backoff import Backoff
 from ritellm.calls.exchange import Exchange
 from ritellm.calls.plan import Plan
 from ritellm.chunks.run import Batch
 from ritellm.endpoints import Endpoint, Take
 from ritellm.errors import APIError, APIResponseValidationError, RitellmError, Timeout
-from ritellm.rate_limits.pace import rest
-from ritellm.retry import is_throttle, is_unreachable
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded, HttpRequest
 
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
 
-# If a request fails while others succeed, it waits this part of its delay, at most these seconds.
-# After this many such failures, the request itself is assumed to be at fault.
-_ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
 # Reading at intervals may delay the end of an answer by this share of its duration.
 _IMPATIENCE = 0.05
 
@@ -63,13 +59,8 @@ class Call:
         self.attempts = 0
         self.why: RitellmError | None = None  # the reason for the current attempt, if not the first
         self.discarded: list[Discarded] = []  # accepted attempts that a newer one replaced
-        self._tries = 0  # attempts of the current plan
+        self.backoff = Backoff(plan, gate)  # of the current plan
         self._interrupted: Exchange | None = None  # the next attempt continues its answer
-        # Throttling. Throttled attempts are not the request's fault.
-        self._throttled = 0  # throttled attempts of the current plan
-        self._throttled_since: float | None = None  # the start of the current series of them
-        self._refusals = 0  # the length of that series
-        self._failed_alone = 0  # failures while the provider accepted other requests
         # Time.
         self.timing = Timing(now)
         self._excused = 0.0  # seconds that do not count against `total`
@@ -82,7 +73,7 @@ class Call:
     def start(self, endpoint: Endpoint, now: float) -> Exchange:
         """Begin the next attempt, at `endpoint`, and return it."""
         self.attempts += 1
-        self._tries += 1
+        self.backoff.tries += 1
         self.timing.retries = self.attempts - 1
         self._patient_since = self._sent_at = now
         self.timing.restart()
@@ -184,7 +175,9 @@ class Call:
         exchange = self.current
         error = exchange.error
         assert error is not None, "only a failed attempt is retried"
-        delay = self._delay(error, now, jitter)
+        delay = self.backoff.delay(error, exchange.endpoint, self._sent_at, now, jitter)
+        if delay is not None and self.backoff.waits_for_server:
+            self._excuse_attempt(now, delay)
         fallback = delay is None and bool(self.plan.fallbacks)
         if fallback:
             delay = 0.0
@@ -242,8 +235,7 @@ class Call:
         """Continue with the next fallback."""
         following, *rest = self.plan.fallbacks
         self.plan = replace(following, fallbacks=tuple(rest))
-        self._tries = self._throttled = self._failed_alone = 0
-        self._throttled_since = None
+        self.backoff = Backoff(self.plan, self.gate)
 
     def cancellation(self) -> HttpRequest | None:
         """Return the request that cancels the response at the provider, if one is needed."""
@@ -254,67 +246,13 @@ class Call:
     def take(self) -> Take | None:
         """Return what to replay instead of sending a request, if this attempt has a tape."""
         tape = self.current.endpoint.tape
-        return tape.take(self._tries) if tape else None
+        return tape.take(self.backoff.tries) if tape else None
 
-    def _delay(self, error: RitellmError, now: float, jitter: float) -> float | None:
-        """Return the delay, or None if there is no retry.
-
-        With a gate, throttled attempts cost time but no retries.
-        """
-        gate, retry, tape = self.gate, self.plan.retry, self.current.endpoint.tape
-        if tape is not None:
-            return tape.delay(self._tries)
-        if gate is None or not self._is_servers(error):
-            self._throttled_since = None
-            return retry.delay(self._tries - self._throttled, error, jitter)
-        self._throttled += 1
-        if self._throttled_since is None:
-            self._throttled_since, self._refusals = self._sent_at, 0
-        self._refusals += 1
-        waited = now - self._throttled_since
-        if (left := gate.limits.give_up_after - waited) <= 0:
-            what = "of throttling" if is_throttle(error) else "without a connection"
-            error.message += f" (gave up after {waited:.0f} s {what})"
-            return None
-        delay = min(left, rest(self._refusals, error.retry_after, jitter))
+    def _excuse_attempt(self, now: float, delay: float) -> None:
+        """Excuse an attempt that ended for the server's trouble, and the wait after it."""
         if self.timing.last_chunk is None:
             self._excused += now - self._sent_at
         self._excused += delay
-        return delay
-
-    def _is_servers(self, error: RitellmError) -> bool:
-        """Return whether `error` is the server's trouble, so that waiting costs no retries.
-
-        An outage is, if the server has responded before: an address that never has may be wrong. A
-        fallback need not wait for the end of an outage.
-        """
-        if is_throttle(error):
-            return True
-        if self.gate is None or self.plan.fallbacks or not is_unreachable(error):
-            return False
-        return self.gate.has_reached(self.current.endpoint.base_url)
-
-    def shortest_rest(self, delay: float) -> float:
-        """Return the part of `delay` that is enough if the provider accepts other requests.
-
-        Backing off relieves the provider. If this request alone fails, there is nothing to relieve.
-        """
-        error = self.why
-        if error is None or self._is_servers(error) or error.retry_after is not None:
-            return delay
-        return min(delay * _ALONE, _LONGEST_ALONE)
-
-    def longest_rest(self, delay: float) -> float:
-        """Return how long to wait until the provider accepts other requests."""
-        alone = self._failed_alone >= _SURELY_ALONE
-        return self.shortest_rest(delay) if alone else delay
-
-    def rested(self, others_accepted: bool) -> None:
-        """Note whether the provider accepted other requests during the wait."""
-        error = self.why
-        # A refusal is not the request's fault, nor is a fallback to blame for the plan before it.
-        if error is not None and self._tries and not self._is_servers(error):
-            self._failed_alone += others_accepted
 
     def excuse_wait(self, seconds: float) -> None:
         """Add the time that an attempt waited for the gate."""

@@ -108,5 +108,6 @@ async def _rest(call: Call, admission: Admission | None, delay: float) -> None:
     if admission is None:
         await asyncio.sleep(delay)
     else:
-        least, most = call.shortest_rest(delay), call.longest_rest(delay)
-        call.rested(await admission.rest(least, most))
+        backoff = call.backoff
+        least, most = backoff.shortest_rest(delay), backoff.longest_rest(delay)
+        backoff.rested(await admission.rest(least, most))

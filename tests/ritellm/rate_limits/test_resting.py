@@ -49,7 +49,7 @@ def fail(call, error, now=0.0):
     """Let one attempt fail with `error`; return (delay, least, most) of the rest after it."""
     call.start(call.plan.endpoint, now).receive_failure(error)
     delay = call.retry_delay(now, jitter=0.5)
-    return delay, call.shortest_rest(delay), call.longest_rest(delay)
+    return delay, call.backoff.shortest_rest(delay), call.backoff.longest_rest(delay)
 
 
 @pytest.mark.parametrize("error", OWN_FAULTS, ids=name)
@@ -59,7 +59,7 @@ def test_a_row_that_fails_while_others_succeed_is_retried_soon(error):
         delay, least, most = fail(call, error)
         assert least < delay / 2
         assert least < 1.0
-        call.rested(others_accepted=True)
+        call.backoff.rested(others_accepted=True)
     assert most == least  # it has failed alone too often to wait for others
 
 
@@ -70,7 +70,7 @@ def test_a_row_that_fails_while_none_succeeds_backs_off_in_full(error):
         delay, _, most = fail(call, error)
         assert most == delay
         delays.append(delay)
-        call.rested(others_accepted=False)
+        call.backoff.rested(others_accepted=False)
     assert delays == sorted(delays)
     assert delays[0] < delays[2]
 
@@ -78,7 +78,7 @@ def test_a_row_that_fails_while_none_succeeds_backs_off_in_full(error):
 def test_one_failure_among_successes_may_be_due_to_the_provider():
     call = call_of()
     fail(call, OWN_FAULTS[0])
-    call.rested(others_accepted=True)
+    call.backoff.rested(others_accepted=True)
     delay, least, most = fail(call, OWN_FAULTS[0])
     assert least < most == delay
 
@@ -89,7 +89,7 @@ def test_the_rest_of_a_refused_row_does_not_depend_on_others(error):
     for others_accepted in (True, True, False, True):
         delay, least, most = fail(call, error)
         assert delay == least == most
-        call.rested(others_accepted)
+        call.backoff.rested(others_accepted)
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=name)
@@ -97,7 +97,7 @@ def test_refusals_do_not_count_as_failures_of_the_row_alone(error):
     call = call_of()
     for _ in range(8):
         fail(call, error)
-        call.rested(others_accepted=True)
+        call.backoff.rested(others_accepted=True)
     delay, _, most = fail(call, OWN_FAULTS[0])
     assert most == delay
 
@@ -108,7 +108,7 @@ def test_a_failure_with_retry_after_rests_that_long():
         error = InternalServerError("broken", retryable=True, retry_after=7.0)
         _, least, most = fail(call, error)
         assert 7.0 <= least == most
-        call.rested(others_accepted=True)
+        call.backoff.rested(others_accepted=True)
 
 
 # Fallbacks
@@ -131,7 +131,7 @@ def test_failures_of_the_first_plan_do_not_count_against_the_fallback():
     call = call_of(**FALLBACK, retry=RetryPolicy(num_retries=3, first_delay=4.0))
     while call.plan.request.model == "m":
         fail(call, InternalServerError("broken", retryable=True))
-        call.rested(others_accepted=True)
+        call.backoff.rested(others_accepted=True)
     delay, least, most = fail(call, InternalServerError("broken", retryable=True))
     assert least < most == delay
 
