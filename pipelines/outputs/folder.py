@@ -46,7 +46,7 @@ def claimed(folder: str) -> Iterator[None]:
         yield
     finally:
         if held is not None:
-            os.close(held)
+            _unlock(held)
 
 
 def _lock(folder: str) -> int | None:
@@ -67,6 +67,13 @@ def _lock(folder: str) -> int | None:
         os.close(file)
         return None
     return file
+
+
+def _unlock(file: int) -> None:
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked process has the file, too
+    os.close(file)
 
 
 def last_report(folder: str) -> dict[str, Any] | None:

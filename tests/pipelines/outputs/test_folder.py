@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import orjson
 import pytest
 from batch_job import Job
@@ -104,6 +106,21 @@ def test_a_claim_ends_with_its_job(tmp_path):
         pass
     with folder.claimed(str(tmp_path)):
         pass
+
+
+def test_a_claim_ends_with_its_job_although_a_forked_process_lives_on(tmp_path):
+    reader, writer = os.pipe()
+    with folder.claimed(str(tmp_path)):
+        child = os.fork()
+        if child == 0:
+            os.close(writer)
+            os.read(reader, 1)  # ends when the parent closes its end
+            os._exit(0)
+    with folder.claimed(str(tmp_path)):
+        pass
+    os.close(writer)
+    os.close(reader)
+    os.waitpid(child, 0)
 
 
 def test_completions_of_another_model_are_not_replaced_without_a_word(job):

@@ -128,9 +128,8 @@ class JournalFile:
             return True
 
     def _renew(self, change: str) -> None:
-        folder = os.path.dirname(self._path) or "."
-        os.makedirs(folder, exist_ok=True)
-        with exclusive(folder):  # other processes of the run do the same
+        os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+        with exclusive(f"{self._path}.renewal"):  # other processes of the run do the same
             aside = None
             if self._is_journal_of_others():
                 self._table.pour(self._path)

@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from transforms.journal.base import JournalInUse, JournalUnavailable
@@ -98,16 +98,31 @@ class RunLock:
 
 
 @contextmanager
-def exclusive(folder: str) -> Iterator[None]:
-    """Exclude other processes from the same block for the same `folder`."""
+def exclusive(path: str) -> Iterator[None]:
+    """Exclude other processes from the same block for the same `path`.
+
+    `path` is a file that exists only during the block.
+    """
     if fcntl is None:
         yield
         return
-    file = os.open(folder, os.O_RDONLY)
+    file = _locked(path)
     try:
-        _flock(file, fcntl.LOCK_EX)
         yield
     finally:
+        with suppress(OSError):
+            os.remove(path)
+        os.close(file)
+
+
+def _locked(path: str) -> int:
+    """Create and lock `path`; the process before may have removed it during the wait."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, 0o600)
+        _flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
         os.close(file)
 
 
