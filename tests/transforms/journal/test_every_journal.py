@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +213,18 @@ def test_the_next_run_may_open_a_closed_journal(places):
     place = places("sqlite")
     SqliteJournal(place, "a run").close()
     SqliteJournal(place, "another run").close()
+
+
+def test_the_next_run_of_a_process_may_open_a_journal_that_is_not_collected_yet(places):
+    place = places("sqlite")
+    gc.disable()
+    try:
+        cycle = [SqliteJournal(place, "a run")]
+        cycle.append(cycle)
+        del cycle
+        SqliteJournal(place, "another run").close()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", ["folder", "redis"])

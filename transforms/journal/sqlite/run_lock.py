@@ -9,6 +9,7 @@ of another run reads it and is refused. The kernel releases a lock when its proc
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -70,11 +71,23 @@ class RunLock:
             os.close(self._file)
 
     def _take(self) -> bool:
-        if not self._is_alone():
+        if not self._is_alone() and not self._ended_here():
             return False
         self.left = self._holder().get("left")
         self._write({"run": self._run, "pid": os.getpid(), "host": socket.gethostname()})
         return True
+
+    def _ended_here(self) -> bool:
+        """Return whether only an earlier run of this process had the lock.
+
+        Its journal is closed when it is collected, which a cycle of references may delay.
+        """
+        holder = self._holder()
+        here = holder.get("pid") == os.getpid() and holder.get("host") == socket.gethostname()
+        if not here or holder.get("run") == self._run:
+            return False
+        gc.collect()
+        return self._is_alone()
 
     def _is_alone(self) -> bool:
         if fcntl is None:
