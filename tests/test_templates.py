@@ -121,7 +121,8 @@ def test_the_launcher_can_set_each_parameter_the_way_it_does(template, name):
     if template.parameters[name]["paramType"] == "BOOLEAN":
         assert getattr(known_args, name) is (given[name] == "true")
     else:
-        assert str(getattr(known_args, name)) == given[name]
+        value = getattr(known_args, name)
+        assert (value == [given[name]]) if isinstance(value, list) else (str(value) == given[name])
 
 
 SECRET = "projects/my-project/secrets/openai/versions/3"

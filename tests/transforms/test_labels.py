@@ -68,7 +68,7 @@ def test_the_metrics_of_a_job_do_not_grow_with_its_models():
 def test_the_report_of_a_job_does_not_grow_with_its_finish_reasons():
     totals = Totals()
     for number in range(1000):
-        totals.add(completion(number, wasted_cost_usd=0.0))
+        totals.add(completion(number, text="x", wasted_cost_usd=0.0))
     both = Totals()
     both.merge(totals)
     both.merge(totals)
