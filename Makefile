@@ -9,7 +9,7 @@ help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
 	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
 	@echo "make test    lint, types and tests"
-	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (3 minutes)"
+	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (4 minutes)"
 	@echo "make fuzz    look for bytes that break what reads answers, rows and journals (FUZZ_SECONDS=60)"
 	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
@@ -63,10 +63,14 @@ unit: $(VENV)/ready
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging
 
-# Complete jobs: with each of their options, after edits of their input, and through crashes.
-JOBS := tests/pipelines/inputs/test_moving_rows.py tests/pipelines/test_batch_options.py \
-  tests/pipelines/test_redis_job.py tests/test_chaos.py tests/transforms/test_credentials.py \
-  tests/transforms/budget/test_waste.py
+# Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes.
+JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
+  tests/pipelines/outputs/test_folder.py tests/pipelines/test_batch_options.py \
+  tests/pipelines/test_closed_stdout.py tests/pipelines/test_full_disks.py \
+  tests/pipelines/test_lost_journal.py tests/pipelines/test_odd_rows.py \
+  tests/pipelines/test_redis_job.py tests/pipelines/test_spools.py tests/test_chaos.py \
+  tests/transforms/budget/test_waste.py tests/transforms/test_credentials.py \
+  tests/transforms/worker/test_open_files.py
 
 test-jobs: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
