@@ -21,6 +21,10 @@ from ritellm.wire.framing.sse import SSE
 from ritellm.wire.gemini.candidates import FINAL, MALFORMED, Candidate, Choice
 from ritellm.wire.payload import parse_json
 
+# The counts that have names of OpenAI's.
+_COUNTS = frozenset(
+    f"{what}TokenCount" for what in ("prompt", "candidates", "total", "thoughts", "cachedContent")
+)
 _TOP = frozenset("candidates usageMetadata modelVersion responseId createTime".split())
 
 
@@ -120,9 +124,9 @@ def usage(raw: Mapping[str, Any]) -> dict[str, Any]:
         counted["prompt_tokens_details"] = {"cached_tokens": cached}
     if thoughts is not None:
         counted["completion_tokens_details"] = {"reasoning_tokens": thoughts}
-    known = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
-    mapped = (*known, "thoughtsTokenCount", "cachedContentTokenCount")
-    return {**counted, **{k: v for k, v in raw.items() if k not in mapped}}
+    if not raw.keys() <= _COUNTS:
+        counted |= {k: v for k, v in raw.items() if k not in _COUNTS}
+    return counted
 
 
 def _head(payload: Mapping[str, Any]) -> dict[str, Any]:
