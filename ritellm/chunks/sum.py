@@ -60,7 +60,7 @@ class ChunkSum:
         if head != self._head:
             self._head = head
             self._note(head)
-            if isinstance(head.get("usage"), Mapping):
+            if isinstance(head.get("usage"), dict):
                 self._uncounted = False
 
     def add_run(self, run: Run) -> None:
@@ -95,11 +95,11 @@ class ChunkSum:
             if value is None or value == "" or (key in _FIRST and top.get(key)):
                 continue
             if key == "usage":
-                if not isinstance(value, Mapping):
+                if not isinstance(value, dict):
                     continue  # not a usage: the tokens count as not counted
                 # A later usage may lack details that an earlier one had.
                 value = merged(top.get(key) or {}, value)
-            elif isinstance(value, Mapping) and isinstance(known := top.get(key), Mapping):
+            elif isinstance(value, dict) and isinstance(known := top.get(key), dict):
                 # The keys of an unknown field may arrive in different chunks.
                 value = value if known.keys() <= value.keys() else {**known, **value}
             top[key] = value

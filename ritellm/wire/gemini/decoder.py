@@ -73,7 +73,7 @@ class GeminiDecoder:
             choices = [_blocked(feedback)]
             self.done = True
         fields = _kept(payload)
-        if isinstance(counted := payload.get("usageMetadata"), Mapping):
+        if isinstance(counted := payload.get("usageMetadata"), dict):
             self._usage = merged(self._usage, counted)
             fields["usage"] = usage(self._usage)
         into.append(Chunk({**self._head, **fields, "choices": choices}))
