@@ -8,7 +8,8 @@ object is summed by its keys. Under one key, equal neighbours count once, and di
 become a list. The pieces of a block, which have its `index`, become one block.
 
 The invariants:
-- Nothing that arrived is dropped, except repetitions and what `_LATEST` names.
+- Nothing that arrived is dropped, except repetitions, a number or a truth value that a later value
+  of the same field replaces, and what `_LATEST` names.
 - The cost is linear in the number of values.
 """
 

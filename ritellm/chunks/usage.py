@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# A larger number is no count of tokens; floats have gaps above it.
+# Larger numbers are not counts of tokens: above this one, floats cannot hold each integer.
 _MOST = 1 << 53
 # Usages nest two levels deep.
 _DEEPEST = 4

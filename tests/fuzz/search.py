@@ -42,7 +42,7 @@ def find(
 ) -> Found | None:
     """Return an input that breaks an invariant, or None after `seconds`.
 
-    With `rounds`, each of so many `examples`, the search is the same each time.
+    With `rounds`, the search has that many rounds of `examples` inputs, the same each time.
     """
     until = time.monotonic() + seconds
     for number in range(rounds) if rounds else iter(time.time_ns, None):

@@ -50,7 +50,7 @@ class Thinking:
 
     @property
     def is_on(self) -> bool:
-        """Whether the model is told to think."""
+        """Whether the request asks the model to think."""
         return self.config is not None and self.config.get("type") != "disabled"
 
     @property
