@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import httpx
@@ -66,17 +66,17 @@ class HttpxTransport:
             self._client.close()
 
 
+def _options(transport: object | None) -> dict[str, Any]:
+    """Return what the clients of both faces have in common."""
+    verify = trust() if transport is None else True
+    return {"limits": LIMITS, "cookies": _no_cookies(), "verify": verify}
+
+
 def _new_client(
     transport: httpx.BaseTransport | None = None, *, by_proxy: bool = False
 ) -> httpx.Client:
     """Return a client with watched connections, on the caller's `transport` if that is given."""
-    client = httpx.Client(
-        transport=transport,
-        limits=LIMITS,
-        cookies=_no_cookies(),
-        verify=trust() if transport is None else True,
-        trust_env=by_proxy,
-    )
+    client = httpx.Client(transport=transport, trust_env=by_proxy, **_options(transport))
     install(client)
     return client
 
@@ -122,13 +122,7 @@ def _new_async_client(
     transport: httpx.AsyncBaseTransport | None = None, *, by_proxy: bool = False
 ) -> httpx.AsyncClient:
     """Return a client with watched connections, on the caller's `transport` if that is given."""
-    client = httpx.AsyncClient(
-        transport=transport,
-        limits=LIMITS,
-        cookies=_no_cookies(),
-        verify=trust() if transport is None else True,
-        trust_env=by_proxy,
-    )
+    client = httpx.AsyncClient(transport=transport, trust_env=by_proxy, **_options(transport))
     install(client)
     return client
 
