@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from ritellm.calls.call import Call
-from ritellm.transports.sockets import DRAIN_SECONDS
+from ritellm.transports.sockets import DRAIN_SECONDS, MOMENT_SECONDS
 
 
 class Cadence(Protocol):
@@ -62,7 +62,6 @@ class Deadlines:
 
 # What has arrived by the deadline is read in at most this many steps, of a moment each.
 _LATE_READS = 64
-_MOMENT_SECONDS = 0.001
 
 T = TypeVar("T")
 
@@ -92,7 +91,7 @@ class Grace:
                 self._late += 1
                 if self._late > _LATE_READS:
                     raise expired("no time left")
-                return read(_MOMENT_SECONDS)
+                return read(MOMENT_SECONDS)
             try:
                 return read(seconds)
             except expired:

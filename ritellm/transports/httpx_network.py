@@ -27,13 +27,10 @@ import httpx
 
 from ritellm.transports.deadlines import Deadlines, Grace
 from ritellm.transports.httpx_watch import Watch
-from ritellm.transports.sockets import KEEP_ALIVE
+from ritellm.transports.sockets import KEEP_ALIVE, LARGE_REQUEST_BYTES, MOMENT_SECONDS
 
 _READ_BYTES = 64 * 1024
-# A larger request may be refused while it is being sent.
-_LARGE = 64 * 1024
 _STEP = 16 * 1024
-_MOMENT_SECONDS = 0.001
 _REFUSAL = re.compile(rb"HTTP/1\.[01] [345]")
 
 
@@ -140,7 +137,7 @@ class Connection(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.watch.sending(buffer)
         sock = self._inner.get_extra_info("socket")
-        if len(buffer) <= _LARGE or sock is None or self.watch.is_http2:
+        if len(buffer) <= LARGE_REQUEST_BYTES or sock is None or self.watch.is_http2:
             self._inner.write(buffer, timeout)
             return
         with selectors.DefaultSelector() as selector:
@@ -164,7 +161,7 @@ class Connection(httpcore.NetworkStream):
     def _read_early(self) -> bool:
         """Return whether the server may send more; raises httpcore.WriteError for a refusal."""
         try:
-            data = self._inner.read(_READ_BYTES, _MOMENT_SECONDS)
+            data = self._inner.read(_READ_BYTES, MOMENT_SECONDS)
         except httpcore.ReadTimeout:  # TLS has news of its own
             return True
         except httpcore.ReadError:
@@ -233,7 +230,7 @@ class AsyncConnection(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self.watch.sending(buffer)
-        if len(buffer) <= _LARGE or self.watch.is_http2:
+        if len(buffer) <= LARGE_REQUEST_BYTES or self.watch.is_http2:
             await self._inner.write(buffer, timeout)
             return
         # asyncio discards what it has not read when sending fails, so it reads at the same time.

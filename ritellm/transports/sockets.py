@@ -13,6 +13,11 @@ IDLE_SECONDS = 30.0
 DRAIN_SECONDS = 0.1
 DRAIN_BYTES = 16 * 1024
 
+# A larger request may be refused while it is being sent.
+LARGE_REQUEST_BYTES = 64 * 1024
+# A look at a socket for what has arrived already.
+MOMENT_SECONDS = 0.001
+
 
 def _keep_alive_options() -> list[tuple[int, int, int]]:
     wanted = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))

@@ -25,12 +25,10 @@ from ritellm.transports.fast.http11 import (
     trusted,
 )
 from ritellm.transports.fast.pool import Pool
-from ritellm.transports.sockets import KEEP_ALIVE, NO_DELAY
+from ritellm.transports.sockets import KEEP_ALIVE, LARGE_REQUEST_BYTES, NO_DELAY
 from ritellm.types import HttpRequest
 
 _READ_BYTES = 64 * 1024
-# A larger request may be refused while it is being sent.
-_LARGE = 64 * 1024
 # What a socket raises when it has nothing to read, or no room to write.
 NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # The selectors of epoll and kqueue need a descriptor of their own; there may be none left.
@@ -134,7 +132,7 @@ class Connection:
 
     def _transmit(self, request: bytes, timeout: float | None) -> None:
         """Send `request`, but not the rest of a large one once the response has begun."""
-        self._has_unsent = len(request) > _LARGE
+        self._has_unsent = len(request) > LARGE_REQUEST_BYTES
         if not self._has_unsent:
             self.socket.settimeout(timeout)
             self.socket.sendall(request)
@@ -149,7 +147,7 @@ class Connection:
                 if timeout is not None and time.monotonic() > progressed + timeout:
                     raise TimeoutError
                 with suppress(*NOT_NOW):
-                    unsent = unsent[self.socket.send(unsent[:_LARGE]) :]
+                    unsent = unsent[self.socket.send(unsent[:LARGE_REQUEST_BYTES]) :]
                     progressed = time.monotonic()
                 with suppress(*NOT_NOW):
                     self._take(self.socket.recv_into(self._buffer))
