@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 # EFBIG: the limit of the process on the size of a file (`ulimit -f`).
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# SQLite does not tell a full disk from a quota, except by the first.
+# SQLite reports an exceeded quota as an I/O error.
 _NO_ROOM_IN_SQLITE = ("disk is full", "disk i/o error")
 
 

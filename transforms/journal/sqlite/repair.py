@@ -86,7 +86,7 @@ def _is_sound(path: str) -> bool:
 
 
 def is_sound_journal(path: str) -> bool:
-    """Return whether the file at `path` is a sound journal, of whichever run."""
+    """Return whether the file at `path` is a sound journal, of any run."""
     try:
         return _is_sound(path)
     except JournalError:
