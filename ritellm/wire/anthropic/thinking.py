@@ -149,7 +149,8 @@ def _given(params: Mapping[str, Any], request: Request, dialect: str) -> Mapping
     if not isinstance(budget, int):
         return config or None
     if (found := version(request.model)) and found >= (4, 7):
-        refuse(request, dialect, f"thinking budget for {request.model} (reasoning_effort it has)")
+        what, advice = f"thinking budget for {request.model}", "set reasoning_effort instead"
+        refuse(request, dialect, what, advice)
         return _ADAPTIVE
     limit = max_tokens(params)
     if limit is None or budget < limit or _interleaves(request):

@@ -178,7 +178,7 @@ def test_claude_has_either_temperature_or_top_p(model):
 
 def test_a_budget_is_refused_where_only_effort_counts():
     asked = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
-    with pytest.raises(UnsupportedParamsError, match="reasoning_effort it has"):
+    with pytest.raises(UnsupportedParamsError, match="set reasoning_effort instead"):
         sent("anthropic/claude-opus-4-7", **asked)
     body = sent("anthropic/claude-opus-4-7", **asked, drop_params=True)
     assert body["thinking"]["type"] == "adaptive"
