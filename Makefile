@@ -10,7 +10,7 @@ help:
 	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
 	@echo "make test    lint, types and tests"
 	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (4 minutes)"
-	@echo "make fuzz    look for bytes that break what reads answers, rows and journals (FUZZ_SECONDS=60)"
+	@echo "make fuzz    look for bytes that break what reads answers, rows and journals (FUZZ='--seconds 60')"
 	@echo "make chaos   run a job of 20,000 rows through crashes, failures and throttling (minutes)"
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
@@ -75,10 +75,10 @@ JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_
 test-jobs: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
 
-# FUZZ_TARGETS names some of the targets.
-FUZZ_SECONDS ?= 60
+# FUZZ says for how long, and may name a seed and some of the targets: FUZZ='--seed 1 rows'.
+FUZZ ?= --seconds 60
 fuzz: $(VENV)/ready
-	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m fuzz $(FUZZ)
 
 chaos: $(VENV)/ready
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)

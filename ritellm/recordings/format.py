@@ -122,7 +122,7 @@ def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> R
         )
     attempts = list(list(calls.values())[number - 1].values())
     first = attempts[0][0]
-    if not {"provider", "model", "wire", "base_url", "on_interrupt"} <= first.keys():
+    if first["kind"] != "request":
         raise InvalidRequestError("the file must be a recording: its first line has no request")
     takes = [_take(entries) for entries in attempts]
     tape = Tape(takes, timed, _delays(attempts, takes))

@@ -83,8 +83,12 @@ _FIELDS: Mapping[str, Mapping[str, Rule]] = {
     "data": {"text": _TEXT, "base64": (_is_base64, "base64")},
     "end": {"error": (_is_error, "an error with type and message, or null")},
 }
-# The fields without which a line is of no use.
-_NEEDED = {"data": ({"text"}, {"base64"}), "response": ({"status"},)}
+# The fields without which a line is of no use: all of them, or all of another set.
+_NEEDED = {
+    "request": ({"provider", "model", "wire", "base_url", "on_interrupt"},),
+    "response": ({"status"},),
+    "data": ({"offset", "text"}, {"offset", "base64"}),
+}
 
 
 def check_line(entry: Any, number: int) -> None:
@@ -105,8 +109,8 @@ def check_line(entry: Any, number: int) -> None:
             raise _wrong(number, name, what, value)
     ways = _NEEDED.get(kind)
     if ways and not any(way <= entry.keys() for way in ways):
-        needed = " or ".join(sorted(name for way in ways for name in way))
-        raise _wrong(number, "the line", f"one with {needed}", entry)
+        needed = ", or ".join(" and ".join(sorted(way)) for way in ways)
+        raise _wrong(number, "its fields", f"at least {needed}", list(entry))
 
 
 def _wrong(number: int, name: str, what: str, value: Any) -> InvalidRequestError:

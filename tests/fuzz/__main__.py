@@ -1,7 +1,8 @@
-"""Runs the fuzzer for a given time over all targets, or over those that are named.
+"""Runs the fuzzer over all targets, or over those that are named.
 
-    cd tests && python -m fuzz [--seconds 60] [TARGET ...]
+    cd tests && python -m fuzz [--seconds 60] [--seed 1] [TARGET ...]
 
+With `--seed`, the inputs are the same each time, so that a change is judged and not luck.
 What is found goes into tests/fuzz/corpus/TARGET/; the status is 1 then.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import time
 import traceback
 
 from fuzz.search import Found, find
@@ -20,14 +22,16 @@ from fuzz.targets import TARGETS
 def main() -> int:
     """Return the status of the program."""
     parser = argparse.ArgumentParser(prog="python -m fuzz")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of all targets together")
+    parser.add_argument("--seed", type=int, help="of the changes, which differ each time without")
     parser.add_argument("targets", nargs="*", metavar="TARGET", choices=[[], *TARGETS])
     arguments = parser.parse_args()
     names = arguments.targets or list(TARGETS)
+    seed = time.time_ns() if arguments.seed is None else arguments.seed
     print(f"Fuzzing {len(names)} targets for {arguments.seconds:g} s ...", flush=True)
     failed = 0
     for name in names:
-        if found := find(TARGETS[name], seconds=arguments.seconds / len(names)):
+        if found := find(TARGETS[name], seconds=arguments.seconds / len(names), first=seed):
             failed += 1
             _report(name, found)
     return 1 if failed else 0

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -19,6 +20,7 @@ _REDUCING = 10.0  # the most seconds to make an input smaller
 _MOST_CHANGES = 6
 # A value of JSON, or a number in a header; of objects and lists the innermost.
 _VALUE = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null|\{[^{}]*\}|\[[^\[\]]*\]')
+_FIELD = re.compile(rb'"(?:[^"\\]|\\.)*": *(?:' + _VALUE.pattern + rb"),? *")
 _ODD = (
     *(b"null", b"true", b"-1", b"0.5", b"1e308", b"9" * 25, b'""', b'"odd"', b'["odd"]'),
     *(b'{"odd": 1}', b"[]", b"{}", b"[" * 300 + b"]" * 300, b'"\\ud800"', b'"\\u001b]0;x"'),
@@ -38,14 +40,20 @@ class Found:
 
 
 def find(
-    target: Target, *, seconds: float = math.inf, rounds: int = 0, examples: int = _ROUND
+    target: Target,
+    *,
+    seconds: float = math.inf,
+    rounds: int | None = None,
+    examples: int = _ROUND,
+    first: int = 0,
 ) -> Found | None:
-    """Return an input that breaks an invariant, or None after `seconds`.
+    """Return an input that breaks an invariant, or None after `seconds` or `rounds`.
 
-    With `rounds`, the search has that many rounds of `examples` inputs, the same each time.
+    Each round has `examples` inputs, which only depend on the number of the round; that of the
+    first one is `first`.
     """
     until = time.monotonic() + seconds
-    for number in range(rounds) if rounds else iter(time.time_ns, None):
+    for number in count(first) if rounds is None else range(first, first + rounds):
         found = _search(target, number, until, examples)
         if found is not None:
             return reduced(target, found)
@@ -140,6 +148,15 @@ def _word(dice: Random, data: bytes, target: Target) -> bytes:
     return data[:at] + dice.choice(target.words) + data[at + dice.randint(0, 8) :]
 
 
+def _field(dice: Random, data: bytes, target: Target) -> bytes:
+    """Leave out a field of an object."""
+    places = [match.span() for match in _FIELD.finditer(data)]
+    if not places:
+        return data
+    start, end = dice.choice(places)
+    return data[:start] + data[end:]
+
+
 def _removal(dice: Random, data: bytes, target: Target) -> bytes:
     at = dice.randint(0, len(data))
     return data[:at] + data[at + dice.choice((1, 8, 60, 400)) :]
@@ -160,4 +177,4 @@ def _end(dice: Random, data: bytes, target: Target) -> bytes:
     return data[: dice.randint(0, len(data))]
 
 
-_CHANGES = (_value, _value, _word, _removal, _repetition, _byte, _end)
+_CHANGES = (_value, _value, _word, _field, _removal, _repetition, _byte, _end)

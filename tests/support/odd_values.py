@@ -1,4 +1,4 @@
-"""Odd values in the place of each value of a JSON document, and rich answers to put them into."""
+"""Odd values in the place of each value of a JSON document, or nothing in its place."""
 
 from __future__ import annotations
 
@@ -49,11 +49,24 @@ def replaced(document: Any, path: Path, value: Any) -> Any:
     return changed
 
 
+def without(document: Any, path: Path) -> Any:
+    """Return a copy of `document` that has nothing at `path`."""
+    changed = copy.copy(document)
+    if len(path) == 1:
+        del changed[path[0]]
+    else:
+        changed[path[0]] = without(document[path[0]], path[1:])
+    return changed
+
+
 def variants(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each document that has one odd value, with a name for it."""
+    """Yield each document that has one odd value or lacks one, with a name for it."""
     for path in paths(document):
+        where = ".".join(map(str, path)) or "all"
         for name, value in ODD.items():
-            yield f"{'.'.join(map(str, path)) or 'all'} = {name}", replaced(document, path, value)
+            yield f"{where} = {name}", replaced(document, path, value)
+        if path:
+            yield f"{where} is missing", without(document, path)
 
 
 def as_json(value: Any) -> bytes:

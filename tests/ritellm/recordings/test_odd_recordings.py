@@ -93,6 +93,35 @@ def test_the_error_names_the_line_and_the_field(client, tmp_path, at, field, val
     assert f"cannot replay {path}: {says}" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("at", "field", "says"),
+    [
+        (
+            0,
+            "provider",
+            "line 1: its fields must be at least base_url and model and on_interrupt and ",
+        ),
+        (1, "status", "line 2: its fields must be at least status"),
+        (2, "offset", "line 3: its fields must be at least offset and text, or base64 and offset"),
+        (3, "base64", "line 4: its fields must be at least offset and text, or base64 and offset"),
+    ],
+)
+def test_the_error_names_what_a_line_lacks(client, tmp_path, at, field, says):
+    path = tmp_path / "odd.jsonl"
+    lacking = {name: value for name, value in LINES[at].items() if name != field}
+    path.write_bytes(b"\n".join(map(as_json, [*LINES[:at], lacking, *LINES[at + 1 :]])))
+    with pytest.raises(InvalidRequestError) as caught:
+        replay(client, path)
+    assert f"cannot replay {path}: {says}" in str(caught.value)
+
+
+def test_a_first_line_of_another_kind_is_no_request_whatever_it_holds(client, tmp_path):
+    path = tmp_path / "odd.jsonl"
+    path.write_bytes(as_json({**LINES[0], "kind": "", "provider": ["openai"]}))
+    with pytest.raises(InvalidRequestError, match="first line has no request"):
+        replay(client, path)
+
+
 @pytest.mark.parametrize("path", ["a\0b", "#²", "missing#9999999999999999999", "."])
 def test_an_odd_path_is_an_error_of_the_library(client, path):
     with pytest.raises(InvalidRequestError, match="cannot replay"):
