@@ -28,6 +28,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.window import GlobalWindow
 
 from ritellm.chunks.sequenced import SequencedSum
+from ritellm.chunks.submission import prompt_of
 from ritellm.errors import ABOUT_VALUES
 from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta
@@ -45,14 +46,15 @@ class DeltaSum:
     def __init__(self) -> None:
         self.id = ""
         self.chunks = SequencedSum()
-        self.finals: dict[int, Delta] = {}
+        self.finals: dict[tuple[str, int], Delta] = {}
 
     def add(self, delta: Delta) -> None:
         """Add `delta`; adding it again changes nothing."""
         self.id = self.id or delta.id
-        self.chunks.add(delta.attempt, delta.seq, delta.chunk)
+        rank = delta.submission, delta.attempt
+        self.chunks.add(rank, delta.seq, delta.chunk)
         if delta.final:
-            self.finals[delta.attempt] = delta
+            self.finals[rank] = delta
 
     def merge(self, other: DeltaSum) -> None:
         """Add the deltas of `other`."""
@@ -72,12 +74,13 @@ class DeltaSum:
 
     def _outcome(self) -> Completion | DeadLetter:
         # The newest first: a newer attempt voids an older one.
-        for attempt in sorted(self.finals, reverse=True):
-            final = self.finals[attempt]
-            if self.chunks.length(attempt) > final.seq:
-                completion = self.chunks.sum(attempt).completion()
+        for rank in sorted(self.finals, reverse=True):
+            final = self.finals[rank]
+            if self.chunks.length(rank) > final.seq:
+                completion = self.chunks.sum(rank).completion()
                 closing = orjson.loads(final.outcome or "{}")
                 found = to_completion(self.id, completion, closing, final.input)
+                found = found._replace(submission=final.submission or None)
                 if not fits(found):
                     raise TypeError("the outcome in the final delta has a value of another type")
                 return found
@@ -91,14 +94,14 @@ class DeltaSum:
             message=f"a delta has a value that cannot be read ({error!r:.200})",
             status_code=None,
             retryable=False,
-            attempts=max(self.chunks.attempts, default=0),
+            attempts=max((attempt for _, attempt in self.chunks.attempts), default=0),
             partial_text="",
             input=next((final.input for final in self.finals.values()), None),
         )
 
     def _incomplete(self) -> DeadLetter:
         attempts = self.chunks.attempts
-        newest = attempts[0] if attempts else 0
+        newest = attempts[0] if attempts else ("", 0)
         seen = self.chunks.length(newest)
         final = self.finals.get(newest)
         missing = f"delta {seen} of {final.seq}" if final else "its final delta"
@@ -106,10 +109,10 @@ class DeltaSum:
             id=self.id,
             request="",
             error_type="IncompleteDeltas",
-            message=f"attempt {newest} has {seen} deltas without a gap; {missing} is missing",
+            message=f"attempt {newest[1]} has {seen} deltas without a gap; {missing} is missing",
             status_code=None,
             retryable=True,
-            attempts=newest,
+            attempts=newest[1],
             partial_text=text_of(self.chunks.sum(newest).completion()),
             input=final.input if final else None,
         )
@@ -164,7 +167,7 @@ class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, deltas: beam.PCollection[Delta]) -> Any:
         """Sum up the deltas of each id."""
-        by_id = deltas | "ById" >> beam.Map(_by_id).with_output_types(tuple[str, Delta])
+        by_id = deltas | "ById" >> beam.Map(_by_prompt).with_output_types(tuple[_Key, Delta])
         if self._wait_seconds is None:
             outcomes = by_id | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())
             return outcomes | "Sort" >> beam.FlatMapTuple(_sorted_out).with_outputs(
@@ -174,11 +177,15 @@ class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
         return by_id | "Await" >> beam.ParDo(fn).with_outputs(INCOMPLETE, main=COMPLETIONS)
 
 
-def _by_id(delta: Delta) -> tuple[str, Delta]:
-    return delta.id, delta
+# The id of a prompt, and the digest of its request: two prompts may have one id.
+_Key = tuple[str, str]
 
 
-def _sorted_out(_: str, outcome: Completion | DeadLetter) -> Iterator[Any]:
+def _by_prompt(delta: Delta) -> tuple[_Key, Delta]:
+    return (delta.id, prompt_of(delta.submission)), delta
+
+
+def _sorted_out(_: _Key, outcome: Completion | DeadLetter) -> Iterator[Any]:
     if isinstance(outcome, DeadLetter):
         yield beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
     else:
@@ -206,7 +213,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
 
     def process(
         self,
-        keyed: tuple[str, Delta],
+        keyed: tuple[_Key, Delta],
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
         deltas: Any = beam.DoFn.StateParam(DELTAS),
@@ -217,7 +224,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         known = progress.read()
         if known == _JUDGED:
             return
-        id, delta = keyed
+        key, delta = keyed
         deltas.add(delta)
         # Each delta starts the wait again, but the window ends it.
         silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
@@ -232,12 +239,12 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
                 # window it would stay forever, so a timer clears it.
                 if isinstance(window, GlobalWindow):
                     silence.set(timestamp + 2 * self._wait)
-                yield from _sorted_out(id, outcome)
+                yield from _sorted_out(key, outcome)
 
     @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
     def expire(
         self,
-        id: str = beam.DoFn.KeyParam,
+        key: _Key = beam.DoFn.KeyParam,
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
         deltas: Any = beam.DoFn.StateParam(DELTAS),
@@ -248,7 +255,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         known = progress.read()
         endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
         if known != _JUDGED:
-            yield from _sorted_out(id, _outcome_of(deltas.read()))
+            yield from _sorted_out(key, _outcome_of(deltas.read()))
             deltas.clear()
             progress.write(_JUDGED)
             if endless:

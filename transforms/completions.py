@@ -215,10 +215,10 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             self._meter.count(replayed)
             yield from map(self._tagged, replayed)
             return
-        prior_runs = completer.prior_runs(resources, request)
+        submission = completer.submission(resources, request)
         self._newest = windowed = WindowedValue(None, timestamp, (window,))
         in_flight = self._in_flight()
-        in_flight.submit(windowed, lambda put: completer(resources, request, put, prior_runs))
+        in_flight.submit(windowed, lambda put: completer(resources, request, put, submission))
         yield from self._arrived()
         while self._is_full(in_flight):
             yield from self._arrived(self._patience())

@@ -39,6 +39,10 @@ PUMP = Prompt("", "\x00pump")
 class Delta(NamedTuple):
     """One step of a streamed completion, number `seq` (from 0) of `attempt` (from 1).
 
+    `submission` names one time that one process sends the prompt, with all attempts. The name has
+    the digest of the request, and sorts after those of earlier submissions of the prompt: see
+    `ritellm.chunks.submission`. A text is never joined from two submissions.
+
     `chunk` is the whole `chat.completion.chunk` as JSON, `text` what it adds to the first choice.
     The last delta of a whole attempt is `final`: it adds nothing, and has `outcome`, the JSON of
     what is known only at the end (timing, attempts), and `input`.
@@ -53,6 +57,7 @@ class Delta(NamedTuple):
     final: bool = False
     outcome: Optional[str] = None
     input: Optional[str] = None
+    submission: str = ""
 
 
 class Completion(NamedTuple):
@@ -61,7 +66,8 @@ class Completion(NamedTuple):
     Token counts are the provider's, None if it did not count. `ended_at` is seconds since 1970.
     `replayed` means that it came from the journal: an earlier run paid for it. `shared` means that
     it is the completion of an equal request of another row, which paid for it. `cost_usd` is the
-    cost of this row by list prices; None if the price or the tokens are not known.
+    cost of this row by list prices; None if the price or the tokens are not known. `submission` is
+    that of its deltas, None if no deltas were made.
 
     `wasted_tokens` and `wasted_cost_usd` are not part of that: they count attempts that were billed
     and discarded (interrupted, or too late), partly estimated if `waste_estimated`.
@@ -91,6 +97,7 @@ class Completion(NamedTuple):
     wasted_tokens: int = 0
     wasted_cost_usd: Optional[float] = 0.0
     waste_estimated: bool = False
+    submission: Optional[str] = None
 
 
 class DeadLetter(NamedTuple):

@@ -60,8 +60,8 @@ class Publish(beam.PTransform):  # type: ignore[misc]
 class PublishDeltas(Publish):
     """`Delta -> Delta`: `Publish` for the deltas of `StreamCompletions`.
 
-    The key of a delta is `(id, attempt, seq)`: a reader can drop a delta that it has seen. Deltas
-    of one id arrive in their order; a later attempt replaces an earlier one.
+    The key of a delta is `(id, submission, attempt, seq)`: a reader can drop a delta that it has
+    seen. Deltas of one id arrive in their order; a newer submission or attempt replaces an older.
     """
 
     element = Delta

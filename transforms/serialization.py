@@ -93,6 +93,7 @@ def delta_row(delta: Delta) -> dict[str, Any]:
     """Return a delta as a row; the final one has `outcome` and `input` too."""
     row = {
         "id": delta.id,
+        "submission": delta.submission,
         "attempt": delta.attempt,
         "seq": delta.seq,
         "text": delta.text,

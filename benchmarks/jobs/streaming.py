@@ -159,10 +159,10 @@ def hour(prompts: int = 100_000, chunks: int = 3, max_in_flight: int = 64) -> di
             seconds = time.monotonic() - started
             process.send_signal(signal.SIGTERM)
             status = process.wait(60)
-        keys: Counter[tuple[str, int, int]] = Counter()
+        keys: Counter[tuple[str, str, int, int]] = Counter()
         whole: Counter[str] = Counter()
         for row in _rows(out, "deltas"):
-            keys[row["id"], row["attempt"], row["seq"]] += 1
+            keys[row["id"], row["submission"], row["attempt"], row["seq"]] += 1
         whole.update(row["id"] for row in _rows(out, "completions"))
         requests = server.stats()["requests"]
     quarter = max(1, len(memory) // 4)

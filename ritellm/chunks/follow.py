@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ritellm.chunks.sequenced import SequencedSum
+from ritellm.chunks.submission import prompt_of
 from ritellm.chunks.sum import ChunkSum
 from ritellm.types import Chunk, Completion
 
@@ -41,6 +42,7 @@ class Grown:
     chunks: tuple[Chunk, ...]
     _pieces: list[str] = field(repr=False, compare=False)
     _count: int = field(repr=False, compare=False)
+    submission: str = ""
 
     @property
     def text(self) -> str:
@@ -50,11 +52,13 @@ class Grown:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The text of `id` from `attempt` is void: attempt `by` replaces it."""
+    """The text of `attempt` of `submission` is void: `by` of `by_submission` replaces it."""
 
     id: str
     attempt: int
     by: int
+    submission: str = ""
+    by_submission: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Finished:
     completion: Completion
     outcome: Mapping[str, Any]
     input: Any
+    submission: str = ""
 
     @property
     def text(self) -> str:
@@ -84,6 +89,7 @@ class Unfinished:
     attempt: int
     completion: Completion
     missing: int
+    submission: str = ""
 
     @property
     def text(self) -> str:
@@ -111,25 +117,26 @@ class Follower:
 
     def __init__(self, *, max_open: int = 10_000, remember: int = 100_000) -> None:
         self._max_open, self._remember = max_open, remember
-        self._open: OrderedDict[str, _Attempt] = OrderedDict()  # by id, longest silent first
-        self._closed: OrderedDict[str, int] = OrderedDict()  # attempt by id, oldest first
+        self._open: OrderedDict[_Prompt, _Attempt] = OrderedDict()  # longest silent first
+        self._closed: OrderedDict[_Prompt, _Rank] = OrderedDict()  # oldest first
 
     def feed(self, delta: Any) -> list[Event]:
         """Return the events that `delta` causes; raises ValueError if it is not a delta."""
         row = _read(delta)
-        followed = self._open.get(row.id)
+        followed = self._open.get(row.prompt)
         # A delta of an older attempt is void, and one of a closed attempt is a repetition.
-        known = followed.attempt if followed else self._closed.get(row.id, 0)
-        if row.attempt < known or (followed is None and row.attempt == known):
+        known = followed.rank if followed else self._closed.get(row.prompt, _NONE)
+        if row.rank < known or (followed is None and row.rank == known):
             return []
         events: list[Event] = []
-        if followed is None or row.attempt > known:
-            if known:
-                events.append(Superseded(row.id, known, row.attempt))
+        if followed is None or row.rank > known:
+            if known != _NONE:
+                (submission, attempt), (by_submission, by) = known, row.rank
+                events.append(Superseded(row.id, attempt, by, submission, by_submission))
             followed = self._begin(row)
         events += followed.add(row)
         # Keep the longest silent completion first: it is the one to give up.
-        self._open.move_to_end(row.id)
+        self._open.move_to_end(row.prompt)
         if followed.whole:
             events.append(followed.finished())
             self._close(followed)
@@ -142,8 +149,8 @@ class Follower:
         return [self._give_up(followed) for followed in list(self._open.values())]
 
     def _begin(self, row: _Row) -> _Attempt:
-        self._closed.pop(row.id, None)
-        followed = self._open[row.id] = _Attempt(row.id, row.attempt)
+        self._closed.pop(row.prompt, None)
+        followed = self._open[row.prompt] = _Attempt(row)
         return followed
 
     def _give_up(self, followed: _Attempt) -> Unfinished:
@@ -151,8 +158,8 @@ class Follower:
         return followed.unfinished()
 
     def _close(self, followed: _Attempt) -> None:
-        del self._open[followed.id]
-        self._closed[followed.id] = followed.attempt
+        del self._open[followed.prompt]
+        self._closed[followed.prompt] = followed.rank
         if len(self._closed) > self._remember:
             self._closed.popitem(last=False)
 
@@ -175,10 +182,10 @@ def follow(
 class _Attempt:
     """The newest attempt at one completion: the sum so far, and the deltas after a gap."""
 
-    __slots__ = ("_final", "_pieces", "_sum", "_waiting", "attempt", "id")
+    __slots__ = ("_final", "_pieces", "_sum", "_waiting", "prompt", "rank")
 
-    def __init__(self, id: str, attempt: int) -> None:
-        self.id, self.attempt = id, attempt
+    def __init__(self, row: _Row) -> None:
+        self.prompt, self.rank = row.prompt, row.rank
         self._sum = ChunkSum()  # of all chunks up to the first gap
         self._waiting = SequencedSum()  # chunks after the gap
         self._pieces: list[str] = []  # the text; events share this list and remember its length
@@ -191,17 +198,19 @@ class _Attempt:
             return
         if row.final:
             self._final = self._final or row
-        self._waiting.add(row.attempt, row.seq, row.chunk)
+        self._waiting.add(row.rank, row.seq, row.chunk)
         grown = []
-        for seq, parsed in enumerate(self._waiting.take(self.attempt, start), start):
+        submission, attempt = self.rank
+        for seq, parsed in enumerate(self._waiting.take(self.rank, start), start):
             self._sum.add(parsed)
             if self._final is None or seq < self._final.seq:  # the final one adds no text
-                grown.append(Chunk(parsed).number(self.attempt, seq))
+                grown.append(Chunk(parsed).number(attempt, seq))
         if grown:
             added = "".join(map(_added, grown))
             self._pieces.append(added)
             count = len(self._pieces)
-            yield Grown(self.id, self.attempt, added, tuple(grown), self._pieces, count)
+            chunks = tuple(grown)
+            yield Grown(row.id, attempt, added, chunks, self._pieces, count, submission)
 
     @property
     def whole(self) -> bool:
@@ -212,17 +221,27 @@ class _Attempt:
         """Return the event of a whole completion."""
         assert self._final is not None
         outcome, input = _parsed(self._final.outcome) or {}, _parsed(self._final.input)
-        return Finished(self.id, self.attempt, self._sum.completion(), outcome, input)
+        (id, _), (submission, attempt) = self.prompt, self.rank
+        return Finished(id, attempt, self._sum.completion(), outcome, input, submission)
 
     def unfinished(self) -> Unfinished:
         """Return the event of a completion that is given up."""
-        return Unfinished(self.id, self.attempt, self._sum.completion(), self._sum.count)
+        (id, _), (submission, attempt) = self.prompt, self.rank
+        return Unfinished(id, attempt, self._sum.completion(), self._sum.count, submission)
+
+
+# The key of a completion: its id, and the digest of its request.
+_Prompt = tuple[str, str]
+# A submission and an attempt: a text with a greater rank is newer.
+_Rank = tuple[str, int]
+_NONE: _Rank = ("", 0)
 
 
 class _Row(NamedTuple):
     """The fields of a delta that count here."""
 
     id: str
+    submission: str
     attempt: int
     seq: int
     chunk: Mapping[str, Any]
@@ -230,18 +249,28 @@ class _Row(NamedTuple):
     outcome: Any
     input: Any
 
+    @property
+    def prompt(self) -> _Prompt:
+        return self.id, prompt_of(self.submission)
+
+    @property
+    def rank(self) -> _Rank:
+        return self.submission, self.attempt
+
 
 def _read(delta: Any) -> _Row:
     if isinstance(delta, (str, bytes)):
         delta = _json(delta)
     get: Callable[[str], Any] = partial(_field, delta)
-    id, chunk = get("id"), get("chunk")
+    id, submission, chunk = get("id"), get("submission") or "", get("chunk")
     attempt, seq = _number(get("attempt")), _number(get("seq"))
-    if not isinstance(id, str) or attempt is None or seq is None:
+    if not isinstance(id, str) or not isinstance(submission, str):
+        raise ValueError(f"the id and the submission of a delta must be texts, got {delta!r:.200}")
+    if attempt is None or seq is None:
         raise ValueError(f"a delta must have id, attempt and seq, got {repr(delta)[:200]}")
     chunk = chunk if isinstance(chunk, Mapping) else _json(chunk)
     final = get("final") not in _NOT
-    return _Row(id, attempt, seq, chunk, final, get("outcome"), get("input"))
+    return _Row(id, submission, attempt, seq, chunk, final, get("outcome"), get("input"))
 
 
 # Values of `final` that mean no; Redis has only strings.

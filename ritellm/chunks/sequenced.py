@@ -17,15 +17,17 @@ SomeChunk = bytes | str | Mapping[str, Any]
 class SequencedSum:
     """The sum of chunks numbered `(attempt, seq)`, in any order and with any repetition.
 
+    An attempt is a number, or a submission and a number: what sorts after another one is newer.
+
     Chunks are kept as they are, mostly as JSON, and parsed only when a sum is computed.
     """
 
     __slots__ = ("_attempts",)
 
     def __init__(self) -> None:
-        self._attempts: dict[int, dict[int, SomeChunk]] = {}
+        self._attempts: dict[Any, dict[int, SomeChunk]] = {}
 
-    def add(self, attempt: int, seq: int, chunk: SomeChunk) -> None:
+    def add(self, attempt: Any, seq: int, chunk: SomeChunk) -> None:
         """Add a chunk, or its JSON; a second chunk of the same number changes nothing."""
         self._attempts.setdefault(attempt, {}).setdefault(seq, chunk)
 
@@ -37,16 +39,16 @@ class SequencedSum:
                 mine.setdefault(seq, chunk)
 
     @property
-    def attempts(self) -> list[int]:
+    def attempts(self) -> list[Any]:
         """The attempts so far, newest first."""
         return sorted(self._attempts, reverse=True)
 
-    def length(self, attempt: int) -> int:
+    def length(self, attempt: Any) -> int:
         """Return the number of chunks of `attempt` before the first gap."""
         chunks = self._attempts.get(attempt, {})
         return next(seq for seq in range(len(chunks) + 1) if seq not in chunks)
 
-    def sum(self, attempt: int) -> ChunkSum:
+    def sum(self, attempt: Any) -> ChunkSum:
         """Return the sum of `attempt`, up to the first gap."""
         chunks = self._attempts.get(attempt, {})
         total = ChunkSum()
@@ -54,7 +56,7 @@ class SequencedSum:
             total.add(_parsed(chunks[seq]))
         return total
 
-    def take(self, attempt: int, start: int) -> Iterator[Mapping[str, Any]]:
+    def take(self, attempt: Any, start: int) -> Iterator[Mapping[str, Any]]:
         """Yield the chunks of `attempt` from number `start` to the first gap, and remove them."""
         chunks = self._attempts.get(attempt, {})
         for seq in count(start):

@@ -26,6 +26,7 @@ from pipelines import errors
 from pipelines.cli import parser as cli_parser
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.stream_complete import build, main, parser
+from ritellm.chunks.submission import prompt_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -202,11 +203,11 @@ def test_completions_that_outlast_the_drain_are_left_to_the_next_run(fake_server
         in_time(lambda: (into / "done" / "rows.jsonl").exists())
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
-    whole = [row for row in read(out, "deltas") if row["final"]]
-    assert len(whole) == 1
-    attempts = {row["attempt"] for row in read(out, "deltas")}
-    assert attempts == {1, whole[0]["attempt"]}
-    assert whole[0]["attempt"] > 1, "the second run has numbers of its own"
+    rows = read(out, "deltas")
+    first, second = sorted({row["submission"] for row in rows})
+    assert [row["submission"] for row in rows if row["final"]] == [second]
+    assert {row["attempt"] for row in rows} == {1}
+    assert prompt_of(first) == prompt_of(second)
 
 
 def test_a_redelivered_message_is_paid_once_and_its_deltas_have_their_own_keys(
@@ -217,9 +218,10 @@ def test_a_redelivered_message_is_paid_once_and_its_deltas_have_their_own_keys(
         _, rows, _ = job('{"prompt": "x", "id": "a"}', flags=["--journal=sqlite:j.sqlite"])
         assert "".join(row["text"] for row in rows) == "x"
         for row in rows:
-            key = row["attempt"], row["seq"]
+            key = row["submission"], row["attempt"], row["seq"]
             assert told.setdefault(key, row["chunk"]) == row["chunk"]
     assert len(fake_server.requests) == 1
+    assert len({submission for submission, *_ in told}) == 1, "a replay is not another text"
 
 
 def test_the_job_is_one_stage_so_that_no_step_waits_for_the_end_of_the_source():

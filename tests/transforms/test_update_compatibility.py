@@ -44,13 +44,13 @@ Receive Receive/Parse Receive/Read Receive/ToMessage
 COLUMNS = {
     Prompt: "id:STRING request:STRING input:STRING? place:STRING? key:STRING?",
     Delta: "id:STRING attempt:INT64 seq:INT64 text:STRING finish_reason:STRING? chunk:STRING"
-    " final:BOOLEAN outcome:STRING? input:STRING?",
+    " final:BOOLEAN outcome:STRING? input:STRING? submission:STRING",
     Completion: "id:STRING text:STRING finish_reason:STRING? model:STRING? prompt_tokens:INT64?"
     " completion_tokens:INT64? total_tokens:INT64? cached_tokens:INT64? reasoning_tokens:INT64?"
     " ttft:DOUBLE? inter_chunk_p50:DOUBLE? inter_chunk_p95:DOUBLE? seconds:DOUBLE?"
     " ended_at:DOUBLE? attempts:INT64 completion:STRING input:STRING? replayed:BOOLEAN"
     " shared:BOOLEAN cost_usd:DOUBLE? place:STRING? wasted_tokens:INT64 wasted_cost_usd:DOUBLE?"
-    " waste_estimated:BOOLEAN",
+    " waste_estimated:BOOLEAN submission:STRING?",
     DeadLetter: "id:STRING request:STRING error_type:STRING message:STRING status_code:INT64?"
     " retryable:BOOLEAN attempts:INT64 partial_text:STRING input:STRING?"
     " usage:STRING? cost_usd:DOUBLE? seconds:DOUBLE? ended_at:DOUBLE? place:STRING?"

@@ -20,9 +20,9 @@ class KafkaTopic:
     """Makes the publisher for `topic`, on the worker.
 
     The key of a record is the element's id, its value JSON; the headers are `kind` (delta,
-    completion, failed) and for a delta `attempt` and `seq`. `config_file` is the path of a file
-    with lines of name=value for librdkafka, such as credentials. It is read on the worker, from any
-    Beam filesystem.
+    completion, failed) and for a delta `submission`, `attempt` and `seq`. `config_file` is the path
+    of a file with lines of name=value for librdkafka, such as credentials. It is read on the
+    worker, from any Beam filesystem.
     """
 
     brokers: str
@@ -72,6 +72,7 @@ class _KafkaPublisher:
     def _produce(self, element: Outcome) -> None:
         headers = [("kind", KINDS[type(element)].encode())]
         if isinstance(element, Delta):
+            headers += [("submission", element.submission.encode())]
             headers += [("attempt", b"%d" % element.attempt), ("seq", b"%d" % element.seq)]
         value, key = to_bytes(element), element.id.encode()
         while True:

@@ -22,7 +22,8 @@ class PubSubTopic:
     """Makes the publisher for `topic` (projects/P/topics/T), on the worker.
 
     A message is JSON; its ordering key is the element's id (of more than 1,024 bytes: a hash), its
-    attributes are `kind` (delta, completion, failed) and for a delta `attempt` and `seq`.
+    attributes are `kind` (delta, completion, failed) and for a delta `submission`, `attempt` and
+    `seq`.
     """
 
     topic: str
@@ -69,6 +70,7 @@ class _PubSubPublisher:
     def _send(self, element: Outcome, key: str) -> Any:
         attributes = {"kind": KINDS[type(element)]}
         if isinstance(element, Delta):
+            attributes["submission"] = element.submission
             attributes |= {"attempt": str(element.attempt), "seq": str(element.seq)}
         return self._client.publish(self._topic, to_bytes(element), ordering_key=key, **attributes)
 

@@ -1,8 +1,8 @@
 """Publishes elements to Redis streams: one stream for all ids, or one for each id.
 
-In a stream for one id, the number of an entry is the delta's `attempt-seq`. Redis refuses a number
-that is not larger than the last one, so the stream has no delta twice, and none of an older attempt
-after one of a newer attempt.
+In a stream for one id, the number of an entry has the order of the delta's submission, its attempt
+and its `seq`. Redis refuses a number that is not larger than the last one, so the stream has no
+delta twice, and none of an older submission or attempt after one of a newer one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from ritellm.chunks.submission import nonce_of, order_of
 from transforms.connections.redis import IMPATIENT, connect, errors_as, public_address
 from transforms.elements import Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
@@ -30,10 +31,10 @@ class RedisStreams:
     """Makes the publisher for `url`, on the worker.
 
     Deltas go to the stream `KEY:deltas` (`KEY:completions`, `KEY:failed`), KEY being the URL's
-    `key` or "ritellm", as entries with the fields `id attempt seq text finish_reason final chunk`
-    (others: `id` and `json`). The URL's `maxlen` is about how many entries such a stream keeps.
-    With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds after the
-    last. `password_env` names the variable that holds the password.
+    `key` or "ritellm", as entries with the fields `id submission attempt seq text finish_reason
+    final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries such a
+    stream keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds
+    after the last. `password_env` names the variable that holds the password.
     """
 
     url: str
@@ -83,7 +84,7 @@ class _RedisPublisher:
             pipe.xadd(stream, fields, maxlen=self._most)
         elif self._per_id:
             stream = f"{self._key}:deltas:{element.id}"
-            pipe.xadd(stream, _fields(element), id=f"{element.attempt}-{element.seq}")
+            pipe.xadd(stream, _fields(element), id=_number(element))
             if element.seq == 0 or element.final:
                 pipe.expire(stream, self._ttl)
         else:
@@ -93,10 +94,17 @@ class _RedisPublisher:
 _STREAMS = {"completion": "completions", "failed": "failed"}
 
 
+def _number(delta: Delta) -> str:
+    """Return the number of the entry of `delta`: two parts of 64 bits."""
+    nonce = int(nonce_of(delta.submission)[:4] or "0", 16)
+    return f"{order_of(delta.submission) << 16 | nonce}-{delta.attempt << 32 | delta.seq}"
+
+
 def _fields(delta: Delta) -> dict[str, Any]:
     """Return the entry of `delta`; the final one has `outcome` and `input` too."""
     fields: dict[str, Any] = {
         "id": delta.id,
+        "submission": delta.submission,
         "attempt": delta.attempt,
         "seq": delta.seq,
         "text": delta.text,

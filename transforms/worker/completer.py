@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ritellm.chunks.run import Batch
+from ritellm.chunks.submission import order_of
 from ritellm.errors import ABOUT_VALUES, RitellmError
 from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
@@ -35,6 +36,7 @@ from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
 from transforms.worker.single_flight import copy_for
+from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
     from ritellm import AsyncStream
@@ -77,46 +79,48 @@ class Completer:
             key = resources.journal.key(self.model, self.base_url, self.params, prompt, body)
         except OF_A_ROW as error:
             return PromptRequest(prompt, {}, of_row(error))
-        return PromptRequest(prompt, body, key=key)
+        digest = digest_of(prompt.request, body) if self.deltas else ""
+        return PromptRequest(prompt, body, key=key, digest=digest)
 
     def replay(self, resources: Resources, request: PromptRequest) -> Iterator[Outcome]:
         """Yield the outcomes that the journal has for `request`, or nothing. May block."""
         completion = resources.journal.completion(request)
         if completion is None:
             return
-        prior_runs = self.prior_runs(resources, request)
         with suppress(*ABOUT_VALUES):  # a damaged entry counts as missing
-            yield from list(self._outcomes_of(completion, prior_runs))
+            yield from list(self._outcomes_of(request, completion))
 
-    def prior_runs(self, resources: Resources, request: PromptRequest) -> int:
-        """Return how many runs started `request` before, if their deltas may have been seen."""
-        return resources.journal.prior_runs(request) if self.deltas else 0
+    def submission(self, resources: Resources, request: PromptRequest) -> str:
+        """Return the name of a new submission of `request`, "" without deltas. May block."""
+        if not self.deltas:
+            return ""
+        return new_submission(request.digest, resources.journal.last_order(request))
 
     async def __call__(
-        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int = 0
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str = ""
     ) -> list[Outcome]:
-        """Put the deltas of `request`, if wanted; return the outcomes at its end.
+        """Put the deltas of `submission` of `request`, if wanted; return the outcomes at its end.
 
-        The attempts get numbers that none of the `prior_runs` has used. No value of the request or
-        of its answer raises: it ends in a dead letter (`transforms.worker.row_faults`).
+        No value of the request or of its answer raises: it ends in a dead letter
+        (`transforms.worker.row_faults`).
         """
         started = time.time()
         try:
-            return await self._outcomes(resources, request, put, prior_runs)
+            return await self._outcomes(resources, request, put, submission)
         except OF_A_ROW as error:
             return [to_dead_letter(request.prompt, of_row(error), self.prices, started)]
 
     async def _outcomes(
-        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
     ) -> list[Outcome]:
         """Return the outcomes of `request`, its own or those of an equal request."""
         if request.key is None or not self.dedupe:
-            ending = await self._complete(resources, request, put, prior_runs)
+            ending = await self._complete(resources, request, put, submission)
             return ending.outcomes(completions=self.completions)
         sent: list[Ending] = []
 
         async def send() -> Completion | DeadLetter:
-            sent.append(await self._complete(resources, request, put, prior_runs))
+            sent.append(await self._complete(resources, request, put, submission))
             return sent[0].last
 
         # Look in the journal under the single flight: a completion that was just recorded counts.
@@ -124,10 +128,10 @@ class Completer:
         shared = await resources.single_flight.end(request.key.request, find, send)
         if shared is None:
             return sent[0].outcomes(completions=self.completions)
-        return list(self._outcomes_of(copy_for(request.prompt, shared), prior_runs))
+        return list(self._outcomes_of(request, copy_for(request.prompt, shared)))
 
     async def _complete(
-        self, resources: Resources, request: PromptRequest, put: Put[Outcome], prior_runs: int
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
     ) -> Ending:
         """Send `request`; return its final delta and completion, or its dead letter.
 
@@ -135,7 +139,7 @@ class Completer:
         """
         async with resources.room.place() as place:
             waste = Waste(self.params, request.body, self.prices)
-            run = PromptRun(self, resources, request, put, prior_runs, place, waste)
+            run = PromptRun(self, resources, request, put, submission, place, waste)
             try:
                 async with resources.budget.reserve(run.priced, waste) as bill:
                     stream = await run.stream()
@@ -146,10 +150,14 @@ class Completer:
             await resources.journal.record(request, ending.last, spent)
             return ending
 
-    def _outcomes_of(self, end: Completion | DeadLetter, prior_runs: int) -> Iterator[Outcome]:
+    def _outcomes_of(
+        self, request: PromptRequest, end: Completion | DeadLetter
+    ) -> Iterator[Outcome]:
         """Yield the outcomes for `end`, which another request or an earlier run has reached."""
         if self.deltas and isinstance(end, Completion):
-            yield from entries.as_deltas(end, prior_runs)
+            submission = replayed(request.digest, end)
+            end = end._replace(submission=submission)
+            yield from entries.as_deltas(end, submission)
         if self.completions or isinstance(end, DeadLetter):
             yield end
 
@@ -186,7 +194,7 @@ class PromptRun:
     resources: Resources
     request: PromptRequest
     put: Put[Outcome]
-    prior_runs: int
+    submission: str
     place: Place
     waste: Waste
     started: float = field(default_factory=time.time)
@@ -201,7 +209,7 @@ class PromptRun:
     async def stream(self) -> AsyncStream:
         """Read the stream to its end and return it; put its deltas, if wanted."""
         journal, deltas = self.resources.journal, self.completer.deltas
-        noted = journal.note_run(self.request, self.prior_runs + 1) if deltas else None
+        noted = journal.note_order(self.request, order_of(self.submission)) if deltas else None
         try:
             opened = await self._open_in_time()
             self.answer = opened.stream
@@ -246,18 +254,14 @@ class PromptRun:
         completion = completion._replace(place=prompt.place)
         if not self.completer.deltas:
             return Ending(None, completion)
-        return Ending(final_delta(prompt, stream, outcome, self._attempts_before), completion)
-
-    @property
-    def _attempts_before(self) -> int:
-        """The number after which this run numbers its attempts."""
-        return self.prior_runs * entries.ATTEMPTS
+        final = final_delta(prompt, stream, outcome, self.submission)
+        return Ending(final, completion._replace(submission=self.submission))
 
     async def _put_deltas(self, opened: OpenStream) -> None:
-        id, before = self.request.prompt.id, self._attempts_before
+        id, submission = self.request.prompt.id, self.submission
         chunks = opened.first
         while chunks:
-            await self.put([to_delta(id, chunk, before) for chunk in chunks])
+            await self.put([to_delta(id, chunk, submission) for chunk in chunks])
             chunks = await opened.stream.batch()
 
     async def _open_in_time(self) -> OpenStream:

@@ -1,8 +1,8 @@
-"""Completions and run counts of prompts, as entries of the journal. No Beam, no HTTP.
+"""Completions and submissions of prompts, as entries of the journal. No Beam, no HTTP.
 
-A run that dies may have published deltas. The next run of the same prompt must not mix its deltas
-with those, so each run gives its attempts a range of numbers of its own. To know its range, a run
-notes its number in the journal before it puts its first delta.
+A run that dies may have published deltas. The next submission of the same prompt must be the newer
+one for readers, even if the clock has jumped back. So the order of a submission is noted in the
+journal before its first delta is put.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from transforms.journal.key import JournalKey, request_hash
 from transforms.worker.inbox import Inbox
 from transforms.worker.requests import PromptRequest
 
-# The range of attempt numbers of one run: more attempts than a run will ever make.
-ATTEMPTS = 1000
-
 
 class JournalEntries:
-    """Completions and run counts in `journal`. Requests without a key are not recorded."""
+    """Completions and orders of submissions in `journal`, for requests with a key."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -58,17 +55,17 @@ class JournalEntries:
         value = await asyncio.to_thread(self._journal.lookup_equal, request.key.request)
         return _completion(value, request.prompt)
 
-    def prior_runs(self, request: PromptRequest) -> int:
-        """Return how many runs have started `request`. May block."""
+    def last_order(self, request: PromptRequest) -> int:
+        """Return the order of the last submission of `request`, 0 without one. May block."""
         if request.key is None:
             return 0
-        return from_runs(self._journal.lookup(runs_key(request.key)))
+        return from_order(self._journal.lookup(order_key(request.key)))
 
-    def note_run(self, request: PromptRequest, number: int) -> Future[None]:
-        """Note that run `number` of `request` has started; return when that is durable."""
+    def note_order(self, request: PromptRequest, order: int) -> Future[None]:
+        """Note the order of a submission of `request`; the future is done when that is durable."""
         if request.key is None:
             return _DONE
-        return self._journal.record(runs_key(request.key), to_runs(number))
+        return self._journal.record(order_key(request.key), to_order(order))
 
     async def record(
         self, request: PromptRequest, completion: Completion | DeadLetter, spent: Spent | None
@@ -97,11 +94,11 @@ class NoJournal:
         """Return None."""
         return None
 
-    def prior_runs(self, request: PromptRequest) -> int:
+    def last_order(self, request: PromptRequest) -> int:
         """Return 0."""
         return 0
 
-    def note_run(self, request: PromptRequest, number: int) -> Future[None]:
+    def note_order(self, request: PromptRequest, order: int) -> Future[None]:
         """Return a future that is done."""
         return _DONE
 
@@ -135,7 +132,10 @@ def key_of(
 def to_value(completion: Completion) -> bytes:
     """Return `completion` as the journal stores it: without the row, which may change."""
     kept = completion._replace(input=None, place=None, replayed=True)
-    return orjson.dumps(kept._asdict())
+    row = kept._asdict()
+    if kept.submission is None:
+        del row["submission"]
+    return orjson.dumps(row)
 
 
 def from_value(value: bytes, prompt: Prompt) -> Completion | None:
@@ -155,22 +155,22 @@ def _completion(value: bytes | None, prompt: Prompt) -> Completion | None:
 # The word "asked" is part of the journal's format.
 
 
-def runs_key(key: JournalKey) -> JournalKey:
-    """Return the key of the number of runs of the prompt under `key`."""
+def order_key(key: JournalKey) -> JournalKey:
+    """Return the key of the order of the last submission of the prompt under `key`."""
     digest = blake2b(bytes.fromhex(key.request), digest_size=16, person=b"ritellm-asked")
     return JournalKey(key.id, digest.hexdigest())
 
 
-def to_runs(number: int) -> bytes:
-    """Return the number of runs of a prompt, as the journal stores it."""
-    return orjson.dumps({"asked": number})
+def to_order(order: int) -> bytes:
+    """Return the order of a submission, as the journal stores it."""
+    return orjson.dumps({"asked": order})
 
 
-def from_runs(value: bytes | None) -> int:
-    """Return the stored number of runs; 0 if there is none."""
+def from_order(value: bytes | None) -> int:
+    """Return the stored order; 0 if there is none."""
     try:
         return int(orjson.loads(value)["asked"]) if value else 0
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return 0
 
 
@@ -180,14 +180,14 @@ def spent_on(completion: Completion) -> Spent:
     return Spent(tokens, (completion.cost_usd or 0.0) + (completion.wasted_cost_usd or 0.0))
 
 
-def as_deltas(completion: Completion, prior_runs: int) -> Iterator[Delta]:
+def as_deltas(completion: Completion, submission: str) -> Iterator[Delta]:
     """Yield two deltas that sum to `completion`: one with all of it, and the final one.
 
-    They are an attempt of their own, numbered after those of all `prior_runs`, because readers may
-    have seen deltas of these.
+    They are an attempt of their own, numbered after those of `submission` itself, because readers
+    may have seen some of its deltas.
     """
     chunk = completion_to_chunk(orjson.loads(completion.completion))
-    attempt = max(0, prior_runs - 1) * ATTEMPTS + completion.attempts + 1
+    attempt = completion.attempts + 1
     yield Delta(
         completion.id,
         attempt,
@@ -195,6 +195,7 @@ def as_deltas(completion: Completion, prior_runs: int) -> Iterator[Delta]:
         completion.text,
         completion.finish_reason,
         orjson.dumps(chunk).decode(),
+        submission=submission,
     )
     timing = {
         "ttft": completion.ttft,
@@ -207,4 +208,5 @@ def as_deltas(completion: Completion, prior_runs: int) -> Iterator[Delta]:
     names = ("cost_usd", "wasted_tokens", "wasted_cost_usd", "waste_estimated")
     cost = {name: getattr(completion, name) for name in names}
     said = orjson.dumps({**outcome, **free, **cost}).decode()
-    yield Delta(completion.id, attempt, 1, "", None, closing, True, said, completion.input)
+    end = (completion.id, attempt, 1, "", None, closing, True, said, completion.input)
+    yield Delta(*end, submission)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ritellm import AsyncStream
 
 
-def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
-    """Return `chunk` as an element; its attempt number is increased by `before`."""
+def to_delta(id: str, chunk: Chunk, submission: str) -> Delta:
+    """Return `chunk` of `submission` as an element."""
     text, finish_reason = "", None
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
@@ -28,18 +28,18 @@ def to_delta(id: str, chunk: Chunk, before: int = 0) -> Delta:
     text = text if isinstance(text, str) else ""
     finish_reason = _text(finish_reason)
     whole = orjson.dumps(dict(chunk)).decode()  # orjson dumps a plain dict twice as fast
-    position = before + chunk.attempt, chunk.seq or 0
-    return Delta._make((id, *position, text, finish_reason, whole, False, None, None))
+    place = chunk.attempt, chunk.seq or 0
+    return Delta._make((id, *place, text, finish_reason, whole, False, None, None, submission))
 
 
 def final_delta(
-    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], before: int
+    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], submission: str
 ) -> Delta:
     """Return the final delta of a whole attempt."""
-    seq, attempt = stream.length, before + stream.attempt
     chunk = '{"object":"chat.completion.chunk","choices":[]}'
     closing = orjson.dumps(outcome).decode()
-    return Delta(prompt.id, attempt, seq, "", None, chunk, True, closing, prompt.input)
+    place = prompt.id, stream.attempt, stream.length
+    return Delta(*place, "", None, chunk, True, closing, prompt.input, submission)
 
 
 def to_completion(

@@ -25,13 +25,15 @@ _MOST_DRAFTS = 256
 class PromptRequest:
     """A prompt with the `body` of its request, or with the `refusal` that ends it.
 
-    `key` is the key of its completion in the journal, None without a journal.
+    `key` is the key of its completion in the journal, None without a journal. `digest` tells the
+    deltas of this prompt from those of another one with the same id, "" without deltas.
     """
 
     prompt: Prompt
     body: Mapping[str, Any]
     refusal: RitellmError | None = None
     key: JournalKey | None = None
+    digest: str = ""
 
     def model(self, job_model: str) -> str:
         """Return the model, the row's own or the job's; raises the refusal."""
