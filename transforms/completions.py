@@ -20,6 +20,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from ritellm.prices import PRICES, Price
 from ritellm.rate_limits.pace import Limits
 from transforms.budget.ledger import NewLedger
+from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
+from transforms.committed.streams import CommittedStreams
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
@@ -81,9 +83,13 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
         api_key_secret: str | None = None,
         api_key_file: str | None = None,
         new_client: Callable[[], Any] | None = None,
+        commit_every: float | None = None,
+        shards: int = SHARDS,
+        drain_seconds: float = DRAIN_SECONDS,
         **params: Unpack[CompletionParams],
     ) -> None:
         super().__init__()
+        self._commits = Commits.checked(commit_every, shards, drain_seconds)
         refuse_secrets(model, params, new_client)
         check_variable(api_key_env)
         base_url = params.pop("base_url", None)
@@ -112,6 +118,9 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
     def _complete(
         self, prompts: Any, completer: Completer, main: str, element: type, *tags: str
     ) -> Any:
+        if self._commits is not None:
+            committed = CommittedStreams(completer, self._new_resources, _TAGS, main, self._commits)
+            return prompts | "Committed" >> committed
         fn = _CompleteFn(completer, self._new_resources, main)
         outputs = beam.ParDo(fn).with_outputs(*tags, main=main)
         # An update matches the steps of the running job by their labels: keep this one.
@@ -142,6 +151,15 @@ class StreamCompletions(_ModelTransform):
         timeout: seconds, or `ritellm.Timeouts`. With seconds, `total` is an hour, or twice
             `first_chunk` if that is longer. Without a timeout, a `new_client` keeps its own.
         base_url: the address of the provider, for clients and for keys in the journal.
+        commit_every: seconds. Deltas become elements that later stages see within about that time,
+            also behind a shuffle, and a bundle ends in milliseconds, not with its slowest answer.
+            Needs a runner with timers in real time: Prism, Flink, Dataflow. Prompts without an
+            outcome are state of the pipeline. The output `.incomplete` has dead letters of answers
+            that a drain did not wait for.
+        shards: with `commit_every`, the number of keys. At most so many processes send requests,
+            and each shard with an open prompt costs one commit per `commit_every`.
+        drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
+            open answers.
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.
     """
 

@@ -30,3 +30,6 @@ class JobParams(CompletionParams, total=False):
     api_key_secret: str | None
     api_key_file: str | None
     new_client: Callable[[], Any] | None
+    commit_every: float | None
+    shards: int
+    drain_seconds: float

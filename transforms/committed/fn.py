@@ -1,0 +1,134 @@
+"""The DoFn that streams the prompts of a shard and commits what has come, several times a second.
+
+    process(prompt)  keep it in the state, start its stream, set the timer; returns in milliseconds
+    timer            take what has come since the cursor, emit it, set the timer if a prompt is open
+    end of input     the watermark has passed everything: commit on, until `drain_seconds` are over
+
+The state of a shard is small and written at each commit. The prompts are in a bag beside it, which
+is read only if a stream is not in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder, Coder, TupleCoder, VarIntCoder
+from apache_beam.transforms import userstate
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.utils.shared import Shared
+
+from transforms.committed.commits import Commits
+from transforms.committed.process import ProcessStreams
+from transforms.committed.turn import Turn
+from transforms.elements import Outcome
+from transforms.metrics import Meter
+from transforms.worker.completer import Completer
+from transforms.worker.factories import NewResources
+
+# Prompts that may wait in this process for a place, as a fraction of `max_in_flight`.
+_AT_HAND, _LEAST_AT_HAND = 0.25, 8
+# Prompts between two attempts do not count as open, up to this multiple of `max_in_flight`.
+_RESTING = 2
+
+
+class CommittedFn(beam.DoFn):  # type: ignore[misc]
+    """Streams the prompts of a shard. The input is `(shard, encoded windowed prompt)`."""
+
+    STATE = userstate.ReadModifyWriteStateSpec("shard", BytesCoder())
+    PROMPTS = userstate.BagStateSpec("prompts", TupleCoder((VarIntCoder(), BytesCoder())))
+    COMMIT = userstate.TimerSpec("commit", TimeDomain.REAL_TIME)
+    END = userstate.TimerSpec("end", TimeDomain.WATERMARK)
+
+    def __init__(
+        self,
+        completer: Completer,
+        new_resources: NewResources,
+        prompt_coder: Coder,
+        tags: Mapping[type, str],
+        main: str,
+        commits: Commits,
+    ) -> None:
+        self._completer, self._new_resources = completer, new_resources
+        self._tags, self._main = tags, main
+        self.prompt_coder = prompt_coder
+        self.every, self.drain = round(commits.every * 1000), round(commits.drain_seconds * 1000)
+        self._shared = Shared()
+        self._seen: set[Any] = set()
+
+    def setup(self) -> None:
+        """Join this process's streams, or start its event loop."""
+        new_streams = functools.partial(ProcessStreams, self._completer, self._new_resources)
+        self.streams: ProcessStreams = self._shared.acquire(new_streams)
+        self.meter = Meter(self.streams.event_loop.resources)
+        self._limit = self._new_resources.limits.max_in_flight
+        self._spare = max(_LEAST_AT_HAND, int(self._limit * _AT_HAND))
+
+    def start_bundle(self) -> None:
+        """Begin without a shard."""
+        self._seen = set()
+
+    def is_first_of_bundle(self, shard: Any) -> bool:
+        """Return whether this bundle has not had `shard` before."""
+        is_first = shard not in self._seen
+        self._seen.add(shard)
+        return is_first
+
+    def is_full(self) -> bool:
+        """Return whether the process has too many streams; those between two attempts are free."""
+        resting = min(_RESTING * self._limit, self.streams.event_loop.resources.room.resting)
+        return self.streams.logs.open - resting >= self._limit + self._spare
+
+    def tagged(self, windowed: Any, outcome: Outcome) -> Any:
+        """Return `outcome` for its output, with the timestamp and windows of its prompt."""
+        tag = self._tags[type(outcome)]
+        value = windowed.with_value(outcome)
+        return value if tag == self._main else beam.pvalue.TaggedOutput(tag, value)
+
+    def process(
+        self,
+        keyed: tuple[int, bytes],
+        state: Any = beam.DoFn.StateParam(STATE),
+        prompts: Any = beam.DoFn.StateParam(PROMPTS),
+        commit: Any = beam.DoFn.TimerParam(COMMIT),
+        end: Any = beam.DoFn.TimerParam(END),
+    ) -> Iterator[Any]:
+        """Start the stream of a prompt; wait only while this process has too many."""
+        key, encoded = keyed
+        turn = Turn(self, key, state, prompts)
+        yield from turn.wait_for_room()
+        turn.admit(encoded)
+        turn.close(commit, end)
+
+    @userstate.on_timer(COMMIT)  # type: ignore[untyped-decorator]
+    def commit_shard(
+        self,
+        key: Any = beam.DoFn.KeyParam,
+        state: Any = beam.DoFn.StateParam(STATE),
+        prompts: Any = beam.DoFn.StateParam(PROMPTS),
+        commit: Any = beam.DoFn.TimerParam(COMMIT),
+        end: Any = beam.DoFn.TimerParam(END),
+    ) -> Iterator[Any]:
+        """Emit what has come for the open prompts of a shard."""
+        turn = Turn(self, key, state, prompts)
+        turn.wait_until_due()
+        yield from turn.emit()
+        turn.close(commit, end)
+
+    @userstate.on_timer(END)  # type: ignore[untyped-decorator]
+    def end_shard(
+        self,
+        key: Any = beam.DoFn.KeyParam,
+        state: Any = beam.DoFn.StateParam(STATE),
+        prompts: Any = beam.DoFn.StateParam(PROMPTS),
+        commit: Any = beam.DoFn.TimerParam(COMMIT),
+        end: Any = beam.DoFn.TimerParam(END),
+    ) -> Iterator[Any]:
+        """Commit on without new prompts, at the end of the input or when the job is drained."""
+        turn = Turn(self, key, state, prompts)
+        turn.end()
+        turn.wait_until_due()
+        yield from turn.emit()
+        turn.close(commit, end)

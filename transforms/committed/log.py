@@ -1,0 +1,249 @@
+"""The logs of the streams that this process reads: what has come and is not committed yet.
+
+The event loop appends to a log, a bundle thread takes from it (`transforms.committed.shard`).
+
+What holds:
+
+- The items of a log keep their positions. Only items before a committed cursor are dropped.
+- A log with `_MOST_ITEMS` items that are not dropped blocks its stream, so a consumer that is slow
+  slows down the provider, and memory is bounded.
+- A log that no bundle has touched for `_LINGER_SECONDS` is cancelled and dropped: its shard has
+  moved to another process, or its prompt is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from transforms.elements import Delta, Outcome
+from transforms.worker.event_loop import EventLoop, Put
+
+_MOST_ITEMS = 1024
+_LINGER_SECONDS = 300.0
+_SWEEP_SECONDS = 30.0
+
+# work(prompt, submission, name, put) sends a prompt and returns the last outcomes.
+Work = Callable[[Any, int, str, Put[Outcome]], Awaitable[Iterable[Outcome]]]
+
+
+class StreamLog:
+    """The items of one submission of `prompt`, which is `encoded` in the state."""
+
+    def __init__(self, prompt: Any, encoded: bytes) -> None:
+        self.name = uuid4().hex[:16]
+        self.prompt, self.encoded = prompt, encoded
+        self.text: list[str] = []  # of the newest attempt
+        self.touched = time.monotonic()
+        self.taken = False  # whether a bundle has taken from it
+        self.task: asyncio.Task[None] | None = None
+        self.given_up = False
+        self.is_broken = False
+        self._attempt = 0
+        self._items: list[Outcome] = []
+        self._dropped = 0  # items that are committed and gone
+        self._ended = False
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._space = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def after(self, cursor: int) -> Sequence[Outcome] | None:
+        """Return the items after `cursor`; None if items are gone that the cursor is not past.
+
+        Raises the unexpected error that ended the stream, once all items are taken. It fails the
+        bundle, and the log is broken: the next bundle sends the prompt again.
+        """
+        self.touched, self.taken = time.monotonic(), True
+        with self._lock:
+            behind = cursor - self._dropped
+            if not 0 <= behind <= len(self._items):
+                return None
+            found = self._items[behind:]
+        if self._error is not None and not found:
+            self.is_broken = True
+            raise self._error
+        return found
+
+    def drop(self, cursor: int) -> None:
+        """Drop the items before `cursor`, which are committed."""
+        with self._lock:
+            was_full = len(self._items) >= _MOST_ITEMS
+            behind = cursor - self._dropped
+            if 0 < behind <= len(self._items):
+                del self._items[:behind]
+                self._dropped = cursor
+        if was_full and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._space.set)
+
+    def ends_at(self, cursor: int) -> bool:
+        """Return whether no item will ever come after `cursor`."""
+        with self._lock:
+            at_end = cursor == self._dropped + len(self._items)
+            return self._ended and self._error is None and at_end
+
+    async def read(self, work: Callable[[Put[Outcome]], Awaitable[Iterable[Outcome]]]) -> None:
+        """Fill the log with what `work` puts and returns. Runs on the event loop."""
+        self._loop = asyncio.get_running_loop()
+        last: Iterable[Outcome] = ()
+        error: BaseException | None = None
+        try:
+            last = await work(self._put)
+        except asyncio.CancelledError:
+            error = RuntimeError("the stream was cancelled")
+            raise
+        except BaseException as unexpected:  # `after` raises it on the bundle thread
+            error = unexpected
+        finally:
+            self._append(last, ended=True, error=error)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the stream brings nothing more."""
+        return self._ended
+
+    async def _put(self, items: Iterable[Outcome]) -> None:
+        while len(self._items) >= _MOST_ITEMS:
+            self._space.clear()
+            await self._space.wait()
+        self._append(items)
+
+    def _append(
+        self, items: Iterable[Outcome], ended: bool = False, error: BaseException | None = None
+    ) -> None:
+        with self._lock:
+            for item in items:
+                self._items.append(item)
+                if isinstance(item, Delta):
+                    if item.attempt != self._attempt:
+                        self._attempt = item.attempt
+                        self.text.clear()
+                    self.text.append(item.text)
+            self._ended, self._error = ended, error
+
+
+class ProcessLogs:
+    """All logs of one process and transform. Usable from any thread."""
+
+    def __init__(self, event_loop: EventLoop[Any], work: Work) -> None:
+        self._event_loop, self._work = event_loop, work
+        self._logs: dict[Any, dict[tuple[int, int], StreamLog]] = {}
+        self._lock = threading.Lock()
+        self._is_sweeping = False
+
+    def of(self, shard: Any) -> dict[tuple[int, int], StreamLog]:
+        """Return the logs of `shard` by the number of the prompt and of the submission."""
+        with self._lock:
+            return self._logs.setdefault(shard, {})
+
+    @property
+    def open(self) -> int:
+        """The number of streams that have not ended."""
+        with self._lock:
+            return sum(not log.has_ended for logs in self._logs.values() for log in logs.values())
+
+    def start(self, log: StreamLog, submission: int) -> None:
+        """Begin to read the stream of `log`."""
+        work = functools.partial(self._work, log.prompt, submission, log.name)
+        begin = functools.partial(self._begin, log, work)
+        self._event_loop.inbox.post(self._event_loop.start_queue.add, begin)
+
+    def cancel(self, log: StreamLog) -> None:
+        """End the stream of `log`; what it would bring is not wanted any more."""
+        log.given_up = True
+        self._event_loop.inbox.post(_cancel, log)
+
+    def _begin(self, log: StreamLog, work: Any) -> None:
+        if log.given_up:
+            return
+        log.task = self._event_loop.loop.create_task(log.read(work))
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self._event_loop.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Drop the logs that no bundle has touched for long. Runs on the event loop."""
+        oldest = time.monotonic() - _LINGER_SECONDS
+        with self._lock:
+            shards = list(self._logs.values())
+        for logs in shards:
+            for place, log in list(logs.items()):
+                if log.touched < oldest and logs.pop(place, None):
+                    self.cancel(log)
+        self._is_sweeping = any(shards)
+        if self._is_sweeping:
+            self._event_loop.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+
+class ShardLogs:
+    """The logs of one shard in this process; `stored(number)` returns a prompt as the state has it.
+
+    A bundle makes one for the shard that it processes. No other bundle has the shard meanwhile.
+    """
+
+    def __init__(
+        self,
+        process: ProcessLogs,
+        shard: Any,
+        stored: Callable[[int], bytes],
+        decode: Callable[[bytes], Any],
+    ) -> None:
+        self._process, self._stored, self._decode = process, stored, decode
+        self._logs = process.of(shard)
+        self._named = {(place[0], log.name): log for place, log in self._logs.items()}
+
+    def find(self, number: int, name: str) -> StreamLog | None:
+        """Return the log `name` of prompt `number`, None if it is not here or broken."""
+        log = self._named.get((number, name))
+        return None if log is None or log.is_broken else log
+
+    def begin(self, number: int, submission: int) -> StreamLog:
+        """Return the log of a submission of prompt `number`, and start it if no bundle has."""
+        encoded = self._stored(number)
+        log = self._logs.get((number, submission))
+        # An earlier bundle that failed may have begun it, perhaps for another prompt.
+        if log is None or log.encoded != encoded or log.is_broken or log.given_up:
+            log = StreamLog(self._decode(encoded), encoded)
+            self._put((number, submission), log)
+            self._process.start(log, submission)
+        self._named[number, log.name] = log
+        return log
+
+    def prompt_of(self, number: int, name: str) -> Any:
+        """Return the prompt of a log that `find` or `begin` has returned."""
+        return self._named[number, name].prompt
+
+    def drop(self, is_open: Callable[[int, str], bool]) -> None:
+        """Drop the logs whose items are all committed, and those that a newer one has replaced.
+
+        `is_open` says whether the committed state has a prompt with a log of that name.
+        """
+        for place, log in list(self._logs.items()):
+            if log.taken and not is_open(place[0], log.name):
+                del self._logs[place]
+                self._named.pop((place[0], log.name), None)
+                if not log.has_ended:
+                    self._process.cancel(log)
+
+    def give_up(self, number: int, name: str) -> StreamLog | None:
+        """End the stream of a prompt; return its log."""
+        log = self.find(number, name)
+        if log is not None:
+            self._process.cancel(log)
+        return log
+
+    def _put(self, place: tuple[int, int], log: StreamLog) -> None:
+        replaced = self._logs.get(place)
+        if replaced is not None:
+            self._process.cancel(replaced)
+        self._logs[place] = log
+
+
+def _cancel(log: StreamLog) -> None:
+    if log.task is not None:
+        log.task.cancel()

@@ -1,0 +1,94 @@
+"""The steps of a transform with `commit_every`: by shard, then the stateful DoFn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.coders import Coder, registry
+from apache_beam.coders.coders import WindowedValueCoder
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.window import GlobalWindow, GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.committed.commits import Commits
+from transforms.committed.fn import CommittedFn
+from transforms.committed.turn import INCOMPLETE
+from transforms.elements import PUMP, DeadLetter, Prompt
+from transforms.worker.completer import Completer
+from transforms.worker.factories import NewResources
+
+# These run the timers of a batch at once, or never: in tests of Beam, not of its users.
+_WITHOUT_CLOCK = ("FnApiRunner", "BundleBasedDirectRunner", "DirectRunner", "SwitchingDirectRunner")
+
+
+def shard_of(id: str, shards: int) -> int:
+    """Return the shard of the prompt `id`: the same in all processes and versions."""
+    digest = blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % shards
+
+
+class CommittedStreams(beam.PTransform):  # type: ignore[misc]
+    """`Prompt -> outcomes`, committed each `commit_every` seconds; see `StreamCompletions`."""
+
+    def __init__(
+        self,
+        completer: Completer,
+        new_resources: NewResources,
+        tags: Mapping[type, str],
+        main: str,
+        commits: Commits,
+    ) -> None:
+        super().__init__()
+        self._arguments = completer, new_resources
+        self._tags, self._main, self._commits = tags, main, commits
+
+    def expand(self, prompts: Any) -> Any:
+        """Stream each prompt in its shard."""
+        check_runner(prompts)
+        windowing = prompts.windowing
+        coder = WindowedValueCoder(
+            registry.get_coder(Prompt), windowing.windowfn.get_window_coder()
+        )
+        by_shard = prompts | "ByShard" >> _by_shard(coder, self._commits.shards)
+        # The state of a window is lost when the window ends, and an answer may end after that. So
+        # the prompts carry their windows, as Beam's Reshuffle does it, and the outcomes get them.
+        by_shard._windowing = Windowing(GlobalWindows())
+        main, others = self._main, sorted({*self._tags.values(), INCOMPLETE} - {self._main})
+        fn = CommittedFn(*self._arguments, coder, self._tags, main, self._commits)
+        types = {**{tag: kind for kind, tag in self._tags.items()}, INCOMPLETE: DeadLetter}
+        stream = beam.ParDo(fn).with_input_types(tuple[int, bytes])
+        stream = stream.with_output_types(types[main], **{tag: types[tag] for tag in others})
+        outputs = by_shard | "Stream" >> stream.with_outputs(*others, main=main)
+        for tag in (main, *others):
+            outputs[tag]._windowing = windowing
+        return outputs
+
+
+class _ByShardFn(beam.DoFn):  # type: ignore[misc]
+    """Encodes a prompt with its windows, timestamp and pane, under its shard."""
+
+    def __init__(self, coder: Coder, shards: int) -> None:
+        self._coder, self._shards = coder, shards
+
+    def process(self, prompt: Prompt, windowed: Any = beam.DoFn.WindowedValueParam) -> Any:
+        if prompt.request == PUMP.request:
+            return
+        keyed = shard_of(prompt.id, self._shards), self._coder.encode(windowed)
+        yield WindowedValue(keyed, windowed.timestamp, (GlobalWindow(),))
+
+
+def _by_shard(coder: Coder, shards: int) -> Any:
+    return beam.ParDo(_ByShardFn(coder, shards)).with_output_types(tuple[int, bytes])
+
+
+def check_runner(prompts: Any) -> None:
+    """Raise ValueError if the runner of the pipeline has no timers in real time."""
+    name = type(prompts.pipeline.runner).__name__
+    if name in _WITHOUT_CLOCK:
+        raise ValueError(
+            f"commit_every must be omitted on {name}, which has no timers in real time;"
+            " use PrismRunner, FlinkRunner or DataflowRunner"
+        )
