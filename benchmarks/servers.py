@@ -218,6 +218,7 @@ class Server:
         first: float,
         gap: float,
         trouble: Trouble | None = None,
+        slow: tuple[int, float] = (0, 0.0),
     ) -> None:
         self.response = response
         self.trouble = trouble
@@ -226,6 +227,7 @@ class Server:
         self.ends: list[float] = []  # seconds since the first request
         self.firsts: list[float] = []  # seconds to the first chunk
         self.first = first
+        self._slow_every, self._slow_by = slow
         self.whole_after = first + gap * response.chunks
         self.wheel = wheel
         self.requests = self.open = self.max_open = self.bytes = 0
@@ -234,6 +236,12 @@ class Server:
         """Count a new response."""
         self.open += 1
         self.max_open = max(self.max_open, self.open)
+
+    def wait(self, *, streamed: bool) -> float:
+        """Return the seconds before the newest request gets its response; some get it late."""
+        every = self._slow_every
+        late = self._slow_by if every and self.requests % every == 0 else 0.0
+        return late + (self.first if streamed else self.whole_after)
 
     def now(self) -> float:
         """Return the seconds since the first request."""
@@ -331,7 +339,7 @@ class Connection(asyncio.Protocol):
             self._answering = True
             server.begin()
             streamed = request.get("stream")
-            delay = server.first if streamed else server.whole_after
+            delay = server.wait(streamed=streamed)
             if server.trouble:
                 delay *= server.trouble.slowness(server.open)
                 self._limits = _lines(server.trouble.headers())
@@ -447,7 +455,8 @@ async def _serve(options: argparse.Namespace) -> None:
     gap = options.gap_ms / 1000 if options.mode == "paced" else 0.0
     wheel = Wheel(gap, in_step=options.in_step) if gap else None
     trouble = TROUBLES[options.trouble]() if options.trouble else None
-    server = Server(response, wheel, options.first_ms / 1000, gap, trouble)
+    slow = options.slow_every, options.slow_ms / 1000
+    server = Server(response, wheel, options.first_ms / 1000, gap, trouble, slow)
     listener = await asyncio.get_running_loop().create_server(
         lambda: Connection(server), "127.0.0.1", options.port, backlog=4096
     )
@@ -463,6 +472,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--in-step", action="store_true", help="do not spread streams over the gap")
     parser.add_argument("--dated", action="store_true", help="texts are times; paced only")
     parser.add_argument("--first-ms", type=float, default=0, help="wait before the response")
+    parser.add_argument("--slow-every", type=int, default=0, help="one response in so many is late")
+    parser.add_argument("--slow-ms", type=float, default=0, help="by so much")
     parser.add_argument("--text-bytes", type=int, default=6, help="of text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")
     parser.add_argument("--trouble", choices=[*TROUBLES], help="see benchmarks/trouble/troubles.py")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.cli import checks, journal_flags, location_checks, locations
+from pipelines.cli import checks, commit_flags, journal_flags, location_checks, locations
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.model_flags import (
     add_journal_options,
@@ -102,9 +102,10 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
         type=positive,
         default=30,
         metavar="SECONDS",
-        help="how long to wait for completions in flight after Ctrl-C or SIGTERM; the job receives"
-        " no new messages meanwhile (default: %(default)s)",
+        help="how long to wait for completions in flight after Ctrl-C or SIGTERM, or in a drain"
+        " with --commit_every; the job receives no new messages meanwhile (default: %(default)s)",
     )
+    commit_flags.add_commit_options(stream)
     stream.add_argument(
         "--turn_seconds",
         type=positive,
@@ -146,6 +147,7 @@ def build(
         emit_deltas=True,
         journal=journal_flags.journal(known_args),
         **completion_options(known_args),
+        **commit_flags.commit_options(known_args),
     )
     publish_options = {
         "flush_msec": known_args.flush_msec,
@@ -159,6 +161,8 @@ def build(
         done.completions | "PublishCompletions" >> Publish(to["completions"], **publish_options)
     received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **publish_options)
     done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **publish_options)
+    if known_args.commit_every:
+        done.incomplete | "PublishIncomplete" >> Publish(to["failed-calls"], **publish_options)
 
 
 def _receive(
@@ -233,6 +237,7 @@ class Job:
         known_args.journal_alone = pipeline.shares_process(self._options)
         runners.check(self._options)
         dataflow.check(self._options)
+        commit_flags.settle_commits(known_args, self._options)
         check_model(known_args, here)
         if not here:
             _check_elsewhere(known_args, self._options)

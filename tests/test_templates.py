@@ -26,7 +26,7 @@ PROGRAMS = {"batch_complete": batch_complete, "stream_complete": stream_complete
 # Of one machine alone; Kafka's own source is Java's, and no Java is in the image.
 NOT_THERE = {
     "batch_complete": {"help", "keep_order"},
-    "stream_complete": {"help", "drain_seconds", "kafka_group", "turn_seconds"},
+    "stream_complete": {"help", "kafka_group", "turn_seconds"},
 }
 # These have defaults that are of one machine: the embedded model, the terminal.
 REQUIRED_THERE = {"model", "deltas_to"}
@@ -138,6 +138,7 @@ GOOD = {
     "model": "openai/gpt-4o-mini",
     "base_url": "http://10.0.0.7:8000/v1",
     "api_key_env": "OPENAI_API_KEY",
+    "commit_every": "0.5",
     "api_key_secret": SECRET,
     "hedge_after": "p95",
     "timeout": "first_chunk=900,total=none",

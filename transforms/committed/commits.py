@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 SHARDS = 16
 DRAIN_SECONDS = 600.0
-_LEAST_SECONDS, _MOST_SECONDS = 0.02, 60.0
+LEAST_SECONDS, MOST_SECONDS = 0.02, 60.0
 
 
 class Commits(NamedTuple):
@@ -21,7 +21,7 @@ class Commits(NamedTuple):
         """Return the settings, None for `every` None or 0; raises ValueError for other values."""
         if not every:
             return None
-        least, most = _LEAST_SECONDS, _MOST_SECONDS
+        least, most = LEAST_SECONDS, MOST_SECONDS
         if not least <= every <= most:
             raise ValueError(f"commit_every must be {least} to {most:g} seconds, got {every}")
         if shards < 1:

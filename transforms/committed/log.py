@@ -25,7 +25,7 @@ from transforms.elements import Delta, Outcome
 from transforms.worker.event_loop import EventLoop, Put
 
 _MOST_ITEMS = 1024
-_LINGER_SECONDS = 300.0
+_LINGER_SECONDS = 120.0
 _SWEEP_SECONDS = 30.0
 
 # work(prompt, submission, name, put) sends a prompt and returns the last outcomes.

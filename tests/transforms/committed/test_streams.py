@@ -51,7 +51,7 @@ def test_what_an_update_has_to_keep(job):
     assert spelled(job, job.components.pcollections[input].coder_id) == "kv(varint, bytes)"
     states = payload.state_specs
     assert spelled(job, states["shard"].read_modify_write_spec.coder_id) == "bytes"
-    assert spelled(job, states["prompts"].bag_spec.element_coder_id) == "TupleCoder(varint, bytes)"
+    assert spelled(job, states["prompts"].bag_spec.element_coder_id) == "kv(varint, bytes)"
     assert set(payload.timer_family_specs) == {"ts-commit", "ts-end"}
 
 

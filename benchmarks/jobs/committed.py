@@ -1,0 +1,231 @@
+"""Measures committed streams on Prism: how long a prompt and a delta take, and what a delta costs.
+
+    python -m benchmarks.jobs.committed latency    # 10 prompts a second, one in 40 takes 8 s
+    python -m benchmarks.jobs.committed load       # 500 open streams, 20 deltas a second each
+    python -m benchmarks.jobs.committed floor      # the same elements from a timer, without a model
+
+The consumer is behind a Reshuffle, so it sees what is committed. Each chunk contains the time at
+which it was sent. `latency --core` measures the transform without `commit_every`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import orjson
+from apache_beam.coders import VarIntCoder
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms import userstate
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.utils.timestamp import Timestamp
+
+from benchmarks import servers
+from examples.runners import tools
+from transforms import Delta, Prompt, StreamCompletions
+
+BODY = orjson.dumps({"messages": [{"role": "user", "content": "x"}]}).decode()
+SHARDS, EVERY = 8, 0.2
+SLOW = {"slow_every": 40, "slow_ms": 8000}
+_LEAD_SECONDS = 3.0
+
+
+class _SeeFn(beam.DoFn):  # type: ignore[misc]
+    """Records when a delta was sent and how old it is on arrival."""
+
+    seen: list[tuple[str, int, float, float]] = []  # noqa: RUF012
+
+    def process(self, delta: Delta) -> None:
+        if delta.text:
+            now = time.monotonic()
+            self.seen.append((delta.id, delta.seq, float(delta.text), now - float(delta.text)))
+
+
+class _CannedFn(beam.DoFn):  # type: ignore[misc]
+    """Emits the deltas of some streams from a timer, as a committed stream does."""
+
+    LEFT = userstate.ReadModifyWriteStateSpec("left", VarIntCoder())
+    TICK = userstate.TimerSpec("tick", TimeDomain.REAL_TIME)
+
+    def __init__(self, streams: int, rate: int, seconds: float) -> None:
+        self._count = round(streams * rate * EVERY / SHARDS)
+        self._ticks = round(seconds / EVERY)
+
+    def process(
+        self,
+        keyed: tuple[int, int],
+        left: Any = beam.DoFn.StateParam(LEFT),
+        tick: Any = beam.DoFn.TimerParam(TICK),
+    ) -> None:
+        left.write(self._ticks)
+        tick.set(Timestamp.of(time.time() + EVERY))
+
+    @userstate.on_timer(TICK)  # type: ignore[untyped-decorator]
+    def emit(
+        self,
+        left: Any = beam.DoFn.StateParam(LEFT),
+        tick: Any = beam.DoFn.TimerParam(TICK),
+    ) -> Iterator[Delta]:
+        now = b"%017.6f" % time.monotonic()
+        chunk = orjson.dumps(
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m",
+                "choices": [{"index": 0, "delta": {"content": now.decode()}}],
+            }
+        ).decode()
+        for _ in range(self._count):
+            yield Delta("x", 1, 0, now.decode(), None, chunk)
+        left.write(left.read() - 1)
+        if left.read():
+            tick.set(Timestamp.of(time.time() + EVERY))
+
+
+def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
+    """Return seconds from due to sent, and from the server's socket to the consumer."""
+    with servers.serving("paced", chunks=4, gap_ms=100, dated=True, **SLOW) as server:
+        start = time.time() + _LEAD_SECONDS
+        shift = time.monotonic() - time.time()
+
+        def due(tick: float) -> Prompt:
+            return Prompt(f"{float(tick) + shift:.6f}", BODY)
+
+        options = {} if core else {"commit_every": EVERY, "shards": SHARDS}
+        _run(due, start, seconds, 0.1, server.base_url, **options)
+        served = server.stats()
+    firsts = {id: sent for id, seq, sent, _ in _SeeFn.seen if seq == 0}
+    waits = [sent - float(id) for id, sent in firsts.items()]
+    late = SLOW["slow_ms"] / 1000  # the first chunk of a slow response is sent that much later
+    waits = [wait - late if wait > late else wait for wait in waits]
+    ages = [age for *_, age in _SeeFn.seen]
+    counts = {"prompts": len(firsts), "requests": served["requests"], "deltas": len(ages)}
+    return {**counts, "due_to_sent": _quantiles(waits), "delta_to_consumer": _quantiles(ages)}
+
+
+def load(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str, Any]:
+    """Return the delay of deltas and their CPU while so many streams are open."""
+    chunks = round(rate * seconds)
+    with servers.serving("paced", chunks=chunks, gap_ms=1000 / rate, dated=True) as server:
+        start = time.time() + _LEAD_SECONDS
+
+        def all_at_once(tick: float) -> Iterator[Prompt]:
+            if float(tick) - start < 0.01:
+                yield from (Prompt(str(n), BODY) for n in range(streams))
+
+        options = {"commit_every": EVERY, "shards": SHARDS, "max_in_flight": streams}
+        cpu = _run(all_at_once, start, seconds, 1.0, server.base_url, many=True, **options)
+        served = server.stats()
+    ages = [age for *_, age in _SeeFn.seen]
+    quarter = len(ages) // 4
+    return {
+        "max_open": served["max_open"],
+        "deltas": len(ages),
+        "delta_to_consumer": _quantiles(ages),
+        "first_quarter": _quantiles(ages[:quarter])["p50"],
+        "last_quarter": _quantiles(ages[-quarter:])["p50"],
+        "python_usec_per_delta": round(cpu[0] / len(ages) * 1e6, 1),
+        "prism_usec_per_delta": round(cpu[1] / len(ages) * 1e6, 1),
+        "server_late_msec": served["max_late_msec"],
+    }
+
+
+def floor(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str, Any]:
+    """Return the CPU of as many deltas that a timer emits: Beam's own cost of such an element."""
+    cpu = _cpu()
+    _SeeFn.seen.clear()
+    p = _pipeline()
+    keys = p | beam.Create([(n, 0) for n in range(SHARDS)]).with_output_types(tuple[int, int])
+    canned = keys | beam.ParDo(_CannedFn(streams, rate, seconds)).with_output_types(Delta)
+    canned | "Commit" >> beam.Reshuffle() | beam.ParDo(_SeeFn())
+    p.run().wait_until_finish()
+    used, count = _used(cpu), len(_SeeFn.seen)
+    return {
+        "deltas": count,
+        "delta_to_consumer": _quantiles([age for *_, age in _SeeFn.seen]),
+        "python_usec_per_delta": round(used[0] / count * 1e6, 1),
+        "prism_usec_per_delta": round(used[1] / count * 1e6, 1),
+    }
+
+
+def _run(
+    prompts_of: Any,
+    start: float,
+    seconds: float,
+    interval: float,
+    base_url: str,
+    many: bool = False,
+    **options: Any,
+) -> tuple[float, float]:
+    """Run a pipeline on Prism; return the CPU seconds of Python and of Prism."""
+    _SeeFn.seen.clear()
+    cpu = _cpu()
+    p = _pipeline()
+    ticks = p | PeriodicImpulse(start, start + seconds, interval, apply_windowing=False)
+    made = (beam.FlatMap if many else beam.Map)(prompts_of)
+    streamed = (
+        ticks
+        | made.with_output_types(Prompt)
+        | StreamCompletions("openai/m", base_url=base_url, **options)
+    )
+    streamed.deltas | "Commit" >> beam.Reshuffle() | beam.ParDo(_SeeFn())
+    p.run().wait_until_finish()
+    return _used(cpu)
+
+
+def _pipeline() -> beam.Pipeline:
+    flags = ["--runner=PrismRunner", f"--prism_location={tools.prism()}", "--streaming"]
+    return beam.Pipeline(options=PipelineOptions(flags))
+
+
+def _cpu() -> tuple[float, float]:
+    return time.process_time(), _of_prism()
+
+
+def _used(before: tuple[float, float]) -> tuple[float, float]:
+    """Return the CPU seconds since `before`; each job has a Prism of its own, which still runs."""
+    python, prism = _cpu()
+    return python - before[0], prism - before[1]
+
+
+def _of_prism() -> float:
+    """Return the CPU seconds of the children of this process that are Prism."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = stat.read_text().rpartition(")")
+            fields = rest.split()
+            if name.endswith("(prism") and int(fields[1]) == os.getpid():
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _quantiles(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    at = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(len(ordered) * q))], 3)
+        for name, q in at.items()
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["latency", "load", "floor"])
+    parser.add_argument("--core", action="store_true", help="of `latency`: without commit_every")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--streams", type=int, default=500, help="of `load`, `floor`")
+    given = parser.parse_args()
+    if given.what == "latency":
+        print(latency(given.seconds, given.core))
+    else:
+        measure = load if given.what == "load" else floor
+        print(measure(given.streams, seconds=given.seconds))
