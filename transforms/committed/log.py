@@ -26,7 +26,6 @@ from transforms.worker.event_loop import EventLoop, Put
 
 _MOST_ITEMS = 1024
 _LINGER_SECONDS = 120.0
-_SWEEP_SECONDS = 30.0
 
 # work(prompt, submission, name, put) sends a prompt and returns the last outcomes.
 Work = Callable[[Any, int, str, Put[Outcome]], Awaitable[Iterable[Outcome]]]
@@ -130,8 +129,10 @@ class StreamLog:
 class ProcessLogs:
     """All logs of one process and transform. Usable from any thread."""
 
-    def __init__(self, event_loop: EventLoop[Any], work: Work) -> None:
-        self._event_loop, self._work = event_loop, work
+    def __init__(
+        self, event_loop: EventLoop[Any], work: Work, linger: float = _LINGER_SECONDS
+    ) -> None:
+        self._event_loop, self._work, self._linger = event_loop, work, linger
         self._logs: dict[Any, dict[tuple[int, int], StreamLog]] = {}
         self._lock = threading.Lock()
         self._is_sweeping = False
@@ -164,11 +165,11 @@ class ProcessLogs:
         log.task = self._event_loop.loop.create_task(log.read(work))
         if not self._is_sweeping:
             self._is_sweeping = True
-            self._event_loop.loop.call_later(_SWEEP_SECONDS, self._sweep)
+            self._event_loop.loop.call_later(self._linger / 4, self._sweep)
 
     def _sweep(self) -> None:
         """Drop the logs that no bundle has touched for long. Runs on the event loop."""
-        oldest = time.monotonic() - _LINGER_SECONDS
+        oldest = time.monotonic() - self._linger
         with self._lock:
             shards = list(self._logs.values())
         for logs in shards:
@@ -177,7 +178,7 @@ class ProcessLogs:
                     self.cancel(log)
         self._is_sweeping = any(shards)
         if self._is_sweeping:
-            self._event_loop.loop.call_later(_SWEEP_SECONDS, self._sweep)
+            self._event_loop.loop.call_later(self._linger / 4, self._sweep)
 
 
 class ShardLogs:
