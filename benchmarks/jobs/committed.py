@@ -217,7 +217,8 @@ def _quantiles(values: list[float]) -> dict[str, float]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["latency", "load", "floor"])
     parser.add_argument("--core", action="store_true", help="of `latency`: without commit_every")
@@ -229,3 +230,10 @@ if __name__ == "__main__":
     else:
         measure = load if given.what == "load" else floor
         print(measure(given.streams, seconds=given.seconds))
+
+
+if __name__ == "__main__":
+    # Beam sends copies of what is in __main__ to the workers, which would fill a list of their own.
+    from benchmarks.jobs import committed
+
+    committed.main()

@@ -66,7 +66,7 @@ def test_deltas_are_live_behind_a_shuffle_and_keep_their_windows(prism, job, mod
     job.wait()
     assert job.texts() == answers()
     assert len(models.asked) == COUNT
-    keys = Counter((row["id"], row["attempt"], row["seq"]) for row in job.rows("deltas"))
+    keys = Counter((row["submission"], row["attempt"], row["seq"]) for row in job.rows("deltas"))
     assert max(keys.values()) == 1
     assert len({row["end"] for row in job.rows("deltas")}) == 1
     # The windows ended before the answers: the hold of the watermark keeps these from being late.

@@ -17,26 +17,32 @@ import asyncio
 import functools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from transforms.elements import Delta, Outcome
-from transforms.worker.event_loop import EventLoop, Put
+from transforms.worker.event_loop import EventLoop, Work
 
 _MOST_ITEMS = 1024
 _LINGER_SECONDS = 120.0
 
-# work(prompt, submission, name, put) sends a prompt and returns the last outcomes.
-Work = Callable[[Any, int, str, Put[Outcome]], Awaitable[Iterable[Outcome]]]
+
+class Submission(NamedTuple):
+    """A prompt on its way: `send(put)` puts its deltas and returns its last outcomes."""
+
+    name: str
+    send: Work[Outcome]
+
+
+# submit(prompt, newer_than) names the next submission of a prompt, and does not send it yet.
+Submit = Callable[[Any, str], Submission]
 
 
 class StreamLog:
-    """The items of one submission of `prompt`, which is `encoded` in the state."""
+    """The items of a submission `name` of `prompt`, which is `encoded` in the state."""
 
-    def __init__(self, prompt: Any, encoded: bytes) -> None:
-        self.name = uuid4().hex[:16]
-        self.prompt, self.encoded = prompt, encoded
+    def __init__(self, name: str, prompt: Any, encoded: bytes) -> None:
+        self.name, self.prompt, self.encoded = name, prompt, encoded
         self.text: list[str] = []  # of the newest attempt
         self.touched = time.monotonic()
         self.taken = False  # whether a bundle has taken from it
@@ -86,13 +92,13 @@ class StreamLog:
             at_end = cursor == self._dropped + len(self._items)
             return self._ended and self._error is None and at_end
 
-    async def read(self, work: Callable[[Put[Outcome]], Awaitable[Iterable[Outcome]]]) -> None:
-        """Fill the log with what `work` puts and returns. Runs on the event loop."""
+    async def read(self, send: Work[Outcome]) -> None:
+        """Fill the log with what `send` puts and returns. Runs on the event loop."""
         self._loop = asyncio.get_running_loop()
         last: Iterable[Outcome] = ()
         error: BaseException | None = None
         try:
-            last = await work(self._put)
+            last = await send(self._put)
         except asyncio.CancelledError:
             error = RuntimeError("the stream was cancelled")
             raise
@@ -130,9 +136,9 @@ class ProcessLogs:
     """All logs of one process and transform. Usable from any thread."""
 
     def __init__(
-        self, event_loop: EventLoop[Any], work: Work, linger: float = _LINGER_SECONDS
+        self, event_loop: EventLoop[Any], submit: Submit, linger: float = _LINGER_SECONDS
     ) -> None:
-        self._event_loop, self._work, self._linger = event_loop, work, linger
+        self._event_loop, self._submit, self._linger = event_loop, submit, linger
         self._logs: dict[Any, dict[tuple[int, int], StreamLog]] = {}
         self._lock = threading.Lock()
         self._is_sweeping = False
@@ -148,21 +154,23 @@ class ProcessLogs:
         with self._lock:
             return sum(not log.has_ended for logs in self._logs.values() for log in logs.values())
 
-    def start(self, log: StreamLog, submission: int) -> None:
-        """Begin to read the stream of `log`."""
-        work = functools.partial(self._work, log.prompt, submission, log.name)
-        begin = functools.partial(self._begin, log, work)
+    def start(self, prompt: Any, encoded: bytes, newer_than: str) -> StreamLog:
+        """Send a prompt, and return the log of that."""
+        name, send = self._submit(prompt, newer_than)
+        log = StreamLog(name, prompt, encoded)
+        begin = functools.partial(self._begin, log, send)
         self._event_loop.inbox.post(self._event_loop.start_queue.add, begin)
+        return log
 
     def cancel(self, log: StreamLog) -> None:
         """End the stream of `log`; what it would bring is not wanted any more."""
         log.given_up = True
         self._event_loop.inbox.post(_cancel, log)
 
-    def _begin(self, log: StreamLog, work: Any) -> None:
+    def _begin(self, log: StreamLog, send: Work[Outcome]) -> None:
         if log.given_up:
             return
-        log.task = self._event_loop.loop.create_task(log.read(work))
+        log.task = self._event_loop.loop.create_task(log.read(send))
         if not self._is_sweeping:
             self._is_sweeping = True
             self._event_loop.loop.call_later(self._linger / 4, self._sweep)
@@ -174,7 +182,8 @@ class ProcessLogs:
             shards = list(self._logs.values())
         for logs in shards:
             for place, log in list(logs.items()):
-                if log.touched < oldest and logs.pop(place, None):
+                if log.touched < oldest:
+                    logs.pop(place, None)
                     self.cancel(log)
         self._is_sweeping = any(shards)
         if self._is_sweeping:
@@ -203,15 +212,14 @@ class ShardLogs:
         log = self._named.get((number, name))
         return None if log is None or log.is_broken else log
 
-    def begin(self, number: int, submission: int) -> StreamLog:
+    def begin(self, number: int, submission: int, newer_than: str) -> StreamLog:
         """Return the log of a submission of prompt `number`, and start it if no bundle has."""
         encoded = self._stored(number)
         log = self._logs.get((number, submission))
         # An earlier bundle that failed may have begun it, perhaps for another prompt.
         if log is None or log.encoded != encoded or log.is_broken or log.given_up:
-            log = StreamLog(self._decode(encoded), encoded)
+            log = self._process.start(self._decode(encoded), encoded, newer_than)
             self._put((number, submission), log)
-            self._process.start(log, submission)
         self._named[number, log.name] = log
         return log
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from collections.abc import Iterable
 from typing import Any
 
-from transforms.committed.log import ProcessLogs
+from ritellm.chunks.submission import order_of
+from transforms.committed.log import ProcessLogs, Submission
 from transforms.elements import Outcome
 from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Put
 from transforms.worker.factories import NewResources
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
+from transforms.worker.submissions import new_submission
 
 
 class ProcessStreams:
@@ -22,22 +25,27 @@ class ProcessStreams:
     def __init__(self, completer: Completer, new_resources: NewResources) -> None:
         self.event_loop: EventLoop[Resources] = EventLoop(new_resources)
         self._completer = completer.here(os.environ)
-        self.logs = ProcessLogs(self.event_loop, self._complete)
+        self.logs = ProcessLogs(self.event_loop, self._submit)
 
-    async def _complete(
-        self, windowed: Any, submission: int, name: str, put: Put[Outcome]
-    ) -> Iterable[Outcome]:
+    def _submit(self, windowed: Any, newer_than: str) -> Submission:
+        """Name a submission of a prompt, newer than `newer_than` and than those in the journal."""
         completer, resources = self._completer, self.event_loop.resources
         request = completer.request(resources, windowed.value)
-        prior_runs = submission - 1
-        if request.key is not None:  # there is a journal, and a look into it may block
-            if replayed := await asyncio.to_thread(_replay, completer, resources, request):
-                return replayed
-            noted = await asyncio.to_thread(completer.prior_runs, resources, request)
-            prior_runs = max(prior_runs, noted)
-        # Each submission numbers its attempts after those of the submissions before it.
-        return await completer(resources, request, put, prior_runs)
+        last = max(order_of(newer_than), resources.journal.last_order(request))
+        name = new_submission(request.digest, last)
+        return Submission(name, functools.partial(self._send, request, name))
 
+    async def _send(
+        self, request: PromptRequest, name: str, put: Put[Outcome]
+    ) -> Iterable[Outcome]:
+        if replayed := await self._replayed(request):
+            return replayed
+        return await self._completer(self.event_loop.resources, request, put, name)
 
-def _replay(completer: Completer, resources: Resources, request: PromptRequest) -> list[Outcome]:
-    return list(completer.replay(resources, request))
+    async def _replayed(self, request: PromptRequest) -> list[Outcome]:
+        """Return the outcomes that the journal has for `request`."""
+        if request.key is None:
+            return []
+        completer, resources = self._completer, self.event_loop.resources
+        # A look into the journal may block.
+        return await asyncio.to_thread(lambda: list(completer.replay(resources, request)))

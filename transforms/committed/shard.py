@@ -10,6 +10,8 @@ A bundle takes the items after the cursor and moves it:
     prompt 7: submission 2,      log "a1f0": items 38 39 40 41 ...
     log "a1f0", cursor 40   ->   drops 38 and 39, emits 40 and 41, moves the cursor to 42
 
+A log has the name of its submission, which its deltas have too (`ritellm.chunks.submission`).
+
 What holds:
 
 - A bundle that fails leaves the cursor where it was, so the next one takes the same items.
@@ -56,10 +58,11 @@ class Logs(Protocol):
     def find(self, number: int, name: str) -> Log | None:
         """Return the log `name` of prompt `number`, None if it is not here."""
 
-    def begin(self, number: int, submission: int) -> Log:
+    def begin(self, number: int, submission: int, newer_than: str) -> Log:
         """Send prompt `number` as its `submission` (from 1), and return the log of that.
 
-        Return the log that an earlier, failed bundle began for the same, if there is one.
+        Its name is newer than that of the submission before it. Return the log that an earlier,
+        failed bundle began for the same, if there is one.
         """
 
 
@@ -76,7 +79,7 @@ class OpenPrompt:
     def send(self, logs: Logs) -> Log:
         """Send the prompt, once more if it has been sent; return the log of that."""
         self.submission, self.cursor = self.submission + 1, 0
-        log = logs.begin(self.number, self.submission)
+        log = logs.begin(self.number, self.submission, self.name)
         self.name = log.name
         return log
 

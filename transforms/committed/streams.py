@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.coders import Coder, registry
 from apache_beam.coders.coders import WindowedValueCoder
+from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
@@ -20,8 +21,9 @@ from transforms.elements import PUMP, DeadLetter, Prompt
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
 
-# These run the timers of a batch at once, or never: in tests of Beam, not of its users.
-_WITHOUT_CLOCK = ("FnApiRunner", "BundleBasedDirectRunner", "DirectRunner", "SwitchingDirectRunner")
+# These run timers in processing time at once, or never.
+_OF_THIS_PROCESS = "FnApiRunner BundleBasedDirectRunner DirectRunner SwitchingDirectRunner"
+_WITHOUT_CLOCK = frozenset(f"{_OF_THIS_PROCESS} InteractiveRunner".split())
 
 
 def shard_of(id: str, shards: int) -> int:
@@ -47,7 +49,10 @@ class CommittedStreams(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, prompts: Any) -> Any:
         """Stream each prompt in its shard."""
-        check_runner(prompts)
+        pipeline = prompts.pipeline
+        is_streaming = pipeline.options.view_as(StandardOptions).streaming
+        batch = prompts.is_bounded and not is_streaming
+        check_runner(type(pipeline.runner).__name__, batch=batch)
         windowing = prompts.windowing
         coder = WindowedValueCoder(
             registry.get_coder(Prompt), windowing.windowfn.get_window_coder()
@@ -84,11 +89,15 @@ def _by_shard(coder: Coder, shards: int) -> Any:
     return beam.ParDo(_ByShardFn(coder, shards)).with_output_types(tuple[int, bytes])
 
 
-def check_runner(prompts: Any) -> None:
-    """Raise ValueError if the runner of the pipeline has no timers in real time."""
-    name = type(prompts.pipeline.runner).__name__
+def check_runner(name: str, *, batch: bool) -> None:
+    """Raise ValueError if a runner, or its batch mode, has no timers in real time."""
     if name in _WITHOUT_CLOCK:
         raise ValueError(
             f"commit_every must be omitted on {name}, which has no timers in real time;"
             " use PrismRunner, FlinkRunner or DataflowRunner"
+        )
+    if name == "DataflowRunner" and batch:
+        raise ValueError(
+            "commit_every must be omitted in a batch job on Dataflow, which has no timers in real"
+            " time; pass --streaming to run a streaming job"
         )

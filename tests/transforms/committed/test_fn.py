@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -20,6 +21,8 @@ from transforms import DeadLetter, Delta, Prompt, StreamCompletions
 from transforms.committed.commits import Commits
 from transforms.committed.fn import CommittedFn
 from transforms.completions import _TAGS
+from transforms.journal import NewJournal
+from transforms.worker.requests import PromptRequest
 
 CODER = WindowedValueCoder(registry.get_coder(Prompt), FixedWindows(10).get_window_coder())
 WINDOW = IntervalWindow(10, 20)
@@ -35,11 +38,12 @@ def worker(fake_server):
     """Return a function that starts a worker: a DoFn as another process would get it."""
     started = []
 
-    def start(drain_seconds=60.0, **options):
+    def start(drain_seconds=60.0, completions=False, **options):
         options = {"timeout": 5, "base_url": fake_server.base_url, **options}
         made = StreamCompletions("openai/m", **options)
+        completer = replace(made._completer, completions=completions)
         fn = CommittedFn(
-            made._completer,
+            completer,
             made._new_resources,
             CODER,
             _TAGS,
@@ -77,6 +81,16 @@ def held(fake_server):
     script.go.set()
 
 
+class Broken:
+    """A completer with a fault of ours."""
+
+    def request(self, resources, prompt):
+        return PromptRequest(prompt, {})
+
+    async def __call__(self, *_):
+        raise ZeroDivisionError
+
+
 def texts(shard):
     """Return the texts of the prompts that ended, with what a reader makes of the deltas."""
     deltas = [value for value in shard.values() if isinstance(value, Delta)]
@@ -95,6 +109,7 @@ def test_a_prompt_is_answered_over_many_bundles(worker, fake_server):
     shard.finish(fn)
     assert texts(shard) == {"p1": "one two three"}
     assert len(fake_server.requests) == 1
+    assert len({value.submission for value in shard.values()}) == 1
 
 
 def test_deltas_have_the_timestamp_and_the_window_of_their_prompt(worker):
@@ -104,6 +119,29 @@ def test_deltas_have_the_timestamp_and_the_window_of_their_prompt(worker):
     assert {(each.timestamp, each.windows) for each in shard.windowed()} == {
         (Timestamp(12), (WINDOW,))
     }
+
+
+def test_a_completion_is_committed_with_its_last_delta(worker):
+    fn, shard = worker(completions=True), Shard()
+    shard.send(fn, encoded())
+    shard.finish(fn)
+    *_, final, completion = shard.values()
+    assert (final.final, completion.text) == (True, "one two three")
+    assert completion.submission == final.submission
+    assert shard.tags()[-2:] == [None, "completions"]
+
+
+def test_with_a_journal_what_was_paid_for_is_not_sent_again(worker, fake_server, tmp_path):
+    journal = NewJournal("auto", str(tmp_path))
+    shard = Shard()
+    for _ in range(2):
+        fn = worker(journal=journal)
+        shard.send(fn, encoded())
+        shard.finish(fn)
+        fn.streams.event_loop.close()
+    assert len(fake_server.requests) == 1
+    finals = [value for value in shard.values() if value.final]
+    assert [orjson.loads(value.outcome).get("replayed", False) for value in finals] == [False, True]
 
 
 def test_the_timer_is_set_while_a_prompt_is_open_and_holds_the_watermark_there(worker, held):
@@ -177,8 +215,10 @@ def test_a_shard_that_moves_and_comes_back_is_not_joined(worker, held):
     held.go.set()
     shard.finish(first)
     assert texts(shard) == {"p1": "one two three"}
-    attempts = [value.attempt for value in shard.values() if value.final]
-    assert len(attempts) == 1
+    names = list(dict.fromkeys(value.submission for value in shard.values()))
+    assert len(names) == 3
+    assert names == sorted(names)
+    assert [value.submission for value in shard.values() if value.final] == names[-1:]
 
 
 def test_a_prompt_that_fails_is_a_dead_letter_in_its_window(worker, fake_server):
@@ -194,12 +234,12 @@ def test_a_prompt_that_fails_is_a_dead_letter_in_its_window(worker, fake_server)
 
 def test_an_error_in_the_work_fails_the_bundle_and_the_next_one_sends_again(worker, fake_server):
     fn, shard = worker(), Shard()
-    broken = fn.streams._completer
-    fn.streams._completer = None
+    sound = fn.streams._completer
+    fn.streams._completer = Broken()
     shard.send(fn, encoded())
-    with pytest.raises(AttributeError):
+    with pytest.raises(ZeroDivisionError):
         shard.finish(fn)
-    fn.streams._completer = broken
+    fn.streams._completer = sound
     shard.finish(fn)
     assert texts(shard) == {"p1": "one two three"}
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from transforms.committed.log import ProcessLogs, ShardLogs
+from transforms.committed.log import ProcessLogs, ShardLogs, Submission
 from transforms.elements import Delta
 from transforms.worker.event_loop import EventLoop
 
@@ -40,12 +40,9 @@ def until(condition):
 def begun(event_loop, work, **options):
     """Return the log of a prompt whose stream is `work(put)`, and the logs of its process."""
 
-    async def run(prompt, submission, name, put):
-        return await work(put)
-
-    process = ProcessLogs(event_loop, run, **options)
+    process = ProcessLogs(event_loop, lambda *_: Submission("a", work), **options)
     shard = ShardLogs(process, 3, lambda number: b"a prompt", lambda encoded: encoded)
-    return shard.begin(0, 1), process
+    return shard.begin(0, 1, ""), process
 
 
 def test_a_stream_waits_while_its_log_is_full(event_loop):

@@ -41,7 +41,7 @@ class FakeProcess:
         found = [log for (n, _), log in self.logs.items() if (n, log.name) == (number, name)]
         return found[0] if found else None
 
-    def begin(self, number, submission):
+    def begin(self, number, submission, newer_than):
         if (number, submission) not in self.logs:
             FakeProcess.names += 1
             name = f"{number}.{submission}.{FakeProcess.names}"

@@ -10,7 +10,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
 
 from transforms import CompletePrompts, Prompt, StreamCompletions
-from transforms.committed.streams import shard_of
+from transforms.committed.streams import check_runner, shard_of
 
 
 def graph(transform, runner="PrismRunner"):
@@ -84,6 +84,12 @@ def test_state_is_kept_when_a_window_ends(job):
 def test_a_runner_without_timers_in_real_time_is_one_sentence(runner):
     with pytest.raises(ValueError, match=r"^commit_every must be omitted on \w+Runner, which has"):
         graph(StreamCompletions("openai/m", commit_every=0.2), runner)
+
+
+def test_a_batch_job_on_dataflow_is_one_sentence():
+    check_runner("DataflowRunner", batch=False)
+    with pytest.raises(ValueError, match="pass --streaming to run a streaming job"):
+        check_runner("DataflowRunner", batch=True)
 
 
 @pytest.mark.parametrize(
