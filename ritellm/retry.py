@@ -59,10 +59,15 @@ def is_throttle(error: RitellmError) -> bool:
     return error.retryable and isinstance(error, (RateLimitError, ServiceUnavailableError))
 
 
-# The codes of errors for a connection that was never made.
-_UNREACHABLE = frozenset({"cannot_connect", "connect_timeout"})
+# The codes of errors for a connection that was never made: the server is down, or its address is
+# wrong. A name that does not exist, and a certificate that does not match, rather are wrong.
+_DOWN = frozenset({"cannot_connect", "connect_timeout"})
+_RATHER_WRONG = frozenset({"unknown_host", "no_tls"})
 
 
-def is_unreachable(error: RitellmError) -> bool:
-    """Return whether no connection could be made: the server's trouble, not the request's."""
-    return error.retryable and error.code in _UNREACHABLE
+def is_outage(error: RitellmError, reached: bool) -> bool:
+    """Return whether no connection could be made for the server's trouble, not the request's.
+
+    `reached` says whether the server has responded before. Then its address is right.
+    """
+    return error.retryable and (error.code in _DOWN or (reached and error.code in _RATHER_WRONG))

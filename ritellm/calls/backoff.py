@@ -17,7 +17,7 @@ from ritellm.calls.plan import Plan
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.rate_limits.pace import rest
-from ritellm.retry import is_throttle, is_unreachable
+from ritellm.retry import is_outage, is_throttle
 
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
@@ -76,14 +76,14 @@ class Backoff:
     def _is_servers(self, error: RitellmError, endpoint: Endpoint) -> bool:
         """Return whether `error` is the server's trouble, so that waiting costs no retries.
 
-        An outage is, if the server has responded before: an address that never has may be wrong. A
-        fallback need not wait for the end of an outage.
+        An outage is, also one that was there when the process started. A fallback need not wait for
+        its end.
         """
         if is_throttle(error):
             return True
-        if self._gate is None or self._plan.fallbacks or not is_unreachable(error):
+        if self._gate is None or self._plan.fallbacks:
             return False
-        return self._gate.has_reached(endpoint.base_url)
+        return is_outage(error, self._gate.has_reached(endpoint.base_url))
 
     def shortest_rest(self, delay: float) -> float:
         """Return the part of `delay` that is enough if the provider accepts other requests.

@@ -54,6 +54,7 @@ class Call:
         self.plan = plan  # the current one: a fallback replaces it
         self.gate = gate
         self.tag = ""  # names this call in a recording
+        self.records = True  # if the plan says so; the file can still be written
         # Attempts.
         self.exchange: Exchange | None = None  # the current attempt
         self.attempts = 0

@@ -18,8 +18,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ritellm.calls.call import Call
-from ritellm.errors import ABOUT_VALUES
+from ritellm.errors import ABOUT_VALUES, RitellmError
 from ritellm.limit_headers import oddities
+from ritellm.retry import is_outage
 
 if TYPE_CHECKING:
     from ritellm.instrumentation.opentelemetry import Telemetry
@@ -90,17 +91,36 @@ def responded(call: Call, status: int, headers: Mapping[str, str]) -> None:
         _warn_once(call, odd)
 
 
-# The addresses and names of odd headers that were logged.
+def unrecorded(call: Call, path: str, reason: str) -> None:
+    """Log that `call` goes on, but its recording does not."""
+    log.warning("%s: cannot record to %s any longer: %s", _name(call), path, reason)
+
+
+# The addresses and names of odd headers that were logged, and those of servers that were down.
 _warned: set[tuple[str, str]] = set()
 
 
 def _warn_once(call: Call, odd: str) -> None:
     """Log an `odd` header, once for each address."""
-    key = call.current.endpoint.base_url, odd.partition(":")[0]
-    if key not in _warned:
-        _warned.add(key)
+    if _is_first(call, odd.partition(":")[0]):
         shown = call.current.endpoint.scrub(odd)
         log.warning("%s: a limit header makes no sense: %s", _name(call), shown)
+
+
+def waiting(call: Call, error: RitellmError) -> None:
+    """Log that requests wait for a server that is down, once for each address."""
+    if call.gate is not None and is_outage(error, reached=True) and _is_first(call, "down"):
+        most = call.gate.limits.give_up_after
+        text = "%s: %s; requests wait for the server, for at most %g s"
+        log.warning(text, _name(call), error.message, most)
+
+
+def _is_first(call: Call, what: str) -> bool:
+    key = call.current.endpoint.base_url, what
+    if key in _warned:
+        return False
+    _warned.add(key)
+    return True
 
 
 def _ended(call: Call, how: str) -> None:

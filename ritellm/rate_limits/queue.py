@@ -14,7 +14,7 @@ from ritellm.chunks.usage import counts_in
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.sample import Permit
-from ritellm.retry import is_throttle, is_unreachable
+from ritellm.retry import is_outage, is_throttle
 from ritellm.token_estimate import estimate_request
 from ritellm.types import Request
 
@@ -201,7 +201,7 @@ class Admission:
         queue, permit = self._queue, self._permit
         pace, now = queue.pace, queue.now()
         queue.reached = queue.reached or bool(headers)
-        if is_throttle(error) or (queue.reached and is_unreachable(error)):
+        if is_throttle(error) or is_outage(error, queue.reached):
             pace.refused(permit, now, error.retry_after, headers)
         elif isinstance(error, Timeout) and error.retryable:
             pace.overloaded(permit, now)

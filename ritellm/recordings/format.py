@@ -103,15 +103,11 @@ class RecordedCall:
 def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> RecordedCall:
     """Return call `number` (from 1) of a recording; raises InvalidRequestError."""
     calls: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for at, line in enumerate(lines, 1):
-        if not line.strip():
+    kept = [(at, line) for at, line in enumerate(lines, 1) if line.strip()]
+    for at, line in kept:
+        entry = _entry(line, at, is_last=at == kept[-1][0])
+        if entry is None:
             continue
-        try:
-            entry = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise InvalidRequestError(
-                f"line {at} must be a line of a recording (JSON), got {line[:80]!r}"
-            ) from None
         check_line(entry, at)
         calls.setdefault(entry["call"], {}).setdefault(entry["attempt"], []).append(entry)
     if not 1 <= number <= len(calls):
@@ -134,6 +130,26 @@ def read_call(lines: Iterable[bytes], number: int = 1, timed: bool = False) -> R
         on_interrupt=first["on_interrupt"],
         tape=tape,
     )
+
+
+# The beginning of each line that the recorder writes; a text cannot contain it, but escaped.
+_BEGIN = b'{"call":'
+
+
+def _entry(line: bytes, at: int, is_last: bool) -> Any:
+    """Return the JSON of line `at`, or None if a full disk has cut off the last line.
+
+    A later call may have been written behind a line that was cut off.
+    """
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        behind = line.rfind(_BEGIN)
+    if behind > 0 and line.startswith(_BEGIN):
+        return _entry(line[behind:], at, is_last)
+    if behind == 0 and is_last:
+        return None
+    raise InvalidRequestError(f"line {at} must be a line of a recording (JSON), got {line[:80]!r}")
 
 
 def _take(entries: Sequence[Mapping[str, Any]]) -> Take:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from itertools import islice
 
 _NO_DESCRIPTOR = {
     errno.EMFILE: "this process has no file descriptor left; raise its limit with `ulimit -n`, or"
@@ -22,11 +23,16 @@ _MOST_CAUSES = 32
 
 def shortage(error: BaseException) -> str | None:
     """Return what to do if `error` comes from a lack of descriptors; None for other causes."""
-    for _, cause in zip(range(_MOST_CAUSES), _causes(error), strict=False):
+    for cause in causes(error):
         number = _probe() if isinstance(cause, socket.gaierror) else getattr(cause, "errno", None)
         if number in _NO_DESCRIPTOR:
             return _NO_DESCRIPTOR[number]
     return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and the errors behind it, a bounded number of them."""
+    return islice(_causes(error), _MOST_CAUSES)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 
 import httpx
@@ -9,7 +11,7 @@ import httpx
 from ritellm.calls.call import Call
 from ritellm.errors import APIConnectionError, RitellmError, Timeout
 from ritellm.masking import masked_url
-from ritellm.transports.descriptors import shortage
+from ritellm.transports.descriptors import causes, shortage
 
 
 def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
@@ -30,12 +32,27 @@ def as_ritellm_error(error: Exception, call: Call) -> RitellmError:
     if reason := shortage(error):
         return APIConnectionError(f"cannot connect to {where}: {reason}")
     if isinstance(error, httpx.ConnectError):
-        return APIConnectionError(
-            f"cannot connect to {where}: {error or 'refused'}", code="cannot_connect"
-        )
+        code = _code_of(error)
+        return APIConnectionError(f"cannot connect to {where}: {error or 'refused'}", code=code)
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
         return APIConnectionError(f"invalid address {where}: {error}", retryable=False)
     return APIConnectionError(f"the connection to {where} broke: {error or type(error).__name__}")
+
+
+def _code_of(error: httpx.ConnectError) -> str:
+    """Return the code that says which step of connecting failed."""
+    for cause in causes(error):
+        if isinstance(cause, socket.gaierror) and cause.errno in _UNKNOWN_HOST:
+            return "unknown_host"
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _CLOSED_BY_TLS):
+            return "no_tls"
+    return "cannot_connect"
+
+
+# A proxy before a server that is down may close the connection in the middle of the handshake.
+_CLOSED_BY_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+# A lookup may also fail for a while (EAI_AGAIN): then the network is down.
+_UNKNOWN_HOST = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
 
 def _total_is_over(call: Call) -> bool:

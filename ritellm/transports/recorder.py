@@ -1,6 +1,9 @@
 """Writes the request and the response of an attempt to a file, in the `recordings.format`.
 
 Each line is one write at the end of the file, so several calls and processes can share a file.
+
+A file that cannot be written is an error before the first request. Later, a response may have been
+paid for: the call goes on without its recording, and one warning says so.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,6 +21,7 @@ import orjson
 
 from ritellm.calls.call import Call
 from ritellm.errors import InvalidRequestError, RitellmError
+from ritellm.instrumentation import logs
 from ritellm.masking import REMOVED
 from ritellm.recordings import format as recordings
 from ritellm.transports.base import AnyResponse
@@ -34,16 +38,25 @@ class Recorder:
         self._mask = recordings.masker(call.current.endpoint, call.plan.request)
         self._is_opaque = False  # the body is compressed in a way that cannot be undone here
         self._started = time.monotonic()
+        self._path, self._file = path, -1
         try:
-            # The file contains prompts and responses: only its owner may read it.
-            self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        except OSError as error:
-            message = f"cannot record to {path}: {error.strerror or error}"
+            self._open(call, request)
+        except (OSError, ValueError) as error:  # a ValueError: the path has a null character
+            if call.attempts > 1:
+                self._stop(error)
+                return
+            self._close()
+            message = f"cannot record to {path}: {_reason(error)}"
             raise InvalidRequestError(message) from None
+
+    def _open(self, call: Call, request: HttpRequest) -> None:
+        """Open the file and write the request; raises OSError."""
+        # The file contains prompts and responses: only its owner may read it.
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         line = recordings.request_line(
             self._exchange.endpoint, call.plan.request, request, call.plan.on_interrupt, self._mask
         )
-        self._write({**line, "at": round(_now() - call.timing.started, 6)})
+        self._append({**line, "at": round(_now() - call.timing.started, 6)})
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
@@ -71,15 +84,14 @@ class Recorder:
 
     def end(self, how: str, error: RitellmError | None = None) -> None:
         """Record how the attempt ended, once."""
-        if self._file is None:
+        if self._file < 0:
             return
         if self._is_opaque:
             self._write(recordings.data_line(REMOVED.encode()))
         elif held := self._mask.end():
             self._write(recordings.data_line(held))
         self._write(recordings.end_line(how, error, self._mask))
-        os.close(self._file)
-        self._file = None
+        self._close()
 
     def closed(self, broken: bool) -> None:
         """Record that the body is read no further: it broke, or the caller left."""
@@ -96,10 +108,37 @@ class Recorder:
         return None
 
     def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            offset = round(time.monotonic() - self._started, 6)
-            named = {"call": self._call.tag, "attempt": self._number, "offset": offset, **line}
-            os.write(self._file, orjson.dumps(named) + b"\n")
+        """Record `line`; the call goes on if that is no longer possible."""
+        if self._file < 0:
+            return
+        try:
+            self._append(line)
+        except OSError as error:
+            self._stop(error)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        """Write `line` to the end of the file; raises OSError."""
+        offset = round(time.monotonic() - self._started, 6)
+        named = {"call": self._call.tag, "attempt": self._number, "offset": offset, **line}
+        data = memoryview(orjson.dumps(named) + b"\n")
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def _stop(self, error: OSError | ValueError) -> None:
+        """Record no more of this call, and say so."""
+        self._close()
+        self._call.records = False
+        logs.unrecorded(self._call, self._path, _reason(error))
+
+    def _close(self) -> None:
+        file, self._file = self._file, -1
+        with suppress(OSError):  # a disk of the network may report here that it is full
+            if file >= 0:
+                os.close(file)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 # A timer may fire this many seconds early.

@@ -17,7 +17,7 @@ from ritellm.calls.call import Call
 from ritellm.chunks.run import Batch
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
-from ritellm.instrumentation.logs import observed
+from ritellm.instrumentation.logs import observed, waiting
 from ritellm.providers import locate
 from ritellm.rate_limits.queue import Admission
 from ritellm.transports.attempt import Attempt, batches
@@ -70,6 +70,8 @@ async def attempts(
                     call.finish(now())
                     return
                 delay = call.retry_delay(now(), random.random())
+                if call.backoff.waits_for_server:
+                    waiting(call, exchange.error)
                 async with between():
                     await _rest(call, admission, delay)
         except BaseException as error:

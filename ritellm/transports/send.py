@@ -41,7 +41,7 @@ def send(transport: Transport, call: Call, deadlines: Deadlines) -> SyncResponse
         player.wait_until(take.responded)
         return decompressed(player.response())
     request = call.current.http_request()
-    if call.plan.record is None:
+    if call.plan.record is None or not call.records:
         return _noted(call, decompressed(transport.send(request, deadlines)))
     recorder = Recorder(call.plan.record, call, request)
     with recorder.noting_failure():
@@ -58,7 +58,7 @@ async def asend(transport: AsyncTransport, call: Call) -> AsyncResponse:
         await player.await_until(take.responded)
         return decompressed(player.response())
     request, deadlines = call.current.http_request(), Deadlines.of(call)
-    if call.plan.record is None:
+    if call.plan.record is None or not call.records:
         return _noted(call, decompressed(await transport.send(request, deadlines)))
     recorder = Recorder(call.plan.record, call, request)
     with recorder.noting_failure():
