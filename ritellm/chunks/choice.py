@@ -18,7 +18,7 @@ from ritellm.chunks.tool_calls import (
     sum_thinking_blocks,
     sum_tool_calls,
 )
-from ritellm.chunks.unknown import sum_unknown, sum_unknown_pieces
+from ritellm.chunks.unknown import LATEST, sum_facts, sum_unknown, sum_unknown_pieces
 
 # Texts that name no finish_reason: the last one is the default value of Google's enum.
 _BLANK = frozenset({"", "null", "FINISH_REASON_UNSPECIFIED"})
@@ -103,7 +103,7 @@ class ChoiceSum:
         for name, values in self.delta.items():
             summed = _DELTA_SUMS.get(name, sum_unknown_pieces)
             delta[name] = _sum_as(_extend if name in _FRAGMENTED else summed, values)
-        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
+        fields = {k: _sum_as(_FIELD_SUMS.get(k, _piece), v) for k, v in self.fields.items()}
         return {"index": index, "delta": delta, "finish_reason": None, **fields}
 
     def completed(self, index: int) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class ChoiceSum:
         for name, values in self.delta.items():
             summed = sum_ended_tool_calls if ended and name == "tool_calls" else _sum_of(name)
             message[name] = _sum_as(summed, values)
-        fields = {k: _sum_as(_FIELD_SUMS.get(k, _last), v) for k, v in self.fields.items()}
+        fields = {k: _sum_as(_FIELD_SUMS.get(k, _whole), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
         return {**head, **fields}
 
@@ -155,6 +155,22 @@ def _join(values: Values) -> Any:
 
 def _last(values: Values) -> Any:
     return values[-1]
+
+
+def _whole(values: Values) -> Any:
+    """Return the sum of an unknown field beside the delta."""
+    lists = _lists(values)
+    return sum_unknown(lists) if lists else sum_facts(values)
+
+
+def _piece(values: Values) -> Any:
+    """Return the same, in which blocks stay in pieces."""
+    lists = _lists(values)
+    return sum_unknown_pieces(lists) if lists else sum_facts(values)
+
+
+def _lists(values: Values) -> Values:
+    return [value for value in values if isinstance(value, list)]
 
 
 def _sum_reasons(values: Values) -> Any:
@@ -223,6 +239,7 @@ _DELTA_SUMS: dict[str, Callable[[Values], Any]] = {
 }
 
 _FIELD_SUMS: dict[str, Callable[[Values], Any]] = {
+    **dict.fromkeys(LATEST, _last),
     "finish_reason": _sum_reasons,
     "logprobs": _sum_logprobs,
     "content_filter_results": sum_unknown,

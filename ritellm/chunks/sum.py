@@ -6,8 +6,8 @@ a chunk must not grow with the length of the completion.
 
 The idea: `ChunkSum` does not interpret what it adds. For each field of each choice it appends the
 values to a list (`ritellm.chunks.choice`). Only `completion()` and `chunk()` decide what a list
-means: text is joined, tool calls are put together from fragments, for other fields the last value
-counts.
+means: text is joined, tool calls are put together from fragments, and what this library does not
+know is summed by its shape (`ritellm.chunks.unknown`).
 
 The invariants:
 - A new sum is empty, and merging is associative: (a + b) + c equals a + (b + c). Order matters.
@@ -27,6 +27,7 @@ from typing import Any
 from ritellm.chunks.choice import ChoiceSum, End
 from ritellm.chunks.run import Kind, Piece, Run, joined
 from ritellm.chunks.tool_calls import Values
+from ritellm.chunks.unknown import sum_facts
 from ritellm.chunks.usage import merged, totalled
 from ritellm.types import Chunk, Completion
 
@@ -34,12 +35,13 @@ from ritellm.types import Chunk, Completion
 class ChunkSum:
     """The sum of neighbouring chunks of one completion, in order."""
 
-    __slots__ = ("_choices", "_head", "_kind", "_texts", "_top", "_uncounted", "count")
+    __slots__ = ("_choices", "_facts", "_head", "_kind", "_texts", "_top", "_uncounted", "count")
 
     def __init__(self) -> None:
         # The sum itself.
         self.count = 0  # chunks added
-        self._top: dict[str, Any] = {}  # the fields beside the choices
+        self._top: dict[str, Any] = {}  # the fields beside the choices: the newest value of each
+        self._facts: dict[str, Values] = {}  # all values of those that are lists or objects
         self._choices: dict[int, ChoiceSum] = {}
         self._uncounted = False  # choices have arrived since the last usage
 
@@ -84,13 +86,16 @@ class ChunkSum:
         self.count += later.count
         if later.usage or later._choices:
             self._uncounted = later._uncounted
-        self._note(later._top)
+        self._note({k: v for k, v in later._top.items() if k not in later._facts})
+        for key, values in later._facts.items():
+            for value in values:
+                self._note_fact(key, value)
         self._head = self._kind = None
         for index, choice in later._choices.items():
             self._choice(index).merge(choice)
 
     def _note(self, head: Mapping[str, Any]) -> None:
-        top = self._top
+        top, facts = self._top, self._facts
         for key, value in head.items():
             if value is None or value == "" or (key in _FIRST and top.get(key)):
                 continue
@@ -99,10 +104,22 @@ class ChunkSum:
                     continue  # not a usage: the tokens count as not counted
                 # A later usage may lack details that an earlier one had.
                 value = merged(top.get(key) or {}, value)
-            elif isinstance(value, dict) and isinstance(known := top.get(key), dict):
-                # The keys of an unknown field may arrive in different chunks.
-                value = value if known.keys() <= value.keys() else {**known, **value}
+            elif type(value) not in _PLAIN or (facts and key in facts):
+                self._note_fact(key, value)
+                continue
             top[key] = value
+
+    def _note_fact(self, key: str, value: Any) -> None:
+        """Keep a list or an object beside the choices: each may have something new."""
+        known = self._facts.get(key)
+        if known is None:
+            known = self._facts[key] = [before] if (before := self._top.get(key)) else []
+        if not known or known[-1] != value:
+            known.append(value)
+        self._top[key] = value
+
+    def _summed_top(self) -> dict[str, Any]:
+        return {**self._top, **{key: sum_facts(values) for key, values in self._facts.items()}}
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -149,7 +166,7 @@ class ChunkSum:
         head = {"id": None, "object": "chat.completion", "created": None, "model": None}
         usage = self.usage
         return Completion(
-            {**head, **{k: v for k, v in self._top.items() if k not in _DROPPED}},
+            {**head, **{k: v for k, v in self._summed_top().items() if k not in _DROPPED}},
             object="chat.completion",
             choices=[self._choices[index].completed(index) for index in sorted(self._choices)],
             usage=usage,
@@ -159,7 +176,7 @@ class ChunkSum:
     def chunk(self) -> Chunk:
         """Return the sum as one chunk, which can be added to other sums."""
         choices = [self._choices[index].piece(index) for index in sorted(self._choices)]
-        return Chunk({**self._top, "choices": choices})
+        return Chunk({**self._summed_top(), "choices": choices})
 
     def _choice(self, index: int) -> ChoiceSum:
         choice = self._choices.get(index)
@@ -177,6 +194,7 @@ def _source(usage: Any) -> str:
     return "partial" if broken else "provider"
 
 
+_PLAIN = frozenset({str, int, float, bool})  # the rest are lists and objects
 # The first value that is not empty counts: Azure's first chunk has blank ones. For `model` the last
 # value counts: a router names the real model only after it has chosen.
 _FIRST = frozenset({"id", "created", "object"})

@@ -7,9 +7,14 @@ The idea: the shape of the values tells these apart. Text is joined and lists ar
 object is summed by its keys. Under one key, equal neighbours count once, and different values
 become a list. The pieces of a block, which have its `index`, become one block.
 
+A field beside the choices, or beside the delta of a choice, is a fact about the response. Many
+chunks repeat it, some with newer numbers (`sum_facts`): objects are summed by their keys, lists and
+the texts in objects are united, and a later number replaces an earlier one.
+
 The invariants:
 - Nothing that arrived is dropped, except repetitions, a number or a truth value that a later value
-  of the same field replaces, and what `_LATEST` names.
+  of the same field replaces, and what `LATEST` names. Of facts, a text that is a field of its own
+  is replaced, too, and any value by an object or a list of the same name.
 - The cost is linear in the number of values.
 """
 
@@ -17,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 # Names of text, which may arrive in parts: repeated text is more text.
 _TEXTS = frozenset(
@@ -26,7 +33,7 @@ _TEXTS = frozenset(
 # Names of facts about a block, which each of its pieces may repeat.
 _FACTS = frozenset("format id index model name object provider role signature status type".split())
 # Google's and Anthropic's fields whose later value includes, or replaces, the earlier one.
-_LATEST = frozenset(
+LATEST = frozenset(
     "avgLogprobs citationMetadata finishMessage finishReason groundingMetadata promptFeedback"
     " safetyRatings tokenCount urlContextMetadata container context_management stop_details"
     " stop_reason stop_sequence".split()
@@ -43,6 +50,47 @@ def sum_unknown_pieces(values: Sequence[Any]) -> Any:
     return _sum(values, whole=False)
 
 
+def sum_facts(values: Sequence[Any]) -> Any:
+    """Return the sum of an unknown field that holds a fact about the response."""
+    return _sum_facts(values, in_object=False)
+
+
+def _sum_facts(values: Sequence[Any], *, in_object: bool) -> Any:
+    if items := [v for v in values if isinstance(v, list) or (in_object and isinstance(v, str))]:
+        return _united(items)
+    if objects := [value for value in values if isinstance(value, Mapping)]:
+        return {key: _sum_fact_column(key, column) for key, column in _columns(objects).items()}
+    return values[-1]
+
+
+def _sum_fact_column(key: str, items: Sequence[Any]) -> Any:
+    if not items or key in LATEST:
+        return items[-1] if items else None
+    return _sum_facts(items, in_object=True)
+
+
+def _united(values: Iterable[Any]) -> Any:
+    """Return the items of lists, each once, and texts as such items; a single text as itself."""
+    found: list[Any] = []
+    seen = set[Any]()
+    was_list = False
+    for value in values:
+        was_list = was_list or isinstance(value, list)
+        items = value if isinstance(value, list) else [value]
+        fresh = [(name, item) for item in items if (name := _name(item)) not in seen]
+        seen.update(name for name, _ in fresh)
+        found += [item for _, item in fresh]
+    return found[0] if len(found) == 1 and not was_list else found
+
+
+def _name(item: Any) -> Any:
+    """Return what equal items have in common, so that finding them takes no comparisons."""
+    try:
+        return orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # of too many levels, or an integer of more than 64 bits
+        return id(item)
+
+
 def _sum(values: Sequence[Any], *, whole: bool) -> Any:
     if all(isinstance(value, str) for value in values):
         return "".join(values)
@@ -57,20 +105,25 @@ def _sum(values: Sequence[Any], *, whole: bool) -> Any:
 
 
 def _sum_objects(values: Iterable[Mapping[str, Any]], whole: bool) -> dict[str, Any]:
+    return {key: _sum_column(key, items, whole) for key, items in _columns(values).items()}
+
+
+def _columns(objects: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values under each key of `objects`, without nulls."""
     columns: dict[str, list[Any]] = {}
-    for value in values:
-        for key, item in value.items():
+    for each in objects:
+        for key, item in each.items():
             column = columns.setdefault(key, [])
             if item is not None:
                 column.append(item)
-    return {key: _sum_column(key, items, whole) for key, items in columns.items()}
+    return columns
 
 
 def _sum_column(key: str, items: list[Any], whole: bool) -> Any:
     """Return the sum of the values under one key of an object."""
     if not items:
         return None
-    if len(items) == 1 or key in _LATEST:
+    if len(items) == 1 or key in LATEST:
         return items[-1]
     if all(isinstance(item, list) for item in items):
         return _sum(items, whole=whole)

@@ -471,13 +471,14 @@ DELTAS = some_of(
     audio=some_of(data=st.binary(max_size=4).map(lambda b: b64encode(b).decode()), id=TEXTS),
     x_new=TEXTS | st.integers(0, 1) | st.lists(st.integers(-9, 9), max_size=2) | some_of(a=TEXTS),
 )
+FACTS = st.lists(TEXTS, max_size=2) | some_of(a=TEXTS, b=st.integers(0, 2), c=st.lists(TEXTS))
 CHOICES = st.fixed_dictionaries(
     {"index": st.integers(0, 2)},
     optional={
         "delta": maybe(DELTAS),
         "finish_reason": st.sampled_from([None, "stop", "length"]),
         "logprobs": maybe(some_of(content=maybe(TOKENS), refusal=maybe(TOKENS))),
-        "x_reason": st.integers(0, 9),
+        "x_reason": st.integers(0, 9) | FACTS,
     },
 )
 CHUNKS = some_of(
@@ -488,7 +489,7 @@ CHUNKS = some_of(
     choices=maybe(st.lists(CHOICES, max_size=2)),
     usage=maybe(some_of(total_tokens=st.integers(0, 9))),
     obfuscation=TEXTS,
-    x_top=TEXTS,
+    x_top=TEXTS | FACTS,
 )
 STREAMS = st.lists(CHUNKS, max_size=12)
 

@@ -104,9 +104,72 @@ def test_pieces_of_a_block_are_joined(pieces, blocks):
     assert summed(*[{"deep": [piece]} for piece in pieces]) == {"deep": blocks}
 
 
-def test_the_keys_of_a_field_beside_the_choices_are_kept():
-    chunks = [{"choices": [], "x": {"id": 1}}, {"choices": [], "x": {"b": 2}}]
-    assert stream_chunk_builder(chunks)["x"] == {"id": 1, "b": 2}
+def regrouped(chunks, read):
+    """Return what `read` finds in the sum, which must not depend on which chunks are merged."""
+    expected = read(stream_chunk_builder(chunks))
+    for cut in range(1, len(chunks)):
+        left, right = ChunkSum(), ChunkSum()
+        for chunk in chunks[:cut]:
+            left.add(chunk)
+        for chunk in chunks[cut:]:
+            right.add(chunk)
+        assert read(stream_chunk_builder([left.chunk(), right.chunk()])) == expected
+        left.merge(right)
+        assert read(left.completion()) == expected
+    return expected
+
+
+URLS = {"citations": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # The keys of an object may arrive in different chunks.
+        ([{"id": 1}, {"b": 2}], {"id": 1, "b": 2}),
+        # Lists are united: a chunk may bring something new, or repeat all that came before.
+        ([["a"], ["b"]], ["a", "b"]),
+        ([["a"], ["a", "b"], ["a", "b", "c"]], ["a", "b", "c"]),
+        ([["a"], ["a"], ["b"], ["a"]], ["a", "b"]),
+        ([[{"url": "a", "n": 1}], [{"n": 1, "url": "a"}, {"url": "b"}]],
+         [{"url": "a", "n": 1}, {"url": "b"}]),
+        ([[5, 5, 7], [5, 5, 7]], [5, 5, 7]),
+        ([[1 << 70], [2]], [1 << 70, 2]),
+        # Texts in objects are different facts, numbers in them are newer counts.
+        ([{"c": {"url": "a"}}, {"c": {"url": "b"}}], {"c": {"url": ["a", "b"]}}),
+        ([{"kind": "x", "n": 1}, {"kind": "x", "n": 2}], {"kind": "x", "n": 2}),
+        ([{"tokens": 1, "ms": 2.5}, {"tokens": 2, "ms": 1.5}], {"tokens": 2, "ms": 1.5}),
+        ([{"ok": True}, {"ok": False}], {"ok": False}),
+        ([{"deep": URLS}, {"deep": {"citations": ["b"]}}], {"deep": {"citations": ["a", "b"]}}),
+        ([{"safetyRatings": [1]}, {"safetyRatings": [2]}], {"safetyRatings": [2]}),
+        ([{"a": None}, {"a": None}], {"a": None}),
+        # A text or a number of its own is a fact that was said again.
+        (["a", "b"], "b"),
+        ([1, 2], 2),
+        # A server that changes the kind.
+        ([1, {"a": 1}, 2], {"a": 1}),
+        ([{"a": 1}, ["b"], {"c": 1}], ["b"]),
+    ],
+)  # fmt: skip
+def test_facts_beside_the_choices_and_beside_the_delta_are_kept(values, expected):
+    chunks = [{"choices": [], "x": value} for value in values]
+    assert regrouped(chunks, lambda completion: completion["x"]) == expected
+    if not any(isinstance(value, list) for value in values):
+        chunks = [{"choices": [{"index": 0, "delta": {}, "x": value}]} for value in values]
+        assert regrouped(chunks, lambda completion: completion["choices"][0]["x"]) == expected
+
+
+def test_lists_beside_the_delta_are_extended():
+    values = [[5], [5], [{"index": 0, "text": "He"}], [{"index": 0, "text": "llo"}]]
+    chunks = [{"choices": [{"index": 0, "delta": {}, "x_ids": value}]} for value in values]
+    found = regrouped(chunks, lambda completion: completion["choices"][0]["x_ids"])
+    assert found == [5, 5, {"index": 0, "text": "Hello"}]
+
+
+def test_facts_that_alternate_are_each_kept_once():
+    chunks = [{"choices": [], "x": {"a": "bc"[n % 2]}, "y": [n % 3]} for n in range(90)]
+    summed = stream_chunk_builder(chunks)
+    assert (summed["x"], summed["y"]) == ({"a": ["b", "c"]}, [0, 1, 2])
 
 
 def test_values_of_mixed_types_are_kept():
