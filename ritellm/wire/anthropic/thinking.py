@@ -8,7 +8,7 @@ must be less than `max_tokens`. Bedrock and Vertex AI have the same rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:[-.](\d{1,2})(?!\d))?")
 _OLDEST = (3, 7)
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility
 _LEAST_TOP_P = 0.95
+# The name of a beta feature, without its date.
+_INTERLEAVED = "interleaved-thinking-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,21 @@ def _given(params: Mapping[str, Any], request: Request, dialect: str) -> Mapping
 
 def _interleaves(request: Request) -> bool:
     """Return whether thoughts between calls of tools are allowed, whose budget has no limit."""
-    return "interleaved-thinking" in f"{request.extra_headers} {request.extra_body}"
+    return any(name.startswith(_INTERLEAVED) for name in _betas(request))
+
+
+def _betas(request: Request) -> Iterator[str]:
+    """Yield the names of the beta features that the caller asks for.
+
+    Anthropic reads them from a header, Vertex AI and Bedrock also from the body.
+    """
+    headers = {name.lower(): value for name, value in request.extra_headers.items()}
+    body = request.extra_body
+    inner = body.get("additionalModelRequestFields")
+    fields = (inner if isinstance(inner, Mapping) else {}).get("anthropic_beta")
+    for given in (headers.get("anthropic-beta"), body.get("anthropic_beta"), fields):
+        for names in given if isinstance(given, (list, tuple)) else [given]:
+            yield from (name.strip() for name in str(names).split(","))
 
 
 def _from_effort(effort: Any, params: Mapping[str, Any], model: str) -> Mapping[str, Any] | None:

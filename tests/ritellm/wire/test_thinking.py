@@ -69,10 +69,39 @@ def test_a_callers_own_budget_beyond_the_limit_is_an_error(model):
     assert budget(sent(model, **asked, drop_params=True)) == (1024, 2048)
 
 
-def test_a_budget_may_exceed_the_limit_with_thoughts_between_calls():
-    asked = {"thinking": {"type": "enabled", "budget_tokens": 8192}, "max_tokens": 2048}
-    headers = {"anthropic-beta": "interleaved-thinking-2025-05-14"}
-    assert budget(sent(SONNET, **asked, extra_headers=headers)) == (8192, 2048)
+BEYOND = {"thinking": {"type": "enabled", "budget_tokens": 8192}, "max_tokens": 2048}
+BETWEEN = "interleaved-thinking-2025-05-14"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        (SONNET, {"extra_headers": {"anthropic-beta": BETWEEN}}),
+        (SONNET, {"extra_headers": {"Anthropic-Beta": f"context-1m-2025-08-07 ,{BETWEEN}"}}),
+        (SONNET, {"headers": {"ANTHROPIC-BETA": BETWEEN}}),
+        (ON_VERTEX, {"extra_headers": {"anthropic-beta": BETWEEN}}),
+        (ON_VERTEX, {"extra_body": {"anthropic_beta": [BETWEEN]}}),
+        (HAIKU, {"extra_body": {"additionalModelRequestFields": {"anthropic_beta": [BETWEEN]}}}),
+    ],
+)
+def test_a_budget_may_exceed_the_limit_with_thoughts_between_calls(model, asked):
+    assert budget(sent(model, **BEYOND, **asked)) == (8192, 2048)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"extra_headers": {"x-note": BETWEEN}},
+        {"extra_headers": {"anthropic-beta": f"not-{BETWEEN}"}},
+        {"extra_headers": {f"x-{BETWEEN}": "1"}},
+        {"headers": {"anthropic-beta": BETWEEN}, "extra_headers": {"Anthropic-Beta": "b1"}},
+        {"extra_body": {"metadata": {"user_id": BETWEEN}}},
+        {"extra_body": {"anthropic_beta": None, "additionalModelRequestFields": "odd"}},
+    ],
+)
+def test_only_the_list_of_beta_features_allows_thoughts_between_calls(asked):
+    with pytest.raises(InvalidRequestError, match="less than max_tokens"):
+        sent(SONNET, **BEYOND, **asked)
 
 
 @pytest.mark.parametrize(
