@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.windowed_value import WindowedValue
 
 from ritellm.prices import PRICES, Price
 from ritellm.rate_limits.pace import Limits
@@ -26,6 +25,7 @@ from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Pr
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
 from transforms.refused_secrets import check_variable, refuse_secrets
+from transforms.windowing import Windowed, place_of
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Window
@@ -57,9 +57,6 @@ _RESTING = 2
 _DELTA_SECONDS = 0.25
 # Without deltas, how long outcomes wait for more, so that one wake-up of the thread serves many.
 _GROUP_SECONDS = 0.05
-
-# A WindowedValue with the timestamp and the window of a prompt; its outcomes carry them too.
-Windowed = Any
 
 
 class _ModelTransform(beam.PTransform):  # type: ignore[misc]
@@ -199,7 +196,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         self._shared = Shared()
         self._main = main
         self._window: Window[Windowed, Outcome] | None = None
-        self._newest: Windowed | None = None  # the window of the newest prompt
+        self._newest: Windowed | None = None  # the place of the newest prompt
 
     def setup(self) -> None:
         """Join this process's event loop, or start it."""
@@ -218,14 +215,16 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         self._window, self._newest = Window(self._event_loop), None
 
     def process(
-        self,
-        prompt: Prompt,
-        timestamp: Any = beam.DoFn.TimestampParam,
-        window: Any = beam.DoFn.WindowParam,
+        self, prompt: Prompt, element: Windowed = beam.DoFn.WindowedValueParam
     ) -> Iterator[Any]:
-        """Start `prompt`; yield what has arrived for it and for those before it."""
+        """Start `prompt`; yield what has arrived for it and for those before it.
+
+        `element` is the prompt with all its windows, so that Beam calls this once for all of them.
+        """
         if prompt.request == PUMP.request:
             yield from self._pumped()
+            return
+        if not element.windows:  # its outcomes would be in no window, where no one sees them
             return
         completer, resources = self._completer, self._event_loop.resources
         request = completer.request(resources, prompt)
@@ -234,7 +233,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             yield from map(self._tagged, replayed)
             return
         submission = completer.submission(resources, request)
-        self._newest = windowed = WindowedValue(None, timestamp, (window,))
+        self._newest = windowed = place_of(element)
         in_flight = self._in_flight()
         in_flight.submit(windowed, lambda put: completer(resources, request, put, submission))
         yield from self._arrived()
@@ -293,7 +292,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             raise
 
     def _tagged(self, outcome: Outcome, windowed: Windowed | None = None) -> Any:
-        """Return `outcome` for its output, with the timestamp and window of its prompt.
+        """Return `outcome` for its output, with the timestamp, windows and pane of its prompt.
 
         Without `windowed` it gets those of the element that is being processed.
         """

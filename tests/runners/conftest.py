@@ -308,16 +308,21 @@ def assert_a_model_server_may_die(models, folder, *flags, rows=70):
     assert 50 <= len(models.asked) - rows <= 60  # those that were in flight
 
 
-def assert_windowed_and_counted(fake_server, folder, *flags):
-    """Assert that completions are assembled in the windows of their prompts, and counted."""
+def assert_windowed_and_counted(fake_server, folder, *flags, windows="fixed", since=0):
+    """Assert that each prompt is sent once, assembled in its windows, and counted.
+
+    The windows of a prompt start between `since` hours before its own hour and that.
+    """
     program = [sys.executable, str(ROOT / "tests" / "runners" / "windowed.py")]
     environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
-    command = [*program, str(folder / "out.json"), fake_server.base_url, *flags]
+    command = [*program, str(folder / "out.json"), fake_server.base_url, windows, *flags]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     [written] = folder.glob("out.json*")
     rows = sorted(map(orjson.loads, written.read_bytes().splitlines()))
-    assert rows == [[f"p{n}", f"one two {n}", n % 2] for n in range(10)]
+    hours = {n: range(n % 2 + since, n % 2 + 1) for n in range(10)}
+    assert rows == [[f"p{n}", f"one two {n}", hour] for n in range(10) for hour in hours[n]]
+    assert len(fake_server.requests) == 10
     assert int(re.search(r"deltas counted: (\d+)", done.stdout)[1]) >= 10 * len("one two n".split())
 
 

@@ -103,3 +103,7 @@ def test_workers_elsewhere_read_by_turns_from_kafka_to_kafka(
 
 def test_windows_and_metrics(prism, fake_server, tmp_path):
     assert_windowed_and_counted(fake_server, tmp_path, *prism)
+
+
+def test_a_prompt_in_two_windows_is_sent_once(prism, fake_server, tmp_path):
+    assert_windowed_and_counted(fake_server, tmp_path, *prism, windows="sliding", since=-1)

@@ -1,6 +1,6 @@
-"""Prompts of two hours, completed and put together in hourly windows; what came, and what counted.
+"""Prompts of two hours, completed and put together in windows; what came, and what counted.
 
-python tests/runners/windowed.py OUT.json BASE_URL [flags of Beam]
+python tests/runners/windowed.py OUT.json BASE_URL fixed|sliding [flags of Beam]
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import sys
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
 
 from transforms import AssembleCompletions, Prompt, StreamCompletions
+
+WINDOWS = {"fixed": FixedWindows(3600), "sliding": SlidingWindows(7200, 3600)}
 
 
 def prompt(n: int) -> TimestampedValue:
@@ -27,13 +29,13 @@ def line(completion, window=beam.DoFn.WindowParam) -> str:
 
 
 def main() -> None:
-    out, base_url, *flags = sys.argv[1:]
+    out, base_url, windows, *flags = sys.argv[1:]
     p = beam.Pipeline(options=PipelineOptions(flags))
     prompts = (
         p
         | beam.Create(range(10))
         | "Prompts" >> beam.Map(prompt).with_output_types(Prompt)
-        | beam.WindowInto(FixedWindows(3600))
+        | beam.WindowInto(WINDOWS[windows])
     )
     streamed = prompts | StreamCompletions("openai/m", base_url=base_url)
     whole = streamed.deltas | AssembleCompletions()

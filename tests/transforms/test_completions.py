@@ -12,8 +12,7 @@ from apache_beam.internal import pickler
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, TimestampedValue
 from fake_server import Reset, Stall, Wait, api_error, chat_events, stream
 
 from ritellm import RetryPolicy
@@ -276,7 +275,7 @@ def test_streams_are_cancelled_at_teardown(fake_server):
     fn.setup()
     fn.start_bundle()
     for id in ("a", "b"):
-        assert list(fn.process(prompt(id), Timestamp(0), GlobalWindow())) == []
+        assert list(fn.process(prompt(id), GlobalWindows.windowed_value(prompt(id)))) == []
     fake_server.wait_until(lambda: fake_server.open_streams == 2)
     fn.teardown()
     fake_server.wait_until(lambda: fake_server.cancelled == 2 and fake_server.open_streams == 0)
