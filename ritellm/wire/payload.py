@@ -38,8 +38,10 @@ def parse_document(data: bytes | bytearray) -> Any:
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object in the data of an event."""
+    """Return the JSON object in the data of an event, or in a list of one: Google's errors."""
     payload = parse_json(data)
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
     if not isinstance(payload, dict):
         raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")
     return payload

@@ -18,11 +18,11 @@ from ritellm.wire.base import Event
 from ritellm.wire.bedrock.blocks import annotation, image_url, whole_block
 from ritellm.wire.bedrock.content import FIELDS, LAYOUT
 from ritellm.wire.chunks import chunk, total
-from ritellm.wire.errors.bedrock import stream_error
+from ritellm.wire.errors.bedrock import document_error, stream_error
 from ritellm.wire.finish import finish_reason
-from ritellm.wire.framing.aws_eventstream import EventStream
+from ritellm.wire.framing.aws_eventstream import BARE, EventStream
 from ritellm.wire.layout import is_plain
-from ritellm.wire.payload import json_object
+from ritellm.wire.payload import json_object, parse_json
 from ritellm.wire.request import present
 
 Payload = Mapping[str, Any]
@@ -88,6 +88,8 @@ class BedrockDecoder:
         kind, data = event
         if kind.startswith(_EXCEPTION):
             raise stream_error(kind.removeprefix(_EXCEPTION), json_object(data or b"{}"))
+        if kind == BARE:
+            raise document_error(parse_json(data))
         handler = _HANDLERS.get(kind)
         if handler is not None:
             handler(self, json_object(data), into)

@@ -9,7 +9,9 @@ import orjson
 
 from ritellm.errors import APIError, InternalServerError, error_class
 from ritellm.limit_headers import retry_after
+from ritellm.wire.errors.envelopes import vendor_error
 from ritellm.wire.errors.openai import excerpt
+from ritellm.wire.errors.openai import stream_error as proxys_error
 from ritellm.wire.errors.phrases import narrowed
 
 # An exception inside a 200 has no status; these are from the service's own description.
@@ -55,3 +57,16 @@ def stream_error(code: str, payload: Mapping[str, Any]) -> APIError:
     )
     cls = narrowed(error_class(status, code), str(text)) if status else InternalServerError
     return cls(f"{code}: {text}", status_code=status, code=code)
+
+
+def document_error(document: Any) -> APIError:
+    """Return the error that a server or a proxy writes as JSON in place of a stream's event."""
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
+    fields = document if isinstance(document, dict) else {}
+    word = fields.get("__type")
+    if isinstance(word, str):
+        return stream_error(word.rpartition("#")[2], fields)
+    if "error" not in fields and (error := vendor_error(fields)):
+        return error
+    return proxys_error({"message": fields.get("Message"), **fields})

@@ -31,9 +31,12 @@ import orjson
 from ritellm.errors import APIResponseValidationError
 from ritellm.wire import limits
 from ritellm.wire.base import Event
+from ritellm.wire.framing.document import MAX_DOCUMENT_BYTES
 
 Header = bool | int | bytes | str | UUID
 
+BARE = "bare"  # the type of an event that is JSON in place of a frame
+_JSON = (b"{", b"[")
 _PRELUDE = 12
 _CRC = 4
 # What the format allows: 24 MiB of payload, 128 KiB of headers.
@@ -48,7 +51,8 @@ class EventStream:
 
     The type of an event is its `:event-type`; that of an exception is "exception:" and its
     `:exception-type`. After a damaged frame nothing can be trusted: the frames before it are
-    returned, then every call raises.
+    returned, then every call raises. JSON in place of a frame, as which a server or a proxy writes
+    an error, is an event of the type `BARE`; its first byte would make a frame of two gigabytes.
     """
 
     __slots__ = ("_damage", "_missing", "_rest")
@@ -64,7 +68,7 @@ class EventStream:
             raise self._damage
         events: list[Event] = []
         self._rest += data
-        if len(self._rest) < self._missing:
+        if len(self._rest) < self._missing and not self._rest.startswith(_JSON):
             return events
         try:
             self._take(events)
@@ -76,14 +80,28 @@ class EventStream:
         return events
 
     def eof(self) -> list[Event]:
-        """Return nothing, since half a frame is not an event; raises an error that `feed` kept."""
-        return self.feed(b"") if self._damage else []
+        """Return JSON in place of a frame; half a frame is not an event.
+
+        Raises an error that `feed` kept.
+        """
+        if self._damage:
+            raise self._damage
+        if not self._rest.startswith(_JSON):
+            return []
+        document, self._rest = bytes(self._rest), bytearray()
+        return [(BARE, document)]
 
     def _take(self, events: list[Event]) -> None:
         data, start = self._rest, 0
         try:
             while True:
                 self._missing = _PRELUDE
+                if data.startswith(_JSON, start):
+                    if len(data) - start > MAX_DOCUMENT_BYTES:
+                        raise APIResponseValidationError(
+                            f"not a frame: {bytes(data[start : start + 200])!r}"
+                        )
+                    break  # to the end of the body
                 if len(data) - start >= _PRELUDE:
                     self._missing = _frame_length(data, start)
                 end = start + self._missing

@@ -16,7 +16,8 @@ The invariants:
 The format is that of WHATWG HTML, section 9.2.6, with four deviations that model servers need. An
 event without data is dropped, also if its only `data:` line is empty. `eof()` returns a last event
 that lacks its closing blank line, which some servers omit after `[DONE]`. JSON in lines of its own,
-without `data:`, becomes an event of the type `BARE`: servers and proxies send errors like that.
+without `data:`, becomes an event of the type `BARE`: servers and proxies send errors like that. A
+JSON document whose first line alone has `data:` is taken whole.
 Events of the types in `_IDLE` are dropped.
 """
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from ritellm.wire import limits
 from ritellm.wire.base import Event
+from ritellm.wire.framing.document import MAX_DOCUMENT_BYTES, depth_of
 
 _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
@@ -31,7 +33,9 @@ _OVER = b"\n\n"  # the end of an event
 _BETWEEN = b"\n\ndata: "
 BARE = "bare"  # the type of an event that is JSON without a field name
 _BARE_BEGINS = (b"{", b"[")
+_FIELDS = (b"", b"id", b"retry")  # a comment, and fields without a meaning here
 _IDLE = frozenset({"heartbeat", "keep-alive", "keepalive", "ping"})
+_MOST_LINES = 1000  # of an error that only its first line marks as data
 # An unfinished event of more bytes is not joined with each piece that arrives.
 _LARGE = 8 * limits.KIB
 
@@ -144,12 +148,19 @@ def events_of(block: bytes) -> list[Event]:
                 data = []
             kind = "error"
             data.append(value.removeprefix(b" "))
-        elif kind == BARE and data:
+        elif data and (kind == BARE or (name not in _FIELDS and _is_open(data))):
             data.append(line)
         elif line.startswith(_BARE_BEGINS):
             _end(events, kind, data)
             kind, data = BARE, [line]
     return events
+
+
+def _is_open(data: list[bytes]) -> bool:
+    """Return whether `data` is the beginning of a JSON document, of a size that errors have."""
+    if not data[0].startswith(_BARE_BEGINS) or len(data) > _MOST_LINES:
+        return False
+    return sum(map(len, data)) <= MAX_DOCUMENT_BYTES and sum(map(depth_of, data)) > 0
 
 
 def _end(events: list[Event], kind: str, data: list[bytes]) -> None:

@@ -61,6 +61,8 @@ class OpenAIChatDecoder:
             self.done = True
             return
         payload = parse_json(data)
+        if isinstance(payload, list) and len(payload) == 1:
+            payload = payload[0]  # an error of Google's
         if not isinstance(payload, dict):
             raise APIResponseValidationError(f"not a chunk: {data[:200]!r}")
         if kind == "error" or payload.get("error") or payload.get("object") == "error":

@@ -146,6 +146,10 @@ def reference(data: bytes) -> Events:
             events += ended(kind, values)
             kind, values = "", []
             continue
+        names = (b"data", b"event", b"error", b"id", b"retry", b"")
+        if kind != "bare" and is_open(values) and line.split(b":")[0] not in names:
+            values.append(line)  # a document of which only the first line has a field name
+            continue
         if kind != "bare" and line[:1] in (b"{", b"["):  # JSON without a field name
             events += ended(kind, values)
             kind, values = "bare", [line]
@@ -164,6 +168,24 @@ def reference(data: bytes) -> Events:
         elif kind == "bare" and values:
             values.append(line)
     return events
+
+
+def is_open(values: list[bytes]) -> bool:
+    """Return whether the lines begin a JSON document whose brackets are not all closed."""
+    if not values or values[0][:1] not in (b"{", b"["):
+        return False
+    depth = 0
+    for line in values:
+        in_text = escaped = False
+        for byte in line:
+            if in_text:
+                in_text = escaped or byte != ord('"')
+                escaped = byte == ord("\\") and not escaped
+            elif byte == ord('"'):
+                in_text = True
+            else:
+                depth += (byte in b"{[") - (byte in b"}]")
+    return depth > 0
 
 
 def ended(kind: str, values: list[bytes]) -> Events:
@@ -185,6 +207,9 @@ TOKENS = [
     b"\xff",
     b"{",
     b"[",
+    b"}",
+    b'"',
+    b"\\",
 ]
 
 
@@ -197,6 +222,8 @@ TOKENS = [
 @example([b"data:a", b"\r\n", b"\n"], [7, 8])
 @example([BOM[:1], BOM[1:], b"data:a"], [1, 2])
 @example([b"data:\n", b"data:\n\n"], [])
+@example([b'data:{"{\\\n:\n }'], [])
+@example([b'data:{"a}', b'":\n', b"{\n:\n}\n}\n}"], [])
 def test_any_bytes_cut_anywhere_are_read_as_the_standard_says(tokens, cuts):
     data = b"".join(tokens)
     ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
