@@ -39,7 +39,23 @@ def encode_messages(messages: Sequence[Message], quirks: Quirks, model: str) -> 
     pattern = MISTRAL if is_mistral(model) else quirks.call_ids
     encoder = _Encoder(quirks, model)
     encoded = [encoder.message(m) for m in (with_ids(messages, pattern) if pattern else messages)]
-    return [message for message in encoded if message]
+    sent = [message for message in encoded if message]
+    return _answered(sent) if pattern == MISTRAL else sent
+
+
+# Mistral's models, wherever they are served, refuse a user's message right after a result:
+# "Unexpected role 'user' after role 'tool'" (zed-industries/zed#37021, goose#5998).
+_ACKNOWLEDGED = {"role": "assistant", "content": "OK."}
+
+
+def _answered(messages: list[Message]) -> list[Message]:
+    """Return `messages` with an answer between a tool's result and the user's next message."""
+    sent: list[Message] = []
+    for message in messages:
+        if message.get("role") == "user" and sent and sent[-1].get("role") == "tool":
+            sent.append(_ACKNOWLEDGED)
+        sent.append(message)
+    return sent
 
 
 class _Encoder:

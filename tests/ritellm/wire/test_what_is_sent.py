@@ -205,3 +205,42 @@ def test_arguments_are_an_object_where_the_server_requires_one(model, arguments,
     )
     with pytest.raises(InvalidRequestError, match="must be a JSON object"):
         sent(model, history({"function": {"name": "now", "arguments": "[1]"}}))
+
+
+# --- The order of roles ---------------------------------------------------------------------------
+
+CALLED = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "a1b2c3d4e", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    ],
+}
+RESULT = {"role": "tool", "tool_call_id": "a1b2c3d4e", "content": "noon"}
+THEN = {"role": "user", "content": "and tomorrow?"}
+OK = {"role": "assistant", "content": "OK."}
+
+
+@pytest.mark.parametrize(
+    ("model", "messages", "roles"),
+    [
+        ("mistral/m", [*HI, CALLED, RESULT, THEN], "user assistant tool assistant user"),
+        ("hosted_vllm/mistralai/Mistral-Small", [*HI, CALLED, RESULT, RESULT, THEN],
+         "user assistant tool tool assistant user"),
+        # An assistant's message that says nothing is not sent.
+        ("mistral/m", [*HI, CALLED, RESULT, {"role": "assistant", "content": ""}, THEN],
+         "user assistant tool assistant user"),
+        ("mistral/m", [*HI, CALLED, RESULT], "user assistant tool"),
+        ("mistral/m", [*HI, CALLED, RESULT, {"role": "assistant", "content": "noon"}, THEN],
+         "user assistant tool assistant user"),
+        ("openai/m", [*HI, CALLED, RESULT, THEN], "user assistant tool user"),
+        ("hosted_vllm/Qwen/Qwen3-8B", [*HI, CALLED, RESULT, THEN], "user assistant tool user"),
+    ],
+)  # fmt: skip
+def test_a_mistral_gets_an_answer_between_a_result_and_the_users_next_message(
+    model, messages, roles
+):
+    body = sent(model, messages=messages)
+    assert " ".join(message["role"] for message in body["messages"]) == roles
+    if " tool assistant user" in roles and messages[-2] is RESULT:
+        assert body["messages"][-2] == OK
