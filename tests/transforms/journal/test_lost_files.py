@@ -204,3 +204,33 @@ def test_rows_of_a_run_that_nothing_disturbs_are_written_once(tmp_path, caplog):
         keep(journal, (key(), value()))
     assert not caplog.records
     assert sorted(os.listdir(tmp_path)) == ["journal.sqlite", "journal.sqlite.lock"]
+
+
+@ALONE
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("happen", [delete, replace, empty, halve])
+def test_the_total_of_a_lost_file_counts_each_cost_once(tmp_path, alone, happen, suffix):
+    """150 completions and a failed request, which has no row."""
+    path = tmp_path / "journal.sqlite"
+    with open_at(path, "an earlier run") as journal:
+        keep(journal, *EARLIER, spent=Spent(1))
+    with open_at(path, alone=alone) as journal:
+        keep(journal, *BEFORE, spent=Spent(1))
+        journal.spend(Spent(1000)).result(timeout=60)
+        happen(Path(f"{path}{suffix}"))
+        keep(journal, *AFTER, spent=Spent(1))
+        assert journal.spent() == Spent(1150)
+    with open_at(path, "the next run") as journal:
+        assert journal.spent() == Spent(1150)
+
+
+def test_a_salvaged_row_that_is_in_two_pages_counts_once(tmp_path):
+    """After a power cut an old image of a page may be beside a newer one that has its rows."""
+    path = tmp_path / "journal.sqlite"
+    with open_at(path) as journal:
+        keep(journal, *ROWS, spent=Spent(10, 0.5))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[4096:] + b"cut off")
+    with open_at(path, "the next run") as journal:
+        assert found(journal, ROWS) == [at for at, _ in ROWS]
+        assert journal.spent() == Spent(10 * len(ROWS), 0.5 * len(ROWS))

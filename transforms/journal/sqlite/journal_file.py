@@ -12,6 +12,7 @@ they changed, everything that this process can still read goes into a new file a
 What holds:
 
 - `put` returns once its records are in the file at the path.
+- The cost of a row counts once, and the total does not fall.
 - A file that was there instead is renamed, unless it is a sound journal: that one gets the rows
   that it lacks.
 """
@@ -58,6 +59,7 @@ class JournalFile:
         self._recent: deque[Record] = deque()
         self._recent_bytes = 0
         self._open()
+        self._spent = self._table.spent()  # by all, as far as this process knows
 
     def put(self, records: list[Record]) -> None:
         """Store `records` and their cost, all or nothing."""
@@ -67,7 +69,8 @@ class JournalFile:
         except sqlite3.Error:
             if not self._renew_if_changed():
                 raise
-            self._table.put(records)
+            # The failed write may have reached the file all the same.
+            self._table.put([record for record in records if not _has(self._table, record)])
         self._remember(records)
         self._renew_if_changed()
 
@@ -109,6 +112,7 @@ class JournalFile:
 
     def _remember(self, records: Iterable[Record]) -> None:
         for record in records:
+            self._spent += record.spent
             self._recent.append(record)
             self._recent_bytes += len(record.value)
         while self._recent_bytes > _RECENT_BYTES:
@@ -138,6 +142,8 @@ class JournalFile:
                 aside = self._write_anew(change)
             self._open()
             self._table.put(self._missing())
+            # Failed requests have a cost and no row.
+            self._table.raise_to(self._spent)
         _log.warning(
             "the journal %s was %s while this job used it: %d completions were written to a new"
             " file%s",
@@ -189,6 +195,13 @@ class JournalFile:
             for record in self._recent
             if record.key is not None and _lacks(self._table, record.key)
         ]
+
+
+def _has(table: Table, record: Record) -> bool:
+    try:
+        return record.key is not None and table.get(record.key) == record.value
+    except ValueError:
+        return False
 
 
 def _lacks(table: Table, key: JournalKey) -> bool:

@@ -101,12 +101,12 @@ def copy_readable(path: str | None, copy: str) -> int:
     for suffix in _SUFFIXES:
         if os.path.exists(copy + suffix):  # left by a repair that was killed
             os.remove(copy + suffix)
-    kept, readable = 0, iter(()) if path is None else salvage(path)
+    readable = iter(()) if path is None else salvage(path)
     with closing(Table(copy)) as table:
         while group := _next_group(readable):
             table.put(group)
-            kept += len(group)
-    return kept
+        table.recount()
+        return table.count()
 
 
 def _next_group(records: Iterator[Record]) -> list[Record]:

@@ -44,6 +44,13 @@ UPDATE other.spent SET (tokens, usd) = (
     FROM main.spent AS mine
 )
 """
+# A salvaged file may have several images of a row: each row counts once.
+_RECOUNT = """
+UPDATE spent SET (tokens, usd) = (
+    SELECT CAST(total(tokens) AS INTEGER), total(usd) FROM completions
+)
+"""
+_RAISE = "UPDATE spent SET tokens = max(tokens, ?), usd = max(usd, ?)"
 _SPEND = "UPDATE spent SET tokens = tokens + ?, usd = usd + ?"
 
 
@@ -91,6 +98,16 @@ class Table:
         """Return the total."""
         with self._reading:
             return Spent(*self._reader.execute("SELECT tokens, usd FROM spent").fetchone())
+
+    def recount(self) -> None:
+        """Set the total to the cost of all rows."""
+        with self._writing, _transaction(self._writer):
+            self._writer.execute(_RECOUNT)
+
+    def raise_to(self, spent: Spent) -> None:
+        """Set the total to `spent` if it is less."""
+        with self._writing, _transaction(self._writer):
+            self._writer.execute(_RAISE, (spent.tokens, spent.usd))
 
     def count(self) -> int:
         """Return the number of rows."""
