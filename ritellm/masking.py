@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import unquote, unquote_to_bytes
 
 from ritellm.escapes import ESCAPE, UNFINISHED, Plain
@@ -100,10 +100,31 @@ class Masker:
 def without(secrets: Iterable[str], text: str) -> str:
     """Return `text` without `secrets`; a short one is replaced where it is a whole word."""
     known = set(secrets) - {""}
-    text = Masker(known).text(text)
+    text = _without_beginnings(known, Masker(known).text(text))
     for secret in sorted((s for s in known if len(s) < SHORTEST), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", KEY, text)
     return text
+
+
+def _without_beginnings(secrets: Iterable[str], text: str) -> str:
+    """Return `text` without secrets that it has the beginning of, `SHORTEST` characters at least.
+
+    An error shows the first bytes of what arrived, and they may end inside a secret.
+    """
+    for secret in secrets:
+        begin = re.escape(secret[:SHORTEST])
+        if len(secret) > SHORTEST and re.search(begin, text):
+            text = re.sub(rf"{begin}\S*", partial(_cut, secret), text)
+    return text
+
+
+def _cut(secret: str, found: re.Match[str]) -> str:
+    """Return the word `found`, with `KEY` for a beginning of `secret` that was cut off."""
+    word = found[0]
+    pairs = zip(word, secret, strict=False)
+    count = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(word), len(secret)))
+    is_cut = not word[count : count + 1].isalnum()
+    return KEY + word[count:] if is_cut else word
 
 
 # Addresses

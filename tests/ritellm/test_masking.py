@@ -6,10 +6,12 @@ import html
 import json
 from urllib.parse import quote
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ritellm
 from ritellm.masking import (
     KEY,
     REMOVED,
@@ -151,3 +153,42 @@ def test_a_proxy_has_secrets_too():
 def test_no_address_raises(url):
     masked_url(url)
     url_secrets(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (
+            "broken JSON: b'{\"wrong key\": sk-planted-01'",
+            f"broken JSON: b'{{\"wrong key\": {KEY}'",
+        ),
+        ("it ends in sk-plant", f"it ends in {KEY}"),
+        ("it ends in sk-plan", "it ends in sk-plan"),  # seven characters tell little
+        ("sk-plant... sk-planted-0123456789", f"{KEY}... {KEY}"),
+        ("sk-planted-9876 is another", "sk-planted-9876 is another"),
+        ("keys of sk-planting are trees", "keys of sk-planting are trees"),
+    ],
+)
+def test_the_beginning_of_a_secret_is_masked_where_a_text_was_cut(text, masked):
+    assert without(["sk-planted-0123456789", ""], text) == masked
+
+
+@pytest.mark.parametrize("before", range(160, 200, 3))
+def test_an_error_that_shows_the_first_bytes_shows_no_part_of_the_key(before):
+    secret = "sk-planted-0123456789abcdef"
+
+    def send(request):
+        body = b'{"error": "' + b"x" * before + b" " + secret.encode()
+        return httpx.Response(401, content=body + b" is wrong", headers={"x-request-id": "1"})
+
+    def stream(request):
+        head = {"content-type": "text/event-stream"}
+        junk = b"x" * (before - 8) + b" " + secret.encode()
+        return httpx.Response(200, content=b'data: {"a": ' + junk + b"\n\n", headers=head)
+
+    for answer in (send, stream):
+        with ritellm.Client(transport=httpx.MockTransport(answer), num_retries=0) as client:
+            messages = [{"role": "user", "content": "hi"}]
+            with pytest.raises(ritellm.RitellmError) as raised:
+                client.completion("openai/m", messages, api_key=secret, stream=True).read()
+        assert "sk-plant" not in str(raised.value)
