@@ -78,7 +78,7 @@ class StreamLog:
     def drop(self, cursor: int) -> None:
         """Drop the items before `cursor`, which are committed."""
         with self._lock:
-            was_full = len(self._items) >= _MOST_ITEMS
+            was_full = self.is_full
             behind = cursor - self._dropped
             if 0 < behind <= len(self._items):
                 del self._items[:behind]
@@ -112,8 +112,13 @@ class StreamLog:
         """Whether the stream brings nothing more."""
         return self._ended
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the stream waits until items are committed."""
+        return len(self._items) >= _MOST_ITEMS
+
     async def _put(self, items: Iterable[Outcome]) -> None:
-        while len(self._items) >= _MOST_ITEMS:
+        while self.is_full:
             self._space.clear()
             await self._space.wait()
         self._append(items)
@@ -208,9 +213,9 @@ class ShardLogs:
         self._named = {(place[0], log.name): log for place, log in self._logs.items()}
 
     def find(self, number: int, name: str) -> StreamLog | None:
-        """Return the log `name` of prompt `number`, None if it is not here or broken."""
+        """Return the log `name` of prompt `number`, None if it is not here or not usable."""
         log = self._named.get((number, name))
-        return None if log is None or log.is_broken else log
+        return None if log is None or log.is_broken or log.given_up else log
 
     def begin(self, number: int, submission: int, newer_than: str) -> StreamLog:
         """Return the log of a submission of prompt `number`, and start it if no bundle has."""
@@ -227,17 +232,22 @@ class ShardLogs:
         """Return the prompt of a log that `find` or `begin` has returned."""
         return self._named[number, name].prompt
 
-    def drop(self, is_open: Callable[[int, str], bool]) -> None:
+    def drop(self, needs: Callable[[int, int, str], bool]) -> None:
         """Drop the logs whose items are all committed, and those that a newer one has replaced.
 
-        `is_open` says whether the committed state has a prompt with a log of that name.
+        `needs(number, submission, name)` says whether the committed state may use a log. One that
+        no bundle has taken from may be of a bundle that failed and is about to run again.
         """
-        for place, log in list(self._logs.items()):
-            if log.taken and not is_open(place[0], log.name):
-                del self._logs[place]
-                self._named.pop((place[0], log.name), None)
+        for (number, submission), log in list(self._logs.items()):
+            if log.taken and not needs(number, submission, log.name):
+                del self._logs[number, submission]
+                self._named.pop((number, log.name), None)
                 if not log.has_ended:
                     self._process.cancel(log)
+
+    def has_full(self) -> bool:
+        """Return whether a stream waits until this bundle is committed."""
+        return any(log.is_full for log in self._logs.values())
 
     def give_up(self, number: int, name: str) -> StreamLog | None:
         """End the stream of a prompt; return its log."""

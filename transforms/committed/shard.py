@@ -113,9 +113,10 @@ class Shard:
         self.stored += 1
         return prompt
 
-    def has(self, number: int, name: str) -> bool:
-        """Return whether the log `name` of prompt `number` is one that the cursor belongs to."""
-        return number in self.open and self.open[number].name == name
+    def needs(self, number: int, submission: int, name: str) -> bool:
+        """Return whether a log may be used still: by its cursor, or as a later submission."""
+        prompt = self.open.get(number)
+        return prompt is not None and (name == prompt.name or submission > prompt.submission)
 
     def drop_committed(self, logs: Logs) -> None:
         """Drop from memory what is committed. For a state that an earlier bundle has committed."""

@@ -22,6 +22,7 @@ INCOMPLETE = "incomplete"
 
 # While the process is full, how often `wait_for_room` looks for room.
 _ROOM_SECONDS = 0.05
+_MOST_ROOM_SECONDS = 30.0
 
 
 class HasStreams(Protocol):
@@ -54,12 +55,19 @@ class Turn:
         self._logs = ShardLogs(fn.streams.logs, key, self._prompt, self._decode)
         if fn.is_first_of_bundle(key):  # else the state may have what this bundle wrote
             self._shard.drop_committed(self._logs)
-            self._logs.drop(self._shard.has)
+            self._logs.drop(self._shard.needs)
 
     def wait_for_room(self) -> Iterator[Any]:
-        """While the process has too many streams, emit what comes for this shard."""
+        """While the process has too many streams, emit what comes for this shard.
+
+        The wait ends early if a stream waits for the commit of this bundle, and after a time: the
+        streams of other shards may wait for the thread that this call has.
+        """
+        until = time.monotonic() + _MOST_ROOM_SECONDS
         while self._shard.open and self._fn.is_full():
             yield from self.emit()
+            if self._logs.has_full() or time.monotonic() > until:
+                return
             time.sleep(_ROOM_SECONDS)
 
     def admit(self, encoded: bytes) -> None:
@@ -111,9 +119,7 @@ class Turn:
     def _give_up(self) -> Iterator[Any]:
         for prompt in self._shard.open.values():
             log = self._logs.give_up(prompt.number, prompt.name)
-            windowed = (
-                log.prompt if log else self._fn.prompt_coder.decode(self._prompt(prompt.number))
-            )
+            windowed = log.prompt if log else self._decode(self._prompt(prompt.number))
             letter = incomplete(windowed.value, log, prompt.submission)
             self._fn.meter.count([letter])
             yield beam.pvalue.TaggedOutput(INCOMPLETE, windowed.with_value(letter))

@@ -179,6 +179,28 @@ def test_a_bundle_that_fails_after_it_has_sent_a_prompt_does_not_send_it_twice(w
     assert len(fake_server.requests) == 1
 
 
+def test_a_bundle_that_fails_after_it_has_sent_a_prompt_again_does_not_send_it_once_more(
+    worker, fake_server, held
+):
+    first, second, shard = worker(), worker(), Shard()
+    shard.send(first, encoded())
+    begun(first, shard)
+    shard.fire(second, fails=True)
+    held.go.set()
+    shard.finish(second)
+    assert texts(shard) == {"p1": "one two three"}
+    assert len(fake_server.requests) == 2
+
+
+def test_a_stream_longer_than_its_log_ends_in_a_process_that_is_full(worker):
+    long = " ".join(["word"] * 1500)
+    fn, shard = worker(max_in_flight=1), Shard()
+    for n in range(10):
+        shard.send(fn, encoded(f"p{n}", long))
+    shard.finish(fn, seconds=60)
+    assert texts(shard) == {f"p{n}": long for n in range(10)}
+
+
 def test_another_prompt_in_the_place_of_one_whose_bundle_failed_gets_its_own_answer(worker):
     fn, shard = worker(), Shard()
     shard.send(fn, encoded("p1", "of the first"), fails=True)

@@ -144,6 +144,14 @@ def test_a_log_with_another_name_is_another_stream():
     assert items == []
 
 
+def test_a_log_is_needed_by_its_cursor_or_as_a_later_submission():
+    shard = Shard(open={4: OpenPrompt(4, 0, submission=2, name="b")})
+    assert shard.needs(4, 2, "b")
+    assert shard.needs(4, 3, "c")  # a bundle began it and failed
+    assert not shard.needs(4, 1, "a")
+    assert not shard.needs(5, 1, "x")
+
+
 def test_the_watermark_is_held_at_the_oldest_open_prompt():
     logs = FakeProcess(length=1)
     shard = shard_of(30, 10, 20, logs=logs)
