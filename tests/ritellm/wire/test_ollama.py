@@ -402,12 +402,19 @@ def test_a_body_without_a_completion_is_an_error():
 
 @given(st.data())
 def test_lines_do_not_depend_on_where_the_bytes_are_cut(data):
-    line = st.binary(max_size=6).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b"").strip())
+    """A line that opens a document goes on in the next one; the others are an event each."""
+    parts = st.sampled_from([b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"a"])
+    line = st.lists(parts, max_size=5).map(b"".join) | st.binary(max_size=6)
+    line = line.map(lambda b: b.replace(b"\n", b"").replace(b"\r", b"").strip())
     lines = data.draw(st.lists(line, max_size=8))
     newline = data.draw(st.sampled_from([b"\n", b"\r\n"]))
     body = newline.join(lines) + data.draw(st.sampled_from([b"", newline, newline * 2]))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
-    framing = JSONLines()
+    framing, whole = JSONLines(), JSONLines()
     bounds = [0, *cuts, len(body)]
     events = [event for start, end in pairwise(bounds) for event in framing.feed(body[start:end])]
-    assert [*events, *framing.eof()] == [("", each) for each in lines if each]
+    events += framing.eof()
+    assert events == [*whole.feed(body), *whole.eof()]
+    assert [part for _, each in events for part in each.split(b"\n")] == [*filter(None, lines)]
+    if not any(each.startswith((b"{", b"[")) for each in lines):
+        assert events == [("", each) for each in lines if each]
