@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners flink-demo
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -19,11 +19,13 @@ help:
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
 	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
 	@echo "make test-runners    run jobs on Prism and a local Flink cluster, and kill workers"
+	@echo "make test-notebook   run examples/notebook.ipynb in a kernel, and Beam's InteractiveRunner"
 	@echo "make flink-demo      run the demo on that Flink cluster (needs java and mvn; downloads 350 MB once)"
 	@echo "make lock    pin the packages of the Dataflow images (takes minutes)"
 	@echo "make bench   run the benchmarks; update benchmarks/results.md and the table in README.md"
 	@echo "make prices  generate ritellm/prices/table.py from genai-prices, in .venv-prices"
 	@echo "make bench-peers  compare with the clients of litellm and OpenAI, in .venv-peers"
+	@echo "make bench-inference  compare RunInference with our handler and with Beam's vLLM handler"
 	@echo "make bench-launch  measure the time from the command line to the submission on Dataflow"
 	@echo "make scale   measure one process, simulate many, and update docs/dataflow.md"
 	@echo "make docs    build the documentation into build/site"
@@ -135,6 +137,19 @@ test-services: .venv-services/ready
 test-runners: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/runners
 
+# A separate environment: pandas and Jupyter's kernel are large. The benchmark needs OpenAI's client.
+.venv-notebook/ready: setup.py
+	@echo "Making .venv-notebook and installing Beam, pandas and Jupyter's kernel ..."
+	@$(PYTHON) -m venv .venv-notebook
+	@.venv-notebook/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,test,notebook]' openai
+	@touch $@
+
+test-notebook: .venv-notebook/ready
+	@.venv-notebook/bin/python -m pytest --quiet tests/test_notebook.py
+
+bench-inference: .venv-notebook/ready
+	@.venv-notebook/bin/python -m benchmarks.jobs.inference
+
 flink-demo: $(VENV)/ready
 	@$(BIN)/python -m examples.runners.flink_demo
 
@@ -179,4 +194,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -37,6 +37,14 @@ EXTRAS = {
         "rich>=13,<16",
         "setuptools>=77",
     ],
+    # What Beam's InteractiveRunner needs of its own extra, and what runs examples/notebook.ipynb.
+    "notebook": [
+        "ipykernel>=6,<7",
+        "ipython>=8,<9",
+        "nbclient>=0.10",
+        "nbformat>=5.9",
+        "pandas>=2,<2.4",
+    ],
     # The picture of benchmarks/jobs/scale.py.
     "bench": ["matplotlib>=3.8"],
     # Submission to Dataflow, tested without Google.

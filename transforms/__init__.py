@@ -1,5 +1,7 @@
 """Language models in Beam pipelines: prompts in, live deltas and whole completions out."""
 
+from typing import TYPE_CHECKING, Any
+
 from transforms.assembly import AssembleCompletions, StreamChunkBuilder
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import NewLedger
@@ -9,6 +11,9 @@ from transforms.failure_limit import FailureLimit, StopAbove
 from transforms.publish import Publish, PublishDeltas
 from transforms.sinks.base import Publisher, SinkUnavailable
 from transforms.worker.factories import NewClient
+
+if TYPE_CHECKING:
+    from transforms.inference import RitellmModelHandler
 
 __all__ = [
     "AssembleCompletions",
@@ -21,6 +26,7 @@ __all__ = [
     "NewClient",
     "NewLedger",
     "Prompt",
+    "RitellmModelHandler",
     "StopAbove",
     "Publish",
     "PublishDeltas",
@@ -29,3 +35,12 @@ __all__ = [
     "StreamChunkBuilder",
     "StreamCompletions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few pipelines use when it is asked for: RunInference is slow to import."""
+    if name == "RitellmModelHandler":
+        from transforms.inference import RitellmModelHandler
+
+        return RitellmModelHandler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,73 @@
+"""Completes the rows of one batch: a window of them is in flight, and each ends by itself. No Beam.
+
+RunInference takes the results of a batch as one list, so they leave together. Within the batch no
+row waits for another: when a row ends, the next one is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from transforms.elements import Completion, DeadLetter, Prompt
+from transforms.worker.completer import Completer
+from transforms.worker.event_loop import EventLoop, Window
+from transforms.worker.outbox import Wait
+from transforms.worker.resources import Resources
+
+# Rows at hand for when one in flight ends: a fraction of `max_in_flight`, and the least.
+_AT_HAND, _LEAST_AT_HAND = 0.25, 8
+# Rows between two attempts do not count as in flight, up to this multiple of `max_in_flight`.
+_RESTING = 2
+# How long ended rows wait for more, so that one wake-up of the thread serves many.
+_GROUP_SECONDS = 0.05
+
+Ends = list[tuple[int, Completion | DeadLetter]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Completes prompts on the event loop, with at most `max_in_flight` open at a time."""
+
+    event_loop: EventLoop[Resources]
+    completer: Completer
+    max_in_flight: int
+
+    def ends(self, prompts: Iterable[tuple[int, Prompt]]) -> Iterator[Ends]:
+        """Yield the ends of the numbered `prompts`, in the order in which they come.
+
+        A caller that stops early cancels the rest.
+        """
+        window: Window[int, Any] = Window(self.event_loop)
+        try:
+            for number, prompt in prompts:
+                yield self._start(window, number, prompt)
+                while self._is_full(window):
+                    yield window.take(self._patience(window))
+            while window.in_flight:
+                yield window.take(self._patience(window))
+        finally:
+            window.cancel()
+
+    def _start(self, window: Window[int, Any], number: int, prompt: Prompt) -> Ends:
+        """Send `prompt`, or return the completion that the journal has."""
+        completer, resources = self.completer, self.event_loop.resources
+        request = completer.request(resources, prompt)
+        replayed: list[Any] = list(completer.replay(resources, request))
+        if not replayed:
+            window.submit(number, partial(completer, resources, request))
+        return [(number, end) for end in replayed]
+
+    def _is_full(self, window: Window[int, Any]) -> bool:
+        room, most = self.event_loop.resources.room, _RESTING * self.max_in_flight
+        return window.in_flight - min(most, room.resting) >= self.max_in_flight + self._spare
+
+    @property
+    def _spare(self) -> int:
+        return max(_LEAST_AT_HAND, int(self.max_in_flight * _AT_HAND))
+
+    def _patience(self, window: Window[int, Any]) -> Wait:
+        rest = 2 * window.in_flight  # each sends its outcome and its end
+        return Wait(min(self._spare, rest), _GROUP_SECONDS)
