@@ -21,6 +21,9 @@ EXTRAS = {
     # Sources and sinks of the streaming program.
     "kafka": ["confluent-kafka>=2.6,<3"],
     "pubsub": ["google-cloud-pubsub>=2.20,<3"],
+    # Beam YAML, which brings Jinja2; and Jinja2 alone, for prompts from templates.
+    "yaml": ["apache-beam[yaml]>=2.77,<2.78"],
+    "template": ["jinja2>=3.1.6,<4"],
     # The live view of the streaming program on a terminal.
     "terminal": ["rich>=13,<16"],
     # The providers' own clients: an independent check that both read the same bytes alike.
@@ -31,6 +34,7 @@ EXTRAS = {
         "pytest-xdist>=3.6,<4",
         "redis>=5,<8",
         "hypothesis>=6.100",
+        "jinja2>=3.1.6,<4",
         "ruff>=0.6",
         "mypy>=1.10",
         "opentelemetry-sdk>=1.30",

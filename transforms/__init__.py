@@ -8,6 +8,7 @@ from transforms.budget.ledger import NewLedger
 from transforms.completions import CompletePrompts, StreamCompletions
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.failure_limit import FailureLimit, StopAbove
+from transforms.prompts.to_prompts import ToPrompts
 from transforms.publish import Publish, PublishDeltas
 from transforms.sinks.base import Publisher, SinkUnavailable
 from transforms.worker.factories import NewClient
@@ -34,6 +35,7 @@ __all__ = [
     "SinkUnavailable",
     "StreamChunkBuilder",
     "StreamCompletions",
+    "ToPrompts",
 ]
 
 

@@ -31,7 +31,9 @@ from ritellm.chunks.sequenced import SequencedSum
 from ritellm.chunks.submission import prompt_of
 from ritellm.errors import ABOUT_VALUES
 from transforms.columns import fits
+from transforms.display import given
 from transforms.elements import Completion, DeadLetter, Delta
+from transforms.error_output import OF_DELTAS, ErrorOutput, checked
 from transforms.worker.outcomes import text_of, to_completion
 
 COMPLETIONS = "completions"
@@ -146,7 +148,7 @@ class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
         return accumulator.outcome()
 
 
-class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
+class AssembleCompletions(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     """`Delta -> Completion` by prompt id, in each window; returns `.completions`, `.incomplete`.
 
     The outcome of a prompt is emitted when the trigger of the window fires: by default once, at the
@@ -157,16 +159,26 @@ class AssembleCompletions(beam.PTransform):  # type: ignore[misc]
             that is not whole and has no delta for this many seconds of event time is emitted as
             incomplete; at the latest when its window and its allowed lateness are over. Deltas
             after that are dropped; in the global window for another `wait_seconds` only.
+        error_handler: Beam's ErrorHandler, which gets the incomplete ones; the transform then
+            returns the completions alone (`transforms.error_output`).
     """
 
-    def __init__(self, wait_seconds: float | None = None) -> None:
+    def __init__(self, wait_seconds: float | None = None, *, error_handler: Any = None) -> None:
         super().__init__()
+        self._error_handler = checked(error_handler)
         if wait_seconds is not None and wait_seconds <= 0:
             raise ValueError(f"wait_seconds must be positive, got {wait_seconds}")
         self._wait_seconds = wait_seconds
 
+    def display_data(self) -> dict[str, Any]:
+        """Return the wait, for the page of the step in the runner's console."""
+        return {**super().display_data(), **given(wait_seconds=self._wait_seconds)}
+
     def expand(self, deltas: beam.PCollection[Delta]) -> Any:
         """Sum up the deltas of each id."""
+        return self._handled(self._outcomes(deltas), COMPLETIONS, (INCOMPLETE,), OF_DELTAS)
+
+    def _outcomes(self, deltas: Any) -> Any:
         by_id = deltas | "ById" >> beam.Map(_by_prompt).with_output_types(tuple[_Key, Delta])
         if self._wait_seconds is None:
             outcomes = by_id | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())

@@ -21,7 +21,10 @@ from ritellm.rate_limits.pace import Limits
 from transforms.budget.ledger import NewLedger
 from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
 from transforms.committed.streams import CommittedStreams
+from transforms.committed.turn import INCOMPLETE
+from transforms.display import annotations_of, facts_of
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
+from transforms.error_output import OF_PROMPT, ErrorOutput, checked
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
 from transforms.refused_secrets import check_variable, refuse_secrets
@@ -59,7 +62,7 @@ _DELTA_SECONDS = 0.25
 _GROUP_SECONDS = 0.05
 
 
-class _ModelTransform(beam.PTransform):  # type: ignore[misc]
+class _ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     """The base of both transforms: the model, the limits and the key."""
 
     def __init__(
@@ -83,10 +86,12 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
         commit_every: float | None = None,
         shards: int = SHARDS,
         drain_seconds: float = DRAIN_SECONDS,
+        error_handler: Any = None,
         **params: Unpack[CompletionParams],
     ) -> None:
         super().__init__()
         self._commits = Commits.checked(commit_every, shards, drain_seconds)
+        self._error_handler = checked(error_handler)
         refuse_secrets(model, params, new_client)
         check_variable(api_key_env)
         base_url = params.pop("base_url", None)
@@ -111,6 +116,31 @@ class _ModelTransform(beam.PTransform):  # type: ignore[misc]
             journal,
             budget,
         )
+
+    def display_data(self) -> dict[str, Any]:
+        """Return the model and the limits, for the page of the step in the runner's console."""
+        return {**super().display_data(), **self._facts()}
+
+    def annotations(self) -> dict[str, Any]:
+        """Return the model and the limits, for tools that read the pipeline."""
+        return {**super().annotations(), **annotations_of(self._facts())}
+
+    def _facts(self) -> dict[str, Any]:
+        completer, made = self._completer, self._new_resources
+        return facts_of(
+            completer.model,
+            completer.params,
+            base_url=completer.base_url,
+            dedupe=completer.dedupe,
+            limits=made.limits,
+            hedge_after=made.hedge_after,
+            journal=made.new_journal,
+            budget=made.new_ledger,
+            commits=self._commits,
+        )
+
+    def _failed(self) -> tuple[str, ...]:
+        return (DEAD_LETTERS,) if self._commits is None else (DEAD_LETTERS, INCOMPLETE)
 
     def _complete(
         self, prompts: Any, completer: Completer, main: str, element: type, *tags: str
@@ -157,13 +187,16 @@ class StreamCompletions(_ModelTransform):
             and each shard with an open prompt costs one commit per `commit_every`.
         drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
             open answers.
+        error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
+            its main output alone (`transforms.error_output`).
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.
     """
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Stream each prompt."""
         completer = replace(self._completer, deltas=True)
-        return self._complete(prompts, completer, DELTAS, Delta, DEAD_LETTERS)
+        done = self._complete(prompts, completer, DELTAS, Delta, DEAD_LETTERS)
+        return self._handled(done, DELTAS, self._failed(), OF_PROMPT)
 
 
 class CompletePrompts(_ModelTransform):
@@ -184,7 +217,9 @@ class CompletePrompts(_ModelTransform):
         """Complete each prompt."""
         completer = replace(self._completer, deltas=self._emit_deltas, completions=True)
         tags = [DEAD_LETTERS, PACING, *([DELTAS] if self._emit_deltas else [])]
-        return self._complete(prompts, completer, COMPLETIONS, Completion, *tags)
+        done = self._complete(prompts, completer, COMPLETIONS, Completion, *tags)
+        more = (DELTAS,) if self._emit_deltas else ()
+        return self._handled(done, COMPLETIONS, self._failed(), OF_PROMPT, more)
 
 
 class _CompleteFn(beam.DoFn):  # type: ignore[misc]

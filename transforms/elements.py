@@ -7,11 +7,13 @@ cross-language transforms. Nested values are JSON text.
 # No `from __future__ import annotations`: Beam reads these annotations as types. Beam does not know
 # `str | None`: it would pickle the column, which no other language can read.
 # ruff: noqa: UP045
-from typing import NamedTuple, Optional
-from uuid import NAMESPACE_URL, uuid5
+from typing import Any, NamedTuple, Optional
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import apache_beam as beam
 from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
+
+from transforms.prompts.requests import check_parameters, messages_request, text_request
 
 
 class Prompt(NamedTuple):
@@ -29,6 +31,35 @@ class Prompt(NamedTuple):
     input: Optional[str] = None
     place: Optional[str] = None
     key: Optional[str] = None
+
+    @classmethod
+    def of_text(
+        cls, text: str, id: Optional[str] = None, input: Optional[str] = None, **params: Any
+    ) -> "Prompt":
+        """Return a prompt with `text` as the message of a user.
+
+        `params` are parameters of `ritellm.completion`, such as `temperature=0`. Without an `id`
+        it gets a random one; `ToPrompts` gives ids that stay the same. Raises TypeError or
+        ValueError.
+        """
+        check_parameters(params)
+        return cls(_named(id), text_request(text, params), input)
+
+    @classmethod
+    def of_messages(
+        cls, messages: Any, id: Optional[str] = None, input: Optional[str] = None, **params: Any
+    ) -> "Prompt":
+        """Return a prompt with `messages`, a list of objects or its JSON; the rest is as above."""
+        check_parameters(params)
+        return cls(_named(id), messages_request(messages, params), input)
+
+
+def _named(id: Optional[str]) -> str:
+    if id is None:
+        return uuid4().hex
+    if not isinstance(id, str) or not id:
+        raise TypeError(f"id must be a text that is not empty, got {id!r}")
+    return id
 
 
 # Not a request: for a moment, the transform yields the outcomes of the prompts before it. A source

@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
+from transforms.display import given
 from transforms.elements import Completion, DeadLetter
 
 # With fewer rows the share of failures means little.
@@ -51,6 +52,12 @@ class StopAbove(beam.PTransform):  # type: ignore[misc]
     def __init__(self, limit: FailureLimit) -> None:
         super().__init__()
         self._limit = limit
+
+    def display_data(self) -> dict[str, Any]:
+        """Return the limit, for the page of the step in the runner's console."""
+        limit = self._limit
+        shown = given(share=limit.share, least=limit.least, most_refused=limit.most_refused)
+        return {**super().display_data(), **shown}
 
     def expand(self, outcomes: Any) -> Any:
         """Check each outcome."""

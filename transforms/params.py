@@ -33,3 +33,4 @@ class JobParams(CompletionParams, total=False):
     commit_every: float | None
     shards: int
     drain_seconds: float
+    error_handler: Any  # Beam's ErrorHandler

@@ -1,0 +1,66 @@
+"""The JSON of a request: messages, and the parameters that a row may set. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
+from ritellm.suggest import did_you_mean
+from transforms.prompts.records import RowError, as_mapping, kind, plain_json
+
+# What a request may set beside its messages; `model` within the provider of the transform.
+PARAMETERS = CHAT_PARAMS | COMMON_PARAMS
+_KNOWN = PARAMETERS | {"additional_params", "drop_params", "extra_body", "model"}
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """Raise TypeError for the first name that is no parameter of a request."""
+    for name in names:
+        if name in CALLER_ONLY:
+            raise TypeError(
+                f"a prompt may not set {name}; pass it to CompletePrompts or StreamCompletions"
+            )
+        if name not in _KNOWN:
+            raise TypeError(f"{name!r} is not a parameter of a request{did_you_mean(name, _KNOWN)}")
+
+
+def text_request(text: Any, params: Mapping[str, Any], name: str = "the prompt") -> str:
+    """Return the request of a user's `text`; raises RowError unless it is a text with words.
+
+    `name` is what an error calls the text.
+    """
+    if not isinstance(text, str):
+        raise RowError(f"{name} must be a text, got {kind(text)}")
+    if not text.strip():
+        raise RowError(f"{name} must not be empty")
+    return plain_json({"messages": [{"role": "user", "content": text}], **_given(params)})
+
+
+def messages_request(messages: Any, params: Mapping[str, Any], name: str = "the messages") -> str:
+    """Return the request of `messages`, a list of objects or its JSON; raises RowError."""
+    if isinstance(messages, (str, bytes)):
+        try:
+            messages = orjson.loads(messages)
+        except ValueError as error:
+            raise RowError(f"{name} must be a list or the JSON of one ({error})") from None
+    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
+        messages = messages.tolist() if hasattr(messages, "tolist") else messages
+    if not isinstance(messages, (list, tuple)) or hasattr(messages, "_fields"):
+        raise RowError(f"{name} must be a list of messages, got {kind(messages)}")
+    if not messages:
+        raise RowError(f"{name} must have at least one message")
+    return plain_json({"messages": [_message(each, name) for each in messages], **_given(params)})
+
+
+def _message(value: Any, name: str) -> dict[str, Any]:
+    columns = as_mapping(value)
+    if columns is None:
+        raise RowError(f"{name} must be a list of objects, got {kind(value)} in it")
+    return dict(columns)
+
+
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
