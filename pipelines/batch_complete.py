@@ -98,11 +98,6 @@ def parser() -> cli_parser.Parser:
     add_model_options(made)
     add_journal_options(made)
     made.add_argument(
-        "--dedupe",
-        **SWITCH,
-        help="send equal requests once; rows with equal requests share the completion",
-    )
-    made.add_argument(
         "--keep_order",
         **SWITCH,
         help="write rows in the order of the input: by file name, then by line. Needs a runner on"
@@ -220,7 +215,7 @@ def _run_job(
     started = time.time()
     build(p, known_args, spread=not pipeline.shares_process(beam_options))
     if not here:
-        warn_of_separate_budgets(new_budget)
+        warn_of_separate_budgets("batch_complete", new_budget)
         runners.run(p, beam_options)
         if runners.runner(beam_options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
@@ -263,8 +258,6 @@ def _check_together(known_args: argparse.Namespace, here: bool) -> NewJournal | 
         known_args.output_table or not format_of(known_args.input).has_order
     ):
         raise UsageError("--keep_order needs files as input and output; a table has no order")
-    if known_args.dedupe and known_args.journal == "none":
-        raise UsageError("--dedupe finds equal requests in the journal; leave out --journal none")
     return journal_flags.journal(known_args)
 
 

@@ -19,6 +19,15 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from pipelines.cli import checks, commit_flags, journal_flags, location_checks, locations
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.limit_flags import (
+    add_limits,
+    budget,
+    failure_limit,
+    open_budget,
+    prices,
+    print_spending,
+    warn_of_separate_budgets,
+)
 from pipelines.cli.model_flags import (
     add_journal_options,
     add_model_options,
@@ -36,7 +45,7 @@ from pipelines.sources.receive import Receive
 from pipelines.sources.receive_native import ReceiveNative
 from pipelines.sources.receive_splittable import ReceiveSplittable
 from pipelines.terminal import live_sink
-from transforms import CompletePrompts, Publish, PublishDeltas
+from transforms import CompletePrompts, Publish, PublishDeltas, StopAbove
 from transforms.elements import Completion, Delta, Prompt
 
 
@@ -75,6 +84,7 @@ def parser() -> cli_parser.Parser:
     )
     add_model_options(made)
     add_journal_options(made)
+    add_limits(made)
     _add_stream_options(made)
     return made
 
@@ -134,6 +144,14 @@ def _add_stream_options(made: cli_parser.Parser) -> None:
     )
 
 
+_KINDS = {
+    "Completions": "completions",
+    "FailedRows": "failed-rows",
+    "FailedCalls": "failed-calls",
+    "Incomplete": "failed-calls",
+}
+
+
 def build(
     p: beam.Pipeline, known_args: argparse.Namespace, acknowledger: JobAcknowledger | None
 ) -> None:
@@ -142,10 +160,14 @@ def build(
     prompts = received.prompts
     if known_args.deltas_to == "stdout" and live_sink.is_live():
         prompts = prompts | "Show" >> beam.Map(live_sink.show_prompt).with_output_types(Prompt)
+    journal = journal_flags.journal(known_args)
     done = prompts | "CompletePrompts" >> CompletePrompts(
         known_args.model,
         emit_deltas=True,
-        journal=journal_flags.journal(known_args),
+        journal=journal,
+        dedupe=known_args.dedupe,
+        budget=budget(known_args, journal),
+        prices=prices(known_args.prices),
         **completion_options(known_args),
         **commit_flags.commit_options(known_args),
     )
@@ -157,12 +179,22 @@ def build(
     }
     to = location_checks.sinks(known_args)
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **publish_options)
-    if "completions" in to:
-        done.completions | "PublishCompletions" >> Publish(to["completions"], **publish_options)
-    received.dead_letters | "PublishFailedRows" >> Publish(to["failed-rows"], **publish_options)
-    done.dead_letters | "PublishFailedCalls" >> Publish(to["failed-calls"], **publish_options)
+    outcomes = {
+        "Completions": done.completions,
+        "FailedRows": received.dead_letters,
+        "FailedCalls": done.dead_letters,
+    }
     if known_args.commit_every:
-        done.incomplete | "PublishIncomplete" >> Publish(to["failed-calls"], **publish_options)
+        outcomes["Incomplete"] = done.incomplete
+    if known_args.fail_above is not None:
+        # Before the sinks: the outcome that stops the job is not published, so the source keeps it.
+        limit = failure_limit(known_args)
+        outcomes = {
+            name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()
+        }
+    for name, rows in outcomes.items():
+        if (kind := _KINDS[name]) in to:
+            rows | f"Publish{name}" >> Publish(to[kind], **publish_options)
 
 
 def _receive(
@@ -239,8 +271,11 @@ class Job:
         dataflow.check(self._options)
         commit_flags.settle_commits(known_args, self._options)
         check_model(known_args, here)
+        new_budget = budget(known_args, journal_flags.journal(known_args))
+        prices(known_args.prices)
         if not here:
             _check_elsewhere(known_args, self._options)
+            warn_of_separate_budgets("stream_complete", new_budget)
             settle_in_flight(known_args)
             return self._run(known_args, self._options)
         if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
@@ -251,7 +286,9 @@ class Job:
         if settle_in_flight(known_args):
             checks.start_model(known_args.model)
         journal = journal_flags.open_here(known_args)
+        ledger = open_budget(new_budget, journal)
         status = self._run(known_args, self._options)
+        print_spending(new_budget, ledger, journal, file=sys.stderr)
         del journal
         return status
 

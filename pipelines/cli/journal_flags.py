@@ -39,9 +39,13 @@ def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
 def journal(known_args: argparse.Namespace) -> NewJournal | None:
     """Return the factory that opens the journal on a worker, or None for `--journal none`.
 
-    Raises UsageError for a journal of an unknown kind.
+    Raises UsageError for a journal of an unknown kind, and for --dedupe without a journal.
     """
     if known_args.journal == "none":
+        if known_args.dedupe:
+            raise UsageError(
+                "--dedupe finds equal requests in the journal; name one with --journal"
+            )
         return None
     try:
         return NewJournal(

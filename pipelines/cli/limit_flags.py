@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -117,20 +117,25 @@ def open_budget(new: NewLedger | None, journal: Journal | None) -> Ledger | None
         raise UsageError(f"--max_cost_usd, --max_total_tokens: {error}") from None
 
 
-def print_spending(new: NewLedger | None, ledger: Ledger | None, journal: Journal | None) -> None:
-    """Print how much of the budget all runs have spent."""
+def print_spending(
+    new: NewLedger | None,
+    ledger: Ledger | None,
+    journal: Journal | None,
+    file: TextIO | None = None,
+) -> None:
+    """Print how much of the budget all runs have spent, to stdout or to `file`."""
     if new is not None and ledger is not None:
         known = [ledger.spent()] + ([journal.spent()] if journal is not None else [])
         # Other processes write to the journal only.
         spent = max(known, key=lambda each: each.tokens)
-        print(f"{'budget:':<13}{spent} of {new.caps} spent by all runs")
+        print(f"{'budget:':<13}{spent} of {new.caps} spent by all runs", file=file)
 
 
-def warn_of_separate_budgets(new: NewLedger | None) -> None:
+def warn_of_separate_budgets(program: str, new: NewLedger | None) -> None:
     """Warn that without Redis each worker process has the whole budget to itself."""
     if new is not None and new.redis is None:
         print(
-            "batch_complete: the budget applies to each worker process separately; with --journal"
+            f"{program}: the budget applies to each worker process separately; with --journal"
             " redis://HOST/DB it applies to all together",
             file=sys.stderr,
         )

@@ -51,6 +51,11 @@ def add_journal_options(made: parser.Parser) -> None:
         **SWITCH,
         help="fail the job if the journal cannot be written (default: continue without it)",
     )
+    made.add_argument(
+        "--dedupe",
+        **SWITCH,
+        help="send equal requests once; rows with equal requests share the completion",
+    )
 
 
 def add_model_options(made: parser.Parser) -> None:

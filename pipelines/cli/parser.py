@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines.cli.job_options import ProgramOptions, shown
 from pipelines.errors import UsageError
 from pipelines.runners.runner import runner_flags
 from ritellm.suggest import did_you_mean
@@ -25,18 +26,18 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, Pipe
     """Return the program's arguments and Beam's options; raises UsageError for unknown flags."""
     known_args, pipeline_args = parser.parse_known_args(list(argv))
     _refuse_unknown(parser, pipeline_args)
-    options = PipelineOptions(pipeline_args)
-    given = options.get_all_options(drop_default=True)
+    given = PipelineOptions(pipeline_args).get_all_options(drop_default=True)
     if "runner" not in given:
         # Beam's default, DirectRunner, first tries to download another runner.
-        options = PipelineOptions([*pipeline_args, "--runner=FnApiRunner"])
-    return known_args, options
+        pipeline_args = [*pipeline_args, "--runner=FnApiRunner"]
+    return known_args, PipelineOptions(pipeline_args, **shown(parser, known_args))
 
 
 def _refuse_unknown(parser: argparse.ArgumentParser, pipeline_args: Sequence[str]) -> None:
     beam = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     for options in _all_subclasses(PipelineOptions):
-        options._add_argparse_args(beam)
+        if options is not ProgramOptions:
+            options._add_argparse_args(beam)
     try:
         given, unknown = beam.parse_known_args(list(pipeline_args))
     except SystemExit:

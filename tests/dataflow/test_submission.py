@@ -97,6 +97,15 @@ def test_the_job_says_what_was_asked_of_dataflow(submitted):
     assert "workflow.tar.gz" in [package["name"] for package in pool["packages"]]
 
 
+def test_the_page_of_the_job_shows_the_flags_and_each_step_its_model(submitted):
+    shown = submitted.job["environment"]["sdkPipelineOptions"]
+    options, items = shown["options"], {each["key"]: each for each in shown["display_data"]}
+    assert (options["model"], options["input"]) == ("openai/m", ["gs://bucket/in/*.jsonl"])
+    assert options["api_key_secret"] == VERSION  # the name of the secret, not the secret
+    assert items["model"]["value"] == "openai/m"
+    assert items["output"]["value"] == "gs://bucket/plain/out"
+
+
 def test_the_submitter_needs_no_secret_and_none_is_in_the_job(submitted, google):
     """Submitted with the secret in the environment: what is pickled here must not pick it up."""
     texts = {"job": orjson.dumps(submitted.job), "said": submitted.said.encode()}
