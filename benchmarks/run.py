@@ -79,6 +79,7 @@ def table() -> str:
             )
         )
     rows += _streaming()
+    rows += _committed()
     for name, what in BAD_DAYS.items():
         day = bad_day.run(name)
         rows.append(
@@ -132,6 +133,35 @@ def _streaming() -> list[tuple[str, str, str]]:
         what = "the first text of a completion, from the server's socket to a reader of Redis"
         rows.append((f"{what}, 100 streams", seen, script))
     return rows
+
+
+def _committed() -> list[tuple[str, str, str]]:
+    from benchmarks.jobs import committed
+    from examples.runners import tools
+
+    try:
+        tools.prism()
+    except tools.Missing:
+        return []
+    seen, script = committed.latency(), "`benchmarks/jobs/committed.py`"
+    sent, delta = seen["due_to_sent"], seen["delta_to_consumer"]
+    many, beam = committed.load(), committed.floor()
+    cost = many["python_usec_per_delta"], many["prism_usec_per_delta"]
+    floor = beam["python_usec_per_delta"], beam["prism_usec_per_delta"]
+    return [
+        (
+            "10 prompts/s with `commit_every=0.2` on Prism, one in 40 takes 8 s",
+            f"due to sent {sent['p50']:.2f} s p50, {sent['p95']:.2f} s p95; a delta to a consumer"
+            f" behind a shuffle {delta['p50']:.2f} s p50, {delta['p95']:.2f} s p95",
+            script,
+        ),
+        (
+            "500 such streams, 20 deltas/s each",
+            f"{cost[0]:.0f} us of Python's CPU a delta and {cost[1]:.0f} us of Prism's; an element"
+            f" without a model costs {floor[0]:.0f} and {floor[1]:.0f} us",
+            script,
+        ),
+    ]
 
 
 def machine() -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,16 +36,21 @@ BODY = orjson.dumps({"messages": [{"role": "user", "content": "x"}]}).decode()
 SHARDS, EVERY = 8, 0.2
 SLOW = {"slow_every": 40, "slow_ms": 8000}
 _LEAD_SECONDS = 3.0
+_DATE = 17  # characters of a date
 
 
 class _SeeFn(beam.DoFn):  # type: ignore[misc]
-    """Records when a delta was sent and how old it is on arrival."""
+    """Records when a delta was sent and how old it is on arrival.
 
+    The lists belong to the class, which Beam finds by its name; it would copy those of a module.
+    """
+
+    late: list[float] = []  # noqa: RUF012 - how late Beam's own source was with each prompt
     seen: list[tuple[str, float, float]] = []  # noqa: RUF012
 
     def process(self, delta: Delta) -> None:
         if delta.text:
-            sent = float(delta.text)
+            sent = float(delta.text[:_DATE])  # of its first chunk, if it has several
             self.seen.append((delta.id, sent, time.monotonic() - sent))
 
 
@@ -97,7 +103,9 @@ def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
         shift = time.monotonic() - time.time()
 
         def due(tick: float) -> Prompt:
-            return Prompt(f"{float(tick) + shift:.6f}", BODY)
+            when = float(tick) + shift
+            _SeeFn.late.append(time.monotonic() - when)
+            return Prompt(f"{when:.6f}", BODY)
 
         options = {} if core else {"commit_every": EVERY, "shards": SHARDS}
         _run(due, start, seconds, 0.1, server.base_url, **options)
@@ -109,11 +117,19 @@ def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
     late = SLOW["slow_ms"] / 1000  # the first chunk of a slow response is sent that much later
     waits = [wait - late if wait > late else wait for wait in waits]
     ages = [age for *_, age in _SeeFn.seen]
-    counts = {"prompts": len(firsts), "requests": served["requests"], "deltas": len(ages)}
-    return {**counts, "due_to_sent": _quantiles(waits), "delta_to_consumer": _quantiles(ages)}
+    return {
+        "prompts": len(firsts),
+        "requests": served["requests"],
+        "deltas": len(ages),
+        "source_late": _quantiles(_SeeFn.late),
+        "due_to_sent": _quantiles(waits),
+        "delta_to_consumer": _quantiles(ages),
+    }
 
 
-def load(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str, Any]:
+def load(
+    streams: int = 500, rate: int = 20, seconds: float = 20.0, buffer_msec: int = 0
+) -> dict[str, Any]:
     """Return the delay of deltas and their CPU while so many streams are open."""
     chunks = round(rate * seconds)
     with servers.serving("paced", chunks=chunks, gap_ms=1000 / rate, dated=True) as server:
@@ -123,8 +139,11 @@ def load(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str,
             if float(tick) - start < 0.01:
                 yield from (Prompt(str(n), BODY) for n in range(streams))
 
-        options = {"commit_every": EVERY, "shards": SHARDS, "max_in_flight": streams}
-        cpu = _run(all_at_once, start, seconds, 1.0, server.base_url, many=True, **options)
+        options: dict[str, Any] = {"commit_every": EVERY, "shards": SHARDS}
+        options["max_in_flight"] = streams
+        if buffer_msec:
+            options["buffer_msec"] = buffer_msec
+        used = _run(all_at_once, start, seconds, 1.0, server.base_url, many=True, **options)
         served = server.stats()
     ages = [age for *_, age in _SeeFn.seen]
     quarter = len(ages) // 4
@@ -134,28 +153,28 @@ def load(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str,
         "delta_to_consumer": _quantiles(ages),
         "first_quarter": _quantiles(ages[:quarter])["p50"],
         "last_quarter": _quantiles(ages[-quarter:])["p50"],
-        "python_usec_per_delta": round(cpu[0] / len(ages) * 1e6, 1),
-        "prism_usec_per_delta": round(cpu[1] / len(ages) * 1e6, 1),
+        **used,
         "server_late_msec": served["max_late_msec"],
     }
 
 
 def floor(streams: int = 500, rate: int = 20, seconds: float = 20.0) -> dict[str, Any]:
     """Return the CPU of as many deltas that a timer emits: Beam's own cost of such an element."""
-    cpu = _cpu()
     _SeeFn.seen.clear()
     p = _pipeline()
-    keys = p | beam.Create([(n, 0) for n in range(SHARDS)]).with_output_types(tuple[int, int])
+    start = time.time() + _LEAD_SECONDS
+
+    def all_at_once(tick: float) -> Iterator[tuple[int, int]]:
+        if float(tick) - start < 0.01:
+            yield from ((n, 0) for n in range(SHARDS))
+
+    ticks = p | PeriodicImpulse(start, start + seconds, 1.0, apply_windowing=False)
+    keys = ticks | beam.FlatMap(all_at_once).with_output_types(tuple[int, int])
     canned = keys | beam.ParDo(_CannedFn(streams, rate, seconds)).with_output_types(Delta)
     canned | "Commit" >> beam.Reshuffle() | beam.ParDo(_SeeFn())
-    p.run().wait_until_finish()
-    used, count = _used(cpu), len(_SeeFn.seen)
-    return {
-        "deltas": count,
-        "delta_to_consumer": _quantiles([age for *_, age in _SeeFn.seen]),
-        "python_usec_per_delta": round(used[0] / count * 1e6, 1),
-        "prism_usec_per_delta": round(used[1] / count * 1e6, 1),
-    }
+    used = _measured(p)
+    ages = [age for *_, age in _SeeFn.seen]
+    return {"deltas": len(ages), "delta_to_consumer": _quantiles(ages), **used}
 
 
 def _run(
@@ -166,10 +185,9 @@ def _run(
     base_url: str,
     many: bool = False,
     **options: Any,
-) -> tuple[float, float]:
-    """Run a pipeline on Prism; return the CPU seconds of Python and of Prism."""
+) -> dict[str, float]:
+    """Run a pipeline on Prism; return the CPU of a delta."""
     _SeeFn.seen.clear()
-    cpu = _cpu()
     p = _pipeline()
     ticks = p | PeriodicImpulse(start, start + seconds, interval, apply_windowing=False)
     made = (beam.FlatMap if many else beam.Map)(prompts_of)
@@ -179,23 +197,43 @@ def _run(
         | StreamCompletions("openai/m", base_url=base_url, **options)
     )
     streamed.deltas | "Commit" >> beam.Reshuffle() | beam.ParDo(_SeeFn())
-    p.run().wait_until_finish()
-    return _used(cpu)
+    return _measured(p)
+
+
+def _measured(p: beam.Pipeline) -> dict[str, float]:
+    """Run `p`; return the CPU of a delta, without the start and the end of the job.
+
+    It is that between the first fifth of the deltas and the last tenth.
+    """
+    samples: list[tuple[int, float, float]] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(0.2):
+            samples.append((len(_SeeFn.seen), time.process_time(), _of_prism()))
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        p.run().wait_until_finish()
+    finally:
+        ended.set()
+        sampler.join()
+    count = len(_SeeFn.seen)
+    middle = [each for each in samples if count / 5 <= each[0] <= count * 9 / 10]
+    if len(middle) < 2:
+        return {}
+    (seen, python, prism), (seen_later, python_later, prism_later) = middle[0], middle[-1]
+    deltas = max(1, seen_later - seen)
+    return {
+        "python_usec_per_delta": round((python_later - python) / deltas * 1e6, 1),
+        "prism_usec_per_delta": round((prism_later - prism) / deltas * 1e6, 1),
+    }
 
 
 def _pipeline() -> beam.Pipeline:
     flags = ["--runner=PrismRunner", f"--prism_location={tools.prism()}", "--streaming"]
     return beam.Pipeline(options=PipelineOptions(flags))
-
-
-def _cpu() -> tuple[float, float]:
-    return time.process_time(), _of_prism()
-
-
-def _used(before: tuple[float, float]) -> tuple[float, float]:
-    """Return the CPU seconds since `before`; each job has a Prism of its own, which still runs."""
-    python, prism = _cpu()
-    return python - before[0], prism - before[1]
 
 
 def _of_prism() -> float:
@@ -226,12 +264,14 @@ def main() -> None:
     parser.add_argument("--core", action="store_true", help="of `latency`: without commit_every")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--streams", type=int, default=500, help="of `load`, `floor`")
+    parser.add_argument("--buffer_msec", type=int, default=0, help="of `load`: join chunks")
     given = parser.parse_args()
     if given.what == "latency":
         print(latency(given.seconds, given.core))
+    elif given.what == "load":
+        print(load(given.streams, seconds=given.seconds, buffer_msec=given.buffer_msec))
     else:
-        measure = load if given.what == "load" else floor
-        print(measure(given.streams, seconds=given.seconds))
+        print(floor(given.streams, seconds=given.seconds))
 
 
 if __name__ == "__main__":
