@@ -125,9 +125,9 @@ test-dataflow: .venv-gcp/ready
 
 # Not part of `make test`: servers take seconds to start.
 .venv-services/ready: setup.py
-	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub ..."
+	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub, and Beam YAML ..."
 	@$(PYTHON) -m venv .venv-services
-	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,kafka,pubsub,redis,test]'
+	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,kafka,pubsub,redis,yaml,test]'
 	@touch $@
 
 test-services: .venv-services/ready

@@ -1,0 +1,149 @@
+"""The transforms for Beam YAML, without its parser: arguments, schemas, and failed rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+import yaml as pyyaml
+from apache_beam.testing.util import assert_that, equal_to
+from fake_server import api_error
+
+from transforms import DeadLetter, Prompt, yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = [beam.Row(id="a", prompt="one two"), beam.Row(id="b", prompt="three")]
+
+
+def test_the_listing_names_each_transform():
+    [provider] = pyyaml.safe_load((ROOT / "templates/yaml/ritellm.yaml").read_text())
+    for name, place in provider["transforms"].items():
+        module, _, member = place.rpartition(".")
+        assert (module, member) == ("transforms.yaml", name)
+        assert getattr(yaml, member).__module__ == module
+
+
+def test_rows_become_completions_and_deltas(fake_server):
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        prompts = (p | beam.Create(ROWS) | yaml.ToPrompts())["output"]
+        done = prompts | yaml.CompletePrompts(
+            "openai/m", emit_deltas=True, base_url=fake_server.base_url, timeout=5
+        )
+        assert done.keys() == {"output", "deltas"}
+        texts = done["output"] | "Texts" >> beam.Map(lambda row: (row.id, row.text))
+        assert_that(texts, equal_to([("a", "one two"), ("b", "three")]))
+        assert prompts.element_type is Prompt
+
+
+def test_a_row_of_another_transform_is_a_prompt(fake_server):
+    request = Prompt.of_text("one two").request
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        rows = p | beam.Create([beam.Row(more=1, request=request, id="a")])
+        streamed = rows | yaml.StreamCompletions("openai/m", base_url=fake_server.base_url)
+        whole = streamed["output"] | yaml.AssembleCompletions()
+        assert_that(whole["output"] | beam.Map(lambda row: row.text), equal_to(["one two"]))
+
+
+def test_failures_have_the_fields_of_beams_and_of_a_dead_letter(fake_server):
+    fake_server.script = lambda _: api_error(400, "invalid_request_error", "x", "No.")
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        prompts = (p | beam.Create(ROWS[:1]) | yaml.ToPrompts())["output"]
+        done = prompts | yaml.CompletePrompts(
+            "openai/m", base_url=fake_server.base_url, error_handling={"output": "bad"}
+        )
+        told = done["bad"] | beam.Map(
+            lambda row: (row.element.id, row.element.request != "", row.msg, row.stack, row.message)
+        )
+        message = "openai/m: No."
+        assert_that(told, equal_to([("a", True, f"BadRequestError: {message}", "", message)]))
+        assert done["bad"].element_type is yaml.Failure
+        coder = beam.coders.registry.get_coder(yaml.Failure)
+        assert isinstance(coder, beam.coders.RowCoder)
+
+
+def test_without_error_handling_a_failed_row_fails_the_job():
+    p = beam.Pipeline(runner="FnApiRunner")
+    p | beam.Create([beam.Row(prompt="")]) | yaml.ToPrompts()
+    wanted = "failed: RowError: column 'prompt' must not be empty; to go on without failed rows"
+    with pytest.raises(Exception, match=re.escape(wanted)):
+        p.run()
+
+
+def test_a_budget_and_a_journal_are_made_of_plain_values(tmp_path):
+    made = yaml.CompletePrompts(
+        "openai/gpt-4o-mini", journal=f"sqlite:{tmp_path}/j.sqlite", max_cost_usd=2.5, job="night"
+    )
+    facts = made._transform.display_data()
+    assert facts["journal"] == f"sqlite:{tmp_path}/j.sqlite"
+    assert facts["budget"] == "$2.5"
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: yaml.CompletePrompts(5), "model must be a text, got 5"),
+        (lambda: yaml.CompletePrompts("opnai/m"), "unknown provider 'opnai' in 'opnai/m'; did you"),
+        (
+            lambda: yaml.CompletePrompts("openai/m", max_tokns=5),
+            "unknown parameter 'max_tokns'; did",
+        ),
+        (lambda: yaml.CompletePrompts("openai/m", rpm="9"), "rpm must be a number, got '9'"),
+        (lambda: yaml.CompletePrompts("openai/m", rpm=True), "rpm must be a number, got True"),
+        (lambda: yaml.CompletePrompts("openai/m", dedupe=1), "dedupe must be true or false, got 1"),
+        (
+            lambda: yaml.CompletePrompts("openai/m", max_tokens="9"),
+            "max_tokens must be a whole number",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", hedge_after=[]),
+            "hedge_after must be seconds or a",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", emit_deltas="x"),
+            "emit_deltas must be true or false",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", api_key="sk-x"),
+            "unknown parameter 'api_key'; did you",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", journal="auto"),
+            "journal must be sqlite:PATH, redis:",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", journal="nope"),
+            "the journal must be auto, none, sql",
+        ),
+        (lambda: yaml.CompletePrompts("openai/m", max_cost_usd=5), "openai/m"),
+        (
+            lambda: yaml.StreamCompletions("openai/m", {"tag": "x"}),
+            "error_handling must be {output: NAME}",
+        ),
+        (
+            lambda: yaml.StreamCompletions("openai/m", {"output": "output"}),
+            "error_handling must be {out",
+        ),
+        (lambda: yaml.AssembleCompletions("x"), "wait_seconds must be a number, got 'x'"),
+        (lambda: yaml.ToPrompts(promt="x"), "'promt' is not a parameter of a request"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence_at_construction(make, reason):
+    with pytest.raises(Exception, match=re.escape(reason)) as raised:
+        make()
+    assert "\n" not in str(raised.value)
+    assert "sk-x" not in str(raised.value)
+
+
+def test_an_input_without_prompts_is_refused_at_construction():
+    rows = beam.Pipeline(runner="FnApiRunner") | beam.Create([beam.Row(question="x")])
+    with pytest.raises(
+        ValueError, match="the input needs the columns id and request, it has quest"
+    ):
+        rows | yaml.CompletePrompts("openai/m")
+
+
+def test_the_columns_of_failures_are_beams_and_those_of_dead_letters():
+    more = [name for name in DeadLetter._fields if name != "request"]
+    assert list(yaml.Failure._fields) == ["element", "msg", "stack", *more]
