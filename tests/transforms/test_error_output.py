@@ -91,6 +91,19 @@ def test_deltas_stay_beside_the_completions(model):
         )
 
 
+def test_a_handler_gets_the_answers_too_that_a_drain_did_not_wait_for():
+    p = beam.Pipeline(runner="PrismRunner")
+    with ErrorHandler(beam.Map(lambda letter: letter.id)) as handler:
+        deltas = prompts(p) | StreamCompletions("openai/m", commit_every=1, error_handler=handler)
+    assert deltas.element_type is Delta
+    [flatten] = [
+        each
+        for each in p.to_runner_api().components.transforms.values()
+        if each.unique_name == "Flatten"
+    ]
+    assert len(flatten.inputs) == 2
+
+
 def test_good_and_bad_have_the_form_of_beams_own(model):
     with beam.Pipeline(runner="FnApiRunner") as p:
         good, bad = prompts(p) | CompletePrompts(**model).with_exception_handling()
