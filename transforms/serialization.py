@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from transforms import exact_json
+from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta
 
 KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
@@ -111,7 +112,10 @@ def to_delta(data: bytes) -> Delta:
     try:
         row = exact_json.loads(data.decode())
         nested = {name: _dumps(row.get(name)) for name in ("outcome", "input")}
-        return Delta(**{**row, "chunk": exact_json.dumps(row["chunk"]), **nested})
+        delta = Delta(**{**row, "chunk": exact_json.dumps(row["chunk"]), **nested})
+        if not fits(delta):
+            raise TypeError("a value of another type")
+        return delta
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise ValueError(f"not a delta: {data[:200]!r}") from None
 

@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import NoneType
 from typing import Any, NamedTuple
 
 import orjson
@@ -269,8 +270,24 @@ def _read(delta: Any) -> _Row:
     if attempt is None or seq is None:
         raise ValueError(f"a delta must have id, attempt and seq, got {repr(delta)[:200]}")
     chunk = chunk if isinstance(chunk, Mapping) else _json(chunk)
+    if not all(map(_is_choice, _choices(chunk))):
+        raise ValueError(f"the chunk of a delta must have a list of choices, got {chunk!r:.200}")
     final = get("final") not in _NOT
     return _Row(id, submission, attempt, seq, chunk, final, get("outcome"), get("input"))
+
+
+def _choices(chunk: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of a chunk; None in them if they are not a list."""
+    choices = chunk.get("choices")
+    return choices if isinstance(choices, list) else [] if choices is None else [None]
+
+
+def _is_choice(choice: Any) -> bool:
+    return (
+        isinstance(choice, Mapping)
+        and isinstance(choice.get("delta"), (Mapping, NoneType))
+        and isinstance(choice.get("index"), (int, NoneType))
+    )
 
 
 # Values of `final` that mean no; Redis has only strings.

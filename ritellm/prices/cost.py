@@ -181,7 +181,7 @@ def parse_prices(text: str | bytes, path: str) -> dict[str, Price]:
     """Return the table of prices, corrected by `text`, the content of the file at `path`."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"cannot read prices from {path}: {error}") from None
     if not isinstance(found, dict):
         raise InvalidRequestError(
@@ -214,8 +214,12 @@ def _wrong(path: Any, model: str, rule: str) -> InvalidRequestError:
     return InvalidRequestError(f"{path}: the price of {model!r} (USD per million tokens) {rule}")
 
 
+# Per million tokens; an infinite price would make every cost unknown.
+_MOST_USD = 1e12
+
+
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    return type(value) in (int, float) and 0 <= value < _MOST_USD
 
 
 def _billed_output(usage: Usage) -> int | None:

@@ -50,7 +50,7 @@ def targets() -> list[Target]:
         Target("requests", ROWS, build_requests),
         Target("journal-sqlite", [_sqlite()], read_sqlite),
         Target("journal-folder", [to_file(_records())], read_folder),
-        Target("recordings", [_recording()], read_recording),
+        Target("recordings", [_recording(), _recordings()], read_recording),
     ]
 
 
@@ -170,6 +170,18 @@ def _recording() -> bytes:
     return b"".join(orjson.dumps(line) + b"\n" for line in lines)
 
 
+def _recordings() -> bytes:
+    """Return two calls that were recorded at once; one of them has two attempts."""
+    cut = [orjson.loads(line) for line in _recording().splitlines()][:3]
+    cut[0]["on_interrupt"] = "continue"
+    end = {"call": "c", "attempt": 1, "offset": 0.5, "kind": "end", "how": "error"}
+    error = {"type": "APIConnectionError", "message": "cut", "retryable": True}
+    second = [{**json, "attempt": 2} for json in map(orjson.loads, _recording().splitlines())]
+    other = [{**json, "call": "d"} for json in map(orjson.loads, _recording().splitlines())]
+    lines = [*cut, other[0], {**end, "error": error}, *other[1:3], *second, *other[3:]]
+    return b"".join(orjson.dumps(line) + b"\n" for line in lines)
+
+
 @functools.cache
 def _client() -> Client:
     return Client()
@@ -180,9 +192,10 @@ def read_recording(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calls.jsonl"
         path.write_bytes(data)
-        for streamed in (True, False):
-            with contextlib.suppress(RitellmError):
-                _replay(f"replay/{path}", streamed)
+        for name in (f"replay/{path}", f"replay/{path}#2"):
+            for streamed in (True, False):
+                with contextlib.suppress(RitellmError):
+                    _replay(name, streamed)
 
 
 def _replay(model: str, streamed: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fuzz import answers, files
+from fuzz import answers, files, readers
 from fuzz.target import Target
 
-TARGETS: dict[str, Target] = {each.name: each for each in (*answers.targets(), *files.targets())}
+_ALL = (*answers.targets(), *files.targets(), *readers.targets())
+TARGETS: dict[str, Target] = {each.name: each for each in _ALL}

@@ -9,6 +9,7 @@ from odd_values import variants
 from transforms import Completion, DeadLetter, Delta, Prompt
 from transforms.assembly import DeltaSum
 from transforms.columns import fits
+from transforms.serialization import to_bytes, to_delta
 from transforms.worker.journal_entries import from_value, to_value
 
 CHUNK = {"id": "x", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
@@ -64,5 +65,15 @@ def test_an_odd_value_in_a_journal_counts_as_no_completion():
     assert from_value(orjson.dumps(stored), prompt) is not None
     for name in stored.keys() - {"id", "input", "place"}:
         assert from_value(orjson.dumps({**stored, name: ["odd"]}), prompt) is None
+    for odd in ("", "no json", "[]", '{"choices": 1}', '{"choices": ["odd"]}', "[" * 2000):
+        assert from_value(orjson.dumps({**stored, "completion": odd}), prompt) is None
     assert from_value(b"[]", prompt) is None
     assert from_value(b"{", prompt) is None
+
+
+def test_a_delta_of_a_topic_has_the_types_of_its_columns_or_is_refused():
+    row = orjson.loads(to_bytes(Delta("a", 1, 0, "x", None, orjson.dumps(CHUNK).decode())))
+    assert to_delta(orjson.dumps(row)).text == "x"
+    for name in row.keys() - {"chunk"}:
+        with pytest.raises(ValueError, match="not a delta"):
+            to_delta(orjson.dumps({**row, name: {"odd": 1}}))

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from ritellm.chunks.sum import completion_to_chunk
-from ritellm.errors import InvalidRequestError
+from ritellm.errors import ABOUT_VALUES, InvalidRequestError
 from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.journal.base import Journal, Spent
@@ -143,8 +143,9 @@ def from_value(value: bytes, prompt: Prompt) -> Completion | None:
     try:
         row = {"id": prompt.id, "input": prompt.input, "place": prompt.place}
         found = Completion(**{**orjson.loads(value), **row})
-        return found if fits(found) else None
-    except (TypeError, orjson.JSONDecodeError):
+        is_whole = fits(found) and completion_to_chunk(orjson.loads(found.completion))
+        return found if is_whole else None
+    except ABOUT_VALUES:
         return None
 
 

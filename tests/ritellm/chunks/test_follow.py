@@ -173,6 +173,10 @@ def test_a_delta_may_come_in_any_of_its_forms(form):
         {"id": "a", "attempt": 1, "seq": 0},
         {"id": "a", "attempt": 1, "seq": 0, "chunk": "half a {"},
         {"id": 5, "attempt": 1, "seq": 0, "chunk": {}},
+        {"id": "a", "attempt": 1, "seq": 1, "chunk": {"choices": 1}},
+        {"id": "a", "attempt": 1, "seq": 1, "chunk": {"choices": ["odd"]}},
+        {"id": "a", "attempt": 1, "seq": 1, "chunk": {"choices": [{"delta": "odd"}]}},
+        {"id": "a", "attempt": 1, "seq": 1, "chunk": {"choices": [{"index": "odd"}]}},
     ],
 )
 def test_an_invalid_delta_is_refused_and_changes_nothing(message):
