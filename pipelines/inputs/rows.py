@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -54,7 +55,11 @@ class Line(NamedTuple):
 
 
 def to_line(path: str, name: str, number: int, data: bytes) -> Line:
-    """Return the line in `data`; bytes that are not UTF-8 are its fault."""
+    """Return the line in `data`; bytes that are not UTF-8 are its fault.
+
+    A file that was put together from several has a byte order mark before some line.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
     return Line(path, name, number, as_text(data), encoding_fault(data))
 
 

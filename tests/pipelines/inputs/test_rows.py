@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.inputs.columns import PARAMETERS
-from pipelines.inputs.rows import Line, parse, read
+from pipelines.inputs.rows import Line, parse, read, to_line
 from ritellm.calls.params import CALLER_ONLY
 from transforms import DeadLetter, Prompt
 
@@ -248,3 +248,10 @@ ANYTHING = st.recursive(
 def test_no_row_breaks_a_job(row):
     line = Line("a", "a", 7, json.dumps(row))
     assert isinstance(read(line, by_content=True).row, (Prompt, DeadLetter))
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_a_byte_order_mark_before_any_line_is_no_part_of_the_row(number):
+    line = to_line("in.jsonl", "in.jsonl", number, b'\xef\xbb\xbf{"id":"a","prompt":"x"}')
+    prompt = parse(line)
+    assert (prompt.id, prompt.input) == ("a", '{"id":"a","prompt":"x"}')
