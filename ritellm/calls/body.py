@@ -30,7 +30,10 @@ from ritellm.errors import APIResponseValidationError, StreamTruncatedError
 from ritellm.types import Chunk
 from ritellm.wire import limits
 from ritellm.wire.base import Decoder, Event, Framing, Wire
+from ritellm.wire.errors.openai import stream_error
 from ritellm.wire.errors.redirect import redirect_error
+from ritellm.wire.framing.document import depth_of
+from ritellm.wire.framing.jsonl import JSONLines
 from ritellm.wire.framing.sse import BARE, SSE, end_of_event, events_of
 from ritellm.wire.openai_chat.repeats import Repeats
 from ritellm.wire.payload import HalfCharacterError, parse_document
@@ -85,7 +88,10 @@ def body_of(
         return _stream_body(wire, decoder or new_decoder())
 
     def begun(first: bytes) -> Body:
-        whole = _is_whole(first, kind, streamed and not isinstance(wire.new_framing(), SSE))
+        framing = wire.new_framing()
+        if streamed and isinstance(framing, JSONLines) and first in _OPENS_JSON:
+            return _stream_body(wire, new_decoder())  # a whole answer is a line, too
+        whole = _is_whole(first, kind, streamed and not isinstance(framing, SSE))
         return _WholeBody(wire) if whole else _stream_body(wire, new_decoder())
 
     return _UnnamedBody(begun)
@@ -150,7 +156,16 @@ class _StreamBody:
     def _rescue(self, event: Event, error: APIResponseValidationError, into: list[Chunk]) -> None:
         """Read an event that the decoder refuses, if that can be; else raise `error`."""
         kind, data = event
-        if is_idle(data) or (kind == BARE and error.code is None):
+        if is_idle(data):
+            return
+        if (lines := _documents(data)) is not None:
+            for line in lines:
+                if not self._decoder.done:
+                    self._decoder.decode((kind, line), into)
+            return
+        if kind == "error" and not data.startswith(_OPENS_JSON):
+            raise stream_error({"error": data.decode("utf-8", "replace")})
+        if kind == BARE and error.code is None:
             return
         if not isinstance(error, HalfCharacterError):
             raise error
@@ -167,6 +182,13 @@ class _StreamBody:
         held, data = joined(held, event[1])
         self._decoder.decode((kind, with_whole_characters(held)), into)
         return event[0], data
+
+
+def _documents(data: bytes) -> list[bytes] | None:
+    """Return the lines of an event, if each is a document: some servers send no blank lines."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    whole = len(lines) > 1 and all(depth_of(line) == 0 for line in lines)
+    return lines if whole and all(line.lstrip().startswith(_OPENS_JSON) for line in lines) else None
 
 
 class _SSEBody(_StreamBody):

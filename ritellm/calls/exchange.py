@@ -62,6 +62,8 @@ _UNBUFFERED = Buffer()
 _TOO_EARLY = frozenset({"connect_timeout", "write_timeout"})
 # The most characters of an error's text that are kept, and of a key that a text may end in.
 _LONGEST_MESSAGE, _LONGEST_SECRET = 64 * 1024, 16 * 1024
+# The most bytes of a body without chunks that an error shows.
+_SHOWN = 200
 # A run of at most this many chunks is expanded at once.
 _FEW = 16
 
@@ -90,6 +92,7 @@ class Exchange:
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
         self._received = 0  # bytes of the body
+        self._begin = b""  # its first bytes, while they make no chunk
         # The outcome.
         self.sum = continuation.sum if continuation else ChunkSum()
         self.error: RitellmError | None = None
@@ -139,6 +142,8 @@ class Exchange:
         assert body is not None, "receive_response comes first"
         pieces: list[Piece] = []
         if self.error is None:
+            if self._received < _SHOWN:
+                self._begin = (self._begin + data)[:_SHOWN]
             self._received += len(data)
             try:
                 if self._received > limits.MAX_STREAM_BYTES:
@@ -267,7 +272,8 @@ class Exchange:
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:
-            return StreamTruncatedError("the response ended before its first chunk")
+            began = f"; it began with {self._begin!r}" if self._begin.strip() else ""
+            return StreamTruncatedError(f"the response ended before its first chunk{began}")
         if self.done:
             return StreamTruncatedError("the answer is empty: the provider closed it at once")
         return StreamTruncatedError(

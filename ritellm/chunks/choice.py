@@ -115,12 +115,12 @@ class ChoiceSum:
             message[name] = _sum_as(summed, values)
         fields = {k: _sum_as(_FIELD_SUMS.get(k, _whole), v) for k, v in self.fields.items()}
         head = {"index": index, "message": message, "finish_reason": None, "logprobs": None}
-        return {**head, **fields}
+        return {**head, **fields, "index": index, "message": message}
 
 
 def is_blank(reason: Any) -> bool:
     """Return whether a finish_reason names no reason."""
-    return reason is None or (isinstance(reason, str) and reason.strip() in _BLANK)
+    return reason.strip() in _BLANK if isinstance(reason, str) else not reason
 
 
 def has_text(choice: Mapping[str, Any]) -> bool:

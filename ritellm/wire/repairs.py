@@ -1,11 +1,12 @@
 """Repairs of JSON that some servers write and that is not JSON. No I/O and no clock.
 
-The problem: a server that cuts text between UTF-16 units writes half a character ("\\ud83d"), and
-Python writes NaN and Infinity. orjson refuses both. They are no reason to lose a response.
+The problem: a server that cuts text between UTF-16 units writes half a character ("\\ud83d"), one
+that builds JSON by hand writes control characters as they are, and Python writes NaN and Infinity.
+orjson refuses them. They are no reason to lose a response.
 
 The idea: nothing here runs until the parser has refused the bytes. NaN and Infinity become null.
-Half a character becomes U+FFFD. A half at the end of one text and its other half at the beginning
-of the next text become one character again (`joined`).
+Control characters are escaped. Half a character becomes U+FFFD. A half at the end of one text and
+its other half at the beginning of the next text become one character again (`joined`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _ESCAPES = re.compile(
     rb"|\\.",
     re.DOTALL,
 )
+_CONTROLS = re.compile(rb"[\x00-\x1f]")
 _REPLACEMENT = rb"\ufffd"
 # Data that keeps a connection open, and the end of OpenAI's streams in other dialects.
 _IDLE = re.compile(
@@ -102,4 +104,6 @@ def _is_first(half: bytes) -> bool:
 
 
 def _without_number(found: re.Match[bytes]) -> bytes:
-    return found[0] if found[0][:1] == b'"' else b"null"
+    if found[0][:1] != b'"':
+        return b"null"
+    return _CONTROLS.sub(lambda control: b"\\u%04x" % control[0][0], found[0])

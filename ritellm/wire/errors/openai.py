@@ -58,6 +58,8 @@ def _error_object(payload: Any) -> dict[str, Any]:
     error = payload.get("error", payload) if isinstance(payload, dict) else {}
     if isinstance(error, str):  # TGI, Ollama: {"error": "text", "error_type": "..."}
         return {"message": error, "type": payload.get("error_type")}
+    if isinstance(error, list) and error:
+        error = error[0]
     return error if isinstance(error, dict) else {}
 
 

@@ -13,11 +13,12 @@ The invariants:
 - The events do not depend on where the bytes are cut.
 - A block consists of whole events: each line ends in LF and the last line is blank.
 
-The format is that of WHATWG HTML, section 9.2.6, with four deviations that model servers need. An
+The format is that of WHATWG HTML, section 9.2.6, with some deviations that model servers need. An
 event without data is dropped, also if its only `data:` line is empty. `eof()` returns a last event
 that lacks its closing blank line, which some servers omit after `[DONE]`. JSON in lines of its own,
 without `data:`, becomes an event of the type `BARE`: servers and proxies send errors like that. A
-JSON document whose first line alone has `data:` is taken whole.
+JSON document whose first line alone has `data:` is taken whole. A byte order mark may be before any
+line.
 Events of the types in `_IDLE` are dropped.
 """
 
@@ -111,8 +112,9 @@ class SSE:
 
 
 def end_of_event(block: bytes, at: int) -> int:
-    """Return the end of the event that begins at `at` in a block."""
-    return block.index(_OVER, at) + len(_OVER)
+    """Return the end of the event that begins at `at` in a block; a blank line may be left."""
+    end = block.find(_OVER, at)
+    return len(block) if end < 0 else end + len(_OVER)
 
 
 def events_of(block: bytes) -> list[Event]:
@@ -133,6 +135,8 @@ def events_of(block: bytes) -> list[Event]:
                 data = []
             kind = ""
             continue
+        if line.startswith(_BOM) and line != _BOM:
+            line = line.removeprefix(_BOM)
         name, _, value = line.partition(b":")
         if name == b"data":
             if kind == BARE:

@@ -149,7 +149,9 @@ class Candidate:
         if self._open is None:
             args = call.get("args") or {}
             pending = goes_on or "partialArgs" in call
-            self._begin(part, "" if pending else orjson.dumps(args).decode(), delta)
+            # Some gateways send text, as OpenAI does.
+            text = args if isinstance(args, str) else orjson.dumps(args).decode()
+            self._begin(part, "" if pending else text, delta)
             if not pending:
                 return
             self._open = PartialArgs(args)

@@ -56,8 +56,10 @@ class GeminiDecoder:
 
     def add(self, payload: Any, into: list[Chunk]) -> None:
         """Append the chunk of `payload`."""
-        if isinstance(payload, list) and len(payload) == 1:
-            payload = payload[0]
+        if isinstance(payload, list) and payload:  # what `streamGenerateContent` is without SSE
+            for each in payload:
+                self.add(each, into)
+            return
         if not isinstance(payload, dict):
             raise APIResponseValidationError(f"not a response of Gemini: {payload!r:.200}")
         if payload.get("error"):
@@ -82,6 +84,7 @@ class GeminiDecoder:
 
     def _choice(self, position: int, candidate: Mapping[str, Any]) -> Choice:
         index = candidate.get("index", position)
+        index = index if isinstance(index, int) else position
         if index not in self._candidates:
             self._candidates[index] = Candidate(index, self._head.get("id"))
         return self._candidates[index].choice(candidate)

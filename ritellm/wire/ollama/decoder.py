@@ -65,7 +65,7 @@ class OllamaDecoder:
         choice: dict[str, Any] = {}
         if line.get("logprobs"):
             choice["logprobs"] = {"content": line["logprobs"]}
-        delta = self._delta(line.get("message") or {})
+        delta = self._delta(line.get("message") or _generated(line))
         if line.get("done"):
             self.done = True
             choice["finish_reason"] = self._finish_reason(line.get("done_reason"))
@@ -119,6 +119,11 @@ def decode_completion(body: Any) -> Completion:
     chunks: list[Chunk] = []
     OllamaDecoder().decode(("", orjson.dumps(body)), chunks)
     return total(chunks)
+
+
+def _generated(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message of a server that answers in the shape of `/api/generate`."""
+    return {"content": line.get("response"), "thinking": line.get("thinking")}
 
 
 def _head(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -159,9 +159,12 @@ def split_parts(delta: dict[str, Any]) -> None:
     Mistral and Databricks mix thoughts and text. Any other part is kept in `content_parts`.
     """
     texts, thoughts, others = [], [], []
-    for part in delta.pop("content"):
+    content = delta.pop("content")
+    for part in content if isinstance(content, list) else [content]:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in _TEXT:
+        if isinstance(part, str):
+            texts.append(part)
+        elif kind in _TEXT or (kind is None and _has_text(part)):
             texts.append(part.get("text") or "")
         elif kind in ("thinking", "reasoning"):
             thoughts.append(_thought(part))
@@ -172,6 +175,10 @@ def split_parts(delta: dict[str, Any]) -> None:
         delta["reasoning_content"] = "".join(thoughts)
     if others:
         delta["content_parts"] = others
+
+
+def _has_text(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def _thought(part: Mapping[str, Any]) -> str:

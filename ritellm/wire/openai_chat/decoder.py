@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm.chunks.choice import has_text as has_written
 from ritellm.chunks.sum import message_to_delta
 from ritellm.errors import APIError, APIResponseValidationError, InternalServerError
 from ritellm.types import Chunk, Completion, Request
@@ -29,6 +30,9 @@ _TEXTS = ("text", "content", "thinking", "reasoning", "summary")
 _IDLE = frozenset({"heartbeat", "keepalive", "ping"})
 
 
+_DONE = b"[DONE]"
+
+
 def new_framing() -> SSE:
     """Return the framing of a streamed response: server-sent events."""
     return SSE()
@@ -46,18 +50,19 @@ class OpenAIChatDecoder:
     `single` says that one choice was requested. Some servers number its chunks instead of it.
     """
 
-    __slots__ = ("_called", "_single", "done", "repeats")
+    __slots__ = ("_called", "_has_text", "_single", "done", "repeats")
 
     def __init__(self, *, single: bool = False) -> None:
         self.done = False
         self.repeats = Repeats()
         self._single = single
         self._called: set[int] = set()  # the choices with tool calls
+        self._has_text = False  # text has come in deltas
 
     def decode(self, event: Event, into: list[Chunk]) -> None:
         """Append the chunk in `event`; raises the error in it."""
         kind, data = event
-        if data == b"[DONE]":
+        if data == _DONE or (data[:1] != b"{" and data.strip(b'" \t').upper() == _DONE):
             self.done = True
             return
         payload = parse_json(data)
@@ -81,10 +86,16 @@ class OpenAIChatDecoder:
             plain = not kind
             for choice in choices:
                 if self._single and choice.get("index") and len(choices) == 1:
-                    _renumber(choice)
+                    choice["index"] = 0
+                if "message" in choice:
+                    _settle_message(choice, self._has_text)
                 if _is_plain_text(choice):
+                    self._has_text = True
                     choice["delta"].setdefault("content", None)
                 else:
+                    if isinstance(choice.get("usage"), dict):  # Moonshot's
+                        usage = choice.pop("usage")
+                        payload["usage"] = payload.get("usage") or usage
                     _normalise(choice, "delta", self._called)
                     plain = plain and _is_plain_text(choice)
             if plain:
@@ -110,9 +121,13 @@ def decode_completion(body: Any) -> Completion:
     return Completion({**body, "object": "chat.completion", "usage_source": source})
 
 
-def _renumber(choice: dict[str, Any]) -> None:
-    if isinstance(choice["index"], int):
-        choice["index"] = 0
+def _settle_message(choice: dict[str, Any], has_text: bool) -> None:
+    """Leave out a message that repeats what deltas have said, or a delta that says nothing."""
+    delta = choice.get("delta")
+    if has_text or has_written(choice):
+        del choice["message"]
+    elif isinstance(delta, dict):
+        choice["delta"] = None
 
 
 def _is_plain_text(choice: dict[str, Any]) -> bool:
@@ -140,10 +155,12 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
     if delta is None:
         # Some servers send the whole response instead of events.
         delta = choice[part] = message_to_delta(choice.pop("message", None) or {})
+        if not delta and isinstance(choice.get("text"), str):  # as for OpenAI's older completions
+            delta["content"] = choice.pop("text")
     delta.setdefault("content", None)  # callers read ["delta"]["content"] of every chunk
     if "reasoning_content" in delta or "reasoning" in delta:
         _normalise_reasoning(delta)
-    if isinstance(delta.get("content"), list):
+    if isinstance(delta.get("content"), (dict, list)):
         split_parts(delta)
     if isinstance(delta.get("tool_calls"), dict):  # older TGI: one call, not a list of them
         delta["tool_calls"] = [delta["tool_calls"]]
@@ -152,7 +169,7 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
     reason = choice.get("finish_reason")
     if reason is None:
         return
-    if reason in _BROKEN:
+    if isinstance(reason, str) and reason in _BROKEN:
         raise _broken(choice, reason)
     is_called = (choice.get("index") or 0) in called
     choice["finish_reason"] = finish_reason(reason, called=is_called)

@@ -186,17 +186,26 @@ class ResponsesDecoder:
         into.append(chunk({"tool_calls": [call]}, self._head))
 
     def closed(self, payload: Payload, into: list[Chunk]) -> None:
-        """Append the finish reason and usage; raises if the response has failed."""
-        self.finish(payload.get("response") or {}, into)
+        """Append the finish reason and usage; raises if the response has failed.
+
+        Some gateways send the output only here.
+        """
+        response = payload.get("response") or {}
+        if not (self._streamed or self._items or self._calls):
+            self._output(response, into)
+        self.finish(response, into)
         self.done = True
 
     def whole(self, response: Payload, into: list[Chunk]) -> None:
         """Append the chunks of an unstreamed response."""
         self.opened({"response": response}, into)
-        for index, item in enumerate(response["output"]):
-            self.item_done({"output_index": (index, 0), "item": item}, into)
+        self._output(response, into)
         self.finish(response, into)
         self.done = True
+
+    def _output(self, response: Payload, into: list[Chunk]) -> None:
+        for index, item in enumerate(response.get("output") or ()):
+            self.item_done({"output_index": (index, 0), "item": item}, into)
 
     def finish(self, response: Payload, into: list[Chunk]) -> None:
         """Append the last chunk, from the whole `response`; raises if it has failed."""
