@@ -35,6 +35,8 @@ EXTRAS = {
         "redis>=5,<8",
         "hypothesis>=6.100",
         "jinja2>=3.1.6,<4",
+        # Beam's data frames, WriteToJson and WriteToCsv.
+        "pandas>=1.4.3,<2.4",
         "ruff>=0.6",
         "mypy>=1.10",
         "opentelemetry-sdk>=1.30",

@@ -32,7 +32,8 @@ from ritellm.chunks.submission import prompt_of
 from ritellm.errors import ABOUT_VALUES
 from transforms.columns import fits
 from transforms.display import given
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.element_types import HOW_TO_GET_DELTAS, check_input, with_types
+from transforms.elements import Assembled, Completion, DeadLetter, Delta
 from transforms.error_output import OF_DELTAS, ErrorOutput, checked
 from transforms.worker.outcomes import text_of, to_completion
 
@@ -176,17 +177,32 @@ class AssembleCompletions(ErrorOutput, beam.PTransform):  # type: ignore[misc]
 
     def expand(self, deltas: beam.PCollection[Delta]) -> Any:
         """Sum up the deltas of each id."""
+        check_input(deltas, Delta, type(self).__name__, HOW_TO_GET_DELTAS)
         return self._handled(self._outcomes(deltas), COMPLETIONS, (INCOMPLETE,), OF_DELTAS)
 
     def _outcomes(self, deltas: Any) -> Any:
         by_id = deltas | "ById" >> beam.Map(_by_prompt).with_output_types(tuple[_Key, Delta])
         if self._wait_seconds is None:
-            outcomes = by_id | "Sum" >> beam.CombinePerKey(StreamChunkBuilder())
-            return outcomes | "Sort" >> beam.FlatMapTuple(_sorted_out).with_outputs(
-                INCOMPLETE, main=COMPLETIONS
-            )
-        fn = _AwaitFn(self._wait_seconds, deltas.windowing.allowed_lateness)
-        return by_id | "Await" >> beam.ParDo(fn).with_outputs(INCOMPLETE, main=COMPLETIONS)
+            add_up = _Assemble().with_input_types(Delta).with_output_types(Assembled)
+            assembled = by_id | "Sum" >> beam.CombinePerKey(add_up)
+            sort = beam.FlatMapTuple(_sorted_out).with_outputs(INCOMPLETE, main=COMPLETIONS)
+            outcomes = assembled | "Sort" >> sort
+        else:
+            fn = _AwaitFn(self._wait_seconds, deltas.windowing.allowed_lateness)
+            await_all = beam.ParDo(fn).with_outputs(INCOMPLETE, main=COMPLETIONS)
+            outcomes = by_id | "Await" >> await_all
+        return with_types(outcomes, {COMPLETIONS: Completion, INCOMPLETE: DeadLetter})
+
+
+class _Assemble(StreamChunkBuilder):
+    """`StreamChunkBuilder` with an output that Beam has a coder for."""
+
+    def extract_output(self, accumulator: DeltaSum) -> Any:
+        """Return the outcome in its column."""
+        outcome = accumulator.outcome()
+        if isinstance(outcome, DeadLetter):
+            return Assembled(incomplete=outcome)
+        return Assembled(completion=outcome)
 
 
 # The id of a prompt, and the digest of its request: two prompts may have one id.
@@ -197,11 +213,11 @@ def _by_prompt(delta: Delta) -> tuple[_Key, Delta]:
     return (delta.id, prompt_of(delta.submission)), delta
 
 
-def _sorted_out(_: _Key, outcome: Completion | DeadLetter) -> Iterator[Any]:
-    if isinstance(outcome, DeadLetter):
-        yield beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
+def _sorted_out(_: _Key, assembled: Assembled) -> Iterator[Any]:
+    if assembled.completion is not None:
+        yield assembled.completion
     else:
-        yield outcome
+        yield beam.pvalue.TaggedOutput(INCOMPLETE, assembled.incomplete)
 
 
 # The progress of a prompt: no value, then its final delta is there, then its outcome is out.
@@ -236,7 +252,7 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         known = progress.read()
         if known == _JUDGED:
             return
-        key, delta = keyed
+        delta = keyed[1]
         deltas.add(delta)
         # Each delta starts the wait again, but the window ends it.
         silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
@@ -251,12 +267,11 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
                 # window it would stay forever, so a timer clears it.
                 if isinstance(window, GlobalWindow):
                     silence.set(timestamp + 2 * self._wait)
-                yield from _sorted_out(key, outcome)
+                yield outcome
 
     @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
     def expire(
         self,
-        key: _Key = beam.DoFn.KeyParam,
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
         deltas: Any = beam.DoFn.StateParam(DELTAS),
@@ -267,7 +282,9 @@ class _AwaitFn(beam.DoFn):  # type: ignore[misc]
         known = progress.read()
         endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
         if known != _JUDGED:
-            yield from _sorted_out(key, _outcome_of(deltas.read()))
+            outcome = _outcome_of(deltas.read())
+            is_whole = isinstance(outcome, Completion)
+            yield outcome if is_whole else beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
             deltas.clear()
             progress.write(_JUDGED)
             if endless:

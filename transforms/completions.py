@@ -23,10 +23,13 @@ from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
 from transforms.committed.streams import CommittedStreams
 from transforms.committed.turn import INCOMPLETE
 from transforms.display import annotations_of, facts_of
+from transforms.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.error_output import OF_PROMPT, ErrorOutput, checked
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
+from transforms.outputs import passed_on
+from transforms.pacing import Pacing
 from transforms.refused_secrets import check_variable, refuse_secrets
 from transforms.windowing import Windowed, place_of
 from transforms.worker import hedging
@@ -34,6 +37,7 @@ from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Window
 from transforms.worker.factories import NewClient, NewResources
 from transforms.worker.outbox import Wait
+from transforms.worker.prompts import prompt_of
 from transforms.worker.resources import Resources
 from transforms.worker.timeouts import timeouts_of
 
@@ -142,22 +146,26 @@ class _ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     def _failed(self) -> tuple[str, ...]:
         return (DEAD_LETTERS,) if self._commits is None else (DEAD_LETTERS, INCOMPLETE)
 
-    def _complete(
-        self, prompts: Any, completer: Completer, main: str, element: type, *tags: str
-    ) -> Any:
+    def _complete(self, prompts: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
+        """Return the outputs with these types, by tag; the main one is the first."""
+        check_input(prompts, Prompt, type(self).__name__, HOW_TO_GET_PROMPTS)
+        main, *tags = outputs
         if self._commits is not None:
             committed = CommittedStreams(completer, self._new_resources, _TAGS, main, self._commits)
             return prompts | "Committed" >> committed
         fn = _CompleteFn(completer, self._new_resources, main)
-        outputs = beam.ParDo(fn).with_outputs(*tags, main=main)
         # An update matches the steps of the running job by their labels: keep this one.
-        return prompts | "Ask" >> outputs.with_output_types(element)
+        done = prompts | "Ask" >> beam.ParDo(fn).with_outputs(*tags, main=main)
+        return passed_on(with_types(done, outputs), outputs)
 
 
 class StreamCompletions(_ModelTransform):
     """`Prompt -> Delta`: each delta becomes an element at once, so fused consumers see it live.
 
-    Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model".
+    Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model". A prompt is a
+    `Prompt`, or a row of any class with the text columns `id` and `request` (and `input`, `place`,
+    `key` if it has them). The pipeline is not built with other types: it raises Beam's
+    TypeCheckError. An element of unknown type that is no prompt becomes a dead letter.
 
     Args:
         max_in_flight: the most open streams of one process; fewer while the provider throttles.
@@ -195,7 +203,8 @@ class StreamCompletions(_ModelTransform):
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Stream each prompt."""
         completer = replace(self._completer, deltas=True)
-        done = self._complete(prompts, completer, DELTAS, Delta, DEAD_LETTERS)
+        outputs = {DELTAS: Delta, DEAD_LETTERS: DeadLetter}
+        done = self._complete(prompts, completer, outputs)
         return self._handled(done, DELTAS, self._failed(), OF_PROMPT)
 
 
@@ -216,9 +225,10 @@ class CompletePrompts(_ModelTransform):
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
         """Complete each prompt."""
         completer = replace(self._completer, deltas=self._emit_deltas, completions=True)
-        tags = [DEAD_LETTERS, PACING, *([DELTAS] if self._emit_deltas else [])]
-        done = self._complete(prompts, completer, COMPLETIONS, Completion, *tags)
+        outputs = {COMPLETIONS: Completion, DEAD_LETTERS: DeadLetter, PACING: Pacing}
         more = (DELTAS,) if self._emit_deltas else ()
+        outputs.update(dict.fromkeys(more, Delta))
+        done = self._complete(prompts, completer, outputs)
         return self._handled(done, COMPLETIONS, self._failed(), OF_PROMPT, more)
 
 
@@ -250,16 +260,22 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         self._window, self._newest = Window(self._event_loop), None
 
     def process(
-        self, prompt: Prompt, element: Windowed = beam.DoFn.WindowedValueParam
+        self, element: Any, windowed: Windowed = beam.DoFn.WindowedValueParam
     ) -> Iterator[Any]:
-        """Start `prompt`; yield what has arrived for it and for those before it.
+        """Start a prompt; yield what has arrived for it and for those before it.
 
-        `element` is the prompt with all its windows, so that Beam calls this once for all of them.
+        `windowed` is the element with all its windows, so that Beam calls this once for all of
+        them.
         """
+        prompt = prompt_of(element)
+        if isinstance(prompt, DeadLetter):
+            self._meter.count([prompt])
+            yield self._tagged(prompt)
+            return
         if prompt.request == PUMP.request:
             yield from self._pumped()
             return
-        if not element.windows:  # its outcomes would be in no window, where no one sees them
+        if not windowed.windows:  # its outcomes would be in no window, where no one sees them
             return
         completer, resources = self._completer, self._event_loop.resources
         request = completer.request(resources, prompt)
@@ -268,9 +284,9 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             yield from map(self._tagged, replayed)
             return
         submission = completer.submission(resources, request)
-        self._newest = windowed = place_of(element)
+        self._newest = place = place_of(windowed)
         in_flight = self._in_flight()
-        in_flight.submit(windowed, lambda put: completer(resources, request, put, submission))
+        in_flight.submit(place, lambda put: completer(resources, request, put, submission))
         yield from self._arrived()
         while self._is_full(in_flight):
             yield from self._arrived(self._patience())

@@ -8,12 +8,10 @@ cross-language transforms. Nested values are JSON text.
 # `str | None`: it would pickle the column, which no other language can read.
 # ruff: noqa: UP045
 from typing import Any, NamedTuple, Optional
-from uuid import NAMESPACE_URL, uuid4, uuid5
-
-import apache_beam as beam
-from apache_beam.typehints.row_type import _BEAM_SCHEMA_ID
+from uuid import uuid4
 
 from transforms.prompts.requests import check_parameters, messages_request, text_request
+from transforms.schemas import register
 
 
 class Prompt(NamedTuple):
@@ -160,13 +158,16 @@ class DeadLetter(NamedTuple):
     waste_estimated: bool = False
 
 
+class Assembled(NamedTuple):
+    """What the deltas of a prompt have become between two steps of a job: one of these."""
+
+    completion: Optional[Completion] = None
+    incomplete: Optional[DeadLetter] = None
+
+
 # The outcomes of a prompt. The type decides the output of the transform.
 Outcome = Delta | Completion | DeadLetter
 
 
-for _element in (Prompt, Delta, Completion, DeadLetter):
-    # The schema id depends on the columns only. Beam would draw a random one, and an updated job
-    # would have another coder.
-    _name = f"{_element.__module__}.{_element.__name__} {_element.__annotations__}"
-    setattr(_element, _BEAM_SCHEMA_ID, str(uuid5(NAMESPACE_URL, _name)))
-    beam.coders.registry.register_coder(_element, beam.coders.RowCoder)
+for _element in (Prompt, Delta, Completion, DeadLetter, Assembled):
+    register(_element)

@@ -1,7 +1,6 @@
-"""Refusals and waits of a job by reason, as values that can be added. No Beam, no HTTP."""
+"""Refusals and waits of a job by reason, as values that can be added. No HTTP."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Beam reads these annotations as types.
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from ritellm.rate_limits.gate import Gate
+from transforms.schemas import register
 
 Number = TypeVar("Number", int, float)
 
@@ -29,7 +29,7 @@ class Pacing:
     def __bool__(self) -> bool:
         return bool(self.sent or self.refused or self.seconds or self.waited)
 
-    def __add__(self, other: Pacing) -> Pacing:
+    def __add__(self, other: "Pacing") -> "Pacing":
         return Pacing(
             self.sent + other.sent,
             _sum(self.refused, other.refused),
@@ -37,7 +37,7 @@ class Pacing:
             self.waited + other.waited,
         )
 
-    def __sub__(self, other: Pacing) -> Pacing:
+    def __sub__(self, other: "Pacing") -> "Pacing":
         return self + Pacing(
             -other.sent,
             {reason: -count for reason, count in other.refused.items()},
@@ -46,12 +46,14 @@ class Pacing:
         )
 
     @classmethod
-    def of(cls, gate: Gate) -> Pacing:
+    def of(cls, gate: Gate) -> "Pacing":
         """Return the counts of `gate` so far."""
         refused = {str(reason): count for reason, count in gate.refused_by.items() if count}
         seconds = {str(reason): spent for reason, spent in gate.held_for.items() if spent}
         return cls(gate.sent, refused, seconds, gate.waited)
 
+
+register(Pacing)
 
 _taken: WeakKeyDictionary[Gate, Pacing] = WeakKeyDictionary()
 _taking = threading.Lock()

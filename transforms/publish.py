@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
+from transforms.element_types import HOW_TO_GET_DELTAS, check_input
 from transforms.elements import Delta
 from transforms.sinks.base import NewPublisher
 from transforms.sinks.queue import PublishOptions, PublishQueue
@@ -52,8 +53,10 @@ class Publish(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, elements: Any) -> Any:
         """Publish each element, and yield it."""
-        fn = _PublishFn(self._new_queue)
         element = self.element or elements.element_type
+        if self.element is not None:
+            check_input(elements, element, type(self).__name__, HOW_TO_GET_DELTAS)
+        fn = _PublishFn(self._new_queue)
         return elements | "Publish" >> beam.ParDo(fn).with_output_types(element)
 
 

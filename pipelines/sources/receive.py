@@ -21,6 +21,7 @@ from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.rows import read, unusable
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Message, Source, SourceEnded
+from transforms.element_types import with_types
 from transforms.elements import PUMP, DeadLetter, Prompt
 
 _log = logging.getLogger("pipelines")
@@ -56,9 +57,9 @@ class Receive(beam.PTransform):  # type: ignore[misc]
     def expand(self, root: Any) -> Any:
         """Start the reader."""
         started = root | "Start" >> beam.Impulse()
-        return started | "Receive" >> beam.ParDo(self._fn).with_outputs(
-            DEAD_LETTERS, main=PROMPTS
-        ).with_output_types(Prompt)
+        receive = beam.ParDo(self._fn).with_outputs(DEAD_LETTERS, main=PROMPTS)
+        rows = started | "Receive" >> receive
+        return with_types(rows, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
 
 
 class Reader:

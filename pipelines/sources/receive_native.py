@@ -14,6 +14,7 @@ from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
 from transforms.connections.kafka import read_config
+from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
 
 
@@ -32,15 +33,14 @@ class ReceiveNative(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, root: Any) -> Any:
         """Read, parse and separate the dead letters."""
-        return (
+        parse = beam.FlatMap(_sorted_out, self._most_bytes)
+        rows = (
             root
             | "Read" >> self._read
             | "ToMessage" >> beam.Map(self._to_message)
-            | "Parse"
-            >> beam.FlatMap(_sorted_out, self._most_bytes)
-            .with_outputs(DEAD_LETTERS, main=PROMPTS)
-            .with_output_types(Prompt)
+            | "Parse" >> parse.with_outputs(DEAD_LETTERS, main=PROMPTS)
         )
+        return with_types(rows, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
 
 
 def _source(source: Source) -> tuple[Any, Callable[[Any], Message]]:

@@ -30,7 +30,8 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Source, SourceEnded
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
-from transforms.elements import Prompt
+from transforms.element_types import with_types
+from transforms.elements import DeadLetter, Prompt
 
 # A turn without messages ends after this time, so that checkpoints are not delayed.
 _IDLE_TURN_SECONDS = 5.0
@@ -63,9 +64,9 @@ class ReceiveSplittable(beam.PTransform):  # type: ignore[misc]
     def expand(self, root: Any) -> Any:
         """Start the readers."""
         readers = root | "Readers" >> beam.Create(range(self._readers), reshuffle=False)
-        return readers | "ReceiveByTurns" >> beam.ParDo(self._fn).with_outputs(
-            DEAD_LETTERS, main=PROMPTS
-        ).with_output_types(Prompt)
+        receive = beam.ParDo(self._fn).with_outputs(DEAD_LETTERS, main=PROMPTS)
+        rows = readers | "ReceiveByTurns" >> receive
+        return with_types(rows, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
 
 
 class _Turn(OffsetRestrictionTracker):  # type: ignore[misc]

@@ -6,7 +6,6 @@ older version cannot be updated to it without `--transform_name_mapping`, or not
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
@@ -14,15 +13,17 @@ import apache_beam as beam
 import pytest
 from apache_beam import coders
 from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
+from job_coders import spelled
 
 from pipelines import batch_complete, stream_complete
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 
 BATCH = """
-CompletePrompts CompletePrompts/Ask
+CompletePrompts CompletePrompts/Ask CompletePrompts/EmitCompletions
+CompletePrompts/EmitDeadLetters CompletePrompts/EmitDeltas CompletePrompts/EmitPacing
 ReadPrompts ReadPrompts/ByContent ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
 ReadPrompts/Number ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern
-ReadPrompts/ReadLines ReadPrompts/SortOut ReadPrompts/Together
+ReadPrompts/ReadLines ReadPrompts/SortOut ReadPrompts/ToRow ReadPrompts/Together
 StopCompletions StopCompletions/Watch StopFailedCalls StopFailedCalls/Watch
 StopFailedRows StopFailedRows/Watch
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
@@ -105,23 +106,17 @@ def test_the_only_state_of_a_stream_is_that_of_its_shards():
     assert stateful == ["CompletePrompts/Committed/Stream/ParDo(CommittedFn)"]
 
 
+LINE = "tuple(string_utf8, string_utf8, varint, string_utf8, string_utf8)"
+
+
 def test_shuffled_elements_keep_their_coder():
     parts, coder = batch().components, {}
     for transform in parts.transforms.values():
         if transform.spec.urn == "beam:transform:group_by_key:v1":
             [shuffled] = transform.inputs.values()
-            coder[transform.unique_name] = _spelled(parts, parts.pcollections[shuffled].coder_id)
-    assert coder["ReadPrompts/ById/GroupByKey"] == (
-        "kv(DeterministicFastPrimitivesCoderV2, FastPrimitivesCoder)"
-    )
-
-
-def _spelled(parts, id):
-    found = parts.coders[id]
-    inner = ", ".join(_spelled(parts, each) for each in found.component_coder_ids)
-    name = re.search(rb"(\w+Coder(?:V2)?)\$", found.spec.payload)
-    kind = name[1].decode() if name else found.spec.urn.split(":")[2]
-    return f"{kind}({inner})" if inner else kind
+            coder[transform.unique_name] = spelled(parts, parts.pcollections[shuffled].coder_id)
+    assert coder["ReadPrompts/ById/GroupByKey"] == f"kv(string_utf8, kv({LINE}, string_utf8))"
+    assert coder["ReadPrompts/ByContent"] == f"kv(string_utf8, {LINE})"
 
 
 @pytest.mark.parametrize("element", COLUMNS, ids=lambda element: element.__name__)

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import BytesCoder, Coder, TupleCoder, VarIntCoder
+from apache_beam.coders import BytesCoder, TupleCoder, VarIntCoder, registry
+from apache_beam.coders.coders import WindowedValueCoder
 from apache_beam.transforms import userstate
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.utils.shared import Shared
@@ -23,15 +24,22 @@ from apache_beam.utils.shared import Shared
 from transforms.committed.commits import Commits
 from transforms.committed.process import ProcessStreams
 from transforms.committed.turn import Turn
-from transforms.elements import Outcome
+from transforms.elements import DeadLetter, Outcome
 from transforms.metrics import Meter
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
 
+# The key of dead letters of elements that are no prompts: they pass without state.
+NO_SHARD = -1
 # Prompts that may wait in this process for a place, as a fraction of `max_in_flight`.
 _AT_HAND, _LEAST_AT_HAND = 0.25, 8
 # Prompts between two attempts do not count as open, up to this multiple of `max_in_flight`.
 _RESTING = 2
+
+
+def letter_coder(prompt_coder: WindowedValueCoder) -> WindowedValueCoder:
+    """Return the coder of dead letters in the windows of `prompt_coder`."""
+    return WindowedValueCoder(registry.get_coder(DeadLetter), prompt_coder.window_coder)
 
 
 class CommittedFn(beam.DoFn):  # type: ignore[misc]
@@ -46,14 +54,14 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
         self,
         completer: Completer,
         new_resources: NewResources,
-        prompt_coder: Coder,
+        prompt_coder: WindowedValueCoder,
         tags: Mapping[type, str],
         main: str,
         commits: Commits,
     ) -> None:
         self._completer, self._new_resources = completer, new_resources
         self._tags, self._main = tags, main
-        self.prompt_coder = prompt_coder
+        self.prompt_coder, self._letter_coder = prompt_coder, letter_coder(prompt_coder)
         self.every, self.drain = round(commits.every * 1000), round(commits.drain_seconds * 1000)
         self._shared = Shared()
         self._seen: set[Any] = set()
@@ -97,6 +105,11 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
     ) -> Iterator[Any]:
         """Start the stream of a prompt; wait only while this process has too many."""
         key, encoded = keyed
+        if key == NO_SHARD:
+            windowed = self._letter_coder.decode(encoded)
+            self.meter.count([windowed.value])
+            yield self.tagged(windowed, windowed.value)
+            return
         turn = Turn(self, key, state, prompts)
         yield from turn.wait_for_room()
         turn.admit(encoded)

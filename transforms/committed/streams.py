@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.coders import Coder, registry
+from apache_beam.coders import registry
 from apache_beam.coders.coders import WindowedValueCoder
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.transforms.core import Windowing
@@ -15,11 +15,13 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.committed.commits import Commits
-from transforms.committed.fn import CommittedFn
+from transforms.committed.fn import NO_SHARD, CommittedFn, letter_coder
 from transforms.committed.turn import INCOMPLETE
+from transforms.element_types import with_types
 from transforms.elements import PUMP, DeadLetter, Prompt
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
+from transforms.worker.prompts import prompt_of
 
 # These run timers in processing time at once, or never.
 _OF_THIS_PROCESS = "FnApiRunner BundleBasedDirectRunner DirectRunner SwitchingDirectRunner"
@@ -63,29 +65,36 @@ class CommittedStreams(beam.PTransform):  # type: ignore[misc]
         by_shard._windowing = Windowing(GlobalWindows())
         main, others = self._main, sorted({*self._tags.values(), INCOMPLETE} - {self._main})
         fn = CommittedFn(*self._arguments, coder, self._tags, main, self._commits)
-        types = {**{tag: kind for kind, tag in self._tags.items()}, INCOMPLETE: DeadLetter}
         stream = beam.ParDo(fn).with_input_types(tuple[int, bytes])
-        stream = stream.with_output_types(types[main], **{tag: types[tag] for tag in others})
         outputs = by_shard | "Stream" >> stream.with_outputs(*others, main=main)
         for tag in (main, *others):
             outputs[tag]._windowing = windowing
-        return outputs
+        types = {tag: kind for kind, tag in self._tags.items()}
+        return with_types(outputs, {**types, INCOMPLETE: DeadLetter})
 
 
 class _ByShardFn(beam.DoFn):  # type: ignore[misc]
-    """Encodes a prompt with its windows, timestamp and pane, under its shard."""
+    """Encodes a prompt with its windows, timestamp and pane, under its shard.
 
-    def __init__(self, coder: Coder, shards: int) -> None:
-        self._coder, self._shards = coder, shards
+    An element that is no prompt becomes a dead letter under `NO_SHARD`.
+    """
 
-    def process(self, prompt: Prompt, windowed: Any = beam.DoFn.WindowedValueParam) -> Any:
-        if prompt.request == PUMP.request:
+    def __init__(self, coder: WindowedValueCoder, shards: int) -> None:
+        self._coder, self._letter_coder, self._shards = coder, letter_coder(coder), shards
+
+    def process(self, element: Any, windowed: Any = beam.DoFn.WindowedValueParam) -> Any:
+        prompt = prompt_of(element)
+        if isinstance(prompt, DeadLetter):
+            keyed = NO_SHARD, self._letter_coder.encode(windowed.with_value(prompt))
+        elif prompt.request == PUMP.request:
             return
-        keyed = shard_of(prompt.id, self._shards), self._coder.encode(windowed)
+        else:
+            shard = shard_of(prompt.id, self._shards)
+            keyed = shard, self._coder.encode(windowed.with_value(prompt))
         yield WindowedValue(keyed, windowed.timestamp, (GlobalWindow(),))
 
 
-def _by_shard(coder: Coder, shards: int) -> Any:
+def _by_shard(coder: WindowedValueCoder, shards: int) -> Any:
     return beam.ParDo(_ByShardFn(coder, shards)).with_output_types(tuple[int, bytes])
 
 

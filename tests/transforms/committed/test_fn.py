@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import apache_beam as beam
 import orjson
 import pytest
 from apache_beam.coders import registry
@@ -20,6 +21,7 @@ from ritellm import Finished, follow
 from transforms import DeadLetter, Delta, Prompt, StreamCompletions
 from transforms.committed.commits import Commits
 from transforms.committed.fn import CommittedFn
+from transforms.committed.streams import _ByShardFn
 from transforms.completions import _TAGS
 from transforms.journal import NewJournal
 from transforms.worker.requests import PromptRequest
@@ -319,3 +321,33 @@ def test_the_stored_prompts_do_not_grow(worker):
         shard.fire(fn)
     shard.finish(fn)
     assert shard.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("element", "why"),
+    [
+        ("hello", "got str; transforms.ToPrompts makes prompts of texts, dicts and rows"),
+        (Prompt(None, "{}"), "'id' must be a text, got null; transforms.ToPrompts makes"),
+    ],
+)
+def test_an_element_that_is_no_prompt_becomes_a_dead_letter_in_its_window(worker, element, why):
+    by_shard = _ByShardFn(CODER, 16)
+    windowed = WindowedValue(element, 12, (WINDOW,), PANE_INFO_UNKNOWN)
+    [keyed] = by_shard.process(element, windowed)
+    key, encoded = keyed.value
+    shard = Shard()
+    shard.key = key
+    shard.send(worker(), encoded)
+    [letter] = shard.values()
+    assert isinstance(letter, DeadLetter)
+    assert why in letter.message
+    assert shard.tags() == ["dead_letters"]
+    [found] = shard.windowed()
+    assert (found.timestamp, found.windows) == (12, (WINDOW,))
+    assert shard.state == []
+
+
+def test_a_row_is_encoded_as_a_prompt():
+    row = beam.Row(id="p1", request="{}", score=7)
+    [keyed] = _ByShardFn(CODER, 16).process(row, WindowedValue(row, 12, (WINDOW,)))
+    assert CODER.decode(keyed.value[1]).value == Prompt("p1", "{}")
