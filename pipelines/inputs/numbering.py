@@ -14,17 +14,21 @@ requests are interchangeable: only their count decides how many completions the 
 
 A row of a table has no line number. Its default id is a digest of its content, so equal rows share
 the id. They are not duplicates: all pass, and the second and later ones get the number in their id.
+
+A shuffle costs bytes. A prompt has its row twice, as `request` and as `input`. So only the line of
+the row is shuffled, with what the grouping needs. It is parsed again at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 
-from pipelines.inputs.rows import DUPLICATE, Line, unusable
+from pipelines.inputs.rows import DUPLICATE, Line, read, unusable
+from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
 
 Item = TypeVar("Item")
@@ -33,55 +37,91 @@ Parsed = tuple[Line, Prompt | DeadLetter]
 _ONCE = "once"
 _UNNUMBERED = "unnumbered"
 
+# Beam's types: it encodes tuples of known types without pickling them.
+_LINE = tuple[str, str, int, str, str]  # the columns of `Line`
+_WITH_CONTENT = tuple[_LINE, str]
+_VERDICT = tuple[_LINE, str, int]
+
+_HAS_ID, _REPEATED = 0, -1
+
+
+class Verdict(NamedTuple):
+    """What the grouping has found out about a line: a number, `_HAS_ID` or `_REPEATED`.
+
+    A line of a row without an id has a number from 1 among the rows with the same `content`.
+    """
+
+    line: Line
+    content: str = ""
+    number: int = _HAS_ID
+
 
 def shuffled(rows: Any) -> Any:
     """Return the prompts with unique ids and keys, and dead letters for duplicates."""
-    first = (
-        rows
-        | "ById" >> beam.GroupBy(_group)
-        | "FirstOfEachId" >> beam.FlatMapTuple(_first).with_outputs(_UNNUMBERED, main=_ONCE)
-    )
-    numbered = (
-        first[_UNNUMBERED]
-        | "ByContent" >> beam.GroupBy(_key)
-        | "Number" >> beam.FlatMapTuple(_numbered)
-    )
-    return (first[_ONCE], numbered) | "Together" >> beam.Flatten()
+    once = beam.FlatMapTuple(_first).with_outputs(_UNNUMBERED, main=_ONCE)
+    first = rows | "ById" >> _ById() | "FirstOfEachId" >> once
+    with_types(first, {_ONCE: _VERDICT, _UNNUMBERED: tuple[str, _LINE]})
+    number = beam.FlatMapTuple(_numbered).with_output_types(_VERDICT)
+    numbered = first[_UNNUMBERED] | "ByContent" >> beam.GroupByKey() | "Number" >> number
+    return (first[_ONCE], numbered) | "Together" >> beam.Flatten() | "ToRow" >> beam.Map(to_row)
 
 
-def _group(parsed: Parsed) -> str:
-    """Return the key by which a row meets the rows that could be its duplicates."""
+class _ById(beam.PTransform):  # type: ignore[misc]
+    """Group the lines of rows that could be duplicates of each other."""
+
+    def expand(self, rows: Any) -> Any:
+        keyed = beam.Map(_keyed).with_output_types(tuple[str, _WITH_CONTENT])
+        return rows | "Key" >> keyed | beam.GroupByKey()
+
+
+def _keyed(parsed: Parsed) -> tuple[str, tuple[Line, str]]:
+    """Return the line of a row with its content, under the key of its possible duplicates."""
     line, row = parsed
-    key = _key(row)
-    return f"{row.id} {key}" if key and not line.number else row.id
+    content = (isinstance(row, Prompt) and row.key) or ""
+    return f"{row.id} {content}" if content and not line.number else row.id, (line, content)
 
 
-def _key(row: Prompt | DeadLetter) -> str | None:
-    """Return the content of a row without an id of its own, else None."""
-    return row.key if isinstance(row, Prompt) else None
+def _first(_: str, lines: Iterable[tuple[Line, str]]) -> Iterator[Any]:
+    """Yield a verdict for the first line, and for its duplicates; lines without an id under a tag.
 
-
-def _first(id: str, rows: Iterable[Parsed]) -> Iterator[Any]:
-    """Yield the first row, and duplicates for the others; rows of a table without ids all pass."""
-    in_order = _in_order(rows, key=lambda parsed: (parsed[0].path, parsed[0].number))
-    for earlier, (line, row) in enumerate(in_order):
-        if earlier and (line.number or not _key(row)):
-            yield duplicate(row.id, line)
+    Rows of a table without ids all pass.
+    """
+    in_order = _in_order(((Line(*line), content) for line, content in lines), key=_place)
+    for earlier, (line, content) in enumerate(in_order):
+        if earlier and (line.number or not content):
+            yield Verdict(line, number=_REPEATED)
+        elif content:
+            yield beam.pvalue.TaggedOutput(_UNNUMBERED, (content, line))
         else:
-            yield beam.pvalue.TaggedOutput(_UNNUMBERED, row) if _key(row) else row
+            yield Verdict(line)
 
 
-def _numbered(content: str, prompts: Iterable[Prompt]) -> Iterator[Prompt]:
-    """Yield prompts with equal requests, each with a number in its key."""
-    for number, prompt in enumerate(_in_order(prompts, key=_position), 1):
-        is_second = number > 1 and prompt.place is not None and prompt.place.endswith(":0")
-        id = f"{prompt.id}:{number}" if is_second else prompt.id
-        yield prompt._replace(id=id, key=f"{content}:{number}")
+def _place(with_content: tuple[Line, str]) -> tuple[str, int]:
+    return with_content[0].path, with_content[0].number
 
 
-def _position(prompt: Prompt) -> tuple[str, int, str]:
-    path, _, number = (prompt.place or "").rpartition(":")
-    return path, int(number or 0), prompt.id
+def _numbered(content: str, lines: Iterable[Line]) -> Iterator[Verdict]:
+    """Yield a verdict for each line with equal content, with its number."""
+    in_order = _in_order((Line(*line) for line in lines), key=_position)
+    for number, line in enumerate(in_order, 1):
+        yield Verdict(line, content, number)
+
+
+def _position(line: Line) -> tuple[str, int, str]:
+    return line.path, line.number, line.id
+
+
+def to_row(verdict: Verdict) -> Prompt | DeadLetter:
+    """Return the row of a line, with an id and a key of its own, or a dead letter."""
+    fields, content, number = verdict
+    line = Line(*fields)
+    row = read(line).row
+    if number == _REPEATED:
+        return duplicate(row.id, line)
+    if number == _HAS_ID or isinstance(row, DeadLetter):
+        return row
+    id = f"{row.id}:{number}" if number > 1 and not line.number else row.id
+    return row._replace(id=id, key=f"{content}:{number}")
 
 
 # Only this many rows are sorted: a group of equal rows may not fit in memory.

@@ -14,6 +14,7 @@ from pipelines.inputs.formats import format_of
 from pipelines.inputs.numbering import Parsed, duplicate, shuffled
 from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
+from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
 
 PROMPTS = "prompts"
@@ -58,9 +59,9 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
             once = shuffled(read[ROWS])
         else:
             once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
-        found = once | "SortOut" >> beam.FlatMap(_sorted_out).with_outputs(
-            DEAD_LETTERS, main=PROMPTS
-        ).with_output_types(Prompt)
+        sort_out = beam.FlatMap(_sorted_out).with_outputs(DEAD_LETTERS, main=PROMPTS)
+        found = once | "SortOut" >> sort_out
+        with_types(found, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
         return Read(found[PROMPTS], found[DEAD_LETTERS], read[UNUSED])
 
 

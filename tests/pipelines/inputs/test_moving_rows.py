@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipelines.inputs import numbering, prompts
 from pipelines.inputs.rows import Line
 from pipelines.inputs.rows import read as read_row
-from transforms import DeadLetter, Prompt
+from transforms import Prompt
 from transforms.journal import request_hash
 from transforms.worker.journal_entries import key_of
 
@@ -47,22 +47,27 @@ def in_one_process(files):
 
 def over_many_workers(files):
     """Do what the shuffle does, in an arbitrary order."""
-    rows = [(line, read_row(line, by_content=True).row) for line in lines_of(files)]
+    yield from shuffled(reversed([*lines_of(files)]))
+
+
+def shuffled(lines):
+    """Return the rows of `lines`, as the groups of the shuffle make them."""
+    keyed = [numbering._keyed((line, read_row(line, by_content=True).row)) for line in lines]
     unnumbered = []
-    for id, group in grouped(reversed(rows), numbering._group):
+    for id, group in grouped(keyed):
         for found in numbering._first(id, group):
-            if isinstance(found, (Prompt, DeadLetter)):
-                yield found
+            if isinstance(found, numbering.Verdict):
+                yield numbering.to_row(found)
             else:
                 unnumbered.append(found.value)
-    for content, group in grouped(unnumbered, numbering._key):
-        yield from numbering._numbered(content, group)
+    for content, group in grouped(unnumbered):
+        yield from map(numbering.to_row, numbering._numbered(content, group))
 
 
-def grouped(rows, key):
+def grouped(keyed):
     groups = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
+    for key, value in keyed:
+        groups.setdefault(key, []).append(value)
     return groups.items()
 
 
@@ -99,9 +104,9 @@ def test_moved_split_and_renamed_rows_are_not_sent_again(files, data):
         {name: value for name, value in row.items() if name != "id"}
         for row in itertools.chain.from_iterable(files.values())
     ]
-    shuffled = data.draw(st.permutations(rows))
+    mixed = data.draw(st.permutations(rows))
     cut = data.draw(st.integers(0, len(rows)))
-    moved = {"new.jsonl": shuffled[:cut], "newer.jsonl.gz": shuffled[cut:]}
+    moved = {"new.jsonl": mixed[:cut], "newer.jsonl.gz": mixed[cut:]}
     assert keys(in_one_process({"old": rows})).keys() == keys(over_many_workers(moved)).keys()
 
 
@@ -112,18 +117,11 @@ def test_many_workers_name_the_rows_as_one_process_does(files):
 
 
 def test_equal_rows_of_a_table_without_ids_are_all_sent_with_different_ids():
-    rows = [
-        (Line("bigquery:t", f"t:{digest}", 0, text), text)
+    lines = [
+        Line("bigquery:t", f"t:{digest}", 0, text)
         for digest, text in [("1", '{"prompt":"x"}')] * 3 + [("2", '{"prompt":"x","topic":1}')]
     ]
-    parsed = [(line, read_row(line, by_content=True).row) for line, _ in rows]
-    found = [
-        prompt.value
-        for id, group in grouped(parsed, numbering._group)
-        for prompt in numbering._first(id, group)
-    ]
-    [(content, group)] = grouped(found, numbering._key)
-    prompts = list(numbering._numbered(content, group))
+    prompts = list(shuffled(lines))
     assert [prompt.id for prompt in prompts] == ["t:1", "t:1:2", "t:1:3", "t:2:4"]
     assert len(keys(prompts)) == 4
 
