@@ -356,3 +356,18 @@ def test_a_table_that_a_stream_cannot_write_to_is_one_line_and_no_job(google, ta
         assert not dataflow.jobs
     assert done.returncode == 2, done.stderr
     assert words in done.stderr.strip().splitlines()[-1]
+
+
+def test_beams_own_sink_writes_completions_deltas_and_dead_letters(google):
+    with FakeServer() as models:
+        flags = ["--project=my-project", "--temp_location=gs://bucket/own/tmp"]
+        done = run(google, models.base_url, *flags, program=str(HERE / "rows_to_bigquery.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(row["id"], row["text"]) for row in google.rows("own_completions")] == [
+        ("a", "one two")
+    ]
+    [letter] = google.rows("own_dead_letters")
+    assert (letter["id"], letter["request"], letter["retryable"]) == ("b", "no JSON", "false")
+    deltas = sorted(google.rows("own_deltas"), key=lambda row: int(row["seq"]))
+    assert "".join(row["text"] for row in deltas) == "one two"
+    assert [row["final"] for row in deltas][-1] == "true"
