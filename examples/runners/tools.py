@@ -59,13 +59,13 @@ def folder() -> Path:
 
 def prism() -> Path:
     """Return Beam's Prism, built from source; raises Missing."""
-    made = _once(f"prism-{PRISM}", ["go"], _build_prism)
+    made = once(f"prism-{PRISM}", ["go"], _build_prism)
     return made / "prism"
 
 
 def flink() -> Path:
     """Return a folder of Flink's jars; raises Missing."""
-    return _once(f"flink-{FLINK}", ["java"], _download_flink)
+    return once(f"flink-{FLINK}", ["java"], _download_flink)
 
 
 def job_server() -> Path:
@@ -84,7 +84,7 @@ def beam_classes() -> list[Path]:
 
 def _job_server() -> Path:
     flink = FLINK.rpartition(".")[0]
-    return _once(f"job-server-{flink}-{JOB_SERVER}-lean", ["java", "mvn"], _resolve_job_server)
+    return once(f"job-server-{flink}-{JOB_SERVER}-lean", ["java", "mvn"], _resolve_job_server)
 
 
 def _launcher() -> str:
@@ -92,7 +92,7 @@ def _launcher() -> str:
     return f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server-{JOB_SERVER}.jar"
 
 
-def _once(name: str, needed: Sequence[str], make: Callable[[Path], None]) -> Path:
+def once(name: str, needed: Sequence[str], make: Callable[[Path], None]) -> Path:
     """Return the folder `name`, filled the first time; it appears only when it is complete."""
     for tool in needed:
         if shutil.which(tool) is None:
@@ -115,7 +115,7 @@ def _once(name: str, needed: Sequence[str], make: Callable[[Path], None]) -> Pat
 
 def _build_prism(into: Path) -> None:
     package = f"github.com/apache/beam/sdks/v2/go/cmd/prism@{PRISM}"
-    _run(["go", "install", package], into, {"GOBIN": str(into)})
+    run(["go", "install", package], into, {"GOBIN": str(into)})
 
 
 def _download_flink(into: Path) -> None:
@@ -123,7 +123,7 @@ def _download_flink(into: Path) -> None:
     package = f"apache-flink-libraries=={FLINK}"
     with tempfile.TemporaryDirectory() as download:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, "--no-deps", "--dest", download, package], into)
+        run([*pip, "--no-deps", "--dest", download, package], into)
         [archive] = Path(download).iterdir()
         with tarfile.open(archive) as files:
             for file in files:
@@ -138,7 +138,7 @@ def _resolve_job_server(into: Path) -> None:
     pom = _POM.format(flink=FLINK.rpartition(".")[0], beam=JOB_SERVER, service=_JOB_SERVICE)
     (into / "pom.xml").write_text(pom)
     copy = [f"-DoutputDirectory={_NOT_SENT}", "-DincludeScope=runtime"]
-    _run(["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", *copy], into)
+    run(["mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies", *copy], into)
     jars = sorted(f"{_NOT_SENT}/{path.name}" for path in (into / _NOT_SENT).glob("*.jar"))
     manifest = ["Manifest-Version: 1.0", f"Main-Class: {_JOB_SERVER_MAIN}"]
     manifest += _folded("Class-Path: " + " ".join(jars))
@@ -151,7 +151,7 @@ def _folded(line: str) -> list[str]:
     return [line[:70], *(" " + line[at : at + 69] for at in range(70, len(line), 69))]
 
 
-def _run(command: Sequence[str], cwd: Path, environ: dict[str, str] | None = None) -> None:
+def run(command: Sequence[str], cwd: Path, environ: dict[str, str] | None = None) -> None:
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **(environ or {})}, capture_output=True, text=True
     )
