@@ -23,6 +23,7 @@ from transforms.journal import JournalError, NewJournal
 from transforms.journal.spec import job_name
 from transforms.prompts import to_prompts
 from transforms.prompts.records import columns_of
+from transforms.schemas import register
 
 OUTPUT = "output"
 _NUMBER, _COUNT, _TEXT, _YES_NO = "a number", "a whole number", "a text", "true or false"
@@ -85,7 +86,7 @@ class Failure(NamedTuple):
     waste_estimated: bool
 
 
-beam.coders.registry.register_coder(Failure, beam.coders.RowCoder)
+register(Failure)
 
 
 class _YamlTransform(beam.PTransform):  # type: ignore[misc]

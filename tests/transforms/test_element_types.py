@@ -29,6 +29,7 @@ from transforms import (
     PublishDeltas,
     StopAbove,
     StreamCompletions,
+    ToPrompts,
 )
 from transforms.pacing import Pacing
 
@@ -290,6 +291,26 @@ def test_beams_checks_of_types_at_run_time_pass(fake_server, flag, kind):
         else:
             assert_that(done.completions | beam.Map(lambda c: c.text), equal_to(["fine"]))
         assert_that(done.dead_letters | beam.Map(lambda d: d.id), equal_to(["b"]), label="letters")
+
+
+@pytest.mark.parametrize("unique_ids", [True, False])
+def test_prompts_of_rows_pass_beams_checks_of_types_at_run_time(unique_ids):
+    rows = [{"id": "a", "prompt": "one"}, {"id": "b"}]
+    with pipeline("--runtime_type_check") as p:
+        made = p | beam.Create(rows) | ToPrompts(id="id", unique_ids=unique_ids)
+        assert_that(made.prompts | beam.Map(lambda x: x.id), equal_to(["a"]))
+        letters = made.dead_letters | "Letters" >> beam.Map(lambda d: d.error_type)
+        assert_that(letters, equal_to(["RowError"]), label="letters")
+
+
+def test_every_output_of_to_prompts_is_a_row():
+    p = pipeline()
+    p | beam.Create([{"id": "a", "prompt": "one"}]) | "Do" >> ToPrompts(id="id")
+    coders = output_coders(p.to_runner_api(), "Do/")
+    assert coders["Do/Parse.None"] == "kv(string_utf8, row(Prompt))"
+    assert coders["Do/Parse.dead_letters"] == "row(DeadLetter)"
+    assert coders["Do/Unique/Number.None"] == "row(Prompt)"
+    assert coders["Do/DeadLetters.None"] == "row(DeadLetter)"
 
 
 def test_outputs_have_names():

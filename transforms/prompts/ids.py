@@ -31,6 +31,7 @@ from apache_beam.transforms.trigger import AccumulationMode, Always
 from apache_beam.transforms.window import GlobalWindows, TimestampCombiner
 from apache_beam.typehints.native_type_compatibility import TypedWindowedValue
 
+from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
 
 DEAD_LETTERS = "dead_letters"
@@ -63,8 +64,9 @@ class Unique(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, grouped: Any) -> Any:
         """Look at the rows of each group, one after the other."""
-        number = beam.ParDo(_NumberFn()).with_output_types(Prompt, dead_letters=DeadLetter)
-        return grouped | "Number" >> number.with_outputs(DEAD_LETTERS, main="prompts")
+        number = beam.ParDo(_NumberFn()).with_outputs(DEAD_LETTERS, main="prompts")
+        numbered = grouped | "Number" >> number
+        return with_types(numbered, {"prompts": Prompt, DEAD_LETTERS: DeadLetter})
 
 
 class _NumberFn(beam.DoFn):  # type: ignore[misc]

@@ -9,6 +9,7 @@ from uuid import UUID
 import apache_beam as beam
 
 from transforms.display import given
+from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
 from transforms.error_output import OF_ROW, ErrorOutput, checked
 from transforms.prompts import ids
@@ -100,10 +101,9 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         known = columns_of(rows.element_type)
         if known is not None:
             self._form.check(known)
-        parse = beam.ParDo(_ParseFn(self._form)).with_output_types(
-            tuple[str, Prompt], dead_letters=DeadLetter
-        )
-        parsed = rows | "Parse" >> parse.with_outputs(ids.DEAD_LETTERS, main="prompts")
+        parse = beam.ParDo(_ParseFn(self._form)).with_outputs(ids.DEAD_LETTERS, main="prompts")
+        parsed = rows | "Parse" >> parse
+        with_types(parsed, {"prompts": tuple[str, Prompt], ids.DEAD_LETTERS: DeadLetter})
         if self._is_counted(rows):
             unique = parsed.prompts | "Unique" >> ids.Unique()
             letters = (parsed.dead_letters, unique.dead_letters)
