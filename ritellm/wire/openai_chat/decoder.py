@@ -31,6 +31,7 @@ _IDLE = frozenset({"heartbeat", "keepalive", "ping"})
 
 
 _DONE = b"[DONE]"
+_MOST_DIGITS = 6  # of the index of a choice that is text
 
 
 def new_framing() -> SSE:
@@ -148,7 +149,10 @@ def _normalise(choice: dict[str, Any], part: str, called: set[int]) -> None:
     `called` holds the indexes of the choices with tool calls so far.
     """
     delta = choice.get(part)
-    if not isinstance(choice.get("index") or 0, int):
+    index = choice.get("index") or 0
+    if isinstance(index, str) and index.isdecimal() and len(index) < _MOST_DIGITS:
+        choice["index"] = int(index)
+    elif not isinstance(index, int):
         raise APIResponseValidationError(
             f"the index of a choice must be a number, got {choice['index']!r}"
         )

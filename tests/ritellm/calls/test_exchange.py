@@ -516,7 +516,7 @@ def test_broken_utf8_inside_a_chunk_is_replaced_not_fatal():
         [[]],
         [{"delta": []}],
         [{"delta": "text"}],
-        [{"index": "0", "delta": {}}, {"index": 1, "delta": {}}],
+        [{"index": "x", "delta": {}}, {"index": 1, "delta": {}}],
         [{"index": [1], "delta": {}}, {"index": 1, "delta": {}}],
     ],
 )

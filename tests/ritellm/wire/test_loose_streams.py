@@ -74,6 +74,13 @@ def test_the_index_of_an_only_choice_may_be_anything(index):
     assert text_of(event(odd), event(LO)) == "Hello"
 
 
+def test_the_index_of_one_of_several_choices_may_be_text():
+    both = {"choices": [{**HEL["choices"][0], "index": index} for index in ("1", "0")]}
+    ends = {"choices": [{"index": index, "finish_reason": "stop"} for index in (0, "1")]}
+    found = completion_of(answered(CHAT, event(both) + event(ends), params={"n": 2}))
+    assert [choice["index"] for choice in found["choices"]] == [0, 1]
+
+
 @pytest.mark.parametrize(
     "choice",
     [
