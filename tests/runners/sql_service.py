@@ -26,6 +26,8 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
       <version>{beam}</version></dependency>
     <dependency><groupId>org.apache.beam</groupId><artifactId>beam-sdks-java-harness</artifactId>
       <version>{beam}</version></dependency>
+    <dependency><groupId>com.github.jbellis</groupId><artifactId>jamm</artifactId>
+      <version>0.4.0</version></dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-jdk14</artifactId>
       <version>2.0.17</version></dependency>
   </dependencies>
