@@ -96,14 +96,18 @@ class Call:
     def receive_data(self, data: bytes, now: float) -> Batch:
         """Return the chunks that `data` completes."""
         self.timing.bytes += len(data)
-        # A little less than the buffer's time: a timer may fire early by the clock's grain.
-        buffer = now - self._delivered_at < self.plan.request.buffer.seconds * 0.9
-        exchange = self.current
+        exchange = self.exchange
+        assert exchange is not None, "start() comes first"
         before = exchange.sum.count
-        chunks = exchange.receive_data(data, buffer=buffer)
+        chunks = exchange.receive_data(data, buffer=exchange.is_buffered and self._is_early(now))
         if exchange.sum.count != before or chunks:
             self._progressed(exchange, now)
         return chunks
+
+    def _is_early(self, now: float) -> bool:
+        """Return whether the buffer's time has not passed since the last delivery."""
+        # A little less than the buffer's time: a timer may fire early by the clock's grain.
+        return now - self._delivered_at < self.plan.request.buffer.seconds * 0.9
 
     def receive_eof(self, now: float) -> Batch:
         """Return the chunks that the end of the body completes."""

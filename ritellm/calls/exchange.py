@@ -20,8 +20,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
 
 from ritellm import wire as wires
 from ritellm.calls.blame import unbuildable
@@ -40,7 +40,17 @@ from ritellm.errors import (
     StreamTruncatedError,
     Timeout,
 )
-from ritellm.types import Buffer, Chunk, Completion, Discarded, HttpRequest, NoChoices, Request
+from ritellm.types import (
+    Buffer,
+    Chunk,
+    Completion,
+    Discarded,
+    HttpRequest,
+    NoChoices,
+    Request,
+    set_attempt,
+    set_seq,
+)
 from ritellm.wire import limits
 from ritellm.wire.base import Decoder
 
@@ -102,7 +112,7 @@ class Exchange:
         # Delivery.
         self.emits_chunks = True  # else chunks only go into the sum
         self.undelivered = continuation.undelivered if continuation else []
-        self._is_buffered = request.buffer != _UNBUFFERED
+        self.is_buffered = request.buffer != _UNBUFFERED  # chunks are merged before delivery
         self._buffer: list[Piece] = []  # too few chunks yet to be delivered as one
 
     def http_request(self) -> HttpRequest:
@@ -215,7 +225,7 @@ class Exchange:
         try:
             if self._continuation:
                 pieces = [*self._continuation.join(expanded(pieces))]
-            if self._is_buffered and self.emits_chunks:
+            if self.is_buffered and self.emits_chunks:
                 pieces = self._merged(pieces, buffer and not last, last)
         except Exception as error:
             self._misread(error)
@@ -243,32 +253,35 @@ class Exchange:
         Most chunks belong to a run. A run is added as a whole, and its chunks are made only for
         delivery.
         """
-        rest = iter(pieces)
+        total, attempt, added, run = self.sum, self.attempt, 0, None
         try:
-            self._add(rest)
+            for piece in pieces:
+                if isinstance(piece, Run):
+                    run = piece.number(attempt, total.count)
+                    if not self.has_content:
+                        self.has_content = any(run.texts)
+                    total.add_run(run)
+                else:
+                    set_attempt(piece, attempt)
+                    set_seq(piece, total.count)
+                    self._add(piece)
+                added += 1
         except Exception as error:
             self._misread(error)
-            pieces = pieces[: len(pieces) - 1 - len([*rest])]  # those before the odd one
+            pieces = pieces[:added]  # those before the odd one
         if not self.emits_chunks:
             return []
-        first = pieces[0] if len(pieces) == 1 else None
-        return first if isinstance(first, Run) and len(first) > _FEW else expanded(pieces)
+        if run is None:
+            return cast(list[Chunk], pieces)
+        return run if len(pieces) == 1 and len(run.texts) > _FEW else expanded(pieces)
 
-    def _add(self, pieces: Iterator[Piece]) -> None:
-        """Number `pieces`, and add them to the sum."""
-        total = self.sum
-        for piece in pieces:
-            piece.number(self.attempt, total.count)
-            if isinstance(piece, Run):
-                if not self.has_content:
-                    self.has_content = any(piece.texts)
-                total.add_run(piece)
-                continue
-            if not piece.get("choices"):
-                piece["choices"] = NoChoices()
-            if not self.has_content:
-                self.has_content = any(map(has_text, piece["choices"]))
-            total.add(piece)
+    def _add(self, chunk: Chunk) -> None:
+        """Add `chunk` to the sum."""
+        if not chunk.get("choices"):
+            chunk["choices"] = NoChoices()
+        if not self.has_content:
+            self.has_content = any(map(has_text, chunk["choices"]))
+        self.sum.add(chunk)
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:

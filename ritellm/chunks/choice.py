@@ -59,9 +59,14 @@ class ChoiceSum:
                     self._ended = True
                 _collect(self.fields, key, value)
                 continue
+            lists = self.delta
             for name, part in value.items():
                 if part is not None:
-                    _collect(self.delta, name, part)
+                    # `_collect`, without a call for each piece of text.
+                    try:
+                        lists[name].append(part)
+                    except KeyError:
+                        lists[name] = [part]
 
     def merge(self, later: ChoiceSum) -> None:
         """Append the values of `later`."""

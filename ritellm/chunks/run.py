@@ -82,7 +82,7 @@ def expanded(pieces: Sequence[Piece]) -> list[Chunk]:
     chunks: list[Chunk] = []
     for piece in pieces:
         if isinstance(piece, Run):
-            chunks += piece
+            chunks.extend(iter(piece))  # `iter` spares the question for the length
         else:
             chunks.append(piece)
     return chunks

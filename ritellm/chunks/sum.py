@@ -31,6 +31,8 @@ from ritellm.chunks.unknown import sum_facts
 from ritellm.chunks.usage import merged, totalled
 from ritellm.types import Chunk, Completion
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 class ChunkSum:
     """The sum of neighbouring chunks of one completion, in order."""
@@ -56,12 +58,14 @@ class ChunkSum:
         self._kind = None
         head = {**chunk}
         for choice in head.pop("choices", None) or ():
-            self._choice(choice.get("index") or 0).add(choice)
+            index = choice.get("index") or 0
+            (self._choices.get(index) or self._choice(index)).add(choice)
             self._uncounted = True
         # Nearly all chunks of a stream have equal heads: comparing is cheaper than merging.
-        if head != self._head:
+        last = self._head
+        if head != last:
             self._head = head
-            self._note(head)
+            self._note(head, last or _NOTHING)
             if isinstance(head.get("usage"), dict):
                 self._uncounted = False
 
@@ -94,10 +98,13 @@ class ChunkSum:
         for index, choice in later._choices.items():
             self._choice(index).merge(choice)
 
-    def _note(self, head: Mapping[str, Any]) -> None:
+    def _note(self, head: Mapping[str, Any], last: Mapping[str, Any] = _NOTHING) -> None:
+        """Merge `head`. What it has in common with `last`, the head before, is merged already."""
         top, facts = self._top, self._facts
         for key, value in head.items():
-            if value is None or value == "" or (key in _FIRST and top.get(key)):
+            if last.get(key) == value or value is None or value == "":
+                continue
+            if key in _FIRST and top.get(key):
                 continue
             if key == "usage":
                 if not isinstance(value, dict):

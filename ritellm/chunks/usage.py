@@ -10,12 +10,15 @@ _MOST = 1 << 53
 # Usages nest two levels deep.
 _DEEPEST = 4
 _OBJECTS = ("_details", "cache_creation", "Details")  # the ends of names of objects and lists
-_PLAIN = {int}
+# Types of values that a later value replaces as a whole.
+_REPLACED = {int, float, bool, str, list, type(None)}
 _TOTAL_AND_PARTS = ("total_tokens", "prompt_tokens", "completion_tokens")
 
 
 def count_of(value: Any) -> int | None:
     """Return a count of tokens, a whole number from 0; None for any other value."""
+    if type(value) is int and 0 <= value < _MOST:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if not 0 <= value < _MOST or value != int(value):
@@ -37,6 +40,13 @@ def added(raw: Mapping[str, Any], *names: str) -> int | None:
                 return None
             total += count
     return total
+
+
+def sum_of(one: Any, other: Any) -> int | None:
+    """Return the sum of two counts; a missing one is zero. None if one of them makes no sense."""
+    if other is None and type(one) is int and 0 <= one < _MOST:
+        return one
+    return added({"one": one, "other": other}, "one", "other")
 
 
 def both(one: int | None, other: int | None) -> int | None:
@@ -87,9 +97,9 @@ def merged(known: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]
     for what they counted before. A field that `later` lacks, or has as null or empty, keeps its
     value. Merging is associative, as the sum of chunks must be.
     """
-    # The common case, plain counts that are all counted again: comparisons in place of the loop.
+    # The common case, counts that are all counted again: comparisons in place of the loop.
     counts_anew = known.keys() <= later.keys() and all(later.values())
-    if counts_anew and _PLAIN.issuperset(map(type, known.values())):
+    if counts_anew and _REPLACED.issuperset(map(type, known.values())):
         return {**later}
     summed = dict(known)
     for name, value in later.items():

@@ -19,8 +19,12 @@ def chunk(
     `head` has the fields beside the choices (id, model, usage), and `choice` those beside the delta
     (finish_reason, logprobs).
     """
-    choices = [] if delta is None else [{"index": 0, "delta": {"content": None, **delta}, **choice}]
-    return Chunk({**head, "object": "chat.completion.chunk", "choices": choices})
+    made = Chunk(head)
+    made["object"] = "chat.completion.chunk"
+    made["choices"] = (
+        [] if delta is None else [{"index": 0, "delta": {"content": None, **delta}, **choice}]
+    )
+    return made
 
 
 def total(chunks: Iterable[Mapping[str, Any]]) -> Completion:

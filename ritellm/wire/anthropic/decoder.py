@@ -113,7 +113,9 @@ class AnthropicDecoder:
         block = self._blocks.get(index)
         if block is None:  # some compatible servers send no content_block_start
             self._blocks[index] = block = open_block({"type": "text"}, index, self._state)
-        self._add(block.delta(delta), into)
+        added = block.delta(delta)
+        if added is not None:
+            into.append(chunk(added, self._head, finish_reason=None))
 
     def _close(self, index: int, into: list[Chunk]) -> None:
         block = self._blocks.pop(index, None)

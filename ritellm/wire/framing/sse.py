@@ -5,7 +5,8 @@ completion is one event, so the cost of an event is a cost of every chunk.
 
 The idea: `block` returns the bytes up to the last blank line, with all line ends turned into LF,
 and keeps the rest for the next call. `events_of` splits such a block. Nearly all blocks consist of
-single `data: ` lines, which one `bytes.split` separates. Other blocks are read line by line.
+single `data: ` lines, or of pairs of `event: ` and `data: `, which `bytes.split` separates. Other
+blocks are read line by line.
 An event that arrives in many pieces costs time that grows with its size: only new bytes are
 searched for its end.
 
@@ -32,6 +33,8 @@ _BOM = b"\xef\xbb\xbf"
 _DATA = b"data: "
 _OVER = b"\n\n"  # the end of an event
 _BETWEEN = b"\n\ndata: "
+_EVENT = b"event: "
+_NAMED = b"\ndata: "
 BARE = "bare"  # the type of an event that is JSON without a field name
 _BARE_BEGINS = (b"{", b"[")
 _FIELDS = (b"", b"id", b"retry")  # a comment, and fields without a meaning here
@@ -125,6 +128,8 @@ def events_of(block: bytes) -> list[Event]:
         payloads = block[len(_DATA) : -2].split(_BETWEEN)
         if block.count(b"\n") == 2 * len(payloads):
             return [("", payload) for payload in payloads if payload]
+    elif block.startswith(_EVENT) and (named := _named_events(block)) is not None:
+        return named
     # The long way: line by line, as the standard describes it.
     events: list[Event] = []
     kind, data = "", list[bytes]()
@@ -165,6 +170,27 @@ def _is_open(data: list[bytes]) -> bool:
     if not data[0].startswith(_BARE_BEGINS) or len(data) > _MOST_LINES:
         return False
     return sum(map(len, data)) <= MAX_DOCUMENT_BYTES and sum(map(depth_of, data)) > 0
+
+
+def _named_events(block: bytes) -> list[Event] | None:
+    """Return the events of a block in which each has a name and one line of data; else None."""
+    parts = block[:-2].split(_OVER)
+    # Each part has the line end in `_NAMED`, so none has another one if the sum is this.
+    if block.count(b"\n") != 3 * len(parts):
+        return None
+    events: list[Event] = []
+    last, kind = b"", ""
+    for part in parts:
+        name, between, payload = part.partition(_NAMED)
+        if name != last:  # nearly all events of a stream have one name
+            last, kind = name, name[len(_EVENT) :].decode("utf-8", "replace")
+            if not name.startswith(_EVENT) or kind == BARE:
+                return None
+        if not between:
+            return None
+        if payload and kind not in _IDLE:
+            events.append((kind, payload))
+    return events
 
 
 def _end(events: list[Event], kind: str, data: list[bytes]) -> None:

@@ -67,26 +67,37 @@ class Candidate:
         delta: dict[str, Any] = {} if self._begun else {"role": "assistant"}
         self._begun = True
         for part in (candidate.get("content") or {}).get("parts") or ():
-            self._part(part, delta)
+            if isinstance(text := part.get("text"), str):
+                self._text(part, text, delta)
+            else:
+                self._part(part, delta)
         reason = candidate.get("finishReason")
         if reason is not None and is_blank(reason):
             reason = None
         if reason and self._open:
             self._close(delta)
+        self._finished = self._finished or bool(reason)
+        if self._finished or not candidate.keys() <= _CANDIDATE:
+            self._add_rest(candidate, reason, delta)
+        ours = None if reason is None else self._reason(reason)
+        choice = {"index": self._index, "delta": delta, "finish_reason": ours}
+        logprobs = candidate.get("logprobsResult")
+        return {**choice, "logprobs": _logprobs(logprobs)} if logprobs else choice
+
+    def _add_rest(
+        self, candidate: Mapping[str, Any], reason: str | None, delta: dict[str, Any]
+    ) -> None:
+        """Add to `delta` what most events lack: other fields, sources, what the end completes."""
         kept = {k: v for k, v in candidate.items() if k not in _CANDIDATE and v is not None}
         self._grounding = candidate.get("groundingMetadata") or self._grounding
-        self._finished = self._finished or bool(reason)
         if self._finished:
             kept.update(self._ending(reason, delta))
         if "citationMetadata" in candidate:
             self._cite(candidate["citationMetadata"] or {}, delta)
         if kept:
             delta["provider_specific_fields"] = kept
-        choice = {"index": self._index, "delta": delta, "finish_reason": self._reason(reason)}
-        logprobs = candidate.get("logprobsResult")
-        return {**choice, "logprobs": _logprobs(logprobs)} if logprobs else choice
 
-    def _reason(self, reason: str | None) -> str | None:
+    def _reason(self, reason: str) -> str | None:
         if reason in MALFORMED or reason in FINAL:
             return None
         return finish_reason(reason, _FINISH_REASONS, called=bool(self._calls))
@@ -104,9 +115,7 @@ class Candidate:
         return kept
 
     def _part(self, part: Part, delta: dict[str, Any]) -> None:
-        if isinstance(part.get("text"), str):
-            self._text(part, delta)
-        elif "functionCall" in part:
+        if "functionCall" in part:
             self._call(part, delta)
         elif part:
             self._other(part, delta)
@@ -125,18 +134,18 @@ class Candidate:
         else:
             self._layout.append(dict(part))
 
-    def _text(self, part: Part, delta: dict[str, Any]) -> None:
-        text = part["text"]
-        field = "reasoning_content" if part.get("thought") else "content"
-        extra = {}
+    def _text(self, part: Part, text: str, delta: dict[str, Any]) -> None:
+        field, extra = "content", {}
         if len(part) > 1:
+            field = "reasoning_content" if part.get("thought") else field
             extra = {k: v for k, v in part.items() if k not in _TEXT and v is not None}
         if text:
-            delta[field] = delta.get(field, "") + text
+            delta[field] = delta[field] + text if field in delta else text
             if field == "content":
                 self._texts.append(text)
         last = self._layout[-1] if self._layout else {}
-        if text and not extra and last.keys() == {"from", "length"} and last["from"] == field:
+        is_text = len(last) == 2 and "length" in last and last.get("from") == field
+        if text and not extra and is_text:
             last["length"] += len(text)  # a stream cuts one part into many
         elif text or extra:
             self._layout.append({"from": field, "length": len(text), **extra})

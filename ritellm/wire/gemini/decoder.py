@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ritellm.chunks.usage import added, both, counts_in, merged
+from ritellm.chunks.usage import both, count_of, merged, sum_of
 from ritellm.errors import APIResponseValidationError, BadRequestError
 from ritellm.types import Chunk, Completion, Request
 from ritellm.wire.base import Event
@@ -69,25 +69,31 @@ class GeminiDecoder:
         candidates = payload.get("candidates") or ()
         if not candidates and (error := vendor_error(payload)):
             raise error
-        choices = [self._choice(position, each) for position, each in enumerate(candidates)]
+        choices: list[Choice] = []
+        for position, each in enumerate(candidates):
+            index = each.get("index", position)
+            index = index if isinstance(index, int) else position
+            candidate = self._candidates.get(index) or self._new_candidate(index)
+            choices.append(candidate.choice(each))
         feedback = payload.get("promptFeedback")
         if not self._candidates and (feedback or {}).get("blockReason"):
             choices = [_blocked(feedback)]
             self.done = True
-        fields = _kept(payload)
+        chunk = Chunk(self._head)
+        if not payload.keys() <= _TOP:
+            chunk.update(_kept(payload))
         if isinstance(counted := payload.get("usageMetadata"), dict):
             self._usage = merged(self._usage, counted)
-            fields["usage"] = usage(self._usage)
-        into.append(Chunk({**self._head, **fields, "choices": choices}))
-        for candidate in candidates:
-            _refuse_broken(candidate)
+            chunk["usage"] = usage(self._usage)
+        chunk["choices"] = choices
+        into.append(chunk)
+        for each in candidates:
+            if each.get("finishReason") is not None:
+                _refuse_broken(each)
 
-    def _choice(self, position: int, candidate: Mapping[str, Any]) -> Choice:
-        index = candidate.get("index", position)
-        index = index if isinstance(index, int) else position
-        if index not in self._candidates:
-            self._candidates[index] = Candidate(index, self._head.get("id"))
-        return self._candidates[index].choice(candidate)
+    def _new_candidate(self, index: int) -> Candidate:
+        candidate = self._candidates[index] = Candidate(index, self._head.get("id"))
+        return candidate
 
 
 def decode_completion(body: Any) -> Completion:
@@ -113,19 +119,17 @@ def usage(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     A missing count is zero, since Google's JSON leaves out zeros.
     """
-    counts = counts_in(raw)
-    thoughts = counts.get("thoughtsTokenCount")
-    cached = counts.get("cachedContentTokenCount")
-    prompt = added(raw, "promptTokenCount", "toolUsePromptTokenCount")
-    output = added(raw, "candidatesTokenCount", "thoughtsTokenCount")
+    thoughts, cached = raw.get("thoughtsTokenCount"), raw.get("cachedContentTokenCount")
+    prompt = sum_of(raw.get("promptTokenCount"), raw.get("toolUsePromptTokenCount"))
+    output = sum_of(raw.get("candidatesTokenCount"), thoughts)
     counted: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": output,
-        "total_tokens": counts.get("totalTokenCount") or both(prompt, output),
+        "total_tokens": count_of(raw.get("totalTokenCount")) or both(prompt, output),
     }
-    if cached is not None:
+    if cached is not None and (cached := count_of(cached)) is not None:
         counted["prompt_tokens_details"] = {"cached_tokens": cached}
-    if thoughts is not None:
+    if thoughts is not None and (thoughts := count_of(thoughts)) is not None:
         counted["completion_tokens_details"] = {"reasoning_tokens": thoughts}
     if not raw.keys() <= _COUNTS:
         counted |= {k: v for k, v in raw.items() if k not in _COUNTS}

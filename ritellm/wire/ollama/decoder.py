@@ -61,7 +61,9 @@ class OllamaDecoder:
             raise error
         if self._head is None:
             self._head = _head(line)
-        head = {**self._head, **{k: v for k, v in line.items() if k not in _PLACED}}
+        head = self._head
+        if not line.keys() <= _PLACED:
+            head = {**head, **{k: v for k, v in line.items() if k not in _PLACED}}
         choice: dict[str, Any] = {}
         if line.get("logprobs"):
             choice["logprobs"] = {"content": line["logprobs"]}
@@ -72,7 +74,7 @@ class OllamaDecoder:
             counts = {name: line.get(name) for name in _COUNTS if name in line}
             self._counts = merged(self._counts, counts)
             if usage := _usage(self._counts):
-                head["usage"] = usage
+                head = {**head, "usage": usage}
         into.append(chunk(delta, head, **choice))
 
     def _delta(self, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,8 +86,9 @@ class ResponsesDecoder:
             _HANDLERS.get(kind, _other)(self, payload, into)
         finally:
             if "sequence_number" in payload:
-                for each in into[start:]:
-                    each["sequence_number"] = payload["sequence_number"]
+                while start < len(into):
+                    into[start]["sequence_number"] = payload["sequence_number"]
+                    start += 1
 
     def opened(self, payload: Payload, into: list[Chunk]) -> None:
         """Append the head of the response, once."""
