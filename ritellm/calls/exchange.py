@@ -101,7 +101,7 @@ class Exchange:
         self.decoder = continuation.decoder if continuation else None
         self._wire = wires.load(endpoint.wire or endpoint.provider.wire)
         self._body: Body | None = None
-        self._received = 0  # bytes of the body
+        self._bytes_left = limits.MAX_STREAM_BYTES  # that the body may still have
         self._begin = b""  # its first bytes, while they make no chunk
         # The outcome.
         self.sum = continuation.sum if continuation else ChunkSum()
@@ -152,16 +152,16 @@ class Exchange:
         assert body is not None, "receive_response comes first"
         pieces: list[Piece] = []
         if self.error is None:
-            if self._received < _SHOWN:
+            self._bytes_left -= len(data)
+            if len(self._begin) < _SHOWN:
                 self._begin = (self._begin + data)[:_SHOWN]
-            self._received += len(data)
             try:
-                if self._received > limits.MAX_STREAM_BYTES:
+                if self._bytes_left < 0:
                     raise limits.exceeded("the body", limits.MAX_STREAM_BYTES)
                 body.feed(data, pieces)
+                self.over = body.done
             except Exception as error:
                 self._misread(error)
-            self.over = body.done or self.error is not None
         return self._delivered(pieces, last=self.over, buffer=buffer)
 
     def receive_eof(self) -> Batch:

@@ -53,17 +53,15 @@ class Run:
         return len(self.texts)
 
     def __iter__(self) -> Iterator[Chunk]:
-        head, template, name = self.kind.head, self.kind.choice, self.kind.name
-        attempt, seq, paddings = self.attempt, self.seq, self.paddings
-        for at, text in enumerate(self.texts):
+        head, choice, name = self.kind.head, self.kind.choice, self.kind.name
+        attempt, first, paddings = self.attempt, self.seq, self.paddings
+        for seq, text in enumerate(self.texts, first):
             chunk = Chunk(head)
-            choice = template.copy()
-            choice["delta"] = {"content": None, name: text}
-            chunk["choices"] = [choice]
+            chunk["choices"] = [{**choice, "delta": {"content": None, name: text}}]
             set_attempt(chunk, attempt)
-            set_seq(chunk, seq + at)
+            set_seq(chunk, seq)
             if paddings is not None:
-                chunk[PADDING] = paddings[at]
+                chunk[PADDING] = paddings[seq - first]
             yield chunk
 
     def merged(self) -> Run:

@@ -37,6 +37,7 @@ Header = bool | int | bytes | str | UUID
 
 BARE = "bare"  # the type of an event that is JSON in place of a frame
 _JSON = (b"{", b"[")
+_JSON_BYTES = b"".join(_JSON)
 _PRELUDE = 12
 _CRC = 4
 # What the format allows: 24 MiB of payload, 128 KiB of headers.
@@ -92,29 +93,28 @@ class EventStream:
         return [(BARE, document)]
 
     def _take(self, events: list[Event]) -> None:
-        data, start = self._rest, 0
+        data, start, missing = self._rest, 0, _PRELUDE
+        size = len(data)
         try:
-            while True:
-                self._missing = _PRELUDE
-                if data.startswith(_JSON, start):
-                    if len(data) - start > MAX_DOCUMENT_BYTES:
-                        raise APIResponseValidationError(
-                            f"not a frame: {bytes(data[start : start + 200])!r}"
-                        )
-                    break  # to the end of the body
-                if len(data) - start >= _PRELUDE:
-                    self._missing = _frame_length(data, start)
-                end = start + self._missing
-                if len(data) < end or self._missing == _PRELUDE:
+            while size >= start + _PRELUDE and data[start] not in _JSON_BYTES:
+                missing = _frame_length(data, start)
+                end = start + missing
+                if size < end:
                     break
                 events.append(_event(bytes(data[start:end])))
-                start = end
+                start, missing = end, _PRELUDE
+            if size - start > MAX_DOCUMENT_BYTES and data[start] in _JSON_BYTES:
+                raise APIResponseValidationError(
+                    f"not a frame: {bytes(data[start : start + 200])!r}"
+                )
         finally:
+            self._missing = missing
             del data[:start]
 
 
 def _frame_length(data: bytearray, start: int) -> int:
     """Return the length of the frame at `start`, after checking its prelude."""
+    length: int
     length, headers, checksum = struct.unpack_from(">III", data, start)
     if crc32(data[start : start + 8]) != checksum:
         raise APIResponseValidationError("the prelude of a frame does not match its checksum")
@@ -124,7 +124,7 @@ def _frame_length(data: bytearray, start: int) -> int:
         )
     if length > limits.MAX_EVENT_BYTES:
         raise limits.exceeded("a frame", limits.MAX_EVENT_BYTES)
-    return int(length)
+    return length
 
 
 def _event(frame: bytes) -> Event:

@@ -71,7 +71,7 @@ class SSE:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         rest = self._rest
         if rest:
-            if isinstance(rest, bytearray) or len(rest) > _LARGE:
+            if len(rest) > _LARGE:
                 return self._block_of_large(data)
             data = rest + data
         if self._bom_pending:

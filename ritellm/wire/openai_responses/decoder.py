@@ -86,9 +86,9 @@ class ResponsesDecoder:
             _HANDLERS.get(kind, _other)(self, payload, into)
         finally:
             if "sequence_number" in payload:
-                while start < len(into):
-                    into[start]["sequence_number"] = payload["sequence_number"]
-                    start += 1
+                number = payload["sequence_number"]
+                for each in into[start:]:
+                    each["sequence_number"] = number
 
     def opened(self, payload: Payload, into: list[Chunk]) -> None:
         """Append the head of the response, once."""
