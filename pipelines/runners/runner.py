@@ -19,6 +19,7 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pipeline import PipelineVisitor
 from apache_beam.runners.portability.job_server import StopOnExitJobServer
 from apache_beam.runners.runner import PipelineState
 
@@ -206,10 +207,13 @@ def traps(p: beam.Pipeline, options: PipelineOptions) -> list[str]:
             "DirectRunner chooses another runner by the content of the job, and may try to download"
             " one; use --runner FnApiRunner"
         )
+    threads = options.get_all_options().get("direct_num_workers") or 1
+    parallel = runner(options) in LOCAL_RUNNERS and threads != 1
+    if not parallel and not _has_several_hints(p):
+        return found  # a translation takes as long as building the job
     proto = p.to_runner_api()
     steps = [step for step in proto.components.transforms.values() if not step.subtransforms]
-    threads = options.get_all_options().get("direct_num_workers") or 1
-    if runner(options) in LOCAL_RUNNERS and threads != 1 and (name := _unbounded(proto, steps)):
+    if parallel and (name := _unbounded(proto, steps)):
         found.append(
             f"with --direct_num_workers {threads} the local runner loses rows of {name}, which"
             " defers its own work; leave the flag out"
@@ -221,6 +225,18 @@ def traps(p: beam.Pipeline, options: PipelineOptions) -> list[str]:
             " deltas are not live. Set hints for the whole job with --resource_hint"
         )
     return found
+
+
+def _has_several_hints(p: beam.Pipeline) -> bool:
+    """Return whether steps differ in their resource hints or environments."""
+    seen = set()
+
+    class Steps(PipelineVisitor):  # type: ignore[misc]
+        def visit_transform(self, step: Any) -> None:
+            seen.add((step.environment_id, frozenset(step.resource_hints.items())))
+
+    p.visit(Steps())
+    return len(seen) > 1
 
 
 def _unbounded(proto: Any, steps: list[Any]) -> str | None:
