@@ -264,7 +264,9 @@ class Exchange:
                 else:
                     set_attempt(piece, attempt)
                     set_seq(piece, total.count)
-                    self._add(piece)
+                    if not self.has_content or not piece.get("choices"):
+                        self._look_at(piece)
+                    total.add(piece)
                 added += 1
         except Exception as error:
             self._misread(error)
@@ -275,13 +277,12 @@ class Exchange:
             return cast(list[Chunk], pieces)
         return run if len(pieces) == 1 and len(run.texts) > _FEW else expanded(pieces)
 
-    def _add(self, chunk: Chunk) -> None:
-        """Add `chunk` to the sum."""
+    def _look_at(self, chunk: Chunk) -> None:
+        """Note whether `chunk` has content; give it choices to read if it has none."""
         if not chunk.get("choices"):
             chunk["choices"] = NoChoices()
         if not self.has_content:
             self.has_content = any(map(has_text, chunk["choices"]))
-        self.sum.add(chunk)
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:

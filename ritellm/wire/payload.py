@@ -43,8 +43,8 @@ def json_object(data: bytes) -> dict[str, Any]:
         payload = orjson.loads(data)  # what `parse_json` does first, without the call
     except orjson.JSONDecodeError:
         payload = parse_json(data)
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
     if not isinstance(payload, dict):
+        if isinstance(payload, list) and len(payload) == 1 and isinstance(payload[0], dict):
+            return payload[0]
         raise APIResponseValidationError(f"not an event of this dialect: {data[:200]!r}")
     return payload

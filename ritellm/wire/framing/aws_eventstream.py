@@ -38,6 +38,7 @@ Header = bool | int | bytes | str | UUID
 BARE = "bare"  # the type of an event that is JSON in place of a frame
 _JSON = (b"{", b"[")
 _JSON_BYTES = b"".join(_JSON)
+_FAILURES = ("exception", "error")  # types of messages
 _PRELUDE = 12
 _CRC = 4
 # What the format allows: 24 MiB of payload, 128 KiB of headers.
@@ -132,15 +133,23 @@ def _event(frame: bytes) -> Event:
     if crc32(frame[:-_CRC]) != checksum:
         raise APIResponseValidationError("a frame does not match its checksum")
     end = _PRELUDE + struct.unpack_from(">I", frame, 4)[0]
-    headers = parse_headers(frame[_PRELUDE:end])
+    kind, name = _types(frame[_PRELUDE:end])
     payload = frame[end:-_CRC]
-    kind = _text(headers, ":message-type")
+    if kind not in _FAILURES:
+        return name, payload
+    headers = parse_headers(frame[_PRELUDE:end])
     if kind == "exception":
         return f"exception:{_text(headers, ':exception-type')}", payload
-    if kind == "error":  # without a payload: its text is a header
-        message = orjson.dumps({"message": _text(headers, ":error-message")})
-        return f"exception:{_text(headers, ':error-code')}", message
-    return _text(headers, ":event-type"), payload
+    # An error has no payload: its text is a header.
+    message = orjson.dumps({"message": _text(headers, ":error-message")})
+    return f"exception:{_text(headers, ':error-code')}", message
+
+
+@lru_cache(maxsize=64)  # every chunk of a stream repeats one of a few sets of headers
+def _types(headers: bytes) -> tuple[str, str]:
+    """Return the type of a message, and that of the event in it."""
+    parsed = parse_headers(headers)
+    return _text(parsed, ":message-type"), _text(parsed, ":event-type")
 
 
 def _text(headers: Mapping[str, Header], name: str) -> str:
@@ -148,7 +157,6 @@ def _text(headers: Mapping[str, Header], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-@lru_cache(maxsize=64)  # every chunk of a stream repeats one of a few sets of headers
 def parse_headers(data: bytes) -> Mapping[str, Header]:
     """Return the headers of a frame; raises if they do not fill their space exactly."""
     headers: dict[str, Header] = {}
