@@ -16,7 +16,7 @@ import shutil
 from typing import Any
 
 from benchmarks import ROOT
-from benchmarks.client import chunks, import_time
+from benchmarks.client import chunks, dialects, import_time
 from benchmarks.jobs import batch, memory
 
 JOBS: dict[str, dict[str, Any]] = {
@@ -64,6 +64,11 @@ def table() -> str:
         if "wall_ratio" in figures:
             detail += f", in {figures['wall_ratio']:.2f}x the time, {figures['peak_mb']:.0f} MB"
         rows.append((f"a chunk, {case}", f"{cost} ({detail})", "`benchmarks/client/chunks.py`"))
+    for dialect, figures in dialects.measure().items():
+        cost = f"{figures['ratio']:.1f}x the CPU of parsing it"
+        detail = f"{figures['usec_per_chunk']:.1f} us against {figures['parse_usec']:.1f}"
+        what = f"a chunk of `{dialect}`, without a network"
+        rows.append((what, f"{cost} ({detail})", "`benchmarks/client/dialects.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
     from benchmarks.jobs import liveness
