@@ -50,6 +50,7 @@ class Repeats:
         "_before",
         "_begun",
         "_between",
+        "_is_mixed",
         "_kind",
         "_middle",
         "_misses",
@@ -66,19 +67,24 @@ class Repeats:
         # Whether to learn at all.
         self._begun = False  # the first event has been seen
         self._misses = 0  # examples since the last match
+        self._is_mixed = False  # in the block that is read, other events stand between those
 
     def take(self, block: bytes, at: int) -> tuple[Run | None, int]:
         """Return the run of matching events at `at` in `block` (whole events), and where it ends.
 
         The run is None if the first event there does not match the example.
         """
+        if at == 0:
+            self._is_mixed = False
         if self._kind is None or not block.startswith(self._before, at):
             return None, at
-        # Nearly always all events match. One that does not leaves a line end in the texts, which
-        # `_read` refuses; then the matching events are counted one by one.
-        end = len(block)
-        run = self._read(block, at, end) if block.endswith(self._after, at) else None
+        # Nearly always all events match, or all but the last ones. Another one between them leaves
+        # a line end in the texts, which `_read` refuses; then the matching events are counted one
+        # by one, here and in the rest of the block.
+        end = block.rfind(self._after, at) + len(self._after)
+        run = None if self._is_mixed else self._read(block, at, end)
         if run is None:
+            self._is_mixed = True
             end = self._end_of_same(block, at)
             if end == at:
                 return None, at
