@@ -73,7 +73,7 @@ class SSE:
         if rest:
             if len(rest) > _LARGE:
                 return self._block_of_large(data)
-            data = rest + data
+            data = rest + data  # type: ignore[assignment]  # a bytearray is always large
         if self._bom_pending:
             # Fewer than three bytes may be the beginning of the mark: wait for more.
             if len(data) < 3 and _BOM.startswith(data):
