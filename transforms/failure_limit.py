@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -72,10 +72,10 @@ class _WatchFn(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         self._counts: Counts = self._limit.counts.acquire(Counts)
 
-    def process(self, outcome: Completion | DeadLetter) -> Iterator[Completion | DeadLetter]:
+    def process(self, outcome: Completion | DeadLetter) -> Iterable[Completion | DeadLetter]:
         self._counts.add(outcome)
         self._counts.check(self._limit)
-        yield outcome
+        return (outcome,)
 
 
 class Counts:

@@ -156,8 +156,8 @@ def _pacing_counts(found: Pacing) -> Iterator[tuple[str, int]]:
 
 def has_usage(row: Completion) -> bool:
     """Return whether the server sent any token count."""
-    counts = (row.prompt_tokens, row.completion_tokens, row.total_tokens)
-    return any(count is not None for count in counts)
+    known = row.prompt_tokens if row.prompt_tokens is not None else row.completion_tokens
+    return known is not None or row.total_tokens is not None
 
 
 def _wasted(row: Completion | DeadLetter, counted: Counter[str]) -> None:

@@ -58,9 +58,11 @@ def cost(
     for audio, which has prices of its own.
     """
     price, usage = price_of(model, prices), counts_in(usage)
-    if price == _FREE:
+    if price is None:
+        return None
+    if not price.input and not price.output and price == _FREE:  # a comparison is slow
         return 0.0
-    if price is None or not usage:
+    if not usage:
         return None
     return _priced(usage, in_tier(price, tier_in(usage, service_tier)))
 
@@ -120,8 +122,8 @@ def tier_in(usage: Usage, beside: str | None = None) -> str | None:
     """
     if usage.get("speed") == "fast":  # Anthropic's fast mode, which has a price of its own
         return "fast"
-    tiers = (beside, *(usage.get(name) for name in ("service_tier", "serviceTier", "trafficType")))
-    return _tier_name(next((tier for tier in tiers if tier), None))
+    get = usage.get
+    return _tier_name(beside or get("service_tier") or get("serviceTier") or get("trafficType"))
 
 
 def _tier_name(named: Any) -> str | None:
@@ -234,10 +236,12 @@ def _billed_output(usage: Usage) -> int | None:
 
 
 def _has_audio(usage: Usage) -> bool:
-    sides = (usage.get("prompt_tokens_details"), usage.get("completion_tokens_details"))
-    if any((side or {}).get("audio_tokens") for side in sides):
-        return True
-    modes = usage.get("promptTokensDetails") or ()  # Gemini's
+    for side in (usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")):
+        if side and side.get("audio_tokens"):
+            return True
+    modes = usage.get("promptTokensDetails")  # Gemini's
+    if not modes:
+        return False
     return any(
         mode.get("modality") == "AUDIO" and mode.get("tokenCount")
         for mode in modes
