@@ -81,7 +81,7 @@ class Backoff:
         """
         if is_throttle(error):
             return True
-        if self._gate is None or self._plan.fallbacks:
+        if self._gate is None or self._plan.fallbacks or not is_outage(error, reached=True):
             return False
         return is_outage(error, self._gate.has_reached(endpoint.base_url))
 
