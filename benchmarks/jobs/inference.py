@@ -1,6 +1,6 @@
 """Compares RunInference with our handler and with Beam's vLLM handler, on one server.
 
-    python -m benchmarks.jobs.inference --python .venv-peers/bin/python
+    make bench-inference
 
 Beam's handler runs its own code: a batch of requests with OpenAI's client, and the wait for all of
 them. It only skips the start of a vLLM server, and uses the one of this benchmark. Each handler
@@ -9,7 +9,8 @@ runs in a process of its own. The time is that of the pipeline, after a small on
 sized:    both have 256 requests in flight; one in 40 is 2 s late. Beam's handler limits requests
           by its batches, so a batch has 256 rows.
 even:     the same, and no request is late.
-default:  both as they come, one in 40 is 2 s late. Beam finds a size for its batches; ours are 64.
+default:  both as they come, one in 40 is 2 s late. Beam's handler begins with a batch of one row,
+          and grows it. Ours has 64 requests in flight. 300 rows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from benchmarks import ROOT, servers
 
 ROWS = 2000
+FEW_ROWS = 300  # where Beam's batches begin with one row, and take minutes for more
 _WARM_UP = 8  # rows of a first pipeline, which imports and compiles
 RESPONSE = {"chunks": 20, "gap_ms": 2, "first_ms": 300}
 LATE = {"slow_every": 40, "slow_ms": 2000}
@@ -121,7 +123,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", default=sys.executable, help="one that has Beam and openai")
-    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rows", type=int, help=f"{ROWS}, or {FEW_ROWS} in the case `default`")
     parser.add_argument("--cases", nargs="*", default=[*CASES], choices=[*CASES])
     parser.add_argument("--run", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -130,7 +132,8 @@ def main() -> None:
         return
     print("| case | ritellm, rows/s | Beam's vLLM handler, rows/s | ratio |\n|---|---|---|---|")
     for case in options.cases:
-        row = measure(case, options.python, options.rows)
+        rows = options.rows or (FEW_ROWS if case == "default" else ROWS)
+        row = measure(case, options.python, rows)
         print(f"| {case} | {row['ritellm']:.0f} | {row['vllm']:.0f} | {row['ratio']:.1f} |")
 
 

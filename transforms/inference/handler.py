@@ -75,6 +75,10 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
         super().__init__(**{"min_batch_size": rows, "max_batch_size": rows, **batching})
         self._shared = Shared()
 
+    def __repr__(self) -> str:
+        # Beam writes it into the job graph.
+        return f"RitellmModelHandler({self._completer.model!r})"
+
     def keyed(self) -> KeyedRitellmModelHandler:
         """Return the handler for (key, example) elements; the key is the id of the row."""
         return KeyedRitellmModelHandler(self)

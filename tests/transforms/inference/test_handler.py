@@ -341,6 +341,12 @@ def test_the_counters_count_the_rows(fake_server):
     }
 
 
+def test_the_job_graph_shows_the_model(fake_server):
+    assert RunInference(handler(fake_server)).annotations()["model_handler"] == (
+        "RitellmModelHandler('openai/m')"
+    )
+
+
 def test_an_interrupted_row_is_sent_again_and_no_other_row(fake_server):
     broken = [stream(*chat_events("lost words")[:2], Reset())]
 
