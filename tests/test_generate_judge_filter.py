@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,7 +11,7 @@ import orjson
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from fake_server import FakeServer, api_error, chat_stream
+from fake_server import FakeServer, Wait, api_error, chat_events, chat_stream, stream
 
 from transforms import Caps, NewLedger
 
@@ -84,6 +85,38 @@ def test_texts_with_a_good_grade_are_kept_and_all_others_are_accounted_for(
     assert sorted(request.json["model"] for request in judge_server.requests) == ["gpt-4o"] * 3
     (format,) = {orjson.dumps(r.json["response_format"]) for r in judge_server.requests}
     assert orjson.loads(format)["json_schema"]["schema"]["required"] == ["grade", "reason"]
+
+
+JUDGED = threading.Event()
+
+
+def note_the_judge(delta):
+    """Let the writer go on once the judge's first text for another row is here."""
+    if delta.id == "bees/judge" and delta.text:
+        JUDGED.set()
+
+
+def test_the_judge_is_live_while_the_writer_still_writes(example, fake_server, judge_server):
+    pytest.importorskip("transforms.stage", reason="the DoFns of a stage wait alone")
+    JUDGED.clear()
+    slow = chat_events("All about fog.")
+
+    def write_slowly(request):
+        if "fog" in asked(request):
+            return stream(slow[0], Wait(JUDGED), *slow[1:])
+        return write(request)
+
+    fake_server.script, judge_server.script = write_slowly, grade
+    # A writer that waits for a judge who is not live fails after a while.
+    transform = chain(example, fake_server, judge_server, timeout=30, num_retries=0)
+    transform._show = note_the_judge
+
+    def check(done):
+        kept = done.kept | beam.Map(lambda row: row.topic)
+        assert_that(kept, equal_to(["bees"]))
+        assert_that(done.failed, equal_to([]), label="failed")
+
+    run(["fog", "bees"], transform, check)
 
 
 def test_both_models_spend_one_budget(example, fake_server, judge_server):
