@@ -7,7 +7,7 @@ from ritellm.terminal import clean_line
 
 
 def show(event: object) -> None:
-    """Print `event`."""
+    """Print `event`. A program that keeps texts keeps them by `event.key`, not by its id."""
     id = clean_line(getattr(event, "id", ""))  # it may be hostile, and this is a terminal
     if isinstance(event, Grown):
         print(f"{id} + {event.added!r}", flush=True)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ritellm.api import acompletion, batch_completion, completion
     from ritellm.chunks import stream_chunk_builder
-    from ritellm.chunks.follow import Finished, Follower, Grown, Superseded, Unfinished, follow
+    from ritellm.chunks.delta_events import Finished, Grown, Superseded, Unfinished
+    from ritellm.chunks.follow import Follower, follow
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
     from ritellm.retry import RetryPolicy
@@ -37,11 +38,11 @@ _HOMES = {
     "Stream": "client",
     "AsyncClient": "client_async",
     "AsyncStream": "client_async",
-    "Finished": "chunks.follow",
+    "Finished": "chunks.delta_events",
     "Follower": "chunks.follow",
-    "Grown": "chunks.follow",
-    "Superseded": "chunks.follow",
-    "Unfinished": "chunks.follow",
+    "Grown": "chunks.delta_events",
+    "Superseded": "chunks.delta_events",
+    "Unfinished": "chunks.delta_events",
     "follow": "chunks.follow",
     "RetryPolicy": "retry",
     "Chunk": "types",

@@ -1,18 +1,15 @@
 """Assembles completions from deltas that arrive in any order and more than once.
 
 The problem: sinks and shuffles may repeat and reorder deltas, and a prompt may have deltas of
-several attempts. A completion must never have a gap or be mixed from two attempts.
+several submissions and attempts. A completion must never have a gap or be mixed from two of them.
 
-The idea: adding deltas per attempt (`SequencedSum`) is associative, commutative and idempotent, so
-a CombineFn may add them in any order. The final delta of an attempt says how many deltas it has.
+The idea: adding deltas per attempt (`DeltaSum`) is associative, commutative and idempotent, so a
+CombineFn may add them in any order. The final delta of an attempt says how many deltas it has.
 
-    batch:    StreamChunkBuilder, a CombineFn by prompt id
-    streams:  _AwaitFn keeps deltas as state until the attempt is whole or the prompt goes silent
+    batch:    StreamChunkBuilder, a CombineFn by prompt: its id and the digest of its request
+    streams:  AwaitFn, which keeps deltas as state (`transforms.awaited_deltas`)
 
-    _AwaitFn:  (none) --final delta--> _CLOSED --all deltas there--> _JUDGED: completion is out
-                  '------ silence timer ----------'---------------> _JUDGED: dead letter is out
-
-What holds: the newest whole attempt counts; each prompt has one outcome per window.
+What holds: the newest whole submission counts; each prompt has one outcome per window.
 """
 
 from __future__ import annotations
@@ -21,111 +18,31 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-import orjson
-from apache_beam.coders import VarIntCoder, registry
-from apache_beam.transforms import userstate
-from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark, DefaultTrigger
 
-from ritellm.chunks.sequenced import SequencedSum
-from ritellm.chunks.submission import prompt_of
-from ritellm.errors import ABOUT_VALUES
-from transforms.columns import fits
+from transforms.awaited_deltas import (
+    COMPLETIONS,
+    INCOMPLETE,
+    AwaitFn,
+    Key,
+    by_prompt,
+    prompt_key,
+)
+from transforms.delta_sum import DeltaSum
 from transforms.display import given
 from transforms.element_types import HOW_TO_GET_DELTAS, check_input, with_types
 from transforms.elements import Assembled, Completion, DeadLetter, Delta
 from transforms.error_output import OF_DELTAS, ErrorOutput, checked
-from transforms.worker.outcomes import text_of, to_completion
 
-COMPLETIONS = "completions"
-INCOMPLETE = "incomplete"
-
-
-class DeltaSum:
-    """The sum of some deltas of one prompt. A final delta has the length of its attempt."""
-
-    __slots__ = ("chunks", "finals", "id")
-
-    def __init__(self) -> None:
-        self.id = ""
-        self.chunks = SequencedSum()
-        self.finals: dict[tuple[str, int], Delta] = {}
-
-    def add(self, delta: Delta) -> None:
-        """Add `delta`; adding it again changes nothing."""
-        self.id = self.id or delta.id
-        rank = delta.submission, delta.attempt
-        self.chunks.add(rank, delta.seq, delta.chunk)
-        if delta.final:
-            self.finals[rank] = delta
-
-    def merge(self, other: DeltaSum) -> None:
-        """Add the deltas of `other`."""
-        self.id = self.id or other.id
-        self.chunks.merge(other.chunks)
-        self.finals.update(other.finals)
-
-    def outcome(self) -> Completion | DeadLetter:
-        """Return the completion of the newest whole attempt, else a dead letter.
-
-        Deltas from a topic may hold anything: an odd one never raises.
-        """
-        try:
-            return self._outcome()
-        except ABOUT_VALUES as error:
-            return self._unreadable(error)
-
-    def _outcome(self) -> Completion | DeadLetter:
-        # The newest first: a newer attempt voids an older one.
-        for rank in sorted(self.finals, reverse=True):
-            final = self.finals[rank]
-            if self.chunks.length(rank) > final.seq:
-                completion = self.chunks.sum(rank).completion()
-                closing = orjson.loads(final.outcome or "{}")
-                found = to_completion(self.id, completion, closing, final.input)
-                found = found._replace(submission=final.submission or None)
-                if not fits(found):
-                    raise TypeError("the outcome in the final delta has a value of another type")
-                return found
-        return self._incomplete()
-
-    def _unreadable(self, error: Exception) -> DeadLetter:
-        return DeadLetter(
-            id=self.id,
-            request="",
-            error_type="UnreadableDeltas",
-            message=f"a delta has a value that cannot be read ({error!r:.200})",
-            status_code=None,
-            retryable=False,
-            attempts=max((attempt for _, attempt in self.chunks.attempts), default=0),
-            partial_text="",
-            input=next((final.input for final in self.finals.values()), None),
-        )
-
-    def _incomplete(self) -> DeadLetter:
-        attempts = self.chunks.attempts
-        newest = attempts[0] if attempts else ("", 0)
-        seen = self.chunks.length(newest)
-        final = self.finals.get(newest)
-        missing = f"delta {seen} of {final.seq}" if final else "its final delta"
-        return DeadLetter(
-            id=self.id,
-            request="",
-            error_type="IncompleteDeltas",
-            message=f"attempt {newest[1]} has {seen} deltas without a gap; {missing} is missing",
-            status_code=None,
-            retryable=True,
-            attempts=newest[1],
-            partial_text=text_of(self.chunks.sum(newest).completion()),
-            input=final.input if final else None,
-        )
+__all__ = ["COMPLETIONS", "INCOMPLETE", "AssembleCompletions", "StreamChunkBuilder", "prompt_key"]
 
 
 class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
     """`Delta -> Completion` for the deltas of one prompt, in any order and with repeats.
 
-    The newest whole attempt counts. Deltas without a whole attempt become a `DeadLetter` with the
-    text so far, never a completion.
+    The newest whole submission counts, and its newest whole attempt. Deltas without a whole attempt
+    become a `DeadLetter` with the text so far, never a completion. Group the deltas by `prompt_key`
+    before: two prompts may have one id.
     """
 
     def create_accumulator(self) -> DeltaSum:
@@ -144,16 +61,52 @@ class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]
             total.merge(accumulator)
         return total
 
+    def compact(self, accumulator: DeltaSum) -> DeltaSum:
+        """Return the sum in less memory."""
+        accumulator.compact()
+        return accumulator
+
     def extract_output(self, accumulator: DeltaSum) -> Completion | DeadLetter:
         """Return the completion of the deltas, or a dead letter."""
         return accumulator.outcome()
 
+    def get_accumulator_coder(self) -> DeltaSumCoder:
+        """Return the coder of the sums between two stages, which an update of the job keeps."""
+        return DeltaSumCoder()
+
+
+class DeltaSumCoder(beam.coders.Coder):  # type: ignore[misc]
+    """The bytes of a `DeltaSum`: JSON with a version."""
+
+    def encode(self, value: DeltaSum) -> bytes:
+        """Return the bytes of `value`."""
+        return value.to_bytes()
+
+    def decode(self, encoded: bytes) -> DeltaSum:
+        """Return the sum in `encoded`; raises ValueError for anything else."""
+        return DeltaSum.of_bytes(encoded)
+
+    def is_deterministic(self) -> bool:
+        """Return False: equal sums may have different bytes."""
+        return False
+
+    def to_type_hint(self) -> type[DeltaSum]:
+        """Return the type of its values."""
+        return DeltaSum
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
 
 class AssembleCompletions(ErrorOutput, beam.PTransform):  # type: ignore[misc]
-    """`Delta -> Completion` by prompt id, in each window; returns `.completions`, `.incomplete`.
+    """`Delta -> Completion` by prompt, in each window; returns `.completions` and `.incomplete`.
 
     The outcome of a prompt is emitted when the trigger of the window fires: by default once, at the
-    end of the window.
+    end of the window. Prompts with one id and different requests have an outcome each. Without
+    `wait_seconds`, a trigger that fires more than once must accumulate (ValueError).
 
     Args:
         wait_seconds: for streams. A completion is emitted once, as soon as it is whole. A prompt
@@ -181,14 +134,15 @@ class AssembleCompletions(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         return self._handled(self._outcomes(deltas), COMPLETIONS, (INCOMPLETE,), OF_DELTAS)
 
     def _outcomes(self, deltas: Any) -> Any:
-        by_id = deltas | "ById" >> beam.Map(_by_prompt).with_output_types(tuple[_Key, Delta])
+        by_id = deltas | "ById" >> beam.Map(by_prompt).with_output_types(tuple[Key, Delta])
         if self._wait_seconds is None:
+            _check_panes(deltas)
             add_up = _Assemble().with_input_types(Delta).with_output_types(Assembled)
             assembled = by_id | "Sum" >> beam.CombinePerKey(add_up)
             sort = beam.FlatMapTuple(_sorted_out).with_outputs(INCOMPLETE, main=COMPLETIONS)
             outcomes = assembled | "Sort" >> sort
         else:
-            fn = _AwaitFn(self._wait_seconds, deltas.windowing.allowed_lateness)
+            fn = AwaitFn(self._wait_seconds, deltas.windowing.allowed_lateness)
             await_all = beam.ParDo(fn).with_outputs(INCOMPLETE, main=COMPLETIONS)
             outcomes = by_id | "Await" >> await_all
         return with_types(outcomes, {COMPLETIONS: Completion, INCOMPLETE: DeadLetter})
@@ -205,96 +159,31 @@ class _Assemble(StreamChunkBuilder):
         return Assembled(completion=outcome)
 
 
-# The id of a prompt, and the digest of its request: two prompts may have one id.
-_Key = tuple[str, str]
+def _check_panes(deltas: beam.PCollection[Delta]) -> None:
+    """Raise ValueError if a pane may have only some of the deltas that have arrived."""
+    windowing = deltas.windowing
+    if windowing.accumulation_mode != AccumulationMode.DISCARDING:
+        return
+    if _fires_once(windowing.triggerfn, windowing.allowed_lateness > 0 and not deltas.is_bounded):
+        return
+    raise ValueError(
+        "the trigger of the deltas must not fire more than once per window and discard: a"
+        " completion whose deltas arrive in two panes would be incomplete in both. Use"
+        " accumulation_mode=AccumulationMode.ACCUMULATING, an allowed_lateness of 0, or"
+        " AssembleCompletions(wait_seconds=...)"
+    )
 
 
-def _by_prompt(delta: Delta) -> tuple[_Key, Delta]:
-    return (delta.id, prompt_of(delta.submission)), delta
-
-
-def _sorted_out(_: _Key, assembled: Assembled) -> Iterator[Any]:
+def _sorted_out(_: Key, assembled: Assembled) -> Iterator[Any]:
     if assembled.completion is not None:
         yield assembled.completion
     else:
         yield beam.pvalue.TaggedOutput(INCOMPLETE, assembled.incomplete)
 
 
-# The progress of a prompt: no value, then its final delta is there, then its outcome is out.
-_CLOSED, _JUDGED = 1, 2
-
-
-class _AwaitFn(beam.DoFn):  # type: ignore[misc]
-    """Keeps the deltas of a prompt until an attempt is whole, or until no delta arrives.
-
-    The deltas are read only after the final one has arrived, so the cost of adding a delta does not
-    grow with the length of the completion.
-    """
-
-    DELTAS = userstate.BagStateSpec("deltas", registry.get_coder(Delta))
-    PROGRESS = userstate.ReadModifyWriteStateSpec("progress", VarIntCoder())
-    SILENCE = userstate.TimerSpec("silence", TimeDomain.WATERMARK)
-
-    def __init__(self, wait_seconds: float, allowed_lateness: Any) -> None:
-        self._wait = wait_seconds
-        self._lateness = allowed_lateness
-
-    def process(
-        self,
-        keyed: tuple[_Key, Delta],
-        timestamp: Any = beam.DoFn.TimestampParam,
-        window: Any = beam.DoFn.WindowParam,
-        deltas: Any = beam.DoFn.StateParam(DELTAS),
-        progress: Any = beam.DoFn.StateParam(PROGRESS),
-        silence: Any = beam.DoFn.TimerParam(SILENCE),
-    ) -> Iterator[Any]:
-        """Add a delta; emit the completion if it is whole now."""
-        known = progress.read()
-        if known == _JUDGED:
-            return
-        delta = keyed[1]
-        deltas.add(delta)
-        # Each delta starts the wait again, but the window ends it.
-        silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
-        if delta.final:
-            progress.write(_CLOSED)
-        if delta.final or known == _CLOSED:
-            outcome = _outcome_of(deltas.read())
-            if isinstance(outcome, Completion):
-                deltas.clear()
-                progress.write(_JUDGED)
-                # The state remembers that the outcome is out, to drop late repeats. In the global
-                # window it would stay forever, so a timer clears it.
-                if isinstance(window, GlobalWindow):
-                    silence.set(timestamp + 2 * self._wait)
-                yield outcome
-
-    @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
-    def expire(
-        self,
-        timestamp: Any = beam.DoFn.TimestampParam,
-        window: Any = beam.DoFn.WindowParam,
-        deltas: Any = beam.DoFn.StateParam(DELTAS),
-        progress: Any = beam.DoFn.StateParam(PROGRESS),
-        silence: Any = beam.DoFn.TimerParam(SILENCE),
-    ) -> Iterator[Any]:
-        """Emit a dead letter if the prompt is not whole; forget it later."""
-        known = progress.read()
-        endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
-        if known != _JUDGED:
-            outcome = _outcome_of(deltas.read())
-            is_whole = isinstance(outcome, Completion)
-            yield outcome if is_whole else beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
-            deltas.clear()
-            progress.write(_JUDGED)
-            if endless:
-                silence.set(timestamp + self._wait)
-        elif endless:
-            progress.clear()
-
-
-def _outcome_of(deltas: Iterable[Delta]) -> Completion | DeadLetter:
-    total = DeltaSum()
-    for delta in deltas:
-        total.add(delta)
-    return total.outcome()
+def _fires_once(trigger: Any, is_late_possible: bool) -> bool:
+    if isinstance(trigger, DefaultTrigger):
+        return not is_late_possible
+    if isinstance(trigger, AfterWatermark):
+        return trigger.early is None and (trigger.late is None or not is_late_possible)
+    return False

@@ -16,7 +16,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ritellm.chunks.follow import Finished, Follower, Grown, Superseded
+from ritellm.chunks.delta_events import Finished, Grown, Superseded
+from ritellm.chunks.follow import Follower
 from ritellm.errors import ABOUT_VALUES
 from ritellm.terminal import clean, clean_line
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Prompt
@@ -36,7 +37,8 @@ class LiveView:
         self._live: Live | None = None
         self._follower = Follower()
         self._labels: dict[str, str] = {}
-        self._texts: dict[str, list[str]] = {}  # completions in progress, the oldest first
+        # Completions in progress, the oldest first: by id, then by the digest of the request.
+        self._texts: dict[str, dict[str, list[str]]] = {}
         self._typed: str | None = None
         self._lock = threading.RLock()
 
@@ -45,7 +47,7 @@ class LiveView:
         if prompt.request != PUMP.request:
             with self._lock:
                 self._labels[prompt.id] = _label(prompt)
-                self._texts.setdefault(prompt.id, [])
+                self._texts.setdefault(prompt.id, {})
                 self._start()
         return prompt
 
@@ -57,7 +59,8 @@ class LiveView:
                 if isinstance(outcome, Delta):
                     self._add(outcome)
                 elif isinstance(outcome, DeadLetter):
-                    self._finish(outcome.id, Text(clean(outcome.message), style="red"))
+                    self._end(outcome.id)
+                    self._print(outcome.id, Text(clean(outcome.message), style="red"))
 
     def typed(self, text: str | None) -> None:
         """Show `text` as the line that is being typed; None removes the line."""
@@ -82,7 +85,11 @@ class LiveView:
         """Return the lines of the lower part of the screen."""
         with self._lock:
             room = max(1, height - 3)
-            rows = list(self._texts.items())
+            rows = [
+                (id, pieces)
+                for id, texts in self._texts.items()
+                for pieces in list(texts.values()) or [[]]
+            ]
             hidden = max(0, len(rows) - room)
             lines = [self._row(id, pieces, width) for id, pieces in rows[hidden:]]
             if hidden:
@@ -108,16 +115,28 @@ class LiveView:
 
     def _add(self, delta: Delta) -> None:
         for event in self._follower.feed(delta):
+            id, digest = event.key
+            texts = self._texts.setdefault(id, {})
             if isinstance(event, Superseded):
-                self._texts[event.id] = []
+                texts[digest] = []
             elif isinstance(event, Grown):
-                self._texts.setdefault(event.id, []).append(event.added)
+                texts.setdefault(digest, []).append(event.added)
             elif isinstance(event, Finished):
-                self._finish(event.id, Text(clean(event.text).strip() or "(no text)"))
+                self._end(id, digest)
+                self._print(id, Text(clean(event.text).strip() or "(no text)"))
 
-    def _finish(self, id: str, text: Text) -> None:
-        self._texts.pop(id, None)
-        label = self._labels.pop(id, None) or clean_line(id)
+    def _end(self, id: str, digest: str | None = None) -> None:
+        """Remove the line of one of the prompts with `id`; without `digest`, if there is one."""
+        texts = self._texts.get(id, {})
+        if digest is not None:
+            texts.pop(digest, None)
+        if not texts or (digest is None and len(texts) == 1):
+            self._texts.pop(id, None)
+
+    def _print(self, id: str, text: Text) -> None:
+        label = self._labels.get(id) or clean_line(id)
+        if id not in self._texts:
+            self._labels.pop(id, None)
         self._start().console.print(Text(label, style="bold"), text, "", sep="\n")
 
     def _row(self, id: str, pieces: list[str], width: int) -> Text:

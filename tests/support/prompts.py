@@ -28,6 +28,6 @@ def whole(place: Place) -> dict[str, str]:
     deltas = place.received()["delta"]
     seen: dict[Any, Any] = {}
     for delta in deltas:
-        key = delta["id"], delta["attempt"], delta["seq"]
+        key = delta["id"], delta["submission"], delta["attempt"], delta["seq"]
         assert seen.setdefault(key, delta["chunk"]) == delta["chunk"], f"{key} is two deltas"
     return {event.id: event.text for event in follow(deltas) if isinstance(event, Finished)}

@@ -7,6 +7,14 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.trigger import (
+    AccumulationMode,
+    AfterCount,
+    AfterProcessingTime,
+    AfterWatermark,
+    DefaultTrigger,
+    Repeatedly,
+)
 from apache_beam.transforms.window import FixedWindows
 from deltas import at, deltas_of
 
@@ -105,3 +113,106 @@ def test_each_prompt_of_a_bounded_input_has_one_outcome():
 def test_a_wait_of_zero_seconds_is_refused():
     with pytest.raises(ValueError, match="wait_seconds must be positive"):
         AssembleCompletions(wait_seconds=0)
+
+
+# --- Out of order -----------------------------------------------------------------------------
+
+
+def test_a_delta_that_arrives_late_does_not_shorten_the_wait():
+    x, y, z, end = deltas_of("a")
+    steps = [at(1, x), at(50, z), at(2, y), 45, at(55, end)]
+    told(stream_of(*steps), 10, [("a", "xyz", 55, None)], [])
+
+
+def test_the_wait_counts_from_the_newest_delta():
+    x, y, z, _ = deltas_of("a")
+    steps = [at(1, x), at(50, z), at(2, y), 45, 59, 61]
+    told(stream_of(*steps), 10, [], [("a", "xyz", 60, None)])
+
+
+def test_a_repeat_that_arrives_late_does_not_open_a_whole_completion_again():
+    deltas = deltas_of("a")
+    steps = [at(50, *deltas), at(2, deltas[0]), 60, at(61, deltas[1]), 65, 200]
+    told(stream_of(*steps), 10, [("a", "xyz", 50, None)], [])
+
+
+def test_a_prompt_that_is_sent_again_is_not_joined_with_its_first_text():
+    first = [d._replace(submission="d.1.x") for d in deltas_of("a", pieces=("A", "A", "A"))]
+    second = [d._replace(submission="d.2.x") for d in deltas_of("a", pieces=("B", "B"))]
+    steps = [at(1, first[0], first[2], *second[1:]), 5, at(6, second[0]), 100]
+    told(stream_of(*steps), 60, [("a", "BB", 6, None)], [])
+
+
+def test_two_prompts_with_one_id_have_an_outcome_each():
+    one = [d._replace(submission="d.1.x") for d in deltas_of("a", pieces=("x",))]
+    two = [d._replace(submission="e.1.x") for d in deltas_of("a", pieces=("y",))]
+    steps = [at(1, one[0], two[1]), at(2, two[0]), at(3, one[1]), 100]
+    told(stream_of(*steps), 60, [("a", "y", 2, None), ("a", "x", 3, None)], [])
+
+
+# --- Panes ------------------------------------------------------------------------------------
+
+DISCARDING, ACCUMULATING = AccumulationMode.DISCARDING, AccumulationMode.ACCUMULATING
+IN_PARTS = {
+    "late firings": {
+        "trigger": AfterWatermark(late=AfterCount(1)),
+        "allowed_lateness": 20,
+        "accumulation_mode": DISCARDING,
+    },
+    "the default trigger with late data": {"allowed_lateness": 20},
+    "early firings": {
+        "trigger": AfterWatermark(early=AfterProcessingTime(1)),
+        "accumulation_mode": DISCARDING,
+    },
+    "each delta": {"trigger": Repeatedly(AfterCount(1)), "accumulation_mode": DISCARDING},
+}
+WHOLE = {
+    "the default": {},
+    "late firings without late data": {
+        "trigger": AfterWatermark(late=AfterCount(1)),
+        "accumulation_mode": DISCARDING,
+    },
+    "accumulating": {
+        "trigger": AfterWatermark(early=AfterCount(1), late=AfterCount(1)),
+        "allowed_lateness": 20,
+        "accumulation_mode": ACCUMULATING,
+    },
+    "accumulating by default": {
+        "trigger": DefaultTrigger(),
+        "allowed_lateness": 20,
+        "accumulation_mode": ACCUMULATING,
+    },
+}
+
+
+def assembled_in(windowing, wait_seconds=None, deltas=None):
+    p = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", "--streaming"]))
+    made = p | (deltas or stream_of(at(1, *deltas_of("a")))).with_output_types(Delta)
+    windows = beam.WindowInto(FixedWindows(10), **windowing).with_output_types(Delta)
+    return made | windows | AssembleCompletions(wait_seconds)
+
+
+@pytest.mark.parametrize("windowing", IN_PARTS.values(), ids=IN_PARTS)
+def test_panes_that_would_cut_a_completion_are_refused_at_construction(windowing):
+    with pytest.raises(ValueError, match="must not fire more than once per window and discard"):
+        assembled_in(windowing)
+    assembled_in(windowing, wait_seconds=10)
+
+
+@pytest.mark.parametrize("windowing", WHOLE.values(), ids=WHOLE)
+def test_panes_with_all_deltas_are_accepted(windowing):
+    assembled_in(windowing)
+
+
+def test_a_bounded_input_has_no_late_data():
+    given = beam.Create(deltas_of("a"))
+    assembled_in(IN_PARTS["the default trigger with late data"], deltas=given)
+    with pytest.raises(ValueError, match="must not fire more than once"):
+        assembled_in(IN_PARTS["each delta"], deltas=beam.Create(deltas_of("a")))
+
+
+def test_a_late_delta_completes_an_accumulating_window():
+    x, y, z, end = deltas_of("a")
+    windows = beam.WindowInto(FixedWindows(10), **WHOLE["accumulating by default"])
+    steps = [at(1, x, y, z), 12, at(2, end), 100]
+    told(stream_of(*steps), None, [("a", "xyz", 9, 0)], [("a", "xyz", 9, 0)], windows)

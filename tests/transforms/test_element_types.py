@@ -114,7 +114,12 @@ def test_every_output_and_state_of_assembly_in_a_stream_is_a_row():
         "Do/Await.None": "row(Completion)",
         "Do/Await.incomplete": "row(DeadLetter)",
     }
-    assert state_coders(job) == {"deltas": "row(Delta)", "progress": "varint"}
+    assert state_coders(job) == {
+        "deltas": "row(Delta)",
+        "progress": "varint",
+        "missing": "string_utf8",
+        "newest": "varint",
+    }
 
 
 ELEMENTS = [

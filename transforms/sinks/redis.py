@@ -34,7 +34,8 @@ class RedisStreams:
     `key` or "ritellm", as entries with the fields `id submission attempt seq text finish_reason
     final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries such a
     stream keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds
-    after the last. `password_env` names the variable that holds the password.
+    after the last; that stream follows the newest submission of the id, whatever its request.
+    `password_env` names the variable that holds the password.
     """
 
     url: str

@@ -88,7 +88,8 @@ class Completer:
         if completion is None:
             return
         with suppress(*ABOUT_VALUES):  # a damaged entry counts as missing
-            yield from list(self._outcomes_of(request, completion))
+            last = resources.journal.last_order(request) if self.deltas else 0
+            yield from list(self._outcomes_of(request, completion, last))
 
     def submission(self, resources: Resources, request: PromptRequest) -> str:
         """Return the name of a new submission of `request`, "" without deltas. May block."""
@@ -151,11 +152,14 @@ class Completer:
             return ending
 
     def _outcomes_of(
-        self, request: PromptRequest, end: Completion | DeadLetter
+        self, request: PromptRequest, end: Completion | DeadLetter, last: int = 0
     ) -> Iterator[Outcome]:
-        """Yield the outcomes for `end`, which another request or an earlier run has reached."""
+        """Yield the outcomes for `end`, which another request or an earlier run has reached.
+
+        `last` is the order of the last submission that the journal knows.
+        """
         if self.deltas and isinstance(end, Completion):
-            submission = replayed(request.digest, end)
+            submission = replayed(request.digest, end, last)
             end = end._replace(submission=submission)
             yield from entries.as_deltas(end, submission)
         if self.completions or isinstance(end, DeadLetter):

@@ -54,14 +54,16 @@ def digest_of(request: str, body: Mapping[str, Any]) -> str:
         return blake2b(request.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def replayed(digest: str, completion: Completion) -> str:
+def replayed(digest: str, completion: Completion, last: int = 0) -> str:
     """Return the submission that `completion` came from, for the request with `digest`.
 
     The completion may be of an equal request, or of a run without deltas. It has the same name at
-    each replay, so that readers do not take it for another text.
+    each replay, so that readers do not take it for another text. If another process has sent the
+    prompt later, in order `last`, the name is newer than that: its deltas may have been seen.
     """
     known = completion.submission or ""
-    if nonce := nonce_of(known):
-        return submission_of(digest, order_of(known), nonce)
-    nonce = blake2b(completion.completion.encode(), digest_size=6).hexdigest()
-    return submission_of(digest, int((completion.ended_at or 0) * 1000), nonce)
+    order, nonce = order_of(known), nonce_of(known)
+    if not nonce:
+        order = int((completion.ended_at or 0) * 1000)
+        nonce = blake2b(completion.completion.encode(), digest_size=6).hexdigest()
+    return submission_of(digest, order if order >= last else last + 1, nonce)

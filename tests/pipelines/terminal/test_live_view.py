@@ -92,6 +92,30 @@ def test_a_new_attempt_replaces_the_text_of_the_last_one(view):
     assert row.endswith("kept")
 
 
+def test_a_prompt_that_is_sent_again_starts_its_text_again(view, out):
+    lost = delta("a", 0, "lost")._replace(submission="d.1.x")
+    kept = [delta("a", 0, "kept"), delta("a", 1, "", final=True)]
+    view.show([lost, kept[0]._replace(submission="d.2.x")])
+    (row,) = lines(view)
+    assert row.endswith("kept")
+    view.show([kept[1]._replace(submission="d.2.x")])
+    assert lines(view) == []
+    assert "lost" not in out.getvalue()
+
+
+def test_two_prompts_with_one_id_have_a_line_each(view, out):
+    view.add_prompt(prompt("a", "First?"))
+    one, two = delta("a", 0, "one"), delta("a", 0, "two")
+    view.show([one._replace(submission="d.1.x"), two._replace(submission="e.1.x")])
+    first, second = lines(view)
+    assert (first.split()[-1], second.split()[-1]) == ("one", "two")
+    view.show([delta("a", 1, "", final=True)._replace(submission="d.1.x")])
+    (row,) = lines(view)
+    assert row.endswith("two")
+    view.show([delta("a", 1, "", final=True)._replace(submission="e.1.x")])
+    assert lines(view) == []
+
+
 def test_a_failure_is_shown_with_its_prompt(view, out):
     view.add_prompt(prompt("a", "First?"))
     view.show([DeadLetter("a", "{}", "RateLimitError", "too fast", 429, True, 1, "")])

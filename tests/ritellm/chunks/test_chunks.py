@@ -590,63 +590,87 @@ def test_the_reasons_of_all_choices_are_known_as_they_come():
     assert summed.completion().choices[0].finish_reason == "content_filter"
 
 
-# Chunks with a place
+# Numbered chunks
 
 
-def places(chunks, attempt=1):
-    return [(attempt, seq, orjson.dumps(one)) for seq, one in enumerate(chunks)]
+def numbered(chunks):
+    return [(seq, orjson.dumps(one)) for seq, one in enumerate(chunks)]
 
 
-def sequenced(places):
+def sequenced(numbered):
     summed = SequencedSum()
-    for place in places:
-        summed.add(*place)
+    for seq, one in numbered:
+        summed.add(seq, one)
     return summed
 
 
 @settings(max_examples=100)
-@given(STREAMS, STREAMS, st.randoms(use_true_random=False))
-def test_any_order_and_any_repetition_give_the_same_completion(first, second, dice):
-    known = places(first, 1) + places(second, 3)
+@given(STREAMS, st.randoms(use_true_random=False))
+def test_any_order_and_any_repetition_give_the_same_completion(chunks, dice):
+    known = numbered(chunks)
     arrived = known + dice.choices(known, k=len(known)) if known else []
     dice.shuffle(arrived)
     cut = dice.randrange(len(arrived) + 1)
     mixed, rest = sequenced(arrived[:cut]), sequenced(arrived[cut:])
     mixed.merge(rest)
     mixed.merge(SequencedSum())
-    assert mixed.attempts == [n for n, chunks in ((3, second), (1, first)) if chunks]
-    for attempt, chunks in ((1, first), (3, second)):
-        assert mixed.length(attempt) == len(chunks)
-        assert mixed.sum(attempt).completion() == total(chunks).completion()
+    assert mixed.length == len(chunks)
+    assert mixed.sum.completion() == total(chunks).completion()
+
+
+@settings(max_examples=100)
+@given(STREAMS, st.data())
+def test_a_folded_sum_goes_on_as_if_it_had_all_chunks(chunks, data):
+    cut = data.draw(st.integers(0, len(chunks)))
+    summed = sequenced(numbered(chunks)[:cut])
+    again = SequencedSum.of(summed.fold(), cut, {}, None)
+    for half in (summed, again):
+        for seq, one in numbered(chunks)[cut:]:
+            half.add(seq, one)
+        assert half.length == len(chunks)
+        assert half.sum.completion() == total(chunks).completion()
 
 
 def test_the_sum_stops_at_a_gap():
-    [a, b, c, d] = places([chunk({"content": text}) for text in "abcd"])
+    [a, b, c, d] = numbered([chunk({"content": text}) for text in "abcd"])
     summed = sequenced([a, d, b])
-    assert summed.length(1) == 2
-    assert summed.sum(1).completion().choices[0].message.content == "ab"
-    summed.add(*c)
-    assert summed.length(1) == 4
-    assert summed.sum(1).completion().choices[0].message.content == "abcd"
+    assert summed.length == 2
+    assert summed.sum.completion().choices[0].message.content == "ab"
+    assert len(summed.add(*c)) == 2
+    assert summed.sum.completion().choices[0].message.content == "abcd"
 
 
-def test_without_its_first_chunk_an_attempt_is_empty():
-    summed = sequenced(places([chunk({"content": text}) for text in "ab"])[1:])
-    assert summed.length(1) == 0
-    assert summed.sum(1).count == 0
-    assert summed.length(7) == 0
-    assert summed.sum(7).count == 0
+def test_without_its_first_chunk_a_sum_is_empty():
+    summed = sequenced(numbered([chunk({"content": text}) for text in "ab"])[1:])
+    assert (summed.length, summed.sum.count) == (0, 0)
+
+
+def test_a_sum_is_whole_with_its_final_chunk_and_all_before_it():
+    summed = SequencedSum()
+    summed.add(1, b"{}", final=True)
+    assert not summed.is_whole
+    summed.add(0, b"{}")
+    assert summed.is_whole
 
 
 def test_the_first_chunk_with_a_number_is_kept():
-    summed = sequenced([(1, 0, b'{"id":"first"}'), (1, 0, b'{"id":"second"}')])
-    summed.merge(sequenced([(1, 0, b'{"id":"third"}')]))
-    assert summed.sum(1).completion().id == "first"
+    summed = sequenced([(0, b'{"id":"first"}'), (0, b'{"id":"second"}')])
+    summed.merge(sequenced([(0, b'{"id":"third"}')]))
+    assert summed.sum.completion().id == "first"
 
 
 def test_text_and_bytes_of_json_are_both_taken():
-    summed = sequenced([(1, 0, '{"id":"é"}')])
-    assert summed.sum(1).completion().id == "é"
+    assert sequenced([(0, '{"id":"é"}')]).sum.completion().id == "é"
+
+
+@pytest.mark.parametrize("odd", [b"no JSON", b"[]", b'{"choices":[5]}'])
+def test_a_sum_with_an_unreadable_chunk_is_never_whole(odd):
+    summed = SequencedSum()
+    with pytest.raises(ValueError, match="unreadable chunk"):
+        summed.add(0, odd)
+    summed.add(1, b"{}", final=True)
+    summed.add(0, b"{}")
+    assert not summed.is_whole
 
 
 def test_the_newest_of_several_attempts_counts():
@@ -657,10 +681,11 @@ def test_the_newest_of_several_attempts_counts():
 
 
 def test_merged_sums_stay_independent():
-    left, right = sequenced(places([chunk({"content": "a"})])), SequencedSum()
+    left, right = sequenced(numbered([chunk({"content": "a"})])), SequencedSum()
     right.merge(left)
-    right.add(1, 1, orjson.dumps(chunk({"content": "b"})))
-    assert (left.length(1), right.length(1)) == (1, 2)
+    right.add(1, orjson.dumps(chunk({"content": "b"})))
+    assert (left.length, right.length) == (1, 2)
+    assert left.sum.completion().choices[0].message.content == "a"
 
 
 def fragments(*parts):

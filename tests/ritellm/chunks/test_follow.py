@@ -15,17 +15,19 @@ from transforms.serialization import to_bytes
 FINAL = {"object": "chat.completion.chunk", "choices": []}
 
 
-def deltas_of(id, pieces, attempt=1, final=True):
+def deltas_of(id, pieces, attempt=1, final=True, submission=None):
     """Return the messages of one attempt: a chunk for each piece, and the final one."""
+    named = {} if submission is None else {"submission": submission}
     made = []
     for seq, text in enumerate(pieces):
         choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
         if seq == len(pieces) - 1:
             choice["finish_reason"] = "stop"
-        place = {"id": id, "attempt": attempt, "seq": seq, "text": text, "final": False}
+        place = {"id": id, "attempt": attempt, "seq": seq, "text": text, "final": False, **named}
         made.append({**place, "chunk": {"id": "c", "choices": [choice]}})
     if final:
-        place = {"id": id, "attempt": attempt, "seq": len(pieces), "final": True, "chunk": FINAL}
+        place = {"id": id, "attempt": attempt, "seq": len(pieces), "final": True, **named}
+        place["chunk"] = FINAL
         made.append({**place, "outcome": {"attempts": attempt}, "input": {"row": id}})
     return made
 
@@ -38,25 +40,31 @@ def kinds(events):
 
 
 def verdicts(events):
-    """Return what a consumer believes in the end: for each id the attempt, the text, and if whole.
+    """Return what a consumer believes in the end, by id: the attempt, the text, and if whole."""
+    return {id: (rank[1], *rest) for (id, _), (rank, *rest) in beliefs(events).items()}
+
+
+def beliefs(events):
+    """Return what a consumer believes in the end, by completion: the rank, the text, and if whole.
 
     And check on the way that what it is shown is one story.
     """
-    shown, verdict = {}, {}
+    shown, believed, whole = {}, {}, set()
     for event in events:
-        attempt, text = shown.get(event.id, (event.attempt, ""))
+        rank, text = shown.get(event.key, ((event.submission, event.attempt), ""))
+        assert (event.submission, event.attempt) == rank
         if isinstance(event, Grown):
-            assert event.attempt == attempt
             text += event.added
             assert event.text == text
         elif isinstance(event, Superseded):
-            assert (event.attempt, event.by > attempt) == (attempt, True)
-            attempt, text = event.by, ""
+            rank, text = (event.by_submission, event.by), ""
         else:
-            assert (event.attempt, event.text) == (attempt, text)
-        shown[event.id] = attempt, text
-        verdict[event.id] = attempt, text, isinstance(event, Finished)
-    return verdict
+            assert event.text == text
+            assert isinstance(event, Finished) or event.key not in whole
+        whole |= {event.key} if isinstance(event, Finished) else set()
+        shown[event.key] = rank, text
+        believed[event.key] = rank, text, isinstance(event, Finished)
+    return believed
 
 
 def test_a_text_grows_and_is_finished():
@@ -213,6 +221,80 @@ def test_the_text_is_that_of_the_first_choice():
     assert end.completion.choices[1].message.content == "second"
 
 
+# Several submissions of a prompt
+
+FIRST = "9f86d081884c7d65.0197a3c5e2b0.5f3c9a01b7e4"
+SECOND = "9f86d081884c7d65.0197a3c5ffff.000000000000"
+OTHER_PROMPT = "0000000000000000.0197a3c5e2b0.5f3c9a01b7e4"
+
+
+def test_a_prompt_that_is_sent_again_starts_its_text_again():
+    first = deltas_of("a", ["A", "A", "A"], submission=FIRST)
+    second = deltas_of("a", ["B", "B", "B"], submission=SECOND)
+    events = list(follow(first[:2] + second))
+    assert kinds(events) == ["Grown"] * 2 + ["Superseded"] + ["Grown"] * 3 + ["Finished"]
+    void = events[2]
+    assert (void.submission, void.by_submission) == (FIRST, SECOND)
+    assert (events[-1].text, events[-1].submission) == ("BBB", SECOND)
+
+
+def test_two_prompts_with_one_id_are_two_completions():
+    one = deltas_of("a", ["x", "y"], submission=FIRST)
+    two = deltas_of("a", ["v", "w"], submission=OTHER_PROMPT)
+    events = list(follow([one[0], two[0], one[1], two[1], two[2], one[2]]))
+    assert "Superseded" not in kinds(events)
+    whole = {event.key: event.text for event in events if isinstance(event, Finished)}
+    assert whole == {("a", "9f86d081884c7d65"): "xy", ("a", "0000000000000000"): "vw"}
+
+
+def test_a_finished_text_is_only_replaced_by_a_whole_newer_one():
+    first = deltas_of("a", ["A"], submission=FIRST)
+    second = deltas_of("a", ["B", "B"], submission=SECOND)
+    follower = Follower()
+    assert kinds(event for delta in first for event in follower.feed(delta))[-1] == "Finished"
+    assert [follower.feed(delta) for delta in second[:2]] == [[], []]
+    events = follower.feed(second[2])
+    assert kinds(events) == ["Superseded", "Grown", "Finished"]
+    assert (events[1].text, events[2].text) == ("BB", "BB")
+    assert follower.close() == []
+
+
+def test_a_newer_submission_that_never_ends_leaves_the_finished_text():
+    first = deltas_of("a", ["A"], submission=FIRST)
+    half = deltas_of("a", ["B", "B"], submission=SECOND, final=False)
+    assert beliefs(follow(first + half)) == {("a", FIRST[:16]): ((FIRST, 1), "A", True)}
+    assert beliefs(follow(half + first)) == {("a", FIRST[:16]): ((FIRST, 1), "A", True)}
+
+
+def test_a_replay_of_a_finished_submission_is_not_another_text():
+    first = deltas_of("a", ["A", "B"], submission=FIRST)
+    replay = deltas_of("a", ["AB"], attempt=2, submission=FIRST)
+    assert kinds(follow(first + replay)) == ["Grown", "Grown", "Finished"]
+    assert kinds(follow(first[:1] + replay)) == ["Grown", "Superseded", "Grown", "Finished"]
+
+
+def test_a_prompt_keeps_a_few_of_its_texts():
+    many = [f"{FIRST[:16]}.{n:012x}.000000000000" for n in range(500)]
+    halves = [deltas_of("a", ["half"], submission=each)[0] for each in many]
+    follower = Follower()
+    for delta in halves:
+        follower.feed(delta)
+    [followed] = follower._open.values()
+    assert len(followed._texts) == 8
+    assert kinds(follower.feed(deltas_of("a", ["half"], submission=many[-1])[1])) == ["Finished"]
+
+
+def test_an_unreadable_chunk_never_becomes_part_of_a_finished_text():
+    deltas = deltas_of("a", ["x", "y"])
+    deltas[1]["chunk"] = {"choices": [5]}
+    follower = Follower()
+    follower.feed(deltas[0])
+    with pytest.raises(ValueError, match="must have a list of choices"):
+        follower.feed(deltas[1])
+    assert follower.feed(deltas[2]) == []
+    assert kinds(follower.close()) == ["Unfinished"]
+
+
 # Memory
 
 
@@ -278,9 +360,11 @@ def test_any_order_and_any_repetition_give_the_same_events(answers, dice):
     wanted = {}
     for id, attempts in answers.items():
         there = [n for n, (pieces, final) in enumerate(attempts, 1) if pieces or final]
+        whole = [n for n in there if attempts[n - 1][1]]
         if there:
-            pieces, final = attempts[there[-1] - 1]
-            wanted[id] = (there[-1], "".join(pieces), final)
+            newest = (whole or there)[-1]
+            pieces, final = attempts[newest - 1]
+            wanted[id] = (newest, "".join(pieces), final)
     assert verdicts(follow(arrived)) == wanted
     assert verdicts(follow(deltas)) == wanted
 
@@ -295,3 +379,34 @@ def test_a_gap_is_never_skipped(pieces, dice):
     *_, end = follow(arrived)
     assert isinstance(end, Unfinished)
     assert (end.missing, end.text) == (missing, "".join(pieces[:missing]))
+
+
+# Any order, any repetition and any loss of several submissions
+
+SAID = [("aaaa", FIRST, 1), ("bbb", SECOND, 1), ("cc", SECOND, 2), ("dddd", OTHER_PROMPT, 1)]
+SAID_DELTAS = [
+    delta
+    for text, submission, attempt in SAID
+    for delta in deltas_of("p", list(text), attempt, submission=submission)
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from(range(len(SAID_DELTAS))), max_size=60))
+def test_a_text_is_always_one_that_a_submission_said(numbers):
+    events = list(follow(SAID_DELTAS[number] for number in numbers))
+    texts = {(submission, attempt): text for text, submission, attempt in SAID}
+    for event in events:
+        if isinstance(event, Superseded):
+            continue
+        said = texts[event.submission, event.attempt]
+        assert said.startswith(event.text)
+        assert event.text == said or not isinstance(event, Finished)
+    there = {number: SAID_DELTAS[number] for number in numbers}
+    arrived = [(each["submission"], each["attempt"]) for each in there.values()]
+    whole = {rank for rank, text in texts.items() if arrived.count(rank) == len(text) + 1}
+    for (_, prompt), (rank, _, is_whole) in beliefs(events).items():
+        mine = {each for each in arrived if each[0].startswith(prompt)}
+        assert is_whole == bool(mine & whole)
+        if (SECOND, 1) not in whole:  # a whole submission has one whole attempt
+            assert rank == max(mine & whole or mine)

@@ -77,6 +77,15 @@ def test_a_replay_has_the_name_of_its_first_submission():
     assert replayed(DIGEST, completion(submission=name)) == name
 
 
+def test_a_replay_is_newer_than_a_submission_that_another_process_has_begun_since():
+    name = new_submission(DIGEST)
+    later = order_of(name) + 5
+    first = replayed(DIGEST, completion(submission=name), later)
+    assert order_of(first) == later + 1
+    assert first == replayed(DIGEST, completion(submission=name), later)
+    assert replayed(DIGEST, completion(submission=name), order_of(name)) == name
+
+
 def test_a_completion_of_an_equal_request_keeps_its_order_and_gets_the_digest_of_the_row():
     name = new_submission(DIGEST)
     assert replayed("f" * 16, completion(submission=name)) == name.replace(DIGEST, "f" * 16)
