@@ -16,7 +16,7 @@ from ritellm.calls.prepare import draft
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
 from ritellm.errors import RitellmError
-from ritellm.rate_limits.gate import Gate
+from ritellm.rate_limits.gate import Gate, Share
 from ritellm.transports.attempt import Attempt
 from ritellm.transports.base import AsyncTransport, new_async_transport
 from ritellm.transports.retry_loop import Between, attempts
@@ -36,13 +36,13 @@ class AsyncClient:
     the network, for tests.
     """
 
-    gate: Gate | None
+    gate: Gate | Share | None
 
     def __init__(
         self,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        gate: Gate | None = None,
+        gate: Gate | Share | None = None,
         **defaults: Unpack[CompletionParams],
     ) -> None:
         self._defaults = defaults

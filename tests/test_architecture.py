@@ -36,7 +36,8 @@ PURE = set(
     " chunks endpoints errors escapes"
     " limit_headers masking quantiles rate_limits.ascent rate_limits.breaker rate_limits.bucket"
     " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
-    " rate_limits.outage rate_limits.pace rate_limits.sample rate_limits.trial rate_limits.verdict"
+    " rate_limits.outage rate_limits.pace rate_limits.quota rate_limits.sample"
+    " rate_limits.stopwatch rate_limits.trial rate_limits.verdict"
     " rate_limits.window"
     " recordings.format recordings.shape retry suggest timing token_estimate types wire".split()
 )

@@ -6,7 +6,6 @@ arrived for any prompt so far; `finish_bundle` waits for the rest and yields it.
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
-from apache_beam.utils.shared import Shared
 
 from ritellm.prices import PRICES, Price
 from ritellm.rate_limits.pace import Limits
@@ -26,19 +24,21 @@ from transforms.display import annotations_of, facts_of
 from transforms.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.error_output import OF_PROMPT, ErrorOutput, checked
+from transforms.jobs import JobDoFn, JobParDo
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
 from transforms.outputs import passed_on
 from transforms.pacing import Pacing
 from transforms.refused_secrets import check_variable, refuse_secrets
+from transforms.stage import PUMP_NOW, find_seat
 from transforms.windowing import Windowed, place_of
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
-from transforms.worker.event_loop import EventLoop, Window
+from transforms.worker.engine import join
+from transforms.worker.event_loop import Window
 from transforms.worker.factories import NewClient, NewResources
 from transforms.worker.outbox import Wait
 from transforms.worker.prompts import prompt_of
-from transforms.worker.resources import Resources
 from transforms.worker.timeouts import timeouts_of
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class _ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             return prompts | "Committed" >> committed
         fn = _CompleteFn(completer, self._new_resources, main)
         # An update matches the steps of the running job by their labels: keep this one.
-        done = prompts | "Ask" >> beam.ParDo(fn).with_outputs(*tags, main=main)
+        done = prompts | "Ask" >> JobParDo(fn).with_outputs(*tags, main=main)
         return passed_on(with_types(done, outputs), outputs)
 
 
@@ -232,32 +232,32 @@ class CompletePrompts(_ModelTransform):
         return self._handled(done, COMPLETIONS, self._failed(), OF_PROMPT, more)
 
 
-class _CompleteFn(beam.DoFn):  # type: ignore[misc]
+class _CompleteFn(JobDoFn):
     """Keeps a window of prompts in flight while the bundle runs."""
 
     def __init__(self, completer: Completer, new_resources: NewResources, main: str) -> None:
         self._completer = completer
         self._new_resources = new_resources
-        self._shared = Shared()
         self._main = main
         self._window: Window[Windowed, Outcome] | None = None
         self._newest: Windowed | None = None  # the place of the newest prompt
 
     def setup(self) -> None:
-        """Join this process's event loop, or start it."""
-        self._event_loop: EventLoop[Resources] = self._shared.acquire(
-            functools.partial(EventLoop, self._new_resources)
-        )
+        """Join this process's engine, or start it."""
+        self._completer = self._completer.here(os.environ)
+        self._event_loop = join(self._new_resources, self._completer, self.job)
         limit = self._new_resources.limits.max_in_flight
         self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
         self._most = limit + self._spare
         self._meter = Meter(self._event_loop.resources)
-        self._completer = self._completer.here(os.environ)
 
     def start_bundle(self) -> None:
         """Begin with an empty window; cancel what an earlier, failed bundle left."""
         self._give_up()
-        self._window, self._newest = Window(self._event_loop), None
+        self._seat = find_seat()
+        self._window = Window(self._event_loop, filled=self._seat.filled)
+        self._seat.sit(self._window, self._patience)
+        self._newest = None
 
     def process(
         self, element: Any, windowed: Windowed = beam.DoFn.WindowedValueParam
@@ -273,7 +273,7 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
             yield self._tagged(prompt)
             return
         if prompt.request == PUMP.request:
-            yield from self._pumped()
+            yield from self._arrived() if prompt.id == PUMP_NOW.id else self._pumped()
             return
         if not windowed.windows:  # its outcomes would be in no window, where no one sees them
             return
@@ -321,8 +321,10 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
         return Wait(min(self._spare, rest), _GROUP_SECONDS)
 
     def teardown(self) -> None:
-        """Cancel the remaining work; the event loop ends with its last reference."""
+        """Cancel the remaining work, and leave the engine."""
         self._give_up()
+        self._event_loop.release()
+        del self._event_loop, self._meter  # and with them the journal
 
     def _in_flight(self) -> Window[Windowed, Outcome]:
         assert self._window is not None, "Beam calls start_bundle first"
@@ -331,7 +333,8 @@ class _CompleteFn(beam.DoFn):  # type: ignore[misc]
     def _arrived(self, wait: Wait | None = None) -> Iterator[Any]:
         """Yield arrived outcomes in their prompts' windows; cancel all work if a consumer fails."""
         try:
-            arrived = self._in_flight().take(wait)
+            window = self._in_flight()
+            arrived = window.take() if wait is None else self._seat.take(window, wait)
             if not arrived and wait is None:
                 return
             self._meter.count([outcome for _, outcome in arrived])

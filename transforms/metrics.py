@@ -22,7 +22,7 @@ from transforms.budget.bill import Budget
 from transforms.budget.ledger import Ledger
 from transforms.elements import Completion, DeadLetter, Delta
 from transforms.labels import Labels
-from transforms.pacing import Pacing, take
+from transforms.pacing import Pacing, take, take_seconds
 from transforms.worker.resources import Resources
 
 NAMESPACE = "ritellm"
@@ -56,7 +56,6 @@ class Meter:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
-        self._unsignalled = 0.0  # seconds of waiting that the runner does not know yet
         self._pacing = Pacing()  # not in the job's report yet
         self._next_pacing = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
@@ -80,7 +79,8 @@ class Meter:
     def count_pacing(self, at_once: bool = False) -> None:
         """Count refusals and waits; without `at_once` at most every `_PACING_SECONDS`.
 
-        Reports to the runner the whole seconds that prompts have waited for the provider.
+        Reports to the runner the whole seconds in which a provider held any prompt of the process
+        back, so at most the time that has passed.
         """
         gate, now = self._resources.gate, time.monotonic()
         if now < self._next_pacing and not at_once:
@@ -91,9 +91,7 @@ class Meter:
         self._pacing += new
         for name, number in _pacing_counts(new):
             _counter(name).inc(number)
-        self._unsignalled += new.waited
-        if seconds := int(self._unsignalled):
-            self._unsignalled -= seconds
+        if seconds := take_seconds(self._resources.throttled, now):
             self._signaler.signal_throttled(seconds)
 
     def pacing(self) -> Pacing:

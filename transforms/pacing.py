@@ -8,6 +8,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from ritellm.rate_limits.gate import Gate
+from ritellm.rate_limits.stopwatch import Stopwatch
 from transforms.schemas import register
 
 Number = TypeVar("Number", int, float)
@@ -18,7 +19,8 @@ class Pacing:
     """The counts of gates; `Pacing()` is zero.
 
     `refused` counts requests by reason. `seconds` is the time, by reason, in which any request of a
-    process waited. `waited` adds up the seconds that each request waited for the provider.
+    process waited. `waited` are the seconds in which any request waited for the
+    provider.
     """
 
     sent: int = 0
@@ -69,6 +71,17 @@ def take(gate: Gate) -> Pacing:
         new = now - _taken.get(gate, Pacing())
         _taken[gate] = now
     return new
+
+
+_signalled: WeakKeyDictionary[Stopwatch, int] = WeakKeyDictionary()
+
+
+def take_seconds(watch: Stopwatch, now: float) -> int:
+    """Return the whole seconds of `watch` since the last call, by any bundle thread."""
+    with _taking:
+        before = _signalled.get(watch, 0)
+        _signalled[watch] = max(before, int(watch.seconds(now)))
+        return _signalled[watch] - before
 
 
 def _sum(one: Mapping[str, Number], other: Mapping[str, Number]) -> dict[str, Number]:

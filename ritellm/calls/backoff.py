@@ -20,7 +20,7 @@ from ritellm.rate_limits.pace import rest
 from ritellm.retry import is_outage, is_throttle
 
 if TYPE_CHECKING:
-    from ritellm.rate_limits.gate import Gate
+    from ritellm.rate_limits.gate import Gate, Share
 
 # If a request fails while others succeed, it waits this part of its delay, at most these seconds.
 # After this many such failures, the request itself is assumed to be at fault.
@@ -30,7 +30,7 @@ _ALONE, _LONGEST_ALONE, _SURELY_ALONE = 0.2, 0.3, 2
 class Backoff:
     """The attempts of one plan, and the delays between them; a fallback begins a new one."""
 
-    def __init__(self, plan: Plan, gate: Gate | None) -> None:
+    def __init__(self, plan: Plan, gate: Gate | Share | None) -> None:
         self._plan = plan
         self._gate = gate
         self.tries = 0  # attempts

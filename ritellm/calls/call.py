@@ -35,7 +35,7 @@ from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded, HttpRequest
 
 if TYPE_CHECKING:
-    from ritellm.rate_limits.gate import Gate
+    from ritellm.rate_limits.gate import Gate, Share
 
 # Reading at intervals may delay the end of an answer by this share of its duration.
 _IMPATIENCE = 0.05
@@ -49,7 +49,7 @@ class Call:
     """
 
     def __init__(
-        self, plan: Plan, now: float, gate: Gate | None = None, emit_chunks: bool = True
+        self, plan: Plan, now: float, gate: Gate | Share | None = None, emit_chunks: bool = True
     ) -> None:
         self.plan = plan  # the current one: a fallback replaces it
         self.gate = gate

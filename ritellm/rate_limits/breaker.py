@@ -18,10 +18,10 @@ _PROBE_AFTER = 15.0
 class Breaker:
     """Whether the provider has refused every request for too long."""
 
-    __slots__ = ("_give_up_after", "_refused_at", "refusing_since")
+    __slots__ = ("_refused_at", "give_up_after", "refusing_since")
 
     def __init__(self, give_up_after: float, now: float) -> None:
-        self._give_up_after = give_up_after
+        self.give_up_after = give_up_after
         self._refused_at = now
         self.refusing_since: float | None = None  # the first refusal after the last acceptance
 
@@ -33,7 +33,7 @@ class Breaker:
 
     def open_after(self, now: float) -> float | None:
         """Return the seconds without an acceptance if they opened the breaker, else None."""
-        if self.refusing_since is None or now - self.refusing_since < self._give_up_after:
+        if self.refusing_since is None or now - self.refusing_since < self.give_up_after:
             return None
         return now - self.refusing_since
 
@@ -41,7 +41,7 @@ class Breaker:
         """Return the seconds until the breaker opens; None without a refusal."""
         if self.refusing_since is None:
             return None
-        return max(0.0, self.refusing_since + self._give_up_after - now)
+        return max(0.0, self.refusing_since + self.give_up_after - now)
 
     def may_probe(self, in_flight: int, now: float) -> bool:
         """Return whether one request may be sent while the breaker is open."""

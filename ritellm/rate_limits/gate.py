@@ -1,39 +1,79 @@
 """The queues of one event loop, and their totals: requests wait here until `Pace` admits them.
 
-An AsyncClient with a `gate` sends every attempt through it, retries included.
+An AsyncClient with a `gate` sends every attempt through it, retries included. Several callers with
+limits of their own share a gate by `Gate.share`: what was learned about a provider holds for all of
+them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+
 from ritellm.endpoints import Endpoint
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Reason
-from ritellm.rate_limits.queue import Queue
+from ritellm.rate_limits.queue import Admission, Queue
+from ritellm.rate_limits.quota import Quota, Quotas
+from ritellm.rate_limits.stopwatch import Stopwatch
+from ritellm.types import Request
 
 # Each queue takes some kilobytes for good, and the rows of a job may name any number of models.
 _MOST_QUEUES = 256
 _OTHERS = "other models"
+_SALT = secrets.token_bytes(16)
+
+
+def digest(key: str | None) -> str:
+    """Return a name for `key` in this process, from which the key cannot be found."""
+    return blake2b((key or "").encode(), digest_size=16, key=_SALT).hexdigest()
 
 
 class Gate:
     """The queues of one event loop, one per (address, key, model).
 
-    Beyond `_MOST_QUEUES`, further models of an address and a key share a queue.
+    Beyond `_MOST_QUEUES`, further models of an address and a key share a queue. `limits` are those
+    of callers without a `share`; `rpm` and `tpm` hold for all models of an address and a key.
+    `held` counts the waits of several gates.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, held: Stopwatch | None = None) -> None:
         self.limits = limits
-        self.held_back = 0.0  # seconds that requests have waited elsewhere before they came here
-        self._queues: dict[tuple[str, str | None, str], Queue] = {}
+        self._queues: dict[tuple[str, str, str], Queue] = {}
+        self._quotas: dict[tuple[str, str], Quotas] = {}
+        self._held = Stopwatch(held)
+        self._now: Callable[[], float] = time.monotonic  # until a queue has the loop's
 
-    def queue(self, endpoint: Endpoint, model: str) -> Queue:
-        """Return where requests to `model` at `endpoint` wait."""
-        key = (endpoint.base_url, endpoint.key, model)
+    def queue(self, endpoint: Endpoint, model: str, limits: Limits | None = None) -> Queue:
+        """Return where requests to `model` at `endpoint` wait, of a caller with `limits`."""
+        of = endpoint.base_url, digest(endpoint.key)
+        key = (*of, model)
         if key not in self._queues and len(self._queues) >= _MOST_QUEUES:
             model = _OTHERS
-            key = (endpoint.base_url, endpoint.key, model)
-        if key not in self._queues:
-            self._queues[key] = Queue(self.limits, endpoint.provider.name, model)
-        return self._queues[key]
+            key = (*of, model)
+        limits = limits or self.limits
+        queue = self._queues.get(key)
+        if queue is None:
+            self._now = asyncio.get_running_loop().time
+            quota, provider = self.quota(endpoint, self.limits), endpoint.provider.name
+            queue = self._queues[key] = Queue(limits, provider, model, quota, self._held)
+        queue.pace.allow(limits)
+        return queue
+
+    def quota(self, endpoint: Endpoint, limits: Limits) -> Quota:
+        """Return the quota of callers with `limits`, for all models at `endpoint`."""
+        of = endpoint.base_url, digest(endpoint.key)
+        return self._quotas.setdefault(of, Quotas()).of(limits.rpm, limits.tpm, self._now())
+
+    def share(self, limits: Limits) -> Share:
+        """Return this gate for a caller with `limits` of its own."""
+        return Share(self, limits)
+
+    def hold_back(self, since: float, now: float) -> None:
+        """Note that a request has waited elsewhere before it came here."""
+        self._held.add(since, now)
 
     def has_reached(self, base_url: str) -> bool:
         """Return whether a server at `base_url` has ever responded."""
@@ -67,16 +107,17 @@ class Gate:
 
     @property
     def waited(self) -> float:
-        """Seconds that requests have waited for the provider, here or before, summed over requests.
+        """Seconds in which any request has waited for the provider, here or before.
 
-        This includes neither the caller's own `Limits` nor the rest of a single refused request.
+        At most the time that has passed. This includes neither the caller's own `Limits` nor the
+        rest of a single refused request.
         """
-        return self.held_back + sum(queue.waited for queue in self._all())
+        return self._held.seconds(self._now())
 
     @property
     def in_flight(self) -> int:
         """The number of requests in flight."""
-        return sum(queue.pace.in_flight for queue in self._queues.values())
+        return sum(queue.pace.in_flight for queue in self._all())
 
     @property
     def calm(self) -> bool:
@@ -94,3 +135,36 @@ class Gate:
     def _all(self) -> list[Queue]:
         """Return a copy of the queues: other threads read them, too."""
         return list(self._queues.values())
+
+
+class Share:
+    """A gate, for a caller with `limits` of its own; see `ritellm.rate_limits.quota`.
+
+    The largest `max_in_flight` and `give_up_after` of all callers hold for what the gate learns.
+    """
+
+    def __init__(self, gate: Gate, limits: Limits) -> None:
+        self.gate = gate
+        self.limits = limits
+
+    def queue(self, endpoint: Endpoint, model: str) -> Entrance:
+        """Return where requests to `model` at `endpoint` wait."""
+        queue = self.gate.queue(endpoint, model, self.limits)
+        return Entrance(queue, self.gate.quota(endpoint, self.limits))
+
+    def has_reached(self, base_url: str) -> bool:
+        """Return whether a server at `base_url` has ever responded."""
+        return self.gate.has_reached(base_url)
+
+
+class Entrance:
+    """A queue, for a caller with a quota of its own."""
+
+    __slots__ = ("_queue", "_quota")
+
+    def __init__(self, queue: Queue, quota: Quota) -> None:
+        self._queue, self._quota = queue, quota
+
+    async def enter(self, request: Request, again: bool = False) -> Admission:
+        """Wait until `request` may be sent; see `Queue.enter`."""
+        return await self._queue.enter(request, again, self._quota)

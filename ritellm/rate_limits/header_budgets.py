@@ -19,11 +19,11 @@ from ritellm.limit_headers import Budget
 class HeaderBudgets:
     """`not_before` is the earliest time of the next request; no wait exceeds `longest`."""
 
-    __slots__ = ("_longest", "_spent_until", "not_before")
+    __slots__ = ("_spent_until", "longest", "not_before")
 
     def __init__(self, longest: float) -> None:
         self.not_before = -1e9
-        self._longest = longest
+        self.longest = longest
         self._spent_until: dict[str, tuple[float, float]] = {}  # by kind: as of, not before
 
     def update(self, budgets: Iterable[Budget], started: float, allowed: int) -> None:
@@ -32,7 +32,7 @@ class HeaderBudgets:
         for budget in budgets:
             if budget.remaining is None or budget.reset is None:
                 continue
-            wait = min(budget.reset, self._longest)
+            wait = min(budget.reset, self.longest)
             if budget.remaining > 0:
                 scarce = budget.kind == "requests" and budget.remaining < allowed
                 wait = wait / (budget.remaining + 1) if scarce else 0.0

@@ -83,6 +83,13 @@ class Knee:
         self._short = 0  # consecutive batches without a longer time
         self._batch = _Batch(0, _FEWEST, now)
 
+    def allow(self, most: int) -> None:
+        """Allow `most` requests in flight, unless the server queues them."""
+        queueing = self.queueing
+        self.most = float(most)
+        if not queueing:
+            self.ceiling = self.most
+
     @property
     def queueing(self) -> bool:
         """Whether the server's queue limits the requests in flight."""

@@ -5,7 +5,7 @@ There is one `Pace` per (address, key, model). The tightest of four limits count
 - `window`: requests in flight, from the share of refusals (see `ritellm.rate_limits.window`);
 - `knee`: requests in flight, from the time to first chunks (see `ritellm.rate_limits.knee`);
 - `headers`: a budget that is spent (`x-ratelimit-remaining-requests: 0`);
-- the caller's own `Limits`.
+- the caller's own `Limits` (several callers: `ritellm.rate_limits.quota`).
 
 A request that the provider refuses because of its load rests for `rest()` seconds and is sent
 again, until the `breaker` opens. Other requests continue unless the window is full.
@@ -16,14 +16,14 @@ Invariants: each `start` has one `end`. Requests in flight exceed `allowed` only
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 from ritellm.limit_headers import budgets
 from ritellm.rate_limits.breaker import Breaker
-from ritellm.rate_limits.bucket import Bucket
 from ritellm.rate_limits.header_budgets import HeaderBudgets
 from ritellm.rate_limits.knee import Knee
+from ritellm.rate_limits.quota import Quota, Quotas
 from ritellm.rate_limits.sample import Permit
 from ritellm.rate_limits.window import Window
 
@@ -91,8 +91,9 @@ def rest(refusals: int, retry_after: float | None, jitter: float) -> float:
 class Pace:
     """Decides when the next request to one provider may start."""
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: Limits, now: float, quota: Quota | None = None) -> None:
         self.limits = limits
+        self.quota = quota or Quotas().of(limits.rpm, limits.tpm, now)
         self.in_flight = 0
         self.sent = 0
         self.refused_by: dict[Reason, int] = dict.fromkeys(REASONS, 0)
@@ -100,8 +101,17 @@ class Pace:
         self.knee = Knee(limits.max_in_flight, now)
         self.headers = HeaderBudgets(limits.give_up_after)
         self.breaker = Breaker(limits.give_up_after, now)
-        self._requests = Bucket(limits.rpm, now)
-        self._tokens = Bucket(limits.tpm, now)
+
+    def allow(self, limits: Limits) -> None:
+        """Serve a caller with `limits` too: the larger values of both callers count."""
+        most = max(limits.max_in_flight, self.limits.max_in_flight)
+        patience = max(limits.give_up_after, self.limits.give_up_after)
+        if (most, patience) == (self.limits.max_in_flight, self.limits.give_up_after):
+            return
+        self.limits = replace(self.limits, max_in_flight=most, give_up_after=patience)
+        self.knee.allow(most)
+        self.window.allow(most, self.knee.ceiling)
+        self.breaker.give_up_after = self.headers.longest = patience
 
     @property
     def allowed(self) -> int:
@@ -127,15 +137,18 @@ class Pace:
         seconds = max(0.0, self._paused_until - now)
         return Brake(reason, self.allowed, share, seconds, self.window.sample.rate(now))
 
-    def holds(self, wait: float | None, now: float, tokens: float = 0.0) -> Reason | None:
+    def holds(
+        self, wait: float | None, now: float, tokens: float = 0.0, quota: Quota | None = None
+    ) -> Reason | None:
         """Return why a request of `tokens` waits, given the `wait` that `wait()` returned.
 
         None means `max_in_flight`.
         """
         if wait and now >= self._paused_until:
-            if self._requests.ready(1, now) > now:
+            quota = quota or self.quota
+            if quota.requests_ready(now) > now:
                 return "rpm"
-            if self._tokens.ready(tokens, now) > now:
+            if quota.tokens_ready(tokens, now) > now:
                 return "tpm"
         return self._reason(now)
 
@@ -149,30 +162,31 @@ class Pace:
             return "rate"
         return "queue" if self.knee.queueing else None
 
-    def wait(self, now: float, tokens: float = 0.0) -> float | None:
+    def wait(self, now: float, tokens: float = 0.0, quota: Quota | None = None) -> float | None:
         """Return the seconds until a request of `tokens` may start, 0 for now.
 
-        None means that a request in flight must end first.
+        None means that a request in flight must end first. `quota` is that of its caller.
         """
         room = self.window.wait(self.in_flight, now)
         if room is None:
             return None
+        quota = quota or self.quota
         ready = max(
             now + room,
             self.headers.not_before,
-            self._requests.ready(1, now),
-            self._tokens.ready(tokens, now),
+            quota.requests_ready(now),
+            quota.tokens_ready(tokens, now),
         )
         return max(0.0, ready - now)
 
-    def start(self, now: float, tokens: float = 0.0) -> Permit:
+    def start(self, now: float, tokens: float = 0.0, quota: Quota | None = None) -> Permit:
         """Return the permit of a request that starts, and reserve `tokens` for it."""
-        permit = Permit(now, self.knee.started(), tokens)
+        quota = quota or self.quota
+        permit = Permit(now, self.knee.started(), tokens, quota)
         self.in_flight += 1
         self.sent += 1
         self.window.start(permit, self.in_flight, now)
-        self._requests.take(1, now)
-        self._tokens.take(tokens, now)
+        quota.start(tokens, now)
         return permit
 
     def accepted(self, permit: Permit, now: float, headers: Mapping[str, str]) -> None:
@@ -218,7 +232,7 @@ class Pace:
         if not permit.timed:
             self.knee.lost(permit.number)
         if used is not None:
-            self._tokens.take(used - permit.reserved, now)
+            (permit.quota or self.quota).take(used - permit.reserved, now)
 
     @property
     def _paused_until(self) -> float:

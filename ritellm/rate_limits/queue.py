@@ -1,19 +1,24 @@
 """Where requests to one provider and model wait, in the order in which `Pace` admits them.
 
 Retries are first: they have waited longest. An attempt that failed rests before the next one.
+Callers with limits of their own (`quota`) have a line each, so that a caller who has to wait for
+its own limit does not block the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ritellm.chunks.usage import counts_in
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
+from ritellm.rate_limits.quota import Quota
 from ritellm.rate_limits.sample import Permit
+from ritellm.rate_limits.stopwatch import Stopwatch
 from ritellm.retry import is_outage, is_throttle
 from ritellm.token_estimate import estimate_request
 from ritellm.types import Request
@@ -27,29 +32,56 @@ _LATELY = 1.0
 _USUAL_COMPLETION = 512
 
 
-class Queue:
-    """Requests that wait for one provider and model, and requests that rest after a failure."""
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request in a line; the one with the smallest `order` is next."""
 
-    def __init__(self, limits: Limits, provider: str, model: str) -> None:
+    turn: asyncio.Future[Permit]
+    tokens: float
+    order: int
+
+
+class Queue:
+    """Requests that wait for one provider and model, and requests that rest after a failure.
+
+    `quota` is that of callers who name none. `held` counts the time in which the provider holds any
+    request back.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        provider: str,
+        model: str,
+        quota: Quota | None = None,
+        held: Stopwatch | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._provider, self._model = provider, model
-        self._line: deque[tuple[asyncio.Future[Permit], float]] = deque()
+        self._lines: dict[Quota, deque[_Waiting]] = {}
+        self._entered = 0
+        self._held_back = held or Stopwatch()
         self._resting: list[tuple[Permit, asyncio.Future[None]]] = []
         self._accepted = float("-inf")  # when the newest accepted request started
         self._timer: asyncio.TimerHandle | None = None
-        self.pace = Pace(limits, self._loop.time())
+        self.pace = Pace(limits, self._loop.time(), quota)
         self.reached = False  # the server has responded at least once
-        self.waited = 0.0
         self.held_for: dict[Reason, float] = dict.fromkeys(REASONS, 0.0)
         self._holds: Reason | None = None  # why the requests wait now
         self._counted = 0.0  # `held_for` includes the waits until this time
         self._held: tuple[float, Reason | None] = (float("-inf"), None)  # the last wait: when, why
 
-    async def enter(self, request: Request, again: bool = False) -> Admission:
-        """Wait until `request` may be sent; raises RateLimitError once the breaker is open."""
-        tokens = estimated_tokens(request) if self.pace.limits.tpm else 0.0
+    async def enter(
+        self, request: Request, again: bool = False, quota: Quota | None = None
+    ) -> Admission:
+        """Wait until `request` may be sent; raises RateLimitError once the breaker is open.
+
+        `quota` is that of its caller.
+        """
+        quota = quota or self.pace.quota
+        tokens = estimated_tokens(request) if quota.counts_tokens else 0.0
         turn: asyncio.Future[Permit] = self._loop.create_future()
-        (self._line.appendleft if again else self._line.append)((turn, tokens))
+        self._join(quota, turn, tokens, again)
         self._admit()
         try:
             permit = await turn
@@ -83,7 +115,7 @@ class Queue:
     @property
     def has_line(self) -> bool:
         """Whether a request waits."""
-        return any(not turn.done() for turn, _ in self._line)
+        return any(not each.turn.done() for line in self._lines.values() for each in line)
 
     def now(self) -> float:
         """Return the event loop's time, which the pace uses."""
@@ -122,39 +154,67 @@ class Queue:
                 woken.set_result(None)
         self._resting = still
 
+    def _join(self, quota: Quota, turn: asyncio.Future[Permit], tokens: float, again: bool) -> None:
+        self._entered += 1
+        line = self._lines.setdefault(quota, deque())
+        if again:
+            line.appendleft(_Waiting(turn, tokens, -self._entered))
+        else:
+            line.append(_Waiting(turn, tokens, self._entered))
+
     def _admit(self) -> None:
         """Admit the requests that may start, and set a timer for the next one."""
         now = self._loop.time()
         self._count(now)
         breaker = self.pace.breaker
         refused_for = breaker.open_after(now)
-        while self._line:
-            turn, tokens = self._line[0]
-            if turn.done():
-                self._line.popleft()
-                continue
-            wait = self.pace.wait(now, tokens)
+        waits: list[float | None] = []
+        holds: list[Reason | None] = []
+        blocked: set[Quota] = set()
+        while (quota := self._next(blocked)) is not None:
+            first = self._lines[quota][0]
+            wait = self.pace.wait(now, first.tokens, quota)
             may_probe = wait == 0 and breaker.may_probe(self.pace.in_flight, now)
             if refused_for is not None and not may_probe:
-                self._line.popleft()
-                turn.set_exception(self._given_up(refused_for))
+                self._lines[quota].popleft()
+                first.turn.set_exception(self._given_up(refused_for))
                 continue
             if wait is None or wait > 0:
-                self._holds = self.pace.holds(wait, now, tokens)
-                self._held = now, self._holds
-                self._look_again(wait, breaker.opens_in(now))
-                return
-            self._line.popleft()
-            turn.set_result(self.pace.start(now, tokens))
-        self._holds = None
+                waits.append(wait)
+                holds.append(self.pace.holds(wait, now, first.tokens, quota))
+                blocked.add(quota)
+                continue
+            self._lines[quota].popleft()
+            first.turn.set_result(self.pace.start(now, first.tokens, quota))
+        self._note(holds, now)
+        if waits:
+            self._look_again(*waits, breaker.opens_in(now))
+
+    def _next(self, blocked: set[Quota]) -> Quota | None:
+        """Return the line of the request that is next, of the lines that are not `blocked`."""
+        heads = [(line[0].order, quota) for quota, line in self._heads() if quota not in blocked]
+        return min(heads, key=lambda head: head[0])[1] if heads else None
+
+    def _heads(self) -> Iterator[tuple[Quota, deque[_Waiting]]]:
+        """Yield the lines in which a request waits, the first of each line one that still does."""
+        for quota, line in self._lines.items():
+            while line and line[0].turn.done():
+                line.popleft()
+            if line:
+                yield quota, line
+
+    def _note(self, holds: list[Reason | None], now: float) -> None:
+        """Note why requests wait from now on; the provider's reasons come first."""
+        by_provider = [reason for reason in holds if reason in _BY_THE_PROVIDER]
+        self._holds = next(iter(by_provider or holds), None)
+        if holds:
+            self._held = now, self._holds
+        self._held_back.hold(self, bool(by_provider), now)
 
     def _count(self, now: float) -> None:
         """Add the time since the last call to the reason for which requests have waited."""
         if self._holds is not None:
-            seconds = now - self._counted
-            self.held_for[self._holds] += seconds
-            if self._holds in _BY_THE_PROVIDER:
-                self.waited += seconds * len(self._line)
+            self.held_for[self._holds] += now - self._counted
         self._counted = now
 
     def _given_up(self, seconds: float) -> RateLimitError:

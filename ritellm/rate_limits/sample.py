@@ -11,6 +11,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from ritellm.rate_limits.quota import Quota
+
 # A request counts as accepted after this multiple of the time that refusals take, and after this
 # many seconds at least.
 _SURE, _QUICK = 4.0, 0.02
@@ -29,6 +31,7 @@ class Permit:
     started: float
     number: int = 0  # in the order of starts
     reserved: float = 0.0  # tokens
+    quota: Quota | None = None  # of its caller
     waited: bool = False  # it took the last place in the window
     probe: bool = False  # it exceeds the size that is known to work
     refused: bool = False

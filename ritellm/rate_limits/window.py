@@ -67,6 +67,10 @@ class Window:
         self._since = now  # requests sent earlier are no evidence about the present window
         self._started_at = now
 
+    def allow(self, most: int, ceiling: float) -> None:
+        """Allow the window to grow to `most`; `ceiling` is the limit for other reasons."""
+        self.most, self.ceiling = float(most), ceiling
+
     @property
     def held(self) -> bool:
         """Whether refusals, not the caller, limit the requests in flight."""

@@ -348,3 +348,24 @@ def held(tmp_path):
         held_job.server = server
         yield held_job
         server.go.set()
+
+
+def assert_a_judge_is_live(fake_server, processes, folder, *flags):
+    """Assert that a judge's deltas are out while a generation of the same stage still lasts."""
+    judged = threading.Event()
+
+    def script(request):
+        first, *rest = chat_events("fine")
+        is_slow = request.json["messages"][-1]["content"] == "slow"
+        return stream(first, Wait(judged), *rest) if is_slow else stream(first, *rest)
+
+    fake_server.script = script
+    out = folder / "deltas.txt"
+    program = [sys.executable, str(ROOT / "tests" / "runners" / "chained.py")]
+    environ = {"OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
+    processes.start("chain", [*program, str(out), fake_server.base_url, *flags], environ)
+    processes.wait_until(lambda: out.exists() and out.read_text(), "chain", 90)
+    assert out.read_text() == "quick fine\n"
+    judged.set()
+    assert processes.wait("chain", 90) == 0, processes.tail("chain")
+    assert out.read_text() == "quick fine\nslow fine\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import (
+    assert_a_judge_is_live,
     assert_a_model_server_may_die,
     assert_a_stream_survives_its_worker,
     assert_ctrl_c_keeps_what_was_paid_for,
@@ -107,3 +108,7 @@ def test_windows_and_metrics(prism, fake_server, tmp_path):
 
 def test_a_prompt_in_two_windows_is_sent_once(prism, fake_server, tmp_path):
     assert_windowed_and_counted(fake_server, tmp_path, *prism, windows="sliding", since=-1)
+
+
+def test_a_judge_is_live_while_a_generation_lasts(prism, fake_server, processes, tmp_path):
+    assert_a_judge_is_live(fake_server, processes, tmp_path, *prism)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -201,6 +202,9 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
 
 # The ledgers in use: all bundle threads of a process must count in one.
 _opened: weakref.WeakValueDictionary[NewLedger, Ledger] = weakref.WeakValueDictionary()
+# The ledgers of jobs. A job may pause for hours, without a DoFn, and must not begin anew.
+_of_jobs: OrderedDict[tuple[NewLedger, str], Ledger] = OrderedDict()
+_MOST_JOBS = 256
 _opening = threading.Lock()
 
 
@@ -217,14 +221,29 @@ class NewLedger:
     name: str = ""
     prices: Mapping[str, Price] = field(default_factory=lambda: dict(PRICES), compare=False)
 
-    def __call__(self, journal: Journal | None) -> Ledger:
-        """Return the ledger of this process; it begins with the spending in the journal."""
+    def __call__(self, journal: Journal | None, job: str = "") -> Ledger:
+        """Return the ledger of this process; it begins with the spending in the journal.
+
+        With `job`, the ledger is that of the job, which this process remembers while the job has no
+        work. A ledger that the program itself holds, without a job, is used for its jobs.
+        """
         with _opening:
-            ledger = _opened.get(self)
+            ledger = _opened.get(self) or _of_jobs.get((self, job))
             if ledger is None:
                 ledger = Ledger(self.caps, self._accounts(journal), self.prices)
-                _opened[self] = ledger
+                if job:
+                    _of_jobs[self, job] = ledger
+                else:
+                    _opened[self] = ledger
+            if job:
+                self._remember(job)
             return ledger
+
+    def _remember(self, job: str) -> None:
+        if (self, job) in _of_jobs:
+            _of_jobs.move_to_end((self, job))
+        if len(_of_jobs) > _MOST_JOBS:
+            _of_jobs.popitem(last=False)
 
     def check(self, model: str) -> None:
         """Raise InvalidRequestError if there is a cap that needs a price and `model` has none."""

@@ -90,12 +90,19 @@ class GroupCommit:
         return len(group.records) >= self._most or group.size >= _MOST_BYTES
 
     def _run(self) -> None:
-        while group := self._next_group():
-            error = self._failure(group.records)
-            if error is None:
-                group.written.set_result(None)
-            else:
-                group.written.set_exception(error)
+        while self._write_next():
+            pass  # and forget the group: its callbacks hold the journal, which would never close
+
+    def _write_next(self) -> bool:
+        group = self._next_group()
+        if group is None:
+            return False
+        error = self._failure(group.records)
+        if error is None:
+            group.written.set_result(None)
+        else:
+            group.written.set_exception(error)
+        return True
 
     def _next_group(self) -> _Group | None:
         """Return the next group, or None if the commit is closed and every group is written."""

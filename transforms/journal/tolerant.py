@@ -89,6 +89,9 @@ class TolerantJournal:
         return group.kept
 
     def _settle(self, group: _Group) -> None:
+        with self._lock:
+            if self._newest is group:  # it refers to this journal, which would never be collected
+                self._newest = None
         error = group.written.exception()
         if error is not None and not isinstance(error, JournalUnavailable):
             group.kept.set_exception(error)  # a bug: it must not look like an outage

@@ -36,8 +36,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from transforms.worker.inbox import Inbox
 from transforms.worker.outbox import Item, Outbox, Wait
+from transforms.worker.quiet_logs import quiet_httpx
 
 Key = TypeVar("Key")
+
+_THREAD = "ritellm-event-loop"
 
 
 class HasClient(Protocol):
@@ -51,6 +54,17 @@ class HasClient(Protocol):
 AnyResources = TypeVar("AnyResources", bound=HasClient)
 
 
+class Loop(Protocol):
+    """An event loop in another thread: an `EventLoop`, or a lease on the engine of the process."""
+
+    loop: asyncio.AbstractEventLoop
+    inbox: Inbox
+    start_queue: _StartQueue
+
+    def run(self, coroutine: Coroutine[Any, Any, Item]) -> Item:
+        """Run `coroutine` on the loop and return its result."""
+
+
 class EventLoop(Generic[AnyResources]):
     """One event loop in a thread of its own, and the resources of the work on it.
 
@@ -62,10 +76,16 @@ class EventLoop(Generic[AnyResources]):
         self.inbox = Inbox.of(self.loop)
         self.start_queue = _StartQueue(self.loop)
         self._thread = threading.Thread(
-            target=_run_loop, args=(self.loop,), name="ritellm-event-loop", daemon=True
+            target=_run_loop, args=(self.loop,), name=_THREAD, daemon=True
         )
+        quiet_httpx(_THREAD)
         self._thread.start()
-        self.resources = self.run(_make(new_resources))
+        try:
+            self.resources = self.run(_make(new_resources))
+        except BaseException:  # no one will close this loop
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(timeout=10)
+            raise
         tune_interpreter()
         held = (self.loop, self._thread, self.resources)
         self._finalizer = weakref.finalize(self, _stop, *held)
@@ -186,12 +206,19 @@ class Window(Generic[Key, Item]):
     (key, item), in order for each piece of work, until nothing is `in_flight`.
     """
 
-    def __init__(self, event_loop: EventLoop[Any], limit: int = 4096) -> None:
+    def __init__(
+        self, event_loop: Loop, limit: int = 4096, filled: threading.Condition | None = None
+    ) -> None:
         self._event_loop = event_loop
-        self._outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(event_loop.loop, limit)
+        self.outbox: Outbox[tuple[Key, Item | _Done[Key]]] = Outbox(event_loop.loop, limit, filled)
         self._tasks: set[asyncio.Task[None]] = set()
         self._given_up = False  # by `cancel`: work that has not started never does
         self.in_flight = 0
+
+    @property
+    def arrived(self) -> int:
+        """The number of items that `take` would return at once, ends of work included."""
+        return len(self.outbox)
 
     def submit(self, key: Key, work: Work[Item]) -> None:
         """Start `work(put)` on the loop."""
@@ -206,7 +233,7 @@ class Window(Generic[Key, Item]):
         work should put its failures, not raise them.
         """
         items: list[tuple[Key, Item]] = []
-        for key, item in self._outbox.take(wait):
+        for key, item in self.outbox.take(wait):
             if not isinstance(item, _Done):
                 items.append((key, item))
                 continue
@@ -221,7 +248,7 @@ class Window(Generic[Key, Item]):
         # The loop may be closed already when the interpreter shuts down.
         if self.in_flight and not self._event_loop.loop.is_closed():
             self._event_loop.run(self._cancel_all())
-        self._outbox.take(None)
+        self.outbox.take(None)
         self.in_flight = 0
 
     def _begin(self, key: Key, work: Work[Item]) -> None:
@@ -233,7 +260,7 @@ class Window(Generic[Key, Item]):
 
     async def _work(self, key: Key, work: Work[Item]) -> None:
         async def put(items: Iterable[Item]) -> None:
-            await self._outbox.put([(key, item) for item in items])
+            await self.outbox.put([(key, item) for item in items])
 
         error: BaseException | None = None
         last: list[tuple[Key, Item]] = []
@@ -242,12 +269,12 @@ class Window(Generic[Key, Item]):
         except asyncio.CancelledError:
             if not self._given_up:  # not by `cancel`: the bundle thread still waits for the end
                 lost = RuntimeError("work was cancelled from outside its window")
-                self._outbox.put_now([(key, _Done(lost))])
+                self.outbox.put_now([(key, _Done(lost))])
             raise
         except BaseException as unexpected:  # `take` raises it on the bundle thread
             error = unexpected
         # All at once and without blocking, so that the end of the work always arrives.
-        self._outbox.put_now([*last, (key, _Done(error))])
+        self.outbox.put_now([*last, (key, _Done(error))])
 
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks)

@@ -16,19 +16,24 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
 
 class Outbox(Generic[Item]):
-    """Items on their way from the loop to one bundle thread; `put` blocks at `limit` items."""
+    """Items on their way from the loop to one bundle thread; `put` blocks at `limit` items.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    Outboxes with the same `filled` can be waited for together, by `wait_for_any`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, limit: int, filled: threading.Condition | None = None
+    ) -> None:
         self._loop = loop
         self._limit = limit
         self._items: deque[Item] = deque()
-        self._filled = threading.Condition()
+        self._filled = filled or threading.Condition()
         self._wanted = 0  # items that the bundle thread waits for
         self._notifying = False
         self._space = asyncio.Event()
@@ -67,6 +72,23 @@ class Outbox(Generic[Item]):
         if len(items) >= self._limit:
             self._loop.call_soon_threadsafe(self._space.set)
         return items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def wait_for_any(waits: list[tuple[Outbox[Any], int]], seconds: float | None) -> None:
+    """Return once one of the outboxes has as many items as named, or after `seconds`.
+
+    The outboxes share `filled`.
+    """
+    filled = waits[0][0]._filled
+    with filled:
+        for outbox, least in waits:
+            outbox._wanted = least
+        filled.wait_for(lambda: any(len(outbox) >= least for outbox, least in waits), seconds)
+        for outbox, _ in waits:
+            outbox._wanted = 0
 
 
 class Wait(NamedTuple):

@@ -24,4 +24,4 @@ async def wait_until_allowed(limiter: Any, gate: Gate) -> None:
         raise RateLimitError("the job's own rate limiter refused the request")
     waited = loop.time() - started
     if waited > _RESPONSE_SECONDS:
-        gate.held_back += waited
+        gate.hold_back(started, started + waited)

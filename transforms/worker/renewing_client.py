@@ -95,6 +95,11 @@ class RenewingClient(AsyncClient):
         """The key that was read last."""
         return self._key.value
 
+    def replace_key(self, key: str) -> None:
+        """Use `key` from now on."""
+        self._key.read_before.add(key)
+        self._key.value = key
+
 
 class _RenewingStream(AsyncStream):
     """A stream that is opened again if its key was refused and has been replaced."""

@@ -1,10 +1,11 @@
-"""What all requests of a process share: client, gate, journal, budget."""
+"""What the requests of a transform share: client, gate, journal, budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ritellm.rate_limits.stopwatch import Stopwatch
 from transforms.budget.bill import Budget, NoBudget
 from transforms.worker.hedging import Hedge, NoHedge
 from transforms.worker.journal_entries import JournalEntries, NoJournal
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Resources:
-    """What all requests of a process share; null objects replace the parts that a job lacks."""
+    """What the requests of a transform share; null objects replace the parts that a job lacks.
+
+    `throttled` counts the time in which a provider holds any request of the process back.
+    """
 
     client: AsyncClient
     room: Room
@@ -29,3 +33,4 @@ class Resources:
     budget: Budget | NoBudget = field(default_factory=NoBudget)
     single_flight: SingleFlight = field(default_factory=SingleFlight)
     drafts: Drafts = field(default_factory=Drafts)
+    throttled: Stopwatch = field(default_factory=Stopwatch)

@@ -232,7 +232,8 @@ def test_a_gate_counts_its_requests():
         ]
         admissions = [await queue.enter(Request("m", MESSAGES)) for queue in queues]
         assert (gate.allowed, gate.in_flight, gate.throttled, gate.brakes) == (14, 2, 0, [])
-        gate.held_back = 3.0
+        now = asyncio.get_running_loop().time()
+        gate.hold_back(now - 3.0, now)
         assert gate.waited == pytest.approx(3.0, abs=0.1)
         for admission in admissions:
             admission.failed(RateLimitError("slow down"), {})

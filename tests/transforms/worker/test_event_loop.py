@@ -51,7 +51,7 @@ def settle(event_loop):
 
 
 async def set_once_waited_for(window, event):
-    while not window._outbox._wanted:
+    while not window.outbox._wanted:
         await asyncio.sleep(0)
     event.set()
 
