@@ -187,10 +187,11 @@ def test_the_counts_of_a_pumped_transform_are_its_own(fake_server):
 
 
 def test_nothing_of_a_stage_is_kept_after_its_job(fake_server):
+    others = list(stage._stages)  # of other tests
     with pipeline() as p:
         prompts(p, prompt("p", "x")) | asking(fake_server, "a")
     gc.collect()
-    assert len(stage._stages) == 0
+    assert set(stage._stages) <= set(others)
 
 
 def test_the_steps_before_a_step_are_all_that_lead_to_it():

@@ -961,7 +961,8 @@ PARTS = [
     {"type": "thinking", "thinking": ".."},
     {"type": "text", "text": "Yes"},
     {"type": "reference", "reference_ids": [1]},
-    "odd",
+    " and no",
+    7,
 ]
 
 
@@ -971,9 +972,9 @@ def test_content_in_parts_becomes_text_and_reasoning_without_loss():
     message = chat.decode_completion(answer).choices[0].message
     assert message == {
         "role": "assistant",
-        "content": "Yes",
+        "content": "Yes and no",
         "reasoning_content": "Let me see...",
-        "content_parts": [{"type": "reference", "reference_ids": [1]}, "odd"],
+        "content_parts": [{"type": "reference", "reference_ids": [1]}, 7],
     }
     thinking = {"choices": [{"index": 0, "delta": {"content": PARTS[:1]}}]}
     chunks = []
