@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ritellm.calls.call import Call
@@ -152,9 +153,7 @@ def _telemetry() -> Telemetry | None:
     try:
         if not _is_installed():
             return None
-        from ritellm.instrumentation import opentelemetry as telemetry
-
-        return _made() if telemetry.is_set_up() else None
+        return _made() if _reporter().is_set_up() else None
     except OSError:  # no descriptor is left to import it; the call fails with a better error
         return None
 
@@ -165,10 +164,17 @@ def _is_installed() -> bool:
 
 
 @cache
-def _made() -> Telemetry:
-    from ritellm.instrumentation.opentelemetry import Telemetry
+def _reporter() -> ModuleType:
+    """Return the module that needs the API; it is imported once, not for each call."""
+    from ritellm.instrumentation import opentelemetry
 
-    return Telemetry(_wants_content())
+    return opentelemetry
+
+
+@cache
+def _made() -> Telemetry:
+    made: Telemetry = _reporter().Telemetry(_wants_content())
+    return made
 
 
 def _wants_content() -> bool:
