@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from urllib.request import Request, urlopen
 
 import orjson
 import pytest
@@ -94,6 +95,14 @@ def test_a_worker_dies_on_flink_with_50_streams_open_and_each_prompt_ends_once(f
     until(lambda: job.begun() == answers().keys(), SECONDS)
     assert models.open == COUNT
     [jid] = {found["jid"] for found in flink.jobs()} - before
+    try:
+        assert_each_prompt_ends_once(flink, jid, job, models)
+    finally:
+        cancel(flink, jid)  # or it keeps the slots of the cluster
+
+
+def assert_each_prompt_ends_once(flink, jid, job, models):
+    """Kill a worker after two checkpoints; assert that each prompt is asked again and ends once."""
 
     def made():
         return flink.get(f"/jobs/{jid}/checkpoints")["counts"]["completed"]
@@ -107,3 +116,10 @@ def test_a_worker_dies_on_flink_with_50_streams_open_and_each_prompt_ends_once(f
     ends = Counter(row["id"] for row in job.rows("deltas") if row["final"])
     assert set(ends.values()) == {1}
     assert len(models.asked) == 2 * COUNT
+
+
+def cancel(flink, jid):
+    patch = Request(f"{flink.web}/jobs/{jid}?mode=cancel", method="PATCH")
+    with urlopen(patch, timeout=10):
+        pass
+    until(lambda: flink.get(f"/jobs/{jid}")["state"] == "CANCELED", SECONDS)
