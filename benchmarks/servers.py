@@ -472,7 +472,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--in-step", action="store_true", help="do not spread streams over the gap")
     parser.add_argument("--dated", action="store_true", help="texts are times; paced only")
     parser.add_argument("--first-ms", type=float, default=0, help="wait before the response")
-    parser.add_argument("--slow-every", type=int, default=0, help="one response in so many is late")
+    parser.add_argument("--slow-every", type=int, default=0, help="every Nth response is late")
     parser.add_argument("--slow-ms", type=float, default=0, help="by so much")
     parser.add_argument("--text-bytes", type=int, default=6, help="of text in each chunk")
     parser.add_argument("--framing", choices=["chunked", "length"], default="chunked")

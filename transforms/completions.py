@@ -39,6 +39,7 @@ from transforms.worker.event_loop import Window
 from transforms.worker.factories import NewClient, NewResources
 from transforms.worker.outbox import Wait
 from transforms.worker.prompts import prompt_of
+from transforms.worker.room import ReadAhead
 from transforms.worker.timeouts import timeouts_of
 
 if TYPE_CHECKING:
@@ -55,11 +56,6 @@ PACING = "pacing"
 # How long a pump element yields outcomes before its source looks for the next prompt.
 _PUMP_SECONDS = 0.01
 
-# Read ahead by this fraction of max_in_flight (at least `_LEAST_AT_HAND` prompts): when a stream
-# ends, the next request is sent at once, even while the bundle thread or the journal is busy.
-_AT_HAND, _LEAST_AT_HAND = 0.25, 8
-# Prompts between two attempts do not count as in flight, up to this multiple of max_in_flight.
-_RESTING = 2
 # How long to wait for a delta before checking whether prompts between two attempts leave room.
 _DELTA_SECONDS = 0.25
 # Without deltas, how long outcomes wait for more, so that one wake-up of the thread serves many.
@@ -191,7 +187,7 @@ class StreamCompletions(_ModelTransform):
             Needs a runner with timers in real time: Prism, Flink, Dataflow. Prompts without an
             outcome are state of the pipeline. The output `.incomplete` has dead letters of answers
             that a drain did not wait for.
-        shards: with `commit_every`, the number of keys. At most so many processes send requests,
+        shards: with `commit_every`, the number of keys. At most this many processes send requests,
             and each shard with an open prompt costs one commit per `commit_every`.
         drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
             open answers.
@@ -246,9 +242,7 @@ class _CompleteFn(JobDoFn):
         """Join this process's engine, or start it."""
         self._completer = self._completer.here(os.environ)
         self._event_loop = join(self._new_resources, self._completer, self.job)
-        limit = self._new_resources.limits.max_in_flight
-        self._spare = max(_LEAST_AT_HAND, int(limit * _AT_HAND))
-        self._most = limit + self._spare
+        self._ahead = ReadAhead(self._new_resources.limits.max_in_flight)
         self._meter = Meter(self._event_loop.resources)
 
     def start_bundle(self) -> None:
@@ -288,7 +282,7 @@ class _CompleteFn(JobDoFn):
         in_flight = self._in_flight()
         in_flight.submit(place, lambda put: completer(resources, request, put, submission))
         yield from self._arrived()
-        while self._is_full(in_flight):
+        while self._ahead.is_full(in_flight.in_flight, resources.room):
             yield from self._arrived(self._patience())
 
     def _pumped(self) -> Iterator[Any]:
@@ -306,19 +300,12 @@ class _CompleteFn(JobDoFn):
         if reported and windowed is not None and (pacing := self._meter.pacing()):
             yield beam.pvalue.TaggedOutput(PACING, windowed.with_value(pacing))
 
-    def _is_full(self, in_flight: Window[Windowed, Outcome]) -> bool:
-        """Return whether the window is full; prompts between two attempts do not count."""
-        most = _RESTING * self._new_resources.limits.max_in_flight
-        return (
-            in_flight.in_flight - min(most, self._event_loop.resources.room.resting) >= self._most
-        )
-
     def _patience(self) -> Wait:
         """Return what to wait for: the next delta, or enough outcomes to justify a wake-up."""
         if self._completer.deltas:
             return Wait(seconds=_DELTA_SECONDS)
         rest = 2 * self._in_flight().in_flight  # each sends its outcome and its end
-        return Wait(min(self._spare, rest), _GROUP_SECONDS)
+        return Wait(min(self._ahead.spare, rest), _GROUP_SECONDS)
 
     def teardown(self) -> None:
         """Cancel the remaining work, and leave the engine."""

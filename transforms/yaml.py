@@ -22,7 +22,6 @@ from transforms.error_output import message
 from transforms.journal import JournalError, NewJournal
 from transforms.journal.spec import job_name
 from transforms.prompts import to_prompts
-from transforms.prompts.records import columns_of
 from transforms.schemas import register
 
 OUTPUT = "output"
@@ -119,16 +118,6 @@ class _ModelTransform(_YamlTransform):
         split_model(model)  # raises for a provider that does not exist
         self._transform = make(model, **_arguments(model, given))
 
-    def _done(self, rows: Any) -> Any:
-        known = columns_of(rows.element_type)
-        if known is not None and not {"id", "request"} <= {*known}:
-            raise ValueError(
-                f"the input needs the columns id and request, it has {', '.join(known)}; put"
-                f" ToPrompts before {type(self).__name__}"
-            )
-        prompts = rows | "ToPrompts" >> beam.Map(_to_prompt).with_output_types(Prompt)
-        return prompts | self._transform
-
 
 class CompletePrompts(_ModelTransform):
     """Completes prompts with a model: rows with `id` and `request`, as ToPrompts makes them.
@@ -162,7 +151,7 @@ class CompletePrompts(_ModelTransform):
 
     def expand(self, rows: Any) -> dict[str, Any]:
         """Complete each prompt."""
-        done = self._done(rows)
+        done = rows | self._transform
         more = {"deltas": done.deltas} if self._emit_deltas else {}
         return self._outputs(done.completions, done.dead_letters, **more)
 
@@ -183,7 +172,7 @@ class StreamCompletions(_ModelTransform):
 
     def expand(self, rows: Any) -> dict[str, Any]:
         """Stream each prompt."""
-        done = self._done(rows)
+        done = rows | self._transform
         return self._outputs(done.deltas, done.dead_letters)
 
 
@@ -302,12 +291,6 @@ def _output_of(error_handling: Optional[Mapping[str, str]]) -> Optional[str]:
     if not isinstance(name, str) or name in ("", OUTPUT):
         raise ValueError(f"{form}, with another name than {OUTPUT!r}, got {name!r}")
     return name
-
-
-def _to_prompt(row: Any) -> Prompt:
-    """Return a row with the columns of a prompt as one."""
-    columns = row._asdict()
-    return Prompt(**{name: columns[name] for name in Prompt._fields if name in columns})
 
 
 def _to_failure(letter: DeadLetter) -> Any:

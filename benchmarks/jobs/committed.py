@@ -130,7 +130,7 @@ def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
 def load(
     streams: int = 500, rate: int = 20, seconds: float = 20.0, buffer_msec: int = 0
 ) -> dict[str, Any]:
-    """Return the delay of deltas and their CPU while so many streams are open."""
+    """Return the delay of deltas and their CPU while `streams` are open."""
     chunks = round(rate * seconds)
     with servers.serving("paced", chunks=chunks, gap_ms=1000 / rate, dated=True) as server:
         start = time.time() + _LEAD_SECONDS

@@ -23,7 +23,7 @@ from transforms.journal import NewJournal
 
 
 def shown(transform):
-    """Return what a runner is told of the transform: its display data, and its annotations."""
+    """Return the display data and the annotations of the transform in the job graph."""
     p = beam.Pipeline(runner="FnApiRunner")
     prompts = p | beam.Create([Prompt.of_text("top secret prompt")]).with_output_types(Prompt)
     prompts | "Complete" >> transform

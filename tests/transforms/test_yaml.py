@@ -9,6 +9,7 @@ import apache_beam as beam
 import pytest
 import yaml as pyyaml
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.typehints.decorators import TypeCheckError
 from fake_server import api_error
 
 from transforms import DeadLetter, Prompt, yaml
@@ -138,9 +139,8 @@ def test_wrong_arguments_are_one_sentence_at_construction(make, reason):
 
 def test_an_input_without_prompts_is_refused_at_construction():
     rows = beam.Pipeline(runner="FnApiRunner") | beam.Create([beam.Row(question="x")])
-    with pytest.raises(
-        ValueError, match="the input needs the columns id and request, it has quest"
-    ):
+    needs = "needs elements of type Prompt, or rows with the columns id, request, got a row"
+    with pytest.raises(TypeCheckError, match=f"{needs} with the columns question.*ToPrompts"):
         rows | yaml.CompletePrompts("openai/m")
 
 

@@ -28,13 +28,10 @@ from transforms.elements import DeadLetter, Outcome
 from transforms.metrics import Meter
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
+from transforms.worker.room import ReadAhead
 
 # The key of dead letters of elements that are no prompts: they pass without state.
 NO_SHARD = -1
-# Prompts that may wait in this process for a place, as a fraction of `max_in_flight`.
-_AT_HAND, _LEAST_AT_HAND = 0.25, 8
-# Prompts between two attempts do not count as open, up to this multiple of `max_in_flight`.
-_RESTING = 2
 
 
 def letter_coder(prompt_coder: WindowedValueCoder) -> WindowedValueCoder:
@@ -71,8 +68,7 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
         new_streams = functools.partial(ProcessStreams, self._completer, self._new_resources)
         self.streams: ProcessStreams = self._shared.acquire(new_streams)
         self.meter = Meter(self.streams.event_loop.resources)
-        self._limit = self._new_resources.limits.max_in_flight
-        self._spare = max(_LEAST_AT_HAND, int(self._limit * _AT_HAND))
+        self._ahead = ReadAhead(self._new_resources.limits.max_in_flight)
 
     def start_bundle(self) -> None:
         """Begin without a shard."""
@@ -86,8 +82,8 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
 
     def is_full(self) -> bool:
         """Return whether the process has too many streams; those between two attempts are free."""
-        resting = min(_RESTING * self._limit, self.streams.event_loop.resources.room.resting)
-        return self.streams.logs.open - resting >= self._limit + self._spare
+        streams = self.streams
+        return self._ahead.is_full(streams.logs.open, streams.event_loop.resources.room)
 
     def tagged(self, windowed: Any, outcome: Outcome) -> Any:
         """Return `outcome` for its output, with the timestamp and windows of its prompt."""

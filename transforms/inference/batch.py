@@ -16,11 +16,8 @@ from transforms.worker.completer import Completer
 from transforms.worker.event_loop import EventLoop, Window
 from transforms.worker.outbox import Wait
 from transforms.worker.resources import Resources
+from transforms.worker.room import ReadAhead
 
-# Rows at hand for when one in flight ends: a fraction of `max_in_flight`, and the least.
-_AT_HAND, _LEAST_AT_HAND = 0.25, 8
-# Rows between two attempts do not count as in flight, up to this multiple of `max_in_flight`.
-_RESTING = 2
 # How long ended rows wait for more, so that one wake-up of the thread serves many.
 _GROUP_SECONDS = 0.05
 
@@ -41,13 +38,14 @@ class Batch:
         A caller that stops early cancels the rest.
         """
         window: Window[int, Any] = Window(self.event_loop)
+        ahead, room = ReadAhead(self.max_in_flight), self.event_loop.resources.room
         try:
             for number, prompt in prompts:
                 yield self._start(window, number, prompt)
-                while self._is_full(window):
-                    yield window.take(self._patience(window))
+                while ahead.is_full(window.in_flight, room):
+                    yield window.take(_patience(window, ahead))
             while window.in_flight:
-                yield window.take(self._patience(window))
+                yield window.take(_patience(window, ahead))
         finally:
             window.cancel()
 
@@ -60,14 +58,7 @@ class Batch:
             window.submit(number, partial(completer, resources, request))
         return [(number, end) for end in replayed]
 
-    def _is_full(self, window: Window[int, Any]) -> bool:
-        room, most = self.event_loop.resources.room, _RESTING * self.max_in_flight
-        return window.in_flight - min(most, room.resting) >= self.max_in_flight + self._spare
 
-    @property
-    def _spare(self) -> int:
-        return max(_LEAST_AT_HAND, int(self.max_in_flight * _AT_HAND))
-
-    def _patience(self, window: Window[int, Any]) -> Wait:
-        rest = 2 * window.in_flight  # each sends its outcome and its end
-        return Wait(min(self._spare, rest), _GROUP_SECONDS)
+def _patience(window: Window[int, Any], ahead: ReadAhead) -> Wait:
+    rest = 2 * window.in_flight  # each sends its outcome and its end
+    return Wait(min(ahead.spare, rest), _GROUP_SECONDS)

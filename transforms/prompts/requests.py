@@ -17,7 +17,7 @@ _KNOWN = PARAMETERS | {"additional_params", "drop_params", "extra_body", "model"
 
 
 def check_parameters(names: Iterable[str]) -> None:
-    """Raise TypeError for the first name that is no parameter of a request."""
+    """Raise TypeError for the first name that is not a parameter of a request."""
     for name in names:
         if name in CALLER_ONLY:
             raise TypeError(

@@ -20,6 +20,27 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+# How far a bundle thread reads ahead, as a fraction of the prompts in flight, and the least.
+_AHEAD, _LEAST_AHEAD = 0.25, 8
+# Prompts between two attempts do not count as in flight, up to this multiple of `max_in_flight`.
+_RESTING = 2
+
+
+class ReadAhead:
+    """How many prompts a bundle thread takes: `max_in_flight`, and `spare` ones beside them.
+
+    When a stream ends, the next request is sent at once, even while the thread is busy.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.spare = max(_LEAST_AHEAD, int(max_in_flight * _AHEAD))
+        self._most = max_in_flight + self.spare
+        self._most_resting = _RESTING * max_in_flight
+
+    def is_full(self, taken: int, room: Room) -> bool:
+        """Return whether `taken` prompts are enough; those between two attempts do not count."""
+        return taken - min(self._most_resting, room.resting) >= self._most
+
 
 class Places:
     """The places that several rooms share, in the order of those who wait for one."""

@@ -16,12 +16,11 @@ from ritellm import AsyncClient, RetryPolicy
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
 from transforms import CompletePrompts, Prompt
-from transforms.completions import _CompleteFn
 from transforms.worker.completer import Completer
 from transforms.worker.hedging import Hedge, NoHedge
 from transforms.worker.journal_entries import JournalEntries, NoJournal
 from transforms.worker.resources import Resources
-from transforms.worker.room import Room
+from transforms.worker.room import ReadAhead, Room
 
 MANY = 10
 
@@ -413,18 +412,9 @@ def test_the_number_of_resting_rows_is_limited(fake_server):
     assert 2 + spare < max(most) <= 2 + spare + 2 * 2
 
 
-class Flying:
-    def __init__(self, in_flight):
-        self.in_flight = in_flight
-
-
 @pytest.mark.parametrize(("resting", "beside"), [(0, 0), (3, 3), (8, 8), (9, 8), (1000, 8)])
-def test_up_to_twice_the_limit_may_rest_without_blocking_other_rows(fake_server, resting, beside):
-    made = CompletePrompts("openai/m", base_url=fake_server.base_url, max_in_flight=4)
-    fn = _CompleteFn(made._completer, made._new_resources, "completions")
-    fn.setup()
-    fn._event_loop.resources.room.resting = resting
-    spare = 8
-    assert not fn._is_full(Flying(4 + spare + beside - 1))
-    assert fn._is_full(Flying(4 + spare + beside))
-    fn.teardown()
+def test_up_to_twice_the_limit_may_rest_without_blocking_other_rows(resting, beside):
+    ahead, room, spare = ReadAhead(4), Room(4), 8
+    room.resting = resting
+    assert not ahead.is_full(4 + spare + beside - 1, room)
+    assert ahead.is_full(4 + spare + beside, room)
