@@ -17,6 +17,8 @@ What holds:
 - Each DoFn has a `Lease`. The engine forgets what no lease has used for `IDLE_SECONDS`, and ends
   when no lease is left for that long. The engine of a setup that fails ends at once.
 - A key is known here by a digest, whose salt is this process's own.
+- Parsed parameters (`Resources.drafts`) belong to one lease: two transforms may differ in nothing
+  but their parameters.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ritellm.rate_limits.gate import Gate, digest
@@ -39,6 +41,7 @@ from ritellm.rate_limits.stopwatch import Stopwatch
 from transforms.worker.event_loop import EventLoop
 from transforms.worker.factories import NewResources
 from transforms.worker.hedging import Hedge, NoHedge
+from transforms.worker.requests import Drafts
 from transforms.worker.resources import Resources
 from transforms.worker.room import Places, Room
 from transforms.worker.shelf import Shelf
@@ -199,14 +202,15 @@ class Lease:
         self.inbox = engine.event_loop.inbox
         self.start_queue = engine.event_loop.start_queue
         self._event_loop = engine.event_loop
-        self.resources = resources
+        self._shared = resources
+        self.resources = replace(resources, drafts=Drafts())
         self._give_back = weakref.finalize(self, engine.give_back, taken)
         self._give_back.atexit = False
 
     def release(self) -> None:
         """End the lease, and with the last lease of a job, its journal."""
         self._give_back()
-        del self.resources
+        del self.resources, self._shared
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run `coroutine` on the loop and return its result."""

@@ -203,6 +203,17 @@ def test_the_engine_holds_no_key_in_readable_form(fake_server, monkeypatch):
     fn.teardown()
 
 
+def test_transforms_that_differ_in_their_parameters_send_their_own(fake_server):
+    p = pipeline()
+    rows = prompts(p, prompt("a"), prompt("b"))
+    options = {"base_url": fake_server.base_url, "max_in_flight": 1}
+    warm = [CompletePrompts("openai/m", temperature=t, **options) for t in (0, 0.5, 1)]
+    run_all(p, rows, [*warm, CompletePrompts("openai/m", max_tokens=5, **options)])
+    sent = [(r.json.get("temperature"), r.json.get("max_tokens")) for r in fake_server.requests]
+    expected = [(0, None), (0.5, None), (1, None), (None, 5)]
+    assert sorted(sent, key=str) == sorted(2 * expected, key=str)
+
+
 # What jobs do not share
 
 
