@@ -97,7 +97,7 @@ def note_the_judge(delta):
 
 
 def test_the_judge_is_live_while_the_writer_still_writes(example, fake_server, judge_server):
-    pytest.importorskip("transforms.stage", reason="the DoFns of a stage wait alone")
+    pytest.importorskip("transforms.completions.stage", reason="the DoFns of a stage wait alone")
     JUDGED.clear()
     slow = chat_events("All about fog.")
 

@@ -12,8 +12,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from transforms.display import given
 from transforms.elements import Completion, DeadLetter
+from transforms.graph.display import given
 
 # With fewer rows the share of failures means little.
 LEAST = 100

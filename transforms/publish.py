@@ -9,8 +9,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
-from transforms.element_types import HOW_TO_GET_DELTAS, check_input
 from transforms.elements import Delta
+from transforms.graph.element_types import HOW_TO_GET_DELTAS, check_input
 from transforms.sinks.base import NewPublisher
 from transforms.sinks.queue import PublishOptions, PublishQueue
 

@@ -9,8 +9,8 @@ from typing import Any
 from pipelines.cli import checks, parser, timeout_flags
 from pipelines.cli.parser import positive
 from pipelines.runners.runner import check_listener
+from transforms.graph.refused_secrets import check_variable
 from transforms.metrics import NAMESPACE
-from transforms.refused_secrets import check_variable
 from transforms.worker import hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple, TypeVar
 import apache_beam as beam
 
 from pipelines.inputs.rows import DUPLICATE, Line, read, unusable
-from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 
 Item = TypeVar("Item")
 Parsed = tuple[Line, Prompt | DeadLetter]

@@ -14,8 +14,8 @@ from pipelines.inputs.formats import format_of
 from pipelines.inputs.numbering import Parsed, duplicate, shuffled
 from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
-from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"

@@ -21,8 +21,8 @@ from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.rows import read, unusable
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Message, Source, SourceEnded
-from transforms.element_types import with_types
 from transforms.elements import PUMP, DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 
 _log = logging.getLogger("pipelines")
 _new_columns = NewColumns()  # one for the process

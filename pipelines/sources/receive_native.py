@@ -14,8 +14,8 @@ from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
 from transforms.connections.kafka import read_config
-from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 
 
 class ReceiveNative(beam.PTransform):  # type: ignore[misc]

@@ -19,8 +19,8 @@ from pipelines.inputs.compression import DamagedFile, opened
 from pipelines.outputs.report import Totals
 from ritellm import Finished, Follower, InvalidRequestError
 from ritellm.prices import cost, parse_prices
+from transforms.assembly.delta_sum import DeltaSum
 from transforms.columns import fits
-from transforms.delta_sum import DeltaSum
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.serialization import to_bytes, to_delta
 from transforms.worker.journal_entries import as_deltas, from_value, to_value

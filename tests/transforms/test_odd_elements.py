@@ -7,8 +7,8 @@ import pytest
 from odd_values import variants
 
 from transforms import Completion, DeadLetter, Delta, Prompt
+from transforms.assembly.delta_sum import DeltaSum
 from transforms.columns import fits
-from transforms.delta_sum import DeltaSum
 from transforms.serialization import to_bytes, to_delta
 from transforms.worker.journal_entries import from_value, to_value
 

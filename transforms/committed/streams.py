@@ -17,8 +17,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.committed.commits import Commits
 from transforms.committed.fn import NO_SHARD, CommittedFn, letter_coder
 from transforms.committed.turn import INCOMPLETE
-from transforms.element_types import with_types
 from transforms.elements import PUMP, DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
 from transforms.worker.prompts import prompt_of

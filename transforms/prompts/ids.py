@@ -31,8 +31,8 @@ from apache_beam.transforms.trigger import AccumulationMode, Always
 from apache_beam.transforms.window import GlobalWindows, TimestampCombiner
 from apache_beam.typehints.native_type_compatibility import TypedWindowedValue
 
-from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
+from transforms.graph.element_types import with_types
 
 DEAD_LETTERS = "dead_letters"
 DUPLICATE = "DuplicateIdError"

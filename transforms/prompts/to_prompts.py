@@ -8,10 +8,10 @@ from uuid import UUID
 
 import apache_beam as beam
 
-from transforms.display import given
-from transforms.element_types import with_types
 from transforms.elements import DeadLetter, Prompt
-from transforms.error_output import OF_ROW, ErrorOutput, checked
+from transforms.graph.display import given
+from transforms.graph.element_types import with_types
+from transforms.graph.error_output import OF_ROW, ErrorOutput, checked
 from transforms.prompts import ids
 from transforms.prompts.records import TEXT, RowError, columns_of, kind, record_json, record_of
 from transforms.prompts.requests import check_parameters, messages_request, text_request
@@ -48,7 +48,7 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             rows, by a shuffle. By default only in batch, in the global window. Otherwise a row
             without an id gets a random one, which a shuffle keeps; with `id` nothing is shuffled.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
-            the prompts alone (`transforms.error_output`).
+            the prompts alone (`transforms.graph.error_output`).
         params: parameters of `ritellm.completion` for each prompt; a row's own override them.
     """
 

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from ritellm.errors import InvalidRequestError
-from transforms.element_types import HOW_TO_GET_PROMPTS
 from transforms.elements import DeadLetter, Prompt
+from transforms.graph.element_types import HOW_TO_GET_PROMPTS
 from transforms.worker.outcomes import to_dead_letter
 
 # A dead letter has at most this many characters of an element that is not a row.

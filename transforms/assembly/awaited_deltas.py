@@ -22,7 +22,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 
 from ritellm.chunks.submission import prompt_of
-from transforms.delta_sum import DeltaSum
+from transforms.assembly.delta_sum import DeltaSum
 from transforms.elements import Completion, DeadLetter, Delta
 
 COMPLETIONS = "completions"

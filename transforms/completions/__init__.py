@@ -20,18 +20,18 @@ from transforms.budget.ledger import NewLedger
 from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
 from transforms.committed.streams import CommittedStreams
 from transforms.committed.turn import INCOMPLETE
-from transforms.display import annotations_of, facts_of
-from transforms.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
+from transforms.completions.stage import PUMP_NOW, find_seat
+from transforms.completions.windowing import Windowed, place_of
 from transforms.elements import PUMP, Completion, DeadLetter, Delta, Outcome, Prompt
-from transforms.error_output import OF_PROMPT, ErrorOutput, checked
-from transforms.jobs import JobDoFn, JobParDo
+from transforms.graph.display import annotations_of, facts_of
+from transforms.graph.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
+from transforms.graph.error_output import OF_PROMPT, ErrorOutput, checked
+from transforms.graph.jobs import JobDoFn, JobParDo
+from transforms.graph.outputs import passed_on
+from transforms.graph.refused_secrets import check_variable, refuse_secrets
 from transforms.journal import NewJournal
 from transforms.metrics import Meter
-from transforms.outputs import passed_on
 from transforms.pacing import Pacing
-from transforms.refused_secrets import check_variable, refuse_secrets
-from transforms.stage import PUMP_NOW, find_seat
-from transforms.windowing import Windowed, place_of
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.engine import join
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ritellm.calls.params import CompletionParams
-    from transforms.params import JobParams
+    from transforms.completions.params import JobParams
 
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
@@ -192,7 +192,7 @@ class StreamCompletions(_ModelTransform):
         drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
             open answers.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
-            its main output alone (`transforms.error_output`).
+            its main output alone (`transforms.graph.error_output`).
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.
     """
 

@@ -7,7 +7,7 @@ The idea: adding deltas per attempt (`DeltaSum`) is associative, commutative and
 CombineFn may add them in any order. The final delta of an attempt says how many deltas it has.
 
     batch:    StreamChunkBuilder, a CombineFn by prompt: its id and the digest of its request
-    streams:  AwaitFn, which keeps deltas as state (`transforms.awaited_deltas`)
+    streams:  AwaitFn, which keeps deltas as state (`transforms.assembly.awaited_deltas`)
 
 What holds: the newest whole submission counts; each prompt has one outcome per window.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark, DefaultTrigger
 
-from transforms.awaited_deltas import (
+from transforms.assembly.awaited_deltas import (
     COMPLETIONS,
     INCOMPLETE,
     AwaitFn,
@@ -28,11 +28,11 @@ from transforms.awaited_deltas import (
     by_prompt,
     prompt_key,
 )
-from transforms.delta_sum import DeltaSum
-from transforms.display import given
-from transforms.element_types import HOW_TO_GET_DELTAS, check_input, with_types
+from transforms.assembly.delta_sum import DeltaSum
 from transforms.elements import Assembled, Completion, DeadLetter, Delta
-from transforms.error_output import OF_DELTAS, ErrorOutput, checked
+from transforms.graph.display import given
+from transforms.graph.element_types import HOW_TO_GET_DELTAS, check_input, with_types
+from transforms.graph.error_output import OF_DELTAS, ErrorOutput, checked
 
 __all__ = ["COMPLETIONS", "INCOMPLETE", "AssembleCompletions", "StreamChunkBuilder", "prompt_key"]
 
@@ -114,7 +114,7 @@ class AssembleCompletions(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             incomplete; at the latest when its window and its allowed lateness are over. Deltas
             after that are dropped; in the global window for another `wait_seconds` only.
         error_handler: Beam's ErrorHandler, which gets the incomplete ones; the transform then
-            returns the completions alone (`transforms.error_output`).
+            returns the completions alone (`transforms.graph.error_output`).
     """
 
     def __init__(self, wait_seconds: float | None = None, *, error_handler: Any = None) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from transforms import Completion, DeadLetter, Delta, StreamChunkBuilder
 from transforms.assembly import DeltaSumCoder
-from transforms.awaited_deltas import AwaitFn, prompt_key
-from transforms.delta_sum import DeltaSum
+from transforms.assembly.awaited_deltas import AwaitFn, prompt_key
+from transforms.assembly.delta_sum import DeltaSum
 
 FIRST = "9f86d081884c7d65.0197a3c5e2b0.5f3c9a01b7e4"
 SECOND = "9f86d081884c7d65.0197a3c5ffff.000000000000"

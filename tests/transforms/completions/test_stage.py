@@ -16,7 +16,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from fake_server import Stall, Wait, chat_events, stream
 
-from transforms import CompletePrompts, Prompt, StreamCompletions, stage
+from transforms import CompletePrompts, Prompt, StreamCompletions
+from transforms.completions import stage
 
 SEEN = {}
 

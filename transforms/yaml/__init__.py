@@ -18,7 +18,7 @@ from transforms import assembly, completions
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import NewLedger
 from transforms.elements import DeadLetter, Prompt
-from transforms.error_output import message
+from transforms.graph.error_output import message
 from transforms.journal import JournalError, NewJournal
 from transforms.journal.spec import job_name
 from transforms.prompts import to_prompts

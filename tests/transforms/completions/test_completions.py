@@ -29,7 +29,7 @@ from transforms import (
     StreamCompletions,
 )
 from transforms.completions import _CompleteFn
-from transforms.params import JobParams
+from transforms.completions.params import JobParams
 
 NO_DELAY = RetryPolicy(first_delay=0)
 WAYS_TO_RUN = {
