@@ -139,7 +139,8 @@ class _StreamBody:
             return  # half an event: the truncation is reported, not the broken JSON
 
     def _decode(self, events: list[Event], into: list[Piece]) -> None:
-        decoder, chunks = self._decoder, list[Chunk]()
+        decoder = self._decoder
+        chunks: list[Chunk] = []  # `list[Chunk]()` takes five times as long
         try:
             for event in events:
                 if decoder.done:

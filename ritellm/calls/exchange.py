@@ -109,6 +109,7 @@ class Exchange:
         self.over = False  # the face need not read further
         self.has_content = False  # the answer has more than its head and its end
         self._doubtful = False  # text has followed a finish_reason
+        self._ended_whole = False  # the body has ended, and the answer was complete
         # Delivery.
         self.emits_chunks = True  # else chunks only go into the sum
         self.undelivered = continuation.undelivered if continuation else []
@@ -173,8 +174,10 @@ class Exchange:
             except Exception as error:
                 self._misread(error)
         chunks = self._delivered(pieces, last=True)
-        if self.error is None and not self.complete:
-            self._fail(self._truncated())
+        if self.error is None:
+            self._ended_whole = self.complete
+            if not self._ended_whole:
+                self._fail(self._truncated())
         return chunks
 
     def receive_failure(self, error: RitellmError) -> None:
@@ -190,6 +193,8 @@ class Exchange:
         """Whether the answer is whole, by what has arrived and not by the connection's end."""
         if self.error is not None:
             return False
+        if self._ended_whole:
+            return True
         n = self._request.params.get("n")
         return is_whole(
             self.sum,

@@ -153,8 +153,10 @@ def _sum_as(summed: Callable[[Values], Any], values: Values) -> Any:
 
 def _join(values: Values) -> Any:
     """Return the text joined; content in parts (lists) becomes one list."""
-    if all(isinstance(value, str) for value in values):
+    try:
         return "".join(values)
+    except TypeError:
+        pass
     return _extend([value if isinstance(value, list) else [value] for value in values])
 
 

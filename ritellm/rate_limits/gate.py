@@ -146,11 +146,18 @@ class Share:
     def __init__(self, gate: Gate, limits: Limits) -> None:
         self.gate = gate
         self.limits = limits
+        # Nearly all requests of a caller go to one model at one endpoint.
+        self._last: tuple[Endpoint, str, Entrance] | None = None
 
     def queue(self, endpoint: Endpoint, model: str) -> Entrance:
         """Return where requests to `model` at `endpoint` wait."""
+        last = self._last
+        if last is not None and last[0] is endpoint and last[1] == model:
+            return last[2]
         queue = self.gate.queue(endpoint, model, self.limits)
-        return Entrance(queue, self.gate.quota(endpoint, self.limits))
+        entrance = Entrance(queue, self.gate.quota(endpoint, self.limits))
+        self._last = endpoint, model, entrance
+        return entrance
 
     def has_reached(self, base_url: str) -> bool:
         """Return whether a server at `base_url` has ever responded."""

@@ -179,6 +179,10 @@ class Pace:
         )
         return max(0.0, ready - now)
 
+    def may_start(self, now: float, tokens: float, quota: Quota) -> bool:
+        """Return whether a request may start at once, while the provider refuses none."""
+        return self.breaker.refusing_since is None and self.wait(now, tokens, quota) == 0
+
     def start(self, now: float, tokens: float = 0.0, quota: Quota | None = None) -> Permit:
         """Return the permit of a request that starts, and reserve `tokens` for it."""
         quota = quota or self.quota

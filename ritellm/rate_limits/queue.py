@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ritellm.chunks.usage import counts_in
+from ritellm.chunks.usage import count_of
 from ritellm.errors import RateLimitError, RitellmError, Timeout
 from ritellm.rate_limits.pace import REASONS, Brake, Limits, Pace, Reason
 from ritellm.rate_limits.quota import Quota
@@ -80,6 +80,9 @@ class Queue:
         """
         quota = quota or self.pace.quota
         tokens = estimated_tokens(request) if quota.counts_tokens else 0.0
+        now = self._loop.time()
+        if self._is_idle and self.pace.may_start(now, tokens, quota):
+            return Admission(self, self.pace.start(now, tokens, quota))
         turn: asyncio.Future[Permit] = self._loop.create_future()
         self._join(quota, turn, tokens, again)
         self._admit()
@@ -116,6 +119,11 @@ class Queue:
     def has_line(self) -> bool:
         """Whether a request waits."""
         return any(not each.turn.done() for line in self._lines.values() for each in line)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no request waits, and none waited at the last look."""
+        return self._holds is None and not any(self._lines.values())
 
     def now(self) -> float:
         """Return the event loop's time, which the pace uses."""
@@ -164,6 +172,8 @@ class Queue:
 
     def _admit(self) -> None:
         """Admit the requests that may start, and set a timer for the next one."""
+        if self._is_idle:
+            return
         now = self._loop.time()
         self._count(now)
         breaker = self.pace.breaker
@@ -272,7 +282,7 @@ class Admission:
 
     def leave(self, usage: Mapping[str, Any] | None) -> None:
         """Record that the attempt has ended and took the tokens in `usage`."""
-        self._queue.leave(self._permit, counts_in(usage).get("total_tokens"))
+        self._queue.leave(self._permit, count_of((usage or {}).get("total_tokens")))
 
 
 def estimated_tokens(request: Request) -> float:

@@ -36,6 +36,9 @@ _UNUSUAL = re.compile(r"[^a-zA-Z0-9_-]")
 
 def with_ids(messages: Iterable[Mapping[str, Any]], pattern: str) -> Sequence[Mapping[str, Any]]:
     """Return `messages` with ids of calls that match `pattern`, each for one call."""
+    messages = [*messages]
+    if not any(message.get("tool_calls") or message.get("role") == "tool" for message in messages):
+        return messages
     ids = _Ids(pattern)
     return [ids.message(message) for message in messages]
 

@@ -57,11 +57,13 @@ class Drafts:
         model = request.model(job_model)
         own = {k: v for k, v in request.body.items() if k not in _NOT_PARAMETERS}
         key = model, orjson.dumps(own) if own else b""
-        found = self._kept.get(key) or draft(model, **own)
-        if found.lasts:
-            if len(self._kept) >= _MOST_DRAFTS:
-                self._kept.clear()
-            self._kept[key] = found
+        found = self._kept.get(key)
+        if found is None:
+            found = draft(model, **own)
+            if found.lasts:
+                if len(self._kept) >= _MOST_DRAFTS:
+                    self._kept.clear()
+                self._kept[key] = found
         return found.plan(request.body.get("messages"))
 
 

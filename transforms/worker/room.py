@@ -120,15 +120,9 @@ class Room:
         """Release a place."""
         self._places.release(self.size)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[Place]:
-        """Hold a place; wait until one is free."""
-        place = Place(self)
-        await place.enter()
-        try:
-            yield place
-        finally:
-            place.close()
+    def place(self) -> Place:
+        """Return a context that holds a place; it waits until one is free."""
+        return Place(self)
 
 
 class Place:
@@ -140,6 +134,13 @@ class Place:
         self._held = False
         self._taking = asyncio.Lock()
         self._resting = False
+
+    async def __aenter__(self) -> Place:
+        await self.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
 
     async def enter(self) -> None:
         """Take the place for one more request."""

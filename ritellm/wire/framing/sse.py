@@ -132,7 +132,8 @@ def events_of(block: bytes) -> list[Event]:
         return named
     # The long way: line by line, as the standard describes it.
     events: list[Event] = []
-    kind, data = "", list[bytes]()
+    kind = ""
+    data: list[bytes] = []
     for line in block.split(b"\n"):
         if not line:
             if data:

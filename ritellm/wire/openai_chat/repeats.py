@@ -38,6 +38,7 @@ _TEXTS = frozenset({"content", "reasoning_content"})
 _EVENT = b"data: "
 _OVER = b"\n\n"
 _PADDED_END = b'"}' + _OVER
+_CONTAINERS = frozenset({dict, list})
 # Learning stops after this number of examples in a row without a match.
 _PATIENCE = 8
 
@@ -54,6 +55,7 @@ class Repeats:
         "_kind",
         "_middle",
         "_misses",
+        "_padded",
     )
 
     def __init__(self) -> None:
@@ -63,6 +65,7 @@ class Repeats:
         self._after = b""  # from its text, or its padding, to the start of the next event
         self._between = ""  # after + before: what separates two texts in a block
         self._middle = ""  # from the text to the padding; "" without padding
+        self._padded = b""  # the same bytes
 
         # Whether to learn at all.
         self._begun = False  # the first event has been seen
@@ -81,8 +84,10 @@ class Repeats:
         # Nearly always all events match, or all but the last ones. Another one between them leaves
         # a line end in the texts, which `_read` refuses; then the matching events are counted one
         # by one, here and in the rest of the block.
-        end = block.rfind(self._after, at) + len(self._after)
-        run = None if self._is_mixed else self._read(block, at, end)
+        run, end = None, at
+        if not self._is_mixed:
+            end = self._last_end(block, at)
+            run = self._read(block, at, end)
         if run is None:
             self._is_mixed = True
             end = self._end_of_same(block, at)
@@ -93,6 +98,13 @@ class Repeats:
             return None, at
         self._misses = 0
         return run, end
+
+    def _last_end(self, block: bytes, at: int) -> int:
+        """Return the end of the last event after `at` that ends as the example does."""
+        if not self._padded:
+            return block.rfind(self._after, at) + len(self._after)
+        # Every event with a padding has the bytes behind it, so the bytes before it decide.
+        return block.find(self._after, block.rfind(self._padded, at)) + len(self._after)
 
     def _end_of_same(self, block: bytes, at: int) -> int:
         """Return the end of the matching events that begin at `at`."""
@@ -147,9 +159,9 @@ class Repeats:
         ((name, text),) = [item for item in choice["delta"].items() if item[1] is not None]
         # All chunks of a run share the values around the text, so a container, which a caller could
         # change in one chunk, rules the example out.
-        around = [v for k, v in payload.items() if k != "choices"]
-        around += [v for k, v in choice.items() if k != "delta"]
-        if name not in _TEXTS or any(isinstance(value, (dict, list)) for value in around):
+        around = {type(v) for k, v in payload.items() if k != "choices"}
+        around.update([type(v) for k, v in choice.items() if k != "delta"])
+        if name not in _TEXTS or not around.isdisjoint(_CONTAINERS):
             return
         start = _behind_key(data, name)
         end = data.find(b'"', start)
@@ -169,7 +181,8 @@ class Repeats:
         # OpenAI's padding is the last field; the same name elsewhere means something else.
         is_last = padding > end and data.find(b'"', padding) == len(data) - 2
         self._before = _EVENT + data[:start]
-        self._middle = data[end:padding].decode("utf-8", "replace") if is_last else ""
+        self._padded = data[end:padding] if is_last else b""
+        self._middle = self._padded.decode("utf-8", "replace")
         self._after = _PADDED_END if is_last else data[end:] + _OVER
         self._between = (self._after + self._before).decode("utf-8", "replace")
 
