@@ -10,21 +10,21 @@ is read only if a stream is not in this process.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import uuid4
 
 import apache_beam as beam
 from apache_beam.coders import BytesCoder, TupleCoder, VarIntCoder, registry
 from apache_beam.coders.coders import WindowedValueCoder
 from apache_beam.transforms import userstate
 from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.utils.shared import Shared
 
 from transforms.committed.commits import Commits
-from transforms.committed.process import ProcessStreams
+from transforms.committed.process import ProcessStreams, find_streams
 from transforms.committed.turn import Turn
 from transforms.elements import DeadLetter, Outcome
+from transforms.graph.jobs import JobDoFn
 from transforms.metrics import Meter
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
@@ -39,7 +39,7 @@ def letter_coder(prompt_coder: WindowedValueCoder) -> WindowedValueCoder:
     return WindowedValueCoder(registry.get_coder(DeadLetter), prompt_coder.window_coder)
 
 
-class CommittedFn(beam.DoFn):  # type: ignore[misc]
+class CommittedFn(JobDoFn):
     """Streams the prompts of a shard. The input is `(shard, encoded windowed prompt)`."""
 
     STATE = userstate.ReadModifyWriteStateSpec("shard", BytesCoder())
@@ -60,15 +60,20 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
         self._tags, self._main = tags, main
         self.prompt_coder, self._letter_coder = prompt_coder, letter_coder(prompt_coder)
         self.every, self.drain = round(commits.every * 1000), round(commits.drain_seconds * 1000)
-        self._shared = Shared()
+        self._transform = uuid4().hex  # the same in all copies of this DoFn
         self._seen: set[Any] = set()
 
     def setup(self) -> None:
-        """Join this process's streams, or start its event loop."""
-        new_streams = functools.partial(ProcessStreams, self._completer, self._new_resources)
-        self.streams: ProcessStreams = self._shared.acquire(new_streams)
-        self.meter = Meter(self.streams.event_loop.resources)
+        """Join this process's streams, or begin with them."""
+        self.streams: ProcessStreams = find_streams(
+            self._transform, self._completer, self._new_resources, self.job
+        )
+        self.meter = Meter(self.streams.resources)
         self._ahead = ReadAhead(self._new_resources.limits.max_in_flight)
+
+    def teardown(self) -> None:
+        """Leave the streams, which go on for the next DoFn."""
+        del self.streams, self.meter
 
     def start_bundle(self) -> None:
         """Begin without a shard."""
@@ -82,8 +87,7 @@ class CommittedFn(beam.DoFn):  # type: ignore[misc]
 
     def is_full(self) -> bool:
         """Return whether the process has too many streams; those between two attempts are free."""
-        streams = self.streams
-        return self._ahead.is_full(streams.logs.open, streams.event_loop.resources.room)
+        return self._ahead.is_full(self.streams.open, self.streams.resources.room)
 
     def tagged(self, windowed: Any, outcome: Outcome) -> Any:
         """Return `outcome` for its output, with the timestamp and windows of its prompt."""

@@ -6,7 +6,9 @@ What holds:
 
 - The items of a log keep their positions. Only items before a committed cursor are dropped.
 - A log with `_MOST_ITEMS` items that are not dropped blocks its stream, so a consumer that is slow
-  slows down the provider, and memory is bounded.
+  slows down the provider. It does not stop the stream: one read each `_PATIENCE_SECONDS` goes on.
+  For a full log waits until its bundle commits, the bundle may wait for a transform behind it, and
+  that one for the place that the stream holds.
 - A log that no bundle has touched for `_LINGER_SECONDS` is cancelled and dropped: its shard has
   moved to another process, or its prompt is complete.
 """
@@ -18,13 +20,15 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from transforms.elements import Delta, Outcome
-from transforms.worker.event_loop import EventLoop, Work
+from transforms.worker.event_loop import Loop, Work
 
 _MOST_ITEMS = 1024
 _LINGER_SECONDS = 120.0
+_PATIENCE_SECONDS = 5.0
 
 
 class Submission(NamedTuple):
@@ -41,7 +45,10 @@ Submit = Callable[[Any, str], Submission]
 class StreamLog:
     """The items of a submission `name` of `prompt`, which is `encoded` in the state."""
 
-    def __init__(self, name: str, prompt: Any, encoded: bytes) -> None:
+    def __init__(
+        self, name: str, prompt: Any, encoded: bytes, patience: float = _PATIENCE_SECONDS
+    ) -> None:
+        self._patience = patience
         self.name, self.prompt, self.encoded = name, prompt, encoded
         self.text: list[str] = []  # of the newest attempt
         self.touched = time.monotonic()
@@ -118,10 +125,17 @@ class StreamLog:
         return len(self._items) >= _MOST_ITEMS
 
     async def _put(self, items: Iterable[Outcome]) -> None:
-        while self.is_full:
-            self._space.clear()
-            await self._space.wait()
+        if self.is_full:
+            await self._wait_for_space()
         self._append(items)
+
+    async def _wait_for_space(self) -> None:
+        """Wait until items are dropped, at most `patience` seconds."""
+        until = time.monotonic() + self._patience
+        while self.is_full and (left := until - time.monotonic()) > 0:
+            self._space.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._space.wait(), left)
 
     def _append(
         self, items: Iterable[Outcome], ended: bool = False, error: BaseException | None = None
@@ -141,12 +155,17 @@ class ProcessLogs:
     """All logs of one process and transform. Usable from any thread."""
 
     def __init__(
-        self, event_loop: EventLoop[Any], submit: Submit, linger: float = _LINGER_SECONDS
+        self,
+        event_loop: Loop,
+        submit: Submit,
+        linger: float = _LINGER_SECONDS,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
-        self._event_loop, self._submit, self._linger = event_loop, submit, linger
+        self._event_loop, self._submit = event_loop, submit
+        self._linger, self._patience = linger, patience
         self._logs: dict[Any, dict[tuple[int, int], StreamLog]] = {}
         self._lock = threading.Lock()
-        self._is_sweeping = False
+        self._next_sweep: asyncio.TimerHandle | None = None
 
     def of(self, shard: Any) -> dict[tuple[int, int], StreamLog]:
         """Return the logs of `shard` by the number of the prompt and of the submission."""
@@ -162,7 +181,7 @@ class ProcessLogs:
     def start(self, prompt: Any, encoded: bytes, newer_than: str) -> StreamLog:
         """Send a prompt, and return the log of that."""
         name, send = self._submit(prompt, newer_than)
-        log = StreamLog(name, prompt, encoded)
+        log = StreamLog(name, prompt, encoded, self._patience)
         begin = functools.partial(self._begin, log, send)
         self._event_loop.inbox.post(self._event_loop.start_queue.add, begin)
         return log
@@ -176,9 +195,17 @@ class ProcessLogs:
         if log.given_up:
             return
         log.task = self._event_loop.loop.create_task(log.read(send))
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            self._event_loop.loop.call_later(self._linger / 4, self._sweep)
+        if self._next_sweep is None:
+            self._sweep_later()
+
+    def close(self) -> None:
+        """Cancel and drop all streams."""
+        with self._lock:
+            shards = list(self._logs.values())
+            self._logs.clear()
+        for log in [log for logs in shards for log in logs.values()]:
+            self.cancel(log)
+        self._event_loop.inbox.post(self._sweep)
 
     def _sweep(self) -> None:
         """Drop the logs that no bundle has touched for long. Runs on the event loop."""
@@ -190,9 +217,15 @@ class ProcessLogs:
                 if log.touched < oldest:
                     logs.pop(place, None)
                     self.cancel(log)
-        self._is_sweeping = any(shards)
-        if self._is_sweeping:
-            self._event_loop.loop.call_later(self._linger / 4, self._sweep)
+        if self._next_sweep is not None:
+            self._next_sweep.cancel()
+            self._next_sweep = None
+        if any(shards):
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        # It also keeps this object, and the streams, while no DoFn does.
+        self._next_sweep = self._event_loop.loop.call_later(self._linger / 4, self._sweep)
 
 
 class ShardLogs:

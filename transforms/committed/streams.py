@@ -19,6 +19,7 @@ from transforms.committed.fn import NO_SHARD, CommittedFn, letter_coder
 from transforms.committed.turn import INCOMPLETE
 from transforms.elements import PUMP, DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.jobs import JobParDo
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
 from transforms.worker.prompts import prompt_of
@@ -65,7 +66,7 @@ class CommittedStreams(beam.PTransform):  # type: ignore[misc]
         by_shard._windowing = Windowing(GlobalWindows())
         main, others = self._main, sorted({*self._tags.values(), INCOMPLETE} - {self._main})
         fn = CommittedFn(*self._arguments, coder, self._tags, main, self._commits)
-        stream = beam.ParDo(fn).with_input_types(tuple[int, bytes])
+        stream = JobParDo(fn).with_input_types(tuple[int, bytes])
         outputs = by_shard | "Stream" >> stream.with_outputs(*others, main=main)
         for tag in (main, *others):
             outputs[tag]._windowing = windowing

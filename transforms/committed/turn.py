@@ -52,7 +52,7 @@ class Turn:
         self._shard = Shard.decode(state.read())
         self._known: dict[int, bytes] = {}
         self._decode = fn.prompt_coder.decode
-        self._logs = ShardLogs(fn.streams.logs, key, self._prompt, self._decode)
+        self._logs = ShardLogs(fn.streams, key, self._prompt, self._decode)
         if fn.is_first_of_bundle(key):  # else the state may have what this bundle wrote
             self._shard.drop_committed(self._logs)
             self._logs.drop(self._shard.needs)

@@ -13,9 +13,9 @@ from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.worker.completer import Completer
-from transforms.worker.event_loop import EventLoop, Window
+from transforms.worker.engine import Lease
+from transforms.worker.event_loop import Window
 from transforms.worker.outbox import Wait
-from transforms.worker.resources import Resources
 from transforms.worker.room import ReadAhead
 
 # How long ended rows wait for more, so that one wake-up of the thread serves many.
@@ -26,9 +26,9 @@ Ends = list[tuple[int, Completion | DeadLetter]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Completes prompts on the event loop, with at most `max_in_flight` open at a time."""
+    """Completes prompts on the engine, with at most `max_in_flight` open at a time."""
 
-    event_loop: EventLoop[Resources]
+    lease: Lease
     completer: Completer
     max_in_flight: int
 
@@ -37,8 +37,8 @@ class Batch:
 
         A caller that stops early cancels the rest.
         """
-        window: Window[int, Any] = Window(self.event_loop)
-        ahead, room = ReadAhead(self.max_in_flight), self.event_loop.resources.room
+        window: Window[int, Any] = Window(self.lease)
+        ahead, room = ReadAhead(self.max_in_flight), self.lease.resources.room
         try:
             for number, prompt in prompts:
                 yield self._start(window, number, prompt)
@@ -51,7 +51,7 @@ class Batch:
 
     def _start(self, window: Window[int, Any], number: int, prompt: Prompt) -> Ends:
         """Send `prompt`, or return the completion that the journal has."""
-        completer, resources = self.completer, self.event_loop.resources
+        completer, resources = self.completer, self.lease.resources
         request = completer.request(resources, prompt)
         replayed: list[Any] = list(completer.replay(resources, request))
         if not replayed:

@@ -25,9 +25,8 @@ from transforms.inference.batch import Batch, Ends
 from transforms.inference.examples import Example
 from transforms.inference.failures import catcher, failed
 from transforms.metrics import Meter
-from transforms.worker.event_loop import EventLoop
+from transforms.worker.engine import Lease, join
 from transforms.worker.outcomes import to_dead_letter
-from transforms.worker.resources import Resources
 
 # A batch ends with its slowest row. So it is as large as Beam's largest, and has many rows for each
 # one in flight.
@@ -41,6 +40,8 @@ _BATCHING = (
     "batch_length_fn",
     "batch_bucket_boundaries",
 )
+# Beam does not tell a handler its job, so handlers of one process with equal budgets share one.
+_JOB = ""
 _NOT_INFERENCE_ARGS = CALLER_ONLY | {"model", "messages", "stream"}
 
 
@@ -83,9 +84,11 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
         """Return the handler for (key, example) elements; the key is the id of the row."""
         return KeyedRitellmModelHandler(self)
 
-    def load_model(self) -> EventLoop[Resources]:
-        """Return this process's event loop; raises AuthenticationError if it finds no key."""
-        loaded: EventLoop[Resources] = self._shared.acquire(partial(EventLoop, self._new_resources))
+    def load_model(self) -> Lease:
+        """Return a lease on the process's engine; raises AuthenticationError if it has no key."""
+        completer = self._completer.here(os.environ)
+        new_lease = partial(join, self._new_resources, completer, _JOB)
+        loaded: Lease = self._shared.acquire(new_lease, tag=completer.model)
         return loaded
 
     def run_inference(
@@ -107,9 +110,9 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
         """
         caught, name = catcher(), self._completer.model
         # One handler for each key: Beam passes a proxy of what another process has loaded.
-        loop = model if isinstance(model, EventLoop) else self.load_model()
+        lease = model if isinstance(model, Lease) else self.load_model()
         results: list[Any] = [None] * len(examples)
-        with closing(self._ends(loop, examples, inference_args or {})) as ends:
+        with closing(self._ends(lease, examples, inference_args or {})) as ends:
             for number, end in ends:
                 inference = _inference(end, name) if isinstance(end, Completion) else end
                 result = PredictionResult(examples[number].value, inference, name)
@@ -119,14 +122,14 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
         return results
 
     def _ends(
-        self, loop: EventLoop[Resources], examples: Sequence[Example], args: dict[str, Any]
+        self, lease: Lease, examples: Sequence[Example], args: dict[str, Any]
     ) -> Generator[tuple[int, Completion | DeadLetter], None, None]:
         """Yield the end of each example with its number, and count them."""
         completer = self._completer.here(os.environ)
         completer = replace(completer, params={**completer.params, **args})
         prompts, unreadable = self._prompts(examples)
-        meter = Meter(loop.resources)
-        batch = Batch(loop, completer, self._new_resources.limits.max_in_flight)
+        meter = Meter(lease.resources)
+        batch = Batch(lease, completer, self._new_resources.limits.max_in_flight)
         for ends in chain([unreadable], batch.ends(prompts)):
             meter.count([end for _, end in ends])
             meter.count_pacing()

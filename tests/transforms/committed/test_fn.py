@@ -59,7 +59,8 @@ def worker(fake_server):
 
     yield start
     for fn in started:
-        fn.streams.event_loop.close()
+        fn.streams.close()
+        fn.teardown()
 
 
 class Held:
@@ -140,7 +141,7 @@ def test_with_a_journal_what_was_paid_for_is_not_sent_again(worker, fake_server,
         fn = worker(journal=journal)
         shard.send(fn, encoded())
         shard.finish(fn)
-        fn.streams.event_loop.close()
+        fn.streams.close()
     assert len(fake_server.requests) == 1
     finals = [value for value in shard.values() if value.final]
     assert [orjson.loads(value.outcome).get("replayed", False) for value in finals] == [False, True]
@@ -217,7 +218,7 @@ def test_a_worker_that_dies_has_its_prompts_sent_again_by_another(worker, fake_s
         shard.send(first, encoded(f"p{n}", f"one two {n}"))
     while len(texts_begun(shard)) < 50:
         shard.fire(first)
-    first.streams.event_loop.close()
+    first.streams.close()
     held.go.set()
     shard.finish(worker())
     assert texts(shard) == {f"p{n}": f"one two {n}" for n in range(50)}
@@ -258,12 +259,12 @@ def test_a_prompt_that_fails_is_a_dead_letter_in_its_window(worker, fake_server)
 
 def test_an_error_in_the_work_fails_the_bundle_and_the_next_one_sends_again(worker, fake_server):
     fn, shard = worker(), Shard()
-    sound = fn.streams._completer
-    fn.streams._completer = Broken()
+    sender = fn.streams._sender
+    sound, sender._completer = sender._completer, Broken()
     shard.send(fn, encoded())
     with pytest.raises(ZeroDivisionError):
         shard.finish(fn)
-    fn.streams._completer = sound
+    sender._completer = sound
     shard.finish(fn)
     assert texts(shard) == {"p1": "one two three"}
 
@@ -299,7 +300,7 @@ def test_a_process_that_is_full_commits_while_it_waits_for_room(worker, fake_ser
     fn, shard = worker(max_in_flight=1), Shard()
     for n in range(30):
         shard.send(fn, encoded(f"p{n}", f"one {n}"))
-        assert fn.streams.logs.open <= 1 + 8 + 1
+        assert fn.streams.open <= 1 + 8 + 1
     shard.finish(fn)
     assert texts(shard) == {f"p{n}": f"one {n}" for n in range(30)}
 
@@ -310,7 +311,7 @@ def test_memory_keeps_nothing_of_prompts_that_are_complete(worker):
         shard.send(fn, encoded(f"p{n}"))
     shard.finish(fn)
     shard.send(fn, encoded("last"))
-    assert len(fn.streams.logs.of(shard.key)) == 1
+    assert len(fn.streams.of(shard.key)) == 1
     shard.finish(fn)
 
 

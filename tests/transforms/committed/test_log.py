@@ -54,7 +54,7 @@ def test_a_stream_waits_while_its_log_is_full(event_loop):
             put_so_far.append(n)
         return []
 
-    log, _ = begun(event_loop, work)
+    log, _ = begun(event_loop, work, patience=600)
     cursor = 0
     for expected in (1024, 2048, 3000):
         until(lambda expected=expected: len(put_so_far) == expected)
@@ -66,6 +66,19 @@ def test_a_stream_waits_while_its_log_is_full(event_loop):
         log.drop(cursor)
     assert cursor == 3000
     assert log.ends_at(3000)
+
+
+def test_a_full_log_does_not_stop_its_stream_forever(event_loop):
+    """Its bundle may wait for a transform behind it, and that one for the place of the stream."""
+
+    async def work(put):
+        for n in range(1030):
+            await put([delta(n)])
+        return []
+
+    log, _ = begun(event_loop, work, patience=0.01)
+    until(lambda: log.has_ended)
+    assert len(log.after(0)) == 1030
 
 
 def test_the_text_of_an_attempt_that_was_replaced_is_forgotten(event_loop):

@@ -21,8 +21,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from fake_server import Reset, Wait, api_error, chat_events, echo, stream
 
 from ritellm.errors import BadRequestError
-from transforms import Prompt, RitellmModelHandler
+from transforms import CompletePrompts, Prompt, RitellmModelHandler
 from transforms.journal import NewJournal
+from transforms.worker.engine import join
 
 WAYS_TO_RUN = {
     "one thread": [],
@@ -367,3 +368,42 @@ def test_the_handler_and_its_results_survive_pickling(fake_server):
     assert again == result
     assert isinstance(again, PredictionResult)
     assert again.inference.choices[0].message.content == "hello"
+
+
+def test_a_handler_and_completions_of_one_process_keep_to_one_limit(fake_server):
+    go = threading.Event()
+
+    def script(request):
+        if request.json["messages"][-1]["content"] == "hello":
+            return echo(request)
+        first, *rest = chat_events("an answer")
+        return stream(first, Wait(go), *rest)
+
+    fake_server.script = script
+    shared = handler(fake_server, max_in_flight=3)
+    inference = threading.Thread(target=shared.run_inference, args=(["held", "held"], None))
+    inference.start()
+    fake_server.wait_until(lambda: fake_server.open_streams == 2)
+    with pipeline() as p:
+        rows = beam.Create([Prompt(f"p{n}", HELLO) for n in range(30)]).with_output_types(Prompt)
+        p | rows | CompletePrompts("openai/m", base_url=fake_server.base_url, max_in_flight=3)
+    go.set()
+    inference.join()
+    assert len(fake_server.requests) == 32
+    assert fake_server.max_open == 3
+
+
+def test_a_handler_shares_connections_and_learned_pace(fake_server):
+    asking = CompletePrompts("openai/m", base_url=fake_server.base_url)
+    lease = join(asking._new_resources, asking._completer, "a job")
+    found = handler(fake_server).load_model().resources
+    assert found.gate is lease.resources.gate
+    assert found.client._http is lease.resources.client._http
+    lease.release()
+
+
+def test_a_model_refresh_to_another_provider_keeps_to_the_limits_of_that_provider(fake_server):
+    refreshed = handler(fake_server)
+    before = refreshed.load_model().resources.gate
+    refreshed.update_model_path("groq/m")
+    assert refreshed.load_model().resources.gate is not before
