@@ -15,6 +15,8 @@ from apache_beam.typehints.row_type import RowTypeConstraint
 
 # The column of an element that is a text and has no columns.
 TEXT = "prompt"
+# The name of the whole row in a template, for columns whose names Jinja2 cannot write.
+ROW = "row"
 _FORMS = "a text, a dict, a Row, a NamedTuple or a dataclass"
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
@@ -67,6 +69,14 @@ def record_json(record: Mapping[str, Any]) -> str:
         return json.dumps({str(name): value for name, value in record.items()}, default=_plain)
     except Exception as error:  # an object of the row may raise anything when it becomes a text
         raise RowError(f"the row cannot be written as JSON ({error})") from None
+
+
+def value_json(value: Any) -> str:
+    """Return any value of a record as JSON; values that JSON does not have become texts."""
+    try:
+        return orjson.dumps(value, default=_plain, option=_OPTIONS).decode()
+    except TypeError:
+        return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def plain_json(value: Any) -> str:
