@@ -21,8 +21,6 @@ import apache_beam as beam
 from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark, DefaultTrigger
 
 from transforms.assembly.awaited_deltas import (
-    COMPLETIONS,
-    INCOMPLETE,
     AwaitFn,
     Key,
     by_prompt,
@@ -33,8 +31,9 @@ from transforms.elements import Assembled, Completion, DeadLetter, Delta
 from transforms.graph.display import given
 from transforms.graph.element_types import HOW_TO_GET_DELTAS, check_input, with_types
 from transforms.graph.error_output import OF_DELTAS, ErrorOutput, checked
+from transforms.graph.tags import COMPLETIONS, INCOMPLETE
 
-__all__ = ["COMPLETIONS", "INCOMPLETE", "AssembleCompletions", "StreamChunkBuilder", "prompt_key"]
+__all__ = ["AssembleCompletions", "StreamChunkBuilder", "prompt_key"]
 
 
 class StreamChunkBuilder(beam.CombineFn):  # type: ignore[misc]

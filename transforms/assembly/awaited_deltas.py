@@ -24,9 +24,7 @@ from apache_beam.utils.timestamp import Timestamp
 from ritellm.chunks.submission import prompt_of
 from transforms.assembly.delta_sum import DeltaSum
 from transforms.elements import Completion, DeadLetter, Delta
-
-COMPLETIONS = "completions"
-INCOMPLETE = "incomplete"
+from transforms.graph.tags import INCOMPLETE
 
 # The id of a prompt, and the digest of its request: two prompts may have one id.
 Key = tuple[str, str]

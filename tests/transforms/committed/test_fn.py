@@ -22,7 +22,7 @@ from transforms import DeadLetter, Delta, Prompt, StreamCompletions
 from transforms.committed.commits import Commits
 from transforms.committed.fn import CommittedFn
 from transforms.committed.streams import _ByShardFn
-from transforms.completions import _TAGS
+from transforms.graph.tags import OF_OUTCOME
 from transforms.journal import NewJournal
 from transforms.worker.requests import PromptRequest
 
@@ -48,7 +48,7 @@ def worker(fake_server):
             completer,
             made._new_resources,
             CODER,
-            _TAGS,
+            OF_OUTCOME,
             "deltas",
             Commits(0.02, 16, drain_seconds),
         )

@@ -34,6 +34,14 @@ def shown(transform):
     return values, {name: value.decode() for name, value in step.annotations.items()}, proto
 
 
+def test_the_step_that_sends_prompts_keeps_its_label_and_its_class():
+    """Consoles show the class, and an update matches the steps of a running job by their labels."""
+    steps = shown(CompletePrompts("openai/gpt-4o-mini"))[2].components.transforms.values()
+    [step] = [each for each in steps if each.unique_name == "Complete/Ask/ParDo(_CompleteFn)"]
+    data = [api.LabelledPayload.FromString(each.payload) for each in step.display_data]
+    assert "transforms.completions._CompleteFn" in [each.string_value for each in data]
+
+
 @pytest.mark.parametrize("kind", [CompletePrompts, StreamCompletions])
 def test_a_step_shows_its_model_and_its_limits(kind):
     transform = kind(

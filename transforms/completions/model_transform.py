@@ -1,0 +1,128 @@
+"""The base of the transforms with a model: its arguments, checked, and the steps they expand to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+
+from ritellm.prices import PRICES, Price
+from ritellm.rate_limits.pace import Limits
+from transforms.budget.ledger import NewLedger
+from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
+from transforms.committed.streams import CommittedStreams
+from transforms.completions.complete_fn import _CompleteFn
+from transforms.elements import Prompt
+from transforms.graph.display import annotations_of, facts_of
+from transforms.graph.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
+from transforms.graph.error_output import ErrorOutput, checked
+from transforms.graph.jobs import JobParDo
+from transforms.graph.outputs import passed_on
+from transforms.graph.refused_secrets import check_variable, refuse_secrets
+from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME
+from transforms.journal import NewJournal
+from transforms.worker import hedging
+from transforms.worker.completer import Completer
+from transforms.worker.factories import NewClient, NewResources
+from transforms.worker.timeouts import timeouts_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ritellm.calls.params import CompletionParams
+
+
+class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
+    """The base of both transforms: the model, the limits and the key."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        max_in_flight: int = 64,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        give_up_after: float = 600.0,
+        hedge_after: float | str | None = None,
+        rate_limiter: Any = None,
+        journal: NewJournal | None = None,
+        dedupe: bool = False,
+        budget: NewLedger | None = None,
+        prices: Mapping[str, Price] = PRICES,
+        api_key_env: str | None = None,
+        api_key_secret: str | None = None,
+        api_key_file: str | None = None,
+        new_client: Callable[[], Any] | None = None,
+        commit_every: float | None = None,
+        shards: int = SHARDS,
+        drain_seconds: float = DRAIN_SECONDS,
+        error_handler: Any = None,
+        **params: Unpack[CompletionParams],
+    ) -> None:
+        super().__init__()
+        self._commits = Commits.checked(commit_every, shards, drain_seconds)
+        self._error_handler = checked(error_handler)
+        refuse_secrets(model, params, new_client)
+        check_variable(api_key_env)
+        base_url = params.pop("base_url", None)
+        kept: Mapping[str, Any] = params
+        if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
+            kept = {**kept, "timeout": timeouts_of(kept)}
+        if dedupe and journal is None:
+            raise ValueError("dedupe finds equal requests in the journal; pass a journal too")
+        self._completer = Completer(
+            model,
+            kept,
+            rate_limiter=rate_limiter,
+            base_url=base_url,
+            dedupe=dedupe,
+            prices=prices,
+        )
+        hedging.parse(hedge_after)
+        self._new_resources = NewResources(
+            new_client or NewClient(api_key_env, base_url, api_key_secret, api_key_file),
+            Limits(max_in_flight, rpm, tpm, give_up_after),
+            hedge_after,
+            journal,
+            budget,
+        )
+
+    def display_data(self) -> dict[str, Any]:
+        """Return the model and the limits, for the page of the step in the runner's console."""
+        return {**super().display_data(), **self._facts()}
+
+    def annotations(self) -> dict[str, Any]:
+        """Return the model and the limits, for tools that read the pipeline."""
+        return {**super().annotations(), **annotations_of(self._facts())}
+
+    def _facts(self) -> dict[str, Any]:
+        completer, made = self._completer, self._new_resources
+        return facts_of(
+            completer.model,
+            completer.params,
+            base_url=completer.base_url,
+            dedupe=completer.dedupe,
+            limits=made.limits,
+            hedge_after=made.hedge_after,
+            journal=made.new_journal,
+            budget=made.new_ledger,
+            commits=self._commits,
+        )
+
+    def _failed(self) -> tuple[str, ...]:
+        return (DEAD_LETTERS,) if self._commits is None else (DEAD_LETTERS, INCOMPLETE)
+
+    def _complete(self, prompts: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
+        """Return the outputs with these types, by tag; the main one is the first."""
+        check_input(prompts, Prompt, type(self).__name__, HOW_TO_GET_PROMPTS)
+        main, *tags = outputs
+        if self._commits is not None:
+            committed = CommittedStreams(
+                completer, self._new_resources, OF_OUTCOME, main, self._commits
+            )
+            return prompts | "Committed" >> committed
+        fn = _CompleteFn(completer, self._new_resources, main)
+        # An update matches the steps of the running job by their labels: keep this one.
+        done = prompts | "Ask" >> JobParDo(fn).with_outputs(*tags, main=main)
+        return passed_on(with_types(done, outputs), outputs)

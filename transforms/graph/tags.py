@@ -1,0 +1,20 @@
+"""The names of outputs, and which output an outcome goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transforms.elements import Completion, DeadLetter, Delta
+
+COMPLETIONS = "completions"
+DEAD_LETTERS = "dead_letters"
+DELTAS = "deltas"
+INCOMPLETE = "incomplete"
+PACING = "pacing"
+PROMPTS = "prompts"
+
+OF_OUTCOME: Mapping[type, str] = {
+    Delta: DELTAS,
+    Completion: COMPLETIONS,
+    DeadLetter: DEAD_LETTERS,
+}
