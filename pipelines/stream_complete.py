@@ -17,7 +17,15 @@ from collections.abc import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.cli import checks, commit_flags, journal_flags, location_checks, locations
+from pipelines.cli import (
+    checks,
+    commit_flags,
+    journal_flags,
+    location_checks,
+    locations,
+    stream_checks,
+    stream_flags,
+)
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.limit_flags import (
     add_limits,
@@ -35,7 +43,6 @@ from pipelines.cli.model_flags import (
     completion_options,
     settle_in_flight,
 )
-from pipelines.cli.parser import positive
 from pipelines.errors import UsageError
 from pipelines.runners import dataflow, pipeline
 from pipelines.runners import runner as runners
@@ -59,89 +66,12 @@ def parser() -> cli_parser.Parser:
         " process.",
         allow_abbrev=False,
     )
-    made.add_argument(
-        "--source",
-        required=True,
-        metavar="WHERE",
-        help=f"where to receive prompts from: {locations.SOURCES}",
-    )
-    made.add_argument(
-        "--deltas_to",
-        default="stdout",
-        metavar="WHERE",
-        help=f"where to publish deltas: {locations.DELTA_SINKS} (default: %(default)s)",
-    )
-    made.add_argument(
-        "--completions_to",
-        metavar="WHERE",
-        help=f"where to publish completions: {locations.ROW_SINKS} (default: nowhere)",
-    )
-    made.add_argument(
-        "--failed_to",
-        metavar="WHERE",
-        help="where to publish failed messages; takes the same values as --completions_to (default:"
-        " the sink of the completions, or else of the deltas)",
-    )
+    stream_flags.add_location_options(made)
     add_model_options(made)
     add_journal_options(made)
     add_limits(made)
-    _add_stream_options(made)
+    stream_flags.add_stream_options(made)
     return made
-
-
-def _add_stream_options(made: cli_parser.Parser) -> None:
-    stream = made.add_argument_group("stream")
-    stream.add_argument(
-        "--flush_msec",
-        type=positive,
-        default=10,
-        metavar="MSEC",
-        help="the shortest time between two publish batches of deltas; the first delta after a"
-        " pause is published at once (default: %(default)s)",
-    )
-    stream.add_argument(
-        "--sink_patience",
-        type=positive,
-        default=60,
-        metavar="SECONDS",
-        help="how long to wait for an unavailable sink before failing the job (default:"
-        " %(default)s)",
-    )
-    stream.add_argument(
-        "--drain_seconds",
-        type=positive,
-        default=30,
-        metavar="SECONDS",
-        help="how long to wait for completions in flight after Ctrl-C or SIGTERM, or in a drain"
-        " with --commit_every; the job receives no new messages meanwhile (default: %(default)s)",
-    )
-    commit_flags.add_commit_options(stream)
-    stream.add_argument(
-        "--turn_seconds",
-        type=positive,
-        default=10,
-        metavar="SECONDS",
-        help="on a runner with checkpoints: how long to receive messages before the job pauses,"
-        " finishes their completions and allows a checkpoint (default: %(default)s)",
-    )
-    stream.add_argument(
-        "--kafka_group",
-        default="ritellm",
-        metavar="NAME",
-        help="the consumer group of a Kafka source (default: %(default)s)",
-    )
-    stream.add_argument(
-        "--kafka_config",
-        metavar="FILE",
-        help="a file of name=value lines for librdkafka, for example with credentials",
-    )
-    stream.add_argument(
-        "--max_message_bytes",
-        type=positive,
-        default=1 << 20,
-        metavar="N",
-        help="the largest message to send; a larger one fails (default: %(default)s)",
-    )
 
 
 _KINDS = {
@@ -223,33 +153,6 @@ def _parts(known_args: argparse.Namespace) -> frozenset[type]:
     return frozenset({Delta, Completion} if known_args.completions_to else {Delta})
 
 
-def _settle_journal(known_args: argparse.Namespace, here: bool) -> None:
-    """Set the location of the journal: beside the files that the job writes, if it writes any."""
-    if known_args.journal == "auto" and not here:
-        known_args.journal = "none"  # the workers cannot open files of this machine
-    written = (known_args.completions_to, known_args.deltas_to, known_args.failed_to)
-    folders = [to.removeprefix("jsonl:") for to in written if to and to.startswith("jsonl:")]
-    if known_args.journal == "auto" and known_args.source == "stdin" and not folders:
-        known_args.journal = "none"  # typed lines are never delivered again
-    # A shared journal belongs to the source, whichever machine reads it.
-    shared = "://" in known_args.journal
-    known_args.output = f"stream://{known_args.source}" if shared else next(iter(folders), ".")
-
-
-def _check_elsewhere(known_args: argparse.Namespace, options: PipelineOptions) -> None:
-    """Raise UsageError for sources and sinks that remote workers cannot reach."""
-    for name in ("deltas_to", "completions_to", "failed_to"):
-        to = getattr(known_args, name) or ""
-        if to == "stdout" or to.startswith("jsonl:"):
-            raise UsageError(f"--{name} must be reachable from workers on other machines, got {to}")
-    if known_args.source == "stdin":
-        raise UsageError("--source must be reachable from workers on other machines, got stdin")
-    if runners.workers(options) is runners.Workers.ON_MACHINE:
-        location_checks.check_here(known_args)
-    else:
-        location_checks.check_elsewhere(known_args)
-
-
 class Job:
     """One run of the program, which `stop` ends in an orderly way."""
 
@@ -262,7 +165,7 @@ class Job:
         """Run until the source ends or `stop`; return the exit status."""
         known_args, self._options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
         here = pipeline.runs_here(self._options)
-        _settle_journal(known_args, here)
+        stream_checks.settle_journal(known_args, here)
         known_args.journal = journal_flags.reachable_journal(
             known_args.journal, known_args.output, self._options
         )
@@ -274,7 +177,7 @@ class Job:
         new_budget = budget(known_args, journal_flags.journal(known_args))
         prices(known_args.prices)
         if not here:
-            _check_elsewhere(known_args, self._options)
+            stream_checks.check_elsewhere(known_args, self._options)
             warn_of_separate_budgets("stream_complete", new_budget)
             settle_in_flight(known_args)
             return self._run(known_args, self._options)
