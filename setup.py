@@ -85,6 +85,8 @@ setup(
         "apache-beam>=2.77,<2.78",
         "httpx>=0.27,<0.29",
         "orjson>=3.10,<4",
+        # Comes with Beam, which accepts older versions too.
+        "pyarrow>=18,<26",
     ],
     extras_require=EXTRAS,
     classifiers=[
