@@ -50,7 +50,8 @@ from pipelines.outputs import folder, spools
 from pipelines.outputs.jsonl import WriteLines
 from pipelines.outputs.ordered_jsonl import WriteInOrder
 from pipelines.outputs.report import WriteReport
-from pipelines.runners import dataflow, pipeline
+from pipelines.runners import checks as runner_checks
+from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
 from pipelines.terminal.progress import ProgressLine
@@ -186,7 +187,7 @@ def run(argv: Sequence[str]) -> int:
     checks.check_apart(known_args.input, known_args.output)
     checks.check_output_table(known_args.output_table)
     checks.check_output(known_args.output, here)
-    runners.check(beam_options)
+    runner_checks.check(beam_options)
     dataflow.check(beam_options)
     with folder.claimed(known_args.output):
         return _run_job(known_args, beam_options, new_journal, new_budget)
@@ -216,7 +217,7 @@ def _run_job(
     build(p, known_args, spread=not pipeline.shares_process(beam_options))
     if not here:
         warn_of_separate_budgets("batch_complete", new_budget)
-        runners.run(p, beam_options)
+        execution.run(p, beam_options)
         if runners.runner(beam_options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
         path = FileSystems.join(known_args.output, folder.REPORT)
@@ -225,7 +226,7 @@ def _run_job(
             return 0
     else:
         with ProgressLine(format_of(known_args.input).count(known_args.input)):
-            runners.run(p, beam_options)
+            execution.run(p, beam_options)
     report = folder.last_report(known_args.output) or {}
     for name in before.settle(report):
         print(f"batch_complete: {name} is not an output of this job, and stays", file=sys.stderr)

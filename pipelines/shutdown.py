@@ -22,7 +22,8 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from pipelines.errors import ReaderLeft, UsageError
-from pipelines.runners import runner as runners
+from pipelines.runners import execution
+from pipelines.runners.failures import explained
 from ritellm.cli.stdout import left_by_reader, quietly
 from ritellm.terminal import clean
 from transforms.disks import DiskFull
@@ -93,7 +94,7 @@ class Interrupt:
         if self.interrupted:
             for tidy in _before_sudden_end:
                 tidy()
-            runners.end_at_once()
+            execution.end_at_once()
             os._exit(INTERRUPTED)
         self.interrupted = True
         if self._stop is None or not self._stop():
@@ -193,7 +194,7 @@ def _root(error: BaseException) -> tuple[str, str]:
     """Return the class and the message of the first error; the class is "" where Beam hides it."""
     while error.__cause__ is not None:
         error = error.__cause__
-    if reason := runners.explained(str(error)):
+    if reason := explained(str(error)):
         return "", reason
     name, text = type(error).__name__, str(error)
     if "Traceback (most recent call last)" in text:  # of another thread or process, as text

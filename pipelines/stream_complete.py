@@ -44,7 +44,8 @@ from pipelines.cli.model_flags import (
     settle_in_flight,
 )
 from pipelines.errors import UsageError
-from pipelines.runners import dataflow, pipeline
+from pipelines.runners import checks as runner_checks
+from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
 from pipelines.sources.acknowledgements import JobAcknowledger
@@ -170,7 +171,7 @@ class Job:
             known_args.journal, known_args.output, self._options
         )
         known_args.journal_alone = pipeline.shares_process(self._options)
-        runners.check(self._options)
+        runner_checks.check(self._options)
         dataflow.check(self._options)
         commit_flags.settle_commits(known_args, self._options)
         check_model(known_args, here)
@@ -205,7 +206,7 @@ class Job:
         # With checkpoints Flink never ends a job, so Ctrl-C cancels it.
         endless = in_turns and any("--checkpointing_interval" in flag for flag in self._argv)
         self._acknowledger = acknowledger if here and not endless else None
-        runners.run(p, options)
+        execution.run(p, options)
         return 0
 
     def stop(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.cli import checks, parser, timeout_flags
 from pipelines.cli.parser import positive
-from pipelines.runners.runner import check_listener
+from pipelines.runners.checks import check_listener
 from transforms.graph.refused_secrets import check_variable
 from transforms.metrics import NAMESPACE
 from transforms.worker import hedging

@@ -18,15 +18,10 @@ from pipelines.cli import journal_flags
 from pipelines.cli import parser as cli_parser
 from pipelines.errors import UsageError
 from pipelines.runners import flink
-from pipelines.runners.runner import (
-    Workers,
-    check,
-    explained,
-    left_behind,
-    traps,
-    with_defaults,
-    workers,
-)
+from pipelines.runners.checks import check
+from pipelines.runners.failures import explained
+from pipelines.runners.runner import Workers, left_behind, with_defaults, workers
+from pipelines.runners.traps import traps
 
 REQUIRED = ["--input=in.jsonl", "--output=out"]
 PORTABLE = ["--runner=PortableRunner", "--job_endpoint=embed"]

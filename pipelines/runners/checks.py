@@ -1,0 +1,53 @@
+"""Checks, before a job starts, that its runner can be reached and fits the options."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.errors import UsageError
+from pipelines.runners import flink
+from pipelines.runners.addresses import is_runner_here, parse_address, pool_address
+from pipelines.runners.flink import describe
+from pipelines.runners.runner import PORTABLE_RUNNERS, environment, runner
+
+_START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
+
+
+def check(options: PipelineOptions) -> None:
+    """Raise UsageError for a runner that cannot be reached or does not fit its job server."""
+    if runner(options) not in PORTABLE_RUNNERS:
+        return
+    given = options.get_all_options()
+    if (endpoint := given.get("job_endpoint")) and endpoint != "embed":
+        check_listener("--job_endpoint", endpoint, "start the job server there")
+    if runner(options) == "flinkrunner":
+        flink.check(given)
+    program = given.get("prism_location")
+    if program and "://" not in program and not os.path.isfile(program):
+        raise UsageError(
+            f"--prism_location {program}: the file does not exist; build it with"
+            f" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam.__version__}"
+        )
+    if environment(options) == "EXTERNAL":
+        _check_pool(given)
+
+
+def _check_pool(given: dict[str, Any]) -> None:
+    """Check the worker pool of a local runner; only a remote runner itself can reach its pool."""
+    host, port = pool_address(given)
+    if is_runner_here(given):
+        check_listener("--environment_config", f"{host}:{port}", f"run {_START_POOL} {port} there")
+
+
+def check_listener(flag: str, text: str, remedy: str) -> None:
+    """Raise UsageError, which names `flag`, unless a server listens at the address `text`."""
+    host, port = parse_address(flag, text)
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError as error:
+        raise UsageError(f"{flag} {text}: cannot connect ({describe(error)}); {remedy}") from None
