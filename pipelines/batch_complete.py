@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines import bigquery
 from pipelines.cli import checks, journal_flags
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.input_flags import add_input_options, input_format, input_options
 from pipelines.cli.limit_flags import (
     add_limits,
     budget,
@@ -43,8 +44,8 @@ from pipelines.cli.model_flags import (
 )
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
-from pipelines.inputs.formats import format_of
 from pipelines.inputs.prompts import ReadPrompts
+from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import folder, spools
 from pipelines.outputs.jsonl import WriteLines
@@ -79,10 +80,11 @@ def parser() -> cli_parser.Parser:
         nargs="+",
         action="extend",
         metavar="PATTERN",
-        help="files of JSON lines with 'prompt' or 'messages', and optionally 'id'; paths on any"
-        " Beam filesystem, with wildcards, compressed or not. Or a table with such columns,"
-        " bigquery:PROJECT:DATASET.TABLE",
+        help="files of JSON lines with 'prompt' or 'messages', and optionally 'id', or of another"
+        " format (--input_format); paths on any Beam filesystem, with wildcards, compressed or not."
+        " Or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
+    add_input_options(made)
     made.add_argument(
         "--output",
         required=True,
@@ -128,7 +130,7 @@ _FILES = {
 def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> None:
     """Add the steps of the job to `p`; `spread` shuffles the rows over many workers."""
     journal = journal_flags.journal(known_args)
-    read = p | "ReadPrompts" >> ReadPrompts(known_args.input, spread)
+    read = p | "ReadPrompts" >> ReadPrompts(known_args.input, spread, input_options(known_args))
     done = read.prompts | "CompletePrompts" >> CompletePrompts(
         known_args.model,
         emit_deltas=known_args.emit_deltas,
@@ -170,7 +172,8 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
 def run(argv: Sequence[str]) -> int:
     """Run the job and return the exit status.
 
-    0: done. 1: no row completed, or too many failed. 2: wrong usage.
+    0: done. 1: no row completed, too many failed, or a file could not be read to its end. 2: wrong
+    usage.
     """
     known_args, beam_options = cli_parser.parse(parser(), argv)
     here = pipeline.runs_here(beam_options)
@@ -183,8 +186,8 @@ def run(argv: Sequence[str]) -> int:
     new_budget = budget(known_args, new_journal)
     prices(known_args.prices)
     checks.check_temp(beam_options, known_args)
-    checks.check_input(known_args.input)
-    checks.check_apart(known_args.input, known_args.output)
+    checks.check_input(known_args)
+    checks.check_apart(known_args)
     checks.check_output_table(known_args.output_table)
     checks.check_output(known_args.output, here)
     runner_checks.check(beam_options)
@@ -225,7 +228,7 @@ def _run_job(
             print(f"The job is done; the workers wrote to {known_args.output} on their machines.")
             return 0
     else:
-        with ProgressLine(format_of(known_args.input).count(known_args.input)):
+        with ProgressLine(input_format(known_args).count(known_args.input)):
             execution.run(p, beam_options)
     report = folder.last_report(known_args.output) or {}
     for name in before.settle(report):
@@ -234,7 +237,8 @@ def _run_job(
     print(summary(known_args.output, report))
     print_spending(new_budget, ledger, journal)
     failed = report["failed"] and not report["completed"]
-    return 1 if too_many_failed(known_args, report) or failed else 0
+    is_part = UnreadableFile.__name__ in report["errors"]
+    return 1 if too_many_failed(known_args, report) or failed or is_part else 0
 
 
 def _warn_of_replaced(known_args: argparse.Namespace, earlier: Mapping[str, Any] | None) -> None:
@@ -256,7 +260,7 @@ def _check_together(known_args: argparse.Namespace, here: bool) -> NewJournal | 
             " it out and sort the rows of the output by id"
         )
     if known_args.keep_order and (
-        known_args.output_table or not format_of(known_args.input).has_order
+        known_args.output_table or not input_format(known_args).has_order
     ):
         raise UsageError("--keep_order needs files as input and output; a table has no order")
     return journal_flags.journal(known_args)

@@ -128,6 +128,10 @@ def test_the_launcher_can_set_each_parameter_the_way_it_does(template, name):
 SECRET = "projects/my-project/secrets/openai/versions/3"
 GOOD = {
     "input": "gs://bucket/prompts/*.jsonl.gz",
+    "input_format": "csv",
+    "csv_header": "id,prompt",
+    "csv_delimiter": ";",
+    "encoding": "latin-1",
     "output": "gs://bucket/out/",
     "output_table": "my-project:evals.answers",
     "source": "pubsub:projects/my-project/subscriptions/prompts",

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
+from pipelines.cli.input_flags import input_format
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_writable, is_local
-from pipelines.inputs.formats import format_of
 from pipelines.inputs.paths import has_wildcard
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs.folder import is_output
@@ -27,9 +26,9 @@ from transforms.graph.refused_secrets import refuse_secrets
 from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
 
 
-def check_input(locations: Sequence[str]) -> None:
-    """Raise UsageError unless `locations` name an input that can be read."""
-    format_of(locations).check(locations)
+def check_input(known_args: argparse.Namespace) -> None:
+    """Raise UsageError unless `--input` names an input that can be read."""
+    input_format(known_args).check(known_args.input)
 
 
 def check_output_table(table: str | None) -> None:
@@ -44,7 +43,7 @@ def check_output_table(table: str | None) -> None:
 
 def check_temp(options: PipelineOptions, known_args: argparse.Namespace) -> None:
     """Raise UsageError if the job uses a table and has no bucket for temporary files."""
-    needs_bucket = known_args.output_table or format_of(known_args.input).needs_bucket
+    needs_bucket = known_args.output_table or input_format(known_args).needs_bucket
     location = str(options.get_all_options().get("temp_location") or "")
     if needs_bucket and runs_here(options) and not location.startswith("gs://"):
         raise UsageError(
@@ -53,9 +52,10 @@ def check_temp(options: PipelineOptions, known_args: argparse.Namespace) -> None
         )
 
 
-def check_apart(locations: Sequence[str], folder: str) -> None:
-    """Raise UsageError if the input at `locations` contains outputs of earlier runs to `folder`."""
-    for file in format_of(locations).files(locations):
+def check_apart(known_args: argparse.Namespace) -> None:
+    """Raise UsageError if the input contains outputs of earlier runs to the output folder."""
+    folder = known_args.output
+    for file in input_format(known_args).files(known_args.input):
         path, name = _absolute(file).rsplit("/", 1)
         if is_output(name) and path == _absolute(folder).rstrip("/"):
             raise UsageError(

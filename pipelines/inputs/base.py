@@ -1,16 +1,20 @@
-"""What a format of input must offer to the batch program."""
+"""What a kind of input must offer to the batch program."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class InputFormat(Protocol):
-    """One format of input, for example JSON lines in files or the rows of a table.
+    """One kind of input: files, or the rows of a table.
 
-    A location is one of the texts that the user gives to `--input`. To add a format, write a module
-    in this package with a class that has these members, and add a row to `formats.FORMATS`.
+    A location is one of the texts that the user gives to `--input`. A new format of files is a
+    module in `readers`. For another kind of input, write a module in this package with a class that
+    has these members, and add it to `formats.format_of`.
     """
 
     @property
@@ -21,9 +25,6 @@ class InputFormat(Protocol):
     def needs_bucket(self) -> bool:
         """Whether the format is read through files in the job's `--temp_location`."""
 
-    def match(self, location: str) -> bool:
-        """Return whether `location` names an input of this format, by its scheme or its suffix."""
-
     def check(self, locations: Sequence[str]) -> None:
         """Raise UsageError unless the input exists and its rows can be read."""
 
@@ -33,5 +34,13 @@ class InputFormat(Protocol):
     def count(self, locations: Sequence[str]) -> int | None:
         """Return the number of rows, or None if counting them would cost too much."""
 
-    def read(self, root: Any, locations: Sequence[str]) -> Any:
-        """Return the PCollection of the rows, each as a `Line` whose text is a JSON object."""
+    def schema(self, locations: Sequence[str]) -> pyarrow.Schema | None:
+        """Return the columns of the rows with their types, None if each row may have others."""
+
+    def read(
+        self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Any:
+        """Return the PCollection of the rows, each as a `Line` whose text is a JSON object.
+
+        `columns` are the only ones that are needed, None for all. A row may have more.
+        """

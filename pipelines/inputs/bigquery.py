@@ -21,10 +21,6 @@ class BigQueryRows:
     has_order = False
     needs_bucket = True
 
-    def match(self, location: str) -> bool:
-        """Return whether `location` begins with `bigquery:`."""
-        return location.startswith(PREFIX)
-
     def check(self, locations: Sequence[str]) -> None:
         """Raise UsageError unless it is one table that exists and has a column for the prompt."""
         if len(locations) > 1:
@@ -43,8 +39,13 @@ class BigQueryRows:
         """Return None: the program does not query the table before the job starts."""
         return None
 
-    def read(self, root: Any, locations: Sequence[str]) -> Any:
-        """Return the rows of the table."""
+    def schema(self, locations: Sequence[str]) -> None:
+        """Return None: the types of BigQuery's columns are not Arrow's."""
+
+    def read(
+        self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Any:
+        """Return the rows of the table, with all columns."""
         return root | "ReadTable" >> ReadTable(parse(locations[0]))
 
 

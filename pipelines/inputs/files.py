@@ -1,4 +1,4 @@
-"""What all formats of input in files share: to find, check and open the files."""
+"""Finds the files of an input, and checks that they can be read."""
 
 from __future__ import annotations
 
@@ -7,24 +7,12 @@ import stat
 from collections.abc import Sequence
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.io import fileio
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import UsageError
 from pipelines.filesystem import is_local, reason
-from pipelines.inputs import compression, file_kinds, paths
-
-
-def open_files(root: Any, patterns: Sequence[str]) -> Any:
-    """Return the PCollection of the files that match, as Beam's `ReadableFile`s."""
-    return (
-        root
-        | "Pattern" >> beam.Create([None])
-        | "MatchFiles" >> beam.FlatMap(lambda _: match_files(patterns))
-        | "OpenFiles" >> fileio.ReadMatches()
-    )
+from pipelines.inputs import paths
 
 
 def match_files(patterns: Sequence[str]) -> list[Any]:
@@ -37,11 +25,13 @@ def match_files(patterns: Sequence[str]) -> list[Any]:
     return sorted(found.values(), key=lambda file: str(file.path))
 
 
-def check_files(patterns: Sequence[str]) -> None:
-    """Raise UsageError unless each pattern matches a file, and the files can be read.
+def check_patterns(patterns: Sequence[str]) -> list[str]:
+    """Return the files to look at before the job starts; raises UsageError.
 
-    It reads the beginning of all files on this machine, and of the first one elsewhere.
+    Each pattern must match a file. All files on this machine are looked at, and the first one of
+    each pattern elsewhere.
     """
+    paths = []
     for pattern in patterns:
         try:
             found = _match(pattern)
@@ -49,8 +39,10 @@ def check_files(patterns: Sequence[str]) -> None:
             raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
         if not found:
             raise UsageError(f"--input {pattern} matches {_nothing(pattern)}")
-        for file in found if is_local(pattern) else found[:1]:
-            _check_file(file.path)
+        paths += [file.path for file in (found if is_local(pattern) else found[:1])]
+    for path in paths:
+        _check_kind(path)
+    return paths
 
 
 def _nothing(pattern: str) -> str:
@@ -59,26 +51,16 @@ def _nothing(pattern: str) -> str:
     return "no file"
 
 
-def _check_file(path: str) -> None:
+def _check_kind(path: str) -> None:
+    """Raise UsageError unless `path` is a file that can be read several times."""
     try:
         if is_local(path) and not stat.S_ISREG(os.stat(path).st_mode):
             raise UsageError(
                 f"--input {path} must be a file, because the job reads it several times, got a pipe"
-                " or a device; write its data to a file first"
+                f" or a device; read it with --input - < {path}, or write its data to a file first"
             )
-        if why := _fault(path):
-            raise UsageError(f"--input {path}: {why}")
-    except UsageError:
-        raise
-    except compression.DamagedFile as error:
-        raise UsageError(f"cannot read --input: {error}") from None
-    except Exception as error:
+    except OSError as error:
         raise UsageError(f"cannot read --input {path}: {reason(error)}") from None
-
-
-def _fault(path: str) -> str | None:
-    with compression.opened(path) as file:
-        return file_kinds.fault(file.read(file_kinds.HEAD_BYTES))
 
 
 def _match(pattern: str) -> list[Any]:

@@ -1,22 +1,29 @@
-"""The formats of input that the batch program reads, one row for each."""
+"""Finds out what `--input` names: files, or a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.bigquery import PREFIX
 from pipelines.errors import UsageError
 from pipelines.inputs.base import InputFormat
 from pipelines.inputs.bigquery import BigQueryRows
-from pipelines.inputs.jsonl import JsonLines
-
-# The first format that matches reads the input. JSON lines come last, because they match every
-# location: files of JSON lines have any suffix.
-FORMATS: tuple[InputFormat, ...] = (BigQueryRows(), JsonLines())
+from pipelines.inputs.file_rows import FileRows
+from pipelines.inputs.options import InputOptions
 
 
-def format_of(locations: Sequence[str]) -> InputFormat:
-    """Return the format of the input at `locations`; raises UsageError if they have several."""
-    found = [next(each for each in FORMATS if each.match(location)) for location in locations]
-    if any(each is not found[0] for each in found):
+def format_of(
+    locations: Sequence[str], options: InputOptions | None = None, *, spread: bool = False
+) -> InputFormat:
+    """Return the format of the input at `locations`; raises UsageError if they have several.
+
+    `spread` cuts large files into parts, and shares them out to all workers.
+    """
+    tables = [location.startswith(PREFIX) for location in locations]
+    if not any(tables):
+        return FileRows(options or InputOptions(), spread=spread)
+    if not all(tables):
         raise UsageError(f"--input must be files or one table, got {' '.join(locations)}")
-    return found[0]
+    if options is not None and options != InputOptions():
+        raise UsageError("the flags about files do not fit to a table; leave them out")
+    return BigQueryRows()

@@ -38,7 +38,7 @@ _ONCE = "once"
 _UNNUMBERED = "unnumbered"
 
 # Beam's types: it encodes tuples of known types without pickling them.
-_LINE = tuple[str, str, int, str, str]  # the columns of `Line`
+_LINE = tuple[str, str, int, str, str, str]  # the columns of `Line`
 _WITH_CONTENT = tuple[_LINE, str]
 _VERDICT = tuple[_LINE, str, int]
 

@@ -12,6 +12,7 @@ from apache_beam.utils.shared import Shared
 from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.formats import format_of
 from pipelines.inputs.numbering import Parsed, duplicate, shuffled
+from pipelines.inputs.options import InputOptions
 from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
@@ -34,7 +35,7 @@ class Read(NamedTuple):
 
 
 class ReadPrompts(beam.PTransform):  # type: ignore[misc]
-    """Read the prompts of the input at `locations`, in any format of `formats.FORMATS`.
+    """Read the prompts of the input at `locations`: files, as the options say, or a table.
 
     With `spread` the rows are shuffled by id over all workers, and duplicate ids are found
     wherever they are. Without it all steps stay fused in one process, and memory stays constant.
@@ -44,14 +45,17 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     runs: only the count of equal rows matters.
     """
 
-    def __init__(self, locations: Sequence[str], spread: bool) -> None:
+    def __init__(
+        self, locations: Sequence[str], spread: bool, options: InputOptions | None = None
+    ) -> None:
         super().__init__()
         self._locations = locations
         self._spread = spread
+        self._options = options
 
     def expand(self, root: Any) -> Read:
         """Read, parse, let each id through once, and number equal rows."""
-        format = format_of(self._locations)
+        format = format_of(self._locations, self._options, spread=self._spread)
         lines = format.read(root, self._locations)
         read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
         # In one process the row's number tells a retried bundle from a duplicate.

@@ -20,6 +20,15 @@ _REPEATED = (
     "the first run had another row with this id; ids must be unique: give the row an id of its own"
     " in the original input"
 )
+# The units of `Line.number`, as parts of a message.
+LINE, ROW, _REST = "line {}", "row {}", "from {} on"
+
+
+def rest(unit: str) -> str:
+    """Return the unit of a line that stands for its row and all rows after it."""
+    return _REST.format(unit)
+
+
 # A row with one of these columns asks something itself.
 _ASKING = frozenset({"body", "messages", "prompt"})
 
@@ -29,7 +38,9 @@ class Line(NamedTuple):
 
     For a file, `path` is its path, `name` is the end of the path, which is short enough for an
     id, and `number` is the number of the row from 1. For a table, `number` is 0 and `name` is the
-    name of the row. A row with a `fault` cannot be used, for that reason.
+    name of the row. A row with a `fault` cannot be used, for that reason. `unit` is what the number
+    counts: `LINE` or `ROW`. A line of the unit `rest(unit)` stands for its row and all rows after
+    it, which cannot be read.
     """
 
     path: str
@@ -37,11 +48,14 @@ class Line(NamedTuple):
     number: int
     text: str
     fault: str = ""
+    unit: str = LINE
 
     @property
     def location(self) -> str:
-        """Where a person finds the row: file and line, or table and row."""
-        return f"{self.path}, " + (f"line {self.number}" if self.number else f"row {self.name}")
+        """Where a person finds the row: file and line or row, or table and row."""
+        if not self.number:
+            return f"{self.path}, row {self.name}"
+        return f"{self.path}, {self.unit.format(self.number)}"
 
     @property
     def id(self) -> str:
@@ -100,6 +114,10 @@ class RowError(ValueError):
     """A row that cannot become a request; the message says why."""
 
 
+class UnreadableFile(RowError):
+    """A file of which no more rows can be read; the message says why."""
+
+
 class Reading(NamedTuple):
     """A parsed row, and its columns that are not sent although they look like parameters."""
 
@@ -122,7 +140,7 @@ def read(line: Row, by_content: bool = False) -> Reading:
     id = line.id
     try:
         if line.fault:
-            raise RowError(line.fault)
+            raise (UnreadableFile if _is_rest(line) else RowError)(line.fault)
         row = _object(line.text)
         id = _id(row) or id
         if _is_duplicate(row):
@@ -136,6 +154,10 @@ def read(line: Row, by_content: bool = False) -> Reading:
         return Reading(prompt, tuple(columns.unused(row)))
     except RowError as error:
         return Reading(unusable(id, line, type(error).__name__, str(error)))
+
+
+def _is_rest(line: Row) -> bool:
+    return isinstance(line, Line) and line.unit not in (LINE, ROW)
 
 
 def _check_size(request: Mapping[str, Any]) -> None:

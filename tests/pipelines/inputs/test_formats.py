@@ -8,18 +8,21 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.inputs.bigquery import BigQueryRows
+from pipelines.inputs.file_rows import FileRows
 from pipelines.inputs.formats import format_of
-from pipelines.inputs.jsonl import JsonLines
+from pipelines.inputs.options import InputOptions
+
+FILES = FileRows(InputOptions())
 
 
 @pytest.mark.parametrize(
     ("location", "format"),
     [
         ("bigquery:p:d.t", BigQueryRows),
-        ("prompts/*.jsonl", JsonLines),
-        ("gs://bucket/prompts.json.gz", JsonLines),
-        ("bigquery.jsonl", JsonLines),
-        ("anything", JsonLines),
+        ("prompts/*.jsonl", FileRows),
+        ("gs://bucket/prompts.json.gz", FileRows),
+        ("bigquery.jsonl", FileRows),
+        ("anything", FileRows),
     ],
 )
 def test_the_scheme_of_a_location_chooses_the_format(location, format):
@@ -32,22 +35,22 @@ def test_the_scheme_of_a_location_chooses_the_format(location, format):
 def test_lines_are_counted_with_or_without_a_last_newline(tmp_path, text, rows):
     (tmp_path / "a.jsonl").write_bytes(text)
     (tmp_path / "b.jsonl").write_bytes(b"x\n")
-    assert JsonLines().count([f"{tmp_path}/*.jsonl"]) == rows + 1
+    assert FILES.count([f"{tmp_path}/*.jsonl"]) == rows + 1
 
 
 def test_compressed_and_large_files_are_not_counted(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"1\n" * 100)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b"1\n"))
-    assert JsonLines().count([f"{tmp_path}/*.jsonl"], most_bytes=199) is None
-    assert JsonLines().count([f"{tmp_path}/*.jsonl"], most_bytes=200) == 100
-    assert JsonLines().count([f"{tmp_path}/*"]) is None
+    assert FILES.count([f"{tmp_path}/*.jsonl"], most_bytes=199) is None
+    assert FILES.count([f"{tmp_path}/*.jsonl"], most_bytes=200) == 100
+    assert FILES.count([f"{tmp_path}/*"]) is None
 
 
 def test_a_compressed_file_is_not_counted_whatever_its_name(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(gzip.compress(b"1\n"))
-    assert JsonLines().count([f"{tmp_path}/a.jsonl"]) is None
+    assert FILES.count([f"{tmp_path}/a.jsonl"]) is None
     (tmp_path / "b.jsonl.gz").write_bytes(b"1\n2\n")
-    assert JsonLines().count([f"{tmp_path}/b.jsonl.gz"]) == 2
+    assert FILES.count([f"{tmp_path}/b.jsonl.gz"]) == 2
 
 
 def test_a_table_beside_files_or_another_table_is_refused():

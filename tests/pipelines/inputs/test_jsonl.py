@@ -14,9 +14,9 @@ import pytest
 import zstandard
 from batch_job import Job
 
-from pipelines.inputs import file_kinds
 from pipelines.inputs.compression import DamagedFile, opened
-from pipelines.inputs.jsonl import _lines
+from pipelines.inputs.readers import kinds
+from pipelines.inputs.readers.jsonl import _lines
 
 COMPRESSIONS = {
     "gz": gzip.compress,
@@ -59,19 +59,24 @@ def test_the_first_bytes_and_not_the_name_decide_how_a_file_is_compressed(job, n
     assert job.rows("completions").keys() == {row["id"] for row in ROWS}
 
 
-def test_half_a_compressed_file_fails_the_job_and_only_requests_in_flight_are_paid_twice(job):
+def test_half_a_compressed_file_sends_the_rows_before_the_damage_and_ends_with_status_1(job):
     rows = [{"id": f"{n}", "prompt": os.urandom(2000).hex()} for n in range(200)]
     whole = gzip.compress(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     path = job.folder / "in.jsonl"
     path.write_bytes(whole[: len(whole) // 2])
-    done = job.process("--max_in_flight=8")
-    assert done.returncode == 1
-    assert f"the compressed data of {path} ends too early" in done.stderr.splitlines()[-1]
-    assert not job.rows("completions")
+    assert job.run("--max_in_flight=8") == 1
+    read = len(job.rows("completions"))
+    assert 90 <= read <= 100
+    reason = f"{path}, from line {read + 1} on: the compressed data of {path} ends too early"
+    (failed,) = job.rows("failed").values()
+    assert failed["id"] == f"in.jsonl:{read + 1}"
+    assert failed["error_type"] == "UnreadableFile"
+    assert failed["message"].startswith(reason)
+    assert not failed["retryable"]
     path.write_bytes(whole)
     assert job.run() == 0
-    assert len(job.rows("completions")) == 200
-    assert len(job.server.requests) - 200 <= 8
+    assert len(job.rows("completions")) == len(job.server.requests) == 200
+    assert not job.rows("failed")
 
 
 ARRAY = orjson.dumps(ROWS, option=orjson.OPT_INDENT_2)
@@ -84,8 +89,11 @@ WRONG = {
     "utf-16-le": (LINES.decode().encode("utf-16-le"), "must be UTF-8, got UTF-16 or UTF-32"),
     "utf-32": (LINES.decode().encode("utf-32"), "must be UTF-8, got UTF-16 or UTF-32"),
     "cr": (LINES.replace(b"\n", b"\r"), "must end in LF, got CR only"),
-    "array": (ARRAY, "got a JSON array; convert it"),
-    "array in one line": (orjson.dumps(ROWS), "got a JSON array; convert it"),
+    "array": (ARRAY, "got a JSON array; add --input_format json, or convert it"),
+    "array in one line": (
+        orjson.dumps(ROWS),
+        "got a JSON array; add --input_format json, or convert it",
+    ),
     "small array": (b'[\n{"prompt":"a"},\n{"prompt":"b"}\n]\n', "got a JSON array"),
     "object": (b'{\n  "prompt": "a",\n  "n": {}\n}\n', "got an object over several lines"),
     "csv": (b"id,prompt\na,one\nb,two\n", "got 'id,prompt' as its first line"),
@@ -125,7 +133,7 @@ def test_a_file_of_another_kind_is_refused_once_before_the_first_request(job, ki
     ],
 )
 def test_a_file_with_some_broken_rows_is_judged_row_by_row(data):
-    assert file_kinds.fault(data[: file_kinds.HEAD_BYTES]) is None
+    assert kinds.fault_of_lines(data[: kinds.HEAD_BYTES]) is None
 
 
 @pytest.mark.parametrize("head", range(14))

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.inputs.files import check_files, match_files
+from pipelines.inputs.files import check_patterns, match_files
 from pipelines.inputs.paths import common_folder, find
 
 
@@ -97,7 +97,7 @@ def test_the_folder_that_all_paths_share_is_not_part_of_an_id(folder, patterns, 
 
 def refusal(*patterns):
     with pytest.raises(UsageError) as raised:
-        check_files(patterns)
+        check_patterns(patterns)
     return str(raised.value)
 
 
@@ -109,7 +109,7 @@ def test_each_pattern_must_match_files_that_can_be_read(folder):
         "--input sub matches a folder; add a pattern for its files, as in sub/*.jsonl"
     )
     assert refusal("gone.jsonl").startswith("cannot read --input gone.jsonl: [Errno 2] No such")
-    check_files(["a.jsonl", "*/*.jsonl"])
+    check_patterns(["a.jsonl", "*/*.jsonl"])
 
 
 def test_a_named_pipe_is_refused_because_it_can_be_read_once_only(folder):

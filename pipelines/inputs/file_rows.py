@@ -1,0 +1,149 @@
+"""Rows of files in any format of `readers`, compressed or not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+
+from pipelines.errors import UsageError
+from pipelines.filesystem import is_local, printable, reason
+from pipelines.inputs.compression import DamagedFile, opened
+from pipelines.inputs.files import check_patterns, match_files
+from pipelines.inputs.options import InputOptions
+from pipelines.inputs.paths import common_folder
+from pipelines.inputs.readers import kinds
+from pipelines.inputs.readers.base import DataFile
+from pipelines.inputs.readers.choice import FORMATS, format_name
+from pipelines.inputs.rows import ROW, Line, UnreadableFile, rest
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_log = logging.getLogger("pipelines")
+
+# Counting reads the whole input. Beyond this size it would delay the start of the job.
+_MOST_COUNTED_BYTES = 4 << 30
+
+
+class FileRows:
+    """Files of any format, each by its own name and content. See `InputFormat`."""
+
+    has_order = True
+    needs_bucket = False
+
+    def __init__(self, options: InputOptions, *, spread: bool = False) -> None:
+        self._options = options
+        self._spread = spread
+
+    def check(self, locations: Sequence[str]) -> None:
+        """Raise UsageError unless each location matches files that look like their format.
+
+        A damaged file passes: the job reads it as far as possible, and reports the rest.
+        """
+        for path in check_patterns(locations):
+            if why := self._fault(path):
+                raise UsageError(f"--input {path}: {why}")
+
+    def _fault(self, path: str) -> str | None:
+        try:
+            format = FORMATS[format_name(path, self._options)]
+            with opened(path) as file:
+                return format.fault(file.read(kinds.HEAD_BYTES), self._options)
+        except (DamagedFile, UnreadableFile):
+            return None
+        except Exception as error:
+            raise UsageError(f"cannot read --input {path}: {reason(error)}") from None
+
+    def files(self, locations: Sequence[str]) -> Sequence[str]:
+        """Return the paths of the files that the locations match."""
+        return [str(file.path) for file in match_files(locations)]
+
+    def count(self, locations: Sequence[str], most_bytes: int = _MOST_COUNTED_BYTES) -> int | None:
+        """Return the number of rows in local files of up to `most_bytes`, if counting is cheap."""
+        found = match_files(locations)
+        if sum(file.size_in_bytes for file in found) > most_bytes:
+            return None
+        total = 0
+        for file in found:
+            if not is_local(file.path) or (rows := self._count(file.path)) is None:
+                return None
+            total += rows
+        return total
+
+    def _count(self, path: str) -> int | None:
+        try:
+            return FORMATS[format_name(path, self._options)].count(path)
+        except (DamagedFile, UnreadableFile, OSError):
+            return None
+
+    def schema(self, locations: Sequence[str]) -> pyarrow.Schema | None:
+        """Return the columns of all files, None if a file has rows of any columns.
+
+        A column that files have with different types has the type that holds the values of all.
+        """
+        found = []
+        for file in self._data_files(locations):
+            try:
+                schema = FORMATS[format_name(file.path, self._options)].schema(file, self._options)
+            except (DamagedFile, UnreadableFile):
+                continue
+            if schema is None:
+                return None
+            found.append(schema)
+        return _unified(found)
+
+    def read(
+        self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Any:
+        """Return the rows of the files; a `Line` for the rest where a file ends too early."""
+        needed = None if columns is None else tuple(columns)
+        files = (
+            root
+            | "Pattern" >> beam.Create([None])
+            | "MatchFiles" >> beam.FlatMap(lambda _: self._data_files(locations))
+        )
+        return files | "ReadRows" >> beam.ParDo(_ReadFn(self._options, needed))
+
+    def _data_files(self, locations: Sequence[str]) -> list[DataFile]:
+        folder = common_folder(locations)
+        paths = [str(file.path) for file in match_files(locations)]
+        return [DataFile(p, printable(p), printable(p.removeprefix(folder))) for p in paths]
+
+
+class _ReadFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, options: InputOptions, columns: tuple[str, ...] | None) -> None:
+        self._options = options
+        self._columns = columns
+
+    def process(self, file: DataFile) -> Iterator[Line]:
+        return lines_of(file, self._options, self._columns)
+
+
+def lines_of(
+    file: DataFile, options: InputOptions, columns: Sequence[str] | None = None
+) -> Iterator[Line]:
+    """Yield the rows of `file`; the last one says why there are no more, if the file is damaged."""
+    number, unit = file.first - 1, ROW
+    try:
+        format = FORMATS[format_name(file.path, options)]
+        for line in format.rows(file, options, columns):
+            number, unit = line.number, line.unit
+            yield line
+    except (DamagedFile, UnreadableFile) as error:
+        last = Line(file.shown, file.name, number + 1, "", str(error), rest(unit))
+        _log.warning(f"{last.location}: {error}")
+        yield last
+
+
+def _unified(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema | None:
+    import pyarrow
+
+    if not schemas:
+        return None
+    try:
+        return pyarrow.unify_schemas(schemas, promote_options="permissive")
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        return None
