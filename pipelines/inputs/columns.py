@@ -5,9 +5,11 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import orjson
 
 from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS
 from ritellm.suggest import nearest
@@ -17,6 +19,12 @@ from ritellm.token_estimate import plain
 PARAMETERS = CHAT_PARAMS | COMMON_PARAMS | {"additional_params", "drop_params", "extra_body"}
 # Columns that may hold an object or a list.
 STRUCTURED = PARAMETERS - {"additional_params", "prompt_cache_key", "safety_identifier", "user"}
+
+# Columns that hold no text, but maybe the JSON of their value: CSV has only texts.
+_NO_TEXT = (PARAMETERS | {"body"}) - frozenset(
+    "additional_params function_call prompt_cache_key reasoning_effort safety_identifier"
+    " service_tier stop tool_choice user verbosity".split()
+)
 
 # Columns for the id and the prompt, and those of OpenAI's batch files around `body`.
 _FRAME = frozenset("body custom_id id messages method prompt url".split())
@@ -65,9 +73,23 @@ class UnusedColumn(NamedTuple):
     remedy: str
 
 
-def parameters(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that `row` sets for its request."""
-    return {name: row[name] for name in row if name in PARAMETERS and row[name] is not None}
+def parameters(row: Mapping[str, Any], names: Collection[str] = PARAMETERS) -> dict[str, Any]:
+    """Return the parameters among `names` that `row` sets for its request."""
+    return {
+        name: structured(row[name], name)
+        for name in row
+        if name in names and row[name] is not None and not (row[name] == "" and name in _NO_TEXT)
+    }
+
+
+def structured(value: Any, name: str = "body") -> Any:
+    """Return the value of a column that is no text: the formats without types have its JSON."""
+    if not isinstance(value, str) or name not in _NO_TEXT:
+        return value
+    try:
+        return orjson.loads(value)
+    except ValueError:
+        return value
 
 
 def refused(row: Mapping[str, Any]) -> list[str]:
@@ -75,8 +97,16 @@ def refused(row: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in row if name in CALLER_ONLY and row[name] is not None)
 
 
-def unused(row: Mapping[str, Any]) -> Iterator[UnusedColumn]:
-    """Yield the columns of `row` that are not sent, but look like parameters."""
+def unused(row: Mapping[str, Any], used: Collection[str] | None = None) -> Iterator[UnusedColumn]:
+    """Yield the columns of `row` that are not sent, but look like parameters.
+
+    With a template only the columns `used` are: it, or a flag, names them.
+    """
+    if used is not None:
+        for name in row.keys() & PARAMETERS:
+            if name not in used and row[name] is not None:
+                yield UnusedColumn(name, "name it in --param_columns to send it")
+        return
     in_body = isinstance(row.get("body"), Mapping)
     for name in row:
         if name in _FRAME or row[name] is None:

@@ -1,4 +1,8 @@
-"""Parses one row of input into a prompt, or into a dead letter with file, line and reason. Pure."""
+"""Parses one row of input into a prompt, or into a dead letter with file, line and reason.
+
+`transforms.prompts` makes the messages. Here is what a row of the batch program has in addition:
+the request in `body`, parameters in columns, and rows of `failed-*.jsonl`.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,14 @@ import orjson
 
 from pipelines.inputs import columns
 from pipelines.inputs.columns import UnusedColumn
+from pipelines.inputs.row_form import PLAIN, RowForm
 from ritellm.errors import InvalidRequestError
 from transforms import exact_json
 from transforms.elements import DeadLetter, Prompt
 from transforms.journal import request_hash
+from transforms.prompts.form import id_of
+from transforms.prompts.records import RowError, kind
+from transforms.prompts.requests import message_list
 
 DUPLICATE = "DuplicateIdError"
 _REPEATED = (
@@ -27,10 +35,6 @@ LINE, ROW, _REST = "line {}", "row {}", "from {} on"
 def rest(unit: str) -> str:
     """Return the unit of a line that stands for its row and all rows after it."""
     return _REST.format(unit)
-
-
-# A row with one of these columns asks something itself.
-_ASKING = frozenset({"body", "messages", "prompt"})
 
 
 class Line(NamedTuple):
@@ -110,10 +114,6 @@ class Row(Protocol):
         """The `place` of the row's elements, to sort by; "" for rows without an order."""
 
 
-class RowError(ValueError):
-    """A row that cannot become a request; the message says why."""
-
-
 class UnreadableFile(RowError):
     """A file of which no more rows can be read; the message says why."""
 
@@ -130,12 +130,12 @@ def parse(line: Row) -> Prompt | DeadLetter:
     return read(line).row
 
 
-def read(line: Row, by_content: bool = False) -> Reading:
-    """Return the prompt in `line`: a JSON object with `prompt` or `messages`, or a batch request.
+def read(line: Row, by_content: bool = False, rows: RowForm = PLAIN) -> Reading:
+    """Return the prompt in `line`, a JSON object; `rows` says where its request and its id are.
 
-    The column `id` or `custom_id` gives the prompt its id; without one, the file and the line do.
-    A line of `failed-*.jsonl` is parsed as the row that it contains. With `by_content` a prompt
-    without an id has a `key`, which is equal for rows with equal requests.
+    Without an id column, `id` or `custom_id` gives the prompt its id, or else the file and the
+    line do. A line of `failed-*.jsonl` is parsed as the row that it contains. With `by_content` a
+    prompt without an id has a `key`, which is equal for rows with equal requests.
     """
     id = line.id
     try:
@@ -143,17 +143,21 @@ def read(line: Row, by_content: bool = False) -> Reading:
             raise (UnreadableFile if _is_rest(line) else RowError)(line.fault)
         row = _object(line.text)
         id = _id(row) or id
-        if _is_duplicate(row):
-            return Reading(unusable(id, line, DUPLICATE, _REPEATED))
-        row = _failed_row(row)
-        request = _request(row)
+        failed = rows.is_failed(row)
+        if failed and row["error_type"] == DUPLICATE:
+            return Reading(unusable(id, line, DUPLICATE, _REPEATED, rows))
+        original = _original(row) if failed else row
+        if rows.id_column is not None:
+            id = id_of(original, rows.id_column)
+        request = _request(original, rows)
         if exact_json.has_large_integer(line.text):
             _check_size(request)
-        key = _content(request) if by_content and _id(row) is None else None
-        prompt = Prompt(id, _dumps(request), _dumps(row), line.key, key)
-        return Reading(prompt, tuple(columns.unused(row)))
+        unnamed = rows.id_column is None and _id(original) is None
+        key = _content(request) if by_content and unnamed else None
+        prompt = Prompt(id, _dumps(request), _dumps(rows.kept(original)), line.key, key)
+        return Reading(prompt, tuple(columns.unused(original, rows.used)))
     except RowError as error:
-        return Reading(unusable(id, line, type(error).__name__, str(error)))
+        return Reading(unusable(id, line, type(error).__name__, str(error), rows))
 
 
 def _is_rest(line: Row) -> bool:
@@ -177,7 +181,7 @@ def _content(request: Mapping[str, Any]) -> str:
         raise RowError(_TOO_DEEP) from None
 
 
-def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
+def unusable(id: str, line: Row, error_type: str, reason: str, rows: RowForm = PLAIN) -> DeadLetter:
     """Return the dead letter of a row that is not sent."""
     return DeadLetter(
         id=id,
@@ -188,7 +192,7 @@ def unusable(id: str, line: Row, error_type: str, reason: str) -> DeadLetter:
         retryable=False,
         attempts=0,
         partial_text="",
-        input=_row_in(line.text),
+        input=_row_in(line.text, rows),
         place=line.key,
     )
 
@@ -199,7 +203,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RowError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
-        raise RowError(f"a row must be a JSON object, got {_kind(row)}")
+        raise RowError(f"a row must be a JSON object, got {kind(row)}")
     return row
 
 
@@ -211,73 +215,47 @@ def _id(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _failed_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the original row if `row` is a line of `failed-*.jsonl`, else `row` itself."""
-    if not _is_failed(row):
-        return row
+def _original(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the original row in a line of `failed-*.jsonl`."""
     original = row["input"]
     if not isinstance(original, dict):
         raise RowError(f"'input' of a failed row must be a JSON object, got {original!r:.80}")
     return original
 
 
-def _request(row: Mapping[str, Any]) -> dict[str, Any]:
+def _request(row: Mapping[str, Any], rows: RowForm) -> dict[str, Any]:
     """Return the body of the chat request in `row`."""
+    if not rows.form.is_default:
+        own = columns.parameters(row, rows.param_columns)
+        return {"messages": rows.form.messages_of(row), **own}
     body = _body(row)
     given = row if body is None else body
     if refused := columns.refused(given):
         hint = "" if given is body else "; rename a column that is not a parameter"
         raise RowError(f"a row may not set {', '.join(refused)}: only the job may{hint}")
-    if body is not None:  # OpenAI's batch files; the job chooses the model
-        return {k: v for k, v in body.items() if k != "model" and v is not None}
-    params = columns.parameters(row)
-    prompt, messages = row.get("prompt"), row.get("messages")
-    has_prompt = isinstance(prompt, str) and prompt.strip() != ""
-    # Some tools fill a missing list with an empty one.
-    if messages is not None and not (messages == [] and has_prompt):
-        return {"messages": messages, **params}
-    if has_prompt:
-        return {"messages": [{"role": "user", "content": prompt}], **params}
-    raise RowError(_no_prompt(row))
+    if body is None:
+        return {"messages": rows.form.messages_of(row), **columns.parameters(row)}
+    # OpenAI's batch files; the job chooses the model.
+    request = {name: v for name, v in body.items() if name != "model" and v is not None}
+    if rows.form.is_more and "messages" in request:
+        messages = message_list(request["messages"], "the messages of 'body'")
+        request["messages"] = rows.form.completed(messages, row)
+    return request
 
 
 def _body(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the request in the column `body`; without a value in any field it is not given."""
-    body = row.get("body")
+    body = columns.structured(row.get("body"))
     if not isinstance(body, dict) or all(value is None for value in body.values()):
         return None
     return body
 
 
-def _no_prompt(row: Mapping[str, Any]) -> str:
-    if "prompt" not in row:
-        names = ", ".join(row) or "nothing"
-        return f"a row must have 'prompt' or 'messages', got {names}"
-    prompt = row["prompt"]
-    got = "an empty string" if isinstance(prompt, str) else _kind(prompt)
-    return f"'prompt' must be a text, got {got}"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    return names.get(type(value), "null" if value is None else "a number")
-
-
-def _is_failed(row: Any) -> bool:
-    """Return whether `row` is a line of `failed-*.jsonl`, and not a row with such columns."""
-    known = isinstance(row, dict) and {"error_type", "message", "input"} <= row.keys()
-    return known and row["error_type"] is not None and not row.keys() & _ASKING
-
-
-def _is_duplicate(row: Mapping[str, Any]) -> bool:
-    return _is_failed(row) and row["error_type"] == DUPLICATE
-
-
-def _row_in(text: str) -> str:
+def _row_in(text: str, rows: RowForm) -> str:
     """Return the JSON of the original row, also for a line of `failed-*.jsonl`."""
     try:
         row = exact_json.loads(text)
-        return _dumps(row["input"]) if _is_failed(row) else text
+        return _dumps(row["input"]) if rows.is_failed(row) else text
     except (ValueError, RecursionError):
         return _dumps(text)
 

@@ -126,5 +126,16 @@ def _decoded(data: bytes) -> str:
 
 
 def kind(value: Any) -> str:
-    """Return what `value` is, in a word for an error."""
-    return "null" if value is None else f"a value of type {type(value).__name__}"
+    """Return what `value` is, in words for an error."""
+    return _KINDS.get(type(value)) or f"a value of type {type(value).__name__}"
+
+
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    dict: "an object",
+    float: "a number",
+    int: "a number",
+    list: "a list",
+    str: "a text",
+}

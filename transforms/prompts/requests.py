@@ -32,15 +32,30 @@ def text_request(text: Any, params: Mapping[str, Any], name: str = "the prompt")
 
     `name` is what an error calls the text.
     """
-    if not isinstance(text, str):
-        raise RowError(f"{name} must be a text, got {kind(text)}")
-    if not text.strip():
-        raise RowError(f"{name} must not be empty")
-    return plain_json({"messages": [{"role": "user", "content": text}], **_given(params)})
+    return request_json([user_message(text, name)], params)
 
 
 def messages_request(messages: Any, params: Mapping[str, Any], name: str = "the messages") -> str:
     """Return the request of `messages`, a list of objects or its JSON; raises RowError."""
+    return request_json(message_list(messages, name), params)
+
+
+def request_json(messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> str:
+    """Return the JSON of a request; a parameter that is None is left out. Raises RowError."""
+    return plain_json({"messages": messages, **_given(params)})
+
+
+def user_message(text: Any, name: str) -> dict[str, Any]:
+    """Return a user's `text` as a message; raises RowError unless it is a text with words."""
+    if not isinstance(text, str):
+        raise RowError(f"{name} must be a text, got {kind(text)}")
+    if not text.strip():
+        raise RowError(f"{name} must not be empty")
+    return {"role": "user", "content": text}
+
+
+def message_list(messages: Any, name: str) -> list[dict[str, Any]]:
+    """Return `messages`, a list of objects or its JSON; raises RowError."""
     if isinstance(messages, (str, bytes)):
         try:
             messages = orjson.loads(messages)
@@ -52,7 +67,7 @@ def messages_request(messages: Any, params: Mapping[str, Any], name: str = "the 
         raise RowError(f"{name} must be a list of messages, got {kind(messages)}")
     if not messages:
         raise RowError(f"{name} must have at least one message")
-    return plain_json({"messages": [_message(each, name) for each in messages], **_given(params)})
+    return [_message(each, name) for each in messages]
 
 
 def _message(value: Any, name: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import apache_beam as beam
 
@@ -13,12 +12,14 @@ from transforms.graph.display import given
 from transforms.graph.element_types import with_types
 from transforms.graph.error_output import OF_ROW, ErrorOutput, checked
 from transforms.prompts import ids
-from transforms.prompts.records import TEXT, RowError, columns_of, kind, record_json, record_of
-from transforms.prompts.requests import check_parameters, messages_request, text_request
+from transforms.prompts.form import MESSAGES, Form, id_of
+from transforms.prompts.images import Images
+from transforms.prompts.records import TEXT, RowError, columns_of, record_json, record_of
+from transforms.prompts.requests import check_parameters, request_json
+from transforms.prompts.shots import NO_SHOTS, Shots
 from transforms.prompts.template import Template
 
 _ID = "id"
-_MESSAGES = "messages"
 
 
 class Prompts(NamedTuple):
@@ -40,6 +41,13 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         messages: the column with the messages: a list of objects, or its JSON.
         template: a Jinja2 template of the text over the columns, such as `Translate: {{ text }}`;
             needs the extra `template`.
+        system_template: a template of the system message. A system message of a row's own messages
+            takes precedence, and an empty text is left out.
+        images: the column with an image of the row, or with a list of them: an http, https, gs or
+            data address, bytes, base64, `{"bytes": ..., "path": ...}`, or a path.
+        images_root: the folder of the paths in `images`, on the workers or in a bucket. Nothing
+            outside of it is read.
+        shots: example messages, which go first: a list that ends with one of the assistant.
         id: the column with the id, a text or a whole number. Without it, a row has the id in its
             column `id`; a row without one gets a digest of its content, and equal rows a number.
         param_columns: the columns that are parameters of the request, such as `["temperature"]`.
@@ -58,6 +66,10 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         *,
         messages: str | None = None,
         template: str | None = None,
+        system_template: str | None = None,
+        images: str | None = None,
+        images_root: str | None = None,
+        shots: Sequence[Mapping[str, Any]] | None = None,
         id: str | None = None,
         param_columns: Sequence[str] = (),
         unique_ids: bool | None = None,
@@ -71,25 +83,37 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         if isinstance(param_columns, str):
             raise TypeError(f"param_columns must be a list of columns, got {param_columns!r}")
         check_parameters((*param_columns, *params))
+        _check_name("images", images)
+        if images_root is not None and images is None:
+            raise ValueError("images_root needs images, the column with the paths")
         made = Template(template) if template else None
-        if made is not None and not made.columns:
+        if made is not None and not made.columns and not made.uses_row:
             raise ValueError(
                 "template must name a column, such as {{ text }}; Beam YAML reads such names itself"
                 " unless they stand between {% raw %} and {% endraw %}"
             )
-        self._form = _Form(prompt, messages, made, id, tuple(param_columns), params)
+        form = Form(
+            prompt,
+            messages,
+            made,
+            None if system_template is None else Template(system_template, "system_template"),
+            Images(images, images_root) if images else None,
+            NO_SHOTS if shots is None else Shots.of(shots),
+        )
+        self._rows = _Rows(form, id, tuple(param_columns), params)
         self._unique_ids = unique_ids
 
     def display_data(self) -> dict[str, Any]:
         """Return the names of the columns, for the page of the step in the runner's console."""
-        form = self._form
+        form = self._rows.form
         names = form.template.columns if form.template else ()
         shown = given(
             prompt=form.prompt,
             messages=form.messages,
             template_columns=", ".join(sorted(names)) or None,
-            id=form.id,
-            param_columns=", ".join(form.param_columns) or None,
+            images=form.images and form.images.column,
+            id=self._rows.id,
+            param_columns=", ".join(self._rows.param_columns) or None,
         )
         return {**super().display_data(), **shown}
 
@@ -100,15 +124,15 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     def _made(self, rows: Any) -> Prompts:
         known = columns_of(rows.element_type)
         if known is not None:
-            self._form.check(known)
-        parse = beam.ParDo(_ParseFn(self._form)).with_outputs(ids.DEAD_LETTERS, main="prompts")
+            self._rows.check(known)
+        parse = beam.ParDo(_ParseFn(self._rows)).with_outputs(ids.DEAD_LETTERS, main="prompts")
         parsed = rows | "Parse" >> parse
         with_types(parsed, {"prompts": tuple[str, Prompt], ids.DEAD_LETTERS: DeadLetter})
         if self._is_counted(rows):
             unique = parsed.prompts | "Unique" >> ids.Unique()
             letters = (parsed.dead_letters, unique.dead_letters)
             return Prompts(unique.prompts, letters | "DeadLetters" >> beam.Flatten())
-        finish = ids.Drawn() if self._form.id is None else ids.Own()
+        finish = ids.Drawn() if self._rows.id is None else ids.Own()
         return Prompts(parsed.prompts | "Drawn" >> finish, parsed.dead_letters)
 
     def _is_counted(self, rows: Any) -> bool:
@@ -122,24 +146,21 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         return is_batch if self._unique_ids is None else self._unique_ids
 
 
-class _Form(NamedTuple):
+class _Rows(NamedTuple):
     """Which columns of a row become which parts of its prompt."""
 
-    prompt: str | None
-    messages: str | None
-    template: Template | None
+    form: Form
     id: str | None
     param_columns: Sequence[str]
     params: Mapping[str, Any]
 
     def check(self, known: Sequence[str]) -> None:
         """Raise ValueError for the first column that rows with these columns do not have."""
-        named = [*(self.template.columns if self.template else ()), *self.param_columns]
-        named += [name for name in (self.prompt, self.messages, self.id) if name]
+        named = {*self.form.columns, *self.param_columns, *filter(None, [self.id])}
         for name in sorted(named):
             if name not in known:
                 raise ValueError(f"the input has no column {name!r}; it has {', '.join(known)}")
-        if not (self.prompt or self.messages or self.template) and not {TEXT, _MESSAGES} & {*known}:
+        if self.form.is_default and not {TEXT, MESSAGES} & {*known}:
             raise ValueError(
                 f"the input has no column 'prompt' or 'messages'; it has {', '.join(known)}. Name"
                 " the column: ToPrompts(prompt=...)"
@@ -148,63 +169,34 @@ class _Form(NamedTuple):
     def request(self, record: Mapping[str, Any]) -> str:
         """Return the JSON of the request of a row; raises RowError."""
         own = {name: record[name] for name in self.param_columns if record.get(name) is not None}
-        params = {**self.params, **own}
-        if self.template is not None:
-            return text_request(self.template.render(record), params, "the text of the template")
-        messages = self.messages
-        if messages is None and self.prompt is None and record.get(_MESSAGES) is not None:
-            messages = _MESSAGES
-        if messages is not None:
-            return messages_request(_value(record, messages), params, f"column {messages!r}")
-        name = self.prompt or TEXT
-        return text_request(_value(record, name), params, f"column {name!r}")
+        return request_json(self.form.messages_of(record), {**self.params, **own})
 
     def group(self, record: Mapping[str, Any], request: str, input: str) -> str:
         """Return the group of a row, which is its id or its content; raises RowError."""
         if self.id is None and record.get(_ID) in (None, ""):
             return ids.by_content(request, input)
-        return ids.own(_id(self.id or _ID, _value(record, self.id or _ID)))
+        return ids.own(id_of(record, self.id or _ID))
 
 
 class _ParseFn(beam.DoFn):  # type: ignore[misc]
     """Yields `(group, Prompt)`, or a dead letter that says what is wrong with the row."""
 
-    def __init__(self, form: _Form) -> None:
-        self._form = form
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
 
     def process(self, element: Any) -> Iterator[Any]:
         input = None
         try:
             record = record_of(element)
             input = record_json(record)
-            request = self._form.request(record)
-            group = self._form.group(record, request, input)
+            request = self._rows.request(record)
+            group = self._rows.group(record, request, input)
             yield group, Prompt(ids.id_of(group), request, input)
         except RowError as error:
             content = input or f"{type(element).__name__} {error}"
             id = ids.id_of(ids.by_content(content))
             letter = ids.refused(id, str(error), input)
             yield beam.pvalue.TaggedOutput(ids.DEAD_LETTERS, letter)
-
-
-def _value(record: Mapping[str, Any], name: str) -> Any:
-    if name not in record:
-        raise RowError(f"the row has no column {name!r}; it has {', '.join(map(str, record))}")
-    return record[name]
-
-
-def _id(name: str, value: Any) -> str:
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not isinstance(value, (str, UUID)) and not is_whole:
-        raise RowError(f"column {name!r} must be a text or a whole number, got {kind(value)}")
-    id = str(value)
-    if not id:
-        raise RowError(f"column {name!r} must not be empty; each row needs an id")
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        raise RowError(f"column {name!r} must be UTF-8, got half a character") from None
-    return id
 
 
 def _check_one(**given: str | None) -> None:

@@ -100,7 +100,7 @@ def test_the_outcome_carries_the_row():
         ("3", "must be a JSON object, got a number"),
         ('{"text":"x"}', "a row must have 'prompt' or 'messages', got text"),
         ("{}", "got nothing"),
-        ('{"prompt":" "}', "'prompt' must be a text, got an empty string"),
+        ('{"prompt":" "}', "'prompt' must not be empty"),
         ('{"prompt":5}', "'prompt' must be a text, got a number"),
         ('{"prompt":null}', "'prompt' must be a text, got null"),
         (

@@ -271,26 +271,26 @@ def test_a_template_that_cannot_be_filled_is_a_dead_letter(template, reason):
         (
             5,
             {},
-            "an element must be a text, a dict, a Row, a NamedTuple or a dataclass, got a value",
+            "an element must be a text, a dict, a Row, a NamedTuple or a dataclass, got a number",
         ),
         (b"\xff", {}, "a text must be UTF-8, got 0xff at byte 1"),
         ("", {}, "column 'prompt' must not be empty"),
         (" \n", {}, "column 'prompt' must not be empty"),
         ({"prompt": None}, {}, "column 'prompt' must be a text, got null"),
-        ({"prompt": 5}, {}, "column 'prompt' must be a text, got a value of type int"),
-        ({"text": "x"}, {}, "the row has no column 'prompt'; it has text"),
+        ({"prompt": 5}, {}, "column 'prompt' must be a text, got a number"),
+        ({"text": "x"}, {}, "a row must have 'prompt' or 'messages', got text"),
         ({"text": "x"}, {"prompt": "q"}, "the row has no column 'q'; it has text"),
         (
             {"m": 5},
             {"messages": "m"},
-            "column 'm' must be a list of messages, got a value of type int",
+            "column 'm' must be a list of messages, got a number",
         ),
         ({"m": []}, {"messages": "m"}, "column 'm' must have at least one message"),
         ({"m": "[nonsense"}, {"messages": "m"}, "column 'm' must be a list or the JSON of one ("),
         (
             {"m": [5]},
             {"messages": "m"},
-            "column 'm' must be a list of objects, got a value of type",
+            "column 'm' must be a list of objects, got a number",
         ),
         ({"m": [{"a": {1}}]}, {"messages": "m"}, "the request cannot be written as JSON ("),
         (
@@ -328,15 +328,15 @@ def test_a_dead_letter_has_the_row_and_an_id_of_its_own():
 
 def test_half_a_character_is_a_dead_letter_that_can_be_written():
     row = {"id": "a", "prompt": "\ud800"}  # Beam's coders refuse such a text between two steps
-    [tagged] = _ParseFn(ToPrompts()._form).process(row)
+    [tagged] = _ParseFn(ToPrompts()._rows).process(row)
     letter = tagged.value
     assert letter.message.startswith("the request cannot be written as JSON (")
     assert letter.input == '{"id": "a", "prompt": "\\ud800"}'
     beam.coders.registry.get_coder(DeadLetter).encode(letter)
-    [tagged] = _ParseFn(ToPrompts(id="id")._form).process({"id": "\ud800", "prompt": "x"})
+    [tagged] = _ParseFn(ToPrompts(id="id")._rows).process({"id": "\ud800", "prompt": "x"})
     assert tagged.value.message == "column 'id' must be UTF-8, got half a character"
-    [tagged] = _ParseFn(ToPrompts()._form).process({"\ud800": "x"})
-    assert tagged.value.message == "the row has no column 'prompt'; it has \\ud800"
+    [tagged] = _ParseFn(ToPrompts()._rows).process({"\ud800": "x"})
+    assert tagged.value.message == "a row must have 'prompt' or 'messages', got \\ud800"
 
 
 class Hostile:
@@ -438,7 +438,7 @@ def test_prompts_of_texts_and_messages():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: Prompt.of_text(5), "the prompt must be a text, got a value of type int"),
+        (lambda: Prompt.of_text(5), "the prompt must be a text, got a number"),
         (lambda: Prompt.of_text(""), "the prompt must not be empty"),
         (lambda: Prompt.of_text("a", id=5), "id must be a text that is not empty, got 5"),
         (lambda: Prompt.of_text("a", base_url="x"), "a prompt may not set base_url; pass it to"),
@@ -446,9 +446,37 @@ def test_prompts_of_texts_and_messages():
             lambda: Prompt.of_text("a", max_token=5),
             "'max_token' is not a parameter of a request; did",
         ),
-        (lambda: Prompt.of_messages({}), "the messages must be a list of messages, got a value of"),
+        (lambda: Prompt.of_messages({}), "the messages must be a list of messages, got an obj"),
     ],
 )
 def test_prompts_cannot_be_made_of_other_values(make, reason):
     with pytest.raises((TypeError, ValueError), match=f"^{re.escape(reason)}"):
         make()
+
+
+def test_a_prompt_has_a_system_message_examples_and_images():
+    shots = [{"role": "user", "content": "cat"}, {"role": "assistant", "content": "chat"}]
+    row = {"id": "a", "word": "dog", "to": "French", "photo": "https://example.com/dog.png"}
+    transform = ToPrompts(
+        template="{{ word }}", system_template="Into {{ to }}.", shots=shots, images="photo"
+    )
+    image = {"type": "image_url", "image_url": {"url": row["photo"]}}
+    assert orjson.loads(prompt_of(row, transform).request)["messages"] == [
+        {"role": "system", "content": "Into French."},
+        *shots,
+        {"role": "user", "content": [{"type": "text", "text": "dog"}, image]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"images_root": "a"}, "images_root needs images, the column with the paths"),
+        ({"shots": []}, "shots must end with a message of the assistant, got no message"),
+        ({"system_template": "{{ a"}, "system_template, line 1: unexpected end of template"),
+        ({"images": ""}, "images must be the name of a column, got ''"),
+    ],
+)
+def test_wrong_parts_of_a_prompt_are_refused_when_the_transform_is_made(given, reason):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(reason)}"):
+        ToPrompts(**given)
