@@ -3,7 +3,7 @@
     python -m pipelines.batch_complete --input 'prompts/*.jsonl' --output out/
 
 Rows are JSON objects with `prompt` or `messages`. Each row has one outcome: a completion in
-completions-*.jsonl or a dead letter in failed-*.jsonl.
+completions-* or a dead letter in failed-*, as JSON lines or in another format.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ from pipelines.cli.model_flags import (
     model_params,
     settle_in_flight,
 )
+from pipelines.cli.output_flags import add_output_options, check_output_format, row_formats
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import folder, spools
-from pipelines.outputs.jsonl import WriteLines
-from pipelines.outputs.ordered_jsonl import WriteInOrder
+from pipelines.outputs.files import WriteRows
+from pipelines.outputs.formats.jsonl import JsonLines
+from pipelines.outputs.ordered import WriteInOrder
 from pipelines.outputs.report import WriteReport
 from pipelines.runners import checks as runner_checks
 from pipelines.runners import dataflow, execution, pipeline
@@ -59,6 +61,7 @@ from pipelines.terminal.progress import ProgressLine
 from pipelines.terminal.summary import summary
 from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
+from transforms.elements import Completion, DeadLetter
 from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
@@ -89,15 +92,16 @@ def parser() -> cli_parser.Parser:
         "--output",
         required=True,
         metavar="FOLDER",
-        help="the folder to write completions-*.jsonl, failed-*.jsonl and report.json to",
+        help="the folder to write completions-*, failed-* and report.json to",
     )
     made.add_argument(
         "--output_table",
         type=_table,
         metavar="PROJECT:DATASET.TABLE",
-        help="a BigQuery table to write the completions to, instead of completions-*.jsonl; its"
+        help="a BigQuery table to write the completions to, instead of completions-*; its"
         " previous rows are replaced",
     )
+    add_output_options(made)
     add_model_options(made)
     add_journal_options(made)
     made.add_argument(
@@ -147,20 +151,23 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
     }
     limit = failure_limit(known_args)
     outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
-    write = WriteInOrder if known_args.keep_order else WriteLines
+    write = WriteInOrder if known_args.keep_order else WriteRows
+    formats = row_formats(known_args, input_format(known_args))
     for name, rows in outcomes.items():
         if name == "Completions" and known_args.output_table:
             rows | "WriteTable" >> outputs_bigquery.WriteTable(
                 bigquery.parse(known_args.output_table)
             )
         else:
-            rows | f"Write{name}" >> write(known_args.output, _FILES[name])
+            kind = Completion if name == "Completions" else DeadLetter
+            rows | f"Write{name}" >> write(known_args.output, _FILES[name], formats[kind])
     if known_args.emit_deltas:
-        done.deltas | "WriteDeltas" >> WriteLines(known_args.output, "deltas")
+        done.deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
     facts = {
         "model": known_args.model,
         "input": [printable(location) for location in known_args.input],
         "params": model_params(known_args),
+        "output_format": known_args.output_format,
     }
     if known_args.output_table:
         facts["output_table"] = known_args.output_table
@@ -181,6 +188,7 @@ def run(argv: Sequence[str]) -> int:
         known_args.journal, known_args.output, beam_options
     )
     known_args.journal_alone = pipeline.shares_process(beam_options)
+    check_output_format(known_args)
     check_model(known_args, here)
     new_journal = _check_together(known_args, here)
     new_budget = budget(known_args, new_journal)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.inputs.rows import Line
+
 if TYPE_CHECKING:
     import pyarrow
 
@@ -36,6 +38,9 @@ class InputFormat(Protocol):
 
     def schema(self, locations: Sequence[str]) -> pyarrow.Schema | None:
         """Return the columns of the rows with their types, None if each row may have others."""
+
+    def head(self, locations: Sequence[str], count: int) -> Sequence[Line]:
+        """Return some rows, about `count` of them if there are so many; none of a table."""
 
     def read(
         self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None

@@ -42,6 +42,10 @@ class BigQueryRows:
     def schema(self, locations: Sequence[str]) -> None:
         """Return None: the types of BigQuery's columns are not Arrow's."""
 
+    def head(self, locations: Sequence[str], count: int) -> list[Line]:
+        """Return no rows: reading a table begins with its export."""
+        return []
+
     def read(
         self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None
     ) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -26,6 +27,8 @@ _log = logging.getLogger("pipelines")
 
 # Counting reads the whole input. Beyond this size it would delay the start of the job.
 _MOST_COUNTED_BYTES = 4 << 30
+# A sample is made of the beginnings of at most this many files.
+_MOST_SAMPLED = 10
 
 
 class FileRows:
@@ -94,6 +97,22 @@ class FileRows:
                 return None
             found.append(schema)
         return _unified(found)
+
+    def head(self, locations: Sequence[str], count: int) -> list[Line]:
+        """Return rows from the beginnings of a few files."""
+        files = self._data_files(locations)
+        files = files[:: -(-len(files) // _MOST_SAMPLED)]
+        each = -(-count // max(1, len(files)))
+        return [line for file in files for line in islice(self._sound(file), each)]
+
+    def _sound(self, file: DataFile) -> Iterator[Line]:
+        """Yield the rows before the first damage."""
+        try:
+            yield from FORMATS[format_name(file.path, self._options)].rows(
+                file, self._options, None
+            )
+        except (DamagedFile, UnreadableFile):
+            return
 
     def read(
         self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None

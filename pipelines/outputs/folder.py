@@ -19,12 +19,12 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import UsageError
 from pipelines.filesystem import delete, is_local
-from pipelines.outputs.jsonl import write_whole
+from pipelines.outputs.whole_file import write_whole
 
 REPORT = "report.json"
 KINDS = ("completions", "failed", "deltas")
 _OUTPUT = r"(completions|failed-rows|failed-calls|deltas)"
-_NAME = re.compile(rf"{_OUTPUT}-\d{{5}}-of-\d{{5}}\.jsonl")
+_NAME = re.compile(rf"{_OUTPUT}-\d{{5}}-of-\d{{5}}\.(jsonl|parquet|csv)")
 _UNFINISHED = re.compile(
     rf"beam-temp-{_OUTPUT}-[0-9a-f]+|({_NAME.pattern}|{re.escape(REPORT)})\.unfinished"
 )
@@ -126,7 +126,7 @@ def _written(folder: str) -> dict[str, float]:
     if is_local(folder):
         files = [entry for entry in os.scandir(folder) if is_output(entry.name)]
         return {entry.name: entry.stat().st_mtime_ns for entry in files}
-    patterns = [FileSystems.join(folder, f"{kind}-*.jsonl") for kind in KINDS]
+    patterns = [FileSystems.join(folder, f"{kind}-*") for kind in KINDS]
     found = [file for match in FileSystems.match(patterns) for file in match.metadata_list]
     times = {file.path.rpartition("/")[2]: file.last_updated_in_seconds for file in found}
     return {name: changed for name, changed in times.items() if is_output(name)}

@@ -11,8 +11,8 @@ import apache_beam as beam
 import orjson
 
 from pipelines.inputs.columns import UnusedColumn
-from pipelines.outputs.jsonl import write_whole
 from pipelines.outputs.spending import Earlier, Wasted
+from pipelines.outputs.whole_file import write_whole
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
 from transforms.labels import add_bounded

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import orjson
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.outputs.examples import first_rows
 from pipelines.outputs.folder import KINDS, REPORT
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
@@ -46,7 +46,7 @@ def summary(folder: str, report: Mapping[str, Any], width: int | None = None) ->
 
 
 def _examples(paths: Sequence[str], width: int, count: int = 8) -> Iterator[str]:
-    rows = list(islice(_rows(paths), count))
+    rows = list(islice(first_rows(paths, count), count))
     if not rows:
         return
     left = max(16, min(width // 2, max(len(_prompt_text(row)) for row in rows)))
@@ -160,18 +160,12 @@ def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
     for kind in KINDS:
         files = _paths(folder, report, kind)
         if files:
-            several = FileSystems.join(folder, f"{kind}-*.jsonl")
+            suffix = files[0].rpartition(".")[2]
+            several = FileSystems.join(folder, f"{kind}-*.{suffix}")
             yield f"{kind + ':':<13}{files[0] if len(files) == 1 else several}"
     if table := report.get("output_table"):
         yield f"{'table:':<13}{table}"
     yield f"{'report:':<13}{FileSystems.join(folder, REPORT)}"
-
-
-def _rows(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        with FileSystems.open(path) as file:
-            while line := file.readline():
-                yield orjson.loads(line)
 
 
 def _paths(folder: str, report: Mapping[str, Any], kind: str) -> list[str]:

@@ -37,7 +37,7 @@ def _run(
     os.dup2(sink, sys.stdout.fileno())
     os.dup2(sink, sys.stderr.fileno())
     from pipelines import batch_complete
-    from pipelines.outputs import jsonl
+    from pipelines.outputs.formats import jsonl
 
     # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
     from ritellm import RetryPolicy
@@ -49,17 +49,17 @@ def _run(
     if redis_tries is not None:
         redis.PATIENT = redis_tries
     if breaks_after is not None:
-        jsonl.to_json = _breaking(jsonl.to_json, breaks_after)
+        jsonl.to_bytes = _breaking(jsonl.to_bytes, breaks_after)
     batch_complete.main(argv)
 
 
-def _breaking(to_json: Any, after: int) -> Any:
+def _breaking(to_bytes: Any, after: int) -> Any:
     left = iter(range(after))
 
-    def breaking(element: Any) -> str:
+    def breaking(element: Any) -> bytes:
         if next(left, None) is None:
             raise RuntimeError("a worker breaks")
-        line: str = to_json(element)
+        line: bytes = to_bytes(element)
         return line
 
     return breaking

@@ -611,7 +611,7 @@ def test_a_failed_job_gives_the_reason_in_its_last_line(job, monkeypatch):
     def break_(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.outputs.jsonl.to_json", break_)
+    monkeypatch.setattr("pipelines.outputs.formats.jsonl.to_bytes", break_)
     job.write({"prompt": "x"})
     assert job.run() == 1
     last = job.printed.err.strip().splitlines()[-1]

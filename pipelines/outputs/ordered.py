@@ -2,14 +2,14 @@
 
 The problem: Beam yields outcomes in any order, and there may be more of them than memory holds.
 
-The idea: many workers insert lines into one SQLite file, the spool, which sorts them by an index.
-Once all lines are in, one worker reads them in order and writes the output:
+The idea: many workers insert records into one SQLite file, the spool, which sorts them by an index.
+Once all records are in, one worker reads them in order and writes the output:
 
     outcomes --> PutDown (insert) --> Count --(side input: all inserts are done)--> Sort (write)
 
 Invariants:
 - The side input makes Sort wait for the last insert.
-- The key is path, line and id. So a retried bundle replaces its lines instead of doubling them.
+- The key is path, line and id. So a retried bundle replaces its records instead of doubling them.
 - The output appears under its name only when it is complete.
 - A crash loses the spool, and nothing else: the journal has the completions.
 """
@@ -20,55 +20,59 @@ import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, BinaryIO
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindows
 
-from pipelines.outputs.jsonl import to_json, write_whole
+from pipelines.outputs.formats.base import RowFormat
 from pipelines.outputs.spools import Spool
+from pipelines.outputs.whole_file import write_whole_by
 from transforms.disks import temporary_disk
 from transforms.elements import Completion, DeadLetter
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS lines (path TEXT, line INTEGER, id TEXT, json TEXT)"
-_UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS by_place ON lines (path, line, id)"
-_INSERT = "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)"  # a retried bundle replaces its lines
+_SCHEMA = "CREATE TABLE IF NOT EXISTS rows (path TEXT, line INTEGER, id TEXT, record BLOB)"
+_UNIQUE = "CREATE UNIQUE INDEX IF NOT EXISTS by_place ON rows (path, line, id)"
+_INSERT = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)"  # a retried bundle replaces its rows
 
 
 class WriteInOrder(beam.PTransform):  # type: ignore[misc]
-    """Write `Completion`s or `DeadLetter`s to one file, `folder/name-00000-of-00001.jsonl`.
+    """Write `Completion`s or `DeadLetter`s to one file, `folder/name-00000-of-00001.SUFFIX`.
 
     The order is that of the input: files by name, then lines. The file appears when it is complete.
     All workers must be on the machine that builds the pipeline.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, format: RowFormat) -> None:
         super().__init__()
-        self._path = FileSystems.join(folder, f"{name}-00000-of-00001.jsonl")
+        self._path = FileSystems.join(folder, f"{name}-00000-of-00001{format.suffix}")
+        self._format = format
 
     def expand(self, outcomes: Any) -> Any:
-        """Insert all lines, then sort."""
+        """Insert all records, then sort."""
         folder = Spool()
         weakref.finalize(self, folder.remove)
-        spool = folder.file("lines.sqlite")
+        spool = folder.file("rows.sqlite")
         rows = (
             outcomes
-            | "PutDown" >> beam.ParDo(_PutDownFn(spool)).with_output_types(int)
+            | "PutDown" >> beam.ParDo(_PutDownFn(spool, self._format)).with_output_types(int)
             | "Count" >> beam.CombineGlobally(sum)
         )
         return (
             outcomes.pipeline
             | "Once" >> beam.Create([None])
-            | "Sort" >> beam.ParDo(_SortFn(spool, self._path), beam.pvalue.AsSingleton(rows))
+            | "Sort"
+            >> beam.ParDo(_SortFn(spool, self._path, self._format), beam.pvalue.AsSingleton(rows))
         )
 
 
 class _PutDownFn(beam.DoFn):  # type: ignore[misc]
-    """Inserts lines into the spool; yields their number for each bundle."""
+    """Inserts records into the spool; yields their number for each bundle."""
 
-    def __init__(self, spool: str) -> None:
+    def __init__(self, spool: str, format: RowFormat) -> None:
         self._spool = spool
+        self._format = format
 
     def setup(self) -> None:
         # The spool is worthless after a crash, so SQLite need not wait for the disk.
@@ -86,7 +90,7 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
         if outcome.place is None:
             raise ValueError(f"row {outcome.id!r} must have a place; read it with ReadPrompts")
         path, _, line = outcome.place.rpartition(":")
-        row = (path, int(line), outcome.id, to_json(outcome))
+        row = (path, int(line), outcome.id, self._format.encode(outcome))
         with temporary_disk():
             self._db.execute(_INSERT, row)
             self._db.commit()  # other threads insert too, and wait for the lock
@@ -100,20 +104,26 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
 
 
 class _SortFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, spool: str, path: str) -> None:
+    def __init__(self, spool: str, path: str, format: RowFormat) -> None:
         self._spool = spool
         self._path = path
+        self._format = format
 
     def process(self, _: None, count: int) -> Iterator[str]:
         if count:
-            lines = (text.encode() + b"\n" for text in _sorted_lines(self._spool))
-            write_whole(self._path, lines, "text/plain")
+            write_whole_by(self._path, self._write, self._format.mime_type)
             yield self._path
 
+    def _write(self, file: BinaryIO) -> None:
+        writer = self._format.open(file)
+        for record in _sorted_records(self._spool):
+            writer.write(record)
+        writer.close()
 
-def _sorted_lines(spool: str) -> Iterator[str]:
+
+def _sorted_records(spool: str) -> Iterator[bytes]:
     with closing(sqlite3.connect(spool)) as db:
         with temporary_disk():
-            rows = db.execute("SELECT json FROM lines ORDER BY path, line, id")
-        for (text,) in rows:
-            yield text
+            rows = db.execute("SELECT record FROM rows ORDER BY path, line, id")
+        for (record,) in rows:
+            yield record

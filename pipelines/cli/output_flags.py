@@ -1,0 +1,62 @@
+"""The flags that say in which format the job writes its rows."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.cli.model_flags import SWITCH
+from pipelines.errors import UsageError
+from pipelines.inputs.base import InputFormat
+from pipelines.inputs.rows import parse
+from pipelines.outputs.formats.base import RowFormat
+from pipelines.outputs.formats.choice import NAMES, WITH_COLUMNS, row_format
+from transforms.elements import Completion, DeadLetter
+
+# The types of a column of JSON lines are those of its values in this many rows.
+SAMPLE_ROWS = 1_000
+
+
+def add_output_options(parser: Any) -> None:
+    """Add the flags about the format of the output."""
+    parser.add_argument(
+        "--output_format",
+        choices=NAMES,
+        default="jsonl",
+        help="the format of completions-* and failed-*: JSON lines; Parquet or CSV, with the"
+        " columns of the input; or the lines of OpenAI's batch output files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--csv_raw",
+        **SWITCH,
+        help="with --output_format csv: write texts as they are; without it, a text that a"
+        " spreadsheet could take for a formula gets an apostrophe before it",
+    )
+
+
+def check_output_format(known_args: argparse.Namespace) -> None:
+    """Raise UsageError for flags that do not fit together."""
+    if known_args.csv_raw and known_args.output_format != "csv":
+        raise UsageError("--csv_raw needs --output_format csv; leave it out, or write CSV")
+
+
+def row_formats(known_args: argparse.Namespace, input: InputFormat) -> dict[type, RowFormat]:
+    """Return the formats of completions and of failed rows of the job.
+
+    Formats with columns need those of the input. An input without a schema gets one from its first
+    rows.
+    """
+    name, raw = known_args.output_format, known_args.csv_raw
+    schema = _columns(input, known_args.input) if name in WITH_COLUMNS else None
+    return {kind: row_format(name, kind, schema, raw) for kind in (Completion, DeadLetter)}
+
+
+def _columns(input: InputFormat, locations: Sequence[str]) -> Any:
+    schema = input.schema(locations)
+    if schema is not None:
+        return schema
+    from pipelines.tables.inference import infer_schema
+
+    rows = (parse(line).input for line in input.head(locations, SAMPLE_ROWS))
+    return infer_schema(row for row in rows if row is not None)

@@ -1,0 +1,122 @@
+"""CSV as in RFC 4180, safe to open in a spreadsheet.
+
+A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, which may send data
+elsewhere or start programs. Cells contain foreign text: prompts and answers. So such a text gets an
+apostrophe before it (`pipelines.tables.formulas`). A number does not.
+
+Nothing between two commas is null, and `""` is an empty text. The columns of the input have the
+texts of their JSON values, and lists and objects are JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, BinaryIO
+
+from pipelines.outputs.formats.base import Lines
+from pipelines.tables.formulas import escaped
+from pipelines.tables.outcomes import (
+    COMPLETION,
+    FAILED,
+    RAW_REST,
+    REST,
+    cell_of,
+    completion_values,
+    failed_values,
+    microseconds,
+    own_names,
+)
+from transforms import exact_json
+from transforms.elements import Completion, DeadLetter, Delta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Csv:
+    """Rows of one kind as records of CSV, after a header. See `RowFormat`.
+
+    `names` are the columns of the input. With `raw` no text gets an apostrophe.
+    """
+
+    suffix = ".csv"
+    mime_type = "text/csv"
+    step = "ToCsv"
+
+    def __init__(self, kind: type, names: Sequence[str], raw: bool) -> None:
+        self._columns = FAILED if kind is DeadLetter else COMPLETION
+        self._names = list(names)
+        self._set = frozenset(names)
+        self._raw = raw
+
+    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
+        """Return the record of a completion or a failed row."""
+        if isinstance(row, DeadLetter):
+            values = failed_values(row)
+        elif isinstance(row, Completion):
+            values = completion_values(row)
+        else:
+            raise TypeError("deltas have no columns")
+        found = _parsed(row.input)
+        given = found if isinstance(found, dict) else {}
+        cells = [self._cell(given.get(name)) for name in self._names]
+        for value, kind in zip(values, self._columns.values(), strict=False):
+            cells.append(self._cell(_time(value) if kind == "timestamp" else value))
+        cells.append(self._cell(self._rest(found)))
+        return ",".join(cells).encode()
+
+    def _rest(self, row: Any) -> str | None:
+        """Return the JSON of what the cells lack.
+
+        For failed rows that includes the values that are not texts: with them the row can be read
+        as it was, also if CSV has no form for the difference.
+        """
+        if not isinstance(row, dict):
+            return None if row is None else exact_json.dumps(row)
+        exact = self._columns is FAILED
+        lacking = {
+            name: value
+            for name, value in row.items()
+            if name not in self._set or (exact and value is not None and not isinstance(value, str))
+        }
+        return exact_json.dumps(lacking) if lacking else None
+
+    def _cell(self, value: Any) -> str:
+        return (
+            _quoted(value if self._raw else escaped(value)) if type(value) is str else _other(value)
+        )
+
+    def open(self, file: BinaryIO) -> Lines:
+        """Return the writer of a new file."""
+        ours = own_names(self._columns, self._names)
+        if self._raw and self._columns is FAILED:
+            ours[-1] = ours[-1].removesuffix(REST) + RAW_REST
+        header = ",".join(map(self._cell, [*self._names, *ours]))
+        return Lines(file, header.encode(), b"\r\n")
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return None if text is None else exact_json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _quoted(text: str) -> str:
+    if '"' in text:
+        return '"' + text.replace('"', '""') + '"'
+    if "," in text or "\n" in text or "\r" in text or not text or text != text.strip():
+        return f'"{text}"'
+    return text
+
+
+def _other(value: Any) -> str:
+    if value is None:
+        return ""
+    return cell_of(value) if type(value) in (bool, int, float) else _quoted(cell_of(value))
+
+
+def _time(seconds: float | None) -> str | None:
+    if (micros := microseconds(seconds)) is None:
+        return None
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat().replace("+00:00", "Z")
