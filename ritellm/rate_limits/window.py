@@ -43,6 +43,9 @@ _FIRST = 32.0
 _HELD_AT_FIRST, _HELD_STEP, _HELD_MOST = 0.15, 0.1, 0.2
 # The window falls by this factor if the requests are spread more evenly instead.
 _SPREAD_CUT = 0.98
+# A timer that is late by up to this many seconds does not delay the requests after it. Otherwise
+# requests that are spread over time would never fill the window, and it could not grow.
+_LATE = 0.02
 # The window returns quickly to this part of the size that was known to work.
 _KNOWN = 0.9
 
@@ -66,6 +69,7 @@ class Window:
         self.sample = Sample()
         self._since = now  # requests sent earlier are no evidence about the present window
         self._started_at = now
+        self._due: float | None = None  # a request waits only until then
 
     def allow(self, most: int, ceiling: float) -> None:
         """Allow the window to grow to `most`; `ceiling` is the limit for other reasons."""
@@ -84,17 +88,22 @@ class Window:
     def wait(self, in_flight: int, now: float) -> float | None:
         """Return the seconds until one more may start; None if a request must end first."""
         if now < self.paused_until:
+            self._due = None
             return self.paused_until - now
         if in_flight < int(min(self.size, self.ceiling)):
             if self._open:
                 return 0.0
-            gap = self._growth.gap(self.size) * (1 - self.expected)
-            return max(0.0, self._started_at + gap - now)
+            due = self._started_at + self._growth.gap(self.size) * (1 - self.expected)
+            if due > now:
+                self._due = due
+            return max(0.0, due - now)
+        self._due = None
         return self._until_larger(now) if self.size < self.ceiling else None
 
     def start(self, permit: Permit, in_flight: int, now: float) -> None:
         """Record that a request starts, one of `in_flight`."""
-        self._started_at = now
+        self._started_at = now if self._due is None else max(min(self._due, now), now - _LATE)
+        self._due = None
         permit.waited = in_flight >= int(self.size)
         beyond = self.size > self._growth.goal
         permit.probe = permit.waited and beyond and self._growth.grown_at == now

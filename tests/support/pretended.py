@@ -24,17 +24,23 @@ Provider = Callable[[float, int], Refusal | None]
 class Job:
     """Sends rows as fast as a `Pace` allows; each refused one rests by itself and is sent again.
 
-    A response takes `hold` seconds, a refusal and an acceptance take `told` seconds.
+    A response takes `hold` seconds, a refusal and an acceptance take `told` seconds. Timers are
+    `late` by so many seconds.
     """
 
     def __init__(
-        self, provider: Provider, max_in_flight: int = 64, hold: float = 0.3, told: float = 0.02
+        self,
+        provider: Provider,
+        max_in_flight: int = 64,
+        hold: float = 0.3,
+        told: float = 0.02,
+        late: float = 0.0,
     ) -> None:
         self.pace = Pace(Limits(max_in_flight), now=0.0)
         self.now = 0.0
         self.sent = self.refused = self.done = 0
         self.allowed: list[tuple[float, int]] = []  # after each end
-        self._provider, self._hold, self._told = provider, hold, told
+        self._provider, self._hold, self._told, self._late = provider, hold, told, late
         self._open = 0  # requests that the provider has accepted
         self._again: list[int] = []  # refusals so far of those that may be sent again
         self._new = 0
@@ -67,7 +73,7 @@ class Job:
             self._start()
 
     def _look_again(self, seconds: float) -> None:
-        then = self.now + max(seconds, 1e-6)
+        then = self.now + max(seconds, 1e-6) + self._late
         if not self.now < self._looks_at <= then:
             self._looks_at = then
             self._after(then - self.now, lambda: None)
