@@ -43,6 +43,7 @@ from pipelines.cli.model_flags import (
     settle_in_flight,
 )
 from pipelines.cli.output_flags import add_output_options, check_output_format, row_formats
+from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
 from pipelines.inputs.prompts import ReadPrompts
@@ -51,6 +52,7 @@ from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import folder, spools
 from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
+from pipelines.outputs.kept_columns import KeepColumns
 from pipelines.outputs.ordered import WriteInOrder
 from pipelines.outputs.report import WriteReport
 from pipelines.runners import checks as runner_checks
@@ -61,7 +63,7 @@ from pipelines.terminal.progress import ProgressLine
 from pipelines.terminal.summary import summary
 from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
-from transforms.elements import Completion, DeadLetter
+from transforms.elements import Completion, DeadLetter, Delta
 from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
@@ -88,6 +90,8 @@ def parser() -> cli_parser.Parser:
         " Or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
     add_input_options(made)
+    add_column_option(made)
+    add_prompt_options(made)
     made.add_argument(
         "--output",
         required=True,
@@ -134,7 +138,9 @@ _FILES = {
 def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> None:
     """Add the steps of the job to `p`; `spread` shuffles the rows over many workers."""
     journal = journal_flags.journal(known_args)
-    read = p | "ReadPrompts" >> ReadPrompts(known_args.input, spread, input_options(known_args))
+    form = row_form(known_args)
+    options = input_options(known_args)
+    read = p | "ReadPrompts" >> ReadPrompts(known_args.input, spread, options, form)
     done = read.prompts | "CompletePrompts" >> CompletePrompts(
         known_args.model,
         emit_deltas=known_args.emit_deltas,
@@ -145,14 +151,14 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         **completion_options(known_args),
     )
     outcomes = {
-        "Completions": done.completions,
+        "Completions": done.completions | "KeepColumns" >> KeepColumns(form.columns, Completion),
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }
     limit = failure_limit(known_args)
     outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
     write = WriteInOrder if known_args.keep_order else WriteRows
-    formats = row_formats(known_args, input_format(known_args))
+    formats = row_formats(known_args, input_format(known_args), form)
     for name, rows in outcomes.items():
         if name == "Completions" and known_args.output_table:
             rows | "WriteTable" >> outputs_bigquery.WriteTable(
@@ -162,7 +168,8 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
             kind = Completion if name == "Completions" else DeadLetter
             rows | f"Write{name}" >> write(known_args.output, _FILES[name], formats[kind])
     if known_args.emit_deltas:
-        done.deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
+        deltas = done.deltas | "KeepColumnsOfDeltas" >> KeepColumns(form.columns, Delta)
+        deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
     facts = {
         "model": known_args.model,
         "input": [printable(location) for location in known_args.input],
@@ -195,6 +202,7 @@ def run(argv: Sequence[str]) -> int:
     prices(known_args.prices)
     checks.check_temp(beam_options, known_args)
     checks.check_input(known_args)
+    checks.check_columns(known_args)
     checks.check_apart(known_args)
     checks.check_output_table(known_args.output_table)
     checks.check_output(known_args.output, here)

@@ -10,9 +10,12 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import bigquery
+from pipelines.cli import prompt_flags
 from pipelines.cli.input_flags import input_format
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_writable, is_local
+from pipelines.inputs.known_columns import check_columns as check_known
+from pipelines.inputs.known_columns import known_columns
 from pipelines.inputs.paths import has_wildcard
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs.folder import is_output
@@ -29,6 +32,13 @@ from transforms.worker.credentials import check_secret, key_in_file, key_in_secr
 def check_input(known_args: argparse.Namespace) -> None:
     """Raise UsageError unless `--input` names an input that can be read."""
     input_format(known_args).check(known_args.input)
+
+
+def check_columns(known_args: argparse.Namespace) -> None:
+    """Raise UsageError for a wrong flag about prompts, or a column that no row has."""
+    rows = prompt_flags.row_form(known_args)
+    known = known_columns(input_format(known_args), known_args.input, rows)
+    check_known(known, prompt_flags.columns_by_flag(rows), rows)
 
 
 def check_output_table(table: str | None) -> None:

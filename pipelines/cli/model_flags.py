@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from pipelines.cli import checks, parser, timeout_flags
+from pipelines.cli import checks, param_flags, parser, timeout_flags
 from pipelines.cli.parser import positive
 from pipelines.runners.checks import check_listener
 from transforms.graph.refused_secrets import check_variable
@@ -138,6 +138,7 @@ def add_model_options(made: parser.Parser) -> None:
         "--max_tokens", type=positive, metavar="N", help="the most tokens per completion"
     )
     model.add_argument("--temperature", type=float, metavar="T", help="the sampling temperature")
+    param_flags.add_param_option(model)
 
 
 def _variable(text: str) -> str:
@@ -176,6 +177,7 @@ def model_params(known_args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `completion` that the command line sets."""
     given = {"max_tokens": known_args.max_tokens, "temperature": known_args.temperature}
     chosen = {name: value for name, value in given.items() if value is not None}
+    chosen |= param_flags.params_of(known_args.param, [*chosen])
     return {**chosen, "on_interrupt": _ON_INTERRUPT[known_args.on_interrupt]}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipelines.cli.model_flags import SWITCH
 from pipelines.errors import UsageError
 from pipelines.inputs.base import InputFormat
+from pipelines.inputs.row_form import RowForm
 from pipelines.inputs.rows import parse
 from pipelines.outputs.formats.base import RowFormat
 from pipelines.outputs.formats.choice import NAMES, WITH_COLUMNS, row_format
@@ -41,15 +42,31 @@ def check_output_format(known_args: argparse.Namespace) -> None:
         raise UsageError("--csv_raw needs --output_format csv; leave it out, or write CSV")
 
 
-def row_formats(known_args: argparse.Namespace, input: InputFormat) -> dict[type, RowFormat]:
+def row_formats(
+    known_args: argparse.Namespace, input: InputFormat, form: RowForm
+) -> dict[type, RowFormat]:
     """Return the formats of completions and of failed rows of the job.
 
     Formats with columns need those of the input. An input without a schema gets one from its first
-    rows.
+    rows. `form` says which columns completions and failed rows have.
     """
     name, raw = known_args.output_format, known_args.csv_raw
     schema = _columns(input, known_args.input) if name in WITH_COLUMNS else None
-    return {kind: row_format(name, kind, schema, raw) for kind in (Completion, DeadLetter)}
+    kept: dict[type, Collection[str] | None] = {Completion: form.columns, DeadLetter: form.needed}
+    return {
+        kind: row_format(name, kind, _chosen(schema, columns), raw)
+        for kind, columns in kept.items()
+    }
+
+
+def _chosen(schema: Any, columns: Collection[str] | None) -> Any:
+    """Return the fields of `schema` that are among `columns`, None for all."""
+    if schema is None or columns is None:
+        return schema
+    import pyarrow
+
+    ordered = columns if isinstance(columns, tuple) else schema.names
+    return pyarrow.schema([schema.field(n) for n in ordered if n in columns and n in schema.names])
 
 
 def _columns(input: InputFormat, locations: Sequence[str]) -> Any:

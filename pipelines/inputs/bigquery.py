@@ -10,7 +10,7 @@ import apache_beam as beam
 
 from pipelines.bigquery import PREFIX, Table, TableError, parse, table_columns
 from pipelines.errors import UsageError
-from pipelines.inputs.records import PROMPT_COLUMNS, to_json
+from pipelines.inputs.records import to_json
 from pipelines.inputs.rows import Line
 
 
@@ -22,12 +22,12 @@ class BigQueryRows:
     needs_bucket = True
 
     def check(self, locations: Sequence[str]) -> None:
-        """Raise UsageError unless it is one table that exists and has a column for the prompt."""
+        """Raise UsageError unless it is one table that exists."""
         if len(locations) > 1:
             raise UsageError(f"--input must be one table, got {' '.join(locations)}")
         (location,) = locations
         try:
-            _check_columns(table_columns(parse(location)))
+            _check_exists(table_columns(parse(location)))
         except (TableError, ValueError) as error:
             raise UsageError(f"--input {location}: {error}") from None
 
@@ -78,12 +78,7 @@ def to_line(row: Mapping[str, Any], table: Table) -> Line:
     return Line(f"{PREFIX}{table}", f"{table.table}:{digest}", 0, text)
 
 
-def _check_columns(columns: Mapping[str, str] | None) -> None:
-    """Raise TableError unless a table with these columns can be read; None is a missing table."""
+def _check_exists(columns: Mapping[str, str] | None) -> None:
+    """Raise TableError if the table is missing, which has no columns."""
     if columns is None:
         raise TableError("the table does not exist; check its name")
-    if not columns.keys() & PROMPT_COLUMNS:
-        raise TableError(
-            "the table must have a column 'prompt', 'messages' or 'body', got"
-            f" {', '.join(columns)}; rename a column, for example with a view"
-        )

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apache_beam as beam
 
+from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.inputs.rows import DUPLICATE, Line, read, unusable
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
@@ -56,14 +57,18 @@ class Verdict(NamedTuple):
     number: int = _HAS_ID
 
 
-def shuffled(rows: Any) -> Any:
-    """Return the prompts with unique ids and keys, and dead letters for duplicates."""
+def shuffled(rows: Any, form: RowForm = PLAIN) -> Any:
+    """Return the prompts with unique ids and keys, and dead letters for duplicates.
+
+    `form` says how a row becomes a prompt.
+    """
     once = beam.FlatMapTuple(_first).with_outputs(_UNNUMBERED, main=_ONCE)
     first = rows | "ById" >> _ById() | "FirstOfEachId" >> once
     with_types(first, {_ONCE: _VERDICT, _UNNUMBERED: tuple[str, _LINE]})
     number = beam.FlatMapTuple(_numbered).with_output_types(_VERDICT)
     numbered = first[_UNNUMBERED] | "ByContent" >> beam.GroupByKey() | "Number" >> number
-    return (first[_ONCE], numbered) | "Together" >> beam.Flatten() | "ToRow" >> beam.Map(to_row)
+    verdicts = (first[_ONCE], numbered) | "Together" >> beam.Flatten()
+    return verdicts | "ToRow" >> beam.Map(to_row, form)
 
 
 class _ById(beam.PTransform):  # type: ignore[misc]
@@ -111,13 +116,13 @@ def _position(line: Line) -> tuple[str, int, str]:
     return line.path, line.number, line.id
 
 
-def to_row(verdict: Verdict) -> Prompt | DeadLetter:
+def to_row(verdict: Verdict, form: RowForm = PLAIN) -> Prompt | DeadLetter:
     """Return the row of a line, with an id and a key of its own, or a dead letter."""
     fields, content, number = verdict
     line = Line(*fields)
-    row = read(line).row
+    row = read(line, rows=form).row
     if number == _REPEATED:
-        return duplicate(row.id, line)
+        return duplicate(row.id, line, form)
     if number == _HAS_ID or isinstance(row, DeadLetter):
         return row
     id = f"{row.id}:{number}" if number > 1 and not line.number else row.id
@@ -135,6 +140,7 @@ def _in_order(rows: Iterable[Item], key: Callable[[Item], Any]) -> Iterator[Item
     yield from left
 
 
-def duplicate(id: str, line: Line) -> DeadLetter:
+def duplicate(id: str, line: Line, form: RowForm = PLAIN) -> DeadLetter:
     """Return the dead letter of a row whose id an earlier row has."""
-    return unusable(id, line, DUPLICATE, f"an earlier row has the id {id!r}; ids must be unique")
+    reason = f"an earlier row has the id {id!r}; ids must be unique"
+    return unusable(id, line, DUPLICATE, reason, form)

@@ -13,6 +13,7 @@ from pipelines.inputs.columns import NewColumns, warning
 from pipelines.inputs.formats import format_of
 from pipelines.inputs.numbering import Parsed, duplicate, shuffled
 from pipelines.inputs.options import InputOptions
+from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
@@ -46,9 +47,14 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     """
 
     def __init__(
-        self, locations: Sequence[str], spread: bool, options: InputOptions | None = None
+        self,
+        locations: Sequence[str],
+        spread: bool,
+        options: InputOptions | None = None,
+        rows: RowForm = PLAIN,
     ) -> None:
         super().__init__()
+        self._rows = rows
         self._locations = locations
         self._spread = spread
         self._options = options
@@ -56,13 +62,14 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     def expand(self, root: Any) -> Read:
         """Read, parse, let each id through once, and number equal rows."""
         format = format_of(self._locations, self._options, spread=self._spread)
-        lines = format.read(root, self._locations)
-        read = lines | "ParseRows" >> beam.ParDo(_ParseFn()).with_outputs(UNUSED, main=ROWS)
+        rows, needed = self._rows, self._rows.needed
+        lines = format.read(root, self._locations, None if needed is None else sorted(needed))
+        read = lines | "ParseRows" >> beam.ParDo(_ParseFn(rows)).with_outputs(UNUSED, main=ROWS)
         # In one process the row's number tells a retried bundle from a duplicate.
         if self._spread or not format.has_order:
-            once = shuffled(read[ROWS])
+            once = shuffled(read[ROWS], rows)
         else:
-            once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn())
+            once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn(rows))
         sort_out = beam.FlatMap(_sorted_out).with_outputs(DEAD_LETTERS, main=PROMPTS)
         found = once | "SortOut" >> sort_out
         with_types(found, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
@@ -72,14 +79,15 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
 class _ParseFn(beam.DoFn):  # type: ignore[misc]
     """Yields each line with its parsed row; warns once of each column that is not sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: RowForm) -> None:
+        self._rows = rows
         self._shared = Shared()
 
     def setup(self) -> None:
         self._new_columns: NewColumns = self._shared.acquire(NewColumns)
 
     def process(self, line: Line) -> Iterator[Any]:
-        found = read(line, by_content=True)
+        found = read(line, by_content=True, rows=self._rows)
         for column in self._new_columns.take(found.unused):
             _log.warning(warning(column))
             yield beam.pvalue.TaggedOutput(UNUSED, column)
@@ -93,7 +101,8 @@ def _sorted_out(row: Prompt | DeadLetter) -> Iterator[Any]:
 class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
     """Yields the first row of each id, and dead letters for the others, within one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: RowForm) -> None:
+        self._rows = rows
         self._shared = Shared()
 
     def setup(self) -> None:
@@ -106,4 +115,4 @@ class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
         elif number := self._ids.claim(row.id, line.location, row.key):
             yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
         else:
-            yield duplicate(row.id, line)
+            yield duplicate(row.id, line, self._rows)

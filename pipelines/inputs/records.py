@@ -14,7 +14,6 @@ import orjson
 from pipelines.inputs.columns import STRUCTURED
 
 _JSON_COLUMNS = STRUCTURED | {"body", "messages"}
-PROMPT_COLUMNS = frozenset({"prompt", "messages", "body"})
 
 
 def to_json(record: Mapping[str, Any]) -> str:
