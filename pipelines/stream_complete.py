@@ -43,6 +43,7 @@ from pipelines.cli.model_flags import (
     completion_options,
     settle_in_flight,
 )
+from pipelines.cli.prompt_flags import add_prompt_options, row_form
 from pipelines.errors import UsageError
 from pipelines.runners import checks as runner_checks
 from pipelines.runners import dataflow, execution, pipeline
@@ -68,6 +69,7 @@ def parser() -> cli_parser.Parser:
         allow_abbrev=False,
     )
     stream_flags.add_location_options(made)
+    add_prompt_options(made)
     add_model_options(made)
     add_journal_options(made)
     add_limits(made)
@@ -133,12 +135,14 @@ def _receive(
 ) -> beam.PTransform:
     """Return the transform that reads the source on the runner of the job."""
     source, most_bytes = locations.source(known_args), known_args.max_message_bytes
+    rows = row_form(known_args)
     if acknowledger is None:
-        return ReceiveNative(source, most_bytes)
+        return ReceiveNative(source, most_bytes, rows)
     if _reads_in_turns(options):
         slots = runners.slots(options) if locations.is_shared(source) else 0
-        return ReceiveSplittable(source, acknowledger, most_bytes, known_args.turn_seconds, slots)
-    return Receive(source, acknowledger, most_bytes, known_args.drain_seconds)
+        seconds = known_args.turn_seconds
+        return ReceiveSplittable(source, acknowledger, most_bytes, seconds, slots, rows)
+    return Receive(source, acknowledger, most_bytes, known_args.drain_seconds, rows)
 
 
 def _reads_in_turns(options: PipelineOptions) -> bool:
@@ -175,6 +179,7 @@ class Job:
         dataflow.check(self._options)
         commit_flags.settle_commits(known_args, self._options)
         check_model(known_args, here)
+        row_form(known_args)
         new_budget = budget(known_args, journal_flags.journal(known_args))
         prices(known_args.prices)
         if not here:

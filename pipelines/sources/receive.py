@@ -18,6 +18,7 @@ import apache_beam as beam
 import orjson
 
 from pipelines.inputs.columns import NewColumns, warning
+from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.inputs.rows import read, unusable
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Message, Source, SourceEnded
@@ -49,10 +50,15 @@ class Receive(beam.PTransform):  # type: ignore[misc]
     """
 
     def __init__(
-        self, source: Source, acknowledger: JobAcknowledger, most_bytes: int, drain_seconds: float
+        self,
+        source: Source,
+        acknowledger: JobAcknowledger,
+        most_bytes: int,
+        drain_seconds: float,
+        rows: RowForm = PLAIN,
     ) -> None:
         super().__init__()
-        self._fn = _ReceiveFn(source, acknowledger, most_bytes, drain_seconds)
+        self._fn = _ReceiveFn(source, acknowledger, most_bytes, drain_seconds, rows)
 
     def expand(self, root: Any) -> Any:
         """Start the reader."""
@@ -65,7 +71,14 @@ class Receive(beam.PTransform):  # type: ignore[misc]
 class Reader:
     """Receives messages from a source, and tracks which of them have no outcome yet."""
 
-    def __init__(self, source: Source, new_acknowledger: JobAcknowledger, most_bytes: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        new_acknowledger: JobAcknowledger,
+        most_bytes: int,
+        rows: RowForm = PLAIN,
+    ) -> None:
+        self._rows = rows
         self._consumer = source()
         self._most_bytes = most_bytes
         self.acknowledger = new_acknowledger()
@@ -102,11 +115,11 @@ class Reader:
         self._consumer.close()
 
     def _admitted(self, message: Message) -> Iterator[Any]:
-        row = to_row(message, self._most_bytes)
+        row = to_row(message, self._most_bytes, self._rows)
         is_new = self.acknowledger.admit(row, message.receipt)
         if is_new is None:
             reason = f"another prompt in flight has the id {row.id!r}; ids must be unique"
-            row = unusable(row.id, message, "DuplicateIdError", reason)
+            row = unusable(row.id, message, "DuplicateIdError", reason, self._rows)
             is_new = self.acknowledger.admit(row, message.receipt)
         if is_new:
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if _is_letter(row) else row
@@ -119,14 +132,16 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
         acknowledger: JobAcknowledger,
         most_bytes: int,
         drain_seconds: float,
+        rows: RowForm,
     ) -> None:
+        self._rows = rows
         self._source = source
         self._acknowledger = acknowledger
         self._most_bytes = most_bytes
         self._drain_seconds = drain_seconds
 
     def process(self, _: bytes) -> Iterator[Any]:
-        reader = Reader(self._source, self._acknowledger, self._most_bytes)
+        reader = Reader(self._source, self._acknowledger, self._most_bytes, self._rows)
         try:
             with contextlib.suppress(SourceEnded):
                 yield from reader.receive()
@@ -145,10 +160,10 @@ class _ReceiveFn(beam.DoFn):  # type: ignore[misc]
             yield from reader.pump()
 
 
-def to_row(message: Message, most_bytes: int) -> Prompt | DeadLetter:
+def to_row(message: Message, most_bytes: int, rows: RowForm = PLAIN) -> Prompt | DeadLetter:
     """Return the prompt in `message`, or a dead letter with the reason."""
     if len(message.data) <= most_bytes:
-        found = read(message)
+        found = read(message, rows=rows)
         for column in _new_columns.take(found.unused):
             _log.warning(warning(column))
         return found.row

@@ -9,6 +9,7 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines.errors import UsageError
+from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.sources.base import Message, Source
 from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
@@ -26,14 +27,15 @@ class ReceiveNative(beam.PTransform):  # type: ignore[misc]
     the machine that submits the job needs Java. Raises UsageError for a source of one machine.
     """
 
-    def __init__(self, source: Source, most_bytes: int) -> None:
+    def __init__(self, source: Source, most_bytes: int, rows: RowForm = PLAIN) -> None:
         super().__init__()
         self._read, self._to_message = _source(source)
         self._most_bytes = most_bytes
+        self._rows = rows
 
     def expand(self, root: Any) -> Any:
         """Read, parse and separate the dead letters."""
-        parse = beam.FlatMap(_sorted_out, self._most_bytes)
+        parse = beam.FlatMap(_sorted_out, self._most_bytes, self._rows)
         rows = (
             root
             | "Read" >> self._read
@@ -96,6 +98,6 @@ def _from_kafka(record: Any) -> Message:
     return Message(record.value or b"", f"{topic}/{partition}:{offset}", location)
 
 
-def _sorted_out(message: Message, most_bytes: int) -> Iterator[Any]:
-    row = to_row(message, most_bytes)
+def _sorted_out(message: Message, most_bytes: int, rows: RowForm) -> Iterator[Any]:
+    row = to_row(message, most_bytes, rows)
     yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if isinstance(row, DeadLetter) else row

@@ -27,6 +27,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 
+from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Source, SourceEnded
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
@@ -56,9 +57,10 @@ class ReceiveSplittable(beam.PTransform):  # type: ignore[misc]
         most_bytes: int,
         seconds: float,
         slots: int = 0,
+        rows: RowForm = PLAIN,
     ) -> None:
         super().__init__()
-        self._fn = _TurnsFn(source, acknowledger, most_bytes, seconds)
+        self._fn = _TurnsFn(source, acknowledger, most_bytes, seconds, rows)
         self._readers = slots * _READERS_TO_A_SLOT or 1
 
     def expand(self, root: Any) -> Any:
@@ -97,8 +99,14 @@ class _TurnsFn(beam.DoFn):  # type: ignore[misc]
     """Keeps one reader from bundle to bundle, and runs one turn in each bundle."""
 
     def __init__(
-        self, source: Source, acknowledger: JobAcknowledger, most_bytes: int, seconds: float
+        self,
+        source: Source,
+        acknowledger: JobAcknowledger,
+        most_bytes: int,
+        seconds: float,
+        rows: RowForm,
     ) -> None:
+        self._rows = rows
         self._source, self._acknowledger, self._most_bytes = source, acknowledger, most_bytes
         self._seconds = seconds
         self._reader: Reader | None = None
@@ -138,7 +146,9 @@ class _TurnsFn(beam.DoFn):  # type: ignore[misc]
             self._reader = None
 
     def _turn(self) -> Iterator[Any]:
-        reader = self._reader or Reader(self._source, self._acknowledger, self._most_bytes)
+        reader = self._reader or Reader(
+            self._source, self._acknowledger, self._most_bytes, self._rows
+        )
         self._reader = reader
         started = time.monotonic()
 

@@ -7,8 +7,15 @@ from base64 import b64encode
 
 import orjson
 import pytest
-from batch_job import Job
+from batch_job import ROOT, Job
 from fake_server import api_error, chat_stream, echo
+
+from pipelines import stream_complete
+from pipelines.inputs.row_form import RowForm
+from pipelines.sources.base import Message
+from pipelines.sources.receive import to_row
+from transforms.prompts.form import Form
+from transforms.prompts.template import Template
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 ROWS = [
@@ -233,3 +240,41 @@ def test_ids_of_a_column_are_unique_and_a_row_without_one_fails(job):
     assert job.rows("completions").keys() == {"7"}
     errors = {id: row["error_type"] for id, row in job.rows("failed").items()}
     assert sorted(errors.values()) == ["DuplicateIdError", "RowError"]
+
+
+def readme_flags(file):
+    """Return the flags of the README's command that reads `file`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    line = next(each for each in text.splitlines() if f"--input {file}" in each)
+    return line.partition(" -m pipelines.batch_complete ")[2].split()
+
+
+def test_the_example_of_the_readme_translates_a_table(job, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    flags = readme_flags("examples/products.csv")
+    flags[flags.index("--output") + 1] = str(job.out)
+    assert job.call([*flags, "--model", "openai/m", "--base_url", job.server.base_url]) == 0
+    assert job.rows("completions").keys() == {"101", "102", "103"}
+    assert asked(job)[0] == (
+        'Translate this text about the product "Blue hat" into Dutch. Write the translation only.'
+        '\n\nKnitted from "Merino" wool.\nOne size fits most.'
+    )
+
+
+def test_a_message_of_a_stream_is_a_prompt_by_the_same_flags():
+    rows = RowForm(Form(template=Template("Why {{ text }}?")), id_column="k")
+    found = to_row(Message(b'{"k": 7, "text": "so"}', "m1", "topic, message 1"), 1_000, rows)
+    assert found.id == "7"
+    assert orjson.loads(found.request)["messages"][0]["content"] == "Why so?"
+    letter = to_row(Message(b'{"k": 8}', "m2", "topic, message 2"), 1_000, rows)
+    assert letter.message == (
+        "topic, message 2: the template cannot be filled: 'text' is undefined"
+    )
+
+
+def test_the_streaming_program_refuses_a_wrong_template_before_it_connects(capsys):
+    argv = ["--source=kafka:localhost:1/t", "--model=openai/m", "--base_url=http://localhost:1"]
+    with pytest.raises(SystemExit) as exited:
+        stream_complete.main([*argv, "--prompt_template={{ ''.__class__ }}"])
+    assert exited.value.code == 2
+    assert "cannot reach __class__" in capsys.readouterr().err
