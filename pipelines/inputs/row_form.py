@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from pipelines.inputs.columns import PARAMETERS
 from ritellm.calls.params import CALLER_ONLY
@@ -18,7 +20,8 @@ FAILED = frozenset({"error_type", "input", "message"})
 _DEFAULT = Form()
 
 
-class RowForm(NamedTuple):
+@dataclass(frozen=True)
+class RowForm:
     """How a row becomes a prompt. Without flags its request is in `prompt`, `messages` or `body`.
 
     `columns` are those that completions carry, None for all.
@@ -29,20 +32,20 @@ class RowForm(NamedTuple):
     param_columns: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
 
-    @property
+    @cached_property
     def named(self) -> frozenset[str]:
         """The columns that each row must have to be sent."""
         id = () if self.id_column is None else (self.id_column,)
         return self.form.columns.union(id)
 
-    @property
+    @cached_property
     def used(self) -> frozenset[str] | None:
         """The columns that the flags use; None if a row's own columns are its parameters."""
         if self.form.is_default:
             return None
         return self.named.union(self.param_columns, self.columns or ())
 
-    @property
+    @cached_property
     def needed(self) -> frozenset[str] | None:
         """The columns to read, None for all: also those that a failed row needs to be sent again.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from base64 import b64encode
 
 import orjson
@@ -11,6 +13,7 @@ from batch_job import ROOT, Job
 from fake_server import api_error, chat_stream, echo
 
 from pipelines import stream_complete
+from pipelines.inputs.readers.choice import FORMATS
 from pipelines.inputs.row_form import RowForm
 from pipelines.sources.base import Message
 from pipelines.sources.receive import to_row
@@ -278,3 +281,18 @@ def test_the_streaming_program_refuses_a_wrong_template_before_it_connects(capsy
         stream_complete.main([*argv, "--prompt_template={{ ''.__class__ }}"])
     assert exited.value.code == 2
     assert "cannot reach __class__" in capsys.readouterr().err
+
+
+def test_the_parquet_file_of_the_examples_is_completed_with_a_template(job):
+    if "parquet" not in FORMATS:
+        pytest.skip("no reader of Parquet")
+    script = str(ROOT / "examples" / "make_parquet.py")
+    subprocess.run([sys.executable, script, str(job.folder / "in.parquet")], check=True)
+    template = "{{ question }} ({{ topic or 'any topic' }})"
+    flags = ["--prompt_template", template, "--output_format", "parquet"]
+    assert job.run(*flags, input="in.parquet") == 0
+    assert asked(job) == [
+        "What is a monoid? (any topic)",
+        "Who wrote Hamlet? (literature)",
+        "Why is the sky blue? (physics)",
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -38,7 +39,7 @@ class Form:
         if self.system_template is not None and self.shots.system:
             raise ValueError("the examples must not have a system message beside system_template")
 
-    @property
+    @cached_property
     def columns(self) -> frozenset[str]:
         """The columns that the form names, which each row must have."""
         named = {self.prompt, self.messages, self.images and self.images.column}
