@@ -79,12 +79,14 @@ def check_columns(
 ) -> None:
     """Raise UsageError for a column that a flag names and no row has, and for rows without prompt.
 
-    Without readable rows there is nothing to check: each has its own reason.
+    Without readable rows there is nothing to check: each has its own reason. A column that may be
+    missing may also be in later rows only.
     """
     if known is None or not known.names:
         return
+    later = rows.form.optional if known.rows >= _MOST_ROWS else frozenset()
     for flag, names in by_flag.items():
-        missing = sorted({*names} - {*known.names})
+        missing = sorted({*names} - {*known.names} - later)
         if ROW in known.names and flag.endswith("_template"):
             # Then `row.x` is not the column x, but a part of the column `row`.
             missing = []

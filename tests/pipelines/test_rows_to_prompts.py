@@ -178,6 +178,14 @@ def test_a_name_that_no_row_of_json_lines_has_is_refused_with_the_nearest(job):
     assert job.server.requests == []
 
 
+def test_a_column_that_may_be_missing_may_begin_after_the_rows_that_are_looked_at(job):
+    job.write(*[{"id": f"{n}", "text": "x"} for n in range(1_000)], {"text": "x", "hint": "y"})
+    template = "{{ text }}{{ hint | default('!') }}"
+    assert job.run("--prompt_template", template) == 0
+    assert asked(job) == ["x!"] * 1_000 + ["xy"]
+    assert job.run("--prompt_template", "{{ text }}{{ hint }}") == 2
+
+
 def test_a_parameter_holds_for_all_rows_and_a_row_may_set_its_own(job):
     job.write({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y", "top_p": 0.1, "seed": None})
     params = ["--param", "top_p=0.9", "--param", "seed=7", "--param", 'stop=["END"]']

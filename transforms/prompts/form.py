@@ -41,11 +41,16 @@ class Form:
 
     @cached_property
     def columns(self) -> frozenset[str]:
-        """The columns that the form names, which each row must have."""
+        """The columns that the form names."""
         named = {self.prompt, self.messages, self.images and self.images.column}
         for template in self._templates:
             named |= template.columns
         return frozenset(name for name in named if name)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of them that a row may lack, because a template says what to write instead."""
+        return frozenset(name for each in self._templates for name in each.optional)
 
     @property
     def uses_row(self) -> bool:

@@ -50,6 +50,11 @@ class Template:
         return self._compiled.columns
 
     @property
+    def optional(self) -> frozenset[str]:
+        """Those that may be missing, as in `{{ hint | default('') }}`."""
+        return self._compiled.optional
+
+    @property
     def uses_row(self) -> bool:
         """Whether it uses the whole row, as in `{{ row | tojson }}`."""
         return self._compiled.uses_row

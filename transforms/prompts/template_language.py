@@ -41,6 +41,7 @@ _NODES = frozenset(
 _LOOP = frozenset(
     "depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
 )
+_FOR_MISSING = frozenset({"d", "default", "defined", "undefined"})
 _INSTEAD = {"get": "default", "keys": "list", "strip": "trim", "values": "dictsort"}
 _MOST_BITS = 4096
 
@@ -48,10 +49,12 @@ _MOST_BITS = 4096
 class Compiled(NamedTuple):
     """A template: the columns that it names, whether it uses the whole row, and its code.
 
+    `optional` are the columns that may be missing: the template says what to do without them.
     `render` yields the pieces of the text for the values of a row.
     """
 
     columns: frozenset[str]
+    optional: frozenset[str]
     uses_row: bool
     render: Callable[[dict[str, Any]], Iterator[str]]
 
@@ -61,12 +64,13 @@ def compiled(text: str) -> Compiled:
     language = _language()
     tree = _parsed(language, text)
     columns, uses_row = _names(tree)
+    optional = frozenset(filter(None, map(_may_be_missing, _all(tree))))
     template = jinja2.Template.from_code(language, language.compile(_counted(tree)), {})
 
     def render(values: dict[str, Any]) -> Iterator[str]:
         return template.root_render_func(template.new_context(values, shared=True))
 
-    return Compiled(columns, uses_row, render)
+    return Compiled(columns, optional, uses_row, render)
 
 
 class Language(ImmutableSandboxedEnvironment):
@@ -233,6 +237,15 @@ def _names(tree: nodes.Template) -> tuple[frozenset[str], bool]:
     used = sum(isinstance(node, nodes.Name) and node.name == ROW for node in _all(tree))
     named = [column for node in _all(tree) if (column := _of_row(node)) is not None]
     return frozenset(found.union(named)), used > len(named)
+
+
+def _may_be_missing(node: nodes.Node) -> str | None:
+    """Return the column for which `node` says what to do if it is missing."""
+    if isinstance(node, (nodes.Filter, nodes.Test)) and node.name in _FOR_MISSING:
+        if isinstance(node.node, nodes.Name):
+            return node.node.name
+        return None if node.node is None else _of_row(node.node)
+    return None
 
 
 def _of_row(node: nodes.Node) -> str | None:

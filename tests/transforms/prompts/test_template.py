@@ -72,6 +72,12 @@ def test_a_template_tells_which_columns_it_reads(template, columns, uses_row):
     assert (set(made.columns), made.uses_row) == (columns, uses_row)
 
 
+def test_a_template_tells_which_columns_a_row_may_lack():
+    made = Template("{{ a | default('') }}{% if b is defined %}{{ b }}{% endif %}{{ row.c|d(1) }}")
+    assert made.optional == {"a", "b", "c"}
+    assert Template("{{ a or '' }}{{ b | upper }}").optional == set()
+
+
 @pytest.mark.parametrize(
     "template",
     [
