@@ -128,7 +128,7 @@ def test_bad_rows_are_the_rows_that_are_no_prompts():
         rows = p | beam.Create([{"prompt": "a", "id": "x"}, {"prompt": 5, "id": "y"}])
         good, bad = rows | ToPrompts().with_exception_handling()
         assert_that(ids(good, "good"), equal_to(["x"]))
-        message = "RowError: column 'prompt' must be a text, got a value of type int"
+        message = "RowError: column 'prompt' must be a text, got a number"
         error = (RitellmError, message, [])
         assert_that(bad, equal_to([({"prompt": 5, "id": "y"}, error)]), "bad")
 
