@@ -52,7 +52,7 @@ from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import folder, spools
 from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
-from pipelines.outputs.kept_columns import KeepColumns
+from pipelines.outputs.kept_columns import keep_columns
 from pipelines.outputs.ordered import WriteInOrder
 from pipelines.outputs.report import WriteReport
 from pipelines.runners import checks as runner_checks
@@ -151,7 +151,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         **completion_options(known_args),
     )
     outcomes = {
-        "Completions": done.completions | "KeepColumns" >> KeepColumns(form.columns, Completion),
+        "Completions": keep_columns(done.completions, form.columns, Completion),
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }
@@ -168,7 +168,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
             kind = Completion if name == "Completions" else DeadLetter
             rows | f"Write{name}" >> write(known_args.output, _FILES[name], formats[kind])
     if known_args.emit_deltas:
-        deltas = done.deltas | "KeepColumnsOfDeltas" >> KeepColumns(form.columns, Delta)
+        deltas = keep_columns(done.deltas, form.columns, Delta)
         deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
     facts = {
         "model": known_args.model,

@@ -13,20 +13,12 @@ from transforms.elements import Completion, Delta
 Row = TypeVar("Row", Completion, Delta)
 
 
-class KeepColumns(beam.PTransform):  # type: ignore[misc]
-    """Completions or deltas -> the same with these columns in `input`; None are all columns."""
-
-    def __init__(self, columns: Sequence[str] | None, kind: type) -> None:
-        super().__init__()
-        self._columns = columns
-        self._kind = kind
-
-    def expand(self, rows: Any) -> Any:
-        """Add a step only if there is something to leave out."""
-        if self._columns is None:
-            return rows
-        keep = beam.Map(with_columns, self._columns).with_output_types(self._kind)
-        return rows | "WithColumns" >> keep
+def keep_columns(rows: Any, columns: Sequence[str] | None, kind: type) -> Any:
+    """Return completions or deltas with these columns in `input`; None are all columns."""
+    if columns is None:
+        return rows
+    keep = beam.Map(with_columns, columns).with_output_types(kind)
+    return rows | f"KeepColumnsOf{kind.__name__}" >> keep
 
 
 def with_columns(row: Row, columns: Sequence[str]) -> Row:
