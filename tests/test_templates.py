@@ -241,7 +241,7 @@ def test_each_parameter_tells_a_person_what_it_is(template):
     for parameter in template.metadata["parameters"]:
         assert re.search(r"\.$|Example: \S+$", parameter["helpText"]), parameter["name"]
         assert parameter["label"]
-        assert parameter["groupName"] in {"Data", "Model", "Pace", "Limits", "Sinks"}
+        assert parameter["groupName"] in {"Data", "Prompts", "Model", "Pace", "Limits", "Sinks"}
 
 
 def test_what_both_take_they_take_alike():

@@ -79,7 +79,7 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
 class _ParseFn(beam.DoFn):  # type: ignore[misc]
     """Yields each line with its parsed row; warns once of each column that is not sent."""
 
-    def __init__(self, rows: RowForm) -> None:
+    def __init__(self, rows: RowForm = PLAIN) -> None:
         self._rows = rows
         self._shared = Shared()
 
@@ -101,7 +101,7 @@ def _sorted_out(row: Prompt | DeadLetter) -> Iterator[Any]:
 class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
     """Yields the first row of each id, and dead letters for the others, within one process."""
 
-    def __init__(self, rows: RowForm) -> None:
+    def __init__(self, rows: RowForm = PLAIN) -> None:
         self._rows = rows
         self._shared = Shared()
 
