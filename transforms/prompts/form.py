@@ -52,17 +52,17 @@ class Form:
         """Those of them that a row may lack, because a template says what to write instead."""
         return frozenset(name for each in self._templates for name in each.optional)
 
-    @property
+    @cached_property
     def uses_row(self) -> bool:
         """Whether a template uses the whole row."""
         return any(template.uses_row for template in self._templates)
 
-    @property
+    @cached_property
     def is_default(self) -> bool:
         """Whether the request of a row is in its columns `prompt` or `messages`."""
         return not (self.prompt or self.messages or self.template)
 
-    @property
+    @cached_property
     def is_more(self) -> bool:
         """Whether a request has more than the messages of its row."""
         return bool(self.system_template or self.images or self.shots.examples)

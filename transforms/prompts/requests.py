@@ -67,7 +67,7 @@ def message_list(messages: Any, name: str) -> list[dict[str, Any]]:
         raise RowError(f"{name} must be a list of messages, got {kind(messages)}")
     if not messages:
         raise RowError(f"{name} must have at least one message")
-    return [_message(each, name) for each in messages]
+    return [each if type(each) is dict else _message(each, name) for each in messages]
 
 
 def _message(value: Any, name: str) -> dict[str, Any]:
