@@ -54,20 +54,25 @@ def user_message(text: Any, name: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def message_list(messages: Any, name: str) -> list[dict[str, Any]]:
+def message_list(messages: Any, name: str) -> Sequence[Mapping[str, Any]]:
     """Return `messages`, a list of objects or its JSON; raises RowError."""
+    found = messages if type(messages) is list else _as_list(messages, name)
+    if not found:
+        raise RowError(f"{name} must have at least one message")
+    return [each if type(each) is dict else _message(each, name) for each in found]
+
+
+def _as_list(messages: Any, name: str) -> Sequence[Any]:
     if isinstance(messages, (str, bytes)):
         try:
             messages = orjson.loads(messages)
         except ValueError as error:
             raise RowError(f"{name} must be a list or the JSON of one ({error})") from None
-    if not isinstance(messages, Sequence) or isinstance(messages, (str, bytes)):
-        messages = messages.tolist() if hasattr(messages, "tolist") else messages
+    elif hasattr(messages, "tolist"):
+        messages = messages.tolist()
     if not isinstance(messages, (list, tuple)) or hasattr(messages, "_fields"):
         raise RowError(f"{name} must be a list of messages, got {kind(messages)}")
-    if not messages:
-        raise RowError(f"{name} must have at least one message")
-    return [each if type(each) is dict else _message(each, name) for each in messages]
+    return messages
 
 
 def _message(value: Any, name: str) -> dict[str, Any]:
