@@ -8,6 +8,7 @@ import sys
 from base64 import b64encode
 
 import orjson
+import pyarrow.parquet
 import pytest
 from batch_job import ROOT, Job
 from fake_server import api_error, chat_stream, echo
@@ -117,6 +118,17 @@ def test_completions_carry_the_chosen_columns_and_failed_rows_what_they_need_aga
     job.server.script = echo
     assert again.run(*flags, input="out/failed-*.jsonl") == 0
     assert again.rows("completions")["b2"]["input"] == {"language": "Dutch"}
+
+
+def test_a_parquet_file_of_completions_has_the_chosen_columns(job):
+    table(job, ROWS)
+    flags = ["--prompt_template", "{{ text }}", "--id_column", "sku", "--columns", "language"]
+    assert job.run(*flags, "--output_format", "parquet", input="in.csv") == 0
+    (path,) = job.out.glob("completions-*.parquet")
+    found = pyarrow.parquet.read_table(path)
+    assert sorted(found.column("language").to_pylist()) == ["Dutch", "French"]
+    assert {"sku", "text", "Product Name"} & {*found.column_names} == {"text"}  # the answer
+    assert sorted(found.column("text").to_pylist()) == asked(job)
 
 
 @pytest.mark.parametrize(
