@@ -208,7 +208,9 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _id(row: Mapping[str, Any]) -> str | None:
-    for name in ("id", "custom_id"):
+    # A line of a batch's error file has an `id` of its own.
+    names = ("custom_id", "id") if row.keys() >= {"custom_id", "error"} else ("id", "custom_id")
+    for name in names:
         value = row.get(name)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
             return str(value)

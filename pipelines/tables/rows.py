@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 
+from pipelines.tables.failed import FailedLayout, failed_layout
 from pipelines.tables.forms import Form, Unfit
 from pipelines.tables.types import form_of, storable
 from transforms import exact_json
@@ -41,8 +42,9 @@ class RowText(NamedTuple):
 
 
 def row_texts(batch: pa.RecordBatch) -> list[RowText]:
-    """Return the rows of `batch`. Names of columns must be unique.
+    """Return the rows of `batch`, with all columns of its file if that has failed rows.
 
+    Names of columns must be unique. A failed row has the form of JSON lines (`tables.failed`).
     A text that is not UTF-8 is the fault of its row. The row's text then has escapes that are not
     JSON, as a file of JSON lines with these bytes would have.
     """
@@ -70,7 +72,24 @@ def _objects_of(batch: pa.RecordBatch, lax: bool) -> Iterator[dict[str, Any]]:
         raise ValueError(f"columns must have unique names, got {', '.join(names)}")
     columns = [_values(field, batch.column(i), lax) for i, field in enumerate(batch.schema)]
     rows = zip(*columns, strict=True) if columns else iter([()] * batch.num_rows)
-    return (dict(zip(names, row, strict=True)) for row in rows)
+    objects = (dict(zip(names, row, strict=True)) for row in rows)
+    layout = failed_layout(names)
+    return objects if layout is None else _nested(objects, layout, is_json(batch.schema[-1]))
+
+
+def _nested(
+    rows: Iterator[dict[str, Any]], layout: FailedLayout, is_parsed: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield failed rows with their original rows. Other programs drop the mark of JSON columns."""
+    for row in rows:
+        rest = row[layout.ours[-1]]
+        yield layout.nested(row, rest if is_parsed else _parsed(rest))
+
+
+def input_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the columns of the rows of a file: of the original rows if it has failed rows."""
+    layout = failed_layout(schema.names)
+    return schema if layout is None else pa.schema(list(schema)[: len(layout.inputs)])
 
 
 def _values(field: pa.Field, array: pa.Array, lax: bool) -> list[Any]:

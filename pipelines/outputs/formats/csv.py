@@ -44,7 +44,8 @@ class Csv:
     step = "ToCsv"
 
     def __init__(self, kind: type, names: Sequence[str], raw: bool) -> None:
-        self._columns = FAILED if kind is DeadLetter else COMPLETION
+        self._is_failed = kind is DeadLetter
+        self._columns = FAILED if self._is_failed else COMPLETION
         self._names = list(names)
         self._set = frozenset(names)
         self._raw = raw
@@ -73,7 +74,7 @@ class Csv:
         """
         if not isinstance(row, dict):
             return None if row is None else exact_json.dumps(row)
-        exact = self._columns is FAILED
+        exact = self._is_failed
         lacking = {
             name: value
             for name, value in row.items()
@@ -89,7 +90,7 @@ class Csv:
     def open(self, file: BinaryIO) -> Lines:
         """Return the writer of a new file."""
         ours = own_names(self._columns, self._names)
-        if self._raw and self._columns is FAILED:
+        if self._raw and self._is_failed:
             ours[-1] = ours[-1].removesuffix(REST) + RAW_REST
         header = ",".join(map(self._cell, [*self._names, *ours]))
         return Lines(file, header.encode(), b"\r\n")

@@ -115,3 +115,21 @@ def test_csv_raw_needs_csv(job):
         "batch_complete: --csv_raw needs --output_format csv; leave it out, or write CSV"
     )
     assert not job.server.requests
+
+
+# --- Failed rows as input ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_failed_rows_are_input_again_with_their_ids(job, format):
+    job.write({"id": "a", "prompt": "fine"}, {"prompt": "=bad", "tags": ["x"], "n_words": 2})
+    assert job.run("--output_format", format) == 0
+    [path] = files(job, "failed-calls")
+    job.server.script = lambda r: chat_stream("repaired")
+    again = Job(job.server, job.folder, job.capsys)
+    again.out = job.folder / "again"
+    assert again.run(input=f"out/{path.name}") == 0
+    [row] = again.rows("completions").values()
+    assert (row["id"], row["text"]) == ("in.jsonl:2", "repaired")
+    assert row["input"] == {"prompt": "=bad", "tags": ["x"], "n_words": 2}
+    assert job.server.requests[-1].json["messages"][0]["content"] == "=bad"
