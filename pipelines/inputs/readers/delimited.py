@@ -22,6 +22,8 @@ from pipelines.inputs.readers import kinds
 from pipelines.inputs.readers.base import MOST_ROW_BYTES, DataFile
 from pipelines.inputs.readers.texts import text_of
 from pipelines.inputs.rows import ROW, Line, UnreadableFile
+from pipelines.tables.failed import failed_cells
+from transforms import exact_json
 
 _EXCEL = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
@@ -66,6 +68,8 @@ class Delimited:
 
         with text_of(file.path, options.encoding) as text:
             names = self._table(iter(text), options).names
+        if (failed := failed_cells(names)) is not None:
+            names = failed.inputs
         return pyarrow.schema([(name, pyarrow.string()) for name in names])
 
     def parts(self, file: DataFile) -> None:
@@ -119,6 +123,8 @@ class _Table:
 
     def to_json(self, columns: Sequence[str] | None) -> Callable[[list[str]], str]:
         """Return what makes the JSON of the fields of a row, of these columns only."""
+        if (failed := failed_cells(self.names)) is not None:
+            return lambda fields: exact_json.dumps(failed.nested(self._with_nulls(fields)))
         names, dumps = self.names, orjson.dumps
         kept = None if columns is None else [n for n, name in enumerate(names) if name in columns]
 

@@ -120,7 +120,7 @@ def test_csv_raw_needs_csv(job):
 # --- Failed rows as input ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", SUFFIXES)
+@pytest.mark.parametrize("format", ["jsonl", "csv", "batch"])
 def test_failed_rows_are_input_again_with_their_ids(job, format):
     job.write({"id": "a", "prompt": "fine"}, {"prompt": "=bad", "tags": ["x"], "n_words": 2})
     assert job.run("--output_format", format) == 0
@@ -131,5 +131,6 @@ def test_failed_rows_are_input_again_with_their_ids(job, format):
     assert again.run(input=f"out/{path.name}") == 0
     [row] = again.rows("completions").values()
     assert (row["id"], row["text"]) == ("in.jsonl:2", "repaired")
-    assert row["input"] == {"prompt": "=bad", "tags": ["x"], "n_words": 2}
+    given = {name: value for name, value in row["input"].items() if value is not None}
+    assert given == {"prompt": "=bad", "tags": ["x"], "n_words": 2}
     assert job.server.requests[-1].json["messages"][0]["content"] == "=bad"
