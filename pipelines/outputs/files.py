@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.filesystem import is_local
 from pipelines.inputs.paths import has_wildcard
 from pipelines.outputs.formats.base import RowFormat, RowWriter
-from transforms.disks import DiskFull, output_disk
+from transforms.disks import Disk, DiskFull, output_disk
 
 
 class WriteRows(beam.PTransform):  # type: ignore[misc]
@@ -69,18 +69,40 @@ class _Files(FileBasedSink):  # type: ignore[misc]
     def open(self, temp_path: str) -> _Open:
         with self._disk:
             file = super().open(temp_path)
+        with self._writing(file):
             return _Open(file, self._format.open(file))
 
     def write_record(self, handle: _Open, value: bytes) -> None:
-        try:
-            with self._disk:
-                handle.writer.write(value)
-        except DiskFull:
-            with suppress(OSError):  # Beam leaves the file open, with what it still buffers
-                handle.file.close()
-            raise
+        with self._writing(handle.file):
+            handle.writer.write(value)
 
     def close(self, handle: _Open) -> None:
-        with self._disk:
+        with self._writing(handle.file):
             handle.writer.close()
             super().close(handle.file)
+
+    def _writing(self, file: Any) -> _Writing:
+        return _Writing(file, self._disk)
+
+
+class _Writing:
+    """Explains errors of a full disk, and closes the file, which Beam leaves open then."""
+
+    __slots__ = ("_disk", "_file")
+
+    def __init__(self, file: Any, disk: Disk) -> None:
+        self._file = file
+        self._disk = disk
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        try:
+            self._disk.__exit__(kind, error, trace)
+        except DiskFull:
+            with suppress(OSError):  # it still buffers what has no room
+                self._file.close()
+            raise

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from secrets import token_hex
 
 import pytest
 from batch_job import ROOT, Job
@@ -44,6 +45,19 @@ def test_a_full_disk_of_the_output_stops_the_job_in_one_line(job, tmp_path, flag
     assert job.run(journal, *flag) == 0
     assert len(job.rows("completions")) == 16
     assert len(job.server.requests) == requests
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_a_full_disk_stops_a_job_of_any_format_in_one_line(job, tmp_path, format):
+    job.server.script = lambda request: chat_stream(token_hex(60_000))  # zstd halves it at most
+    flags = (f"--journal=sqlite:{tmp_path}/journal.sqlite", f"--output_format={format}")
+    with mounted(tmp_path / "out"):
+        assert job.run(*flags) == 1
+        assert "No space left on device): make room on its disk" in last_line(job)
+        assert {file.name for file in job.out.iterdir()} <= {"report.json"}
+    assert job.run(*flags) == 0
+    assert job.report["files"] == [f"completions-00000-of-00001.{format}"]
+    assert job.report["completed"] == 16
 
 
 def test_a_full_temporary_disk_stops_the_job_in_one_line(job, tmp_path, monkeypatch):
