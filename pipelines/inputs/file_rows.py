@@ -158,11 +158,8 @@ def lines_of(
 
 
 def _unified(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema | None:
-    import pyarrow
+    """Return the columns of all rows. A file of failed rows has those of the original rows."""
+    from pipelines.tables.rows import input_schema
+    from pipelines.tables.unify import unified
 
-    if not schemas:
-        return None
-    try:
-        return pyarrow.unify_schemas(schemas, promote_options="permissive")
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
-        return None
+    return unified(map(input_schema, schemas)) if schemas else None
