@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 
 from pipelines.bigquery import PREFIX, Table, TableError, parse, table_columns
 from pipelines.errors import UsageError
-from pipelines.inputs.records import to_json
+from pipelines.inputs.records import JSON_COLUMNS, to_json
 from pipelines.inputs.rows import Line
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class BigQueryRows:
@@ -39,8 +42,9 @@ class BigQueryRows:
         """Return None: the program does not query the table before the job starts."""
         return None
 
-    def schema(self, locations: Sequence[str]) -> None:
-        """Return None: the types of BigQuery's columns are not Arrow's."""
+    def schema(self, locations: Sequence[str]) -> pyarrow.Schema:
+        """Return the columns of the table, with the types that their values have in JSON."""
+        return json_schema(table_columns(parse(locations[0])) or {})
 
     def head(self, locations: Sequence[str], count: int) -> list[Line]:
         """Return no rows: reading a table begins with its export."""
@@ -51,6 +55,21 @@ class BigQueryRows:
     ) -> Any:
         """Return the rows of the table, with all columns."""
         return root | "ReadTable" >> ReadTable(parse(locations[0]))
+
+
+def json_schema(columns: Mapping[str, str]) -> pyarrow.Schema:
+    """Return the types that the values of BigQuery's types have in JSON: dates are texts there."""
+    import pyarrow
+
+    from pipelines.tables.rows import json_field
+
+    types = {"INTEGER": pyarrow.int64(), "FLOAT": pyarrow.float64(), "BOOLEAN": pyarrow.bool_()}
+    return pyarrow.schema(
+        json_field(name)
+        if kind in ("RECORD", "STRUCT", "JSON") or name in JSON_COLUMNS
+        else pyarrow.field(name, types.get(kind, pyarrow.string()))
+        for name, kind in columns.items()
+    )
 
 
 class ReadTable(beam.PTransform):  # type: ignore[misc]

@@ -13,7 +13,7 @@ import orjson
 
 from pipelines.inputs.columns import STRUCTURED
 
-_JSON_COLUMNS = STRUCTURED | {"body", "messages"}
+JSON_COLUMNS = STRUCTURED | {"body", "messages"}
 
 
 def to_json(record: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def to_json(record: Mapping[str, Any]) -> str:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in _JSON_COLUMNS and isinstance(value, str) and value[:1] in ("[", "{"):
+    if name in JSON_COLUMNS and isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return orjson.loads(value)
         except orjson.JSONDecodeError:

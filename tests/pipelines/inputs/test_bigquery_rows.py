@@ -15,6 +15,7 @@ from pipelines.batch_complete import main
 from pipelines.inputs import bigquery as inputs_bigquery
 from pipelines.inputs import rows
 from pipelines.outputs import bigquery as outputs_bigquery
+from pipelines.tables.rows import is_json
 from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.sinks.bigquery import columns_of, misfits
 
@@ -122,3 +123,15 @@ def test_a_table_that_would_refuse_or_lose_rows_is_reported_before_the_job(schem
 def test_a_table_of_completions_cannot_hold_failures():
     schema = [column(name, kind, "REQUIRED") for name, kind in columns_of(Completion).items()]
     assert "text must not be null" in misfits(schema, DeadLetter)
+
+
+def test_the_columns_of_a_table_have_the_types_of_their_json():
+    schema = inputs_bigquery.json_schema(
+        {"id": "INTEGER", "score": "FLOAT", "ok": "BOOLEAN", "day": "DATE", "messages": "STRING"}
+        | {"meta": "RECORD", "prompt": "STRING"}
+    )
+    assert [f"{field.name}: {field.type}" for field in schema] == [
+        *("id: int64", "score: double", "ok: bool", "day: string", "messages: string"),
+        *("meta: string", "prompt: string"),
+    ]
+    assert [field.name for field in schema if is_json(field)] == ["messages", "meta"]
