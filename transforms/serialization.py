@@ -32,10 +32,14 @@ def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
 
 
 def completion_row(row: Completion) -> dict[str, Any]:
-    """Return a completion as a row; the fields that most readers want come first."""
+    """Return a completion as a row; the fields that most readers want come first.
+
+    A completion that was made with deltas has their `submission`.
+    """
     completion = orjson.loads(row.completion)
     return {
         "id": row.id,
+        **({"submission": row.submission} if row.submission else {}),
         "text": row.text,
         "finish_reason": row.finish_reason,
         "truncated": row.finish_reason == "length",
@@ -103,7 +107,7 @@ def delta_row(delta: Delta) -> dict[str, Any]:
         "chunk": _raw(delta.chunk),
     }
     if delta.final:
-        row |= {"outcome": _raw(delta.outcome), "input": _part(delta.input)}
+        row |= {"outcome": _part(delta.outcome), "input": _part(delta.input)}
     return row
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 import pytest
 from odd_values import variants
 
+from ritellm import follow
 from transforms import Completion, DeadLetter, Delta, Prompt
 from transforms.assembly.delta_sum import DeltaSum
 from transforms.columns import fits
@@ -56,6 +59,26 @@ def test_an_odd_outcome_in_a_final_delta_becomes_an_outcome(name, said):
     assert isinstance(outcome, (Completion, DeadLetter))
     assert fits(outcome)
     assert outcome.input == '{"row":1}'
+
+
+@pytest.mark.parametrize(("name", "said"), [*texts(OUTCOME)])
+def test_an_odd_outcome_in_a_final_delta_is_written_as_json_that_can_be_read(name, said):
+    made = Delta("a", 1, 1, "", None, '{"choices":[]}', True, said, "no json")
+    row = json.loads(to_bytes(made))
+    assert row["input"] == "no json"
+    again = to_delta(to_bytes(made))
+    assert json.loads(again.outcome or "null") == row["outcome"]
+    assert json.loads(again.input) == "no json"
+    [event] = list(follow([row]))
+    assert event.id == "a"
+
+
+def test_a_completion_with_deltas_names_their_submission_in_its_row():
+    made = assembled(orjson.dumps(CHUNK).decode(), orjson.dumps(OUTCOME).decode())
+    assert "submission" not in orjson.loads(to_bytes(made))
+    of_deltas = orjson.loads(to_bytes(made._replace(submission="a.b.c")))
+    assert list(of_deltas)[:3] == ["id", "submission", "text"]
+    assert of_deltas["submission"] == "a.b.c"
 
 
 def test_an_odd_value_in_a_journal_counts_as_no_completion():

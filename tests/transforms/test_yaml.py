@@ -64,6 +64,21 @@ def test_failures_have_the_fields_of_beams_and_of_a_dead_letter(fake_server):
         assert isinstance(coder, beam.coders.RowCoder)
 
 
+def test_prompts_that_a_drain_gives_up_are_failures_too():
+    p = beam.Pipeline(runner="PrismRunner")
+    prompts = (p | beam.Create(ROWS) | yaml.ToPrompts())["output"]
+    options = {"commit_every": 0.5, "shards": 4, "drain_seconds": 60}
+    handled = {"error_handling": {"output": "bad"}}
+    done = prompts | yaml.StreamCompletions("openai/m", **options, **handled)
+    assert done.keys() == {"output", "bad"}
+    [flatten] = [
+        step
+        for step in p.to_runner_api().components.transforms.values()
+        if step.unique_name == "StreamCompletions/Failed"
+    ]
+    assert len(flatten.inputs) == 2
+
+
 def test_without_error_handling_a_failed_row_fails_the_job():
     p = beam.Pipeline(runner="FnApiRunner")
     p | beam.Create([beam.Row(prompt="")]) | yaml.ToPrompts()

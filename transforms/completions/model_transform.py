@@ -18,10 +18,11 @@ from transforms.graph.display import annotations_of, facts_of
 from transforms.graph.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
 from transforms.graph.error_output import ErrorOutput, checked
 from transforms.graph.jobs import JobParDo
-from transforms.graph.outputs import passed_on
+from transforms.graph.outputs import Outputs, passed_on
 from transforms.graph.refused_secrets import check_variable, refuse_secrets
-from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME
+from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING
 from transforms.journal import NewJournal
+from transforms.prompts.to_prompts import Prompts
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient, NewResources
@@ -113,8 +114,19 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     def _failed(self) -> tuple[str, ...]:
         return (DEAD_LETTERS,) if self._commits is None else (DEAD_LETTERS, INCOMPLETE)
 
-    def _complete(self, prompts: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
-        """Return the outputs with these types, by tag; the main one is the first."""
+    def _complete(self, given: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
+        """Return the outputs with these types, by tag; the main one is the first.
+
+        `given` are prompts, or all that `ToPrompts` returns: then its dead letters join ours.
+        """
+        if not isinstance(given, Prompts):
+            return self._sent(given, completer, outputs)
+        done = self._sent(given.prompts, completer, outputs)
+        tags = outputs if self._commits is None else {*outputs, INCOMPLETE} - {PACING}
+        letters = (done[DEAD_LETTERS], given.dead_letters) | "AllDeadLetters" >> beam.Flatten()
+        return Outputs({**{tag: done[tag] for tag in tags}, DEAD_LETTERS: letters})
+
+    def _sent(self, prompts: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
         check_input(prompts, Prompt, type(self).__name__, HOW_TO_GET_PROMPTS)
         main, *tags = outputs
         if self._commits is not None:

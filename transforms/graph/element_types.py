@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional, get_type_hints
 
+from apache_beam.pvalue import PCollection
 from apache_beam.typehints import typehints
 from apache_beam.typehints.decorators import TypeCheckError
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
@@ -39,9 +40,31 @@ def check_input(elements: Any, wanted: type, transform: str, how: str) -> None:
     A row of another class will do if it has the columns of `wanted` that have no default. Elements
     of unknown type pass. The error names `transform`, and says `how` to get such elements.
     """
+    if several := _several(elements):
+        names = ", ".join(several)
+        fitting = [name for name, each in several.items() if not _fault(each.element_type, wanted)]
+        pass_on = f"pass on its output .{fitting[0]}" if fitting else how
+        raise TypeCheckError(
+            f"{transform} needs one PCollection, got one with the outputs {names}; {pass_on}"
+        )
     given = getattr(elements, "element_type", type(elements))
+    if given is PCollection:  # what Beam makes of the outputs of a ParDo
+        raise TypeCheckError(
+            f"{transform} needs one PCollection, got a step with several outputs; pass on one of"
+            f" them; {how}"
+        )
     if fault := _fault(given, wanted):
         raise TypeCheckError(f"{transform} needs {_described(wanted)}, got {fault}; {how}")
+
+
+def _several(elements: Any) -> Mapping[str, Any]:
+    """Return the outputs by name of a transform that has several; else nothing."""
+    if isinstance(elements, Mapping):
+        return elements
+    if isinstance(elements, tuple):
+        names = getattr(elements, "_fields", range(len(elements)))
+        return {str(name): each for name, each in zip(names, elements, strict=True)}
+    return {}
 
 
 def _described(wanted: Any) -> str:

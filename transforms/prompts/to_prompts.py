@@ -171,6 +171,14 @@ class _Rows(NamedTuple):
         own = {name: record[name] for name in self.param_columns if record.get(name) is not None}
         return request_json(self.form.messages_of(record), {**self.params, **own})
 
+    def own_id(self, record: Mapping[str, Any]) -> str | None:
+        """Return the id in the row, None if it has none that can be used."""
+        name = self.id or _ID
+        try:
+            return id_of(record, name)
+        except RowError:
+            return None
+
     def group(self, record: Mapping[str, Any], request: str, input: str) -> str:
         """Return the group of a row, which is its id or its content; raises RowError."""
         if self.id is None and record.get(_ID) in (None, ""):
@@ -185,6 +193,7 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
         self._rows = rows
 
     def process(self, element: Any) -> Iterator[Any]:
+        record: Mapping[str, Any] = {}
         input = None
         try:
             record = record_of(element)
@@ -194,7 +203,7 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
             yield group, Prompt(ids.id_of(group), request, input)
         except RowError as error:
             content = input or f"{type(element).__name__} {error}"
-            id = ids.id_of(ids.by_content(content))
+            id = self._rows.own_id(record) or ids.id_of(ids.by_content(content))
             letter = ids.refused(id, str(error), input)
             yield beam.pvalue.TaggedOutput(ids.DEAD_LETTERS, letter)
 

@@ -57,6 +57,11 @@ class _ModelTransform(_YamlTransform):
         split_model(model)  # raises for a provider that does not exist
         self._transform = make(model, **arguments(model, given))
 
+    def _failed(self, done: Any) -> Any:
+        """Return the prompts without an answer; `commit_every` keeps some of them apart."""
+        failed = tuple(done[tag] for tag in self._transform._failed())
+        return failed[0] if len(failed) == 1 else failed | "Failed" >> beam.Flatten()
+
 
 class CompletePrompts(_ModelTransform):
     """Completes prompts with a model: rows with `id` and `request`, as ToPrompts makes them.
@@ -92,7 +97,7 @@ class CompletePrompts(_ModelTransform):
         """Complete each prompt."""
         done = rows | self._transform
         more = {"deltas": done.deltas} if self._emit_deltas else {}
-        return self._outputs(done.completions, done.dead_letters, **more)
+        return self._outputs(done.completions, self._failed(done), **more)
 
 
 class StreamCompletions(_ModelTransform):
@@ -112,7 +117,7 @@ class StreamCompletions(_ModelTransform):
     def expand(self, rows: Any) -> dict[str, Any]:
         """Stream each prompt."""
         done = rows | self._transform
-        return self._outputs(done.deltas, done.dead_letters)
+        return self._outputs(done.deltas, self._failed(done))
 
 
 class AssembleCompletions(_YamlTransform):

@@ -16,8 +16,9 @@ NUMBER, COUNT, TEXT, YES_NO = "a number", "a whole number", "a text", "true or f
 
 # The options of a job by name, and what their values must be.
 _OPTIONS: Mapping[str, str] = {
-    **dict.fromkeys("max_in_flight num_retries max_total_tokens".split(), COUNT),
+    **dict.fromkeys("max_in_flight num_retries max_total_tokens shards".split(), COUNT),
     **dict.fromkeys("rpm tpm give_up_after timeout max_cost_usd".split(), NUMBER),
+    **dict.fromkeys("commit_every drain_seconds".split(), NUMBER),
     **dict.fromkeys("base_url api_key_env api_key_secret api_key_file".split(), TEXT),
     **dict.fromkeys("journal job on_interrupt".split(), TEXT),
     **dict.fromkeys("dedupe drop_params".split(), YES_NO),

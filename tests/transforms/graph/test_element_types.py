@@ -331,3 +331,41 @@ def test_a_dataclass_under_postponed_annotations_has_types():
     assert rows | CompletePrompts("openai/m")
     assert typing.get_type_hints(UnregisteredRow) == {"id": str, "request": str}
     assert [field.type for field in dataclasses.fields(UnregisteredRow)] == ["str", "str"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "transform", "wanted"),
+    [
+        (
+            lambda p: prompts(p) | StreamCompletions("openai/m"),
+            AssembleCompletions(),
+            "AssembleCompletions needs one PCollection, got one with the outputs deltas,"
+            " dead_letters; pass on its output .deltas",
+        ),
+        (
+            lambda p: p | beam.Create(["a"]) | ToPrompts(),
+            AssembleCompletions(),
+            "AssembleCompletions needs one PCollection, got one with the outputs prompts,"
+            " dead_letters; transforms.StreamCompletions has them in its output .deltas",
+        ),
+        (
+            lambda p: p | beam.Create(["a"]) | ToPrompts().with_exception_handling(),
+            CompletePrompts("openai/m"),
+            "CompletePrompts needs one PCollection, got one with the outputs good, bad; pass on its"
+            " output .good",
+        ),
+        (
+            lambda p: (
+                p | beam.Create([Prompt("a", "")]) | beam.Map(str).with_outputs("odd", main="fine")
+            ),
+            CompletePrompts("openai/m"),
+            "CompletePrompts needs one PCollection, got a step with several outputs; pass on one",
+        ),
+    ],
+)
+def test_a_transform_with_several_outputs_cannot_be_an_input_and_the_error_names_one(
+    outputs, transform, wanted
+):
+    with pytest.raises(TypeCheckError) as raised:
+        outputs(pipeline()) | transform
+    assert wanted in str(raised.value)

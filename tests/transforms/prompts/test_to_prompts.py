@@ -17,9 +17,11 @@ import orjson
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.testing import test_stream
+from apache_beam.transforms.error_handling import ErrorHandler
 from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
+from fake_server import api_error, echo
 
-from transforms import CompletePrompts, DeadLetter, Prompt, ToPrompts
+from transforms import CompletePrompts, Completion, DeadLetter, Prompt, ToPrompts
 from transforms.prompts.to_prompts import _ParseFn
 
 
@@ -324,6 +326,56 @@ def test_a_dead_letter_has_the_row_and_an_id_of_its_own():
     _, letters = turned([{"a": 1}, {"a": 2}, 5], ToPrompts(), Any)
     assert len({letter.id for letter in letters}) == 3
     assert {letter.input for letter in letters} == {'{"a":1}', '{"a":2}', None}
+
+
+def test_a_dead_letter_has_the_id_of_its_row():
+    rows = [{"sku": 7, "text": ""}, {"sku": "b", "text": None}, {"text": ""}]
+    _, letters = turned(rows, ToPrompts(prompt="text", id="sku"), Any)
+    ids = {letter.id for letter in letters}
+    assert {"7", "b"} < ids
+    assert [len(id) for id in ids - {"7", "b"}] == [32]  # the digest of a row without an id
+
+
+def test_a_dead_letter_has_the_id_in_the_column_id():
+    _, [letter] = turned([{"id": "a", "prompt": ""}], ToPrompts(), Any)
+    assert letter.id == "a"
+
+
+def told(done):
+    """Keep what comes out of a transform with a model."""
+    texts = done.completions | "Texts" >> beam.Map(lambda row: (row.id, row.text))
+    texts | "KeepTexts" >> beam.Map(keep, "said")
+    reasons = done.dead_letters | "Reasons" >> beam.Map(lambda row: (row.id, row.message))
+    reasons | "KeepReasons" >> beam.Map(keep, "failed")
+
+
+def test_rows_go_through_to_prompts_to_completions_in_one_chain(fake_server):
+    rows = [{"id": "a", "prompt": "one two"}, {"id": "b", "prompt": ""}, {"id": "c", "prompt": "x"}]
+    refuse = {"x": api_error(400, "invalid_request_error", "x", "No.")}
+    fake_server.script = lambda r: refuse.get(r.json["messages"][-1]["content"]) or echo(r)
+    asking = CompletePrompts("openai/m", base_url=fake_server.base_url)
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        done = p | beam.Create(rows) | ToPrompts() | asking
+        assert done.dead_letters.element_type is DeadLetter
+        told(done)
+    assert seen("said") == [("a", "one two")]
+    assert seen("failed") == [("b", "column 'prompt' must not be empty"), ("c", "openai/m: No.")]
+
+
+def test_the_error_handler_of_a_chain_gets_the_rows_that_are_no_prompts(fake_server):
+    asking = CompletePrompts("openai/m", base_url=fake_server.base_url)
+    rows = [{"id": "a", "prompt": "one"}, {"id": "b", "prompt": ""}]
+    keeping = beam.Map(keep, "handled")
+    with beam.Pipeline(runner="FnApiRunner") as p, ErrorHandler(keeping) as handler:
+        p | beam.Create(rows) | ToPrompts() | asking.with_error_handler(handler)
+    assert [letter.id for letter in seen("handled")] == ["b"]
+
+
+def test_a_chain_with_committed_streams_has_all_dead_letters():
+    p = beam.Pipeline(runner="PrismRunner")
+    done = p | beam.Create(["a"]) | ToPrompts() | CompletePrompts("openai/m", commit_every=0.2)
+    assert done.keys() == {"completions", "dead_letters", "incomplete"}
+    assert {each.element_type for each in done.values()} == {Completion, DeadLetter}
 
 
 def test_half_a_character_is_a_dead_letter_that_can_be_written():
