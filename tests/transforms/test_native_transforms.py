@@ -178,3 +178,47 @@ def test_group_by(done):
         by_id = beam.GroupBy("id").aggregate_field("seq", max, "last")
         deltas = rows["deltas"] | "Deltas" >> by_id | "Ids" >> beam.Map(lambda r: r.id)
         assert_that(deltas, equal_to(["a", "b"]), label="deltas")
+
+
+def test_the_columns_of_a_selection_keep_their_types():
+    p = pipeline()
+    prompts = p | beam.Create([Prompt("a", "{}")]).with_output_types(Prompt)
+    done = prompts | CompletePrompts("openai/m", emit_deltas=True)
+    selected = {
+        "completions": ("id", "completion_tokens", "replayed"),
+        "deltas": ("id", "seq", "final", "outcome"),
+        "dead_letters": ("id", "status_code", "cost_usd"),
+    }
+    found = {}
+    for name, columns in selected.items():
+        row = (done[name] | f"Select {name}" >> beam.Select(*columns)).element_type
+        found[name] = [column for _, column in row._fields]
+    assert found == {
+        "completions": [str, int | None, bool],
+        "deltas": [str, int, bool, str | None],
+        "dead_letters": [str, int | None, float | None],
+    }
+
+
+def test_functions_with_annotations_take_the_elements(done):
+    def id_of(row: Completion) -> str:
+        return row.id
+
+    def either(row: Completion | DeadLetter) -> str:
+        return row.id
+
+    class Id(beam.DoFn):
+        def process(self, row: DeadLetter) -> list[str]:
+            yield row.id
+
+    with pipeline() as p:
+        rows = done(p)
+        ids = rows["completions"] | "Ids" >> beam.Map(id_of)
+        assert_that(ids, equal_to(["a", "b"]), label="one class")
+        both = (rows["completions"], rows["dead_letters"]) | beam.Flatten()
+        assert_that(both | "Either" >> beam.Map(either), equal_to(["a", "b", "c"]), label="two")
+        failed = rows["dead_letters"] | "Failed" >> beam.ParDo(Id())
+        assert_that(failed, equal_to(["c"]), label="a DoFn")
+        hinted = beam.Map(lambda row: row.id).with_input_types(Delta).with_output_types(str)
+        some = rows["deltas"] | "Hinted" >> hinted | beam.Distinct()
+        assert_that(some, equal_to(["a", "b"]), label="a hint")

@@ -35,7 +35,7 @@ def test_rows_become_completions_and_deltas(fake_server):
         assert done.keys() == {"output", "deltas"}
         texts = done["output"] | "Texts" >> beam.Map(lambda row: (row.id, row.text))
         assert_that(texts, equal_to([("a", "one two"), ("b", "three")]))
-        assert prompts.element_type is Prompt
+        assert prompts.element_type == Prompt
 
 
 def test_a_row_of_another_transform_is_a_prompt(fake_server):

@@ -3,6 +3,11 @@
 Beam has two traps. A type hint for a transform with several outputs reaches none of them, so that
 their elements become pickles that no table, SQL or other language can read. And annotations are
 texts after `from __future__ import annotations`, so that Beam takes them for unknown types.
+
+A third one is that Beam knows no column of a NamedTuple: `Select("id")` of a PCollection of them
+has a column of unknown type, which Flink refuses. Beam knows the columns of its own row types, but
+then a function of a user with the annotation `Completion` does not take them. So the outputs have
+a row type that is equal to its NamedTuple (`ElementType`).
 """
 
 from __future__ import annotations
@@ -12,15 +17,61 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional, get_type_hints
 
+from apache_beam import coders
 from apache_beam.pvalue import PCollection
 from apache_beam.typehints import typehints
 from apache_beam.typehints.decorators import TypeCheckError
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
-from apache_beam.typehints.row_type import GeneratedClassRowTypeConstraint, RowTypeConstraint
+from apache_beam.typehints.row_type import (
+    _BEAM_SCHEMA_ID,
+    GeneratedClassRowTypeConstraint,
+    RowTypeConstraint,
+)
 
 # Where to get such elements; parts of the errors about other elements.
 HOW_TO_GET_PROMPTS = "transforms.ToPrompts makes prompts of texts, dicts and rows"
 HOW_TO_GET_DELTAS = "transforms.StreamCompletions has them in its output .deltas"
+
+
+class ElementType(RowTypeConstraint):  # type: ignore[misc]
+    """The type of a PCollection of `element`, a NamedTuple: equal to it, with known columns."""
+
+    def __init__(self, element: Any) -> None:
+        row = RowTypeConstraint.from_user_type(element)
+        super().__init__(row._fields, element)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RowTypeConstraint):
+            other = other.user_type
+        return bool(self.user_type is other)
+
+    def __hash__(self) -> int:
+        return hash(self.user_type)
+
+    def __repr__(self) -> str:
+        return repr(self.user_type)
+
+    @property
+    def __name__(self) -> str:
+        return str(self.user_type.__name__)
+
+
+class _ElementCoder(coders.RowCoder):  # type: ignore[misc]
+    """Makes the coder of the NamedTuple; Beam's would decode rows of a class that it makes up."""
+
+    @classmethod
+    def from_type_hint(cls, hint: ElementType, registry: Any) -> Any:
+        return coders.RowCoder.from_type_hint(hint.user_type, registry)
+
+
+coders.registry.register_coder(ElementType, _ElementCoder)
+
+
+def type_of(element: Any) -> Any:
+    """Return the type of a PCollection of `element`, one of our rows or another type."""
+    if isinstance(element, type) and _BEAM_SCHEMA_ID in vars(element):
+        return ElementType(element)
+    return convert_to_beam_type(element)
 
 
 def with_types(outputs: Any, types: Mapping[str, Any]) -> Any:
@@ -30,7 +81,7 @@ def with_types(outputs: Any, types: Mapping[str, Any]) -> Any:
     the hint for the main output.
     """
     for tag, element in types.items():
-        outputs[tag].element_type = convert_to_beam_type(element)
+        outputs[tag].element_type = type_of(element)
     return outputs
 
 
@@ -74,7 +125,7 @@ def _described(wanted: Any) -> str:
 
 def _fault(given: Any, wanted: Any) -> str:
     """Return what `given` is, if its elements cannot be used as `wanted`; else ""."""
-    if given is wanted or given in _UNKNOWN or isinstance(given, typehints.TypeVariable):
+    if given == wanted or given in _UNKNOWN or isinstance(given, typehints.TypeVariable):
         return ""
     if isinstance(given, typehints.UnionConstraint):
         faults = [_fault(each, wanted) for each in given.union_types]

@@ -12,9 +12,11 @@ afterwards. So it has all elements before its own last batch leaves.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
+
+from transforms.graph.element_types import with_types
 
 
 class Outputs(dict[str, Any]):
@@ -30,7 +32,7 @@ class Outputs(dict[str, Any]):
 
 def passed_on(outputs: Any, types: Mapping[str, Any]) -> Outputs:
     """Return the `outputs` whose tags are in `types`, each behind a step that passes it on."""
-    return Outputs(
+    passed = Outputs(
         {
             tag: outputs[tag]
             | f"Emit{tag.title().replace('_', '')}"
@@ -38,6 +40,7 @@ def passed_on(outputs: Any, types: Mapping[str, Any]) -> Outputs:
             for tag, element in types.items()
         }
     )
+    return cast(Outputs, with_types(passed, types))
 
 
 class _PassOnFn(beam.DoFn):  # type: ignore[misc]

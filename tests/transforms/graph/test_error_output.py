@@ -95,7 +95,7 @@ def test_a_handler_gets_the_answers_too_that_a_drain_did_not_wait_for():
     p = beam.Pipeline(runner="PrismRunner")
     with ErrorHandler(beam.Map(lambda letter: letter.id)) as handler:
         deltas = prompts(p) | StreamCompletions("openai/m", commit_every=1, error_handler=handler)
-    assert deltas.element_type is Delta
+    assert deltas.element_type == Delta
     [flatten] = [
         each
         for each in p.to_runner_api().components.transforms.values()

@@ -356,7 +356,7 @@ def test_rows_go_through_to_prompts_to_completions_in_one_chain(fake_server):
     asking = CompletePrompts("openai/m", base_url=fake_server.base_url)
     with beam.Pipeline(runner="FnApiRunner") as p:
         done = p | beam.Create(rows) | ToPrompts() | asking
-        assert done.dead_letters.element_type is DeadLetter
+        assert done.dead_letters.element_type == DeadLetter
         told(done)
     assert seen("said") == [("a", "one two")]
     assert seen("failed") == [("b", "column 'prompt' must not be empty"), ("c", "openai/m: No.")]
