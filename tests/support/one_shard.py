@@ -44,9 +44,13 @@ class Timer:
     def __init__(self):
         self._input_timestamp = None
         self.set_to = None
+        self.is_changed = False
 
     def set(self, timestamp):
-        self.set_to = Timestamp.of(timestamp)
+        self.set_to, self.is_changed = Timestamp.of(timestamp), True
+
+    def clear(self):
+        self._input_timestamp, self.set_to, self.is_changed = None, None, True
 
 
 class Shard:
@@ -58,7 +62,7 @@ class Shard:
         self.state, self.prompts, self.due, self.hold, self.at_end = [], [], None, None, False
         self.out = []
 
-    def bundle(self, fn, call, *arguments, fails=False):
+    def bundle(self, fn, call, *arguments, fails=False, fired=False):
         """Run a bundle of one call; return its outputs, which are committed unless it fails."""
         state, prompts = list(self.state), list(self.prompts)
         commit, end = Timer(), Timer()
@@ -68,7 +72,8 @@ class Shard:
         if fails:
             return found
         self.state, self.prompts, self.out = state, prompts, self.out + found
-        self.due, self.hold = commit.set_to, commit._input_timestamp
+        if commit.is_changed or fired:  # else the one that is set stays, with its hold
+            self.due, self.hold = commit.set_to, commit._input_timestamp
         self.at_end = self.at_end or end.set_to is not None
         return found
 
@@ -78,7 +83,7 @@ class Shard:
 
     def fire(self, fn, **how):
         """Fire the timer."""
-        return self.bundle(fn, fn.commit_shard, self.key, **how)
+        return self.bundle(fn, fn.commit_shard, self.key, fired=True, **how)
 
     def end(self, fn, **how):
         """Fire the timer at the end of the input."""

@@ -51,6 +51,7 @@ class Turn:
         self._fn, self._state, self._prompts = fn, state, prompts
         self._shard = Shard.decode(state.read())
         self._known: dict[int, bytes] = {}
+        self._is_end = False
         self._decode = fn.prompt_coder.decode
         self._logs = ShardLogs(fn.streams, key, self._prompt, self._decode)
         if fn.is_first_of_bundle(key):  # else the state may have what this bundle wrote
@@ -86,7 +87,7 @@ class Turn:
 
     def end(self) -> None:
         """Give the open prompts `drain_seconds` from now, if that time has not begun yet."""
-        self._shard.awaits_end = False
+        self._is_end, self._shard.awaits_end = True, False
         if self._shard.deadline is None:
             self._shard.deadline = _now() + self._fn.drain
 
@@ -113,6 +114,10 @@ class Turn:
                 end.set(GlobalWindow().max_timestamp())
         else:
             shard.deadline = None
+            if self._is_end:
+                # Its hold would remain: once the input has ended, Flink fires no timer in real
+                # time, and waits for the watermark.
+                commit.clear()
         self._tidy_bag()
         self._state.write(shard.encode())
 

@@ -278,6 +278,8 @@ def test_the_end_of_the_input_waits_for_open_answers(worker, held):
     while shard.at_end:
         shard.end(fn)
     assert texts(shard) == {"p1": "one two three"}
+    # Flink waits for the watermark now, and fires no timer in real time any more.
+    assert (shard.due, shard.hold) == (None, None)
 
 
 def test_after_the_drain_time_what_there_is_comes_out_as_incomplete(worker, held, fake_server):
