@@ -20,7 +20,8 @@ from one_shard import Shard
 from transforms import Caps, CompletePrompts, NewLedger, Prompt, StreamCompletions
 from transforms.committed.commits import Commits
 from transforms.committed.fn import CommittedFn
-from transforms.completions import _TAGS, _CompleteFn
+from transforms.completions import _CompleteFn
+from transforms.graph.tags import OF_OUTCOME
 from transforms.journal import NewJournal
 from transforms.worker import engine
 
@@ -50,7 +51,7 @@ def started(fake_server):
     def start(job="a job", **options):
         made = StreamCompletions("openai/m", base_url=fake_server.base_url, **options)
         commits = Commits(0.02, 16, 60.0)
-        fn = CommittedFn(made._completer, made._new_resources, CODER, _TAGS, "deltas", commits)
+        fn = CommittedFn(made._completer, made._new_resources, CODER, OF_OUTCOME, "deltas", commits)
         fn.job = job
         fns.append(fn)
         return fn
