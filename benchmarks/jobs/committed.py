@@ -3,6 +3,7 @@
     python -m benchmarks.jobs.committed latency    # 10 prompts a second, one in 40 takes 8 s
     python -m benchmarks.jobs.committed load       # 500 open streams, 20 deltas a second each
     python -m benchmarks.jobs.committed floor      # the same elements from a timer, without a model
+    python -m benchmarks.jobs.committed wait       # elements to a step with timers, without a model
 
 The consumer is behind a Reshuffle, so it sees what is committed. Each chunk contains the time at
 which it was sent. `latency --core` measures the transform without `commit_every`.
@@ -96,7 +97,64 @@ class _CannedFn(beam.DoFn):  # type: ignore[misc]
             tick.set(Timestamp.of(time.time() + EVERY))
 
 
-def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
+class _ArriveFn(beam.DoFn):  # type: ignore[misc]
+    """Records how late elements arrive at a step whose keys all have a timer that ticks."""
+
+    SEEN = userstate.ReadModifyWriteStateSpec("seen", VarIntCoder())
+    TICK = userstate.TimerSpec("tick", TimeDomain.REAL_TIME)
+    END = 0.0  # when to tick no more
+    late: list[float] = []  # noqa: RUF012
+    timers_late: list[float] = []  # noqa: RUF012
+
+    def process(
+        self,
+        keyed: tuple[int, float],
+        seen: Any = beam.DoFn.StateParam(SEEN),
+        tick: Any = beam.DoFn.TimerParam(TICK),
+    ) -> None:
+        self.late.append(time.time() - keyed[1])
+        if not seen.read():
+            self._tick(seen, tick)
+
+    @userstate.on_timer(TICK)  # type: ignore[untyped-decorator]
+    def again(
+        self, seen: Any = beam.DoFn.StateParam(SEEN), tick: Any = beam.DoFn.TimerParam(TICK)
+    ) -> None:
+        self.timers_late.append(time.time() - seen.read() / 1000)
+        if time.time() < self.END:
+            self._tick(seen, tick)
+
+    def _tick(self, seen: Any, tick: Any) -> None:
+        due = (int(time.time() * 1000) // 200 + 1) * 200
+        seen.write(due)
+        tick.set(Timestamp(micros=due * 1000))
+
+
+def wait(seconds: float = 20.0) -> dict[str, Any]:
+    """Return how late elements reach a step with timers, and timers: Beam's and Prism's own part.
+
+    The input and the timers are those of `latency`; no prompt is sent.
+    """
+    p = _pipeline()
+    start = time.time() + _LEAD_SECONDS
+    _ArriveFn.END = start + seconds
+
+    def due(tick: float) -> tuple[int, float]:
+        _SeeFn.late.append(time.time() - float(tick))
+        return round(float(tick) * 10) % SHARDS, float(tick)
+
+    ticks = p | PeriodicImpulse(start, start + seconds, 0.1, apply_windowing=False)
+    keyed = ticks | beam.Map(due).with_output_types(tuple[int, float])
+    keyed | beam.ParDo(_ArriveFn())
+    p.run().wait_until_finish()
+    return {
+        "source_late": _quantiles(_SeeFn.late),
+        "due_to_step": _quantiles(_ArriveFn.late),
+        "timer_late": _quantiles(_ArriveFn.timers_late),
+    }
+
+
+def latency(seconds: float = 20.0, core: bool = False, shards: int = SHARDS) -> dict[str, Any]:
     """Return seconds from due to sent, and from the server's socket to the consumer."""
     with servers.serving("paced", chunks=4, gap_ms=100, dated=True, **SLOW) as server:
         start = time.time() + _LEAD_SECONDS
@@ -107,7 +165,7 @@ def latency(seconds: float = 20.0, core: bool = False) -> dict[str, Any]:
             _SeeFn.late.append(time.monotonic() - when)
             return Prompt(f"{when:.6f}", BODY)
 
-        options = {} if core else {"commit_every": EVERY, "shards": SHARDS}
+        options = {} if core else {"commit_every": EVERY, "shards": shards}
         _run(due, start, seconds, 0.1, server.base_url, **options)
         served = server.stats()
     firsts: dict[str, float] = {}
@@ -260,16 +318,19 @@ def _quantiles(values: list[float]) -> dict[str, float]:
 def main() -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["latency", "load", "floor"])
+    parser.add_argument("what", choices=["latency", "load", "floor", "wait"])
     parser.add_argument("--core", action="store_true", help="of `latency`: without commit_every")
+    parser.add_argument("--shards", type=int, default=SHARDS, help="of `latency`")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--streams", type=int, default=500, help="of `load`, `floor`")
     parser.add_argument("--buffer_msec", type=int, default=0, help="of `load`: join chunks")
     given = parser.parse_args()
     if given.what == "latency":
-        print(latency(given.seconds, given.core))
+        print(latency(given.seconds, given.core, given.shards))
     elif given.what == "load":
         print(load(given.streams, seconds=given.seconds, buffer_msec=given.buffer_msec))
+    elif given.what == "wait":
+        print(wait(given.seconds))
     else:
         print(floor(given.streams, seconds=given.seconds))
 

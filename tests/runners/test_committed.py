@@ -85,6 +85,24 @@ def test_the_end_of_the_input_waits_for_answers_then_gives_them_up(prism, job, m
     until(lambda: models.open == 0, SECONDS)
 
 
+def test_a_bounded_input_ends_the_job_on_flink(flink, job, models):
+    job.start(*flink.flags(), seconds=5, count=10)
+    until(lambda: job.begun() == answers(10).keys(), SECONDS)
+    models.go()
+    job.wait()
+    assert job.texts() == {row["id"]: row["text"] for row in job.rows("whole")} == answers(10)
+    assert job.rows("parts") == job.rows("incomplete") == job.rows("dead") == []
+    assert len(models.asked) == 10
+
+
+def test_the_end_of_the_input_on_flink_gives_up_answers_that_do_not_end(flink, job, models):
+    job.start(*flink.flags(), seconds=1, drain=5, count=5)
+    job.wait()
+    parts = {row["id"]: row["partial_text"] for row in job.rows("incomplete")}
+    assert parts == {f"p{n}": "one two " for n in range(5)}
+    until(lambda: models.open == 0, SECONDS)
+
+
 def test_a_worker_dies_on_flink_with_50_streams_open_and_each_prompt_ends_once(flink, job, models):
     """No journal: the checkpoint has the prompts and their cursors."""
     environ = {"OPENAI_API_KEY": "sk-worker"}
