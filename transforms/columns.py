@@ -1,4 +1,4 @@
-"""Whether an element has values of the types of its columns: other values end the job in a coder.
+"""Checks that the values of an element have the types of its columns: coders fail on others.
 
 Elements that this process made fit. Those from a journal or a topic may hold anything. Pure.
 """

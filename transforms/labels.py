@@ -1,4 +1,4 @@
-"""Bounds the names that rows and providers choose, where each name costs memory for the whole job.
+"""Limits how many names from rows and providers are counted: each costs memory for the whole job.
 
 A row may name its own model, and a provider may send any finish reason. A metric or a line of the
 report for each of them would grow without bound.

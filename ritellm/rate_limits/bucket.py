@@ -1,7 +1,7 @@
 """A token bucket for the caller's own limits on requests and tokens per minute. Pure.
 
-The level is at most the capacity, and negative after a request that took more than was there. The
-next request then waits for longer, so the limit holds on average.
+The level is at most the capacity. It is negative after a request that took more than was left. The
+next request then waits longer, so the limit holds on average.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compares the shares of refusals before and after the job sends less. Pure.
 
-The problem: a trial has few requests, so the two shares differ by chance alone. The idea: compare
+The problem: a trial has few requests, so the two shares may differ by chance. The idea: compare
 the ends of their confidence intervals, and wait for more requests while these allow both results.
 """
 

@@ -1,6 +1,6 @@
 """Gets the response to an attempt, for both faces: from the network, or from a recording.
 
-With `record=`, what goes over the network is written to a file.
+With `record=`, it also writes what goes over the network to a file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The DoFn that keeps prompts in flight: it submits them and yields what has arrived.
 
-Each bundle has a window of streams in flight: `process` submits its prompt and yields what has
-arrived for any prompt so far; `finish_bundle` waits for the rest and yields it.
+Each bundle has a window of streams in flight. `process` submits its prompt, and yields what has
+arrived for any prompt so far. `finish_bundle` waits for the rest and yields it.
 """
 
 from __future__ import annotations

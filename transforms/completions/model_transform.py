@@ -1,4 +1,4 @@
-"""The base of the transforms with a model: its arguments, checked, and the steps they expand to."""
+"""What the transforms with a model share: the checks of their arguments, and their steps."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from apache_beam.typehints.row_type import RowTypeConstraint
+
+from transforms.graph import element_types
 
 # The column of an element that is a text and has no columns.
 TEXT = "prompt"
@@ -44,11 +45,9 @@ def columns_of(element_type: Any) -> tuple[str, ...] | None:
     """
     if element_type in (str, bytes):
         return (TEXT,)
-    row = element_type
-    if not isinstance(row, RowTypeConstraint) and isinstance(element_type, type):
-        row = RowTypeConstraint.from_user_type(element_type)
-    if isinstance(row, RowTypeConstraint):
-        return tuple(name for name, _ in row._fields)
+    columns = element_types.columns_of(element_type)
+    if columns is not None:
+        return tuple(columns)
     if element_type in _NO_RECORDS or type(element_type).__name__ in _NO_RECORD_HINTS:
         name = getattr(element_type, "__name__", None) or str(element_type)
         raise TypeError(f"an element must be {_FORMS}, but the input has elements of type {name}")

@@ -53,10 +53,10 @@ class NewClient:
         return partial(RenewingClient, Key(self._read), self._name, **defaults)
 
     def renew(self, client: AsyncClient) -> None:
-        """Give `client` the key that is here now; raises AuthenticationError if it has gone.
+        """Give `client` the key that is here now; raises AuthenticationError if there is none.
 
-        A client lives longer than a job, whose environment may be another. A key in Secret Manager
-        is not read again: it costs a request, and its version never changes.
+        A client outlives its job, and the next job may have another environment. A key in Secret
+        Manager is not read again: that costs a request, and a version never changes.
         """
         from transforms.worker.renewing_client import RenewingClient
 
@@ -120,7 +120,7 @@ class NewResources:
         )
 
     def renew(self, client: AsyncClient) -> None:
-        """Give a `client` of an earlier job the key that is here now."""
+        """Give a `client` of an earlier job the key that this process has now."""
         if isinstance(self.new_client, NewClient):
             self.new_client.renew(client)
 
