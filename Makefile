@@ -145,10 +145,9 @@ test-dataflow: .venv-gcp/ready
 test-services: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/services
 
-# One process has the Flink cluster, and another one the rest.
 # Prism and Flink are fetched once, into ~/.cache/ritellm/runners; tests of missing tools are skipped.
 test-runners: .venv-services/ready
-	@.venv-services/bin/python -m pytest --quiet --numprocesses 2 --dist loadgroup tests/runners
+	@.venv-services/bin/python -m pytest --quiet tests/runners
 
 # A separate environment: Jupyter's kernel is large. The benchmark needs OpenAI's client.
 .venv-notebook/ready: $(VENV)/ready

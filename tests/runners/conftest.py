@@ -38,14 +38,6 @@ def pytest_ignore_collect(config):
     return None if any("runners" in arg for arg in config.args) else True
 
 
-def pytest_collection_modifyitems(items):
-    """Give the tests that share a cluster or a broker to one process, which starts it once."""
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        if shared := next((name for name in ("flink", "kafka") if name in names), None):
-            item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(scope="session")
 def prism():
     """The options that run a job on Prism."""
