@@ -1,6 +1,12 @@
 """The programs `batch_complete` and `stream_complete`, and their parts."""
 
 import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.inputs.read_rows import ReadRows
+
+__all__ = ["ReadRows"]
 
 
 class _BeamImportNoise(logging.Filter):
@@ -16,3 +22,12 @@ class _BeamImportNoise(logging.Filter):
 
 for _logger in (None, "apache_beam.io.filesystems"):
     logging.getLogger(_logger).addFilter(_BeamImportNoise())
+
+
+def __getattr__(name: str) -> Any:
+    """Import the transform when it is asked for: the programs start without it."""
+    if name == "ReadRows":
+        from pipelines.inputs.read_rows import ReadRows
+
+        return ReadRows
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

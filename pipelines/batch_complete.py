@@ -46,6 +46,7 @@ from pipelines.cli.output_flags import add_output_options, check_output_format, 
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
+from pipelines.inputs import stdin
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
@@ -172,7 +173,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
     facts = {
         "model": known_args.model,
-        "input": [printable(location) for location in known_args.input],
+        "input": [printable(stdin.shown(location)) for location in known_args.input],
         "params": model_params(known_args),
         "output_format": known_args.output_format,
     }
@@ -191,6 +192,12 @@ def run(argv: Sequence[str]) -> int:
     """
     known_args, beam_options = cli_parser.parse(parser(), argv)
     here = pipeline.runs_here(beam_options)
+    with stdin.spooled(known_args.input, here) as known_args.input:
+        return _run(known_args, beam_options, here)
+
+
+def _run(known_args: argparse.Namespace, beam_options: PipelineOptions, here: bool) -> int:
+    """Check what the flags name, and run the job."""
     known_args.journal = journal_flags.reachable_journal(
         known_args.journal, known_args.output, beam_options
     )

@@ -73,8 +73,8 @@ def without_suffix(path: str) -> str:
 
 
 def is_plain(path: str) -> bool:
-    """Return whether the file at the local `path` is not compressed."""
-    with open(path, "rb") as file:
+    """Return whether the file at `path` is not compressed."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         return _method(file.read(6), path) is None
 
 

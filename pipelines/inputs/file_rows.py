@@ -11,6 +11,7 @@ import apache_beam as beam
 
 from pipelines.errors import UsageError
 from pipelines.filesystem import is_local, printable, reason
+from pipelines.inputs import stdin
 from pipelines.inputs.compression import DamagedFile, opened
 from pipelines.inputs.files import check_patterns, match_files
 from pipelines.inputs.options import InputOptions
@@ -19,6 +20,7 @@ from pipelines.inputs.readers import kinds
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.readers.choice import FORMATS, format_name
 from pipelines.inputs.rows import ROW, Line, UnreadableFile, rest
+from pipelines.inputs.splitting import Spread
 
 if TYPE_CHECKING:
     import pyarrow
@@ -124,12 +126,19 @@ class FileRows:
             | "Pattern" >> beam.Create([None])
             | "MatchFiles" >> beam.FlatMap(lambda _: self._data_files(locations))
         )
+        if self._spread:
+            files = files | "Spread" >> Spread(self._options)
         return files | "ReadRows" >> beam.ParDo(_ReadFn(self._options, needed))
 
     def _data_files(self, locations: Sequence[str]) -> list[DataFile]:
-        folder = common_folder(locations)
-        paths = [str(file.path) for file in match_files(locations)]
-        return [DataFile(p, printable(p), printable(p.removeprefix(folder))) for p in paths]
+        named = [location for location in locations if not stdin.is_spooled(location)]
+        folder = common_folder(named)
+        found = []
+        for file in match_files(locations):
+            shown = printable(stdin.shown(file.path))
+            name = shown.removeprefix(printable(folder))
+            found.append(DataFile(file.path, shown, name, size=file.size_in_bytes))
+        return found
 
 
 class _ReadFn(beam.DoFn):  # type: ignore[misc]

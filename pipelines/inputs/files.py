@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import UsageError
-from pipelines.filesystem import is_local, reason
-from pipelines.inputs import paths
+from pipelines.filesystem import is_local, printable, reason
+from pipelines.inputs import folders, paths
+
+_log = logging.getLogger("pipelines")
 
 
 def match_files(patterns: Sequence[str]) -> list[Any]:
@@ -31,7 +34,7 @@ def check_patterns(patterns: Sequence[str]) -> list[str]:
     Each pattern must match a file. All files on this machine are looked at, and the first one of
     each pattern elsewhere.
     """
-    paths = []
+    found_paths = []
     for pattern in patterns:
         try:
             found = _match(pattern)
@@ -39,10 +42,24 @@ def check_patterns(patterns: Sequence[str]) -> list[str]:
             raise UsageError(f"cannot read --input {pattern}: {reason(error)}") from None
         if not found:
             raise UsageError(f"--input {pattern} matches {_nothing(pattern)}")
-        paths += [file.path for file in (found if is_local(pattern) else found[:1])]
-    for path in paths:
+        _report_skipped(pattern)
+        found_paths += [file.path for file in (found if is_local(pattern) else found[:1])]
+    for path in found_paths:
         _check_kind(path)
-    return paths
+    return found_paths
+
+
+def _report_skipped(pattern: str) -> None:
+    """Warn of what a pattern leaves out, although a user may expect it to be read."""
+    if not is_local(pattern):
+        return
+    hidden, found_folders = paths.left_out(pattern)
+    for kind, names in (("hidden file", hidden), ("folder", found_folders)):
+        if names:
+            count = f"1 {kind}" if len(names) == 1 else f"{len(names):,} {kind}s"
+            shown = ", ".join(printable(name) for name in names[:3])
+            more = ", ..." if len(names) > 3 else ""
+            _log.warning(f"--input {pattern} does not read {count}: {shown}{more}")
 
 
 def _nothing(pattern: str) -> str:
@@ -64,15 +81,27 @@ def _check_kind(path: str) -> None:
 
 
 def _match(pattern: str) -> list[Any]:
+    if is_local(pattern) and os.path.isdir(pattern):
+        return [_metadata(path) for path in folders.data_files(pattern)]
     if is_local(pattern):
         return [_metadata(path) for path in paths.find(pattern) if not os.path.isdir(path)]
     if paths.has_wildcard(pattern) and FileSystems.exists(pattern):
         return [FileSystems.filesystem(pattern).metadata(pattern)]
     found = FileSystems.match([pattern])[0].metadata_list
+    if not found and not paths.has_wildcard(pattern):
+        found = _in_bucket_folder(pattern)
     folder = paths.common_folder([pattern])
     if paths.is_hidden(pattern.removeprefix(folder)):
         return list(found)
     return [file for file in found if not paths.is_hidden(file.path.removeprefix(folder))]
+
+
+def _in_bucket_folder(folder: str) -> list[Any]:
+    """Return the data files below a folder: Parquet files, or else what `datasets` saved."""
+    for suffix in (".parquet", ".arrow"):
+        if found := FileSystems.match([f"{folder.rstrip('/')}/**{suffix}"])[0].metadata_list:
+            return list(found)
+    return []
 
 
 def _metadata(path: str) -> FileMetadata:

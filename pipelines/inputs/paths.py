@@ -39,6 +39,26 @@ def find(pattern: str) -> list[str]:
     return sorted({path for each in _spelled_out(parts) for path in _expand(root, each)})
 
 
+def left_out(pattern: str) -> tuple[list[str], list[str]]:
+    """Return the hidden files that `pattern` would match if it began with a dot, and folders."""
+    if os.path.lexists(pattern) or not has_wildcard(pattern):
+        return [], []
+    parent, slash, last = pattern.rpartition("/")
+    above = [p for p in find(parent) if os.path.isdir(p)] if has_wildcard(parent) else [parent]
+    if last.startswith("."):
+        hidden = []
+    else:
+        glob = re.sub(r"\*{2,}", "*", last.replace("[^", "[!"))
+        hidden = [
+            os.path.join(folder + slash, name)
+            for folder in above
+            for name in _names(folder + slash)
+            if name[0] == "." and fnmatchcase(name, glob)
+        ]
+    files = [path for path in hidden if not os.path.isdir(path)]
+    return files, [path for path in find(pattern) if os.path.isdir(path) and "**" not in pattern]
+
+
 def common_folder(patterns: Sequence[str]) -> str:
     """Return the start of all paths that match: up to the last slash before any wildcard."""
     fixed = [_fixed(pattern) for pattern in patterns]

@@ -62,6 +62,11 @@ class Line(NamedTuple):
         return f"{self.path}, {self.unit.format(self.number)}"
 
     @property
+    def is_rest(self) -> bool:
+        """Whether the line stands for all rows after it too."""
+        return self.unit not in (LINE, ROW)
+
+    @property
     def id(self) -> str:
         """The id of the row if it has no id column."""
         return f"{self.name}:{self.number}" if self.number else self.name
@@ -140,7 +145,8 @@ def read(line: Row, by_content: bool = False, rows: RowForm = PLAIN) -> Reading:
     id = line.id
     try:
         if line.fault:
-            raise (UnreadableFile if _is_rest(line) else RowError)(line.fault)
+            is_rest = isinstance(line, Line) and line.is_rest
+            raise (UnreadableFile if is_rest else RowError)(line.fault)
         row = _object(line.text)
         id = _id(row) or id
         failed = rows.is_failed(row)
@@ -158,10 +164,6 @@ def read(line: Row, by_content: bool = False, rows: RowForm = PLAIN) -> Reading:
         return Reading(prompt, tuple(columns.unused(original, rows.used)))
     except RowError as error:
         return Reading(unusable(id, line, type(error).__name__, str(error), rows))
-
-
-def _is_rest(line: Row) -> bool:
-    return isinstance(line, Line) and line.unit not in (LINE, ROW)
 
 
 def _check_size(request: Mapping[str, Any]) -> None:

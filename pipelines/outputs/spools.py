@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows: a folder that is left behind stays
     fcntl = None  # type: ignore[assignment]
 
-_MAKING, _PREFIX = "ritellm-making-", "ritellm-order-"
+_MAKING, PREFIX = "ritellm-making-", "ritellm-order-"
 _LOCK = "lock"
 
 
@@ -39,7 +39,7 @@ class Spool:
             self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             # Only now: without its lock, the folder would look like one that was left behind.
-            name = self.folder.name.replace(_MAKING, _PREFIX)
+            name = self.folder.name.replace(_MAKING, PREFIX)
             self.folder = self.folder.rename(self.folder.with_name(name))
 
     def file(self, name: str) -> str:
@@ -60,7 +60,7 @@ def remove_left_behind() -> list[str]:
     """Delete the folders of processes of this user that have ended; return their paths."""
     if fcntl is None:
         return []
-    folders = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")
+    folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
     removed = [folder for folder in folders if _is_left_behind(folder)]
     for folder in removed:
         shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,8 @@ class DataFile(NamedTuple):
 
     `path` is where it is read from, `shown` what messages call it, and `name` the end of that,
     which is short enough for an id. A part has the bytes or row groups from `start` to before
-    `end`, and its first row has the number `first`.
+    `end`. Its first row has the number `first`, and one more if `start` is within a line. `size` is
+    that of the file in bytes.
     """
 
     path: str
@@ -29,6 +30,7 @@ class DataFile(NamedTuple):
     start: int = 0
     end: int | None = None
     first: int = 1
+    size: int = 0
 
 
 class FileFormat(Protocol):
@@ -53,3 +55,7 @@ class FileFormat(Protocol):
 
     def parts(self, file: DataFile) -> list[DataFile] | None:
         """Return the parts of `file` that workers may read on their own, None for one part."""
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether a reader may begin at any line, so that a part may be a range of bytes."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pipelines.inputs.compression import opened, without_suffix
 from pipelines.inputs.options import InputOptions
 from pipelines.inputs.readers import kinds
+from pipelines.inputs.readers.arrow import Arrow
 from pipelines.inputs.readers.base import FileFormat
 from pipelines.inputs.readers.batch import BatchRequests
 from pipelines.inputs.readers.delimited import Delimited
 from pipelines.inputs.readers.json_values import JsonValues
 from pipelines.inputs.readers.jsonl import JsonLines
+from pipelines.inputs.readers.parquet import Parquet
 from pipelines.inputs.readers.plain_text import Documents, TextLines
 
 FORMATS: Mapping[str, FileFormat] = {
@@ -19,6 +21,8 @@ FORMATS: Mapping[str, FileFormat] = {
     "json": JsonValues(),
     "csv": Delimited(","),
     "tsv": Delimited("\t"),
+    "parquet": Parquet(),
+    "arrow": Arrow(),
     "text": TextLines(),
     "document": Documents(),
     "batch": BatchRequests(),
@@ -31,6 +35,12 @@ _SUFFIXES = {
     "csv": "csv",
     "tsv": "tsv",
     "tab": "tsv",
+    "parquet": "parquet",
+    "pq": "parquet",
+    "arrow": "arrow",
+    "arrows": "arrow",
+    "feather": "arrow",
+    "ipc": "arrow",
 }
 
 
@@ -56,4 +66,8 @@ def format_name(path: str, options: InputOptions) -> str:
 
 
 def _by_content(head: bytes) -> str:
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
     return "json" if kinds.looks_like_values(head) else "jsonl"

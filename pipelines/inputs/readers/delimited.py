@@ -31,6 +31,8 @@ _EXCEL = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 class Delimited:
     """Rows of fields between delimiters. See `FileFormat`."""
 
+    has_lines = False
+
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
 

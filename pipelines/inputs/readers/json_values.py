@@ -31,6 +31,8 @@ _decode = JSONDecoder().raw_decode
 class JsonValues:
     """An array of objects, or objects one after the other. See `FileFormat`."""
 
+    has_lines = False
+
     def fault(self, head: bytes, options: InputOptions) -> str | None:
         """Return what the file is, if it does not begin like JSON."""
         if options.encoding is not None:

@@ -26,6 +26,8 @@ _BOM = codecs.BOM_UTF8
 class JsonLines:
     """JSON lines, compressed or not. See `FileFormat`."""
 
+    has_lines = True
+
     def fault(self, head: bytes, options: InputOptions) -> str | None:
         """Return what the file is, if its first lines are not JSON objects."""
         return kinds.fault_of_lines(head)
@@ -36,11 +38,14 @@ class JsonLines:
         """Yield the lines of the file, without the empty ones."""
         with _opened(file, options.encoding) as content:
             if file.start:
-                yield from _rows(file, b"", content)
+                yield from _rows(_from_next_line(file, content), b"", content)
                 return
             head = read_head(content)
             if why := self.fault(head, options):
                 raise UnreadableFile(why)
+            if file.end is not None:
+                content.seek(0)
+                head = b""
             yield from _rows(file, head.removeprefix(_BOM), content)
 
     def count(self, path: str) -> int | None:
@@ -52,7 +57,7 @@ class JsonLines:
         """Return None: each line may have other columns."""
 
     def parts(self, file: DataFile) -> None:
-        """Return None: `ranges` cuts files of JSON lines."""
+        """Return None: `splitting` cuts files with lines."""
 
 
 @contextmanager
@@ -61,8 +66,23 @@ def _opened(file: DataFile, encoding: str | None) -> Iterator[BinaryIO]:
         yield content if encoding is None else as_utf8(content, encoding)
 
 
+def _from_next_line(file: DataFile, content: BinaryIO) -> DataFile:
+    """Go to the first line that begins in a part, and return the part with its number."""
+    content.seek(file.start - 1)
+    while data := content.readline(MOST_ROW_BYTES):
+        if data.endswith(b"\n"):
+            break
+    at_line = content.tell() == file.start
+    return file if at_line else file._replace(first=file.first + 1)
+
+
 def _rows(file: DataFile, head: bytes, rest: BinaryIO) -> Iterator[Line]:
-    for number, data in enumerate(_lines(head, rest), file.first):
+    """Yield the lines of `head` and `rest` that begin before the end of a part."""
+    lines = enumerate(_lines(head, rest), file.first)
+    while file.end is None or rest.tell() < file.end:
+        number, data = next(lines, (0, None))
+        if data is None:
+            return
         if len(data) > MOST_ROW_BYTES:
             fault = f"a row must have at most {MOST_ROW_BYTES:,} bytes"
             yield to_line(file.shown, file.name, number, data[:_SHOWN])._replace(fault=fault)

@@ -21,6 +21,8 @@ _TOO_LARGE = f"a row must have at most {MOST_ROW_BYTES:,} characters"
 class _PlainText:
     """What both formats share. See `FileFormat`."""
 
+    has_lines = False
+
     def fault(self, head: bytes, options: InputOptions) -> str | None:
         """Return what the file is, if it is not text."""
         return kinds.fault_of_text(head) if options.encoding is None else None
