@@ -21,10 +21,17 @@ _log = logging.getLogger("pipelines")
 def match_files(patterns: Sequence[str]) -> list[Any]:
     """Return the metadata of the files that match, each file once, sorted by path.
 
+    Raises FileNotFoundError for a pattern that matches no file.
+
     The order decides which of two rows with equal ids comes first. The filesystem's own order may
     differ between runs.
     """
-    found = {_identity(file.path): file for pattern in patterns for file in _match(pattern)}
+    found = {}
+    for pattern in patterns:
+        files = _match(pattern)
+        if not files:
+            raise FileNotFoundError(f"{pattern} matches {_nothing(pattern)}")
+        found.update({_identity(file.path): file for file in files})
     return sorted(found.values(), key=lambda file: str(file.path))
 
 

@@ -151,7 +151,8 @@ def test_parts_of_a_parquet_file_have_all_rows_with_their_numbers(tmp_path, monk
 
 
 def test_ranges_of_json_lines_have_all_lines_with_their_numbers(tmp_path, monkeypatch):
-    texts = ['{"n":%d,"x":"%s"}' % (n, "é" * (n % 13)) for n in range(1, 60)]
+    rows = [{"n": n, "x": "é" * (n % 13)} for n in range(1, 60)]
+    texts = [orjson.dumps(row).decode() for row in rows]
     texts[7] = texts[20] = ""
     data = ("\ufeff" + "\r\n".join(texts)).encode()
     path = tmp_path / "a.jsonl"
@@ -277,7 +278,9 @@ def test_rows_are_read_in_a_pipeline_with_what_cannot_be_read_beside_them(tmp_pa
         assert_that(reasons, equal_to([("b.csv:2", "UnreadableFile")]), label="DeadLetters")
 
 
-def test_read_rows_refuses_what_it_cannot_read():
+def test_read_rows_refuses_what_it_cannot_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.csv matches no file"):
+        FileRows(InputOptions()).files([f"{tmp_path}/none.csv"])
     with pytest.raises(ValueError, match="ReadRows needs the patterns of files"):
         ReadRows()
     with pytest.raises(ValueError, match="format must be one of jsonl, json, csv"):
