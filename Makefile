@@ -10,7 +10,7 @@ PIP := python -m pip install --no-compile --quiet --disable-pip-version-check
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-sdk   compare the dialects with the providers' own clients"
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-dropin   run smolagents, instructor, mini-swe-agent and strands with ritellm in place of litellm"
+	@echo "make test-formats  read files that pandas, polars, DuckDB and datasets wrote, on each runner"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
 	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
@@ -122,6 +123,16 @@ test-litellm: .venv-litellm/ready
 test-dropin: .venv-dropin/ready
 	@PYTHONPATH=. .venv-dropin/bin/python -m pytest --quiet -W ignore tests/dropin
 
+# A separate environment: polars, DuckDB and datasets are large, and only tests need them.
+.venv-formats/ready: tests/formats/requirements.txt $(VENV)/ready
+	@echo "Making .venv-formats and installing polars, DuckDB and datasets (about 200 MB) ..."
+	$(BESIDE)
+	@.venv-formats/bin/$(PIP) --requirement $<
+	@touch $@
+
+test-formats: .venv-formats/ready
+	@.venv-formats/bin/python -m pytest --quiet tests/formats tests/pipelines/outputs/test_other_readers.py
+
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
@@ -206,4 +217,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-dropin .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-dropin .venv-formats .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
