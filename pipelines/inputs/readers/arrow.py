@@ -1,14 +1,20 @@
 """Arrow's own formats: IPC streams, and IPC files, which are Feather of version 2.
 
-An IPC file is a stream between two marks, with a table of contents before the last one. It is read
-as a stream too, so a file without its end gives the rows that it has.
+An IPC file is a stream between two marks, with a table of contents before the last one. A file
+without its end, or a compressed one, is read as a stream, so it gives the rows that it has. Others
+are read by their table of contents: polars writes files whose beginning is not a stream.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, BinaryIO, cast
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 
 from pipelines.inputs.compression import opened
 from pipelines.inputs.options import InputOptions
@@ -39,16 +45,16 @@ class Arrow:
         self, file: DataFile, options: InputOptions, columns: Sequence[str] | None
     ) -> Iterator[Line]:
         """Yield the rows of the record batches."""
-        import pyarrow
-
-        with opened(file.path) as content, arrow_errors("Arrow"):
+        with arrow_errors("Arrow"), ExitStack() as stack:
+            if _is_whole_file(file.path):
+                yield from lines_of_batches(file, _of_file(file.path, columns, stack), file.first)
+                return
+            content = stack.enter_context(opened(file.path))
             source, is_file = _Source(content), _skip_mark(content)
-            names = None
-            if columns is not None and (kept := needed(_schema(file.path), columns)):
-                names = pyarrow.ipc.IpcReadOptions(included_fields=kept, use_threads=False)
-            stream = pyarrow.ipc.open_stream(pyarrow.PythonFile(source), options=names)
+            kept = None if columns is None else needed(_schema(file.path), columns)
+            stream = _ipc().open_stream(_python_file(source), options=_options(kept))
             needed(stream.schema, None)
-            yield from lines_of_batches(file, _batches(stream), file.first)
+            yield from lines_of_batches(file, _pieces(stream), file.first)
             whole = source.read().endswith(_MARK) if is_file else source.last == _END
             if not whole and not (is_file and source.last.endswith(_MARK)):
                 raise UnreadableFile(_TOO_EARLY)
@@ -90,17 +96,57 @@ def _skip_mark(content: BinaryIO) -> bool:
     return is_file
 
 
-def _schema(path: str) -> Any:
+def _ipc() -> Any:
+    from pyarrow import ipc
+
+    return ipc
+
+
+def _python_file(file: Any) -> Any:
     import pyarrow
 
-    with opened(path) as content, arrow_errors("Arrow"):
+    return pyarrow.PythonFile(file, mode="r")
+
+
+def _options(kept: Sequence[int] | None) -> Any:
+    return _ipc().IpcReadOptions(included_fields=kept, use_threads=False)
+
+
+def _is_whole_file(path: str) -> bool:
+    """Return whether the file has the marks at both ends and is not compressed."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        if file.read(8)[:6] != _MARK:
+            return False
+        file.seek(0, os.SEEK_END)
+        file.seek(max(8, file.tell() - len(_MARK)))
+        return bool(file.read() == _MARK)
+
+
+def _open_file(path: str, stack: ExitStack, kept: Sequence[int] | None = None) -> Any:
+    plain = CompressionTypes.UNCOMPRESSED
+    raw = stack.enter_context(FileSystems.open(path, compression_type=plain))
+    return _ipc().open_file(_python_file(raw), options=_options(kept))
+
+
+def _of_file(path: str, columns: Sequence[str] | None, stack: ExitStack) -> Iterator[Any]:
+    """Yield the record batches of a file by its table of contents."""
+    kept = needed(_open_file(path, stack).schema, columns)
+    file = _open_file(path, stack, kept)
+    yield from _pieces(file.get_batch(at) for at in range(file.num_record_batches))
+
+
+def _schema(path: str) -> Any:
+    with arrow_errors("Arrow"), ExitStack() as stack:
+        if _is_whole_file(path):
+            return _open_file(path, stack).schema
+        content = stack.enter_context(opened(path))
         _skip_mark(content)
-        return pyarrow.ipc.open_stream(pyarrow.PythonFile(_Source(content))).schema
+        return _ipc().open_stream(_python_file(_Source(content))).schema
 
 
-def _batches(stream: Any) -> Iterator[Any]:
+def _pieces(batches: Iterable[Any]) -> Iterator[Any]:
     """Yield the record batches in pieces. Foreign data is checked before it is used."""
-    for batch in stream:
+    for batch in batches:
         batch.validate(full=True)
         size = rows_at_once(batch.nbytes, batch.num_rows)
         for start in range(0, batch.num_rows, size):
