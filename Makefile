@@ -127,7 +127,7 @@ test-dropin: .venv-dropin/ready
 .venv-formats/ready: tests/formats/requirements.txt $(VENV)/ready
 	@echo "Making .venv-formats and installing polars, DuckDB and datasets (about 200 MB) ..."
 	$(BESIDE)
-	@.venv-formats/bin/$(PIP) --requirement $<
+	@.venv-formats/bin/$(PIP) --editable '.[fast,test]' --requirement $<
 	@touch $@
 
 test-formats: .venv-formats/ready
