@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from transforms.sinks.bigquery import type_of
-
 PREFIX = "bigquery:"
 _NAME = re.compile(r"(?:bigquery:)?([^\s/]+)[:.](\w+)\.([\w-]+)")
 
@@ -41,6 +39,8 @@ def parse(text: str) -> Table:
 
 def table_columns(table: Table) -> dict[str, str] | None:
     """Return the types of the columns of `table`, or None if only its dataset exists."""
+    from transforms.sinks.bigquery import type_of
+
     found = _call(lambda client, name: client.get_table(name, retry=None, timeout=30), table)
     if found is not None:
         return {column.name: type_of(column) for column in found.schema}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import UsageError
 
@@ -19,8 +18,39 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def read_whole(path: str) -> bytes:
+    """Return the content of a small file; a compressed one is decompressed."""
+    if is_local(path) and not path.endswith((".gz", ".bz2", ".deflate", ".zst")):
+        with open(path, "rb") as file:
+            return file.read()
+    from apache_beam.io.filesystems import FileSystems
+
+    with FileSystems.open(path) as file:
+        return bytes(file.read())
+
+
+def check_creatable(flag: str, folder: str) -> None:
+    """Raise UsageError, which names `flag`, for a local folder that cannot be made or written to.
+
+    It creates nothing and does not import Beam. It may miss a reason, unlike `check_writable`.
+    """
+    place = os.path.abspath(folder)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        why = errno.ENOTDIR
+    elif not os.access(place, os.W_OK | os.X_OK):
+        why = errno.EACCES
+    else:
+        return
+    error = OSError(why, os.strerror(why), place)
+    raise UsageError(f"cannot write to {flag} {folder}: {reason(error)}")
+
+
 def check_writable(flag: str, folder: str) -> None:
     """Create `folder`; raise UsageError, which names `flag`, if it is not writable."""
+    from apache_beam.io.filesystems import FileSystems
+
     probe = FileSystems.join(folder, f".ritellm-{os.getpid()}")
     try:
         if not FileSystems.exists(folder):
@@ -36,6 +66,8 @@ def delete(path: str) -> None:
     if is_local(path):
         os.remove(path)
     else:
+        from apache_beam.io.filesystems import FileSystems
+
         FileSystems.delete([path])
 
 

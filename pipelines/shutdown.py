@@ -22,12 +22,11 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
 from pipelines.errors import ReaderLeft, UsageError
-from pipelines.runners import execution
 from pipelines.runners.failures import explained
 from ritellm.cli.stdout import left_by_reader, quietly
 from ritellm.terminal import clean
 from transforms.disks import DiskFull
-from transforms.failure_limit import TooManyFailures
+from transforms.failures import TooManyFailures
 
 INTERRUPTED = 130
 # The errors that the program reports by itself.
@@ -94,7 +93,6 @@ class Interrupt:
         if self.interrupted:
             for tidy in _before_sudden_end:
                 tidy()
-            execution.end_at_once()
             os._exit(INTERRUPTED)
         self.interrupted = True
         if self._stop is None or not self._stop():

@@ -9,53 +9,29 @@ once the outcome is published.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import threading
 from collections.abc import Sequence
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from typing import TYPE_CHECKING
 
 from pipelines.cli import (
-    checks,
     commit_flags,
     journal_flags,
-    location_checks,
-    locations,
+    location_forms,
     stream_checks,
     stream_flags,
 )
 from pipelines.cli import parser as cli_parser
-from pipelines.cli.limit_flags import (
-    add_limits,
-    budget,
-    failure_limit,
-    open_budget,
-    prices,
-    print_spending,
-    warn_of_separate_budgets,
-)
-from pipelines.cli.model_flags import (
-    add_journal_options,
-    add_model_options,
-    check_model,
-    completion_options,
-    settle_in_flight,
-)
+from pipelines.cli.limit_flags import add_limits, budget, prices
+from pipelines.cli.model_flags import add_journal_options, add_model_options, check_model
 from pipelines.cli.prompt_flags import add_prompt_options, row_form
 from pipelines.errors import UsageError
 from pipelines.runners import checks as runner_checks
-from pipelines.runners import dataflow, execution, pipeline
+from pipelines.runners import pipeline
 from pipelines.runners import runner as runners
 from pipelines.shutdown import run_program
-from pipelines.sources.acknowledgements import JobAcknowledger
-from pipelines.sources.receive import Receive
-from pipelines.sources.receive_native import ReceiveNative
-from pipelines.sources.receive_splittable import ReceiveSplittable
-from pipelines.terminal import live_sink
-from transforms import CompletePrompts, Publish, PublishDeltas, StopAbove
-from transforms.elements import Completion, Delta, Prompt
+
+if TYPE_CHECKING:
+    from pipelines.stream_job import Job
 
 
 def parser() -> cli_parser.Parser:
@@ -77,173 +53,50 @@ def parser() -> cli_parser.Parser:
     return made
 
 
-_KINDS = {
-    "Completions": "completions",
-    "FailedRows": "failed-rows",
-    "FailedCalls": "failed-calls",
-    "Incomplete": "failed-calls",
-}
-
-
-def build(
-    p: beam.Pipeline, known_args: argparse.Namespace, acknowledger: JobAcknowledger | None
-) -> None:
-    """Add the steps of the job to `p`; Beam's own sources need no `acknowledger`."""
-    received = p | "Receive" >> _receive(known_args, p.options, acknowledger)
-    prompts = received.prompts
-    if known_args.deltas_to == "stdout" and live_sink.is_live():
-        prompts = prompts | "Show" >> beam.Map(live_sink.show_prompt).with_output_types(Prompt)
-    journal = journal_flags.journal(known_args)
-    done = prompts | "CompletePrompts" >> CompletePrompts(
-        known_args.model,
-        emit_deltas=True,
-        journal=journal,
-        dedupe=known_args.dedupe,
-        budget=budget(known_args, journal),
-        prices=prices(known_args.prices),
-        **completion_options(known_args),
-        **commit_flags.commit_options(known_args),
-    )
-    publish_options = {
-        "flush_msec": known_args.flush_msec,
-        "give_up_after": known_args.sink_patience,
-        "on_published": acknowledger and acknowledger.published,
-        "on_given_up": acknowledger and acknowledger.fail,
-    }
-    to = location_checks.sinks(known_args)
-    done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **publish_options)
-    outcomes = {
-        "Completions": done.completions,
-        "FailedRows": received.dead_letters,
-        "FailedCalls": done.dead_letters,
-    }
-    if known_args.commit_every:
-        outcomes["Incomplete"] = done.incomplete
-    if known_args.fail_above is not None:
-        # Before the sinks: the outcome that stops the job is not published, so the source keeps it.
-        limit = failure_limit(known_args)
-        outcomes = {
-            name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()
-        }
-    for name, rows in outcomes.items():
-        if (kind := _KINDS[name]) in to:
-            rows | f"Publish{name}" >> Publish(to[kind], **publish_options)
-
-
-def _receive(
-    known_args: argparse.Namespace, options: PipelineOptions, acknowledger: JobAcknowledger | None
-) -> beam.PTransform:
-    """Return the transform that reads the source on the runner of the job."""
-    source, most_bytes = locations.source(known_args), known_args.max_message_bytes
-    rows = row_form(known_args)
-    if acknowledger is None:
-        return ReceiveNative(source, most_bytes, rows)
-    if _reads_in_turns(options):
-        slots = runners.slots(options) if locations.is_shared(source) else 0
-        seconds = known_args.turn_seconds
-        return ReceiveSplittable(source, acknowledger, most_bytes, seconds, slots, rows)
-    return Receive(source, acknowledger, most_bytes, known_args.drain_seconds, rows)
-
-
-def _reads_in_turns(options: PipelineOptions) -> bool:
-    """Return whether bundles have to end: on Flink, and on portable runners elsewhere."""
-    where = runners.runner(options)
-    return where == "flinkrunner" or (
-        where in runners.PORTABLE_RUNNERS and not pipeline.runs_here(options)
-    )
-
-
-def _parts(known_args: argparse.Namespace) -> frozenset[type]:
-    """Return the types of outcomes that must be published before a prompt is done."""
-    return frozenset({Delta, Completion} if known_args.completions_to else {Delta})
-
-
-class Job:
+class Program:
     """One run of the program, which `stop` ends in an orderly way."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = argv
-        self._acknowledger: JobAcknowledger | None = None
-        self._options: PipelineOptions | None = None
+        self._job: Job | None = None
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        known_args, self._options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
-        here = pipeline.runs_here(self._options)
+        known_args, options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
+        location_forms.check_forms(known_args)
+        here = pipeline.runs_here(options)
         stream_checks.settle_journal(known_args, here)
         known_args.journal = journal_flags.reachable_journal(
-            known_args.journal, known_args.output, self._options
+            known_args.journal, known_args.output, options
         )
-        known_args.journal_alone = pipeline.shares_process(self._options)
-        runner_checks.check(self._options)
-        dataflow.check(self._options)
-        commit_flags.settle_commits(known_args, self._options)
+        known_args.journal_alone = pipeline.shares_process(options)
+        runner_checks.check(options)
+        commit_flags.settle_commits(known_args, options)
         check_model(known_args, here)
         row_form(known_args)
         new_budget = budget(known_args, journal_flags.journal(known_args))
         prices(known_args.prices)
-        if not here:
-            stream_checks.check_elsewhere(known_args, self._options)
-            warn_of_separate_budgets("stream_complete", new_budget)
-            settle_in_flight(known_args)
-            return self._run(known_args, self._options)
-        if runners.workers(self._options) is not runners.Workers.IN_PROCESS:
+        if here and runners.workers(options) is not runners.Workers.IN_PROCESS:
             raise UsageError("--direct_running_mode must not be multi_processing for a live source")
-        location_checks.check_here(known_args)
-        if known_args.deltas_to == "stdout" and (hint := live_sink.hint()):
-            print(f"stream_complete: {hint}", file=sys.stderr)
-        if settle_in_flight(known_args):
-            checks.start_model(known_args.model)
-        journal = journal_flags.open_here(known_args)
-        ledger = open_budget(new_budget, journal)
-        status = self._run(known_args, self._options)
-        print_spending(new_budget, ledger, journal, file=sys.stderr)
-        del journal
-        return status
+        from pipelines.stream_job import Job  # Beam, which no check above needs
 
-    def _run(self, known_args: argparse.Namespace, options: PipelineOptions) -> int:
-        here, in_turns = pipeline.runs_here(options), _reads_in_turns(options)
-        if in_turns or not here:
-            options.view_as(StandardOptions).streaming = True
-        p = pipeline.new_pipeline(options)
-        acknowledger = JobAcknowledger(_parts(known_args)) if here or in_turns else None
-        build(p, known_args, acknowledger)
-        # With checkpoints Flink never ends a job, so Ctrl-C cancels it.
-        endless = in_turns and any("--checkpointing_interval" in flag for flag in self._argv)
-        self._acknowledger = acknowledger if here and not endless else None
-        execution.run(p, options)
-        return 0
+        endless = any("--checkpointing_interval" in flag for flag in self._argv)
+        self._job = Job(known_args, options, new_budget, endless)
+        return self._job.run()
 
     def stop(self) -> bool:
         """Stop receiving and let the job end; return False if only cancelling can end it."""
-        if self._acknowledger is None:
-            return False
-        self._acknowledger.stopping.set()
-        # A signal handler runs this. The code that it interrupts may hold the lock of the terminal.
-        threading.Thread(target=_announce_stop, daemon=True).start()
-        return True
+        return self._job is not None and self._job.stop()
 
     def unfinished(self) -> str:
         """Return what is left of a job that stopped before its completions had finished."""
-        if self._acknowledger is None and self._options is not None:
-            kept = "; the source keeps the messages without an outcome"
-            return runners.left_behind(self._options, kept)
-        left = self._acknowledger.open if self._acknowledger else 0
-        return f"{left:,} messages have no outcome yet; the source keeps them"
-
-
-def _announce_stop() -> None:
-    note = "stopping: waiting for the completions in flight; press Ctrl-C again to stop now"
-    if live_sink.is_live():
-        live_sink.view().say(note)
-    else:
-        print(note, file=sys.stderr, flush=True)
+        return self._job.unfinished() if self._job else "no message was received"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the job and exit."""
-    job = Job(sys.argv[1:] if argv is None else argv)
-    run_program("stream_complete", job.run, job.unfinished, job.stop)
+    program = Program(sys.argv[1:] if argv is None else argv)
+    run_program("stream_complete", program.run, program.unfinished, program.stop)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,47 @@
-"""Language models in Beam pipelines: prompts in, live deltas and whole completions out."""
+"""Language models in Beam pipelines: prompts in, live deltas and whole completions out.
 
+Importing is cheap: a name imports its module, and with it Beam, when it is used first.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from transforms.assembly import AssembleCompletions, StreamChunkBuilder
-from transforms.budget.accounts import Caps
-from transforms.budget.ledger import NewLedger
-from transforms.completions import CompletePrompts, StreamCompletions
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
-from transforms.failure_limit import FailureLimit, StopAbove
-from transforms.prompts.to_prompts import ToPrompts
-from transforms.publish import Publish, PublishDeltas
-from transforms.sinks.base import Publisher, SinkUnavailable
-from transforms.worker.factories import NewClient
-
 if TYPE_CHECKING:
+    from transforms.assembly import AssembleCompletions, StreamChunkBuilder
+    from transforms.budget.accounts import Caps
+    from transforms.budget.ledger import NewLedger
+    from transforms.completions import CompletePrompts, StreamCompletions
+    from transforms.elements import Completion, DeadLetter, Delta, Prompt
+    from transforms.failure_limit import FailureLimit, StopAbove
     from transforms.inference import RitellmModelHandler
+    from transforms.prompts.to_prompts import ToPrompts
+    from transforms.publish import Publish, PublishDeltas
+    from transforms.sinks.base import Publisher, SinkUnavailable
+    from transforms.worker.factories import NewClient
+
+_HOMES = {
+    "AssembleCompletions": "assembly",
+    "Caps": "budget.accounts",
+    "CompletePrompts": "completions",
+    "Completion": "elements",
+    "DeadLetter": "elements",
+    "Delta": "elements",
+    "FailureLimit": "failure_limit",
+    "NewClient": "worker.factories",
+    "NewLedger": "budget.ledger",
+    "Prompt": "elements",
+    "Publish": "publish",
+    "PublishDeltas": "publish",
+    "Publisher": "sinks.base",
+    "RitellmModelHandler": "inference",
+    "SinkUnavailable": "sinks.base",
+    "StopAbove": "failure_limit",
+    "StreamChunkBuilder": "assembly",
+    "StreamCompletions": "completions",
+    "ToPrompts": "prompts.to_prompts",
+}
 
 __all__ = [
     "AssembleCompletions",
@@ -27,12 +54,12 @@ __all__ = [
     "NewClient",
     "NewLedger",
     "Prompt",
-    "RitellmModelHandler",
-    "StopAbove",
     "Publish",
     "PublishDeltas",
     "Publisher",
+    "RitellmModelHandler",
     "SinkUnavailable",
+    "StopAbove",
     "StreamChunkBuilder",
     "StreamCompletions",
     "ToPrompts",
@@ -40,9 +67,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what few pipelines use when it is asked for: RunInference is slow to import."""
-    if name == "RitellmModelHandler":
-        from transforms.inference import RitellmModelHandler
+    """Import a public name on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
 
-        return RitellmModelHandler
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from transforms.elements import Completion, DeadLetter
+from transforms.failures import LEAST, MOST_REFUSED, TooManyFailures, reasons
 from transforms.graph.display import given
 
-# With fewer rows the share of failures means little.
-LEAST = 100
-# After this many rows in a row that the provider refused for the key, the account or the model, no
-# row will succeed.
-MOST_REFUSED = 20
 _REFUSED = frozenset({401, 402, 403, 404})
-
-
-class TooManyFailures(Exception):
-    """More rows of the job have failed than its limit allows."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +116,3 @@ class Counts:
                     f"{failed:,} of {self._rows:,} rows failed, more than {limit.share:g}: "
                     + reasons(self._errors, self._examples)
                 )
-
-
-def reasons(
-    errors: Counter[str], examples: Mapping[str, str] = MappingProxyType({}), most: int = 3
-) -> str:
-    """Return the commonest errors in one line, each with its number, and an example if known."""
-    return ", ".join(
-        f"{count:,} x {name}" + (f" ({_short(examples[name])})" if name in examples else "")
-        for name, count in errors.most_common(most)
-    )
-
-
-def _short(text: str, width: int = 120) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from pipelines.cli.parser import positive
 from pipelines.errors import UsageError
 from pipelines.runners import runner as runners
+from pipelines.runners.runner import Options
 from transforms.committed.commits import LEAST_SECONDS, MOST_SECONDS, SHARDS
 
 _USUAL_SECONDS = 0.2
@@ -35,7 +34,7 @@ def add_commit_options(made: Any) -> None:
     )
 
 
-def settle_commits(known_args: argparse.Namespace, options: PipelineOptions) -> None:
+def settle_commits(known_args: argparse.Namespace, options: Options) -> None:
     """Set `commit_every` to the default of the runner; raises UsageError where it cannot work.
 
     On other runners a source is acknowledged by the process that reads it, once the outcome is

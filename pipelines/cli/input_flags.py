@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
-from pipelines.inputs.base import InputFormat
-from pipelines.inputs.formats import format_of
-from pipelines.inputs.options import InputOptions
-from pipelines.inputs.readers.choice import FORMATS
+from pipelines.inputs.options import FORMAT_NAMES, InputOptions
+
+if TYPE_CHECKING:
+    from pipelines.inputs.base import InputFormat
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags about the format of the input."""
     parser.add_argument(
         "--input_format",
-        choices=[*FORMATS],
+        choices=FORMAT_NAMES,
         help="the format of all input files; without it, the name of each file decides, and its"
         " first bytes if the name does not",
     )
@@ -52,4 +53,6 @@ def input_options(known_args: argparse.Namespace) -> InputOptions:
 
 def input_format(known_args: argparse.Namespace) -> InputFormat:
     """Return the format of the input that the flags name; raises UsageError."""
+    from pipelines.inputs.formats import format_of  # Beam, which the flags do not need
+
     return format_of(known_args.input, input_options(known_args))

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 
-from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_writable
-from pipelines.runners.runner import Workers, workers
+from pipelines.runners.runner import Options, Workers, workers
 from transforms.journal import Journal, JournalError, NewJournal
 
 
-def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
+def reachable_journal(spec: str, output: str, options: Options) -> str:
     """Return a spec that all workers of the job can share; raises UsageError if there is none.
 
     Workers on other machines cannot open a local file. For them `auto` is a folder beside the
@@ -23,6 +20,8 @@ def reachable_journal(spec: str, output: str, options: PipelineOptions) -> str:
     if workers(options) is not Workers.ELSEWHERE:
         return spec
     if spec == "auto":
+        from apache_beam.io.filesystems import FileSystems
+
         return str(FileSystems.join(output, "journal"))
     here = re.match(r"rediss?://([^/@]*@)?(localhost|127\.[\d.]+|\[::1\])(:|/|$)", spec)
     if here or spec.startswith(("sqlite:", "unix:")):

@@ -6,21 +6,22 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TextIO
-
-from apache_beam.io.filesystems import FileSystems
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipelines.cli.parser import Parser, positive
 from pipelines.errors import UsageError
-from pipelines.filesystem import reason
+from pipelines.filesystem import read_whole, reason
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import Ledger, NewLedger
 from transforms.connections.redis import RedisUnavailable
-from transforms.failure_limit import LEAST, FailureLimit, reasons
+from transforms.failures import LEAST, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.spec import job_name
+
+if TYPE_CHECKING:
+    from transforms.failure_limit import FailureLimit
 
 
 def add_limits(made: Parser) -> None:
@@ -83,8 +84,7 @@ def prices(path: str | None) -> Mapping[str, Price]:
     if path is None:
         return PRICES
     try:
-        with FileSystems.open(path) as file:
-            return parse_prices(file.read(), path)
+        return parse_prices(read_whole(path), path)
     except InvalidRequestError as error:
         raise UsageError(f"--prices: {error.message}") from None
     except Exception as error:
@@ -158,4 +158,6 @@ def too_many_failed(known_args: argparse.Namespace, report: Mapping[str, Any]) -
 
 def failure_limit(known_args: argparse.Namespace) -> FailureLimit:
     """Return the limit that --fail_above sets; without it only refused keys stop a job."""
+    from transforms.failure_limit import FailureLimit
+
     return FailureLimit(known_args.fail_above)

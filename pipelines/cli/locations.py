@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from pipelines import bigquery
+from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES, URL_SCHEMES
 from pipelines.errors import UsageError
 from pipelines.outputs import live
 from pipelines.sources.base import Source
@@ -24,10 +25,6 @@ from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.kafka import KafkaTopic
 from transforms.sinks.pubsub import PubSubTopic
 from transforms.sinks.redis import RedisStreams
-
-SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"
-DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdout"
-ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
 
 
 def source(known_args: argparse.Namespace) -> Source:
@@ -69,7 +66,7 @@ def sink(known_args: argparse.Namespace, flag: str, spec: str, name: str) -> New
         return KafkaTopic(*_topic(where, flag), known_args.kafka_config)
     if scheme == "bigquery" and name != "deltas":
         return _bigquery(spec, flag, Completion if name == "completions" else DeadLetter)
-    if made is None or f"{_FORM.get(scheme, scheme)}:" not in forms:
+    if made is None or f"{URL_SCHEMES.get(scheme, scheme)}:" not in forms:
         raise UsageError(f"{flag} must be one of {forms}; got {spec!r}")
     return made(spec, flag)
 
@@ -110,8 +107,6 @@ def _bigquery(spec: str, flag: str, element: type) -> NewPublisher:
         raise UsageError(f"{flag} {error}") from None
 
 
-# The usual form of a URL, redis://..., works as well as redis:redis://...
-_FORM = {"rediss": "redis", "unix": "redis"}
 _SINKS: dict[str, Callable[[str, str], NewPublisher]] = {
     "redis": _redis,
     "rediss": _redis,

@@ -6,11 +6,10 @@ import argparse
 import re
 from typing import Any
 
-from pipelines.cli import checks, param_flags, parser, timeout_flags
+from pipelines.cli import model_checks, param_flags, parser, timeout_flags
 from pipelines.cli.parser import positive
 from pipelines.runners.checks import check_listener
 from transforms.graph.refused_secrets import check_variable
-from transforms.metrics import NAMESPACE
 from transforms.worker import hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"
@@ -199,6 +198,8 @@ def _rate_limiter(known_args: argparse.Namespace) -> Any:
         return None
     from apache_beam.io.components.rate_limiter import EnvoyRateLimiter
 
+    from transforms.metrics import NAMESPACE
+
     address, _, domain = known_args.rate_limiter.rpartition("/")
     return EnvoyRateLimiter(address, domain, [{"model": known_args.model}], namespace=NAMESPACE)
 
@@ -208,7 +209,7 @@ def check_model(known_args: argparse.Namespace, here: bool) -> None:
     if here and known_args.rate_limiter:
         address = known_args.rate_limiter.rpartition("/")[0]
         check_listener("--rate_limiter", address, "start the rate limit service there")
-    checks.check_model(
+    model_checks.check_model(
         known_args.model,
         here=here,
         api_key_env=known_args.api_key_env,
@@ -221,6 +222,6 @@ def check_model(known_args: argparse.Namespace, here: bool) -> None:
 
 def settle_in_flight(known_args: argparse.Namespace) -> bool:
     """Set the default of `--max_in_flight`; return whether this machine serves the model."""
-    launched = checks.is_launched_here(known_args.model)
+    launched = model_checks.is_launched_here(known_args.model)
     known_args.max_in_flight = known_args.max_in_flight or (4 if launched else 64)
     return launched

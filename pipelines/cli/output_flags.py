@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.model_flags import SWITCH
 from pipelines.errors import UsageError
-from pipelines.inputs.base import InputFormat
-from pipelines.inputs.row_form import RowForm
-from pipelines.inputs.rows import parse
-from pipelines.outputs.formats.base import RowFormat
-from pipelines.outputs.formats.choice import NAMES, WITH_COLUMNS, row_format
-from transforms.elements import Completion, DeadLetter
+from pipelines.outputs.formats.names import NAMES, WITH_COLUMNS
+
+if TYPE_CHECKING:
+    from pipelines.inputs.base import InputFormat
+    from pipelines.inputs.row_form import RowForm
+    from pipelines.outputs.formats.base import RowFormat
 
 # The types of a column of JSON lines are those of its values in this many rows.
 SAMPLE_ROWS = 1_000
@@ -50,6 +50,9 @@ def row_formats(
     Formats with columns need those of the input. An input without a schema gets one from its first
     rows. `form` says which columns completions and failed rows have.
     """
+    from pipelines.outputs.formats.choice import row_format  # Beam, which the flags do not need
+    from transforms.elements import Completion, DeadLetter
+
     name, raw = known_args.output_format, known_args.csv_raw
     schema = _columns(input, known_args.input) if name in WITH_COLUMNS else None
     kept: dict[type, Collection[str] | None] = {Completion: form.columns, DeadLetter: form.needed}
@@ -73,6 +76,7 @@ def _columns(input: InputFormat, locations: Sequence[str]) -> Any:
     schema = input.schema(locations)
     if schema is not None:
         return schema
+    from pipelines.inputs.rows import parse
     from pipelines.tables.inference import infer_schema
 
     rows = (parse(line).input for line in input.head(locations, SAMPLE_ROWS))

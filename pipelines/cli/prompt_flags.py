@@ -6,11 +6,8 @@ import argparse
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from pipelines.errors import UsageError
-from pipelines.filesystem import reason
+from pipelines.filesystem import is_local, reason
 from pipelines.inputs.columns import PARAMETERS
 from pipelines.inputs.row_form import RowForm
 from ritellm.suggest import did_you_mean
@@ -157,7 +154,7 @@ def _shots(path: str | None) -> Shots:
 
 def _read(flag: str, path: str) -> str:
     try:
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with _opened(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except Exception as error:
         raise UsageError(f"cannot read {flag} {path}: {reason(error)}") from None
@@ -167,6 +164,15 @@ def _read(flag: str, path: str) -> str:
         return str(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise UsageError(f"{flag} {path}: the file must be UTF-8") from None
+
+
+def _opened(path: str) -> Any:
+    if is_local(path):
+        return open(path, "rb")
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def columns_by_flag(rows: RowForm) -> Mapping[str, Collection[str]]:

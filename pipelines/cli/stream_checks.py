@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
-from pipelines.cli import location_checks
 from pipelines.errors import UsageError
 from pipelines.runners import runner as runners
+from pipelines.runners.runner import Options
 
 
 def settle_journal(known_args: argparse.Namespace, here: bool) -> None:
@@ -24,8 +22,10 @@ def settle_journal(known_args: argparse.Namespace, here: bool) -> None:
     known_args.output = f"stream://{known_args.source}" if shared else next(iter(folders), ".")
 
 
-def check_elsewhere(known_args: argparse.Namespace, options: PipelineOptions) -> None:
+def check_elsewhere(known_args: argparse.Namespace, options: Options) -> None:
     """Raise UsageError for sources and sinks that remote workers cannot reach."""
+    from pipelines.cli import location_checks  # Beam, which `settle_journal` does not need
+
     for name in ("deltas_to", "completions_to", "failed_to"):
         to = getattr(known_args, name) or ""
         if to == "stdout" or to.startswith("jsonl:"):

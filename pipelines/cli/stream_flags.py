@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.cli import commit_flags, locations
+from pipelines.cli import commit_flags
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES
 from pipelines.cli.parser import positive
 
 
@@ -13,18 +14,18 @@ def add_location_options(made: cli_parser.Parser) -> None:
         "--source",
         required=True,
         metavar="WHERE",
-        help=f"where to receive prompts from: {locations.SOURCES}",
+        help=f"where to receive prompts from: {SOURCES}",
     )
     made.add_argument(
         "--deltas_to",
         default="stdout",
         metavar="WHERE",
-        help=f"where to publish deltas: {locations.DELTA_SINKS} (default: %(default)s)",
+        help=f"where to publish deltas: {DELTA_SINKS} (default: %(default)s)",
     )
     made.add_argument(
         "--completions_to",
         metavar="WHERE",
-        help=f"where to publish completions: {locations.ROW_SINKS} (default: nowhere)",
+        help=f"where to publish completions: {ROW_SINKS} (default: nowhere)",
     )
     made.add_argument(
         "--failed_to",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass
 
+# The keys of `readers.choice.FORMATS`, for a command line that has not imported the readers.
+FORMAT_NAMES = ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "document", "batch")
+
 
 @dataclass(frozen=True)
 class InputOptions:

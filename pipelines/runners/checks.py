@@ -6,19 +6,16 @@ import os
 import socket
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from pipelines.errors import UsageError
 from pipelines.runners import flink
 from pipelines.runners.addresses import is_runner_here, parse_address, pool_address
 from pipelines.runners.flink import describe
-from pipelines.runners.runner import PORTABLE_RUNNERS, environment, runner
+from pipelines.runners.runner import PORTABLE_RUNNERS, Options, environment, runner
 
 _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_port"
 
 
-def check(options: PipelineOptions) -> None:
+def check(options: Options) -> None:
     """Raise UsageError for a runner that cannot be reached or does not fit its job server."""
     if runner(options) not in PORTABLE_RUNNERS:
         return
@@ -29,6 +26,8 @@ def check(options: PipelineOptions) -> None:
         flink.check(given)
     program = given.get("prism_location")
     if program and "://" not in program and not os.path.isfile(program):
+        import apache_beam as beam
+
         raise UsageError(
             f"--prism_location {program}: the file does not exist; build it with"
             f" go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{beam.__version__}"

@@ -9,20 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.job_server import StopOnExitJobServer
 from apache_beam.runners.runner import PipelineState
 
 from pipelines.runners import flink
-from pipelines.runners.runner import PORTABLE_RUNNERS, runner
+from pipelines.runners.runner import PORTABLE_RUNNERS, Options, runner
 from pipelines.runners.traps import traps
+from pipelines.shutdown import on_sudden_end
 
 # Beam reports each final state except DONE as a failure. These two are not failures of a stream.
 _ENDED_ON_REQUEST = (PipelineState.DRAINED, PipelineState.UPDATED)
-_started: list[StopOnExitJobServer] = []
 
 
-def run(p: beam.Pipeline, options: PipelineOptions) -> None:
+def run(p: beam.Pipeline, options: Options) -> None:
     """Run the job to its end. Ctrl-C cancels it, unless this program has only submitted it."""
     for trap in traps(p, options):
         print(f"WARNING: {trap}", file=sys.stderr, flush=True)
@@ -50,14 +49,8 @@ def _own_ctrl_c() -> Iterator[None]:
     yield
     server = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     if isinstance(server, StopOnExitJobServer):
-        _started.append(server)
+        on_sudden_end(server.stop)
         signal.signal(signal.SIGINT, before)
-
-
-def end_at_once() -> None:
-    """Stop the job servers that Beam has started: the program is about to end without cleanup."""
-    for server in _started:
-        server.stop()
 
 
 def _cancel(result: Any, given: dict[str, Any]) -> None:

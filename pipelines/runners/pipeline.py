@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
 from pipelines.filesystem import reason
-from pipelines.runners.runner import LOCAL_RUNNERS, Workers, runner, workers
+from pipelines.runners.runner import LOCAL_RUNNERS, Options, Workers, runner, workers
+
+if TYPE_CHECKING:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 
-def runs_here(options: PipelineOptions) -> bool:
+def runs_here(options: Options) -> bool:
     """Return whether the workers of the job are this process or its children."""
     return runner(options) in LOCAL_RUNNERS or workers(options) is Workers.IN_PROCESS
 
 
-def shares_process(options: PipelineOptions) -> bool:
+def shares_process(options: Options) -> bool:
     """Return whether all workers are threads of this process: a shuffle would gain nothing."""
     return runner(options) in LOCAL_RUNNERS and workers(options) is Workers.IN_PROCESS
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """Return an empty pipeline; raises UsageError for a runner that is not installed."""
+    import apache_beam as beam
+
     try:
         return beam.Pipeline(options=options)
     except (ImportError, ValueError) as error:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-
-from apache_beam.options.pipeline_options import PipelineOptions
+from typing import Any, Protocol
 
 from pipelines.runners import flink
 from pipelines.runners.addresses import is_here, is_runner_here, pool_address
@@ -17,6 +16,13 @@ from pipelines.runners.addresses import is_here, is_runner_here, pool_address
 LOCAL_RUNNERS = frozenset({"fnapirunner", "directrunner", "bundlebaseddirectrunner"})
 # These submit the job to a job server, which has options of its own.
 PORTABLE_RUNNERS = frozenset({"portablerunner", "prismrunner", "flinkrunner", "sparkrunner"})
+
+
+class Options(Protocol):
+    """Beam's options of a job: Beam's own `PipelineOptions`, or `pipelines.cli.job_options`."""
+
+    def get_all_options(self) -> dict[str, Any]:
+        """Return the values by name."""
 
 
 class Workers(Enum):
@@ -29,7 +35,7 @@ class Workers(Enum):
 
 def runner_flags(named: str | None) -> frozenset[str]:
     """Return the flags that only the job server of the runner `named` knows."""
-    by_flink = _short(named or "") in ("flinkrunner", "portablerunner")
+    by_flink = short_name(named or "") in ("flinkrunner", "portablerunner")
     return flink.FLAGS if by_flink else frozenset()
 
 
@@ -45,16 +51,17 @@ def with_defaults(argv: Sequence[str]) -> list[str]:
     return [*argv, flag] if named and not given else list(argv)
 
 
-def runner(options: PipelineOptions) -> str:
+def runner(options: Options) -> str:
     """Return the name of the runner in lower case, without its module."""
-    return _short(str(options.get_all_options()["runner"] or "FnApiRunner"))
+    return short_name(str(options.get_all_options()["runner"] or "FnApiRunner"))
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """Return the name of a runner in lower case, without its module."""
     return name.rpartition(".")[2].lower()
 
 
-def workers(options: PipelineOptions) -> Workers:
+def workers(options: Options) -> Workers:
     """Return where the workers of a job with these options run."""
     given = options.get_all_options()
     if runner(options) in LOCAL_RUNNERS:
@@ -71,12 +78,12 @@ def workers(options: PipelineOptions) -> Workers:
     return Workers.ELSEWHERE
 
 
-def slots(options: PipelineOptions) -> int:
+def slots(options: Options) -> int:
     """Return the parallelism of the runner; 1 if the options do not set it."""
     return max(1, int(options.get_all_options().get("parallelism") or 1))
 
 
-def left_behind(options: PipelineOptions, kept: str) -> str:
+def left_behind(options: Options, kept: str) -> str:
     """Return what happens to a job with remote workers after this program stops.
 
     `kept` is the text about the results of a job that has ended.
@@ -89,7 +96,7 @@ def left_behind(options: PipelineOptions, kept: str) -> str:
     return "the submitted job keeps running on its runner"
 
 
-def environment(options: PipelineOptions) -> str:
+def environment(options: Options) -> str:
     """Return how the runner starts workers, with Beam's defaults."""
     given = options.get_all_options()
     if kind := given.get("environment_type"):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import PipelineVisitor
 
-from pipelines.runners.runner import LOCAL_RUNNERS, runner
+from pipelines.runners.runner import LOCAL_RUNNERS, Options, runner
 
 
-def traps(p: beam.Pipeline, options: PipelineOptions) -> list[str]:
+def traps(p: beam.Pipeline, options: Options) -> list[str]:
     """Return warnings about options that lose rows or delay deltas without an error."""
     found = []
     if runner(options) == "directrunner":

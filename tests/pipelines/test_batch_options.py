@@ -558,7 +558,7 @@ def test_a_response_that_broke_off_can_resume_from_the_partial_text(job):
 
 def test_a_job_with_all_rows_in_the_journal_starts_no_model(job, monkeypatch):
     started = []
-    monkeypatch.setattr("pipelines.cli.checks.start_model", started.append)
+    monkeypatch.setattr("pipelines.cli.model_checks.start_model", started.append)
     job.write({"id": "a", "prompt": "x"})
     argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
     argv += ["--model", "local/gemma-3-270m", "--base_url", job.server.base_url]

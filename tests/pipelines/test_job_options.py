@@ -12,7 +12,7 @@ from pipelines.errors import UsageError
 
 def options_of(program, *flags):
     """Return what a runner shows of the options that the command line sets."""
-    return parse(program.parser(), flags)[1].display_data()
+    return parse(program.parser(), flags)[1].beam.display_data()
 
 
 BATCH = ["--input", "a.jsonl", "b.jsonl", "--output=out"]
@@ -48,12 +48,12 @@ def test_addresses_are_options_without_their_passwords():
 
 def test_a_runner_gets_them_and_other_pipelines_do_not():
     _, options = parse(batch_complete.parser(), [*BATCH, "--model=openai/m"])
-    assert options.to_runner_api()["beam:option:model:v1"] == "openai/m"
-    parse(stream_complete.parser(), ["--source=stdin"])
+    assert options.beam.to_runner_api()["beam:option:model:v1"] == "openai/m"
+    assert parse(stream_complete.parser(), ["--source=stdin"])[1].beam
     assert "input" not in PipelineOptions([]).get_all_options()
 
 
 def test_a_flag_of_the_other_program_is_still_unknown():
-    parse(stream_complete.parser(), ["--source=stdin", "--flush_msec=5"])
+    assert parse(stream_complete.parser(), ["--source=stdin", "--flush_msec=5"])[1].beam
     with pytest.raises(UsageError, match="unknown flag --flush_msec"):
         parse(batch_complete.parser(), [*BATCH, "--flush_msec=5"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.batch_complete import parser
-from pipelines.cli.checks import check_model
+from pipelines.cli.model_checks import check_model
 from pipelines.errors import UsageError
 
 

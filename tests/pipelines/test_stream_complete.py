@@ -25,7 +25,8 @@ from fake_server import Wait, api_error, chat_events, stream
 from pipelines import errors
 from pipelines.cli import parser as cli_parser
 from pipelines.sources.acknowledgements import JobAcknowledger
-from pipelines.stream_complete import build, main, parser
+from pipelines.stream_complete import main, parser
+from pipelines.stream_job import build
 from ritellm.chunks.submission import prompt_of
 
 ROOT = Path(__file__).parents[2]
@@ -227,7 +228,7 @@ def test_a_redelivered_message_is_paid_once_and_its_deltas_have_their_own_keys(
 def test_the_job_is_one_stage_so_that_no_step_waits_for_the_end_of_the_source():
     known_args, options = cli_parser.parse(parser(), ["--source=stdin", "--completions_to=stdout"])
     known_args.output = "."
-    p = beam.Pipeline(options=options)
+    p = beam.Pipeline(options=options.beam)
     build(p, known_args, JobAcknowledger(frozenset()))
     _, stages = FnApiRunner().create_stages(p.to_runner_api())
     assert len(stages) == 1

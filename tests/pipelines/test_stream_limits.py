@@ -10,7 +10,8 @@ import orjson
 import pytest
 from fake_server import api_error, chat_events, stream
 
-from pipelines.stream_complete import build, main, parser
+from pipelines.stream_complete import main, parser
+from pipelines.stream_job import build
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from fake_server import FakeServer, api_error, chat_events, echo, error_event, raw, stream
 from redis_server import running
 
-from pipelines import batch_complete
+from pipelines import batch_complete, batch_job
 from ritellm.errors import AuthenticationError
 from transforms import CompletePrompts, NewClient, Prompt
 from transforms.elements import DeadLetter
@@ -150,7 +150,7 @@ def test_no_form_of_a_pipeline_has_the_key(way, fake_server, tmp_path):
         argv_of(way, tmp_path, fake_server, "--max_in_flight=8")
     )
     p = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    batch_complete.build(p, ours, spread=True)
+    batch_job.build(p, ours, spread=True)
     transform = CompletePrompts("openai/m", **dict([way]))
     transform._new_resources.new_client()  # has read the key by now
     proto = p.to_runner_api().SerializeToString()

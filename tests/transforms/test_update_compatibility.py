@@ -15,7 +15,7 @@ from apache_beam import coders
 from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
 from job_coders import spelled
 
-from pipelines import batch_complete, stream_complete
+from pipelines import batch_complete, batch_job, stream_complete, stream_job
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 
 BATCH = """
@@ -66,7 +66,7 @@ def batch():
     argv = ["--input=gs://b/x.jsonl", "--output=/o", "--model=openai/m", "--emit_deltas"]
     ours = batch_complete.parser().parse_args(argv)
     ours.max_in_flight = 4
-    batch_complete.build(p, ours, spread=True)
+    batch_job.build(p, ours, spread=True)
     return p.to_runner_api()
 
 
@@ -77,7 +77,7 @@ def stream():
     argv += ["--deltas_to=redis://h/0", "--completions_to=pubsub:projects/my-project/topics/t"]
     ours = stream_complete.parser().parse_args([*argv, "--journal=none"])
     ours.max_in_flight, ours.output, ours.commit_every = 4, ".", 0.2
-    stream_complete.build(p, ours, None)
+    stream_job.build(p, ours, None)
     return p.to_runner_api()
 
 

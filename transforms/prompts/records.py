@@ -12,8 +12,6 @@ from typing import Any
 
 import orjson
 
-from transforms.graph import element_types
-
 # The column of an element that is a text and has no columns.
 TEXT = "prompt"
 # The name of the whole row in a template, for columns whose names Jinja2 cannot write.
@@ -45,6 +43,8 @@ def columns_of(element_type: Any) -> tuple[str, ...] | None:
     """
     if element_type in (str, bytes):
         return (TEXT,)
+    from transforms.graph import element_types  # Beam, which the flags of a program do not need
+
     columns = element_types.columns_of(element_type)
     if columns is not None:
         return tuple(columns)

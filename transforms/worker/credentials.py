@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from pathlib import Path
 
 from ritellm.errors import AuthenticationError
 
@@ -21,11 +22,8 @@ def key_in_file(path: str) -> str:
 
     Raises AuthenticationError, in one line, if the file cannot be read here.
     """
-    from apache_beam.io.filesystems import FileSystems
-
     try:
-        with FileSystems.open(path) as file:
-            key: str = file.read().decode().strip()
+        key = _content(path).decode().strip()
     except UnicodeDecodeError:
         raise AuthenticationError(f"no key: the file {path} is not text") from None
     except Exception as error:  # Beam's filesystems raise errors of any type
@@ -34,6 +32,15 @@ def key_in_file(path: str) -> str:
     if not key:
         raise AuthenticationError(f"no key: the file {path} is empty")
     return key
+
+
+def _content(path: str) -> bytes:
+    if "://" not in path:
+        return Path(path).read_bytes()
+    from apache_beam.io.filesystems import FileSystems
+
+    with FileSystems.open(path) as file:
+        return bytes(file.read())
 
 
 def key_in_secret(version: str) -> str:

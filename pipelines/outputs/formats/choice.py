@@ -10,10 +10,6 @@ from pipelines.outputs.formats.jsonl import JsonLines
 if TYPE_CHECKING:
     import pyarrow
 
-NAMES = ("jsonl", "parquet", "csv", "batch")
-# Their files have columns, which must be known before the job starts.
-WITH_COLUMNS = frozenset(("parquet", "csv"))
-
 
 def row_format(name: str, kind: type, schema: pyarrow.Schema | None, raw: bool) -> RowFormat:
     """Return the format `name` for rows of one kind, `Completion` or `DeadLetter`.

@@ -57,7 +57,7 @@ def test_the_options_decide_where_the_workers_are(flags, where):
 def test_a_flag_of_flinks_job_server_is_passed_to_it():
     flag = "--checkpointing_interval=1000"
     _, options = cli_parser.parse(parser(), [*REQUIRED, "--runner=FlinkRunner", flag])
-    assert flag in options._flags
+    assert flag in options.beam._flags
     with pytest.raises(UsageError, match="unknown flag --checkpointing_interval"):
         cli_parser.parse(parser(), [*REQUIRED, flag])
     with pytest.raises(UsageError, match="did you mean --checkpointing_interval"):

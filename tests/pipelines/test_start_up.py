@@ -1,0 +1,114 @@
+"""What a command line costs before its job starts: what finds a mistake does not import Beam."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.cli import beam_flags, beam_options
+from pipelines.inputs.options import FORMAT_NAMES
+from pipelines.inputs.readers.choice import FORMATS
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = {"apache_beam", "numpy", "pyarrow"}
+PROBE = """
+import json, runpy, sys
+sys.argv = sys.argv[1:]
+status = 0
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+except SystemExit as exited:
+    status = exited.code
+print(json.dumps([status, [name for name in sys.modules if "." not in name]]), file=sys.stderr)
+"""
+BATCH = ["batch_complete", "--output", "out", "--model", "openai/m"]
+KEY = {"OPENAI_API_KEY": "k"}
+
+
+def start(argv, folder, env=KEY):
+    """Run a program in `folder`; return its status, its last words, and the packages it loaded."""
+    (folder / "in.jsonl").write_text('{"prompt": "hi"}\n')
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, f"pipelines.{argv[0]}", *argv[1:]],
+        cwd=folder,
+        env=kept | {"PYTHONPATH": str(ROOT)} | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    *said, loaded = done.stderr.splitlines()
+    status, names = json.loads(loaded)
+    return status, "\n".join(said) or done.stdout, set(names)
+
+
+MISTAKES = [
+    (
+        [*BATCH, "--input", "in.jsonl", "--modle", "m"],
+        "flag --modle; did you mean --model?",
+    ),
+    ([*BATCH, "--input", "in.jsonl", "--runer=X"], "unknown flag --runer; did you mean --runner?"),
+    ([*BATCH, "--input", "in.jsonl", "--rpm", "0"], "must be a positive whole number, got '0'"),
+    ([*BATCH], "required: --input"),
+    ([*BATCH, "--input", "nothing.jsonl"], "--input nothing.jsonl matches no file"),
+    ([*BATCH, "--input", "in.jsonl", "no/*.jsonl"], "--input no/*.jsonl matches no file"),
+    ([*BATCH, "--input", "nothing.jsonl", "--runner=DataflowRunner"], "matches no file"),
+    ([*BATCH, "--input", "in.jsonl", "--model", "opnai/m"], "opnai"),
+    ([*BATCH, "--input", "in.jsonl", "--prices", "no.json"], "cannot read --prices no.json"),
+    ([*BATCH, "--input", "in.jsonl", "--journal", "ftp:x"], "--journal"),
+    ([*BATCH, "--input", "in.jsonl", "--api_key_file", "no.key"], "cannot read no.key"),
+    ([*BATCH, "--input", "in.jsonl", "--output", "in.jsonl"], "cannot write to --output in.jsonl"),
+    ([*BATCH, "--input", "in.jsonl", "--base_url", "nowhere"], "nowhere"),
+    (["stream_complete"], "required: --source"),
+    (["stream_complete", "--source", "kafak:h/t"], "--source must be one of"),
+    (["stream_complete", "--source=stdin", "--deltas_to=nowhere"], "--deltas_to must be one of"),
+    (["stream_complete", "--source=stdin", "--flush_msec", "x"], "got 'x'"),
+    (["stream_complete", "--source=stdin", "--input", "x"], "unknown flag --input"),
+]
+
+
+@pytest.mark.parametrize(("argv", "words"), MISTAKES, ids=[" ".join(argv) for argv, _ in MISTAKES])
+def test_a_mistake_in_the_command_line_is_found_without_beam(tmp_path, argv, words):
+    status, said, loaded = start(argv, tmp_path)
+    assert status == 2
+    assert words in said
+    assert len(said.splitlines()) == 1
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("local", [[], ["--runner", "FnApiRunner"], ["--runner=DirectRunner"]])
+def test_a_missing_key_is_found_without_beam(tmp_path, local):
+    status, said, loaded = start([*BATCH, "--input", "in.jsonl", *local], tmp_path, env={})
+    assert (status, "OPENAI_API_KEY" in said) == (2, True)
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("program", ["batch_complete", "stream_complete"])
+def test_help_needs_neither_beam_nor_an_http_client(tmp_path, program):
+    status, said, loaded = start([program, "--help"], tmp_path)
+    assert (status, said.startswith("usage: ")) == (0, True)
+    assert not loaded & {*HEAVY, "httpx", "google", "grpc"}
+
+
+def test_the_text_of_beam_has_all_of_its_flags():
+    beam = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for options in beam_options._all_subclasses(PipelineOptions):
+        if options.__module__.startswith("apache_beam.options."):
+            options._add_argparse_args(beam)
+    assert set(beam._option_string_actions) - beam_flags._of_beam() == set()
+
+
+def test_flags_of_beam_pass_with_values_of_every_form():
+    flags = ["--experiments=a", "--disk_size_gb", "-1", "--no_auth", "--job_name", "-a b"]
+    beam_flags.refuse_unknown(["--runner", "PrismRunner", *flags], [])
+
+
+def test_the_flags_name_each_format_of_input():
+    assert list(FORMAT_NAMES) == list(FORMATS)
