@@ -36,6 +36,8 @@ class Tally:
 
     completions: int = 0
     dead_letters: int = 0
+    replayed: int = 0  # completions from the journal
+    unsent: int = 0  # dead letters without an attempt
     completion_tokens: int = 0
     uncounted: int = 0  # completions whose server sent no usage
     retries: int = 0
@@ -104,6 +106,7 @@ class Meter:
             counted["replayed" if row.replayed else "shared"] += 1
             with TALLY.lock:
                 TALLY.completions += 1
+                TALLY.replayed += row.replayed
             return
         model = _models.of(row.model)
         for suffix in ("", f":{model}"):
@@ -139,7 +142,15 @@ class Meter:
         with TALLY.lock:
             TALLY.retries += _attempts(letter, counted)
             TALLY.dead_letters += 1
+            TALLY.unsent += not letter.attempts
             TALLY.cost_usd += (letter.cost_usd or 0.0) + (letter.wasted_cost_usd or 0.0)
+
+
+def tally_unusable() -> None:
+    """Add a row that never became a prompt to the totals of the progress line."""
+    with TALLY.lock:
+        TALLY.dead_letters += 1
+        TALLY.unsent += 1
 
 
 def _pacing_counts(found: Pacing) -> Iterator[tuple[str, int]]:

@@ -79,6 +79,8 @@ class FileRows:
         return total
 
     def _count(self, path: str) -> int | None:
+        if self._options.encoding is not None:
+            return None  # the bytes of a newline may be parts of other characters
         try:
             return FORMATS[format_name(path, self._options)].count(path)
         except (DamagedFile, UnreadableFile, OSError):

@@ -18,6 +18,7 @@ from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.metrics import tally_unusable
 
 PROMPTS = "prompts"
 DEAD_LETTERS = "dead_letters"
@@ -95,7 +96,11 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
 
 
 def _sorted_out(row: Prompt | DeadLetter) -> Iterator[Any]:
-    yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row) if isinstance(row, DeadLetter) else row
+    if isinstance(row, DeadLetter):
+        tally_unusable()
+        yield beam.pvalue.TaggedOutput(DEAD_LETTERS, row)
+    else:
+        yield row
 
 
 class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]

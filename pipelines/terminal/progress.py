@@ -22,32 +22,31 @@ class ProgressLine:
     """Shows rows done, tokens, tokens/s and time left, until its `with` block ends.
 
     A terminal shows one line that is redrawn; other outputs get a line every `plain_every` seconds.
-    `total` is the number of rows, or None if it is unknown.
+    `total` is the number of rows, or None if it is unknown. The time left follows from the rows
+    that this run sends: those that the journal has took no time, and fail or complete at once.
     """
 
     def __init__(
         self,
         total: int | None,
-        out: TextIO = sys.stderr,
+        out: TextIO | None = None,
         tally: Tally = TALLY,
         clock: Callable[[], float] = time.monotonic,
-        plain_every: float = 10.0,
+        plain_every: float = 30.0,
     ) -> None:
         self._total = total
-        self._out = out
+        self._out = out = sys.stderr if out is None else out
         self._tally = tally
         self._clock = clock
         self._redraw = out.isatty()
-        self._every = 0.2 if self._redraw else plain_every
+        self.seconds_between = 0.2 if self._redraw else plain_every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-        self._done_before = tally.completions + tally.dead_letters
-        self._tokens_before = tally.completion_tokens
-        self._uncounted_before = tally.uncounted
-        self._spent_before = tally.cost_usd
+        self._before = _Totals.of(tally)
+        self._started = self._sending_since = 0.0
 
     def __enter__(self) -> ProgressLine:
-        self._started = self._clock()
+        self._started = self._sending_since = self._clock()
         self._thread.start()
         return self
 
@@ -60,35 +59,44 @@ class ProgressLine:
 
     def text(self, width: int | None = None) -> str:
         """Return the current line, without its least important parts if `width` is too small."""
-        seconds = max(self._clock() - self._started, 1e-9)
-        done = self._tally.completions + self._tally.dead_letters - self._done_before
-        rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
-        failed = f", {self._tally.dead_letters:,} failed" if self._tally.dead_letters else ""
-        parts = [_Part(rows + failed, 9), *self._tokens(seconds), *self._state(width)]
-        if self._total and 0 < done < self._total:
-            left = seconds / done * (self._total - done)
+        now, so_far = self._clock(), _Totals.of(self._tally) - self._before
+        if not so_far.sent:
+            self._sending_since = now
+        seconds = max(now - self._sending_since, 1e-9)
+        parts = [_Part(self._rows(so_far), 9)]
+        if so_far.replayed:
+            parts.append(_Part(f"{so_far.replayed:,} from the journal", 6))
+        parts += self._tokens(so_far, max(now - self._started, 1e-9))
+        parts += self._state(so_far, width)
+        if self._total and so_far.sent and so_far.done < self._total:
+            left = seconds / so_far.sent * (self._total - so_far.done)
             parts.append(_Part(f"{duration(left)} left", 7))
-        return _fitted(_bar(done, self._total), parts, width)
+        return _fitted(_bar(so_far.done, self._total), parts, width)
 
-    def _tokens(self, seconds: float) -> list[_Part]:
+    def _rows(self, so_far: _Totals) -> str:
+        """Return how many rows are done, and how many of them failed."""
+        done = so_far.done
+        rows = f"{done:,} of {self._total:,} rows" if self._total else f"{done:,} rows"
+        return f"{rows}, {so_far.failed:,} failed" if so_far.failed else rows
+
+    def _tokens(self, so_far: _Totals, seconds: float) -> list[_Part]:
         """Return the tokens so far and their rate, or that the server sends no counts."""
-        tokens = self._tally.completion_tokens - self._tokens_before
-        if not tokens and self._tally.uncounted > self._uncounted_before:
+        tokens = so_far.tokens
+        if not tokens and so_far.uncounted:
             return [_Part("the server sends no token counts", 2)]
         rate = tokens / seconds
         shown = f"{rate:,.{0 if rate >= 10 else 1}f} tokens/s"
         return [_Part(f"{tokens:,} tokens", 2), _Part(shown, 4)]
 
-    def _state(self, width: int | None) -> list[_Part]:
+    def _state(self, so_far: _Totals, width: int | None) -> list[_Part]:
         """Return the spending, the requests in flight, the retries, and what holds the job back."""
         gates = list(self._tally.gates)
         in_flight = sum(gate.in_flight for gate in gates)
-        spent = self._tally.cost_usd - self._spent_before
-        state = [_Part(f"${spent:,.4f}", 3)] if spent else []
+        state = [_Part(f"${so_far.cost_usd:,.4f}", 3)] if so_far.cost_usd else []
         if in_flight:
             state.append(_Part(f"{in_flight:,} in flight", 5))
-        if self._tally.retries:
-            state.append(_Part(f"{self._tally.retries:,} retries", 0))
+        if so_far.retries:
+            state.append(_Part(f"{so_far.retries:,} retries", 0))
         return state + self._held_back(gates, briefly=width is not None and width < _ROOMY)
 
     def _held_back(self, gates: Iterable[Gate], briefly: bool) -> list[_Part]:
@@ -100,7 +108,7 @@ class ProgressLine:
         return parts + ([_Part(f"{waiting:,} wait for the budget", 6)] if waiting else [])
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every):
+        while not self._stop.wait(self.seconds_between):
             self._draw()
 
     def _draw(self) -> None:
@@ -115,6 +123,37 @@ class ProgressLine:
         with suppress(OSError):
             self._out.write(text)
             self._out.flush()
+
+
+class _Totals(NamedTuple):
+    """What the line shows of a tally: the totals of a process, or of one job in it."""
+
+    done: int
+    failed: int
+    replayed: int
+    sent: int
+    tokens: int
+    uncounted: int
+    retries: int
+    cost_usd: float
+
+    @classmethod
+    def of(cls, tally: Tally) -> _Totals:
+        """Return the totals of all jobs of the process."""
+        done = tally.completions + tally.dead_letters
+        return cls(
+            done,
+            tally.dead_letters,
+            tally.replayed,
+            done - tally.replayed - tally.unsent,
+            tally.completion_tokens,
+            tally.uncounted,
+            tally.retries,
+            tally.cost_usd,
+        )
+
+    def __sub__(self, before: _Totals) -> _Totals:
+        return _Totals(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 class _Part(NamedTuple):

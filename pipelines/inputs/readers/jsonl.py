@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -19,6 +20,8 @@ from pipelines.inputs.readers.json_values import is_cut
 from pipelines.inputs.readers.texts import as_utf8, read_head
 from pipelines.inputs.rows import Line, UnreadableFile, as_text, to_line
 
+_BLOCK_BYTES = 1 << 20
+_BLANK = re.compile(rb"\n[ \t\r\x0b\x0c]*(?=\n)")
 _SHOWN = 1_000
 _BOM = codecs.BOM_UTF8
 
@@ -49,7 +52,7 @@ class JsonLines:
             yield from _rows(file, head.removeprefix(_BOM), content)
 
     def count(self, path: str) -> int | None:
-        """Return the number of lines of a file that is not compressed."""
+        """Return the number of lines that are not blank, of a file that is not compressed."""
         is_plain = os.path.isfile(path) and compression.is_plain(path)
         return _count_lines(path) if is_plain else None
 
@@ -107,9 +110,12 @@ def _lines(head: bytes, rest: BinaryIO, most: int = MOST_ROW_BYTES) -> Iterator[
 
 
 def _count_lines(path: str) -> int:
-    lines, last = 0, b"\n"
+    """Return the number of lines that are not blank; only newlines end a line."""
+    lines, rest = 0, b"\n"  # each piece begins with the newline before its first line
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            lines += block.count(b"\n")
-            last = block[-1:]
-    return lines + (last != b"\n")
+        while block := file.read(_BLOCK_BYTES):
+            whole, newline, begun = (rest + block).rpartition(b"\n")
+            lines += whole.count(b"\n") - sum(1 for _ in _BLANK.finditer(whole + newline))
+            # Of a line without end only whether it is blank is kept.
+            rest = b"\n" + (begun if len(begun) < _BLOCK_BYTES else begun.strip()[:1])
+    return lines + bool(rest.strip())
