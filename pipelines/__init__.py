@@ -8,6 +8,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadRows"]
 
+from pipelines.early_exit import end_while_importing
+
+end_while_importing()
+
 
 class _BeamImportNoise(logging.Filter):
     """Drops Beam's warnings at import about Google's optional clients.

@@ -21,6 +21,7 @@ from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
 from pipelines.cli.output_flags import add_output_options, check_output_format
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
+from pipelines.early_exit import ending_at_once
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable
 from pipelines.inputs import stdin
@@ -114,7 +115,8 @@ def run(argv: Sequence[str]) -> int:
     prices(known_args.prices)
     check_creatable("--output", known_args.output)
     runner_checks.check(options)
-    from pipelines import batch_job  # Beam, which no check above needs
+    with ending_at_once("batch_complete"):
+        from pipelines import batch_job  # Beam, which no check above needs
 
     with stdin.spooled(known_args.input, here) as known_args.input:
         return batch_job.run(known_args, options, new_journal, new_budget)
@@ -140,9 +142,11 @@ def _tidy_up(argv: Sequence[str]) -> str:
     """Remove the unfinished files of a local job; return what is left of the job."""
     known_args, options = cli_parser.parse(parser(), argv)
     kept = "" if known_args.journal == "none" else "; the same command resumes from the journal"
+    if "pipelines.batch_job" not in sys.modules:
+        return "the job had not started yet"
     if not pipeline.runs_here(options):
         return left_behind(options, kept)
-    from pipelines.outputs import folder  # Beam, which a job that has begun has imported
+    from pipelines.outputs import folder  # Beam, which the job has imported
 
     with suppress(UsageError), folder.claimed(known_args.output):
         folder.remove_unfinished(known_args.output)

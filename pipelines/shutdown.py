@@ -21,6 +21,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
+from pipelines.early_exit import INTERRUPTED, end_as_usual
 from pipelines.errors import ReaderLeft, UsageError
 from pipelines.runners.failures import explained
 from ritellm.cli.stdout import left_by_reader, quietly
@@ -28,7 +29,6 @@ from ritellm.terminal import clean
 from transforms.disks import DiskFull
 from transforms.failures import TooManyFailures
 
-INTERRUPTED = 130
 # The errors that the program reports by itself.
 _NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__, DiskFull.__name__)
 # The errors that end a job in an orderly way, and how its last line begins then.
@@ -137,6 +137,7 @@ def run_program(
     `stop` instead, and `run` continues to its end.
     """
     _set_up_logging()
+    end_as_usual()
     with Interrupt(stop) as interrupt:
         try:
             status = quietly(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import __main__
 from pipelines.cli import beam_flags, beam_options
 from pipelines.inputs.options import FORMAT_NAMES
 from pipelines.inputs.readers.choice import FORMATS
@@ -112,3 +114,62 @@ def test_flags_of_beam_pass_with_values_of_every_form():
 
 def test_the_flags_name_each_format_of_input():
     assert list(FORMAT_NAMES) == list(FORMATS)
+
+
+# --- Ctrl-C while a program starts ----------------------------------------------------------------
+
+# Presses Ctrl-C when Python looks for the module AT.
+CUSTOMIZE = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["AT"]:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+MODULES = [
+    "argparse",
+    "pipelines.cli",
+    "transforms.journal",
+    "httpx",
+    "apache_beam",
+    "apache_beam.runners.worker.operations",
+    "pyarrow",
+    "pipelines.batch_job",
+    "pipelines.terminal.summary",
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_ctrl_c_in_the_imports_of_a_program_ends_it_with_one_line(tmp_path, module):
+    (tmp_path / "sitecustomize.py").write_text(CUSTOMIZE)
+    (tmp_path / "in.jsonl").write_text('{"prompt": "hi"}\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.batch_complete", "--input=in.jsonl", *BATCH[1:]],
+        cwd=tmp_path,
+        env={**os.environ, **KEY, "AT": module, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 130
+    assert re.fullmatch(r"batch_complete: stopped.* the job .*\n", done.stderr), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# --- The list of programs -------------------------------------------------------------------------
+
+
+def test_the_package_lists_its_programs(capsys):
+    assert __main__.main([]) == 0
+    listed = re.findall(r"python -m pipelines\.(\w+)", capsys.readouterr().out)
+    texts = {path.stem: path.read_text() for path in (ROOT / "pipelines").glob("*.py")}
+    runs = {name for name, text in texts.items() if "\nif __name__" in text} - {"__main__"}
+    assert set(listed) == runs
+
+
+def test_the_package_points_to_the_program_that_was_meant(capsys):
+    assert __main__.main(["batch_complet"]) == 2
+    assert "did you mean batch_complete?" in capsys.readouterr().err

@@ -1,0 +1,72 @@
+"""Ends a program that Ctrl-C interrupts while it starts: with one line, and without a traceback.
+
+An exception in the middle of an import prints a traceback, or the import swallows it. While a
+program starts it has nothing to tidy up. So the signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+INTERRUPTED = 130
+
+
+def end_while_importing() -> None:
+    """Let Ctrl-C end the program that `python -m` imports, until it sets a handler of its own.
+
+    Does nothing in a process that imports this package for another reason.
+    """
+    name = _program(sys.orig_argv)
+    # While Python looks for the program, the first argument is "-m".
+    is_program = name is not None and sys.argv[:1] == ["-m"] and _is_main()
+    if is_program and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _End(name))
+
+
+def end_as_usual() -> None:
+    """Undo `end_while_importing`: the program has been imported."""
+    if isinstance(signal.getsignal(signal.SIGINT), _End):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def ending_at_once(name: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the program `name` at once within the block."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if _is_main() else ()
+    before = {number: signal.signal(number, _End(name)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _program(command: list[str]) -> str | None:
+    """Return the name of the program of this package that `command` runs with `-m`, or None."""
+    for option, module in zip(command, [*command[1:], ""], strict=False):
+        if option.startswith("-m"):
+            package, _, name = (option[2:] or module).rpartition(".")
+            return name if package == "pipelines" else None
+    return None
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+class _End:
+    """The handler of the signals."""
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+
+    def __call__(self, number: int, frame: Any) -> NoReturn:
+        # The interrupted code may hold the lock of sys.stderr.
+        os.write(2, f"{self._name}: stopped before the job started\n".encode())
+        os._exit(INTERRUPTED)
