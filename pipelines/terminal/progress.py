@@ -153,7 +153,7 @@ class _Totals(NamedTuple):
         )
 
     def __sub__(self, before: _Totals) -> _Totals:
-        return _Totals(*(now - then for now, then in zip(self, before, strict=True)))
+        return _Totals._make(now - then for now, then in zip(self, before, strict=True))
 
 
 class _Part(NamedTuple):
