@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 from pipelines.errors import UsageError
@@ -88,6 +86,8 @@ def cancel(master: str, job_id: str) -> bool:
 
 def _call(master: str, path: str, method: str = "GET") -> Any:
     """Return the JSON response of the cluster for `path`."""
+    import urllib.request  # slow, and other runners do not need it
+
     url = master if "://" in master else f"http://{master}"
     request = urllib.request.Request(f"{url.rstrip('/')}{path}", method=method)
     with urllib.request.urlopen(request, timeout=10) as response:
@@ -96,5 +96,5 @@ def _call(master: str, path: str, method: str = "GET") -> Any:
 
 def describe(error: Exception) -> str:
     """Return the reason of a connection error in a few words."""
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    reason = getattr(error, "reason", error)  # of URLError
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
