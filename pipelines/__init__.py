@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadRows"]
 
-from pipelines.early_exit import end_while_importing
+from pipelines.imports import end_while_importing
 
 end_while_importing()
 

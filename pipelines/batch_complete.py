@@ -21,9 +21,9 @@ from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
 from pipelines.cli.output_flags import add_output_options, check_output_format
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
-from pipelines.early_exit import ending_at_once
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable
+from pipelines.imports import importing
 from pipelines.inputs import stdin
 from pipelines.inputs.presence import check_present
 from pipelines.runners import checks as runner_checks
@@ -115,7 +115,7 @@ def run(argv: Sequence[str]) -> int:
     prices(known_args.prices)
     check_creatable("--output", known_args.output)
     runner_checks.check(options)
-    with ending_at_once("batch_complete"):
+    with importing("batch_complete"):
         from pipelines import batch_job  # Beam, which no check above needs
 
     with stdin.spooled(known_args.input, here) as known_args.input:

@@ -21,8 +21,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from pipelines.early_exit import INTERRUPTED, end_as_usual
 from pipelines.errors import ReaderLeft, UsageError
+from pipelines.imports import INTERRUPTED, end_as_usual
 from pipelines.runners.failures import explained
 from ritellm.cli.stdout import left_by_reader, quietly
 from ritellm.terminal import clean

@@ -24,8 +24,8 @@ from pipelines.cli import parser as cli_parser
 from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import add_journal_options, add_model_options, check_model
 from pipelines.cli.prompt_flags import add_prompt_options, row_form
-from pipelines.early_exit import ending_at_once
 from pipelines.errors import UsageError
+from pipelines.imports import importing
 from pipelines.runners import checks as runner_checks
 from pipelines.runners import pipeline
 from pipelines.runners import runner as runners
@@ -79,7 +79,7 @@ class Program:
         prices(known_args.prices)
         if here and runners.workers(options) is not runners.Workers.IN_PROCESS:
             raise UsageError("--direct_running_mode must not be multi_processing for a live source")
-        with ending_at_once("stream_complete"):
+        with importing("stream_complete"):
             from pipelines.stream_job import Job  # Beam, which no check above needs
 
         endless = any("--checkpointing_interval" in flag for flag in self._argv)
