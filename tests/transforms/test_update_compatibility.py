@@ -22,8 +22,8 @@ BATCH = """
 CompletePrompts CompletePrompts/Ask CompletePrompts/EmitCompletions
 CompletePrompts/EmitDeadLetters CompletePrompts/EmitDeltas CompletePrompts/EmitPacing
 ReadPrompts ReadPrompts/ByContent ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
-ReadPrompts/Number ReadPrompts/OpenFiles ReadPrompts/ParseRows ReadPrompts/Pattern
-ReadPrompts/ReadLines ReadPrompts/SortOut ReadPrompts/ToRow ReadPrompts/Together
+ReadPrompts/Number ReadPrompts/ParseRows ReadPrompts/Pattern
+ReadPrompts/ReadRows ReadPrompts/SortOut ReadPrompts/Spread ReadPrompts/ToRow ReadPrompts/Together
 StopCompletions StopCompletions/Watch StopFailedCalls StopFailedCalls/Watch
 StopFailedRows StopFailedRows/Watch
 WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
@@ -106,7 +106,7 @@ def test_the_only_state_of_a_stream_is_that_of_its_shards():
     assert stateful == ["CompletePrompts/Committed/Stream/ParDo(CommittedFn)"]
 
 
-LINE = "tuple(string_utf8, string_utf8, varint, string_utf8, string_utf8)"
+LINE = "tuple(string_utf8, string_utf8, varint, string_utf8, string_utf8, string_utf8)"
 
 
 def test_shuffled_elements_keep_their_coder():
