@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from fake_server import chat_events, stream
 
+from pipelines.inputs.row_form import RowForm
 from pipelines.sources.base import Message
 from pipelines.sources.receive import DEAD_LETTERS, PROMPTS
 from pipelines.sources.receive_native import _sorted_out
@@ -128,7 +129,7 @@ def test_two_messages_with_one_id_become_two_completions_in_a_job_on_many_worker
         received = (
             p
             | beam.Create(messages, reshuffle=False)
-            | beam.FlatMap(_sorted_out, 1 << 20)
+            | beam.FlatMap(_sorted_out, 1 << 20, RowForm())
             .with_outputs(DEAD_LETTERS, main=PROMPTS)
             .with_output_types(Prompt)
         )

@@ -30,7 +30,7 @@ def test_the_scheme_of_a_location_chooses_the_format(location, format):
 
 
 @pytest.mark.parametrize(
-    ("text", "rows"), [(b"", 0), (b"1\n", 1), (b"1\n2", 2), (b"1\n2\n", 2), (b"\n", 1)]
+    ("text", "rows"), [(b"", 0), (b"1\n", 1), (b"1\n2", 2), (b"1\n2\n", 2), (b"\n", 0)]
 )
 def test_lines_are_counted_with_or_without_a_last_newline(tmp_path, text, rows):
     (tmp_path / "a.jsonl").write_bytes(text)
