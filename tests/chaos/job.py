@@ -36,15 +36,15 @@ def _run(
     sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(sink, sys.stdout.fileno())
     os.dup2(sink, sys.stderr.fileno())
-    from pipelines import batch_complete
+    from pipelines import batch_complete, batch_job
     from pipelines.outputs.formats import jsonl
 
     # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
     from ritellm import RetryPolicy
     from transforms.connections import redis
 
-    batch_complete.CompletePrompts = functools.partial(  # type: ignore[assignment,misc]
-        batch_complete.CompletePrompts, timeout=3, retry=RetryPolicy(5, first_delay=0.05)
+    batch_job.CompletePrompts = functools.partial(  # type: ignore[assignment,misc]
+        batch_job.CompletePrompts, timeout=3, retry=RetryPolicy(5, first_delay=0.05)
     )
     if redis_tries is not None:
         redis.PATIENT = redis_tries
