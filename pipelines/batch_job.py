@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines import bigquery
+from pipelines import bigquery, spools
 from pipelines.cli import checks, journal_flags, model_checks
 from pipelines.cli.input_flags import input_format, input_options
 from pipelines.cli.job_options import JobOptions
@@ -37,7 +37,7 @@ from pipelines.inputs import stdin
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
-from pipelines.outputs import folder, spools
+from pipelines.outputs import folder
 from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pipelines.inputs.row_form import RowForm
     from pipelines.outputs.formats.base import RowFormat
 
-# The types of a column of JSON lines are those of its values in this many rows.
-SAMPLE_ROWS = 1_000
-
 
 def add_output_options(parser: Any) -> None:
     """Add the flags about the format of the output."""
@@ -76,6 +73,7 @@ def _columns(input: InputFormat, locations: Sequence[str]) -> Any:
     schema = input.schema(locations)
     if schema is not None:
         return schema
+    from pipelines.inputs.base import SAMPLE_ROWS
     from pipelines.inputs.rows import parse
     from pipelines.tables.inference import infer_schema
 

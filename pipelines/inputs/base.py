@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+# The columns of an input without a schema are those of this number of its first rows.
+SAMPLE_ROWS = 1_000
+
+
 class InputFormat(Protocol):
     """One kind of input: files, or the rows of a table.
 
@@ -40,7 +44,7 @@ class InputFormat(Protocol):
         """Return the columns of the rows with their types, None if each row may have others."""
 
     def head(self, locations: Sequence[str], count: int) -> Sequence[Line]:
-        """Return some rows, about `count` of them if there are so many; none of a table."""
+        """Return about `count` rows from the beginning of the input; none of a table."""
 
     def read(
         self, root: Any, locations: Sequence[str], columns: Sequence[str] | None = None

@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 from pipelines.bigquery import PREFIX, TableError, parse, table_columns
 from pipelines.errors import UsageError
-from pipelines.inputs.base import InputFormat
+from pipelines.inputs.base import SAMPLE_ROWS, InputFormat
 from pipelines.inputs.row_form import ASKING, FAILED, RowForm
 from pipelines.inputs.rows import Line
 from ritellm.suggest import did_you_mean
 from transforms import exact_json
 from transforms.prompts.records import ROW
 
-# How many rows are read for their columns.
-_MOST_ROWS = 1_000
 _SHOWN = 50
 
 
@@ -43,7 +41,7 @@ def known_columns(
         return KnownColumns(schema.names)
     if not rows.named and not rows.columns:
         return None
-    return _of_rows(format.head(locations, _MOST_ROWS), rows)
+    return _of_rows(format.head(locations, SAMPLE_ROWS), rows)
 
 
 def _of_table(location: str) -> KnownColumns:
@@ -84,7 +82,7 @@ def check_columns(
     """
     if known is None or not known.names:
         return
-    later = rows.form.optional if known.rows >= _MOST_ROWS else frozenset()
+    later = rows.form.optional if known.rows >= SAMPLE_ROWS else frozenset()
     for flag, names in by_flag.items():
         missing = sorted({*names} - {*known.names} - later)
         if ROW in known.names and flag.endswith("_template"):

@@ -18,10 +18,9 @@ from pipelines.inputs.rows import Line, read
 from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 from transforms.metrics import tally_unusable
 
-PROMPTS = "prompts"
-DEAD_LETTERS = "dead_letters"
 ROWS = "rows"
 UNUSED = "unused_columns"
 

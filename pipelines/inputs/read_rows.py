@@ -15,9 +15,10 @@ from transforms import exact_json
 from transforms.elements import DeadLetter
 from transforms.graph.element_types import with_types
 from transforms.graph.error_output import OF_ROW, ErrorOutput, checked
+from transforms.graph.tags import DEAD_LETTERS
 from transforms.prompts.records import RowError
 
-ROWS, DEAD_LETTERS = "rows", "dead_letters"
+ROWS = "rows"
 
 
 class Rows(NamedTuple):

@@ -3,8 +3,8 @@
 The problem: the id of a row without one is its file and line, and a worker that begins in the
 middle of a file does not have the number of its first line.
 
-The idea: workers first count the newlines of each range of bytes, which costs a tenth of reading
-its rows. The sums of these counts are the numbers.
+The idea: workers first count the newlines of each range of bytes, which costs little beside
+reading its rows. The sums of these counts are the numbers.
 
     files --> parts of Parquet, files that stay whole -----------------------> shuffle --> read
          +--> ranges of bytes --> shuffle --> count lines --> by file --> numbers --^

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pipelines.errors import UsageError
-from pipelines.outputs.spools import PREFIX, Spool
+from pipelines.spools import PREFIX, Spool
 from transforms.disks import temporary_disk
 
 STDIN = "-"

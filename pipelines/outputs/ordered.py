@@ -27,8 +27,8 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import GlobalWindows
 
 from pipelines.outputs.formats.base import RowFormat
-from pipelines.outputs.spools import Spool
 from pipelines.outputs.whole_file import write_whole_by
+from pipelines.spools import Spool
 from transforms.disks import temporary_disk
 from transforms.elements import Completion, DeadLetter
 

@@ -24,12 +24,11 @@ from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Message, Source, SourceEnded
 from transforms.elements import PUMP, DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 
 _log = logging.getLogger("pipelines")
 _new_columns = NewColumns()  # one for the process
 
-PROMPTS = "prompts"
-DEAD_LETTERS = "dead_letters"
 
 # An idle job checks at this interval whether it has to stop.
 _IDLE_SECONDS = 0.1

@@ -13,10 +13,11 @@ from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.sources.base import Message, Source
 from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
-from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, to_row
+from pipelines.sources.receive import to_row
 from transforms.connections.kafka import read_config
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 
 
 class ReceiveNative(beam.PTransform):  # type: ignore[misc]

@@ -30,9 +30,10 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.base import Source, SourceEnded
-from pipelines.sources.receive import DEAD_LETTERS, PROMPTS, Reader
+from pipelines.sources.receive import Reader
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 
 # A turn without messages ends after this time, so that checkpoints are not delayed.
 _IDLE_TURN_SECONDS = 5.0

@@ -13,7 +13,7 @@ import orjson
 
 from ritellm.chunks.usage import counts_in
 from transforms import exact_json
-from transforms.elements import Completion, DeadLetter
+from transforms.elements import Completion, DeadLetter, Delta
 
 _PREFIX = "ritellm_"
 # What has no place in the columns of the input. It is the last column.
@@ -84,6 +84,15 @@ def is_own(name: str, column: str) -> bool:
     while name.startswith(_PREFIX) and name != column:
         name = name[len(_PREFIX) :]
     return name == column
+
+
+def values_of(row: Completion | DeadLetter | Delta) -> list[Any]:
+    """Return the values of our columns but the last; `ended_at` in seconds."""
+    if isinstance(row, DeadLetter):
+        return failed_values(row)
+    if isinstance(row, Completion):
+        return completion_values(row)
+    raise TypeError("deltas have no columns")
 
 
 def completion_values(row: Completion) -> list[Any]:

@@ -183,7 +183,8 @@ def _fit(form: Form, values: Sequence[Any], start: int = 0) -> tuple[pa.Array, l
 def parse(texts: Sequence[str | None]) -> list[Any]:
     """Return the values of JSON texts; None for None, the text itself for one that is not JSON."""
     joined = ",".join("null" if text is None else text for text in texts)
-    if _LARGE_INTEGER.search(joined) is None:
+    may_be_large = exact_json.has_large_integer(joined)  # takes less time than the expression
+    if not may_be_large or _LARGE_INTEGER.search(joined) is None:
         try:
             found = orjson.loads(f"[{joined}]")
             if len(found) == len(texts):

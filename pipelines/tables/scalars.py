@@ -50,7 +50,7 @@ class LaxText:
         return [each if each is None else each.decode("utf-8", "surrogateescape") for each in data]
 
     def array(self, values: Sequence[Any]) -> pa.Array:
-        raise NotImplementedError
+        raise Unfit("a text with lone surrogates is not UTF-8")
 
 
 class Float:

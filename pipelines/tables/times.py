@@ -8,6 +8,7 @@ Arrow stores.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,7 @@ _DAY_MS = _DAY * 1000
 _FIRST, _AFTER = -719_162, 2_932_897
 
 
-class Times:
+class Times(ABC):
     """What the types below share: a text within a range, the stored integer beyond it.
 
     `low` and `high` are the range of stored integers that have a text.
@@ -62,11 +63,13 @@ class Times:
             parsed = to_array(mixed, self._stored)
         return cast(parsed, self._stored).view(self._type)
 
+    @abstractmethod
     def _texts(self, stored: pa.Array) -> list[Any]:
-        raise NotImplementedError
+        """Return the texts of stored integers within the range."""
 
+    @abstractmethod
     def _parsed(self, texts: Sequence[str | None]) -> pa.Array:
-        raise NotImplementedError
+        """Return the stored integers of texts; raises Unfit."""
 
 
 class Date(Times):

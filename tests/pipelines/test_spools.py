@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from batch_job import ROOT, Job
 
-from pipelines.outputs.spools import Spool, remove_left_behind
+from pipelines.spools import Spool, remove_left_behind
 
 pytest.importorskip("fcntl", reason="locks of files are Unix's")
 
@@ -26,7 +26,7 @@ def temporary(tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys, tempfile
-from pipelines.outputs.spools import Spool
+from pipelines.spools import Spool
 tempfile.tempdir = sys.argv[1]
 with open(Spool().file("lines.sqlite"), "w") as file:
     file.write("a prompt")
@@ -51,7 +51,7 @@ def test_the_spool_of_a_killed_process_is_deleted_at_the_next_start(temporary):
 
 def test_the_spool_of_a_living_process_stays(temporary):
     spool = Spool()
-    other = "from pipelines.outputs.spools import remove_left_behind; print(remove_left_behind())"
+    other = "from pipelines.spools import remove_left_behind; print(remove_left_behind())"
     environment = {**os.environ, "TMPDIR": str(temporary)}
     told = subprocess.check_output([sys.executable, "-c", other], cwd=ROOT, env=environment)
     assert told.split() == [b"[]"]

@@ -24,8 +24,8 @@ Provider = Callable[[float, int], Refusal | None]
 class Job:
     """Sends rows as fast as a `Pace` allows; each refused one rests by itself and is sent again.
 
-    A response takes `hold` seconds, a refusal and an acceptance take `told` seconds. Timers are
-    `late` by so many seconds.
+    A response takes `hold` seconds, a refusal and an acceptance take `told` seconds. Each timer
+    fires `late` seconds after its time.
     """
 
     def __init__(

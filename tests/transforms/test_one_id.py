@@ -13,7 +13,6 @@ from fake_server import chat_events, stream
 
 from pipelines.inputs.row_form import RowForm
 from pipelines.sources.base import Message
-from pipelines.sources.receive import DEAD_LETTERS, PROMPTS
 from pipelines.sources.receive_native import _sorted_out
 from ritellm import Finished, Superseded, follow
 from transforms import (
@@ -23,6 +22,7 @@ from transforms import (
     PublishDeltas,
     StreamCompletions,
 )
+from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 
 PUBLISHED = []
 

@@ -6,9 +6,9 @@ What holds:
 
 - The items of a log keep their positions. Only items before a committed cursor are dropped.
 - A log with `_MOST_ITEMS` items that are not dropped blocks its stream, so a consumer that is slow
-  slows down the provider. It does not stop the stream: one read each `_PATIENCE_SECONDS` goes on.
-  For a full log waits until its bundle commits, the bundle may wait for a transform behind it, and
-  that one for the place that the stream holds.
+  slows down the provider. The stream never stops: one read goes on every `_PATIENCE_SECONDS`.
+  Otherwise three could wait for each other: the log for the commit of its bundle, the bundle for a
+  transform behind it, and that transform for the place that the stream holds.
 - A log that no bundle has touched for `_LINGER_SECONDS` is cancelled and dropped: its shard has
   moved to another process, or its prompt is complete.
 """

@@ -33,8 +33,8 @@ from apache_beam.typehints.native_type_compatibility import TypedWindowedValue
 
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
+from transforms.graph.tags import DEAD_LETTERS
 
-DEAD_LETTERS = "dead_letters"
 DUPLICATE = "DuplicateIdError"
 # The group of a row: rows with an id of their own, and rows that are named by their content.
 _OWN, _CONTENT = "id:", "row:"

@@ -1,7 +1,7 @@
-"""Counts the work of a template for one row, so that neither time nor memory has no bound.
+"""Counts the work of a template for one row, so that its time and its memory have a bound.
 
-A template runs on rows that nobody has read: a loop over a long list, or a text that is repeated,
-must end in an error of that row, and not in the memory of the worker.
+The author of a template has not seen every row. A loop over a long list, or a text that is
+repeated, must end in an error of that row, before it fills the memory of the worker.
 """
 
 from __future__ import annotations

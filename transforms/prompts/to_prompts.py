@@ -11,6 +11,7 @@ from transforms.elements import DeadLetter, Prompt
 from transforms.graph.display import given
 from transforms.graph.element_types import with_types
 from transforms.graph.error_output import OF_ROW, ErrorOutput, checked
+from transforms.graph.tags import DEAD_LETTERS
 from transforms.prompts import ids
 from transforms.prompts.form import MESSAGES, Form, id_of
 from transforms.prompts.images import Images
@@ -119,15 +120,15 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
 
     def expand(self, rows: Any) -> Any:
         """Make a prompt of each row."""
-        return self._handled(self._made(rows), "prompts", (ids.DEAD_LETTERS,), OF_ROW)
+        return self._handled(self._made(rows), "prompts", (DEAD_LETTERS,), OF_ROW)
 
     def _made(self, rows: Any) -> Prompts:
         known = columns_of(rows.element_type)
         if known is not None:
             self._rows.check(known)
-        parse = beam.ParDo(_ParseFn(self._rows)).with_outputs(ids.DEAD_LETTERS, main="prompts")
+        parse = beam.ParDo(_ParseFn(self._rows)).with_outputs(DEAD_LETTERS, main="prompts")
         parsed = rows | "Parse" >> parse
-        with_types(parsed, {"prompts": tuple[str, Prompt], ids.DEAD_LETTERS: DeadLetter})
+        with_types(parsed, {"prompts": tuple[str, Prompt], DEAD_LETTERS: DeadLetter})
         if self._is_counted(rows):
             unique = parsed.prompts | "Unique" >> ids.Unique()
             letters = (parsed.dead_letters, unique.dead_letters)
@@ -205,7 +206,7 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
             content = input or f"{type(element).__name__} {error}"
             id = self._rows.own_id(record) or ids.id_of(ids.by_content(content))
             letter = ids.refused(id, str(error), input)
-            yield beam.pvalue.TaggedOutput(ids.DEAD_LETTERS, letter)
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, letter)
 
 
 def _check_one(**given: str | None) -> None:

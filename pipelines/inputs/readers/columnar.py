@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.rows import ROW, Line, UnreadableFile
 
-# A batch of rows has about this many bytes, and at most so many rows.
+# A batch of rows has about this many bytes, and at most this many rows.
 _BATCH_BYTES = 4 << 20
 _MOST_ROWS = 1024
 

@@ -90,7 +90,7 @@ class _Table:
 
     def __init__(self, lines: Iterator[str], delimiter: str, header: Sequence[str] | None) -> None:
         self._raw: list[str] = []  # the lines of the last row
-        self._delimiter = delimiter
+        self._field = re.compile(rf'"(?:[^"]|"")*"|[^{re.escape(delimiter)}\r\n]*')
         self._reader = csv.reader(self._kept(lines), delimiter=delimiter, strict=True)
         self.names = list(header) if header is not None else _header(self._reader, delimiter)
 
@@ -161,11 +161,10 @@ class _Table:
         text = "".join(self._raw)
         if '""' not in text:
             return [field or None for field in fields]
-        field = re.compile(rf'"(?:[^"]|"")*"|[^{re.escape(self._delimiter)}\r\n]*')
         values: list[str | None] = []
         at = 0
         for value in fields:
-            found = field.match(text, at)
+            found = self._field.match(text, at)
             is_empty = found is None or found.end() == at
             values.append(None if is_empty else value)
             at = (found.end() if found else at) + 1

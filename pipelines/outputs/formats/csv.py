@@ -22,10 +22,9 @@ from pipelines.tables.outcomes import (
     RAW_REST,
     REST,
     cell_of,
-    completion_values,
-    failed_values,
     microseconds,
     own_names,
+    values_of,
 )
 from transforms import exact_json
 from transforms.elements import Completion, DeadLetter, Delta
@@ -53,12 +52,7 @@ class Csv:
 
     def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
         """Return the record of a completion or a failed row."""
-        if isinstance(row, DeadLetter):
-            values = failed_values(row)
-        elif isinstance(row, Completion):
-            values = completion_values(row)
-        else:
-            raise TypeError("deltas have no columns")
+        values = values_of(row)
         found = _parsed(row.input)
         given = found if isinstance(found, dict) else {}
         values[self._time_at] = _time(values[self._time_at])

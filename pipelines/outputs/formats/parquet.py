@@ -18,10 +18,9 @@ import pyarrow as pa
 from pipelines.tables.outcomes import (
     COMPLETION,
     FAILED,
-    completion_values,
-    failed_values,
     microseconds,
     own_names,
+    values_of,
 )
 from pipelines.tables.rows import Restorer, json_field
 from transforms.elements import Completion, DeadLetter, Delta
@@ -59,12 +58,7 @@ class Parquet:
 
     def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
         """Return the values of our columns and the input, as a list in JSON."""
-        if isinstance(row, DeadLetter):
-            values = failed_values(row)
-        elif isinstance(row, Completion):
-            values = completion_values(row)
-        else:
-            raise TypeError("deltas have no columns")
+        values = values_of(row)
         values.append(row.input)
         return orjson.dumps(values)
 
