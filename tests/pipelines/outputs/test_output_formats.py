@@ -86,7 +86,7 @@ def test_the_outputs_of_another_format_are_removed(job):
 
 
 def test_a_later_row_with_other_columns_and_types_is_kept_whole(job, monkeypatch):
-    monkeypatch.setattr("pipelines.cli.output_flags.SAMPLE_ROWS", 1)
+    monkeypatch.setattr("pipelines.inputs.base.SAMPLE_ROWS", 1)
     job.write({"id": 1, "prompt": "x"}, f'{{"id":"two","prompt":"y","new":[{2**70}]}}')
     assert job.run("--output_format=parquet", "--keep_order") == 0
     first, second = rows(job, "completions")
