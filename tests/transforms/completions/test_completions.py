@@ -287,20 +287,27 @@ class _HoldFn(beam.DoFn):
     all_asked = threading.Event()
 
     def process(self, row):
-        yield row.id, self.all_asked.wait(10)
+        yield row.id, self.all_asked.wait(60)
+
+
+def _given(row):
+    if row.id == "d":
+        _HoldFn.all_given.set()
+    return row
 
 
 def test_the_next_request_is_sent_while_the_consumer_is_busy(fake_server):
-    _HoldFn.all_asked = threading.Event()
+    _HoldFn.all_asked, _HoldFn.all_given = threading.Event(), threading.Event()
 
     def script(request):
         if len(fake_server.requests) == 4:
             _HoldFn.all_asked.set()
-        return stream(*chat_events("x"))
+        # No response comes before the transform has all prompts: a busy consumer delays the others.
+        return stream(Wait(_HoldFn.all_given), *chat_events("x"))
 
     fake_server.script = script
     with pipeline() as p:
-        rows = prompts(p, *map(prompt, "abcd"))
+        rows = prompts(p, *map(prompt, "abcd")) | beam.Map(_given).with_output_types(Prompt)
         done = (rows | asked(fake_server, max_in_flight=1)).completions | beam.ParDo(_HoldFn())
         assert_that(done, equal_to([(id, True) for id in "abcd"]))
     assert fake_server.max_open == 1
