@@ -146,9 +146,9 @@ def _tidy_up(argv: Sequence[str]) -> str:
         return "the job had not started yet"
     if not pipeline.runs_here(options):
         return left_behind(options, kept)
-    from pipelines.outputs import folder  # Beam, which the job has imported
+    from pipelines.outputs import claims, folder  # Beam, which the job has imported
 
-    with suppress(UsageError), folder.claimed(known_args.output):
+    with suppress(UsageError), claims.claimed(known_args.output):
         folder.remove_unfinished(known_args.output)
     return f"nothing was written to {known_args.output}{kept}"
 

@@ -37,7 +37,7 @@ from pipelines.inputs import stdin
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
-from pipelines.outputs import folder
+from pipelines.outputs import claims, folder
 from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
@@ -127,7 +127,7 @@ def run(
     checks.check_output_table(known_args.output_table)
     checks.check_output(known_args.output, here)
     dataflow.check(options.beam)
-    with folder.claimed(known_args.output):
+    with claims.claimed(known_args.output):
         return _run_job(known_args, options, new_journal, new_budget)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -33,47 +33,6 @@ _UNFINISHED = re.compile(
 def is_output(name: str) -> bool:
     """Return whether a job gives this name to its outputs."""
     return _NAME.fullmatch(name) is not None
-
-
-@contextmanager
-def claimed(folder: str) -> Iterator[None]:
-    """Keep other jobs of this machine out of `folder`; raises UsageError if one is in it.
-
-    The claim ends with the process at the latest. A folder in a bucket cannot be claimed.
-    """
-    held = _lock(folder) if is_local(folder) else None
-    try:
-        yield
-    finally:
-        if held is not None:
-            _unlock(held)
-
-
-def _lock(folder: str) -> int | None:
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise UsageError(
-            f"another job is writing to --output {folder}; wait for its end, or choose another"
-            " --output"
-        ) from None
-    except OSError:  # some network filesystems have no such locks
-        os.close(file)
-        return None
-    return file
-
-
-def _unlock(file: int) -> None:
-    import fcntl
-
-    fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked process has the file, too
-    os.close(file)
 
 
 def last_report(folder: str) -> dict[str, Any] | None:

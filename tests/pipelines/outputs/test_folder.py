@@ -9,7 +9,7 @@ import pytest
 from batch_job import Job
 
 from pipelines.errors import UsageError
-from pipelines.outputs import folder
+from pipelines.outputs import claims
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_second_job_in_a_folder_is_refused_and_deletes_nothing(job):
     begun = job.out / "beam-temp-completions-12ab" / "half.jsonl"
     begun.parent.mkdir(parents=True)
     begun.write_text("half")
-    with folder.claimed(str(job.out)):
+    with claims.claimed(str(job.out)):
         assert job.run(f"--journal=sqlite:{job.folder}/b.sqlite") == 2
         assert "another job is writing to --output" in job.printed.err
         assert len(job.printed.err.strip().splitlines()) == 1
@@ -101,22 +101,22 @@ def test_a_second_job_in_a_folder_is_refused_and_deletes_nothing(job):
 
 
 def test_a_claim_ends_with_its_job(tmp_path):
-    claim = folder.claimed(str(tmp_path))
-    with folder.claimed(str(tmp_path)), pytest.raises(UsageError), claim:
+    claim = claims.claimed(str(tmp_path))
+    with claims.claimed(str(tmp_path)), pytest.raises(UsageError), claim:
         pass
-    with folder.claimed(str(tmp_path)):
+    with claims.claimed(str(tmp_path)):
         pass
 
 
 def test_a_claim_ends_with_its_job_although_a_forked_process_lives_on(tmp_path):
     reader, writer = os.pipe()
-    with folder.claimed(str(tmp_path)):
+    with claims.claimed(str(tmp_path)):
         child = os.fork()
         if child == 0:
             os.close(writer)
             os.read(reader, 1)  # ends when the parent closes its end
             os._exit(0)
-    with folder.claimed(str(tmp_path)):
+    with claims.claimed(str(tmp_path)):
         pass
     os.close(writer)
     os.close(reader)

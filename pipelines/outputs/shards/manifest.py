@@ -1,0 +1,220 @@
+"""What each run of an output folder has written: its facts, its shards, and whether it is complete.
+
+The problem: a reader needs the rows of a job that runs, was killed or has ended, each once. The
+files alone do not tell: the folder may hold the shards of a killed run beside those of the run that
+repeats it.
+
+The idea: each run has a manifest, lines of JSON that are only ever appended:
+
+    {"run": "20261130T174005123-3f9a1c", "facts": {"model": ..., "input": [...], ...}}
+    {"shard": {"name": "completions-...", "kind": "completions", "rows": 5, "bytes": 99, ...}}
+    {"end": {"shards": 1}}
+
+A local manifest is one file, `_manifest/RUN.jsonl`, to which one process appends. Objects in a
+bucket cannot grow, and many workers cannot share a file. There a manifest is in pieces,
+`_manifest/RUN.HEX.jsonl`, which are merged here.
+
+Invariants:
+- A line counts when it ends with a newline, so a manifest is sound at every byte.
+- A shard is listed before it gets its final name. So each file under a final name is listed, and a
+  listed shard exists or its run was killed. `runs` leaves out those that do not exist.
+- A run is complete when its last line is there. That comes after all its shards and `report.json`.
+
+`runs` is the interface for readers, among them `pipelines.results` and the pages. It does not
+import Beam for a local folder.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from pipelines.filesystem import is_local
+from pipelines.outputs.shards.names import MANIFEST, kind_and_run, run_of_piece
+from pipelines.outputs.shards.storage import (
+    Local,
+    Storage,
+    flush_to_disk,
+    storage_of,
+    write_whole,
+)
+
+# A job may remove manifests while they are read. It does so once or twice, at its end.
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of outcomes. `sha256` is that of the file, in hex."""
+
+    name: str
+    kind: str  # one of `names.KINDS`
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One start of the program.
+
+    `facts` are those of `batch_job.facts_of`: `model`, `input` (the patterns as given), `params`,
+    `output_format`, `output_table` if there is one, `journal` (without a password), `started_at`
+    (seconds since 1970), `host` and `pid`. They are empty if the manifest has lost its beginning.
+    `complete` says that all rows of the run are in `shards`.
+    """
+
+    id: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = False
+    shards: tuple[Shard, ...] = ()
+
+    def of(self, kind: str) -> tuple[Shard, ...]:
+        """Return the shards of one kind, in the order of their names."""
+        return tuple(shard for shard in self.shards if shard.kind == kind)
+
+    def rows(self, kind: str) -> int:
+        """Return the number of rows in the shards of one kind."""
+        return sum(shard.rows for shard in self.of(kind))
+
+
+def runs(folder: str) -> list[Run]:
+    """Return the runs of `folder`, the newest first, with the shards that exist.
+
+    The folder is local or in a bucket, and may be missing or empty. A job may be writing to it.
+    Files of the folder are foreign input: names that lead elsewhere are left out.
+    """
+    storage = storage_of(folder)
+    lines = _lines(storage)
+    there = storage.names() if lines else {}  # after the manifests: a listed shard comes later
+    return [_run(run, lines[run], there) for run in sorted(lines, reverse=True)]
+
+
+def _lines(storage: Storage) -> dict[str, list[Any]]:
+    """Return the lines of all manifests by run."""
+    for left in reversed(range(_TRIES)):
+        found: dict[str, list[Any]] = {}
+        names = [name for name in sorted(storage.names(MANIFEST)) if run_of_piece(name)]
+        try:
+            for name in names:
+                text = storage.read(f"{MANIFEST}/{name}")
+                found.setdefault(str(run_of_piece(name)), []).extend(_parsed(text))
+        except OSError:  # a run that ends has replaced its pieces
+            if not left:
+                raise
+        else:
+            return found
+    raise AssertionError
+
+
+def _parsed(text: bytes) -> Iterator[Any]:
+    for line in text.split(b"\n")[:-1]:
+        try:
+            yield orjson.loads(line)
+        except ValueError:
+            continue
+
+
+def _run(id: str, lines: Iterable[Any], there: Mapping[str, int]) -> Run:
+    facts: Mapping[str, Any] = {}
+    shards: dict[str, Shard] = {}
+    complete = False
+    for line in lines:
+        if not isinstance(line, dict):
+            continue
+        if isinstance(line.get("facts"), dict):
+            facts = line["facts"]
+        if (shard := _shard(id, line.get("shard"))) is not None and shard.name in there:
+            shards[shard.name] = shard
+        complete = complete or "end" in line
+    return Run(id, facts, complete, tuple(shards[name] for name in sorted(shards)))
+
+
+def _shard(run: str, found: Any) -> Shard | None:
+    try:
+        shard = Shard(
+            str(found["name"]),
+            str(found["kind"]),
+            int(found["rows"]),
+            int(found["bytes"]),
+            str(found["sha256"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    return shard if kind_and_run(shard.name) == (shard.kind, run) else None
+
+
+class Manifest:
+    """Writes the manifest of one run. Usable from any thread of a process.
+
+    `alone` says that only this process writes it; then a local manifest is one file.
+    """
+
+    def __init__(self, folder: str, run: str, *, alone: bool) -> None:
+        self._storage = storage_of(folder)
+        self._name = f"{MANIFEST}/{run}.jsonl"
+        self._run = run
+        self._in_pieces = not (alone and is_local(folder))
+        self._lock = threading.Lock()
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Write the first line."""
+        write_whole(self._storage, self._name, _line({"run": self._run, "facts": facts}))
+
+    def add(self, shards: Iterable[Shard]) -> None:
+        """List shards, which get their final names afterwards."""
+        lines = b"".join(_line({"shard": asdict(shard)}) for shard in shards)
+        if self._in_pieces:
+            write_whole(
+                self._storage, f"{MANIFEST}/{self._run}.{secrets.token_hex(8)}.jsonl", lines
+            )
+        else:
+            self._append(lines)
+
+    def end(self, facts: Mapping[str, Any], shards: Iterable[Shard]) -> None:
+        """Write all of it again, as one file with its last line, and remove the pieces."""
+        listed = list(shards)
+        head, last = {"run": self._run, "facts": facts}, {"end": {"shards": len(listed)}}
+        lines: list[Mapping[str, Any]] = [head, *({"shard": asdict(s)} for s in listed), last]
+        write_whole(self._storage, self._name, b"".join(map(_line, lines)))
+        pieces = [name for name in self._storage.names(MANIFEST) if run_of_piece(name) == self._run]
+        old = (f"{MANIFEST}/{name}" for name in pieces)
+        self._storage.remove(name for name in old if name != self._name)
+
+    def _append(self, lines: bytes) -> None:
+        """Append all of `lines` or nothing: half a line would spoil the next one."""
+        assert isinstance(self._storage, Local)
+        with self._lock:
+            file = os.open(self._storage.path(self._name), os.O_WRONLY | os.O_APPEND)
+            try:
+                _write_all(file, lines)
+                flush_to_disk(file)
+            finally:
+                os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    start = os.lseek(file, 0, os.SEEK_END)
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(file, view) :]
+    except BaseException:
+        os.ftruncate(file, start)
+        raise
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value) + b"\n"
+
+
+def remove(storage: Storage, run: str) -> None:
+    """Remove the manifest of a run."""
+    names = [name for name in storage.names(MANIFEST) if run_of_piece(name) == run]
+    storage.remove(f"{MANIFEST}/{name}" for name in names)
