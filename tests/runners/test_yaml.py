@@ -122,6 +122,16 @@ def test_deltas_add_up_to_completions(run, runner, tmp_path):
     assert texts == ["say one two", "say three"]
 
 
+def test_committed_streams_add_up_to_completions(run, prism, tmp_path):
+    config = "{model: openai/m, max_in_flight: 8}"
+    job = STREAMED.replace(config, "{model: openai/m, commit_every: 0.2, shards: 2}")
+    assert job != STREAMED
+    done = run(job, *prism, "--streaming")
+    assert done.returncode == 0, done.stderr[-3000:]
+    texts = sorted(row["text"] for row in lines(tmp_path, "whole"))
+    assert texts == ["say one two", "say three"]
+
+
 FAILING = """
 pipeline:
   type: chain
