@@ -20,7 +20,10 @@ PACKAGES = ("ritellm", "transforms", "pipelines", "templates")
 ROOMS = [
     {"escapes", "masking", "types"},
     {"endpoints", "errors", "exceptions"},
-    {"chunks", "limit_headers", "quantiles", "retry", "suggest", "timing", "token_estimate"},
+    {
+        *("chunks", "limit_headers", "quantiles", "retry", "structured", "suggest", "timing"),
+        "token_estimate",
+    },
     {"wire"},
     {"providers", "rate_limits"},
     {"recordings"},
@@ -39,7 +42,8 @@ PURE = set(
     " rate_limits.outage rate_limits.pace rate_limits.quota rate_limits.sample"
     " rate_limits.stopwatch rate_limits.trial rate_limits.verdict"
     " rate_limits.window"
-    " recordings.format recordings.shape retry suggest timing token_estimate types wire".split()
+    " recordings.format recordings.shape retry structured suggest timing token_estimate types"
+    " wire".split()
 )
 IMPURE_IMPORTS = set(
     "aiohappyeyeballs asyncio concurrent http httpcore httptools httpx io logging"
