@@ -76,7 +76,7 @@ unit: $(VENV)/ready
 # Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes.
 JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
   tests/pipelines/outputs/test_folder.py tests/pipelines/outputs/test_output_formats.py \
-  tests/pipelines/test_batch_complete.py \
+  tests/pipelines/pages/test_job_page.py tests/pipelines/test_batch_complete.py \
   tests/pipelines/test_batch_options.py tests/pipelines/test_closed_stdout.py tests/pipelines/test_full_disks.py \
   tests/pipelines/test_lost_journal.py tests/pipelines/test_odd_rows.py \
   tests/pipelines/test_redis_job.py tests/pipelines/test_spools.py tests/test_chaos.py \

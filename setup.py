@@ -80,7 +80,7 @@ setup(
     packages=find_packages(
         include=["ritellm", "ritellm.*", "transforms", "transforms.*", "pipelines", "pipelines.*"]
     ),
-    package_data={"ritellm": ["py.typed"]},
+    package_data={"ritellm": ["py.typed"], "pipelines.pages": ["assets/*"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
         "httpx>=0.27,<0.29",

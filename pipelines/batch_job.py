@@ -29,7 +29,7 @@ from pipelines.cli.model_flags import (
     model_params,
     settle_in_flight,
 )
-from pipelines.cli.output_flags import row_formats
+from pipelines.cli.output_flags import page_options, row_formats
 from pipelines.cli.prompt_flags import row_form
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
@@ -43,6 +43,8 @@ from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
 from pipelines.outputs.ordered import WriteInOrder
 from pipelines.outputs.report import WriteReport
+from pipelines.pages.activity import Activity
+from pipelines.pages.files import check_page
 from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.terminal.progress import ProgressLine
@@ -105,7 +107,7 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         facts["output_table"] = known_args.output_table
     path = FileSystems.join(known_args.output, folder.REPORT)
     reported = {**outcomes, "UnusedColumns": read.unused_columns, "Pacing": done.pacing}
-    reported | "WriteReport" >> WriteReport(path, facts)
+    reported | "WriteReport" >> WriteReport(path, facts, page_options(known_args))
 
 
 def run(
@@ -140,6 +142,7 @@ def _run_job(
     """Run the job in the claimed output folder, and print its summary."""
     here = pipeline.runs_here(options)
     earlier = folder.last_report(known_args.output)
+    check_page(known_args.output)
     before = folder.Outputs(known_args.output, earlier)
     p = pipeline.new_pipeline(options.beam)
     spools.remove_left_behind()
@@ -163,7 +166,7 @@ def _run_job(
             print(f"The job is done; the workers wrote to {known_args.output} on their machines.")
             return 0
     else:
-        with ProgressLine(input_format(known_args).count(known_args.input)):
+        with Activity(), ProgressLine(input_format(known_args).count(known_args.input)):
             execution.run(p, options)
     report = folder.last_report(known_args.output) or {}
     for name in before.settle(report):

@@ -7,8 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.model_flags import SWITCH
+from pipelines.cli.parser import not_negative
 from pipelines.errors import UsageError
 from pipelines.outputs.formats.names import NAMES, WITH_COLUMNS
+from pipelines.pages.options import MOST_ROWS, TEXT_MODES, PageOptions
 
 if TYPE_CHECKING:
     from pipelines.inputs.base import InputFormat
@@ -31,6 +33,26 @@ def add_output_options(parser: Any) -> None:
         help="with --output_format csv: write texts as they are; without it, a text that a"
         " spreadsheet could take for a formula gets an apostrophe before it",
     )
+    parser.add_argument(
+        "--report_rows",
+        type=not_negative,
+        default=MOST_ROWS,
+        metavar="N",
+        help="the most rows in the browser of report.html; of more rows it has a random sample"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--report_text",
+        choices=TEXT_MODES,
+        default="sample",
+        help="the texts of these rows in report.html: none of prompts, answers, ids and messages;"
+        " or their beginnings; or all of them (default: %(default)s)",
+    )
+
+
+def page_options(known_args: argparse.Namespace) -> PageOptions:
+    """Return what the page of the job shows."""
+    return PageOptions(known_args.report_rows, known_args.report_text)
 
 
 def check_output_format(known_args: argparse.Namespace) -> None:

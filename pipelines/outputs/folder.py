@@ -22,11 +22,12 @@ from pipelines.filesystem import delete, is_local
 from pipelines.outputs.whole_file import write_whole
 
 REPORT = "report.json"
+PAGE = "report.html"
 KINDS = ("completions", "failed", "deltas")
 _OUTPUT = r"(completions|failed-rows|failed-calls|deltas)"
 _NAME = re.compile(rf"{_OUTPUT}-\d{{5}}-of-\d{{5}}\.(jsonl|parquet|csv)")
 _UNFINISHED = re.compile(
-    rf"beam-temp-{_OUTPUT}-[0-9a-f]+|({_NAME.pattern}|{re.escape(REPORT)})\.unfinished"
+    rf"beam-temp-{_OUTPUT}-[0-9a-f]+|({_NAME.pattern}|report\.(json|html))\.unfinished"
 )
 
 

@@ -13,6 +13,9 @@ import orjson
 from pipelines.inputs.columns import UnusedColumn
 from pipelines.outputs.spending import Earlier, Wasted
 from pipelines.outputs.whole_file import write_whole
+from pipelines.pages.details import Details
+from pipelines.pages.files import write_page
+from pipelines.pages.options import PageOptions
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
 from transforms.labels import add_bounded
@@ -35,9 +38,10 @@ def is_empty(row: Completion) -> bool:
 
 
 class Totals:
-    """The sum over some rows."""
+    """The sum over some rows; `page` says how much its page shows of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: PageOptions | None = None) -> None:
+        self.details = Details(page)
         self.completed = 0
         self.failed = 0
         self.replayed = 0
@@ -69,6 +73,7 @@ class Totals:
         if isinstance(row, UnusedColumn):
             self.unused_columns[row.name] = row.remedy
             return
+        self.details.add(row)
         if isinstance(row, DeadLetter):
             self.attempts += row.attempts
             self.failed += 1
@@ -122,6 +127,7 @@ class Totals:
 
     def merge(self, other: Totals) -> None:
         """Add the counts of `other`."""
+        self.details.merge(other.details)
         self.completed += other.completed
         self.failed += other.failed
         self.replayed += other.replayed
@@ -200,9 +206,12 @@ def _most_first(sums: Mapping[str, _Number]) -> list[tuple[str, _Number]]:
 class SumTotals(beam.CombineFn):  # type: ignore[misc]
     """`Completion` and `DeadLetter` -> `Totals`."""
 
+    def __init__(self, page: PageOptions | None = None) -> None:
+        self._page = page
+
     def create_accumulator(self) -> Totals:
         """Return the empty sum."""
-        return Totals()
+        return Totals(self._page)
 
     def add_input(self, totals: Totals, row: Reported) -> Totals:
         """Count one outcome."""
@@ -224,38 +233,46 @@ class SumTotals(beam.CombineFn):  # type: ignore[misc]
 class WriteReport(beam.PTransform):  # type: ignore[misc]
     """Write the sum over all outcomes to `path`; `facts` (the model, the flags) come first.
 
+    Its page, `report.html`, is written beside it, and before it.
+
     Each kind of outcome is summed on its own: flattening them first would hold all rows in memory.
     The sum of a kind without rows is missing. A default in its place would take Beam six steps more
     for each kind, which a short job would notice.
     """
 
-    def __init__(self, path: str, facts: dict[str, Any]) -> None:
+    def __init__(self, path: str, facts: dict[str, Any], page: PageOptions) -> None:
         super().__init__()
         self._path = path
         self._facts = facts
+        self._page = page
 
     def expand(self, outcomes: dict[str, Any]) -> Any:
         """Sum up and write."""
         sums = [
-            rows | f"Sum{name}" >> beam.CombineGlobally(SumTotals()).without_defaults()
+            rows | f"Sum{name}" >> beam.CombineGlobally(SumTotals(self._page)).without_defaults()
             for name, rows in outcomes.items()
         ]
         return (
             sums[0].pipeline
             | "Once" >> beam.Impulse()
             | "Write"
-            >> beam.ParDo(_WriteFn(self._path, self._facts), *[beam.pvalue.AsIter(s) for s in sums])
+            >> beam.ParDo(
+                _WriteFn(self._path, self._facts, self._page),
+                *[beam.pvalue.AsIter(s) for s in sums],
+            )
         )
 
 
 class _WriteFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, path: str, facts: dict[str, Any]) -> None:
+    def __init__(self, path: str, facts: dict[str, Any], page: PageOptions) -> None:
         self._path = path
         self._facts = facts
+        self._page = page
 
     def process(self, _: bytes, *sums: Iterable[Totals]) -> Iterator[str]:
-        total = SumTotals().merge_accumulators(chain.from_iterable(sums))
+        total = SumTotals(self._page).merge_accumulators(chain.from_iterable(sums))
         report = {**self._facts, **total.as_dict()}
+        write_page(self._path, report, total.details, self._page)
         text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
         write_whole(self._path, [text], "application/json")
         yield self._path

@@ -10,7 +10,7 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines.outputs.examples import first_rows
-from pipelines.outputs.folder import KINDS, REPORT
+from pipelines.outputs.folder import KINDS, PAGE, REPORT
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
 from ritellm.terminal import clean, clean_line
@@ -166,6 +166,7 @@ def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
     if table := report.get("output_table"):
         yield f"{'table:':<13}{table}"
     yield f"{'report:':<13}{FileSystems.join(folder, REPORT)}"
+    yield f"{'page:':<13}{FileSystems.join(folder, PAGE)}"
 
 
 def _paths(folder: str, report: Mapping[str, Any], kind: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""The page of a job, `report.html`: what it shows, and how it is written and served."""
