@@ -71,6 +71,7 @@ def table() -> str:
         rows.append((what, f"{cost} ({detail})", "`benchmarks/client/dialects.py`"))
     rows += [_job(what, case) for what, case in JOBS.items()]
     rows.append(_flat())
+    rows += _formats()
     from benchmarks.jobs import liveness
     from benchmarks.trouble import bad_day
 
@@ -117,6 +118,34 @@ def _flat() -> tuple[str, str, str]:
         f"{many / few:.2f}x the memory ({many:.0f} MB at most)",
         "`benchmarks/jobs/memory.py`",
     )
+
+
+def _formats() -> list[tuple[str, str, str]]:
+    from benchmarks.jobs import formats, output_formats, templates
+
+    rows = [
+        (what, found, "`benchmarks/jobs/formats.py`")
+        for what, found in formats.figures(1_000_000, formats.FIGURES)
+    ]
+    written = output_formats.measure(20_000)
+    found = ", ".join(f"{name} {usec:.1f}" for name, usec in written.items() if ":" not in name)
+    rows.append(
+        (
+            "a completion with a row of ten columns, to a file",
+            f"us of CPU: {found}",
+            "`benchmarks/jobs/output_formats.py`",
+        )
+    )
+    rendered = templates.measure()
+    found = ", ".join(
+        f"{name.removeprefix('template, ')} {usec:.1f}"
+        for name, usec in rendered.items()
+        if name.startswith("template, ")
+    )
+    return [
+        *rows,
+        ("a template for a row", f"us of CPU: {found}", "`benchmarks/jobs/templates.py`"),
+    ]
 
 
 def _streaming() -> list[tuple[str, str, str]]:

@@ -1,15 +1,18 @@
-"""Measures the formats of files: `python -m benchmarks.jobs.formats [ROWS]`.
+"""Measures the formats of files: `python -m benchmarks.jobs.formats [--rows N] [FIGURE ...]`.
 
-- The CPU time per row of each format, from the file to the JSON text that a row carries.
-- The time and memory of a job that reads 1,000,000 rows of CSV, renders a template of each, and
-  finds repeated ids, without a model, on one core.
-- The memory of a process that reads Parquet files of one large row group each.
+- `rows`: the CPU time per row of each format, from the file to the JSON text that a row carries.
+- `memory`: the memory of a process that reads Parquet files of one large row group each.
+- `job`: the time and memory of the first half of a batch job: it reads CSV, renders a template of
+  each row and finds repeated ids, without a model, on one core.
 
-The goals: 30 us per row for CSV and Parquet, 40 s for the job, 250 MB whatever the file.
+The goals: 30 us per row for CSV and Parquet; 250 MB whatever the file; 40 s for 1,000,000 rows.
+`benchmarks.jobs.output_formats` measures the other direction.
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import random
 import resource
@@ -17,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+FIGURES = ("rows", "memory", "job")
 _ROWS = 100_000
 _NAMES = ("id", "title", "text", "lang", "score")
 _TEMPLATE = "Translate {{ title }} from {{ lang }}: {{ text }}"
@@ -97,12 +101,17 @@ def job(count: int) -> Mapping[str, float]:
 def _job(path: str) -> None:
     import apache_beam as beam
 
-    from pipelines import ReadRows
-    from transforms import ToPrompts
+    from pipelines.inputs.options import InputOptions
+    from pipelines.inputs.prompts import ReadPrompts
+    from pipelines.inputs.row_form import RowForm
+    from transforms.prompts.form import Form
+    from transforms.prompts.template import Template
+    from transforms.worker.event_loop import tune_interpreter
 
+    form = RowForm(Form(template=Template(_TEMPLATE)))
+    tune_interpreter()  # as the step with the model does
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        made = pipeline | ReadRows(path)
-        made.rows | ToPrompts(template=_TEMPLATE, unique_ids=False)
+        pipeline | ReadPrompts([path], False, InputOptions(), form)
 
 
 def large_group(count: int) -> Mapping[str, float]:
@@ -138,6 +147,7 @@ def _measured(function: str, path: str) -> Mapping[str, float]:
 
 
 def _report(function: Any, path: str) -> None:
+    logging.disable(logging.WARNING)
     started, cpu = time.perf_counter(), time.process_time()
     function(path)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -145,21 +155,29 @@ def _report(function: Any, path: str) -> None:
     print(orjson.dumps({"seconds": seconds, "cpu_seconds": cpu, "mb": peak}).decode())
 
 
+def figures(count: int, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what was measured and the result, for each of the figures `names`."""
+    if "rows" in names:
+        found = ", ".join(f"{name} {usec:.1f}" for name, usec in per_row().items())
+        yield "a row of 200 characters from a file to JSON", f"us of CPU: {found}"
+    if "memory" in names:
+        sizes = [large_group(rows) for rows in (count // 10, count)]
+        found = ", ".join(f"{each['mb']:.0f} MB for {each['group_mb']:,.0f} MB" for each in sizes)
+        yield "a process that reads a Parquet file of one row group", found
+    if "job" in names:
+        seen = job(count)
+        found = f"{seen['seconds']:.1f} s ({seen['cpu_seconds']:.1f} s of CPU), {seen['mb']:.0f} MB"
+        yield f"{count:,} rows of CSV, parsed and rendered by a template, without a model", found
+
+
 def main() -> None:
     """Print the figures."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    for name, usec in per_row().items():
-        print(f"{name} in: {usec:.1f} us of CPU time per row")
-    for rows_of_group in (count // 10, count // 2):
-        found = large_group(rows_of_group)
-        print(
-            f"Parquet, a row group of {found['group_mb']:,.0f} MB: {found['mb']:,.0f} MB in memory"
-        )
-    found = job(count)
-    print(
-        f"{count:,} rows of CSV through a template: {found['seconds']:.1f} s"
-        f" ({found['cpu_seconds']:.1f} s of CPU time), {found['mb']:,.0f} MB"
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"some of {' '.join(FIGURES)}")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    arguments = parser.parse_args()
+    for what, found in figures(arguments.rows, arguments.figures or FIGURES):
+        print(f"{what}: {found}", flush=True)
 
 
 if __name__ == "__main__":

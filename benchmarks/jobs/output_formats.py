@@ -19,7 +19,8 @@ import orjson
 import pyarrow as pa
 
 from pipelines.outputs.formats.base import RowFormat
-from pipelines.outputs.formats.choice import NAMES, row_format
+from pipelines.outputs.formats.choice import row_format
+from pipelines.outputs.formats.names import NAMES
 from pipelines.tables.rows import Restorer, row_texts
 from transforms.elements import Completion
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from pipelines.inputs import stdin
 from pipelines.inputs.compression import DamagedFile, opened
 from pipelines.inputs.files import check_patterns, match_files
 from pipelines.inputs.options import InputOptions
+from pipelines.inputs.partitions import FORMATS as PARTITIONED
+from pipelines.inputs.partitions import partitions, with_columns, with_partitions
 from pipelines.inputs.paths import common_folder
 from pipelines.inputs.readers import kinds
 from pipelines.inputs.readers.base import DataFile
@@ -29,8 +31,8 @@ _log = logging.getLogger("pipelines")
 
 # Counting reads the whole input. Beyond this size it would delay the start of the job.
 _MOST_COUNTED_BYTES = 4 << 30
-# A sample is made of the beginnings of at most this many files.
-_MOST_SAMPLED = 10
+# A sample is made of the beginnings of at most this many files, and columns of this many schemas.
+_MOST_SAMPLED, _MOST_SCHEMAS = 10, 100
 
 
 class FileRows:
@@ -89,32 +91,31 @@ class FileRows:
     def schema(self, locations: Sequence[str]) -> pyarrow.Schema | None:
         """Return the columns of all files, None if a file has rows of any columns.
 
-        A column that files have with different types has the type that holds the values of all.
+        A column that files have with different types has the type that holds the values of all. Of
+        many files only some are opened, from the first to the last.
         """
         found = []
-        for file in self._data_files(locations):
+        for file in _spread_out(self._data_files(locations), _MOST_SCHEMAS):
             try:
-                schema = FORMATS[format_name(file.path, self._options)].schema(file, self._options)
+                name = format_name(file.path, self._options)
+                schema = FORMATS[name].schema(file, self._options)
             except (DamagedFile, UnreadableFile):
                 continue
             if schema is None:
                 return None
-            found.append(schema)
+            found.append(with_columns(_of_originals(schema), _partitions(file, name)))
         return _unified(found)
 
     def head(self, locations: Sequence[str], count: int) -> list[Line]:
         """Return rows from the beginnings of a few files."""
-        files = self._data_files(locations)
-        files = files[:: -(-len(files) // _MOST_SAMPLED)]
+        files = _spread_out(self._data_files(locations), _MOST_SAMPLED)
         each = -(-count // max(1, len(files)))
         return [line for file in files for line in islice(self._sound(file), each)]
 
     def _sound(self, file: DataFile) -> Iterator[Line]:
         """Yield the rows before the first damage."""
         try:
-            yield from FORMATS[format_name(file.path, self._options)].rows(
-                file, self._options, None
-            )
+            yield from _rows(file, self._options, None)
         except (DamagedFile, UnreadableFile):
             return
 
@@ -158,19 +159,39 @@ def lines_of(
     """Yield the rows of `file`; the last one says why there are no more, if the file is damaged."""
     number, unit = file.first - 1, ROW
     try:
-        format = FORMATS[format_name(file.path, options)]
-        for line in format.rows(file, options, columns):
+        for line in _rows(file, options, columns):
             number, unit = line.number, line.unit
             yield line
     except (DamagedFile, UnreadableFile) as error:
-        last = Line(file.shown, file.name, number + 1, "", str(error), rest(unit))
+        last = Line(file.shown, file.name, number + 1, "", str(error), rest(unit, file.last))
         _log.warning(f"{last.location}: {error}")
         yield last
 
 
-def _unified(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema | None:
-    """Return the columns of all rows. A file of failed rows has those of the original rows."""
+def _rows(file: DataFile, options: InputOptions, columns: Sequence[str] | None) -> Iterator[Line]:
+    """Yield the rows with the columns that the folders name; raises as `FileFormat.rows`."""
+    name = format_name(file.path, options)
+    lines = FORMATS[name].rows(file, options, columns)
+    return with_partitions(lines, _partitions(file, name), columns)
+
+
+def _partitions(file: DataFile, format: str) -> Mapping[str, str | None]:
+    return partitions(file.shown) if format in PARTITIONED else {}
+
+
+def _spread_out(files: Sequence[DataFile], most: int) -> Sequence[DataFile]:
+    """Return at most `most` of the files, at equal distances."""
+    return files[:: -(-len(files) // most)] if files else files
+
+
+def _of_originals(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """Return the columns of the rows: in a file of failed rows, those of the original rows."""
     from pipelines.tables.rows import input_schema
+
+    return input_schema(schema)
+
+
+def _unified(schemas: Sequence[pyarrow.Schema]) -> pyarrow.Schema | None:
     from pipelines.tables.unify import unified
 
-    return unified(map(input_schema, schemas)) if schemas else None
+    return unified(schemas) if schemas else None

@@ -19,7 +19,7 @@ from ritellm.errors import InvalidRequestError
 from transforms import exact_json
 from transforms.elements import DeadLetter, Prompt
 from transforms.journal import request_hash
-from transforms.prompts.form import id_of
+from transforms.prompts.form import id_of, whole
 from transforms.prompts.records import RowError, kind
 from transforms.prompts.requests import message_list
 
@@ -29,12 +29,12 @@ _REPEATED = (
     " in the original input"
 )
 # The units of `Line.number`, as parts of a message.
-LINE, ROW, _REST = "line {}", "row {}", "from {} on"
+LINE, ROW, _REST, _UP_TO = "line {}", "row {}", "from {} on", "{} to {}"
 
 
-def rest(unit: str) -> str:
-    """Return the unit of a line that stands for its row and all rows after it."""
-    return _REST.format(unit)
+def rest(unit: str, last: int | None = None) -> str:
+    """Return the unit of a line that stands for its row and all rows after it, up to `last`."""
+    return _REST.format(unit) if last is None else _UP_TO.format(unit.replace(" ", "s ", 1), last)
 
 
 class Line(NamedTuple):
@@ -44,7 +44,7 @@ class Line(NamedTuple):
     id, and `number` is the number of the row from 1. For a table, `number` is 0 and `name` is the
     name of the row. A row with a `fault` cannot be used, for that reason. `unit` is what the number
     counts: `LINE` or `ROW`. A line of the unit `rest(unit)` stands for its row and all rows after
-    it, which cannot be read.
+    it, which cannot be read; `rest(unit, last)` ends with the last row of a part of the file.
     """
 
     path: str
@@ -147,18 +147,23 @@ def read(line: Row, by_content: bool = False, rows: RowForm = PLAIN) -> Reading:
         if line.fault:
             is_rest = isinstance(line, Line) and line.is_rest
             raise (UnreadableFile if is_rest else RowError)(line.fault)
-        row = _object(line.text)
-        id = _id(row) or id
+        is_large = exact_json.has_large_integer(line.text)
+        row = _object(line.text, is_large)
+        own_id = _id(row)
+        id = own_id or id
         failed = rows.is_failed(row)
         if failed and row["error_type"] == DUPLICATE:
             return Reading(unusable(id, line, DUPLICATE, _REPEATED, rows))
-        original = _original(row) if failed else row
+        original = row
+        if failed:
+            original = _original(row)
+            own_id = _id(original)
         if rows.id_column is not None:
             id = id_of(original, rows.id_column)
         request = _request(original, rows)
-        if exact_json.has_large_integer(line.text):
+        if is_large:
             _check_size(request)
-        unnamed = rows.id_column is None and _id(original) is None
+        unnamed = rows.id_column is None and own_id is None
         key = _content(request) if by_content and unnamed else None
         prompt = Prompt(id, _dumps(request), _dumps(rows.kept(original)), line.key, key)
         return Reading(prompt, tuple(columns.unused(original, rows.used)))
@@ -199,9 +204,9 @@ def unusable(id: str, line: Row, error_type: str, reason: str, rows: RowForm = P
     )
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str, is_large: bool) -> dict[str, Any]:
     try:
-        row = exact_json.loads(text)
+        row = exact_json.loads(text, is_large)
     except (ValueError, RecursionError) as error:
         raise RowError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
@@ -211,9 +216,9 @@ def _object(text: str) -> dict[str, Any]:
 
 def _id(row: Mapping[str, Any]) -> str | None:
     # A line of a batch's error file has an `id` of its own.
-    names = ("custom_id", "id") if row.keys() >= {"custom_id", "error"} else ("id", "custom_id")
-    for name in names:
-        value = row.get(name)
+    is_batch_error = "error" in row and "custom_id" in row
+    for name in ("custom_id", "id") if is_batch_error else ("id", "custom_id"):
+        value = whole(row.get(name))
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
             return str(value)
     return None

@@ -11,6 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.tables.floats import finite_or_name
 from pipelines.tables.forms import Unfit, cast, check_kinds, to_array
 
 _NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -69,7 +70,7 @@ class Float:
             array = array.cast(pa.string()).cast(pa.float64())
         found = array.to_pylist()
         if pc.all(pc.is_finite(array)).as_py() is False:
-            return [_finite_or_name(value) for value in found]
+            return [finite_or_name(value) for value in found]
         return list(found)
 
     def array(self, values: Sequence[Any]) -> pa.Array:
@@ -77,12 +78,6 @@ class Float:
         if str in set(map(type, values)):
             values = [_number(value) if isinstance(value, str) else value for value in values]
         return to_array(values, self._type)
-
-
-def _finite_or_name(value: float | None) -> float | str | None:
-    if value is None or value - value == 0:
-        return value
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
 def _number(name: str) -> float:
@@ -162,7 +157,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return _finite_or_name(value)
+        return finite_or_name(value)
     if isinstance(value, bytes):
         return b64encode(value).decode("ascii")
     if isinstance(value, Mapping):

@@ -17,11 +17,14 @@ _DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
 _MANY_DIGITS = b"0" * 19
 
 
-def loads(text: str) -> Any:
-    """Return the value of `text`; raises ValueError for text that is not JSON."""
+def loads(text: str, is_large: bool | None = None) -> Any:
+    """Return the value of `text`; raises ValueError for text that is not JSON.
+
+    `is_large` is what `has_large_integer` returns for it, if the caller knows that.
+    """
     value = orjson.loads(text)
     # json also accepts NaN, so orjson has the first look.
-    return json.loads(text) if has_large_integer(text) else value
+    return json.loads(text) if is_large or (is_large is None and has_large_integer(text)) else value
 
 
 def has_large_integer(text: str) -> bool:

@@ -117,7 +117,7 @@ def column_of(record: Mapping[str, Any], name: str) -> Any:
 
 def id_of(record: Mapping[str, Any], column: str) -> str:
     """Return the id in a column: a text or a whole number; raises RowError."""
-    value = column_of(record, column)
+    value = whole(column_of(record, column))
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(value, (str, UUID)) and not is_whole:
         raise RowError(f"column {column!r} must be a text or a whole number, got {kind(value)}")
@@ -129,6 +129,14 @@ def id_of(record: Mapping[str, Any], column: str) -> str:
     except UnicodeEncodeError:
         raise RowError(f"column {column!r} must be UTF-8, got half a character") from None
     return id
+
+
+def whole(value: Any) -> Any:
+    """Return a float without decimal places as an integer, any other value as it is.
+
+    pandas turns integers into floats if some of the column are missing.
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _names(record: Mapping[str, Any]) -> str:

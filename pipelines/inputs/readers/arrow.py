@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.filesystem import is_local
 from pipelines.inputs.compression import opened
 from pipelines.inputs.options import InputOptions
 from pipelines.inputs.readers.base import DataFile
@@ -123,9 +124,16 @@ def _is_whole_file(path: str) -> bool:
 
 
 def _open_file(path: str, stack: ExitStack, kept: Sequence[int] | None = None) -> Any:
-    plain = CompressionTypes.UNCOMPRESSED
-    raw = stack.enter_context(FileSystems.open(path, compression_type=plain))
-    return _ipc().open_file(_python_file(raw), options=_options(kept))
+    if is_local(path):
+        import pyarrow
+
+        # A mapped record batch takes no memory of its own.
+        source = stack.enter_context(pyarrow.memory_map(path))
+    else:
+        plain = CompressionTypes.UNCOMPRESSED
+        raw = stack.enter_context(FileSystems.open(path, compression_type=plain))
+        source = _python_file(raw)
+    return _ipc().open_file(source, options=_options(kept))
 
 
 def _of_file(path: str, columns: Sequence[str] | None, stack: ExitStack) -> Iterator[Any]:

@@ -20,8 +20,8 @@ class DataFile(NamedTuple):
 
     `path` is where it is read from, `shown` what messages call it, and `name` the end of that,
     which is short enough for an id. A part has the bytes or row groups from `start` to before
-    `end`. Its first row has the number `first`, and one more if `start` is within a line. `size` is
-    that of the file in bytes.
+    `end`. Its first row has the number `first`, and one more if `start` is within a line; `last` is
+    the number of its last row, if that is known. `size` is that of the file in bytes.
     """
 
     path: str
@@ -31,6 +31,7 @@ class DataFile(NamedTuple):
     end: int | None = None
     first: int = 1
     size: int = 0
+    last: int | None = None
 
 
 class FileFormat(Protocol):

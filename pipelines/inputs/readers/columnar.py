@@ -31,14 +31,21 @@ def lines_of_batches(file: DataFile, batches: Iterator[Any], first: int) -> Iter
 
 
 def needed(schema: Any, columns: Sequence[str] | None) -> list[int] | None:
-    """Return the positions of the `columns` in `schema`, None for all; raises UnreadableFile."""
+    """Return the positions of the `columns` in `schema`, None for all; raises UnreadableFile.
+
+    A file of failed rows is known by its last columns, so they are always among them.
+    """
+    from pipelines.tables.failed import failed_layout
+
     names = schema.names
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
         raise UnreadableFile(f"columns must have unique names, got {repeated!r} twice")
     if columns is None:
         return None
-    return [at for at, name in enumerate(names) if name in columns] or None
+    layout = failed_layout(names)
+    own = len(names) if layout is None else len(layout.inputs)
+    return [at for at, name in enumerate(names) if name in columns or at >= own] or None
 
 
 @contextmanager

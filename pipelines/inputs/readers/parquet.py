@@ -76,7 +76,8 @@ def _parts(file: DataFile, groups: Sequence[Any]) -> Iterator[DataFile]:
         rows += group.num_rows
         size += sum(group.column(n).total_compressed_size for n in range(group.num_columns))
         if size >= _PART_BYTES or at == len(groups) - 1:
-            yield file._replace(start=start, end=at + 1, first=first)
+            last = first + rows - 1
+            yield file._replace(start=start, end=at + 1, first=first, last=last)
             start, first, rows, size = at + 1, first + rows, 0, 0
 
 

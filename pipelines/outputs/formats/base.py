@@ -25,7 +25,7 @@ class RowFormat(Protocol):
     """A format for rows of one kind: completions, failed rows or deltas. It can be pickled.
 
     To add a format, write a module in this package with a class that has these members, and add a
-    row to `pipelines.outputs.formats.choice.NAMES`.
+    row to `choice.row_format` and to `names.NAMES`.
     """
 
     suffix: str

@@ -43,6 +43,21 @@ def test_a_string_of_json_is_parsed_in_a_column_for_an_object():
     assert orjson.loads(prompt.request) == {"messages": messages, "stop": "["}
 
 
+def test_values_that_json_does_not_have_are_texts_as_in_the_other_formats():
+    row = {
+        "data": b"\x00\xff",
+        "price": Decimal("1E+3"),
+        "score": float("nan"),
+        "parts": [{"data": b"", "low": float("-inf"), "x": 0.5}],
+    }
+    assert orjson.loads(inputs_bigquery.to_line(row, TABLE).text) == {
+        "data": "AP8=",
+        "price": "1000",
+        "score": "NaN",
+        "parts": [{"data": "", "low": "-Infinity", "x": 0.5}],
+    }
+
+
 def test_the_order_of_columns_does_not_change_the_name_of_a_row():
     one = inputs_bigquery.to_line({"prompt": "x", "price": Decimal("1.5")}, TABLE)
     other = inputs_bigquery.to_line({"price": Decimal("1.5"), "prompt": "x"}, TABLE)

@@ -76,6 +76,8 @@ def test_a_row_contains_its_request(row, request_body):
         ({"id": "a"}, "a"),
         ({"id": 12}, "12"),
         ({"id": 0}, "0"),
+        ({"id": 3.0}, "3"),  # pandas writes integers so if some are missing
+        ({"id": 3.5}, "in.jsonl:7"),
         ({"custom_id": "c"}, "c"),
         ({}, "in.jsonl:7"),
         ({"id": ""}, "in.jsonl:7"),

@@ -119,6 +119,24 @@ def test_a_damaged_row_group_ends_the_file_there(tmp_path):
     assert last.location == "a.parquet, from row 21 on"
 
 
+def test_a_damaged_part_names_the_rows_that_it_lacks(tmp_path, monkeypatch):
+    table = pa.table({"prompt": [os.urandom(50).hex() for _ in range(40)]})
+    path = write(tmp_path / "a.parquet", "parquet", table, rows=10)
+    group = pq.read_metadata(path).row_group(2).column(0)
+    data = bytearray(path.read_bytes())
+    at = group.dictionary_page_offset or group.data_page_offset
+    data[at : at + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    monkeypatch.setattr(parquet, "_PART_BYTES", 1)
+    parts = FORMATS["parquet"].parts(DataFile(str(path), "a.parquet", "a.parquet"))
+    lines = [line for part in parts for line in lines_of(part, InputOptions())]
+    assert len(good(lines)) == 30
+    [reason] = [line for line in lines if line.fault]
+    assert reason.location == "a.parquet, rows 21 to 30"
+    assert reason.is_rest
+    assert "is damaged" in reason.fault
+
+
 def test_columns_of_one_name_are_a_reason(tmp_path):
     path = write(tmp_path / "a.parquet", "parquet", pa.table([[1], [2]], names=["a", "a"]))
     assert [line.fault for line in read(path)] == ["columns must have unique names, got 'a' twice"]
@@ -182,6 +200,68 @@ def test_a_job_reads_parts_of_files_with_the_same_ids(job, monkeypatch, workers)
     asked = {id: row["input"]["prompt"] for id, row in job.rows("completions").items()}
     names = {"j": "a.jsonl", "p": "b.parquet", "c": "c.csv"}
     assert asked == {f"{names[k]}:{n}": f"{k}{n}" for k in "jpc" for n in range(1, 31)}
+
+
+def partitioned(folder):
+    """Write a table as pandas, Spark or DuckDB do by columns: they are in the names of folders."""
+    places = [
+        "year=2023/lang=de",
+        "year=2024/lang=__HIVE_DEFAULT_PARTITION__",
+        "year=2024/lang=a%2Fb",
+    ]
+    for n, place in enumerate(places):
+        (folder / place).mkdir(parents=True)
+        write(folder / place / "part-0.parquet", "parquet", pa.table({"prompt": [f"p{n}"]}))
+
+
+def test_the_names_of_folders_are_columns(tmp_path):
+    partitioned(tmp_path / "table")
+    files = FileRows(InputOptions())
+    found = [
+        json.loads(line.text)
+        for path in files.files([f"{tmp_path}/table"])
+        for line in lines_of(DataFile(path, path, path), InputOptions())
+    ]
+    assert found == [
+        {"year": "2023", "lang": "de", "prompt": "p0"},
+        {"year": "2024", "lang": None, "prompt": "p1"},
+        {"year": "2024", "lang": "a/b", "prompt": "p2"},
+    ]
+    names = ("prompt", "year", "lang")
+    assert files.schema([f"{tmp_path}/table"]) == pa.schema([(n, pa.string()) for n in names])
+
+
+def test_a_column_of_the_file_precedes_the_name_of_a_folder(tmp_path):
+    (tmp_path / "id=7").mkdir()
+    path = write(tmp_path / "id=7" / "a.parquet", "parquet")
+    assert good(lines_of(DataFile(str(path), str(path), "a"), InputOptions())) == ROWS
+    csv = tmp_path / "id=7" / "a.csv"
+    csv.write_text("prompt\nx\ny,z\n")
+    first, second = lines_of(DataFile(str(csv), str(csv), "a"), InputOptions())
+    assert json.loads(first.text) == {"id": "7", "prompt": "x"}
+    assert second.text == "y,z"
+    lines = tmp_path / "id=7" / "a.jsonl"
+    lines.write_text('{"prompt":"x"}\n')
+    assert good(lines_of(DataFile(str(lines), str(lines), "a"), InputOptions())) == [
+        {"prompt": "x"}
+    ]
+
+
+def test_a_job_reads_a_partitioned_folder_with_a_template(job):
+    partitioned(job.folder / "table")
+    flags = ["--prompt_template={{ prompt }} of {{ year }}", "--columns=year"]
+    assert job.run(*flags, input="table") == 0
+    inputs = {id: row["input"] for id, row in job.rows("completions").items()}
+    assert inputs["table/year=2023/lang=de/part-0.parquet:1"] == {"year": "2023"}
+    asked = [request.json["messages"][0]["content"] for request in job.server.requests]
+    assert sorted(asked) == ["p0 of 2023", "p1 of 2024", "p2 of 2024"]
+
+
+def test_columns_are_those_of_some_of_very_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.inputs.file_rows._MOST_SCHEMAS", 3)
+    for n in range(7):
+        write(tmp_path / f"{n}.parquet", "parquet", pa.table({f"c{n}": [1]}))
+    assert FileRows(InputOptions()).schema([f"{tmp_path}/*"]).names == ["c0", "c3", "c6"]
 
 
 def saved(folder, table, *names):

@@ -120,17 +120,20 @@ def test_csv_raw_needs_csv(job):
 # --- Failed rows as input ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv", "batch"])
-def test_failed_rows_are_input_again_with_their_ids(job, format):
+@pytest.mark.parametrize("columns", [None, ["tags"]], ids=["all-columns", "some-columns"])
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_failed_rows_are_input_again_with_their_ids(job, format, columns):
     job.write({"id": "a", "prompt": "fine"}, {"prompt": "=bad", "tags": ["x"], "n_words": 2})
     assert job.run("--output_format", format) == 0
     [path] = files(job, "failed-calls")
     job.server.script = lambda r: chat_stream("repaired")
     again = Job(job.server, job.folder, job.capsys)
     again.out = job.folder / "again"
-    assert again.run(input=f"out/{path.name}") == 0
+    flags = [] if columns is None else [f"--columns={','.join(columns)}"]
+    assert again.run(*flags, input=f"out/{path.name}") == 0
     [row] = again.rows("completions").values()
     assert (row["id"], row["text"]) == ("in.jsonl:2", "repaired")
     given = {name: value for name, value in row["input"].items() if value is not None}
-    assert given == {"prompt": "=bad", "tags": ["x"], "n_words": 2}
+    whole = {"prompt": "=bad", "tags": ["x"], "n_words": 2}
+    assert given == {name: whole[name] for name in columns or whole}
     assert job.server.requests[-1].json["messages"][0]["content"] == "=bad"

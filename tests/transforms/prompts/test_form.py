@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from transforms.prompts.form import Form
+from transforms.prompts.form import Form, id_of
 from transforms.prompts.images import Images
 from transforms.prompts.records import RowError
 from transforms.prompts.shots import Shots, shots_in
@@ -87,6 +87,13 @@ def test_a_form_tells_which_columns_it_needs():
         images=Images("c"),
     )
     assert (form.columns, form.uses_row) == ({"a", "b", "c"}, True)
+
+
+def test_a_float_without_decimal_places_is_an_id_as_pandas_writes_integers():
+    assert id_of({"key": 7.0}, "key") == "7"
+    for value in (7.5, float("nan"), float("inf")):
+        with pytest.raises(RowError, match="must be a text or a whole number"):
+            id_of({"key": value}, "key")
 
 
 def test_two_system_messages_are_refused():
