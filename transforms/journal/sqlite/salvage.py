@@ -29,6 +29,8 @@ from transforms.journal.sqlite.table import PAGE_SIZE, is_sealed
 
 _LEAF, _LEAF_HEADER = 0x0D, 8
 _WAL_HEADER, _FRAME_HEADER = 32, 24
+# The size of the database in a frame that does not end a transaction.
+_WITHIN = bytes(4)
 # A header has a size and six types, of nine bytes at most.
 _MOST_HEADER = 63
 _INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
@@ -36,29 +38,39 @@ _INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 
 def salvage(path: str) -> Iterator[Record]:
     """Yield every completion that can be read in the database at `path` and in its WAL."""
-    with _Pages(path) as pages:
-        for page in pages:
-            if len(page) > _LEAF_HEADER and page[0] == _LEAF:
-                yield from _completions(pages, page)
+    with Pages(path) as pages:
+        for number in pages.numbers():
+            yield from rows_in(pages, pages.read(number))
 
 
-class _Pages:
-    """The newest image of each page, from the WAL or the file."""
+class Pages:
+    """The newest image of each page, from the WAL or the file.
+
+    `in_log` has the pages in the WAL, and where their last images begin. `log_end` is where the
+    last transaction in the WAL begins, `salt` what the WAL gets anew each time it begins again.
+    `whole` is the number of pages in the file, and `identity` its inode.
+    """
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")  # noqa: SIM115
         self._wal = open(f"{path}-wal", "rb") if os.path.exists(f"{path}-wal") else None  # noqa: SIM115
-        self._newer = _frames(self._wal) if self._wal else {}
-        self._whole = -(-os.fstat(self._file.fileno()).st_size // PAGE_SIZE)
+        self.salt, self.log_end = b"", 0
+        self.in_log: dict[int, int] = {}
+        if self._wal:
+            self._read_log(self._wal)
+        status = os.fstat(self._file.fileno())
+        self.identity = status.st_ino
+        self.whole = -(-status.st_size // PAGE_SIZE)
 
     def __len__(self) -> int:
-        return self._whole + len(self._newer)
+        return self.whole + len(self.in_log)
 
-    def __iter__(self) -> Iterator[bytes]:
-        grown = sorted(number for number in self._newer if number > self._whole)
-        return map(self.read, chain(range(1, self._whole + 1), grown))
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of all pages."""
+        grown = sorted(number for number in self.in_log if number > self.whole)
+        return chain(range(1, self.whole + 1), grown)
 
-    def __enter__(self) -> _Pages:
+    def __enter__(self) -> Pages:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,28 +82,35 @@ class _Pages:
         """Return page `number`, counted from 1; it may be short, or empty."""
         if number < 1:
             return b""
-        if self._wal and number in self._newer:
-            self._wal.seek(self._newer[number])
+        if self._wal and number in self.in_log:
+            self._wal.seek(self.in_log[number])
             return self._wal.read(PAGE_SIZE)
         self._file.seek((number - 1) * PAGE_SIZE)
         return self._file.read(PAGE_SIZE)
 
+    def _read_log(self, wal: BinaryIO) -> None:
+        """Find the frames of the WAL.
 
-def _frames(wal: BinaryIO) -> dict[int, int]:
-    """Return where in the WAL the last image of each page begins.
+        Frames with another salt than the header are left over from an earlier use of the WAL.
+        """
+        self.salt = wal.read(_WAL_HEADER)[16:24]
+        begin = 0  # of the transaction
+        while len(header := wal.read(_FRAME_HEADER)) == _FRAME_HEADER:
+            if header[8:16] == self.salt:
+                self.in_log[int.from_bytes(header[:4], "big")] = wal.tell()
+                begin = begin or wal.tell()
+                if header[4:8] != _WITHIN:
+                    self.log_end, begin = begin, 0
+            wal.seek(PAGE_SIZE, os.SEEK_CUR)
 
-    Frames with another salt than the header are left over from an earlier use of the WAL.
-    """
-    salt = wal.read(_WAL_HEADER)[16:24]
-    found: dict[int, int] = {}
-    while len(header := wal.read(_FRAME_HEADER)) == _FRAME_HEADER:
-        if header[8:16] == salt:
-            found[int.from_bytes(header[:4], "big")] = wal.tell()
-        wal.seek(PAGE_SIZE, os.SEEK_CUR)
-    return found
+
+def rows_in(pages: Pages, page: bytes) -> Iterator[Record]:
+    """Yield the completions whose cells are in `page`; none if it is not a leaf."""
+    if len(page) > _LEAF_HEADER and page[0] == _LEAF:
+        yield from _completions(pages, page)
 
 
-def _completions(pages: _Pages, page: bytes) -> Iterator[Record]:
+def _completions(pages: Pages, page: bytes) -> Iterator[Record]:
     (cells,) = struct.unpack_from(">H", page, 3)  # may be junk: a cell takes 4 bytes at least
     for position in range(min(cells, PAGE_SIZE // 4)):
         try:
@@ -109,7 +128,7 @@ def _completion(columns: list[Any]) -> Record:
     return Record(JournalKey(id, request.hex()), value, Spent(tokens, usd))
 
 
-def _payload(pages: _Pages, page: bytes, start: int) -> bytes:
+def _payload(pages: Pages, page: bytes, start: int) -> bytes:
     """Return the payload of the cell at `start`, with that of its overflow pages."""
     size, start = _varint(page, start)
     _, start = _varint(page, start)  # the rowid
