@@ -67,13 +67,17 @@ class Run:
     `facts` are those of `batch_job.facts_of`: `model`, `input` (the patterns as given), `params`,
     `output_format`, `output_table` if there is one, `journal` (without a password), `started_at`
     (seconds since 1970), `host` and `pid`. They are empty if the manifest has lost its beginning.
-    `complete` says that all rows of the run are in `shards`.
+    `complete` says that all rows of the run are in `shards`. `missing` are the names of shards that
+    are listed and do not exist: of a complete run, somebody has removed them. `damage` says what is
+    wrong with a manifest that somebody has edited, "" if nothing is.
     """
 
     id: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     complete: bool = False
     shards: tuple[Shard, ...] = ()
+    missing: tuple[str, ...] = field(default=(), compare=False)
+    damage: str = field(default="", compare=False)
 
     def of(self, kind: str) -> tuple[Shard, ...]:
         """Return the shards of one kind, in the order of their names."""
@@ -118,22 +122,37 @@ def _parsed(text: bytes) -> Iterator[Any]:
         try:
             yield orjson.loads(line)
         except ValueError:
-            continue
+            yield None
 
 
 def _run(id: str, lines: Iterable[Any], there: Mapping[str, int]) -> Run:
     facts: Mapping[str, Any] = {}
     shards: dict[str, Shard] = {}
-    complete = False
+    listed: int | None = None
+    damage = ""
     for line in lines:
+        shard = None
         if not isinstance(line, dict):
-            continue
-        if isinstance(line.get("facts"), dict):
+            damage = "a line is not JSON"
+        elif "shard" in line and (shard := _shard(id, line["shard"])) is None:
+            damage = "a line does not describe a shard of this run"
+        elif isinstance(line.get("facts"), dict):
             facts = line["facts"]
-        if (shard := _shard(id, line.get("shard"))) is not None and shard.name in there:
+        elif "end" in line:
+            listed = _listed(line["end"])
+        if shard is not None:
             shards[shard.name] = shard
-        complete = complete or "end" in line
-    return Run(id, facts, complete, tuple(shards[name] for name in sorted(shards)))
+    if not damage and listed is not None and listed != len(shards):
+        damage = f"it lists {len(shards):,} shards, but ends with the number {listed:,}"
+    found = tuple(shards[name] for name in sorted(shards) if name in there)
+    missing = tuple(sorted(shards.keys() - there.keys()))
+    return Run(id, facts, listed is not None, found, missing, damage)
+
+
+def _listed(end: Any) -> int:
+    """Return the number of shards in the last line; -1, which is never right, for other values."""
+    count = end.get("shards") if isinstance(end, dict) else None
+    return count if isinstance(count, int) else -1
 
 
 def _shard(run: str, found: Any) -> Shard | None:

@@ -109,6 +109,36 @@ def test_what_no_job_wrote_is_ignored(tmp_path):
     assert runs(str(tmp_path)) == [Run(RUN, {}, False, ())]
 
 
+def test_a_shard_that_somebody_removed_from_a_complete_run_is_missing(tmp_path, manifest):
+    manifest.begin(FACTS)
+    written(tmp_path, shard(1))
+    manifest.end(FACTS, [shard(1), shard(2)])
+    (run,) = runs(str(tmp_path))
+    assert run.shards == (shard(1),)
+    assert run.missing == (shard(2).name,)
+    assert run.damage == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'{"shard":', b'{"shrad":', "it lists 1 shards, but ends with the number 2"),
+        (b'"rows":2', b'"rows":"many"', "a line does not describe a shard of this run"),
+        (b'{"end"', b"{end", "a line is not JSON"),
+        (b'{"shards":2}', b"{}", "it lists 2 shards, but ends with the number -1"),
+    ],
+)
+def test_an_edited_manifest_is_damaged(tmp_path, manifest, old, new, reason):
+    manifest.begin(FACTS)
+    manifest.end(FACTS, [shard(1), shard(2)])
+    path = tmp_path / "_manifest" / f"{RUN}.jsonl"
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    (run,) = runs(str(tmp_path))
+    assert run.damage == reason
+
+
 @pytest.mark.parametrize("name", ["", "missing"])
 def test_a_folder_without_a_manifest_has_no_runs(tmp_path, name):
     assert runs(str(tmp_path / name)) == []
