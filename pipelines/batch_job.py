@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
 from pipelines import bigquery, spools
-from pipelines.cli import checks, journal_flags, model_checks
+from pipelines.cli import checks, job_facts, journal_flags, model_checks
 from pipelines.cli.input_flags import input_format, input_options
 from pipelines.cli.job_options import JobOptions
 from pipelines.cli.limit_flags import (
@@ -102,6 +103,8 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         "input": [printable(stdin.shown(location)) for location in known_args.input],
         "params": model_params(known_args),
         "output_format": known_args.output_format,
+        "flags": job_facts.flags_of(known_args),
+        "address": job_facts.address_of(known_args, os.environ),
     }
     if known_args.output_table:
         facts["output_table"] = known_args.output_table

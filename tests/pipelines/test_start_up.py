@@ -167,6 +167,7 @@ def test_the_package_lists_its_programs(capsys):
     listed = re.findall(r"python -m pipelines\.(\w+)", capsys.readouterr().out)
     texts = {path.stem: path.read_text() for path in (ROOT / "pipelines").glob("*.py")}
     runs = {name for name, text in texts.items() if "\nif __name__" in text} - {"__main__"}
+    runs |= {path.parent.name for path in (ROOT / "pipelines").glob("*/__main__.py")}
     assert set(listed) == runs
 
 

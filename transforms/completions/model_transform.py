@@ -21,11 +21,14 @@ from transforms.graph.jobs import JobParDo
 from transforms.graph.outputs import Outputs, passed_on
 from transforms.graph.refused_secrets import check_variable, refuse_secrets
 from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING
-from transforms.journal import NewJournal
+from transforms.journal import JournalKey, NewJournal
 from transforms.prompts.to_prompts import Prompts
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient, NewResources
+from transforms.worker.journal_entries import key_of
+from transforms.worker.requests import laid_over, request_of
+from transforms.worker.row_faults import OF_A_ROW
 from transforms.worker.timeouts import timeouts_of
 
 if TYPE_CHECKING:
@@ -88,6 +91,19 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             journal,
             budget,
         )
+
+    def journal_key(self, prompt: Prompt, address: str | None = None) -> JournalKey | None:
+        """Return the key of the completion of `prompt` in the journal, None if it has none.
+
+        `address` is where the workers send requests if the transform has no `base_url`.
+        """
+        completer = self._completer
+        try:
+            body = laid_over(completer.params, request_of(prompt))
+        except OF_A_ROW:
+            return None
+        url, id = completer.base_url or address, prompt.key or prompt.id
+        return key_of(completer.model, url, completer.params, id, body)
 
     def display_data(self) -> dict[str, Any]:
         """Return the model and the limits, for the page of the step in the runner's console."""

@@ -1,0 +1,91 @@
+"""The flags of a job, from its manifest: where its input and its journal are, and what it sends.
+
+The problem: the journal knows a row by a key that is made of its request. The request depends on
+templates, columns, the model, its address and parameters.
+
+The idea: the facts of a run have all flags that its command line sets (`flags`), without passwords.
+The command line of the batch program parses into the same form, so the job's own code makes the
+prompts and the keys, whatever flags there are.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipelines.errors import UsageError
+from transforms.journal.key import JournalKey
+from transforms.journal.spec import resolved
+
+
+class JobFlags:
+    """The flags of a job with these `facts` that writes to `folder`; raises UsageError.
+
+    Facts of another version may lack them, or have flags that this one does not know.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], folder: str) -> None:
+        flags = facts.get("flags")
+        if not isinstance(flags, dict):
+            raise UsageError("the manifest does not have the flags of the job")
+        self._args = _namespace(flags)
+        self._address = facts.get("address")
+        self._folder = folder
+
+    @property
+    def journal(self) -> str:
+        """The journal, as `transforms.journal.spec.resolved` returns it."""
+        return resolved(str(self._args.journal), self._folder)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns that completions carry in `input`, None for all."""
+        from pipelines.cli.prompt_flags import row_form
+
+        return row_form(self._args).columns
+
+    def prompts(self) -> Iterator[Any]:
+        """Yield the prompts of the input, as the job numbers them; raises an error of any class.
+
+        It imports Beam, as `key` does.
+        """
+        from pipelines.cli.input_flags import input_options
+        from pipelines.cli.prompt_flags import row_form
+        from pipelines.inputs.file_rows import FileRows
+        from pipelines.inputs.rows import read
+        from pipelines.inputs.unique_ids import SeenIds
+        from transforms.elements import Prompt
+
+        form, ids = row_form(self._args), SeenIds()
+        needed = None if form.needed is None else sorted(form.needed)
+        for line in FileRows(input_options(self._args)).lines(self._args.input, needed):
+            row = read(line, by_content=True, rows=form).row
+            if not isinstance(row, Prompt):
+                continue
+            if number := ids.claim(row.id, line.location, row.key):
+                yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
+
+    def key(self) -> Callable[[Any], JournalKey | None]:
+        """Return what makes the key of a prompt in the journal, None for a row that is refused."""
+        from pipelines.cli.model_flags import completion_options
+        from transforms import CompletePrompts
+
+        made = CompletePrompts(self._args.model, **completion_options(self._args))
+        address = self._address
+        return lambda prompt: made.journal_key(prompt, address)
+
+
+def _namespace(flags: Mapping[str, Any]) -> argparse.Namespace:
+    """Return the flags in the form that the parser makes."""
+    from pipelines.batch_complete import parser
+
+    known = parser()
+    made = known.parse_args(["--input", "-", "--output", "-"])
+    for name, value in flags.items():
+        if not hasattr(made, name):
+            raise UsageError(
+                f"the manifest has the flag {name!r} of another version; read the journal with that"
+            )
+        setattr(made, name, value)
+    return made
