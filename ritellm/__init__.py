@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
     from ritellm.retry import RetryPolicy
+    from ritellm.structured.records import records
     from ritellm.types import Chunk, Completion, Timeouts
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ _HOMES = {
     "Unfinished": "chunks.delta_events",
     "follow": "chunks.follow",
     "RetryPolicy": "retry",
+    "records": "structured.records",
     "Chunk": "types",
     "Completion": "types",
     "Timeouts": "types",
@@ -94,6 +96,7 @@ __all__ = [
     "batch_completion",
     "completion",
     "follow",
+    "records",
     "stream_chunk_builder",
 ]
 

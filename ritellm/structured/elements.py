@@ -23,15 +23,18 @@ class Element:
     """One part of a JSON value: number `index` (from 0) of those that the path names.
 
     `path` is where it is, such as "$.items[3]", and `raw` its JSON as it came. `value` is parsed
-    when it is read first; its integers are exact.
+    when it is read first; its integers are exact. `attempt` (from 1) is that of the chunks, and
+    `tool_call` the number of the tool call that it is an argument of, None in text.
     """
 
-    __slots__ = ("_value", "index", "path", "raw")
+    __slots__ = ("_value", "attempt", "index", "path", "raw", "tool_call")
 
     _value: Any
 
     def __init__(self, index: int, path: str, raw: str) -> None:
         self.index, self.path, self.raw = index, path, raw
+        self.attempt = 1
+        self.tool_call: int | None = None
 
     @property
     def value(self) -> Any:
@@ -52,6 +55,7 @@ class ElementReader(Scanner):
     `path` names them (`ritellm.structured.paths`). The value must be JSON without anything around
     it, and end with the text. An element or a name has at most `max_chars` characters. A name of
     the path that comes twice is an error, since the elements of the first one have come out.
+    `root` is what the paths of the elements begin with.
     """
 
     __slots__ = (
@@ -66,15 +70,18 @@ class ElementReader(Scanner):
         "_parts",
         "_paths",
         "_piece",
+        "_root",
         "_start",
         "_steps",
         "count",
         "is_found",
     )
 
-    def __init__(self, path: JsonPath | str, *, max_chars: int = MAX_CHARS) -> None:
+    def __init__(
+        self, path: JsonPath | str, *, max_chars: int = MAX_CHARS, root: str = "$"
+    ) -> None:
         path = parse_path(path) if isinstance(path, str) else path
-        self._steps = path.steps
+        self._steps, self._root = path.steps, root
         super().__init__(len(path.steps), max_chars)
         # The containers on the path that are open.
         self._on_path = 0
@@ -96,7 +103,8 @@ class ElementReader(Scanner):
     def elements(self, data: str | bytes) -> list[Element]:
         """Return the elements that `data` completes; raises JsonError.
 
-        Bytes are UTF-8 and may be cut anywhere.
+        Bytes are UTF-8 and may be cut anywhere. After an error, `taken()` has the elements of
+        `data` that ended before the fault.
         """
         piece = data if isinstance(data, str) else self._decoded(data)
         at = self.read_piece(piece)
@@ -189,7 +197,7 @@ class ElementReader(Scanner):
         return first == "{"
 
     def _enter(self, depth: int) -> None:
-        above = below(self._paths[-1], self._parts[depth - 1]) if depth else "$"
+        above = below(self._paths[-1], self._parts[depth - 1]) if depth else self._root
         self._paths.append(above)
         self._counts.append(0)
         self._names.append(set())
@@ -232,7 +240,7 @@ class ElementReader(Scanner):
 
     def _emit(self, at: int) -> None:
         text = self._text(at)
-        path = below(self._paths[-1], self._parts[-1]) if self._paths else "$"
+        path = below(self._paths[-1], self._parts[-1]) if self._paths else self._root
         self._found.append(Element(self.count, path, text))
         self.count += 1
 
