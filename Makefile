@@ -10,7 +10,7 @@ PIP := python -m pip install --no-compile --quiet --disable-pip-version-check
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-litellm  run the snippets of docs/migrating.md with litellm too"
 	@echo "make test-dropin   run smolagents, instructor, mini-swe-agent and strands with ritellm in place of litellm"
 	@echo "make test-formats  read files that pandas, polars, DuckDB and datasets wrote, on each runner"
+	@echo "make test-browser  look at the page of a job in Chromium, if this machine has it"
 	@echo "make test-packaging  install as a Dataflow worker does, and import everything"
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
 	@echo "make test-services   stream through real Redis, Kafka and a Pub/Sub emulator"
@@ -133,6 +134,16 @@ test-dropin: .venv-dropin/ready
 test-formats: .venv-formats/ready
 	@.venv-formats/bin/python -m pytest --quiet tests/formats tests/pipelines/outputs/test_other_readers.py
 
+# Chromium comes from the distribution: `apt-get install chromium`.
+.venv-browser/ready: tests/browser/requirements.txt $(VENV)/ready
+	@echo "Making .venv-browser and installing playwright (about 50 MB) ..."
+	$(BESIDE)
+	@.venv-browser/bin/$(PIP) --requirement $<
+	@touch $@
+
+test-browser: .venv-browser/ready
+	@.venv-browser/bin/python -m pytest --quiet tests/browser
+
 test-packaging: $(VENV)/ready
 	@$(BIN)/python -m pytest --quiet tests/packaging
 
@@ -217,4 +228,4 @@ format: $(VENV)/ready
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-dropin .venv-formats .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-browser .venv-dropin .venv-formats .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
