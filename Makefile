@@ -76,6 +76,7 @@ unit: $(VENV)/ready
 
 # Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes.
 JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
+  tests/pipelines/test_answers.py \
   tests/pipelines/outputs/test_folder.py tests/pipelines/outputs/test_output_formats.py \
   tests/pipelines/pages/test_job_page.py tests/pipelines/test_batch_complete.py \
   tests/pipelines/test_batch_options.py tests/pipelines/test_closed_stdout.py tests/pipelines/test_full_disks.py \

@@ -26,6 +26,8 @@ EXTRAS = {
     "template": ["jinja2>=3.1.6,<4"],
     # The live view of the streaming program on a terminal.
     "terminal": ["rich>=13,<16"],
+    # What checks answers with a schema.
+    "answers": ["jsonschema-rs>=0.61,<1"],
     # The providers' own clients: an independent check that both read the same bytes alike.
     "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
@@ -34,6 +36,10 @@ EXTRAS = {
         "pytest-xdist>=3.6,<4",
         "redis>=5,<8",
         "hypothesis>=6.100",
+        # What checks answers, and independent checks of it.
+        "jsonschema-rs>=0.61,<1",
+        "jsonschema>=4.23,<5",
+        "pydantic>=2.10,<3",
         "jinja2>=3.1.6,<4",
         # Beam's data frames, WriteToJson and WriteToCsv.
         "pandas>=1.4.3,<2.4",

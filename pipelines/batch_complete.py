@@ -16,6 +16,7 @@ from contextlib import suppress
 from pipelines import bigquery
 from pipelines.cli import journal_flags
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.answer_flags import add_answer_options, answer_of
 from pipelines.cli.input_flags import add_input_options, input_options
 from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
@@ -73,6 +74,7 @@ def parser() -> cli_parser.Parser:
     add_output_options(made)
     add_model_options(made)
     add_journal_options(made)
+    add_answer_options(made)
     made.add_argument(
         "--keep_order",
         **SWITCH,
@@ -109,6 +111,7 @@ def run(argv: Sequence[str]) -> int:
     input_options(known_args)
     check_output_format(known_args)
     row_form(known_args)
+    known_args.answer = answer_of(known_args)
     check_model(known_args, here)
     new_journal = _check_together(known_args, here)
     new_budget = budget(known_args, new_journal)

@@ -39,6 +39,7 @@ from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import claims, folder
+from pipelines.outputs.answer_columns import put_answers
 from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
@@ -78,8 +79,9 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
         prices=prices(known_args.prices),
         **completion_options(known_args),
     )
+    completions = keep_columns(done.completions, form.columns, Completion)
     outcomes = {
-        "Completions": keep_columns(done.completions, form.columns, Completion),
+        "Completions": put_answers(completions, known_args),
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }

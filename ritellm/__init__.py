@@ -37,6 +37,7 @@ _HOMES = {
     "stream_chunk_builder": "chunks",
     "Client": "client",
     "Stream": "client",
+    "Answer": "answers.answer",
     "AsyncClient": "client_async",
     "AsyncStream": "client_async",
     "Finished": "chunks.delta_events",
@@ -79,6 +80,7 @@ _MODULES = frozenset(
 )
 
 __all__ = [
+    "Answer",
     "AsyncClient",
     "AsyncStream",
     "Chunk",

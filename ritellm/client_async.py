@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
 
+from ritellm.calls.asking import Asking
 from ritellm.calls.call import Call
 from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
@@ -82,8 +83,19 @@ class AsyncClient:
         `model` is "provider/model"; `ritellm.calls.params` lists the parameters, OpenAI's among
         them. Raises a RitellmError.
         """
-        plan = self.draft(model, stream=stream, **params).plan(messages)
+        draft = self.draft(model, stream=stream, **params)
+        if draft.blank.wanted is not None:
+            return await self._answer(draft, messages)
+        plan = draft.plan(messages)
         return await self.open(plan) if plan.request.stream else await self.complete(plan)
+
+    async def _answer(self, draft: Draft, messages: Any) -> Completion:
+        """Return the completion with a valid answer; ask again for an invalid one."""
+        asking = Asking(draft, messages)
+        while True:
+            stream = await self.open(asking.plan(), emit_chunks=False)
+            if (completion := asking.answered(await stream.read(), stream)) is not None:
+                return completion
 
     def draft(
         self, model: str, *, stream: bool = False, **params: Unpack[CompletionParams]

@@ -2,6 +2,8 @@
 
     RitellmError
       UnknownProviderError, UnsupportedParamsError, InvalidRequestError  nothing was sent (400)
+      AnswerInvalid                             the answer does not satisfy its schema
+      AnswerRefused                             the model refuses to give the answer
       APIError                                  the provider refused, or sent something unreadable
         BadRequestError 400
           ContextWindowExceededError, ContentPolicyViolationError
@@ -197,6 +199,23 @@ class Timeout(APIError):
 
     status_code = 408
     retryable = True
+
+
+class AnswerInvalid(RitellmError):
+    """The answer does not satisfy its schema, also when asked again.
+
+    `path` is the place of the first fault ("$.items[2].label"), `rule` the keyword of JSON Schema
+    that it breaks, or a word of `ritellm.answers.faults`. `partial` is the last completion.
+    """
+
+    def __init__(self, message: str, *, path: str = "$", rule: str = "", **known: Any) -> None:
+        super().__init__(message, **known)
+        self.path = path
+        self.rule = rule
+
+
+class AnswerRefused(RitellmError):
+    """The model refuses to give an answer with a schema, or a filter of the provider does."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -27,6 +27,7 @@ ROOMS = [
     {"wire"},
     {"providers", "rate_limits"},
     {"recordings"},
+    {"answers"},
     {"calls"},
     {"client", "client_async", "instrumentation", "transports"},
     {"api", "cli"},
@@ -34,9 +35,9 @@ ROOMS = [
 ]
 # No I/O, no clock, no dice, no threads.
 PURE = set(
-    "calls.arguments calls.body calls.call calls.exchange calls.mock calls.params calls.plan"
-    " calls.prepare calls.response_format calls.resume calls.stream_facts calls.support"
-    " chunks endpoints errors escapes"
+    "answers calls.arguments calls.asking calls.body calls.call calls.exchange calls.mock"
+    " calls.params calls.plan calls.prepare calls.response_format calls.resume calls.stream_facts"
+    " calls.support chunks endpoints errors escapes"
     " limit_headers masking quantiles rate_limits.ascent rate_limits.breaker rate_limits.bucket"
     " rate_limits.chance rate_limits.growth rate_limits.header_budgets rate_limits.knee"
     " rate_limits.outage rate_limits.pace rate_limits.quota rate_limits.sample"

@@ -10,6 +10,9 @@ cross-language transforms. Nested values are JSON text.
 from typing import Any, NamedTuple, Optional
 from uuid import uuid4
 
+import orjson
+
+from transforms import exact_json
 from transforms.prompts.requests import check_parameters, messages_request, text_request
 from transforms.schemas import register
 
@@ -127,6 +130,24 @@ class Completion(NamedTuple):
     wasted_cost_usd: Optional[float] = 0.0
     waste_estimated: bool = False
     submission: Optional[str] = None
+
+    @property
+    def answer(self) -> Any:
+        """The valid answer of a job with `answer=Answer(...)`, a dict; None in other jobs.
+
+        It is kept in `completion`, beside how it was asked for (`answer.mode`), how often the model
+        was asked again (`reasks`), and whether text around it was removed (`stripped`).
+        """
+        facts = answer_facts(self.completion)
+        return None if facts is None else exact_json.loads(facts["text"])
+
+
+def answer_facts(completion: str) -> Optional[dict[str, Any]]:
+    """Return what the JSON of a completion says of its answer; None without a checked answer."""
+    if not completion.startswith('{"answer":'):  # it is the first field
+        return None
+    facts = orjson.loads(completion)["answer"]
+    return facts if isinstance(facts, dict) and "text" in facts else None
 
 
 class DeadLetter(NamedTuple):

@@ -6,13 +6,14 @@ All of them have the same form, so one reader reads them all.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from transforms import exact_json
 from transforms.columns import fits
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, answer_facts
 
 KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
 
@@ -37,6 +38,44 @@ def completion_row(row: Completion) -> dict[str, Any]:
     A completion that was made with deltas has their `submission`.
     """
     completion = orjson.loads(row.completion)
+    facts = answer_facts(row.completion)
+    if facts is None:
+        return _own_columns(row, completion)
+    del completion["answer"]
+    return {"id": row.id, **answer_columns(facts), **_own_columns(row, completion)}
+
+
+def answer_columns(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of an answer: its properties, and how it came about."""
+    answer = exact_json.loads(facts["text"])
+    made = {
+        "reasks": facts.get("reasks"),
+        "answer_mode": facts.get("mode"),
+        "answer_stripped": facts.get("stripped"),
+    }
+    # The columns of a schema never have our names, but it may allow properties with any name.
+    taken = {name: value for name, value in answer.items() if name in OWN_NAMES}
+    free = {name: _exact(value) for name, value in answer.items() if name not in OWN_NAMES}
+    return {**free, **made, **({"other_answer": _exact(taken)} if taken else {})}
+
+
+def _exact(value: Any) -> Any:
+    """Return a value as a part of JSON; large integers keep their digits."""
+    if isinstance(value, (int, list, dict)):
+        text = exact_json.dumps(value)
+        return orjson.Fragment(text) if exact_json.has_large_integer(text) else value
+    return value
+
+
+# The columns of a completion as a row of JSON, which no column of an answer may have.
+OWN_NAMES = frozenset(
+    "id submission text finish_reason truncated shared usage cost_usd wasted_tokens wasted_cost_usd"
+    " waste_estimated timing attempts error_type message status_code retryable completion input"
+    " reasks answer_mode answer_stripped other_answer".split()
+)
+
+
+def _own_columns(row: Completion, completion: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": row.id,
         **({"submission": row.submission} if row.submission else {}),

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from pipelines import bigquery
-from pipelines.cli import prompt_flags
+from pipelines.cli import answer_flags, prompt_flags
 from pipelines.cli.input_flags import input_format
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_writable, is_local
@@ -27,8 +27,13 @@ def check_input(known_args: argparse.Namespace) -> None:
 def check_columns(known_args: argparse.Namespace) -> None:
     """Raise UsageError for a wrong flag about prompts, or a column that no row has."""
     rows = prompt_flags.row_form(known_args)
-    known = known_columns(input_format(known_args), known_args.input, rows)
+    answer = answer_flags.answer_of(known_args)
+    input = input_format(known_args)
+    known = known_columns(input, known_args.input, rows, needed=answer is not None)
     check_known(known, prompt_flags.columns_by_flag(rows), rows)
+    if known is not None:
+        kept = known.names if rows.columns is None else rows.columns
+        answer_flags.check_apart(answer, kept)
 
 
 def check_output_table(table: str | None) -> None:

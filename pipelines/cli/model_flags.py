@@ -187,6 +187,8 @@ def completion_options(known_args: argparse.Namespace) -> dict[str, Any]:
         " api_key_env api_key_secret api_key_file"
     )
     given = {name: getattr(known_args, name) for name in names.split()} | model_params(known_args)
+    if (answer := getattr(known_args, "answer", None)) is not None:
+        given["answer"] = answer
     return given | {
         "timeout": timeout_flags.parse(known_args.timeout),
         "rate_limiter": _rate_limiter(known_args),
@@ -216,6 +218,7 @@ def check_model(known_args: argparse.Namespace, here: bool) -> None:
         api_key_secret=known_args.api_key_secret,
         api_key_file=known_args.api_key_file,
         base_url=known_args.base_url,
+        answer=getattr(known_args, "answer", None),
         **model_params(known_args),
     )
 

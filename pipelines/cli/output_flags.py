@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cli.answer_flags import answer_of
 from pipelines.cli.model_flags import SWITCH
 from pipelines.cli.parser import not_negative
 from pipelines.errors import UsageError
@@ -74,11 +75,14 @@ def row_formats(
 
     name, raw = known_args.output_format, known_args.csv_raw
     schema = _columns(input, known_args.input) if name in WITH_COLUMNS else None
+    answer = answer_of(known_args)
     kept: dict[type, Collection[str] | None] = {Completion: form.columns, DeadLetter: form.needed}
-    return {
-        kind: row_format(name, kind, _chosen(schema, columns), raw)
-        for kind, columns in kept.items()
-    }
+    schemas = {kind: _chosen(schema, columns) for kind, columns in kept.items()}
+    if schema is not None and answer is not None:
+        from pipelines.outputs.answer_columns import with_columns
+
+        schemas[Completion] = with_columns(schemas[Completion], answer)
+    return {kind: row_format(name, kind, each, raw) for kind, each in schemas.items()}
 
 
 def _chosen(schema: Any, columns: Collection[str] | None) -> Any:

@@ -136,7 +136,7 @@ def _template(flag: str, text: str | None) -> Template | None:
         return None
     if text.startswith("@"):
         # An editor ends a file with a newline, which is not a part of the prompt.
-        text = _read(flag, text[1:]).removesuffix("\n").removesuffix("\r")
+        text = read_file(flag, text[1:]).removesuffix("\n").removesuffix("\r")
     try:
         return Template(text, flag)
     except (ImportError, ValueError) as error:
@@ -147,12 +147,13 @@ def _shots(path: str | None) -> Shots:
     if path is None:
         return NO_SHOTS
     try:
-        return shots_in(_read("--shots", path), f"--shots {path}")
+        return shots_in(read_file("--shots", path), f"--shots {path}")
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _read(flag: str, path: str) -> str:
+def read_file(flag: str, path: str) -> str:
+    """Return the text of the file that `flag` names; raises UsageError."""
     try:
         with _opened(path) as file:
             data = file.read(_MOST_BYTES + 1)

@@ -31,15 +31,18 @@ class KnownColumns(NamedTuple):
 
 
 def known_columns(
-    format: InputFormat, locations: Sequence[str], rows: RowForm
+    format: InputFormat, locations: Sequence[str], rows: RowForm, *, needed: bool = False
 ) -> KnownColumns | None:
-    """Return the columns of the input, None if it is not known; raises UsageError."""
+    """Return the columns of the input, None if it is not known; raises UsageError.
+
+    Without a schema the first rows are read only if a flag names a column, or if they are `needed`.
+    """
     if locations[0].startswith(PREFIX):
         return _of_table(locations[0])
     schema = format.schema(locations)
     if schema is not None:
         return KnownColumns(schema.names)
-    if not rows.named and not rows.columns:
+    if not rows.named and not rows.columns and not needed:
         return None
     return _of_rows(format.head(locations, SAMPLE_ROWS), rows)
 

@@ -11,6 +11,7 @@ import apache_beam as beam
 import orjson
 
 from pipelines.inputs.columns import UnusedColumn
+from pipelines.outputs.answer_totals import AnswerTotals
 from pipelines.outputs.spending import Earlier, Wasted
 from pipelines.outputs.whole_file import write_whole
 from pipelines.pages.details import Details
@@ -49,6 +50,7 @@ class Totals:
         self.attempts = 0
         self.empty = 0  # completions without any content
         self.earlier = Earlier()
+        self.answers = AnswerTotals()
         self.unused_columns: dict[str, str] = {}
         self.cost_usd = 0.0
         self.unpriced = 0  # rows with usage and without a price
@@ -85,6 +87,7 @@ class Totals:
         self.completed += 1
         add_bounded(self.finish_reasons, {str(row.finish_reason): 1})
         self.empty += is_empty(row)
+        self.answers.add(row)
         if row.shared:  # another row paid for it
             self.shared += 1
             return
@@ -138,6 +141,7 @@ class Totals:
         self.unknown_costs += other.unknown_costs
         self.empty += other.empty
         self.earlier.merge(other.earlier)
+        self.answers.merge(other.answers)
         self.wasted.merge(other.wasted)
         self.pacing += other.pacing
         self.attempts += other.attempts
@@ -171,6 +175,7 @@ class Totals:
             "empty": self.empty,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
+            **self.answers.as_dict(),
             "unused_columns": dict(sorted(self.unused_columns.items())),
             "tokens": tokens,
             "rows_without_usage": self.uncounted,

@@ -75,6 +75,8 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"    {count:,} x {name}"
     for name, remedy in list(report["unused_columns"].items())[:5]:
         yield f"    column {name!r} was not sent: {remedy}"
+    if answers := report.get("answers"):
+        yield _asked(answers)
     if over := report["errors"].get("BudgetExceeded"):
         yield f"the budget is spent: {over:,} not sent; the same command with a larger one resumes"
     if cut := report["finish_reasons"].get("length"):
@@ -96,6 +98,15 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _earlier(report)
     if ttft["p50"] is not None:
         yield f"time to first token: {_msec(ttft['p50'])} p50, {_msec(ttft['p95'])} p95"
+
+
+def _asked(answers: Mapping[str, Any]) -> str:
+    modes = ", ".join(f"{count:,} by {mode}" for mode, count in answers["modes"].items())
+    again = f"{answers['rows_asked_again']:,} asked again ({_plural(answers['reasks'], 'request')})"
+    stripped = f", {answers['stripped']:,} with text around it" if answers["stripped"] else ""
+    saved = answers["tokens_saved_estimated"]
+    stopped = f"; stopping early saved about {saved:,} tokens" if saved else ""
+    return f"valid answers: {modes}{stripped}; {again}{stopped}"
 
 
 def _held_back(report: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ Each group is a `TypedDict`, so editors and type checkers know every name:
 | `ConnectionParams` | where a request goes, with which credentials   | the caller              |
 | `PolicyParams`     | timeouts, retries, fallbacks, recording        | the caller              |
 | `FileParams`       | whether local files are read                   | the caller              |
+| `AnswerParams`     | the schema of the answer, an object of Python  | the caller              |
 | `BodyParams`       | what the model is given                        | the caller, or a row    |
 | `IgnoredParams`    | nothing: litellm's bookkeeping                 | the caller, or a row    |
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from ritellm.answers.answer import Answer
     from ritellm.calls.plan import OnInterrupt
     from ritellm.retry import RetryPolicy
     from ritellm.types import Timeouts
@@ -137,6 +139,12 @@ class BodyParams(ChatParams, CommonParams, total=False):
     extra_body: Object | None  # fields that are merged into the body
 
 
+class AnswerParams(TypedDict, total=False):
+    """What the answer must be."""
+
+    answer: Answer | None  # it is checked, and the model is asked again for an invalid one
+
+
 class IgnoredParams(TypedDict, total=False):
     """litellm's own bookkeeping: it changes neither the request nor the response."""
 
@@ -154,7 +162,13 @@ class IgnoredParams(TypedDict, total=False):
 
 
 class CompletionParams(
-    ConnectionParams, PolicyParams, FileParams, BodyParams, IgnoredParams, total=False
+    ConnectionParams,
+    PolicyParams,
+    FileParams,
+    AnswerParams,
+    BodyParams,
+    IgnoredParams,
+    total=False,
 ):
     """All parameters of `completion()` but `model`, `messages` and `stream`."""
 

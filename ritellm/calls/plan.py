@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ritellm.calls import resume
 from ritellm.calls.attachments import attach
@@ -15,6 +15,9 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.retry import RetryPolicy
 from ritellm.types import Request, Timeouts
+
+if TYPE_CHECKING:
+    from ritellm.answers.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,28 @@ class Draft:
     def plan(self, messages: Any) -> Plan:
         """Return the plan for `messages`; raises InvalidRequestError and says what to change."""
         blank = self.blank
-        request = replace(blank.request, messages=attach(_checked(messages), self.local_files))
+        checked = _checked(messages)
+        if blank.wanted is not None:
+            checked = blank.wanted.instructed(checked)
+        request = replace(blank.request, messages=attach(checked, self.local_files))
         if blank.on_interrupt == "continue" and request.stream and blank.endpoint.tape is None:
             request = resume.prepared(request, blank.endpoint)
         rest = tuple([draft.plan(messages) for draft in self.fallbacks])
         return replace(blank, request=request, fallbacks=rest)
+
+    @property
+    def max_tokens(self) -> Any:
+        """The limit on the completion's tokens, None without one."""
+        params = self.blank.request.params
+        return params.get("max_completion_tokens", params.get("max_tokens"))
+
+    def with_max_tokens(self, limit: int) -> Draft:
+        """Return this draft with another limit on the completion's tokens."""
+        params = self.blank.request.params
+        name = "max_completion_tokens" if "max_completion_tokens" in params else "max_tokens"
+        request = replace(self.blank.request, params={**params, name: limit})
+        rest = tuple([draft.with_max_tokens(limit) for draft in self.fallbacks])
+        return replace(self, blank=replace(self.blank, request=request), fallbacks=rest)
 
 
 def _checked(messages: Any) -> list[Mapping[str, Any]]:
@@ -64,7 +84,10 @@ OnInterrupt = Literal["raise", "restart", "continue"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request, its endpoint, and the policy for timeouts and retries."""
+    """A request, its endpoint, and the policy for timeouts and retries.
+
+    `wanted` says how the answer is asked for, if it must satisfy a schema.
+    """
 
     request: Request
     endpoint: Endpoint
@@ -73,3 +96,4 @@ class Plan:
     on_interrupt: OnInterrupt = "raise"
     fallbacks: tuple[Plan, ...] = ()
     record: str | None = None
+    wanted: Wanted | None = None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # Parameters that change the body but are not fields of it.
-_BODY_EDITS = frozenset({"additional_params", "drop_params", "extra_body", "stream"})
+_BODY_EDITS = frozenset({"additional_params", "answer", "drop_params", "extra_body", "stream"})
 # `draft` has removed `fallbacks` by then; within a fallback they are an unknown parameter.
 _NOT_IN_BODY = (CALLER_ONLY - {"fallbacks"}) | IGNORED | _BODY_EDITS
 # litellm's parameters that this library replaces, and what to pass instead.
@@ -99,6 +99,12 @@ def draft(
 def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> Draft:
     """Return the draft for one model, without its fallbacks."""
     name, endpoint, on_interrupt = _target(model, environ, given)
+    wanted = None
+    if given.get("answer") is not None:
+        from ritellm.answers.wanted import wanted as wanted_of
+
+        wanted = wanted_of(given["answer"], endpoint, endpoint.wire, name, given)
+        given = {**given, **wanted.params}
     request = _request(name, endpoint, given)
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
@@ -115,6 +121,7 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
         arguments.policy(given.get("retry"), _first(given, "num_retries", "max_retries")),
         cast(OnInterrupt, on_interrupt),
         record=str(record) if record else None,
+        wanted=wanted,
     )
     return Draft(blank, bool(given.get("local_files")))
 

@@ -76,6 +76,12 @@ class StreamFacts:
         return f"{self._call.current.endpoint.provider.name}/{self._call.plan.request.model}"
 
     @property
+    def answer_mode(self) -> str:
+        """How the model was asked for an answer with a schema, "" if it was not."""
+        wanted = self._call.plan.wanted
+        return "" if wanted is None else wanted.mode
+
+    @property
     def attempt(self) -> int:
         """The attempt number of the newest chunks; a continued answer keeps its number."""
         return self._call.current.attempt

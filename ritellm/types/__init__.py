@@ -60,10 +60,12 @@ class Completion(Fields):
     `_hidden_params` is litellm's: the provider, the model and the cost. It is not part of the JSON.
     """
 
-    __slots__ = ("_hidden_params", "_origin")
+    __slots__ = ("_hidden_params", "_origin", "parsed")
     _kinds: ClassVar[Kinds] = {"choices": Choices, "usage": Usage}
 
     _origin: str | None  # the "provider/model" that was requested, if it is known
+    # With `answer=Answer(schema)`: a dict, or an instance of the schema's pydantic model.
+    parsed: Any
 
     def __getattr__(self, name: str) -> Any:
         if name == "_origin":

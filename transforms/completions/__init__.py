@@ -77,8 +77,11 @@ class CompletePrompts(ModelTransform):
 
     Returns outputs `.completions` and `.dead_letters`, and with `emit_deltas` also `.deltas`, live.
     `.pacing` has refusals and waits since its last element (`transforms.pacing.Pacing`).
-    The arguments are those of `StreamCompletions`.
+    The arguments are those of `StreamCompletions`, and `answer` (`ritellm.Answer`): then each
+    completion has a valid answer (`Completion.answer`), and the model is asked again for others.
     """
+
+    checks_answers = True
 
     def __init__(
         self, model: str, *, emit_deltas: bool = False, **params: Unpack[JobParams]

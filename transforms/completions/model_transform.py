@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     """The base of both transforms: the model, the limits and the key."""
 
+    checks_answers = False  # a stream of deltas cannot be taken back for a wrong answer
+
     def __init__(
         self,
         model: str,
@@ -69,6 +71,12 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         self._error_handler = checked(error_handler)
         refuse_secrets(model, params, new_client)
         check_variable(api_key_env)
+        answer = params.pop("answer", None)
+        if answer is not None and not self.checks_answers:
+            raise ValueError(
+                "an answer is checked when it is complete; pass answer to CompletePrompts, with"
+                " emit_deltas=True for its deltas"
+            )
         base_url = params.pop("base_url", None)
         kept: Mapping[str, Any] = params
         if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
@@ -82,6 +90,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             base_url=base_url,
             dedupe=dedupe,
             prices=prices,
+            answer=answer,
         )
         hedging.parse(hedge_after)
         self._new_resources = NewResources(
@@ -125,6 +134,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             journal=made.new_journal,
             budget=made.new_ledger,
             commits=self._commits,
+            answer=completer.answer,
         )
 
     def _failed(self) -> tuple[str, ...]:

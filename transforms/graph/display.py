@@ -30,6 +30,7 @@ def facts_of(
     journal: Any,
     budget: Any,
     commits: Any,
+    answer: Any,
 ) -> dict[str, Any]:
     """Return the facts about a transform by name, without those that are not set."""
     return given(
@@ -43,6 +44,8 @@ def facts_of(
         journal=None if journal is None else _journal(journal.spec),
         dedupe=dedupe or None,
         budget=None if budget is None else str(budget.caps),
+        answer=None if answer is None else ", ".join(answer.properties)[:200],
+        reasks=None if answer is None else answer.reasks,
         **({} if commits is None else {"commit_every": commits.every, "shards": commits.shards}),
         **dict(_shown(params)),
     )

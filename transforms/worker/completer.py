@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,11 +35,11 @@ from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
-from transforms.worker.single_flight import copy_for
+from transforms.worker.single_flight import End, copy_for
 from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
-    from ritellm import AsyncStream
+    from ritellm import Answer, AsyncStream
     from ritellm.calls.plan import Draft, Plan
 
 # A provider that fails one attempt in ten must not cost one completion in a thousand.
@@ -56,7 +56,7 @@ class Completer:
 
     `rate_limiter` is Beam's, for a limit that holds across workers; it may block. With `dedupe`
     equal requests share one completion, if the journal has it or it is in flight in this process.
-    `prices` give a completion's `cost_usd`.
+    `prices` give a completion's `cost_usd`. With an `answer`, each completion has a valid one.
     """
 
     model: str
@@ -67,6 +67,12 @@ class Completer:
     base_url: str | None = None  # where the client sends requests: part of a completion's key
     dedupe: bool = False
     prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
+    answer: Answer | None = None
+
+    @property
+    def keyed_params(self) -> Mapping[str, Any]:
+        """The parameters of all rows that are part of a completion's key."""
+        return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""
@@ -76,20 +82,27 @@ class Completer:
         """Return the parsed request of `prompt`, and the key of its completion in the journal."""
         try:
             body = laid_over(self.params, request_of(prompt))
-            key = resources.journal.key(self.model, self.base_url, self.params, prompt, body)
+            key = resources.journal.key(self.model, self.base_url, self.keyed_params, prompt, body)
         except OF_A_ROW as error:
             return PromptRequest(prompt, {}, of_row(error))
         digest = digest_of(prompt.request, body) if self.deltas else ""
-        return PromptRequest(prompt, body, key=key, digest=digest)
+        earlier: list[Completion] | None = None if self.answer is None else []
+        return PromptRequest(prompt, body, key=key, digest=digest, earlier=earlier)
 
     def replay(self, resources: Resources, request: PromptRequest) -> Iterator[Outcome]:
         """Yield the outcomes that the journal has for `request`, or nothing. May block."""
-        completion = resources.journal.completion(request)
+        find = resources.journal.completion if self.answer is None else self._replayed(resources)
+        completion = find(request)
         if completion is None:
             return
         with suppress(*ABOUT_VALUES):  # a damaged entry counts as missing
             last = resources.journal.last_order(request) if self.deltas else 0
-            yield from list(self._outcomes_of(request, completion, last))
+            yield from list(self.outcomes_of(request, completion, last))
+
+    def _replayed(self, resources: Resources) -> Callable[[PromptRequest], End | None]:
+        from transforms.worker.answers import replay
+
+        return functools.partial(replay, self, resources)
 
     def submission(self, resources: Resources, request: PromptRequest) -> str:
         """Return the name of a new submission of `request`, "" without deltas. May block."""
@@ -115,9 +128,21 @@ class Completer:
         self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
     ) -> list[Outcome]:
         """Return the outcomes of `request`, its own or those of an equal request."""
+        if self.answer is not None:
+            from transforms.worker.answers import answered
+
+            return await answered(self, resources, request, put, submission)
+        ending = await self.ending(resources, request, put, submission)
+        if ending.is_copy:
+            return list(self.outcomes_of(request, ending.last))
+        return ending.outcomes(completions=self.completions)
+
+    async def ending(
+        self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
+    ) -> Ending:
+        """Return the end of `request`, its own or that of an equal request."""
         if request.key is None or not self.dedupe:
-            ending = await self._complete(resources, request, put, submission)
-            return ending.outcomes(completions=self.completions)
+            return await self._complete(resources, request, put, submission)
         sent: list[Ending] = []
 
         async def send() -> Completion | DeadLetter:
@@ -128,8 +153,8 @@ class Completer:
         find = functools.partial(resources.journal.equal_completion, request)
         shared = await resources.single_flight.end(request.key.request, find, send)
         if shared is None:
-            return sent[0].outcomes(completions=self.completions)
-        return list(self._outcomes_of(request, copy_for(request.prompt, shared)))
+            return sent[0]
+        return Ending(None, copy_for(request.prompt, shared), is_copy=True)
 
     async def _complete(
         self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
@@ -151,7 +176,7 @@ class Completer:
             await resources.journal.record(request, ending.last, spent)
             return ending
 
-    def _outcomes_of(
+    def outcomes_of(
         self, request: PromptRequest, end: Completion | DeadLetter, last: int = 0
     ) -> Iterator[Outcome]:
         """Yield the outcomes for `end`, which another request or an earlier run has reached.
@@ -167,10 +192,14 @@ class Completer:
 
 
 class Ending(NamedTuple):
-    """The end of a run: a completion or a dead letter, and the final delta if deltas are wanted."""
+    """The end of a run: a completion or a dead letter, and the final delta if deltas are wanted.
+
+    `is_copy` says that an equal request has reached it.
+    """
 
     final_delta: Delta | None
     last: Completion | DeadLetter
+    is_copy: bool = False
 
     def outcomes(self, *, completions: bool) -> list[Outcome]:
         """Return the outcomes that leave the transform; a completion only if wanted."""
@@ -208,7 +237,10 @@ class PromptRun:
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
         completer, request = self.completer, self.request
-        return request.model(completer.model), {**completer.params, **request.body}
+        body = {**completer.params, **request.body}
+        if completer.answer is not None:
+            body["response_format"] = completer.answer.json  # its schema is sent, too
+        return request.model(completer.model), body
 
     async def stream(self) -> AsyncStream:
         """Read the stream to its end and return it; put its deltas, if wanted."""
@@ -254,7 +286,10 @@ class PromptRun:
             "cost_usd": cost(stream.model, stream.usage, prices, stream.service_tier),
             **self.waste.columns._asdict(),
         }
-        completion = to_completion(prompt.id, stream.completion, outcome, prompt.input)
+        whole: Mapping[str, Any] = stream.completion
+        if self.completer.answer is not None:
+            whole = {"answer": {"mode": stream.answer_mode}, **whole}
+        completion = to_completion(prompt.id, whole, outcome, prompt.input)
         completion = completion._replace(place=prompt.place)
         if not self.completer.deltas:
             return Ending(None, completion)
@@ -308,4 +343,6 @@ class PromptRun:
         completer = self.completer
         pace = {} if completer.deltas else _WITHOUT_DELTAS
         arguments = {**_DEFAULTS, **pace, **completer.params, **own}
+        if completer.answer is not None:
+            arguments["answer"] = completer.answer
         return self.resources.client.draft(model, stream=True, **arguments)

@@ -10,7 +10,7 @@ import orjson
 
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.providers import split_model
-from transforms.elements import Prompt
+from transforms.elements import Completion, Prompt
 from transforms.journal.key import JournalKey
 from transforms.worker.refused_params import refuse_what_only_the_job_decides
 
@@ -26,7 +26,8 @@ class PromptRequest:
     """A prompt with the `body` of its request, or with the `refusal` that ends it.
 
     `key` is the key of its completion in the journal, None without a journal. `digest` tells the
-    deltas of this prompt from those of another one with the same id, "" without deltas.
+    deltas of this prompt from those of another one with the same id, "" without deltas. `earlier`
+    are completions of an earlier run for the first requests of a row with an answer, in order.
     """
 
     prompt: Prompt
@@ -34,6 +35,7 @@ class PromptRequest:
     refusal: RitellmError | None = None
     key: JournalKey | None = None
     digest: str = ""
+    earlier: list[Completion] | None = None
 
     def model(self, job_model: str) -> str:
         """Return the model, the row's own or the job's; raises the refusal."""

@@ -15,6 +15,7 @@ from ritellm.calls.params import (
     COMMON_PARAMS,
     IGNORED,
     POLICY,
+    AnswerParams,
     BodyParams,
     CompletionParams,
     ConnectionParams,
@@ -51,7 +52,7 @@ def test_every_face_names_its_parameters(function):
 
 
 def test_every_parameter_has_one_group():
-    groups = (CALLER_ONLY, BODY, IGNORED)
+    groups = (CALLER_ONLY, BODY, IGNORED, AnswerParams.__optional_keys__)
     assert sorted(EVERY) == sorted(name for group in groups for name in group)
     assert CHAT_PARAMS | COMMON_PARAMS <= BODY
 

@@ -1,0 +1,250 @@
+"""Completes one prompt whose answer must satisfy a schema: checks it, and asks again. No Beam.
+
+The problem: a row may take several requests. Each of them costs money, and the process may die
+between two of them.
+
+The idea: each request of a row is a completion of its own: it has a place, a reservation and an
+entry in the journal, under the hash of its messages. The next request follows from the completions
+before it alone (`ritellm.answers.conversation`). So a later run finds the same entries one after
+the other, and sends only what is missing.
+
+What holds:
+- A completion leaves the transform only if its answer is valid.
+- The row's tokens, cost, waste, attempts and seconds are the sums over its requests.
+- The deltas of a further request are further attempts of the same submission.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ritellm.answers.conversation import Accepted, Conversation, text_of
+from ritellm.errors import AnswerInvalid, AnswerRefused
+from transforms.elements import Completion, DeadLetter, Delta, Outcome
+from transforms.worker.event_loop import Put
+from transforms.worker.outcomes import to_dead_letter
+from transforms.worker.requests import PromptRequest
+from transforms.worker.resources import Resources
+
+if TYPE_CHECKING:
+    from transforms.worker.completer import Completer, Ending
+
+_LIMITS = ("max_completion_tokens", "max_tokens")
+_SUMS = (
+    "prompt_tokens completion_tokens total_tokens cached_tokens reasoning_tokens seconds"
+).split()
+
+
+class Chain:
+    """The requests of one row: the next one to send, and the completions so far."""
+
+    def __init__(self, completer: Completer, resources: Resources, request: PromptRequest) -> None:
+        assert completer.answer is not None
+        self._completer, self._resources = completer, resources
+        self.request = self._first = request
+        self._limit = _limit_of({**completer.params, **request.body})
+        messages = request.body.get("messages")
+        self._conversation = Conversation(
+            completer.answer,
+            messages if isinstance(messages, list) else [],
+            self._limit[1],
+        )
+        self._past: list[Completion] = []
+
+    @property
+    def attempts(self) -> int:
+        """The attempts of the requests so far."""
+        return sum(each.attempts for each in self._past)
+
+    def judge(self, completion: Completion) -> Completion | DeadLetter | None:
+        """Return how the row ends with the completion of `request`; None if there is a next one."""
+        self._past.append(completion)
+        whole = orjson.loads(completion.completion)
+        mode = (whole.get("answer") or {}).get("mode") or ""
+        try:
+            accepted = self._conversation.judge(whole, mode)
+        except (AnswerInvalid, AnswerRefused) as error:
+            error.model = whole.get("model")
+            return self._failed(error, text_of(whole, mode))
+        if accepted is not None:
+            return self._completed(whole, accepted)
+        self.request = self._next()
+        return None
+
+    def _next(self) -> PromptRequest:
+        conversation, completer = self._conversation, self._completer
+        body = {**self._first.body, "messages": conversation.messages}
+        if conversation.max_tokens is not None:
+            body[self._limit[0]] = conversation.max_tokens
+        prompt = self._first.prompt
+        key = self._resources.journal.key(
+            completer.model, completer.base_url, completer.keyed_params, prompt, body
+        )
+        return replace(self._first, body=body, key=key)
+
+    def _completed(self, whole: Mapping[str, Any], accepted: Accepted) -> Completion:
+        answered = self._conversation.answered(whole, accepted)
+        last = self._past[-1]
+        return last._replace(completion=orjson.dumps(dict(answered)).decode(), **self._totals())
+
+    def _totals(self) -> dict[str, Any]:
+        """Return the columns that are sums over the requests."""
+        past = self._past
+        sums = {name: _sum([getattr(each, name) for each in past]) for name in _SUMS}
+        return {
+            **sums,
+            **_waste(past),
+            "cost_usd": _sum_if_known([each.cost_usd for each in past]),
+            "attempts": self.attempts,
+            "replayed": all(each.replayed for each in past),
+            "shared": all(each.shared for each in past),
+        }
+
+    def _failed(self, error: AnswerInvalid | AnswerRefused, text: str) -> DeadLetter:
+        prompt, prices = self._first.prompt, self._completer.prices
+        letter = to_dead_letter(prompt, error, prices, time.time())
+        totals = self._totals()
+        free = totals["replayed"] or totals["shared"]
+        return letter._replace(
+            message=str(error.message),
+            partial_text=text,
+            usage=None if free else letter.usage,
+            cost_usd=0.0 if free else totals["cost_usd"],
+            attempts=totals["attempts"],
+            seconds=totals["seconds"],
+            **_waste([] if free else self._past),
+        )
+
+    def ended(self, letter: DeadLetter) -> DeadLetter:
+        """Return the dead letter of a request that failed, with what those before it have cost."""
+        if not self._past:
+            return letter
+        usage = self._conversation.usage_with(_loads(letter.usage))
+        paid = [each for each in self._past if not (each.replayed or each.shared)]
+        costs = [each.cost_usd for each in paid]
+        costs += [letter.cost_usd] if letter.usage else []
+        return letter._replace(
+            usage=None if usage is None else orjson.dumps(usage).decode(),
+            cost_usd=_sum_if_known(costs),
+            attempts=letter.attempts + self.attempts,
+            **_waste([*paid, letter]),
+        )
+
+
+def replay(
+    completer: Completer, resources: Resources, request: PromptRequest
+) -> Completion | DeadLetter | None:
+    """Return how the row of `request` has ended in an earlier run; None if it has not. May block.
+
+    What the journal has of the row is kept in `request`.
+    """
+    chain = Chain(completer, resources, request)
+    while True:
+        completion = resources.journal.completion(chain.request)
+        if completion is None:
+            return None
+        if request.earlier is not None:
+            request.earlier.append(completion)
+        if (end := chain.judge(completion)) is not None:
+            return end
+
+
+async def answered(
+    completer: Completer,
+    resources: Resources,
+    request: PromptRequest,
+    put: Put[Outcome],
+    submission: str,
+) -> list[Outcome]:
+    """Return the outcomes of `request`, whose answer is valid; put its deltas, if wanted."""
+    chain = Chain(completer, resources, request)
+    for completion in request.earlier or ():
+        chain.judge(completion)
+    while True:
+        before = chain.attempts
+        ending = await completer.ending(resources, chain.request, _later(put, before), submission)
+        if isinstance(ending.last, DeadLetter):
+            return [chain.ended(ending.last)]
+        if (end := chain.judge(ending.last)) is not None:
+            return _outcomes(completer, request, ending, end, before)
+
+
+def _later(put: Put[Outcome], attempts: int) -> Put[Outcome]:
+    """Return a `put` that numbers deltas after `attempts` earlier attempts."""
+    if not attempts:
+        return put
+
+    async def put_later(outcomes: Iterable[Outcome]) -> None:
+        await put([_renumbered(each, attempts) for each in outcomes])
+
+    return put_later
+
+
+def _renumbered(outcome: Outcome, attempts: int) -> Outcome:
+    if isinstance(outcome, Delta):
+        return outcome._replace(attempt=outcome.attempt + attempts)
+    return outcome
+
+
+def _outcomes(
+    completer: Completer,
+    request: PromptRequest,
+    ending: Ending,
+    end: Completion | DeadLetter,
+    attempts: int,
+) -> list[Outcome]:
+    if isinstance(end, DeadLetter):
+        return [end]
+    if completer.deltas and ending.final_delta is None:  # shared, or from the journal
+        return list(completer.outcomes_of(request, end))
+    outcomes: list[Outcome] = []
+    if ending.final_delta is not None:
+        outcomes.append(_final(ending.final_delta, end, attempts))
+    return [*outcomes, end] if completer.completions else outcomes
+
+
+def _final(delta: Delta, end: Completion, attempts: int) -> Delta:
+    """Return the final delta of the last request as that of the row."""
+    outcome = orjson.loads(delta.outcome or "{}")
+    names = "attempts cost_usd wasted_tokens wasted_cost_usd waste_estimated".split()
+    outcome |= {name: getattr(end, name) for name in names}
+    outcome["answer"] = orjson.loads(end.completion)["answer"]
+    outcome["usage"] = orjson.loads(end.completion).get("usage")
+    return delta._replace(attempt=delta.attempt + attempts, outcome=orjson.dumps(outcome).decode())
+
+
+def _limit_of(params: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return the name and the value of the limit on tokens."""
+    for name in _LIMITS:
+        value = params.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return name, value
+    return _LIMITS[1], None
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """Return the sum of the values that are known, None without any."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _sum_if_known(values: Sequence[float | None]) -> float | None:
+    """Return the sum, None if a part of it is not known."""
+    return None if None in values else sum(value or 0.0 for value in values)
+
+
+def _waste(rows: Sequence[Completion | DeadLetter]) -> dict[str, Any]:
+    return {
+        "wasted_tokens": sum(row.wasted_tokens for row in rows),
+        "wasted_cost_usd": _sum_if_known([row.wasted_cost_usd for row in rows]),
+        "waste_estimated": any(row.waste_estimated for row in rows),
+    }
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
