@@ -1,4 +1,4 @@
-"""Chromium, as the distribution has it. Without it, or without playwright, the tests are skipped."""
+"""Chromium, as the distribution has it. Without it, or playwright, the tests are skipped."""
 
 from __future__ import annotations
 
