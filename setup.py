@@ -1,5 +1,10 @@
-"""Packaging. Dataflow workers install from this file too (`--setup_file ./setup.py`)."""
+"""Packaging. Dataflow workers install from this file too (`--setup_file ./setup.py`).
 
+It describes two distributions. A folder with all packages is `ritellm-beam`. A folder with the
+client alone is `ritellm-client`, which does not need Beam; `scripts/distributions.py` makes one.
+"""
+
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +12,9 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/__init__.py").read_text())
+# The address of the source code on the web, which who publishes a release knows.
+URL = os.environ.get("RITELLM_URL", "").rstrip("/")
+IS_CLIENT = not (HERE / "transforms").exists()
 
 EXTRAS = {
     # The embedded model: llama.cpp with its own server, and Gemma 3 270M.
@@ -74,30 +82,58 @@ EXTRAS = {
     ],
 }
 
+CLIENT_EXTRAS = ("local", "fast", "aws", "answers")
+SCRIPTS = {
+    "ritellm": "ritellm.__main__:main",
+    "ritellm-batch": "pipelines.batch_complete:main",
+    "ritellm-stream": "pipelines.stream_complete:main",
+    "ritellm-results": "pipelines.results.__main__:main",
+}
+PACKAGES = ("ritellm",) if IS_CLIENT else ("ritellm", "transforms", "pipelines")
+CLIENT_REQUIRES = ["httpx>=0.27,<0.29", "orjson>=3.10,<4"]
+BEAM_REQUIRES = [
+    "apache-beam>=2.77,<2.78",
+    # Comes with Beam, which accepts older versions too.
+    "pyarrow>=18,<26",
+]
+
+
+def described(readme: str) -> str:
+    """Return the README for a package index, where links to files lead nowhere."""
+    link = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+    return link.sub(rf"[\1]({URL}/blob/main/\2)" if URL else r"\1", readme)
+
+
 setup(
     # The name `ritellm` on the public index is another package.
-    name="ritellm-beam",
+    name="ritellm-client" if IS_CLIENT else "ritellm-beam",
     version=VERSION.group(1) if VERSION else "0",
-    description="Run language models over data, as streams: a light client and Beam transforms.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    description="A light streaming client for language models, with litellm's completion()."
+    if IS_CLIENT
+    else "Run language models over data, as streams: a light client and Beam transforms.",
+    long_description=described((HERE / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["llm", "streaming", "apache-beam", "dataflow", "litellm", "batch inference"],
+    project_urls={"Source": URL, "Changelog": f"{URL}/blob/main/CHANGELOG.md"} if URL else {},
     python_requires=">=3.10,<3.14",
-    packages=find_packages(
-        include=["ritellm", "ritellm.*", "transforms", "transforms.*", "pipelines", "pipelines.*"]
-    ),
-    package_data={"ritellm": ["py.typed"], "pipelines.pages": ["assets/*"]},
-    install_requires=[
-        "apache-beam>=2.77,<2.78",
-        "httpx>=0.27,<0.29",
-        "orjson>=3.10,<4",
-        # Comes with Beam, which accepts older versions too.
-        "pyarrow>=18,<26",
-    ],
-    extras_require=EXTRAS,
+    packages=find_packages(include=[f"{name}{end}" for name in PACKAGES for end in ("", ".*")]),
+    package_data={"pipelines.pages": ["assets/*"], **{name: ["py.typed"] for name in PACKAGES}},
+    install_requires=CLIENT_REQUIRES if IS_CLIENT else [*CLIENT_REQUIRES, *BEAM_REQUIRES],
+    extras_require={name: EXTRAS[name] for name in CLIENT_EXTRAS} if IS_CLIENT else EXTRAS,
+    entry_points={
+        "console_scripts": [
+            f"{script} = {main}"
+            for script, main in SCRIPTS.items()
+            if main.partition(".")[0] in PACKAGES
+        ]
+    },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
         "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
         "Typing :: Typed",
     ],
 )

@@ -37,7 +37,7 @@ from transforms.journal import NewJournal
 def parser() -> cli_parser.Parser:
     """Return the command line."""
     made = cli_parser.Parser(
-        prog="python -m pipelines.batch_complete",
+        prog=cli_parser.program("pipelines.batch_complete"),
         description="Complete the prompts of a dataset. Each row has one outcome: a completion or a"
         " failed row.",
         epilog="All options of Apache Beam are accepted too, for example --runner DataflowRunner"
@@ -45,6 +45,7 @@ def parser() -> cli_parser.Parser:
         " process.",
         allow_abbrev=False,
     )
+    cli_parser.add_version(made)
     made.add_argument(
         "--input",
         required=True,

@@ -18,18 +18,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from pipelines.scripts import module_of
+
 INTERRUPTED = 130
 
 
 def end_while_importing() -> None:
-    """Let Ctrl-C end the program that `python -m` imports, until it sets a handler of its own.
+    """Let Ctrl-C end the program that a command imports, until it sets a handler of its own.
 
     Does nothing in a process that imports this package for another reason.
     """
-    name = _program(sys.orig_argv)
-    # While Python looks for the program, the first argument is "-m".
-    is_program = name is not None and sys.argv[:1] == ["-m"] and _is_main()
-    if is_program and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    name = _program(sys.orig_argv, sys.argv[:1])
+    if (
+        name is not None
+        and _is_main()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
         signal.signal(signal.SIGINT, _End(name))
 
 
@@ -55,12 +59,18 @@ def importing(name: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _program(command: list[str]) -> str | None:
-    """Return the name of the program of this package that `command` runs with `-m`, or None."""
+def _program(command: list[str], first: list[str]) -> str | None:
+    """Return the name of the program of this package that `command` runs, or None.
+
+    `first` is the first argument of the running program: "-m" while Python looks for a module, and
+    else the path of a script.
+    """
+    if first and (module := module_of(first[0])):
+        return module.rpartition(".")[2]
     for option, module in zip(command, [*command[1:], ""], strict=False):
         if option.startswith("-m"):
             package, _, name = (option[2:] or module).rpartition(".")
-            return name if package == "pipelines" else None
+            return name if package == "pipelines" and first == ["-m"] else None
     return None
 
 

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 def parser() -> cli_parser.Parser:
     """Return the command line."""
     made = cli_parser.Parser(
-        prog="python -m pipelines.stream_complete",
+        prog=cli_parser.program("pipelines.stream_complete"),
         description="Complete prompts as they arrive from a source. Publish the deltas live and the"
         " completions once they are complete.",
         epilog="All options of Apache Beam are accepted too. Without --runner the job runs in this"
         " process.",
         allow_abbrev=False,
     )
+    cli_parser.add_version(made)
     stream_flags.add_location_options(made)
     add_prompt_options(made)
     add_model_options(made)

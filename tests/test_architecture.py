@@ -21,8 +21,8 @@ ROOMS = [
     {"escapes", "masking", "types"},
     {"endpoints", "errors", "exceptions"},
     {
-        *("chunks", "limit_headers", "quantiles", "retry", "structured", "suggest", "timing"),
-        "token_estimate",
+        *("chunks", "extras", "limit_headers", "quantiles", "retry", "structured", "suggest"),
+        *("timing", "token_estimate"),
     },
     {"wire"},
     {"providers", "rate_limits"},

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import NoReturn
 
 from pipelines.cli.beam_flags import refuse_unknown
 from pipelines.cli.job_options import JobOptions, shown
 from pipelines.errors import UsageError
+from pipelines.scripts import module_of
+from ritellm import __version__
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +21,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `message` as a UsageError."""
         raise UsageError(f"{message} (see --help)")
+
+
+def program(module: str) -> str:
+    """Return how the user runs `module`: as a console script, or with `python -m`."""
+    path = sys.argv[0] or ""
+    return PurePath(path).stem if module_of(path) == module else f"python -m {module}"
+
+
+def add_version(parser: Parser) -> None:
+    """Add `--version`, which prints the version and exits."""
+    parser.add_argument("--version", action="version", version=f"ritellm-beam {__version__}")
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, JobOptions]:

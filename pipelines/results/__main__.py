@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from pipelines.cli.parser import Parser
+from pipelines.cli.parser import Parser, add_version, program
 from pipelines.cli.prompt_flags import split_names
 from pipelines.errors import UsageError
 from pipelines.filesystem import is_local
@@ -35,12 +35,13 @@ _LOCAL, _REMOTE = 0.25, 2.0
 def parser() -> Parser:
     """Return the command line."""
     made = Parser(
-        prog="python -m pipelines.results",
+        prog=program("pipelines.results"),
         description="Print the rows of a batch job: each row once, with its input. The job may be"
         " running, may have been stopped, or may be done.",
         epilog="On stdout are only rows; notes are on stderr. Nothing in the folder is changed.",
         allow_abbrev=False,
     )
+    add_version(made)
     made.add_argument(
         "folder", metavar="FOLDER", help="the folder that --output of batch_complete names"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ritellm import errors
@@ -40,22 +42,52 @@ def exit_status(error: RitellmError) -> int:
 def complete(args: argparse.Namespace) -> int:
     """Send the prompt of the command line; returns the exit status."""
     try:
-        prompt = _from_stdin() if args.prompt in (None, "-") else args.prompt
+        prompt = _prompt(args.prompt)
         prompt.encode()
     except UnicodeError:
         return _reject("the prompt must be text in UTF-8")
     if not prompt.strip():
         return _reject("the prompt must not be empty: pass it as an argument, or on stdin")
+    try:
+        params = _params(args)
+    except (OSError, ValueError) as error:
+        return _reject(str(error))
     system = [{"role": "system", "content": args.system}] if args.system else []
     messages = [*system, {"role": "user", "content": prompt}]
-    given = {"stream": not args.no_stream, "record": args.record}
+    given = {"stream": not args.no_stream, "record": args.record, **params}
     return _run(args.model, messages, args.json, given)
 
 
-def _from_stdin() -> str:
-    if sys.stdin.isatty():
-        print("ritellm: type the prompt, then press Ctrl-D", file=sys.stderr)
-    return sys.stdin.read()
+def _prompt(argument: str | None) -> str:
+    """Return the prompt: what is on stdin, then the argument, with an empty line between them."""
+    if argument in (None, "-"):
+        if sys.stdin is None:
+            return ""
+        if sys.stdin.isatty():
+            print("ritellm: type the prompt, then press Ctrl-D", file=sys.stderr)
+        return sys.stdin.read()
+    before = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    return f"{before.rstrip()}\n\n{argument}" if before.strip() else str(argument)
+
+
+def _params(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters that the command line sets; raises OSError or ValueError."""
+    params = {"temperature": args.temperature, "max_tokens": args.max_tokens}
+    if args.schema is not None:
+        shape = {"name": "answer", "schema": _schema(args.schema)}
+        params["response_format"] = {"type": "json_schema", "json_schema": shape}
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _schema(given: str) -> dict[str, Any]:
+    text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--schema must be JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise ValueError(f"--schema must be a JSON object, got {type(schema).__name__}")
+    return schema
 
 
 def _reject(why: str) -> int:

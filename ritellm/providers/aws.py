@@ -16,6 +16,7 @@ from typing import Any
 
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
+from ritellm.extras import install
 from ritellm.providers import aws_botocore
 from ritellm.providers.aws_sigv4 import AwsCredentials, sign
 from ritellm.providers.settings import fill, first_set, no_key, option
@@ -108,7 +109,7 @@ def _given(given: Mapping[str, Any]) -> AwsCredentials | None:
 def _no_keys(profile: str, environ: Mapping[str, str]) -> InvalidRequestError:
     return InvalidRequestError(
         f"aws_profile_name: no keys under [{profile}] in {_credentials_file(environ)}; for a"
-        " profile of a role or of SSO install botocore: pip install 'ritellm-beam[aws]'",
+        f" profile of a role or of SSO install botocore: {install('aws')}",
         provider="bedrock",
     )
 

@@ -150,7 +150,7 @@ def _google(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise InvalidRequestError(
-            "Google credentials need google-auth: pip install 'ritellm-beam[gcp]', or pass a"
+            "Google credentials need google-auth: pip install 'google-auth[requests]', or pass a"
             " token as api_key",
             provider="vertex_ai",
         ) from None

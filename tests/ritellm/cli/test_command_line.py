@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fake_server import Stall, Wait, api_error, chat_events, html_page, stream
 
+import ritellm
 from ritellm import errors
 from ritellm.__main__ import main
 from ritellm.cli.complete import exit_status
@@ -75,6 +76,82 @@ def test_the_system_prompt_comes_first(run, fake_server):
     run("Hello", *MODEL, "--system", "Be brief")
     roles = [(each["role"], each["content"]) for each in fake_server.requests[0].json["messages"]]
     assert roles == [("system", "Be brief"), ("user", "Hello")]
+
+
+def test_text_on_stdin_comes_before_the_prompt(run, fake_server):
+    run("Summarize this.", *MODEL, stdin="a b\nc\n")
+    [message] = fake_server.requests[0].json["messages"]
+    assert message["content"] == "a b\nc\n\nSummarize this."
+
+
+def test_parameters_of_the_request_are_options(run, fake_server, tmp_path):
+    (tmp_path / "schema.json").write_text('{"type": "object"}')
+    for schema in ('{"type": "object"}', str(tmp_path / "schema.json")):
+        run("Hello", *MODEL, "--temperature", "0.5", "--max-tokens", "7", "--schema", schema)
+        sent = fake_server.requests[-1].json
+        assert (sent["temperature"], sent["max_tokens"]) == (0.5, 7)
+        assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_without_options_the_provider_decides(run, fake_server):
+    run("Hello", *MODEL)
+    assert (
+        not {"temperature", "max_tokens", "response_format"} & fake_server.requests[0].json.keys()
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("/nowhere.json", "No such file or directory: '/nowhere.json'"),
+        ("{", "--schema must be JSON: "),
+        ("list.json", "--schema must be a JSON object, got list"),
+    ],
+)
+def test_a_schema_that_is_none_is_an_error(run, fake_server, tmp_path, monkeypatch, schema, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text("[]")
+    status, _, error = run("Hello", *MODEL, "--schema", schema)
+    assert (status, len(error.splitlines())) == (2, 1)
+    assert said in error
+    assert not fake_server.requests
+
+
+def test_models_are_listed_with_their_prices(run):
+    status, out, _ = run("models", "GPT-4o-mini")
+    head, line, note = out.splitlines()
+    assert (status, head.split()) == (0, ["MODEL", "INPUT", "OUTPUT"])
+    assert line.split() == ["openai/gpt-4o-mini", "0.15", "0.6"]
+    assert note.startswith("USD per million tokens, list prices of 20")
+
+
+def test_a_text_that_no_model_has_is_said(run):
+    said = (1, "", "ritellm: no known model has 'zzz' in its name\n")
+    assert run("models", "zzz") == said
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [(["help"], "usage: python -m ritellm [-h]"), (["help", "models"], "ritellm models [-h]")],
+)
+def test_help_is_a_command(run, words, usage):
+    status, out, _ = run(*words)
+    assert status == 0
+    assert usage in out
+
+
+def test_more_words_after_help_are_a_prompt(run, fake_server):
+    assert run("help me", *MODEL)[1] == "help me\n"
+
+
+def test_the_version_is_printed(run):
+    assert run("--version")[:2] == (0, f"ritellm {ritellm.__version__}\n")
+
+
+@pytest.mark.parametrize("name", ["/usr/bin/ritellm", "ritellm.exe"])
+def test_an_installed_script_shows_its_own_name(run, monkeypatch, name):
+    monkeypatch.setattr(sys, "argv", [name])
+    assert run("help")[1].startswith("usage: ritellm [-h]")
 
 
 def test_the_model_may_come_from_the_environment(run, fake_server, monkeypatch):

@@ -785,7 +785,7 @@ def test_without_google_auth_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.auth", None)
     monkeypatch.setattr(google_provider, "_loaded", {})
     endpoint = plan("vertex_ai/gemini-2.5-pro", HI, {"VERTEXAI_PROJECT": "p"}).endpoint
-    with pytest.raises(InvalidRequestError, match=r"pip install 'ritellm-beam\[gcp\]'"):
+    with pytest.raises(InvalidRequestError, match=r"pip install 'google-auth\[requests\]'"):
         locate(endpoint, "m")
 
 
