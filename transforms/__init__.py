@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from transforms.budget.accounts import Caps
     from transforms.budget.ledger import NewLedger
     from transforms.completions import CompletePrompts, StreamCompletions
-    from transforms.elements import Completion, DeadLetter, Delta, Prompt
+    from transforms.elements import Completion, DeadLetter, Delta, Prompt, Record
     from transforms.failure_limit import FailureLimit, StopAbove
     from transforms.inference import RitellmModelHandler
     from transforms.prompts.to_prompts import ToPrompts
     from transforms.publish import Publish, PublishDeltas
+    from transforms.records import AssembleRecords, StreamRecords
     from transforms.sinks.base import Publisher, SinkUnavailable
     from transforms.worker.factories import NewClient
 
 _HOMES = {
     "AssembleCompletions": "assembly",
+    "AssembleRecords": "records",
     "Caps": "budget.accounts",
     "CompletePrompts": "completions",
     "Completion": "elements",
@@ -35,16 +37,19 @@ _HOMES = {
     "Publish": "publish",
     "PublishDeltas": "publish",
     "Publisher": "sinks.base",
+    "Record": "elements",
     "RitellmModelHandler": "inference",
     "SinkUnavailable": "sinks.base",
     "StopAbove": "failure_limit",
     "StreamChunkBuilder": "assembly",
     "StreamCompletions": "completions",
+    "StreamRecords": "records",
     "ToPrompts": "prompts.to_prompts",
 }
 
 __all__ = [
     "AssembleCompletions",
+    "AssembleRecords",
     "Caps",
     "CompletePrompts",
     "Completion",
@@ -57,11 +62,13 @@ __all__ = [
     "Publish",
     "PublishDeltas",
     "Publisher",
+    "Record",
     "RitellmModelHandler",
     "SinkUnavailable",
     "StopAbove",
     "StreamChunkBuilder",
     "StreamCompletions",
+    "StreamRecords",
     "ToPrompts",
 ]
 

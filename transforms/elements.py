@@ -92,6 +92,32 @@ class Delta(NamedTuple):
     submission: str = ""
 
 
+class Record(NamedTuple):
+    """One part of a JSON answer that has closed: number `index` (from 0) of `attempt` (from 1).
+
+    `submission` and `attempt` are those of its deltas: records of two of them never belong
+    together. `path` is where the record is, such as "$.items[3]", and `value` its JSON. A record
+    that does not fit the schema is not `valid`, and `message` says why. `tool_call` is the number
+    of the tool call whose arguments it is in, None in text.
+
+    The last record of a whole answer is `final`: it has no value, its `index` is the number of
+    records before it, and it has `outcome` and `input` of the final delta.
+    """
+
+    id: str
+    submission: str
+    attempt: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples
+    path: str
+    value: Optional[str]
+    valid: bool
+    message: Optional[str] = None
+    tool_call: Optional[int] = None
+    final: bool = False
+    outcome: Optional[str] = None
+    input: Optional[str] = None
+
+
 class Completion(NamedTuple):
     """One whole completion. `completion` is the `chat.completion` as JSON; times are in seconds.
 
@@ -190,5 +216,5 @@ class Assembled(NamedTuple):
 Outcome = Delta | Completion | DeadLetter
 
 
-for _element in (Prompt, Delta, Completion, DeadLetter, Assembled):
+for _element in (Prompt, Delta, Record, Completion, DeadLetter, Assembled):
     register(_element)

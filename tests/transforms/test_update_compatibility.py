@@ -16,7 +16,7 @@ from apache_beam.portability.api import beam_runner_api_pb2, schema_pb2
 from job_coders import spelled
 
 from pipelines import batch_complete, batch_job, stream_complete, stream_job
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import Completion, DeadLetter, Delta, Prompt, Record
 
 BATCH = """
 CompletePrompts CompletePrompts/Ask CompletePrompts/EmitCompletions
@@ -47,6 +47,8 @@ COLUMNS = {
     Prompt: "id:STRING request:STRING input:STRING? place:STRING? key:STRING?",
     Delta: "id:STRING attempt:INT64 seq:INT64 text:STRING finish_reason:STRING? chunk:STRING"
     " final:BOOLEAN outcome:STRING? input:STRING? submission:STRING",
+    Record: "id:STRING submission:STRING attempt:INT64 index:INT64 path:STRING value:STRING?"
+    " valid:BOOLEAN message:STRING? tool_call:INT64? final:BOOLEAN outcome:STRING? input:STRING?",
     Completion: "id:STRING text:STRING finish_reason:STRING? model:STRING? prompt_tokens:INT64?"
     " completion_tokens:INT64? total_tokens:INT64? cached_tokens:INT64? reasoning_tokens:INT64?"
     " ttft:DOUBLE? inter_chunk_p50:DOUBLE? inter_chunk_p95:DOUBLE? seconds:DOUBLE?"
@@ -134,7 +136,7 @@ def test_elements_keep_their_columns(element):
 def test_elements_have_the_same_coders_in_every_process():
     program = (
         "from apache_beam import coders; from transforms import elements\n"
-        "for name in ('Prompt', 'Delta', 'Completion', 'DeadLetter'):\n"
+        "for name in ('Prompt', 'Delta', 'Record', 'Completion', 'DeadLetter'):\n"
         "    coder = coders.registry.get_coder(getattr(elements, name))\n"
         "    print(coder.to_runner_api(None).spec.payload.hex())"
     )

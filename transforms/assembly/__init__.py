@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.trigger import AccumulationMode, AfterWatermark, DefaultTrigger
+from apache_beam.transforms.trigger import AccumulationMode
 
 from transforms.assembly.awaited_deltas import (
     AwaitFn,
@@ -31,6 +31,7 @@ from transforms.elements import Assembled, Completion, DeadLetter, Delta
 from transforms.graph.display import given
 from transforms.graph.element_types import HOW_TO_GET_DELTAS, check_input, with_types
 from transforms.graph.error_output import OF_DELTAS, ErrorOutput, checked
+from transforms.graph.panes import fires_once
 from transforms.graph.tags import COMPLETIONS, INCOMPLETE
 
 __all__ = ["AssembleCompletions", "StreamChunkBuilder", "prompt_key"]
@@ -160,10 +161,7 @@ class _Assemble(StreamChunkBuilder):
 
 def _check_panes(deltas: beam.PCollection[Delta]) -> None:
     """Raise ValueError if a pane may have only some of the deltas that have arrived."""
-    windowing = deltas.windowing
-    if windowing.accumulation_mode != AccumulationMode.DISCARDING:
-        return
-    if _fires_once(windowing.triggerfn, windowing.allowed_lateness > 0 and not deltas.is_bounded):
+    if deltas.windowing.accumulation_mode != AccumulationMode.DISCARDING or fires_once(deltas):
         return
     raise ValueError(
         "the trigger of the deltas must not fire more than once per window and discard: a"
@@ -178,11 +176,3 @@ def _sorted_out(_: Key, assembled: Assembled) -> Iterator[Any]:
         yield assembled.completion
     else:
         yield beam.pvalue.TaggedOutput(INCOMPLETE, assembled.incomplete)
-
-
-def _fires_once(trigger: Any, is_late_possible: bool) -> bool:
-    if isinstance(trigger, DefaultTrigger):
-        return not is_late_possible
-    if isinstance(trigger, AfterWatermark):
-        return trigger.early is None and (trigger.late is None or not is_late_possible)
-    return False

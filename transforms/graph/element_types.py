@@ -31,6 +31,7 @@ from apache_beam.typehints.row_type import (
 # Where to get such elements; parts of the errors about other elements.
 HOW_TO_GET_PROMPTS = "transforms.ToPrompts makes prompts of texts, dicts and rows"
 HOW_TO_GET_DELTAS = "transforms.StreamCompletions has them in its output .deltas"
+HOW_TO_GET_RECORDS = "transforms.StreamRecords has them in its output .records"
 
 
 class ElementType(RowTypeConstraint):  # type: ignore[misc]

@@ -12,6 +12,7 @@ DELTAS = "deltas"
 INCOMPLETE = "incomplete"
 PACING = "pacing"
 PROMPTS = "prompts"
+RECORDS = "records"
 
 OF_OUTCOME: Mapping[type, str] = {
     Delta: DELTAS,

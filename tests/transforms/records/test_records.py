@@ -1,0 +1,154 @@
+"""Records in a pipeline: from prompts to the records of whole answers."""
+
+from __future__ import annotations
+
+import threading
+
+import apache_beam as beam
+import orjson
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
+from apache_beam.transforms.window import FixedWindows
+from fake_server import Reset, Wait, chat_events, stream
+from job_coders import output_coders
+
+from transforms import AssembleRecords, Prompt, Record, StreamRecords
+
+pytest.importorskip("jsonschema_rs")
+
+ITEMS = '{"items": [{"n": 1}, {"n": 2}, {"n": "x"}]}'
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
+
+
+def pipeline(*flags):
+    return beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *flags]))
+
+
+def prompts(p, *ids):
+    request = {"messages": [{"role": "user", "content": "List."}]}
+    rows = [Prompt(id, orjson.dumps(request).decode(), f'{{"row": "{id}"}}') for id in ids]
+    return p | "Prompts" >> beam.Create(rows).with_output_types(Prompt)
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+
+
+def transform(server, **options):
+    return StreamRecords("openai/m", SCHEMA, base_url=server.base_url, timeout=5, **options)
+
+
+def told(records):
+    return records | beam.Map(lambda r: (r.id, r.attempt, r.index, r.value, r.valid, r.final))
+
+
+def test_each_element_of_an_answer_becomes_a_record(fake_server):
+    fake_server.script = lambda request: stream(*chat_events(ITEMS))
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server)
+        assert_that(
+            told(out.records),
+            equal_to(
+                [
+                    ("a", 1, 0, '{"n": 1}', True, False),
+                    ("a", 1, 1, '{"n": 2}', True, False),
+                    ("a", 1, 2, '{"n": "x"}', False, False),
+                    ("a", 1, 3, None, True, True),
+                ]
+            ),
+        )
+        assert_that(out.incomplete, equal_to([]), label="incomplete")
+        assert_that(out.dead_letters, equal_to([]), label="dead letters")
+
+
+def test_records_of_an_interrupted_attempt_never_reach_a_whole_answer(fake_server):
+    half = chat_events(['{"items": [{"n": 7}, {"n": 8},', ' {"n"'])[:-3]
+    replies = iter([stream(*half, Reset()), stream(*chat_events(ITEMS))])
+    fake_server.script = lambda request: next(replies)
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server)
+        whole = out.records | AssembleRecords()
+        values = whole.records | beam.Map(lambda r: (r.attempt, r.index, r.value))
+        expected = [(2, 0, '{"n": 1}'), (2, 1, '{"n": 2}'), (2, 2, '{"n": "x"}')]
+        assert_that(values, equal_to(expected))
+        assert_that(whole.incomplete, equal_to([]), label="incomplete")
+
+
+def test_an_answer_that_is_cut_off_is_incomplete(fake_server):
+    fake_server.script = lambda request: stream(
+        *chat_events('{"items": [{"n": 1}, {"n"', finish_reason="length")
+    )
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server)
+        letters = out.incomplete | beam.Map(lambda r: (r.id, r.error_type, r.input))
+        assert_that(letters, equal_to([("a", "RecordsTruncated", '{"row": "a"}')]))
+        whole = out.records | AssembleRecords()
+        assert_that(whole.records, equal_to([]), label="no whole answer")
+        incomplete = whole.incomplete | "Told" >> beam.Map(lambda r: (r.id, r.error_type))
+        assert_that(incomplete, equal_to([("a", "IncompleteRecords")]), label="incomplete")
+
+
+SEEN = []
+GO_ON = threading.Event()
+
+
+def see(record):
+    SEEN.append(record.value)
+    GO_ON.set()
+
+
+def test_a_record_reaches_a_fused_consumer_while_the_model_writes(fake_server):
+    SEEN.clear()
+    GO_ON.clear()
+    first, *rest = chat_events(['{"items": [{"n": 1}, ', "{}]}"])[1:]
+    fake_server.script = lambda request: stream(first, Wait(GO_ON), *rest)
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server)
+        out.records | beam.Map(see)
+    assert SEEN == ['{"n": 1}', "{}", None]
+
+
+def test_every_output_is_a_row():
+    p = pipeline()
+    prompts(p, "a") | "Do" >> StreamRecords("openai/m")
+    records = p | "Records" >> beam.Create([]).with_output_types(Record)
+    records | "Whole" >> AssembleRecords()
+    job = p.to_runner_api()
+    assert output_coders(job, "Do/") == {
+        "Do/Ask.None": "row(Delta)",
+        "Do/Ask.dead_letters": "row(DeadLetter)",
+        "Do/EmitDeltas.None": "row(Delta)",
+        "Do/EmitDeadLetters.None": "row(DeadLetter)",
+        "Do/Records.None": "row(Record)",
+        "Do/Records.incomplete": "row(DeadLetter)",
+    }
+    assert output_coders(job, "Whole/") == {
+        "Whole/ByPrompt.None": "kv(kv(string_utf8, string_utf8), row(Record))",
+        "Whole/GroupByKey.None": "kv(kv(string_utf8, string_utf8), iterable(row(Record)))",
+        "Whole/Sort.None": "row(Record)",
+        "Whole/Sort.incomplete": "row(DeadLetter)",
+    }
+
+
+def test_a_trigger_that_fires_more_than_once_is_refused():
+    p = pipeline()
+    records = p | beam.Create([]).with_output_types(Record)
+    windowed = records | beam.WindowInto(
+        FixedWindows(60),
+        trigger=Repeatedly(AfterCount(1)),
+        accumulation_mode=AccumulationMode.ACCUMULATING,
+    )
+    with pytest.raises(ValueError, match="the trigger of the records must fire once per window"):
+        windowed | AssembleRecords()
+
+
+def test_arguments_are_checked_when_the_pipeline_is_built():
+    with pytest.raises(ValueError, match="commit_every must be left out"):
+        StreamRecords("openai/m", commit_every=1)
+    with pytest.raises(ValueError, match="a path must be made of"):
+        StreamRecords("openai/m", path="$..items")
+    with pytest.raises(ValueError, match="the schema cannot be used"):
+        StreamRecords("openai/m", {"type": "objec"})
