@@ -16,9 +16,12 @@ def form_of(type: pa.DataType, lax: bool = False) -> Form:
     if isinstance(type, pa.BaseExtensionType):
         return _extension(type, lax)
     if kinds.is_dictionary(type):
-        decoded = form_of(type.value_type, lax)
+        # Arrow cannot decode a dictionary of views.
+        plain = _storable_scalar(type.value_type) if _is_view(type.value_type) else type.value_type
         return nested.Wrapped(
-            decoded, lambda a: a.dictionary_decode(), lambda a: a.dictionary_encode()
+            form_of(plain, lax),
+            lambda a: a.cast(pa.dictionary(type.index_type, plain)).dictionary_decode(),
+            lambda a: a.dictionary_encode(),
         )
     if _is(type, "run_end_encoded"):
         return nested.Wrapped(form_of(type.value_type, lax), _run_end_decoded)
@@ -31,6 +34,10 @@ def _is(type: pa.DataType, kind: str) -> bool:
     """Return whether `type` is of a kind that older versions of Arrow do not have."""
     test = getattr(kinds, f"is_{kind}", None)
     return test is not None and bool(test(type))
+
+
+def _is_view(type: pa.DataType) -> bool:
+    return _is(type, "string_view") or _is(type, "binary_view")
 
 
 def _run_end_decoded(array: pa.Array) -> pa.Array:

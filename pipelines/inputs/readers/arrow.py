@@ -19,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipelines.filesystem import is_local
 from pipelines.inputs.compression import opened
 from pipelines.inputs.options import InputOptions
+from pipelines.inputs.readers import kinds
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.readers.columnar import arrow_errors, lines_of_batches, needed, rows_at_once
 from pipelines.inputs.rows import Line, UnreadableFile
@@ -39,6 +40,8 @@ class Arrow:
             return "the file is Feather of version 1; save it as version 2"
         # The length of the schema comes first, in old streams without four bytes of 1 before it.
         if head and not head.startswith((_MARK, _END[:4])) and head[2:4] != b"\0\0":
+            if why := kinds.fault_of_rows(head):
+                return f"{why} (expected an Arrow file)"
             return f"the file must be an Arrow file or stream, got {head[:20]!r} as its beginning"
         return None
 

@@ -62,6 +62,11 @@ def arrow_errors(kind: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = " ".join(str(error).split())
+        if isinstance(error, pyarrow.ArrowNotImplementedError):
+            raise UnreadableFile(
+                f"the {kind} file has a type that Arrow for Python cannot read ({reason:.200});"
+                " write the column with another type"
+            ) from None
         raise UnreadableFile(
             f"the {kind} file is damaged or ends too early ({reason:.200})"
         ) from None

@@ -38,9 +38,9 @@ class Delimited:
 
     def fault(self, head: bytes, options: InputOptions) -> str | None:
         """Return why the header cannot be one, or what the file is instead."""
-        if options.encoding is None and (why := kinds.fault_of_text(head)):
+        if options.encoding is None and (why := kinds.fault_of_rows(head)):
             return why
-        text = head.decode(options.encoding or "utf-8", "replace")
+        text = head.decode(options.encoding or "utf-8", "replace").removeprefix("\ufeff")
         try:
             self._table(iter(text.splitlines(keepends=True)), options)
         except UnreadableFile as error:

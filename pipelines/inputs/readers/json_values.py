@@ -37,7 +37,7 @@ class JsonValues:
         """Return what the file is, if it does not begin like JSON."""
         if options.encoding is not None:
             return None
-        return kinds.fault_of_text(head) or kinds.fault_of_json(head)
+        return kinds.fault_of_rows(head) or kinds.fault_of_json(head)
 
     def rows(
         self, file: DataFile, options: InputOptions, columns: Sequence[str] | None

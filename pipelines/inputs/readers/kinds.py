@@ -6,6 +6,8 @@ the first lines is a JSON object passes as JSON lines; its other lines are judge
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 # How much of a file is looked at, and how many of its lines.
@@ -13,8 +15,12 @@ HEAD_BYTES = 1 << 14
 _MOST_LINES = 10
 
 _LINES_NEEDED = "the file must have one JSON object per line"
+_RECORDS_NEEDED = (
+    "the file is a table by columns, as pandas writes it; write rows, with to_json(...,"
+    " orient='records')"
+)
 _AS_JSON = "add --input_format json"
-_BINARY = (
+_KINDS = (
     (b"PK\x03\x04", "a .zip archive; unpack it"),
     (b"PK\x05\x06", "an empty .zip archive"),
     (b"7z\xbc\xaf\x27\x1c", "a .7z archive; unpack it"),
@@ -27,19 +33,52 @@ _BINARY = (
     (b"ORC", "an ORC file; convert it to Parquet"),
     (b"SQLite format 3\x00", "a SQLite database; export its rows as CSV"),
     (b"%PDF-", "a PDF file"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file; save its table as CSV UTF-8"),
+    (b"\x80\x04\x95", "a pickle of Python; convert it to Parquet"),
+    (b"\x80\x05\x95", "a pickle of Python; convert it to Parquet"),
+    (b"\x93NUMPY", "an array of NumPy; convert it to Parquet"),
+    (b"\x89HDF", "an HDF5 file; convert it to Parquet"),
     (b"\x1f\x8b", "compressed twice; decompress it once"),
     (b"\x04\x22\x4d\x18", "compressed with lz4; decompress it"),
+)
+_PAGE = "a web page, maybe of an error or a login; download the data again"
+# Texts that have no rows.
+_TEXTS = (
+    (b"version https://git-lfs.", "a pointer of Git LFS and not the data; run git lfs pull"),
+    (b"<!doctype html", _PAGE),
+    (b"<html", _PAGE),
+    (b"<?xml", "an XML file; convert it to JSON lines or CSV"),
+)
+# The first names in a .zip archive that is a file of a spreadsheet or a text processor.
+_OFFICE = re.compile(rb"\[Content_Types\]\.xml|_rels/|docProps/|xl/|mimetypeapplication/vnd\.oasis")
+_ZIP_NAME = 30  # where the first name begins
+# How pandas writes JSON unless it is told to write records.
+_BY_COLUMNS = re.compile(
+    rb'\{\s*(?:"(?:[^"\\]|\\.)*":\s*\{\s*"0":|"columns":\s*\[[^\]]*\],\s*"index":\s*\['
+    rb'|"schema":\s*\{\s*"fields":)'
 )
 _BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
+def fault_of_rows(head: bytes) -> str | None:
+    """Return what a file that begins with `head` is, if it is not UTF-8 text that may have rows."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:32].lower()
+    kind = next((kind for magic, kind in _TEXTS if start.startswith(magic)), None)
+    return fault_of_text(head) if kind is None else f"the file is {kind}"
+
+
+def _kind(head: bytes) -> str | None:
+    if head.startswith(b"PK\x03\x04") and _OFFICE.match(head, _ZIP_NAME):
+        return "a workbook or a document of Office; save its table as CSV UTF-8"
+    if head[257:262] == b"ustar":
+        return "a .tar archive; unpack it"
+    return next((kind for magic, kind in _KINDS if head.startswith(magic)), None)
+
+
 def fault_of_text(head: bytes) -> str | None:
     """Return what a file that begins with `head` is, if it is not UTF-8 text."""
-    kind = next((kind for magic, kind in _BINARY if head.startswith(magic)), None)
-    if kind is not None:
+    if (kind := _kind(head)) is not None:
         return f"the file is {kind}"
-    if head[257:262] == b"ustar":
-        return "the file is a .tar archive; unpack it"
     if head.startswith(_BOMS) or _has_wide_characters(head):
         return (
             "the file must be UTF-8, got UTF-16 or UTF-32; save it as UTF-8, or add"
@@ -53,9 +92,11 @@ def fault_of_lines(head: bytes) -> str | None:
 
     `head` are the first `HEAD_BYTES` of the file, decompressed, or all of a shorter file.
     """
-    if why := fault_of_text(head):
+    if why := fault_of_rows(head):
         return why
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _BY_COLUMNS.match(text):
+        return _RECORDS_NEEDED
     if _ends_lines_with_cr(text):
         return "the lines of the file must end in LF, got CR only; convert it (tr '\\r' '\\n')"
     return _fault_of_lines(text, whole=len(head) < HEAD_BYTES)
@@ -64,6 +105,8 @@ def fault_of_lines(head: bytes) -> str | None:
 def fault_of_json(head: bytes) -> str | None:
     """Return why a file that begins with `head` is not an array of objects, or objects."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _BY_COLUMNS.match(text):
+        return _RECORDS_NEEDED
     if not text or text.startswith((b"{", b"[")):
         return None
     shown = text.split(b"\n")[0].decode("utf-8", "backslashreplace").strip()
@@ -72,7 +115,7 @@ def fault_of_json(head: bytes) -> str | None:
 
 def looks_like_values(head: bytes) -> bool:
     """Return whether `head` is JSON that is not JSON lines: an array, or an object over lines."""
-    if fault_of_text(head) or fault_of_json(head) or not head.strip():
+    if fault_of_rows(head) or fault_of_json(head) or not head.strip():
         return False
     return fault_of_lines(head) is not None
 

@@ -15,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipelines.filesystem import is_local
 from pipelines.inputs.options import InputOptions
+from pipelines.inputs.readers import kinds
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.readers.columnar import arrow_errors, lines_of_batches, needed, rows_at_once
 from pipelines.inputs.rows import Line
@@ -34,6 +35,8 @@ class Parquet:
         if head.startswith(b"PARE"):
             return "the Parquet file is encrypted; decrypt it"
         if head and not head.startswith(b"PAR1"):
+            if why := kinds.fault_of_rows(head):
+                return f"{why} (expected a Parquet file)"
             return f"the file must be a Parquet file, got {head[:20]!r} as its beginning"
         return None
 

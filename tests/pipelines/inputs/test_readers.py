@@ -200,6 +200,7 @@ def test_csv_with_quotes_only_where_needed_comes_back(tmp_path_factory, rows):
     assert [[*json.loads(line.text).values()] for line in lines] == rows
 
 
+OFFICE = b"PK\x03\x04" + b"\0" * 26 + b"[Content_Types].xml"
 COMPRESSIONS = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
@@ -326,7 +327,21 @@ def test_a_wrong_flag_is_refused_before_anything_is_sent(job, flags, message):
         ("a.csv", "id,prompt\n1,a\n".encode("utf-16"), "add --encoding utf-16"),
         ("a.csv", b"id;prompt\n1;a\n", "the header is one column, 'id;prompt'; name the character"),
         ("a.json", b"id,prompt\n1,a\n", "the file must be a JSON array of objects"),
+        ("a.csv", "\ufeffid;prompt\n1;a\n".encode(), "the header is one column, 'id;prompt'; "),
         ("a.txt", b"%PDF-1.4", "the file is a PDF file"),
+        ("a.xlsx", OFFICE, "the file is a workbook or a document of Office; save its table as CSV"),
+        ("a.zip", b"PK\x03\x04" + b"\0" * 26 + b"a.csv", "the file is a .zip archive; unpack it"),
+        ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS and"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS and"),
+        ("a.csv", b"<!DOCTYPE html>\n<p>404</p>\n", "a web page, maybe of an error or a login"),
+        ("a.arrow", b"\n<html>\n", "a web page, maybe of an error or a login"),
+        (
+            "a.json",
+            b'{"id":{"0":1,"1":2},"prompt":{}}',
+            "the file is a table by columns, as pandas",
+        ),
+        ("a.json", b'{"columns":["prompt"],"index":[0],"data":[["x"]]}', "a table by columns"),
+        ("a.pkl", b"\x80\x05\x95\x00", "the file is a pickle of Python; convert it to Parquet"),
     ],
 )
 def test_a_file_that_is_not_of_its_format_is_refused_once(job, name, data, reason):
@@ -335,6 +350,12 @@ def test_a_file_that_is_not_of_its_format_is_refused_once(job, name, data, reaso
     (line,) = job.printed.err.strip().splitlines()
     assert line.startswith(f"batch_complete: --input {job.folder / name}: ")
     assert reason in line
+
+
+@pytest.mark.parametrize("format", ["text", "document"])
+def test_a_web_page_is_a_text(read, format):
+    (line,) = read("a.html", "<!DOCTYPE html><p>Hi</p>", format=format)
+    assert json.loads(line.text)["text"] == "<!DOCTYPE html><p>Hi</p>"
 
 
 def test_a_header_that_ends_behind_the_first_bytes_is_not_judged(tmp_path):

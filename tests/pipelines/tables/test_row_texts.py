@@ -165,6 +165,13 @@ def test_a_decimal_with_a_negative_scale_becomes_one_without():
     assert restored(array).equals(pa.array([Decimal(12_000)], pa.decimal128(8, 0)))
 
 
+def test_a_category_whose_values_are_views_is_read_as_polars_streams_it():
+    values = pa.array(["x", "y"], pa.string_view())
+    array = pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.uint32()), values)
+    assert texts(batch(x=array.slice(1))) == ['{"x":null}', '{"x":"x"}']
+    assert restored(array).equals(pa.array(["y", None, "x"]).dictionary_encode())
+
+
 @pytest.mark.parametrize("type", [pa.string_view(), pa.binary_view(), pa.list_view(pa.int64())])
 def test_a_view_is_read_like_the_type_that_it_views(type):
     values = {"string_view": ["a"], "binary_view": [b"a"]}.get(str(type), [[1]])
