@@ -11,10 +11,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from pipelines import bigquery
-from pipelines.cli import journal_flags
+from pipelines.cli import facts, journal_flags
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.answer_flags import add_answer_options, answer_of
 from pipelines.cli.input_flags import add_input_options, input_options
@@ -23,10 +22,11 @@ from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_opt
 from pipelines.cli.output_flags import add_output_options, check_output_format
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
 from pipelines.errors import UsageError
-from pipelines.filesystem import check_creatable
+from pipelines.filesystem import check_creatable, is_local
 from pipelines.imports import importing
 from pipelines.inputs import stdin
 from pipelines.inputs.presence import check_present
+from pipelines.outputs.shards.manifest import runs
 from pipelines.runners import checks as runner_checks
 from pipelines.runners import pipeline
 from pipelines.runners.runner import left_behind
@@ -118,6 +118,8 @@ def run(argv: Sequence[str]) -> int:
     new_budget = budget(known_args, new_journal)
     prices(known_args.prices)
     check_creatable("--output", known_args.output)
+    if is_local(known_args.output):
+        facts.check_same_job(known_args, runs(known_args.output))
     runner_checks.check(options)
     with importing("batch_complete"):
         from pipelines import batch_job  # Beam, which no check above needs
@@ -150,11 +152,9 @@ def _tidy_up(argv: Sequence[str]) -> str:
         return "the job had not started yet"
     if not pipeline.runs_here(options):
         return left_behind(options, kept)
-    from pipelines.outputs import claims, folder  # Beam, which the job has imported
+    from pipelines import batch_job  # the job has imported it
 
-    with suppress(UsageError), claims.claimed(known_args.output):
-        folder.remove_unfinished(known_args.output)
-    return f"nothing was written to {known_args.output}{kept}"
+    return f"{batch_job.stopped(known_args)}{kept}"
 
 
 if __name__ == "__main__":

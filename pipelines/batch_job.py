@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Mapping
+from contextlib import closing, suppress
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines import bigquery, spools
-from pipelines.cli import checks, job_facts, journal_flags, model_checks
+from pipelines.cli import checks, facts, journal_flags, model_checks
 from pipelines.cli.input_flags import input_format, input_options
 from pipelines.cli.job_options import JobOptions
 from pipelines.cli.limit_flags import (
@@ -27,24 +26,26 @@ from pipelines.cli.limit_flags import (
 )
 from pipelines.cli.model_flags import (
     completion_options,
-    model_params,
     settle_in_flight,
 )
 from pipelines.cli.output_flags import page_options, row_formats
 from pipelines.cli.prompt_flags import row_form
 from pipelines.errors import UsageError
-from pipelines.filesystem import printable
-from pipelines.inputs import stdin
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
 from pipelines.outputs import bigquery as outputs_bigquery
 from pipelines.outputs import claims, folder
 from pipelines.outputs.answer_columns import put_answers
-from pipelines.outputs.files import WriteRows
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
-from pipelines.outputs.ordered import WriteInOrder
-from pipelines.outputs.report import WriteReport
+from pipelines.outputs.report import Totals
+from pipelines.outputs.shards import manifest
+from pipelines.outputs.shards.finish import About, Finish, begin_run
+from pipelines.outputs.shards.names import new_run
+from pipelines.outputs.shards.ordered import PutDown, Spooled
+from pipelines.outputs.shards.settings import ShardSettings
+from pipelines.outputs.shards.write import SumUp, WriteShards
+from pipelines.outputs.shards.writer import WRITERS
 from pipelines.pages.activity import Activity
 from pipelines.pages.files import check_page
 from pipelines.runners import dataflow, execution, pipeline
@@ -57,15 +58,25 @@ from transforms.elements import Completion, DeadLetter, Delta
 from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
-_FILES = {
+_KINDS = {
     "Completions": "completions",
     "FailedRows": "failed-rows",
     "FailedCalls": "failed-calls",
 }
 
 
-def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> None:
-    """Add the steps of the job to `p`; `spread` shuffles the rows over many workers."""
+def build(
+    p: beam.Pipeline,
+    known_args: argparse.Namespace,
+    *,
+    spread: bool,
+    settings: ShardSettings | None = None,
+) -> None:
+    """Add the steps of the job to `p`; `spread` shuffles the rows over many workers.
+
+    `settings` are those of its run; None are those of a new one on many workers.
+    """
+    settings = settings or shard_settings(known_args)
     journal = journal_flags.journal(known_args)
     form = row_form(known_args)
     options = input_options(known_args)
@@ -87,32 +98,41 @@ def build(p: beam.Pipeline, known_args: argparse.Namespace, *, spread: bool) -> 
     }
     limit = failure_limit(known_args)
     outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
-    write = WriteInOrder if known_args.keep_order else WriteRows
     formats = row_formats(known_args, input_format(known_args), form)
+    page = page_options(known_args)
+    totals = partial(Totals, page)
+    parts: dict[str, Any] = {"UnusedColumns": read.unused_columns, "Pacing": done.pacing}
+    spooled: list[Spooled] = []
     for name, rows in outcomes.items():
+        format = formats[Completion if name == "Completions" else DeadLetter]
+        step: Any = WriteShards(settings, _KINDS[name], format, totals)
         if name == "Completions" and known_args.output_table:
-            rows | "WriteTable" >> outputs_bigquery.WriteTable(
-                bigquery.parse(known_args.output_table)
-            )
-        else:
-            kind = Completion if name == "Completions" else DeadLetter
-            rows | f"Write{name}" >> write(known_args.output, _FILES[name], formats[kind])
+            table = outputs_bigquery.WriteTable(bigquery.parse(known_args.output_table))
+            rows | "WriteTable" >> table
+            step = SumUp(totals)
+        elif known_args.keep_order:
+            step = PutDown(_KINDS[name], format, totals)
+            spooled.append(step.spooled)
+        parts[name] = rows | f"Write{name}" >> step
     if known_args.emit_deltas:
         deltas = keep_columns(done.deltas, form.columns, Delta)
-        deltas | "WriteDeltas" >> WriteRows(known_args.output, "deltas", JsonLines())
-    facts = {
-        "model": known_args.model,
-        "input": [printable(stdin.shown(location)) for location in known_args.input],
-        "params": model_params(known_args),
-        "output_format": known_args.output_format,
-        "flags": job_facts.flags_of(known_args),
-        "address": job_facts.address_of(known_args, os.environ),
-    }
-    if known_args.output_table:
-        facts["output_table"] = known_args.output_table
-    path = FileSystems.join(known_args.output, folder.REPORT)
-    reported = {**outcomes, "UnusedColumns": read.unused_columns, "Pacing": done.pacing}
-    reported | "WriteReport" >> WriteReport(path, facts, page_options(known_args))
+        write = WriteShards(settings, "deltas", JsonLines(), None)
+        parts["Deltas"] = deltas | "WriteDeltas" >> write
+    about = About(facts.report_facts(known_args), facts.run_facts(known_args), page)
+    parts | "WriteReport" >> Finish(settings, about, spooled)
+
+
+def shard_settings(
+    known_args: argparse.Namespace, after: str = "", at_once: bool = False
+) -> ShardSettings:
+    """Return the settings of a new run; its id sorts after that of the run `after`."""
+    return ShardSettings(
+        known_args.output,
+        new_run(after),
+        known_args.shard_rows,
+        known_args.shard_seconds,
+        at_once,
+    )
 
 
 def run(
@@ -146,9 +166,10 @@ def _run_job(
 ) -> int:
     """Run the job in the claimed output folder, and print its summary."""
     here = pipeline.runs_here(options)
-    earlier = folder.last_report(known_args.output)
+    folder.last_report(known_args.output)  # which this job must be able to replace
     check_page(known_args.output)
-    before = folder.Outputs(known_args.output, earlier)
+    runs = manifest.runs(known_args.output)
+    facts.check_same_job(known_args, runs)
     p = pipeline.new_pipeline(options.beam)
     spools.remove_left_behind()
     launched = settle_in_flight(known_args)
@@ -158,25 +179,25 @@ def _run_job(
     # With spending in the journal, the first row that is not in it starts the model.
     if here and launched and (journal is None or journal.spent() == Spent()):
         model_checks.start_model(known_args.model)
-    _warn_of_replaced(known_args, earlier)
-    started = time.time()
-    build(p, known_args, spread=not pipeline.shares_process(options))
+    newest = runs[0].id if runs else ""
+    settings = shard_settings(known_args, newest, pipeline.never_repeats(options))
+    build(p, known_args, spread=not pipeline.shares_process(options), settings=settings)
+    begin_run(settings, facts.run_facts(known_args))
     if not here:
         warn_of_separate_budgets("batch_complete", new_budget)
         execution.run(p, options)
         if runners.runner(options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
-        path = FileSystems.join(known_args.output, folder.REPORT)
-        if not folder.is_written_since(path, started):
-            print(f"The job is done; the workers wrote to {known_args.output} on their machines.")
-            return 0
     else:
-        with Activity(), ProgressLine(input_format(known_args).count(known_args.input)):
+        total = input_format(known_args).count(known_args.input)
+        with closing(WRITERS), Activity(), ProgressLine(total):
             execution.run(p, options)
     report = folder.last_report(known_args.output) or {}
-    for name in before.settle(report):
+    if report.get("run") != settings.run:
+        print(f"The job is done; the workers wrote to {known_args.output} on their machines.")
+        return 0
+    for name in folder.unlisted(known_args.output, report):
         print(f"batch_complete: {name} is not an output of this job, and stays", file=sys.stderr)
-    folder.remove_unfinished(known_args.output)
     print(summary(known_args.output, report))
     print_spending(new_budget, ledger, journal)
     failed = report["failed"] and not report["completed"]
@@ -184,12 +205,14 @@ def _run_job(
     return 1 if too_many_failed(known_args, report) or failed or is_part else 0
 
 
-def _warn_of_replaced(known_args: argparse.Namespace, earlier: Mapping[str, Any] | None) -> None:
-    """Warn that the job replaces the completions of another model."""
-    if earlier is None or not earlier.get("completed") or earlier["model"] == known_args.model:
-        return
-    print(
-        f"batch_complete: this job replaces {earlier['completed']:,} completions of"
-        f" {earlier['model']} in {known_args.output}; use another --output to keep both",
-        file=sys.stderr,
-    )
+def stopped(known_args: argparse.Namespace) -> str:
+    """Tidy up after a local job that has stopped early; return which rows are readable."""
+    WRITERS.close()
+    with suppress(UsageError, OSError), claims.claimed(known_args.output):
+        folder.remove_unfinished(known_args.output)
+    with suppress(OSError):
+        for run in manifest.runs(known_args.output)[:1]:
+            if run.facts.get("pid") == os.getpid() and not run.complete and run.shards:
+                rows = sum(shard.rows for shard in run.shards if shard.kind != "deltas")
+                return f"{rows:,} rows are in {known_args.output}"
+    return f"nothing was written to {known_args.output}"

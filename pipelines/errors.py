@@ -9,3 +9,7 @@ class UsageError(Exception):
 
 class ReaderLeft(Exception):
     """The reader of standard output has closed it, as `head` does; the program ends quietly."""
+
+
+class OutputGone(Exception):
+    """The output folder has disappeared; the message says what to do."""

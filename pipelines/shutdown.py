@@ -21,7 +21,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn, TextIO, cast
 
-from pipelines.errors import ReaderLeft, UsageError
+from pipelines.errors import OutputGone, ReaderLeft, UsageError
 from pipelines.imports import INTERRUPTED, end_as_usual
 from pipelines.runners.failures import explained
 from ritellm.cli.stdout import left_by_reader, quietly
@@ -30,9 +30,13 @@ from transforms.disks import DiskFull
 from transforms.failures import TooManyFailures
 
 # The errors that the program reports by itself.
-_NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__, DiskFull.__name__)
+_NO_NEWS = (TooManyFailures.__name__, ReaderLeft.__name__, DiskFull.__name__, OutputGone.__name__)
 # The errors that end a job in an orderly way, and how its last line begins then.
-_ENDINGS = {TooManyFailures.__name__: "stopped early", DiskFull.__name__: "stopped"}
+_ENDINGS = {
+    TooManyFailures.__name__: "stopped early",
+    DiskFull.__name__: "stopped",
+    OutputGone.__name__: "stopped",
+}
 
 _before_sudden_end: list[Callable[[], object]] = []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.answer_flags import answer_of
 from pipelines.cli.model_flags import SWITCH
-from pipelines.cli.parser import not_negative
+from pipelines.cli.parser import not_negative, positive
 from pipelines.errors import UsageError
 from pipelines.outputs.formats.names import NAMES, WITH_COLUMNS
 from pipelines.pages.options import MOST_ROWS, TEXT_MODES, PageOptions
@@ -49,11 +49,42 @@ def add_output_options(parser: Any) -> None:
         help="the texts of these rows in report.html: none of prompts, answers, ids and messages;"
         " or their beginnings; or all of them (default: %(default)s)",
     )
+    parser.add_argument(
+        "--shard_rows",
+        type=positive,
+        default=10_000,
+        metavar="N",
+        help="rows of a file of output; a file appears when it is full (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shard_seconds",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="a file of output appears after this time at the latest, if the job runs in this"
+        " process (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        **SWITCH,
+        help="replace the completions of another model or input in the output folder, when this job"
+        " is complete; without it such a job is refused",
+    )
 
 
 def page_options(known_args: argparse.Namespace) -> PageOptions:
     """Return what the page of the job shows."""
     return PageOptions(known_args.report_rows, known_args.report_text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive seconds, got {text!r}")
+    return seconds
 
 
 def check_output_format(known_args: argparse.Namespace) -> None:

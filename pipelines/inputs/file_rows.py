@@ -133,7 +133,7 @@ class FileRows:
         needed = None if columns is None else tuple(columns)
         files = (
             root
-            | "Pattern" >> beam.Create([None])
+            | "Pattern" >> beam.Impulse()
             | "MatchFiles" >> beam.FlatMap(lambda _: self._data_files(locations))
         )
         if self._spread:

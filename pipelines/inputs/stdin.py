@@ -13,7 +13,7 @@ from pipelines.spools import PREFIX, Spool
 from transforms.disks import temporary_disk
 
 STDIN = "-"
-_NAME = "stdin"
+NAME = "stdin"
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def spooled(locations: Sequence[str], here: bool) -> Iterator[list[str]]:
         raise UsageError("--input - reads stdin, which is a terminal; use it behind a pipe")
     spool = Spool()
     try:
-        path = spool.file(_NAME)
+        path = spool.file(NAME)
         with temporary_disk(), open(path, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         yield [path if location == STDIN else location for location in locations]
@@ -45,9 +45,9 @@ def spooled(locations: Sequence[str], here: bool) -> Iterator[list[str]]:
 def is_spooled(path: str) -> bool:
     """Return whether `path` is the file in place of stdin."""
     folder, name = os.path.split(path)
-    return name == _NAME and os.path.basename(folder).startswith(PREFIX)
+    return name == NAME and os.path.basename(folder).startswith(PREFIX)
 
 
 def shown(path: str) -> str:
     """Return what messages and ids call the file at `path`."""
-    return _NAME if is_spooled(path) else path
+    return NAME if is_spooled(path) else path

@@ -1,8 +1,9 @@
-"""The output folder of a batch job: which of its files a job wrote, and who may write there now.
+"""The output folder of a batch job: what earlier jobs left there, and what of it may go.
 
-The rule: a job removes what an earlier job wrote, and nothing else. `report.json` has the list of
-the files that its job wrote. Without the list, in a report of an older version, files with the
-names of outputs are taken for outputs.
+The rule: a job removes what earlier jobs wrote, and nothing else, once its own output is complete.
+The manifests list the shards of each run (`pipelines.outputs.shards`). Older versions listed their
+files in `report.json`, and still older ones nowhere: then files with the names of their outputs are
+taken for outputs.
 """
 
 from __future__ import annotations
@@ -10,30 +11,37 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines.errors import UsageError
-from pipelines.filesystem import delete, is_local
-from pipelines.outputs.whole_file import write_whole
+from pipelines.filesystem import is_local
+from pipelines.outputs.shards import manifest
+from pipelines.outputs.shards.names import (
+    KINDS,
+    MANIFEST,
+    PAGE,
+    REPORT,
+    SUCCESS,
+    UNFINISHED,
+    kind_and_run,
+    run_of_piece,
+)
+from pipelines.outputs.shards.storage import Storage, join, storage_of, write_whole
 
-REPORT = "report.json"
-PAGE = "report.html"
-KINDS = ("completions", "failed", "deltas")
-_OUTPUT = r"(completions|failed-rows|failed-calls|deltas)"
-_NAME = re.compile(rf"{_OUTPUT}-\d{{5}}-of-\d{{5}}\.(jsonl|parquet|csv)")
-_UNFINISHED = re.compile(
-    rf"beam-temp-{_OUTPUT}-[0-9a-f]+|({_NAME.pattern}|report\.(json|html))\.unfinished"
+# The names that older versions gave to outputs, and to those that were not complete.
+_OLD = re.compile(rf"({'|'.join(KINDS)})-\d{{5}}-of-\d{{5}}\.(jsonl|parquet|csv)")
+_OLD_UNFINISHED = re.compile(
+    rf"beam-temp-({'|'.join(KINDS)})-[0-9a-f]+|({_OLD.pattern}|report\.(json|html))\.unfinished"
 )
 
 
 def is_output(name: str) -> bool:
     """Return whether a job gives this name to its outputs."""
-    return _NAME.fullmatch(name) is not None
+    return kind_and_run(name) is not None or _OLD.fullmatch(name) is not None
 
 
 def last_report(folder: str) -> dict[str, Any] | None:
@@ -41,74 +49,93 @@ def last_report(folder: str) -> dict[str, Any] | None:
 
     Raises UsageError for a `report.json` that no job wrote.
     """
-    path = FileSystems.join(folder, REPORT)
-    if not FileSystems.exists(path):
+    if (text := storage_of(folder).read_existing(REPORT)) is None:
         return None
     try:
-        with FileSystems.open(path) as file:
-            report = orjson.loads(file.read())
+        report = orjson.loads(text)
         report["rows"], report["model"]
     except (ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{path} is not the report of a job, and this job would replace it; choose another"
-            " --output"
+            f"{join(folder, REPORT)} is not the report of a job, and this job would replace it;"
+            " choose another --output"
         ) from None
     return dict(report)
 
 
-class Outputs:
-    """What is in `folder` before a job."""
-
-    def __init__(self, folder: str, report: Mapping[str, Any] | None) -> None:
-        self._folder = folder
-        self._before = _written(folder)
-        listed = None if report is None else report.get("files")
-        self._earlier = set(self._before if listed is None else listed)
-
-    def settle(self, report: dict[str, Any]) -> Collection[str]:
-        """Remove what earlier jobs wrote and this one did not replace; list the rest in `report`.
-
-        Returns the names of outputs that no job is known to have written, which stay.
-        """
-        now = _written(self._folder)
-        # Equality, because clocks may be set back.
-        kept = {name for name, changed in now.items() if self._before.get(name) == changed}
-        for name in kept & self._earlier:
-            delete(FileSystems.join(self._folder, name))
-        report["files"] = sorted(now.keys() - kept)
-        text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
-        write_whole(FileSystems.join(self._folder, REPORT), [text], "application/json")
-        return sorted(kept - self._earlier)
+def write_report(folder: str, report: Mapping[str, Any]) -> None:
+    """Write `report.json`."""
+    text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
+    write_whole(storage_of(folder), REPORT, text, "application/json")
 
 
-def _written(folder: str) -> dict[str, float]:
-    """Return the names of outputs in `folder` with their modification times."""
-    if is_local(folder):
-        files = [entry for entry in os.scandir(folder) if is_output(entry.name)]
-        return {entry.name: entry.stat().st_mtime_ns for entry in files}
-    patterns = [FileSystems.join(folder, f"{kind}-*") for kind in KINDS]
-    found = [file for match in FileSystems.match(patterns) for file in match.metadata_list]
-    times = {file.path.rpartition("/")[2]: file.last_updated_in_seconds for file in found}
-    return {name: changed for name, changed in times.items() if is_output(name)}
+def earlier_outputs(folder: str, run: str, kept: Collection[str]) -> Earlier:
+    """Return what the runs before `run` wrote; their `report.json` must still be there.
+
+    A graph that is started again has the same run: its shards that are not `kept` are earlier ones.
+    """
+    storage = storage_of(folder)
+    earlier = [each for each in manifest.runs(folder) if each.id <= run]
+    listed = [shard.name for each in earlier for shard in each.shards if shard.name not in kept]
+    files = [*_of_older_versions(folder, storage), *listed]
+    return Earlier(folder, tuple(files), tuple(each.id for each in earlier if each.id != run))
 
 
-def is_written_since(path: str, started: float) -> bool:
-    """Return whether the file `path` exists and is newer than `started`."""
-    if is_local(path):
-        return os.path.exists(path) and os.path.getmtime(path) >= started
-    for file in FileSystems.match([path])[0].metadata_list:
-        return (file.last_updated_in_seconds or started) >= started
-    return False
+class Earlier(NamedTuple):
+    """The outputs of earlier runs in a folder."""
+
+    folder: str
+    files: Sequence[str]
+    runs: Sequence[str]
+
+    def remove(self) -> None:
+        """Remove them."""
+        storage = storage_of(self.folder)
+        storage.remove(self.files)
+        for run in self.runs:
+            manifest.remove(storage, run)
+
+
+def _of_older_versions(folder: str, storage: Storage) -> list[str]:
+    """Return the names of the outputs that a job of an older version wrote."""
+    try:
+        report = last_report(folder)
+    except UsageError:
+        return []
+    if report is None or "run" in report:
+        return []
+    old = [name for name in storage.names() if _OLD.fullmatch(name)]
+    listed = report.get("files")
+    return [name for name in old if listed is None or name in listed]
+
+
+def unlisted(folder: str, report: Mapping[str, Any]) -> list[str]:
+    """Return the names of outputs in `folder` that the job of `report` did not write."""
+    names = storage_of(folder).names()
+    return sorted(name for name in names.keys() - set(report["files"]) if is_output(name))
 
 
 def remove_unfinished(folder: str) -> None:
-    """Delete what stopped jobs left in a local `folder`, which the caller has claimed."""
-    if not is_local(folder):
-        return
-    for entry in list(os.scandir(folder)):
-        if _UNFINISHED.fullmatch(entry.name):
-            with suppress(FileNotFoundError):
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
-                else:
-                    os.remove(entry.path)
+    """Delete what stopped jobs left unfinished; the caller is the only job in `folder`."""
+    storage = storage_of(folder)
+    unfinished = [name for name in storage.names(UNFINISHED) if _is_ours(name)]
+    storage.remove(f"{UNFINISHED}/{name}" for name in unfinished)
+    storage.remove_folder(UNFINISHED)
+    if is_local(folder):
+        for path in _unfinished_of_older_versions(folder):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.remove(path)
+
+
+def _is_ours(unfinished: str) -> bool:
+    piece = unfinished.removeprefix(f"{MANIFEST}-")
+    is_piece = piece != unfinished and run_of_piece(piece) is not None
+    return is_piece or unfinished in (PAGE, REPORT, SUCCESS) or kind_and_run(unfinished) is not None
+
+
+def _unfinished_of_older_versions(folder: str) -> Iterator[str]:
+    with suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder)):
+            if _OLD_UNFINISHED.fullmatch(entry.name):
+                yield entry.path

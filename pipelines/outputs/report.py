@@ -1,21 +1,20 @@
-"""The report of a job: counts, tokens, cost and times of all rows, added up in any order."""
+"""The report of a job: counts, tokens, cost and times of all rows, added up in any order.
+
+The steps that write rows add them to `Totals`, and `pipelines.outputs.shards.finish` merges these.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import apache_beam as beam
 import orjson
 
 from pipelines.inputs.columns import UnusedColumn
 from pipelines.outputs.answer_totals import AnswerTotals
 from pipelines.outputs.spending import Earlier, Wasted
-from pipelines.outputs.whole_file import write_whole
 from pipelines.pages.details import Details
-from pipelines.pages.files import write_page
 from pipelines.pages.options import PageOptions
 from ritellm.quantiles import Quantiles
 from transforms.elements import Completion, DeadLetter
@@ -206,78 +205,3 @@ def _refusals(pacing: Pacing) -> dict[str, Any]:
 
 def _most_first(sums: Mapping[str, _Number]) -> list[tuple[str, _Number]]:
     return sorted(sums.items(), key=lambda item: -item[1])
-
-
-class SumTotals(beam.CombineFn):  # type: ignore[misc]
-    """`Completion` and `DeadLetter` -> `Totals`."""
-
-    def __init__(self, page: PageOptions | None = None) -> None:
-        self._page = page
-
-    def create_accumulator(self) -> Totals:
-        """Return the empty sum."""
-        return Totals(self._page)
-
-    def add_input(self, totals: Totals, row: Reported) -> Totals:
-        """Count one outcome."""
-        totals.add(row)
-        return totals
-
-    def merge_accumulators(self, accumulators: Iterable[Totals]) -> Totals:
-        """Add sums up."""
-        total = Totals()
-        for accumulator in accumulators:
-            total.merge(accumulator)
-        return total
-
-    def extract_output(self, totals: Totals) -> Totals:
-        """Return the sum itself, because `WriteReport` adds sums up."""
-        return totals
-
-
-class WriteReport(beam.PTransform):  # type: ignore[misc]
-    """Write the sum over all outcomes to `path`; `facts` (the model, the flags) come first.
-
-    Its page, `report.html`, is written beside it, and before it.
-
-    Each kind of outcome is summed on its own: flattening them first would hold all rows in memory.
-    The sum of a kind without rows is missing. A default in its place would take Beam six steps more
-    for each kind, which a short job would notice.
-    """
-
-    def __init__(self, path: str, facts: dict[str, Any], page: PageOptions) -> None:
-        super().__init__()
-        self._path = path
-        self._facts = facts
-        self._page = page
-
-    def expand(self, outcomes: dict[str, Any]) -> Any:
-        """Sum up and write."""
-        sums = [
-            rows | f"Sum{name}" >> beam.CombineGlobally(SumTotals(self._page)).without_defaults()
-            for name, rows in outcomes.items()
-        ]
-        return (
-            sums[0].pipeline
-            | "Once" >> beam.Impulse()
-            | "Write"
-            >> beam.ParDo(
-                _WriteFn(self._path, self._facts, self._page),
-                *[beam.pvalue.AsIter(s) for s in sums],
-            )
-        )
-
-
-class _WriteFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, path: str, facts: dict[str, Any], page: PageOptions) -> None:
-        self._path = path
-        self._facts = facts
-        self._page = page
-
-    def process(self, _: bytes, *sums: Iterable[Totals]) -> Iterator[str]:
-        total = SumTotals(self._page).merge_accumulators(chain.from_iterable(sums))
-        report = {**self._facts, **total.as_dict()}
-        write_page(self._path, report, total.details, self._page)
-        text = orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n"
-        write_whole(self._path, [text], "application/json")
-        yield self._path

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from pipelines.errors import UsageError
-from pipelines.outputs.folder import PAGE
-from pipelines.outputs.whole_file import write_whole
+from pipelines.outputs.shards.names import PAGE
+from pipelines.outputs.shards.storage import join, storage_of, write_whole
 from pipelines.pages.activity import current
 from pipelines.pages.data import page_data
 from pipelines.pages.details import Details
@@ -24,24 +22,19 @@ _NOT_WATCHED = (
 
 def check_page(folder: str) -> None:
     """Raise UsageError if `folder` has a `report.html` that no job wrote."""
-    path = FileSystems.join(folder, PAGE)
-    if not FileSystems.exists(path):
-        return
-    with FileSystems.open(path) as file:
-        is_ours = MARK in file.read(4_096)
-    if not is_ours:
+    text = storage_of(folder).read_existing(PAGE)
+    if text is not None and MARK not in text[:4_096]:
         raise UsageError(
-            f"{path} is not the page of a job, and this job would replace it; choose another"
-            " --output"
+            f"{join(folder, PAGE)} is not the page of a job, and this job would replace it;"
+            " choose another --output"
         )
 
 
 def write_page(
-    report_path: str, report: Mapping[str, Any], details: Details, options: PageOptions
+    folder: str, report: Mapping[str, Any], details: Details, options: PageOptions
 ) -> None:
-    """Write the page of `report` beside it."""
+    """Write the page of `report` in the output folder."""
     activity = current()
     state = {} if activity else {"missing": _NOT_WATCHED}
     data = page_data(report, details, activity, options.text, state)
-    folder = FileSystems.split(report_path)[0]
-    write_whole(FileSystems.join(folder, PAGE), [page(data)], "text/html")
+    write_whole(storage_of(folder), PAGE, page(data), "text/html")

@@ -23,6 +23,15 @@ def shares_process(options: Options) -> bool:
     return runner(options) in LOCAL_RUNNERS and workers(options) is Workers.IN_PROCESS
 
 
+def never_repeats(options: Options) -> bool:
+    """Return whether a bundle runs once, in this process: it may publish what it has.
+
+    `DirectRunner` may choose a runner that repeats a bundle after an error.
+    """
+    repeats = options.get_all_options().get("direct_runner_bundle_repeat")
+    return runner(options) == "fnapirunner" and shares_process(options) and not repeats
+
+
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:
     """Return an empty pipeline; raises UsageError for a runner that is not installed."""
     import apache_beam as beam

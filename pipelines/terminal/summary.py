@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from pipelines.outputs.examples import first_rows
-from pipelines.outputs.folder import KINDS, PAGE, REPORT
+from pipelines.outputs.shards.names import PAGE, REPORT
+from pipelines.outputs.shards.storage import join
 from pipelines.terminal.brakes import percent
 from pipelines.terminal.progress import duration
 from ritellm.terminal import clean, clean_line
 
+# Failed rows of both kinds are shown together.
+_KINDS = ("completions", "failed", "deltas")
 # The reasons of refusals, and those of waits, in words.
 REFUSED_BY = {
     "noise": "as noise",
@@ -168,22 +169,22 @@ def _dollars(usd: float) -> str:
 
 
 def _files(folder: str, report: Mapping[str, Any]) -> Iterator[str]:
-    for kind in KINDS:
+    for kind in _KINDS:
         files = _paths(folder, report, kind)
         if files:
             suffix = files[0].rpartition(".")[2]
-            several = FileSystems.join(folder, f"{kind}-*.{suffix}")
+            several = join(folder, f"{kind}-*.{suffix}")
             yield f"{kind + ':':<13}{files[0] if len(files) == 1 else several}"
     if table := report.get("output_table"):
         yield f"{'table:':<13}{table}"
-    yield f"{'report:':<13}{FileSystems.join(folder, REPORT)}"
-    yield f"{'page:':<13}{FileSystems.join(folder, PAGE)}"
+    yield f"{'report:':<13}{join(folder, REPORT)}"
+    yield f"{'page:':<13}{join(folder, PAGE)}"
 
 
 def _paths(folder: str, report: Mapping[str, Any], kind: str) -> list[str]:
     """Return the paths of the files of one kind that the job wrote."""
     names = [name for name in report["files"] if name.startswith(f"{kind}-")]
-    return [FileSystems.join(folder, name) for name in names]
+    return [join(folder, name) for name in names]
 
 
 def _prompt_text(row: Mapping[str, Any]) -> str:

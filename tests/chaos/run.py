@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from chaos.dataset import Dataset, answer
 from chaos.disks import Disk, mounted
 from chaos.job import started
 from chaos.provider import Provider, row_of
+from pipelines.outputs.shards.manifest import runs
 
 DEATHS = ("kill", "break", "full journal", "full output")
 JOURNALS = {"sqlite": "sqlite:{}/journal.sqlite", "folder": "{}/journal"}
@@ -215,10 +217,19 @@ def _deaths(dice: random.Random, number: int, kinds: Sequence[str]) -> list[str]
 
 
 def _check_what_a_reader_sees(out: Path) -> None:
-    for file in out.glob("*.jsonl"):
-        assert file.read_bytes().endswith(b"\n"), f"half a file: {file.name}"
-        for line in file.read_bytes().splitlines():
-            orjson.loads(line)
+    """Raise AssertionError unless each file is whole and listed, and each row once in a run."""
+    listed = {shard.name: (run.id, shard) for run in runs(str(out)) for shard in run.shards}
+    assert {file.name for file in out.glob("*.jsonl")} == listed.keys()
+    rows: Counter[tuple[str, str, str]] = Counter()
+    for name, (run, shard) in listed.items():
+        data = (out / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == shard.sha256, f"half a file: {name}"
+        assert data.endswith(b"\n")
+        found = [orjson.loads(line) for line in data.splitlines()]
+        assert (len(found), len(data)) == (shard.rows, shard.bytes)
+        rows.update((run, row["id"], row["error_type"] or "completion") for row in found)
+    twice = {of: count for of, count in rows.items() if count > 1 and of[2] != "DuplicateIdError"}
+    assert not twice, f"in several lines: {twice}"
 
 
 def _read_outcomes(out: Path, accounts: Accounts, dataset: Dataset) -> None:
@@ -234,7 +245,8 @@ def _read_outcomes(out: Path, accounts: Accounts, dataset: Dataset) -> None:
             accounts.unlucky.add(row["id"])
     for id in dataset.sound:
         accounts.expected[id, "BadRequestError" if id in dataset.refused else "completion"] += 1
-    names = {path.name for path in out.iterdir()} - {"report.json"}
+    ends = {"report.json", "report.html", "_SUCCESS", "_manifest"}
+    names = {path.name for path in out.iterdir()} - ends
     accounts.left_behind = {name for name in names if not name.startswith(_OUTPUT)}
 
 

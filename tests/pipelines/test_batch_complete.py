@@ -222,7 +222,7 @@ def test_it_prints_completions_totals_and_files(job):
     assert "1 x RowError" in out
     assert "tokens: 6 in, 6 out" in out
     assert "time to first token:" in out
-    for name in ("completions-00000-of-00001.jsonl", "failed-rows-", "report.json"):
+    for name in (*job.report["files"], "report.json"):
         assert str(job.out / name) in out
 
 

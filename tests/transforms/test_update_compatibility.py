@@ -26,12 +26,8 @@ ReadPrompts/Number ReadPrompts/ParseRows ReadPrompts/Pattern
 ReadPrompts/ReadRows ReadPrompts/SortOut ReadPrompts/Spread ReadPrompts/ToRow ReadPrompts/Together
 StopCompletions StopCompletions/Watch StopFailedCalls StopFailedCalls/Watch
 StopFailedRows StopFailedRows/Watch
-WriteCompletions WriteCompletions/ToJson WriteCompletions/Write
-WriteDeltas WriteDeltas/ToJson WriteDeltas/Write
-WriteFailedCalls WriteFailedCalls/ToJson WriteFailedCalls/Write
-WriteFailedRows WriteFailedRows/ToJson WriteFailedRows/Write
-WriteReport WriteReport/Once WriteReport/SumCompletions WriteReport/SumFailedCalls
-WriteReport/SumFailedRows WriteReport/SumPacing WriteReport/SumUnusedColumns WriteReport/Write
+WriteCompletions WriteDeltas WriteFailedCalls WriteFailedRows
+WriteReport WriteReport/Once WriteReport/Write
 """.split()
 STREAM = """
 CompletePrompts CompletePrompts/Committed

@@ -18,7 +18,7 @@ Invariants:
 - A line counts when it ends with a newline, so a manifest is sound at every byte.
 - A shard is listed before it gets its final name. So each file under a final name is listed, and a
   listed shard exists or its run was killed. `runs` leaves out those that do not exist.
-- A run is complete when its last line is there. That comes after all its shards and `report.json`.
+- A run is complete when its last line is there. All its shards exist then.
 
 `runs` is the interface for readers, among them `pipelines.results` and the pages. It does not
 import Beam for a local folder.
@@ -47,6 +47,8 @@ from pipelines.outputs.shards.storage import (
 
 # A job may remove manifests while they are read. It does so once or twice, at its end.
 _TRIES = 5
+# Writers of a process append one after the other.
+_APPENDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,6 @@ class Manifest:
         self._name = f"{MANIFEST}/{run}.jsonl"
         self._run = run
         self._in_pieces = not (alone and is_local(folder))
-        self._lock = threading.Lock()
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Write the first line."""
@@ -209,7 +210,7 @@ class Manifest:
     def _append(self, lines: bytes) -> None:
         """Append all of `lines` or nothing: half a line would spoil the next one."""
         assert isinstance(self._storage, Local)
-        with self._lock:
+        with _APPENDING:
             file = os.open(self._storage.path(self._name), os.O_WRONLY | os.O_APPEND)
             try:
                 _write_all(file, lines)

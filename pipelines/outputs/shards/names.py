@@ -3,7 +3,7 @@
     completions-20261130T174005123-3f9a1c-00001.jsonl      KIND-RUN-SHARD.SUFFIX
     _manifest/20261130T174005123-3f9a1c.jsonl              what the run has written
     _unfinished/completions-...                            what no reader should read
-    report.json, _SUCCESS                                  the end of a complete run
+    report.html, report.json, _SUCCESS                     the end of a complete run
 
 A run is one start of the program. Its id sorts by time. Files with names of another form belong
 to the user.
@@ -17,6 +17,7 @@ import time
 
 KINDS = ("completions", "failed-rows", "failed-calls", "deltas")
 REPORT = "report.json"
+PAGE = "report.html"
 SUCCESS = "_SUCCESS"
 MANIFEST = "_manifest"
 UNFINISHED = "_unfinished"

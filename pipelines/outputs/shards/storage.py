@@ -34,6 +34,9 @@ class Storage(Protocol):
     def read(self, name: str) -> bytes:
         """Return the content of a file; raises FileNotFoundError, from a bucket OSError."""
 
+    def read_existing(self, name: str) -> bytes | None:
+        """Return the content of a file, None if it does not exist."""
+
     def create(self, name: str, mime_type: str) -> BinaryIO:
         """Open the unfinished file that `publish` will rename to `name`."""
 
@@ -42,6 +45,9 @@ class Storage(Protocol):
 
     def publish(self, name: str) -> None:
         """Rename the unfinished file to `name`; do nothing if that has happened before."""
+
+    def discard(self, name: str) -> None:
+        """Remove the unfinished file of `name`, if it exists."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; missing ones are ignored."""
@@ -84,6 +90,13 @@ class Local:
         with open(self.path(name), "rb") as file:
             return file.read()
 
+    def read_existing(self, name: str) -> bytes | None:
+        """Return the content of a file, None if it does not exist."""
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None
+
     def create(self, name: str, mime_type: str) -> BinaryIO:
         """Open the unfinished file of `name`."""
         path = self.path(_unfinished(name))
@@ -113,6 +126,10 @@ class Local:
         except FileNotFoundError:
             if not os.path.exists(self.path(name)):
                 raise
+
+    def discard(self, name: str) -> None:
+        """Remove the unfinished file of `name`."""
+        self.remove([_unfinished(name)])
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files."""
@@ -151,6 +168,10 @@ class Bucket:
         with self._files.open(self._path(name)) as file:
             return bytes(file.read())
 
+    def read_existing(self, name: str) -> bytes | None:
+        """Return the content of an object, None if it does not exist."""
+        return self.read(name) if self._files.exists(self._path(name)) else None
+
     def create(self, name: str, mime_type: str) -> BinaryIO:
         """Open the unfinished object of `name`."""
         file: BinaryIO = self._files.create(self._path(_unfinished(name)), mime_type)
@@ -163,12 +184,18 @@ class Bucket:
     def publish(self, name: str) -> None:
         """Copy and delete; an earlier object of the name is replaced."""
         source, target = self._path(_unfinished(name)), self._path(name)
+        replaces = self._files.exists(target)
         if not self._files.exists(source):
-            if not self._files.exists(target):
+            if not replaces:
                 raise FileNotFoundError(errno.ENOENT, "the unfinished object is gone", source)
             return
-        self.remove([name])  # a rename in a bucket does not replace
+        if replaces:  # a rename in a bucket does not replace
+            self._files.delete([target])
         self._files.rename([source], [target])
+
+    def discard(self, name: str) -> None:
+        """Remove the unfinished object of `name`."""
+        self.remove([_unfinished(name)])
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects."""
@@ -194,3 +221,8 @@ def flush_to_disk(file: int) -> None:
 
 def _unfinished(name: str) -> str:
     return f"{UNFINISHED}/{name.replace('/', '-')}"
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path of a file of `folder`, local or in a bucket."""
+    return os.path.join(folder, name) if is_local(folder) else f"{folder.rstrip('/')}/{name}"
