@@ -16,7 +16,7 @@ import pytest
 from pipelines import batch_complete, bigquery, stream_complete
 from pipelines.cli import locations
 from pipelines.cli.limit_flags import dollars, share
-from pipelines.cli.parser import positive
+from pipelines.cli.parser import not_negative, positive
 from pipelines.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,8 +25,8 @@ GCLOUD = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is no
 PROGRAMS = {"batch_complete": batch_complete, "stream_complete": stream_complete}
 # Of one machine alone; Kafka's own source is Java's, and no Java is in the image.
 NOT_THERE = {
-    "batch_complete": {"help", "keep_order", "shard_seconds"},
-    "stream_complete": {"help", "kafka_group", "turn_seconds"},
+    "batch_complete": {"help", "version", "keep_order", "shard_seconds"},
+    "stream_complete": {"help", "version", "kafka_group", "turn_seconds"},
 }
 # These have defaults that are of one machine: the embedded model, the terminal.
 REQUIRED_THERE = {"model", "deltas_to"}
@@ -105,7 +105,7 @@ def test_types_agree(template, name):
         assert kind == "ENUM"
         labels = [choice["value"] for choice in parameter["enumOptions"]]
         assert labels == [str(choice) for choice in option.choices]
-    elif option.type in (int, float, positive, dollars, share):
+    elif option.type in (int, float, positive, not_negative, dollars, share):
         assert kind == "NUMBER"
     else:
         assert kind == "TEXT" or kind.startswith("GCS_")
