@@ -55,17 +55,20 @@ class Conversation:
         self._first_max = max_tokens
         self._left = answer.reasks
 
-    def judge(self, completion: Mapping[str, Any], mode: str) -> Accepted | None:
+    def judge(
+        self, completion: Mapping[str, Any], mode: str, stopped: Fault | None = None
+    ) -> Accepted | None:
         """Return the answer in `completion`; None if `messages` must be sent now.
 
-        Raises AnswerRefused, and AnswerInvalid if the model may not be asked again.
+        `stopped` is the fault for which its stream was left before its end. Raises AnswerRefused,
+        and AnswerInvalid if the model may not be asked again.
         """
         self.requests += 1
         self.usage = usage_sum(self.usage, completion.get("usage"))
         choice = (completion.get("choices") or [{}])[0]
         message = choice.get("message") or {}
         self._check_refusal(choice, message, completion)
-        said = _said(message, mode)
+        said = stopped or _said(message, mode)
         found = said if isinstance(said, Fault) else texts.read(said, prose=mode not in NATIVE)
         faults = [found] if isinstance(found, Fault) else self.answer.faults(found.value)
         if isinstance(found, Found) and not faults:
@@ -73,7 +76,7 @@ class Conversation:
         if choice.get("finish_reason") == "length":
             self._grow(faults, completion)
         else:
-            self._ask_again(message, mode, faults, completion)
+            self._ask_again(message, faults, completion)
         return None
 
     def _grow(self, faults: list[Fault], completion: Mapping[str, Any]) -> None:
@@ -85,18 +88,13 @@ class Conversation:
         self.max_tokens = limit
 
     def _ask_again(
-        self,
-        message: Mapping[str, Any],
-        mode: str,
-        faults: list[Fault],
-        completion: Mapping[str, Any],
+        self, message: Mapping[str, Any], faults: list[Fault], completion: Mapping[str, Any]
     ) -> None:
         if self._left == 0:
             raise self._invalid(faults, completion)
         self._left -= 1
         listed = "; ".join(map(str, faults))
-        complaint = f"The answer is not valid: {listed}. {_AGAIN}"
-        self.messages += [*_as_turn(message), *_complaint(message, mode, complaint)]
+        self.messages += _turns(message, f"The answer is not valid: {listed}. {_AGAIN}")
 
     def _check_refusal(
         self, choice: Mapping[str, Any], message: Mapping[str, Any], completion: Mapping[str, Any]
@@ -161,18 +159,27 @@ def text_of(completion: Mapping[str, Any], mode: str) -> str:
     return "" if isinstance(said, Fault) else said
 
 
-def _as_turn(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the model's message for the next request; none for an empty one."""
-    if not message.get("content") and not message.get("tool_calls"):
-        return []
-    return [{**message, "role": "assistant"}]
+def _turns(message: Mapping[str, Any], complaint: str) -> list[Mapping[str, Any]]:
+    """Return the model's message for the next request, and the complaint about it.
 
-
-def _complaint(message: Mapping[str, Any], mode: str, text: str) -> list[Mapping[str, Any]]:
+    A call whose arguments are not JSON cannot be sent back as a call: it becomes a text.
+    """
     calls = message.get("tool_calls") or ()
-    if mode == TOOL and calls:
-        return [
-            {"role": "tool", "tool_call_id": call.get("id") or "", "content": text}
+    if calls and all(_is_object(call) for call in calls):
+        answers = [
+            {"role": "tool", "tool_call_id": call.get("id") or "", "content": complaint}
             for call in calls
         ]
-    return [{"role": "user", "content": text}]
+        return [{**message, "role": "assistant"}, *answers]
+    parts = [message.get("content"), *map(_arguments, calls)]
+    text = "\n".join(part for part in parts if isinstance(part, str) and part.strip())
+    said = [{"role": "assistant", "content": text}] if text else []
+    return [*said, {"role": "user", "content": complaint}]
+
+
+def _arguments(call: Mapping[str, Any]) -> Any:
+    return (call.get("function") or {}).get("arguments")
+
+
+def _is_object(call: Mapping[str, Any]) -> bool:
+    return not isinstance(texts.read(str(_arguments(call) or "")), Fault)

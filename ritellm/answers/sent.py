@@ -33,12 +33,12 @@ class Sent(NamedTuple):
     strict: bool
 
 
-class Recursive(ValueError):
-    """The schema leads back to itself, which the dialect cannot express."""
+class NotExpressible(ValueError):
+    """The dialect cannot express the schema: it leads back to itself, or an object is open."""
 
 
 def sent(schema: Mapping[str, Any], keywords: Keywords) -> Sent:
-    """Return the part of `schema` that `keywords` accept; raises Recursive."""
+    """Return the part of `schema` that `keywords` accept; raises NotExpressible."""
     return _Shaper(schema, keywords).sent()
 
 
@@ -64,7 +64,7 @@ class _Shaper:
     def _shape(self, node: Any, stack: tuple[str, ...]) -> dict[str, Any]:
         self._nodes += 1
         if self._nodes > _MOST_NODES:
-            raise Recursive("the schema is too large without references")
+            raise NotExpressible("the schema is too large without references")
         if not isinstance(node, Mapping):
             return {}
         node, stack = self._inlined(node, stack)
@@ -75,6 +75,8 @@ class _Shaper:
         for name, value in node.items():
             self._keep(name, value, made, lost, stack)
         self._close(made, node)
+        if self._keywords.closed and not made.keys() & {"type", "enum", "anyOf"}:
+            raise NotExpressible("each part must have a type")
         if lost:
             made["description"] = _described(made.get("description"), lost)
         return made
@@ -86,7 +88,7 @@ class _Shaper:
         while isinstance(pointer := node.get("$ref"), str):
             if pointer in stack:
                 if not self._keywords.references:
-                    raise Recursive(f"{pointer} leads back to itself")
+                    raise NotExpressible(f"{pointer} leads back to itself")
                 return {"$ref": pointer}, stack
             stack = (*stack, pointer)
             target = resolve(self._root, pointer)
@@ -152,6 +154,8 @@ class _Shaper:
         if made.get("type") != "object" and "properties" not in made:
             return
         if self._keywords.closed:
+            if node.get("additionalProperties", False) is not False or not made.get("properties"):
+                raise NotExpressible("an object must not be open")
             made["additionalProperties"] = False
         if self._strict:
             extra = node.get("additionalProperties", False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ritellm.answers.answer import Answer
-from ritellm.answers.sent import Recursive, Sent, sent
+from ritellm.answers.sent import NotExpressible, Sent, sent
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.wire import answer_modes as modes
@@ -52,13 +52,17 @@ def wanted(
     provider = endpoint.provider.name
     mode = answer.mode or modes.mode_of(provider, model)
     schema = json.loads(answer.json)
-    if mode in (modes.JSON_SCHEMA, modes.TOOL):
+    keywords = keywords_of(provider, wire)
+    shaped = Sent(schema, False)
+    if mode == modes.JSON_SCHEMA:
         try:
-            shaped = sent(schema, keywords_of(provider, wire))
-        except Recursive:
-            mode, shaped = modes.PROMPT, Sent(schema, False)
-    if mode == modes.TOOL and _thinks(given):
-        mode = modes.PROMPT  # Claude may not be made to call a tool while it thinks
+            shaped = sent(schema, keywords)
+        except NotExpressible:
+            mode = keywords.otherwise
+    if mode == modes.TOOL:
+        shaped = sent(schema, replace(keywords, closed=False, references=True))
+        if _thinks(given):
+            mode = modes.PROMPT  # Claude may not be made to call a tool while it thinks
     if mode == modes.JSON_SCHEMA:
         strict = shaped.strict and modes.may_be_strict(provider, model)
         said = "" if modes.shows_schema(provider) else _instruction(answer)

@@ -76,6 +76,12 @@ class StreamFacts:
         return f"{self._call.current.endpoint.provider.name}/{self._call.plan.request.model}"
 
     @property
+    def has_ended(self) -> bool:
+        """Whether a finish_reason has arrived for each choice so far."""
+        choices = self._call.completion().get("choices") or ()
+        return bool(choices) and all(choice.get("finish_reason") for choice in choices)
+
+    @property
     def answer_mode(self) -> str:
         """How the model was asked for an answer with a schema, "" if it was not."""
         wanted = self._call.plan.wanted

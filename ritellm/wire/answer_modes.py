@@ -63,7 +63,7 @@ _ROWS = (
     _Row("bedrock", r"application-inference-profile|provisioned-model", JSON_SCHEMA),
     _Row("bedrock", r"", PROMPT),
     # https://docs.cohere.com/docs/structured-outputs: Command R since 08-2024, and Command A.
-    _Row("cohere", r"command(-light|-nightly|-xlarge)?$|command-r(-plus)?(-0[34]-2024)$", PROMPT),
+    _Row("cohere", r"command(-light|-nightly|-xlarge)?$|command-r(-plus)?-0[34]-2024$", PROMPT),
     # https://console.groq.com/docs/structured-outputs lists the models; the others have JSON mode.
     _Row("groq", r"gpt-oss|kimi-k2|llama-4", JSON_SCHEMA),
     _Row("groq", r"", JSON_OBJECT),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ritellm.wire.answer_modes import JSON_OBJECT, PROMPT, TOOL
+
 _TYPES = "type enum properties required items anyOf description title"
 _LENGTHS = "minLength maxLength"
 _RANGES = "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf"
@@ -23,7 +25,8 @@ class Keywords:
     `"additionalProperties": false`. Without `references`, the parts that `$ref` names take its
     place. `most_min_items` is the largest `minItems`. With `anchored`, a pattern must begin with
     `^` and end with `$`. With `all_required`, the strict mode of OpenAI is asked for if the schema
-    allows it: each object is closed, and all of its properties are required.
+    allows it: each object is closed, and all of its properties are required. A schema that the
+    dialect cannot express is asked for by the mode `otherwise`.
     """
 
     accepted: frozenset[str]
@@ -33,6 +36,7 @@ class Keywords:
     most_min_items: int | None = None
     anchored: bool = False
     all_required: bool = False
+    otherwise: str = PROMPT
 
 
 def _words(*texts: str) -> frozenset[str]:
@@ -45,27 +49,33 @@ def _words(*texts: str) -> frozenset[str]:
 _OPENAI = Keywords(
     _words(_TYPES, _RANGES, _ITEMS, "additionalProperties const pattern format"),
     _FORMATS,
+    references=True,
     all_required=True,
 )
 # https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations:
 # no ranges, no lengths, `minItems` of 0 or 1, additionalProperties false only; recursive schemas
-# and references to elsewhere are refused, and of patterns only simple ones pass.
+# and references to elsewhere are refused, and of patterns only simple ones pass. Each part has a
+# type: https://github.com/anthropics/anthropic-sdk-python, `transform_schema`. The parameters of a
+# tool that is not strict may have any schema.
 _ANTHROPIC = Keywords(
-    _words(_TYPES, "additionalProperties const format minItems"),
+    _words(_TYPES, "additionalProperties format minItems"),
     _FORMATS | {"uri"},
     closed=True,
     most_min_items=1,
+    otherwise=TOOL,
 )
 # https://ai.google.dev/gemini-api/docs/structured-output#json_schema_support: other keywords are
 # ignored.
 _GEMINI = Keywords(
     _words(_TYPES, _ITEMS, "minimum maximum additionalProperties prefixItems format"),
     frozenset({"date-time", "date", "time"}),
+    otherwise=JSON_OBJECT,
 )
 # https://docs.cohere.com/docs/parameter-types-in-json: no ranges, no lengths, no allOf, oneOf, not.
 _COHERE = Keywords(
     _words(_TYPES, "additionalProperties const pattern format"),
     frozenset({"date-time", "uuid", "date", "time"}),
+    otherwise=JSON_OBJECT,
 )
 # https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md#json-schemas--gbnf; Ollama
 # has the same converter: https://docs.ollama.com/capabilities/structured-outputs.

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batch_job import Job
-from fake_server import api_error, chat_stream
+from fake_server import Stall, api_error, chat_events, chat_stream, stream
 
 pytest.importorskip("jsonschema_rs")
 
@@ -233,3 +233,27 @@ def test_deltas_of_a_further_request_are_further_attempts(job):
     (final,) = [delta for delta in deltas if delta["final"]]
     assert (final["attempt"], final["outcome"]["answer"]["reasks"]) == (2, 1)
     assert len({delta["submission"] for delta in deltas}) == 1
+
+
+LONG = ", ".join(f'"w{n}"' for n in range(200))
+
+
+def test_a_stream_whose_first_field_is_wrong_is_left_and_the_row_asked_again(job):
+    wrong, right = f'{{"label": "ugly", "words": [{LONG}', f'{{"label": "good", "words": [{LONG}]}}'
+    # The server says nothing more until the client leaves.
+    job.server.enqueue(stream(*chat_events(wrong)[:9], Stall()), chat_stream(right))
+    job.write({"id": "a", "prompt": "x"})
+    (job.folder / "prices.json").write_text('{"openai/m": {"input": 1e6, "output": 1e6}}')
+    flags = ["--prices", str(job.folder / "prices.json"), "--max_total_tokens", "100000"]
+    assert job.run("--answer_columns", "label:enum(good,bad), words:list(str)", *flags) == 0
+    row = job.rows("completions")["a"]
+    assert (row["label"], row["reasks"], len(row["words"])) == ("good", 1, 200)
+    assert said(job.server)[-2]["content"].startswith('{"label": "ugly"')
+    assert "$.label (enum)" in said(job.server)[-1]["content"]
+    assert row["cost_usd"] == row["usage"]["total_tokens"]
+    assert row["usage"]["completion_tokens"] > 200
+    assert job.report["answers"]["tokens_saved_estimated"] > 100
+    assert "stopping early saved about" in job.printed.out
+    sent = len(job.server.requests)
+    assert job.run("--answer_columns", "label:enum(good,bad), words:list(str)", *flags) == 0
+    assert len(job.server.requests) == sent

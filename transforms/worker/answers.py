@@ -24,7 +24,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ritellm.answers.conversation import Accepted, Conversation, text_of
+from ritellm.answers.faults import Fault
+from ritellm.chunks.usage import counts_in
 from ritellm.errors import AnswerInvalid, AnswerRefused
+from ritellm.token_estimate import estimate_completion, estimate_request
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import to_dead_letter
@@ -65,9 +68,12 @@ class Chain:
         """Return how the row ends with the completion of `request`; None if there is a next one."""
         self._past.append(completion)
         whole = orjson.loads(completion.completion)
-        mode = (whole.get("answer") or {}).get("mode") or ""
+        facts = whole.get("answer") or {}
+        mode = facts.get("mode") or ""
+        stopped = facts.get("stopped")
+        fault = None if stopped is None else Fault(*stopped)
         try:
-            accepted = self._conversation.judge(whole, mode)
+            accepted = self._conversation.judge(whole, mode, fault)
         except (AnswerInvalid, AnswerRefused) as error:
             error.model = whole.get("model")
             return self._failed(error, text_of(whole, mode))
@@ -90,7 +96,15 @@ class Chain:
     def _completed(self, whole: Mapping[str, Any], accepted: Accepted) -> Completion:
         answered = self._conversation.answered(whole, accepted)
         last = self._past[-1]
+        if saved := self._tokens_saved(last):
+            answered["answer"]["tokens_saved"] = saved
         return last._replace(completion=orjson.dumps(dict(answered)).decode(), **self._totals())
+
+    def _tokens_saved(self, last: Completion) -> int:
+        """Return the tokens that stopped answers lack, if they had become as long as the last."""
+        whole = last.completion_tokens or 0
+        stopped = [each for each in self._past if '"stopped":' in each.completion[:200]]
+        return sum(max(0, whole - (each.completion_tokens or 0)) for each in stopped)
 
     def _totals(self) -> dict[str, Any]:
         """Return the columns that are sums over the requests."""
@@ -248,3 +262,16 @@ def _waste(rows: Sequence[Completion | DeadLetter]) -> dict[str, Any]:
 
 def _loads(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
+
+
+def stopped_completion(completion: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a completion whose stream was left, with its usage, which is estimated.
+
+    Most providers count at the end of a stream, so what they bill until then is not known.
+    """
+    known = counts_in(completion.get("usage"))
+    prompt = known.get("prompt_tokens") or estimate_request(request)[0]
+    written = max(known.get("completion_tokens") or 0, estimate_completion(completion))
+    usage = {**known, "prompt_tokens": prompt, "completion_tokens": written}
+    usage["total_tokens"] = prompt + written
+    return {**completion, "usage": usage, "usage_source": "estimated"}

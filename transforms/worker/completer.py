@@ -40,6 +40,8 @@ from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
     from ritellm import Answer, AsyncStream
+    from ritellm.answers.faults import Fault
+    from ritellm.answers.watch import Watch
     from ritellm.calls.plan import Draft, Plan
 
 # A provider that fails one attempt in ten must not cost one completion in a thousand.
@@ -73,6 +75,19 @@ class Completer:
     def keyed_params(self) -> Mapping[str, Any]:
         """The parameters of all rows that are part of a completion's key."""
         return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
+
+    @property
+    def reads_chunks(self) -> bool:
+        """Whether the chunks of a stream are of use, not only their sum."""
+        return self.deltas or self.answer is not None
+
+    def watch(self, stream: AsyncStream) -> Watch | None:
+        """Return what finds out that the answer of `stream` cannot become valid."""
+        if self.answer is None:
+            return None
+        from ritellm.answers.watch import Watch
+
+        return Watch(self.answer, stream.answer_mode)
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""
@@ -169,7 +184,7 @@ class Completer:
             try:
                 async with resources.budget.reserve(run.priced, waste) as bill:
                     stream = await run.stream()
-                    spent = await bill.settled(stream.usage, stream.service_tier)
+                    spent = await bill.settled(run.usage(stream), stream.service_tier)
                 ending = run.completed(stream)
             except OF_A_ROW as error:
                 return run.failed(of_row(error))
@@ -233,6 +248,7 @@ class PromptRun:
     started: float = field(default_factory=time.time)
     requests: int = 0
     answer: AsyncStream | None = None  # the stream that is read
+    stopped: Fault | None = None  # why the stream was left before its end
 
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
@@ -253,7 +269,8 @@ class PromptRun:
                 if noted is not None:
                     # Awaited only now: the journal writes while the provider computes.
                     await entries.durable(noted)
-                    await self._put_deltas(opened)
+                if self.completer.reads_chunks:
+                    await self._read(opened)
         except RitellmError as error:
             self.waste.add(error.discarded)
             raise
@@ -283,12 +300,12 @@ class PromptRun:
             "attempts": stream.attempts,
             "ended_at": time.time(),
             "timing": stream.timing.as_dict(),
-            "cost_usd": cost(stream.model, stream.usage, prices, stream.service_tier),
+            "cost_usd": cost(stream.model, self.usage(stream), prices, stream.service_tier),
             **self.waste.columns._asdict(),
         }
         whole: Mapping[str, Any] = stream.completion
         if self.completer.answer is not None:
-            whole = {"answer": {"mode": stream.answer_mode}, **whole}
+            whole = self._with_answer(stream)
         completion = to_completion(prompt.id, whole, outcome, prompt.input)
         completion = completion._replace(place=prompt.place)
         if not self.completer.deltas:
@@ -296,11 +313,33 @@ class PromptRun:
         final = final_delta(prompt, stream, outcome, self.submission)
         return Ending(final, completion._replace(submission=self.submission))
 
-    async def _put_deltas(self, opened: OpenStream) -> None:
-        id, submission = self.request.prompt.id, self.submission
+    def usage(self, stream: AsyncStream) -> Mapping[str, Any] | None:
+        """Return the tokens of `stream`, estimated if it was left before its end."""
+        return stream.usage if self.stopped is None else self._with_answer(stream)["usage"]
+
+    def _with_answer(self, stream: AsyncStream) -> Mapping[str, Any]:
+        """Return the completion with what is known of its answer."""
+        from transforms.worker.answers import stopped_completion
+
+        mode = stream.answer_mode
+        if self.stopped is None:
+            return {"answer": {"mode": mode}, **stream.completion}
+        completion = stopped_completion(stream.completion, self.priced()[1])
+        return {"answer": {"mode": mode, "stopped": [*self.stopped]}, **completion}
+
+    async def _read(self, opened: OpenStream) -> None:
+        """Put the deltas, if wanted; leave the stream if its answer cannot become valid."""
+        id, submission, deltas = self.request.prompt.id, self.submission, self.completer.deltas
+        watch = self.completer.watch(opened.stream)
         chunks = opened.first
         while chunks:
-            await self.put([to_delta(id, chunk, submission) for chunk in chunks])
+            if deltas:
+                await self.put([to_delta(id, chunk, submission) for chunk in chunks])
+            if watch is not None and (fault := watch.fault(chunks)) is not None:
+                if not opened.stream.has_ended:
+                    self.stopped = fault
+                    return
+                watch = None  # the provider has made the whole answer: its counts are about to come
             chunks = await opened.stream.batch()
 
     async def _open_in_time(self) -> OpenStream:
@@ -328,7 +367,7 @@ class PromptRun:
         if completer.rate_limiter is not None:
             await wait_until_allowed(completer.rate_limiter, resources.gate)
         client, place = resources.client, self.place
-        stream = client.stream(plan, emit_chunks=completer.deltas, between=place.vacated)
+        stream = client.stream(plan, emit_chunks=completer.reads_chunks, between=place.vacated)
         try:
             await stream.open()
             return OpenStream(stream, await stream.batch())
