@@ -2,12 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
+import threading
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from batch_job import Job
+from batch_job import ROOT, Job
 from fake_server import Stall, api_error, chat_events, chat_stream, stream
 
 pytest.importorskip("jsonschema_rs")
@@ -257,3 +260,30 @@ def test_a_stream_whose_first_field_is_wrong_is_left_and_the_row_asked_again(job
     sent = len(job.server.requests)
     assert job.run("--answer_columns", "label:enum(good,bad), words:list(str)", *flags) == 0
     assert len(job.server.requests) == sent
+
+
+def test_a_process_that_is_killed_between_two_requests_of_a_row_pays_for_none_again(job):
+    job.write({"id": "a", "prompt": "x"})
+    second = threading.Event()
+
+    def script(request):
+        if len(request.json["messages"]) == 1:
+            return chat_stream(UGLY)
+        second.set()
+        return stream(Stall())
+
+    job.server.script = script
+    flags = ["--answer_columns", COLUMNS]
+    command = [sys.executable, "-m", "pipelines.batch_complete", *job.argv("in.jsonl", *flags)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        assert second.wait(60), "the model was not asked again"
+    finally:
+        process.kill()
+        process.communicate()
+    job.server.script = lambda request: chat_stream(GOOD)
+    assert job.run(*flags) == 0
+    first, again, resumed = (request.json["messages"] for request in job.server.requests)
+    assert (len(first), resumed) == (1, again)
+    row = job.rows("completions")["a"]
+    assert (row["label"], row["reasks"], row["attempts"]) == ("good", 1, 2)
