@@ -13,7 +13,7 @@ import apache_beam as beam
 
 from pipelines import bigquery, spools
 from pipelines.cli import checks, facts, journal_flags, model_checks
-from pipelines.cli.input_flags import input_format, input_options
+from pipelines.cli.input_flags import input_format, input_options, selection
 from pipelines.cli.job_options import JobOptions
 from pipelines.cli.limit_flags import (
     budget,
@@ -80,7 +80,9 @@ def build(
     journal = journal_flags.journal(known_args)
     form = row_form(known_args)
     options = input_options(known_args)
-    read = p | "ReadPrompts" >> ReadPrompts(known_args.input, spread, options, form)
+    read = p | "ReadPrompts" >> ReadPrompts(
+        known_args.input, spread, options, form, selection(known_args)
+    )
     done = read.prompts | "CompletePrompts" >> CompletePrompts(
         known_args.model,
         emit_deltas=known_args.emit_deltas,
@@ -189,8 +191,8 @@ def _run_job(
         if runners.runner(options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
     else:
-        total = input_format(known_args).count(known_args.input)
-        with closing(WRITERS), Activity(), ProgressLine(total):
+        rows = input_format(known_args).count(known_args.input)
+        with closing(WRITERS), Activity(), ProgressLine(selection(known_args).count(rows)):
             execution.run(p, options)
     report = folder.last_report(known_args.output) or {}
     if report.get("run") != settings.run:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pipelines.bigquery import PREFIX
+from pipelines.cli.parser import positive
 from pipelines.errors import UsageError
 from pipelines.inputs.options import FORMAT_NAMES, InputOptions
 
 if TYPE_CHECKING:
     from pipelines.inputs.base import InputFormat
+    from pipelines.inputs.selection import Selection
 
 
 def add_input_options(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,19 @@ def add_input_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the encoding of text files, such as latin-1 or utf-16; UTF-8 without it",
     )
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument(
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="only the first N rows of the files. Without the flag the same command does the rest",
+    )
+    part.add_argument(
+        "--sample",
+        type=positive,
+        metavar="N",
+        help="only N rows at random, always the same ones of the same files",
+    )
 
 
 def input_options(known_args: argparse.Namespace) -> InputOptions:
@@ -49,6 +65,15 @@ def input_options(known_args: argparse.Namespace) -> InputOptions:
         )
     except ValueError as error:
         raise UsageError(f"--{error}") from None
+
+
+def selection(known_args: argparse.Namespace) -> Selection:
+    """Return the part of the input that the flags name; raises UsageError."""
+    from pipelines.inputs.selection import Selection  # Beam, which the flags do not need
+
+    if known_args.limit is not None and known_args.input[0].startswith(PREFIX):
+        raise UsageError("--limit needs files, because a table has no order; use --sample")
+    return Selection(known_args.limit, known_args.sample)
 
 
 def input_format(known_args: argparse.Namespace) -> InputFormat:

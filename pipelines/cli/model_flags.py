@@ -137,6 +137,9 @@ def add_model_options(made: parser.Parser) -> None:
         "--max_tokens", type=positive, metavar="N", help="the most tokens per completion"
     )
     model.add_argument("--temperature", type=float, metavar="T", help="the sampling temperature")
+    model.add_argument(
+        "--top_p", type=float, metavar="P", help="sample from the likeliest tokens, P of the mass"
+    )
     param_flags.add_param_option(model)
 
 
@@ -174,7 +177,7 @@ def _hedge(text: str) -> str:
 
 def model_params(known_args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `completion` that the command line sets."""
-    given = {"max_tokens": known_args.max_tokens, "temperature": known_args.temperature}
+    given = {name: getattr(known_args, name) for name in ("max_tokens", "temperature", "top_p")}
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen |= param_flags.params_of(known_args.param, [*chosen])
     return {**chosen, "on_interrupt": _ON_INTERRUPT[known_args.on_interrupt]}

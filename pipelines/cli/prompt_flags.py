@@ -32,6 +32,7 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     )
     prompts.add_argument(
         "--system_template",
+        "--system",
         metavar="TEXT|@FILE",
         help="a template of the system message, or a plain text; a system message of the row takes"
         " precedence",

@@ -15,6 +15,7 @@ from pipelines.inputs.numbering import Parsed, duplicate, shuffled
 from pipelines.inputs.options import InputOptions
 from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.inputs.rows import Line, read
+from pipelines.inputs.selection import Selection
 from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
@@ -38,8 +39,9 @@ class Read(NamedTuple):
 class ReadPrompts(beam.PTransform):  # type: ignore[misc]
     """Read the prompts of the input at `locations`: files, as the options say, or a table.
 
-    With `spread` the rows are shuffled by id over all workers, and duplicate ids are found
-    wherever they are. Without it all steps stay fused in one process, and memory stays constant.
+    `selection` may take a part of the rows. With `spread` the rows are shuffled by id over all
+    workers, and duplicate ids are found wherever they are. Without it all steps stay fused in one
+    process, and memory stays constant.
 
     The journal identifies a row without an id by its content, and by its number among the rows of
     equal content. So the row may move to another line or file. The numbers may differ between
@@ -52,9 +54,11 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
         spread: bool,
         options: InputOptions | None = None,
         rows: RowForm = PLAIN,
+        selection: Selection | None = None,
     ) -> None:
         super().__init__()
         self._rows = rows
+        self._selection = selection or Selection()
         self._locations = locations
         self._spread = spread
         self._options = options
@@ -63,7 +67,8 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
         """Read, parse, let each id through once, and number equal rows."""
         format = format_of(self._locations, self._options, spread=self._spread)
         rows, needed = self._rows, self._rows.needed
-        lines = format.read(root, self._locations, None if needed is None else sorted(needed))
+        columns = None if needed is None else sorted(needed)
+        lines = self._selection.read(root, format, self._locations, columns)
         read = lines | "ParseRows" >> beam.ParDo(_ParseFn(rows)).with_outputs(UNUSED, main=ROWS)
         # In one process the row's number tells a retried bundle from a duplicate.
         if self._spread or not format.has_order:
