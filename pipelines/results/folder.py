@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,19 @@ import orjson
 
 from pipelines.errors import UsageError
 from pipelines.filesystem import is_local, reason
+from pipelines.inputs import stdin
 from pipelines.outputs.claims import is_claimed
 from pipelines.outputs.shards import manifest
 from pipelines.outputs.shards.names import MANIFEST, REPORT
 from pipelines.outputs.shards.storage import storage_of
 from pipelines.results.errors import Unreadable
 
-# Facts that decide which requests a job sends. Runs with other ones belong to another job.
-_DECISIVE = ("model", "input", "address")
+# Facts that decide which requests a job sends. Runs with other ones belong to another job. The
+# paths in `flags` are absolute, unlike those in `input`.
+_DECISIVE = ("model", "address", "flags")
+_WITHOUT_FLAGS = ("model", "input", "params")
+# Seconds in which a job removes the files of older runs, and then their manifest.
+_PAUSE = 0.5
 # Flags that change only where a job finds and writes what it has.
 _OF_OUTPUT = frozenset(("columns", "dedupe", "journal", "output_format"))
 
@@ -72,7 +78,18 @@ class Job:
 
 
 def look(folder: str) -> Job:
-    """Return the newest job of `folder`; raises UsageError without one, and Unreadable."""
+    """Return the newest job of `folder`; raises UsageError without one, and Unreadable.
+
+    A job that ends removes the files of older runs. So what is missing must be missing twice.
+    """
+    try:
+        return _look(folder)
+    except Unreadable:
+        time.sleep(_PAUSE)
+        return _look(folder)
+
+
+def _look(folder: str) -> Job:
     # The state comes first: what a job writes after that is found by the next look.
     claimed = is_claimed(folder)
     try:
@@ -97,10 +114,12 @@ def _state(folder: str, claimed: bool, complete: bool) -> State:
 
 
 def _decisive(facts: Mapping[str, Any]) -> list[Any]:
-    flags = facts.get("flags", facts.get("params"))
-    if isinstance(flags, dict):
-        flags = {name: value for name, value in flags.items() if name not in _OF_OUTPUT}
-    return [*(facts.get(name) for name in _DECISIVE), flags]
+    flags = facts.get("flags")
+    if not isinstance(flags, dict):
+        return [facts.get(name) for name in _WITHOUT_FLAGS]
+    kept = {name: value for name, value in flags.items() if name not in _OF_OUTPUT}
+    kept["input"] = [stdin.shown(str(location)) for location in flags.get("input") or ()]
+    return [facts.get(name) if name != "flags" else kept for name in _DECISIVE]
 
 
 def _run(folder: str, run: manifest.Run) -> Run:

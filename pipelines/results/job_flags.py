@@ -11,9 +11,12 @@ prompts and the keys, whatever flags there are.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
+from pipelines.bigquery import PREFIX
 from pipelines.errors import UsageError
 from transforms.journal.key import JournalKey
 from transforms.journal.spec import resolved
@@ -32,13 +35,16 @@ class JobFlags:
         self._args = _namespace(flags)
         self._address = facts.get("address")
         self._folder = folder
+        started = facts.get("started_at")
+        # In seconds since 1970; infinite if the facts do not tell.
+        self.started_at = started if isinstance(started, float) else math.inf
 
     @property
     def journal(self) -> str:
         """The journal, as `transforms.journal.spec.resolved` returns it."""
         return resolved(str(self._args.journal), self._folder)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...] | None:
         """The columns that completions carry in `input`, None for all."""
         from pipelines.cli.prompt_flags import row_form
@@ -57,6 +63,8 @@ class JobFlags:
         from pipelines.inputs.unique_ids import SeenIds
         from transforms.elements import Prompt
 
+        if self._args.input[0].startswith(PREFIX):
+            raise UsageError("the input is a table")
         form, ids = row_form(self._args), SeenIds()
         needed = None if form.needed is None else sorted(form.needed)
         for line in FileRows(input_options(self._args)).lines(self._args.input, needed):

@@ -14,6 +14,8 @@ so the reader stays just ahead of the job.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,10 +26,12 @@ from pipelines.results.row import Row, digest
 from pipelines.results.spool import Spool
 from transforms.journal.base import unpack
 from transforms.journal.key import JournalKey
-from transforms.journal.reading import JournalReader
+from transforms.journal.reading import Entry, JournalReader
 
 # A larger value is a completion. A smaller one may be the order of a submission.
 _LARGEST_ORDER = 100
+# Seconds for which a follower reads the journal before it looks for new shards again.
+_SLICE = 0.5
 
 
 class JournalRows:
@@ -48,7 +52,8 @@ class JournalRows:
         self._is_shown = is_shown
         self._keeps = keeps
         self._waiting, self._ahead = Spool(), Spool()
-        self._joined: set[bytes] = set()  # the entries of rows without an id that have come out
+        self._joined: set[bytes] = set()  # entries of rows without an id: they may come again
+        self._entries: Iterator[Entry] | None = None
         self._input: Iterator[tuple[bytes, Any]] | None = None
         self._is_read = False
 
@@ -58,28 +63,54 @@ class JournalRows:
         return len(self._waiting)
 
     def new(self) -> Iterator[Row]:
-        """Yield the rows whose entry has come since the last call."""
-        for key, stored in self._journal.new():
-            at = _digest(key)
-            is_named = not key.id.startswith("=")
-            if self._is_shown(key.id) if is_named else at in self._joined:
-                continue
-            if _is_order(stored):
-                continue
-            row = self._ahead.take(at)
-            if row is None:
-                self._waiting.put(at, stored)
-            elif (made := self._row(at, stored, _prompt(row))) is not None:
-                yield made
-        yield from self._from_input()
+        """Yield the rows whose entry has come since the last call.
 
-    def _from_input(self) -> Iterator[Row]:
-        """Read the input on until no entry waits."""
-        if not self._waiting or self._is_read:
+        While the job is followed, a call ends after `_SLICE` seconds, and the next one continues:
+        the caller looks for new shards in between.
+        """
+        until = time.monotonic() + _SLICE if self._keeps else math.inf
+        if self._entries is None:
+            self._entries = self._journal.new()
+        for entry in self._entries:
+            yield from self._of_entry(entry)
+            if time.monotonic() > until:
+                return
+        self._entries = None
+        yield from self._from_input(until)
+
+    def _of_entry(self, entry: Entry) -> Iterator[Row]:
+        """Yield the row of an entry, or let the entry wait for it."""
+        at = _digest(entry.key)
+        if self._has_come_out(entry, at) or _is_order(entry.stored):
             return
-        if self._input is None:
+        row = self._ahead.take(at)
+        if row is None:
+            self._waiting.put(at, entry.stored)
+        elif (made := self._row(at, entry.stored, _prompt(row))) is not None:
+            yield made
+
+    def _has_come_out(self, entry: Entry, at: bytes) -> bool:
+        """Return whether the row of an entry is known to have come out.
+
+        The key of a row without an id does not tell the row. Its completion has an id, which is a
+        place in the input. In the newest run that is the place in this input.
+        """
+        if not entry.key.id.startswith("="):
+            return self._is_shown(entry.key.id)
+        if at in self._joined:
+            return True
+        try:
+            row = orjson.loads(unpack(entry.stored))
+            is_new = (row.get("ended_at") or 0.0) >= self._flags.started_at
+            return is_new and self._is_shown(str(row["id"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def _from_input(self, until: float) -> Iterator[Row]:
+        """Read the input on until no entry waits."""
+        if self._input is None and self._waiting:
             self._input = self._keyed()
-        while self._waiting:
+        while self._input is not None and self._waiting and not self._is_read:
             found = next(self._input, None)
             if found is None:
                 self._is_read = True
@@ -89,14 +120,21 @@ class JournalRows:
             if stored is not None:
                 if (made := self._row(at, stored, prompt)) is not None:
                     yield made
-            elif self._keeps:
+            elif self._keeps and not self._is_shown(prompt.id):
                 self._ahead.put(at, orjson.dumps(list(prompt)))
+            if time.monotonic() > until:
+                return
 
     def _keyed(self) -> Iterator[tuple[bytes, Any]]:
-        """Yield the prompts that have not come out, with the digests of their keys."""
+        """Yield prompts with the digests of their keys.
+
+        A prompt with an id that has come out is left out, as its entry is. The entry of one without
+        an id is not known by the id, so its prompt must take it from those that wait.
+        """
         key_of = self._flags.key()
         for prompt in self._flags.prompts():
-            if not self._is_shown(prompt.id) and (key := key_of(prompt)) is not None:
+            is_done = prompt.key is None and self._is_shown(prompt.id)
+            if not is_done and (key := key_of(prompt)) is not None:
                 yield _digest(key), prompt
 
     def _row(self, at: bytes, stored: bytes, prompt: Any) -> Row | None:
@@ -104,6 +142,8 @@ class JournalRows:
         from transforms.serialization import to_bytes
         from transforms.worker.journal_entries import from_value
 
+        if prompt.key is not None:
+            self._joined.add(at)
         if self._is_shown(prompt.id):
             return None
         try:
@@ -112,7 +152,6 @@ class JournalRows:
             completion = None
         if completion is None:  # the job does not use it either
             return None
-        self._joined.add(at)
         columns = self._flags.columns
         kept = completion if columns is None else with_columns(completion, columns)
         return Row(prompt.id, to_bytes(kept))

@@ -6,7 +6,8 @@ import sqlite3
 
 from transforms.disks import sqlite_temporary_disk
 
-_MOST_IN_MEMORY = 20_000
+# Bytes of values in memory before they move to the disk.
+_MOST_BYTES = 64 << 20
 
 
 class Spool:
@@ -14,6 +15,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._newest: dict[bytes, bytes] = {}
+        self._bytes = 0  # of what was put since the last move
         self._in_file = 0
         # "" is a private database on disk that disappears with the connection.
         self._db = sqlite3.connect("", isolation_level=None)
@@ -29,7 +31,8 @@ class Spool:
         if self._in_file and digest not in self._newest:
             self._remove(digest)
         self._newest[digest] = value
-        if len(self._newest) >= _MOST_IN_MEMORY:
+        self._bytes += len(value) + len(digest)
+        if self._bytes >= _MOST_BYTES:
             self._move_to_file()
 
     def take(self, digest: bytes) -> bytes | None:
@@ -52,3 +55,4 @@ class Spool:
             self._db.execute("COMMIT")
         self._in_file += len(self._newest)
         self._newest.clear()
+        self._bytes = 0

@@ -16,6 +16,9 @@ from transforms.elements import Completion
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 BLOCKS = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+pytest.importorskip("duckdb", reason="make test-formats installs it")
+pytest.importorskip("polars")
+
 SCHEMA = pa.schema([("prompt", pa.string()), ("topic", pa.string())])
 
 

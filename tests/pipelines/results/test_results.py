@@ -6,6 +6,8 @@ import csv
 import io
 import os
 import shutil
+import subprocess
+import sys
 
 import orjson
 import pyarrow as pa
@@ -475,3 +477,28 @@ def test_parquet_cannot_be_followed(job, results):
     status, _, notes = results("--follow", "--format", "parquet")
     assert status == 2
     assert "--follow cannot write parquet" in notes
+
+
+PROBE = """
+import sys
+from pipelines.results.__main__ import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("apache_beam" in sys.modules, "pyarrow" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--failed"], ["--format", "table"], ["--columns", "id"]])
+def test_a_finished_job_of_json_lines_is_read_without_beam(job, tmp_path, flags):
+    argv = [sys.executable, "-c", PROBE, str(tmp_path / "out"), *flags]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
+    assert done.stderr.splitlines()[-1] == "False False"
+    assert done.stdout
+
+
+def test_the_help_is_printed_without_beam():
+    argv = [sys.executable, "-c", PROBE, "--help"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100)
+    assert "--follow" in done.stdout
+    assert done.stderr.splitlines()[-1] == "False False"
