@@ -25,7 +25,8 @@ def job(google, tmp_path, request):
     """Run the program with output in a folder of the bucket."""
     (tmp_path / "in.jsonl").write_text('{"id": "a", "prompt": "x"}\n{"id": "b", "prompt": "y"}\n')
     (tmp_path / "reader.py").write_text(READER)
-    folder = f"gs://bucket/{request.node.name}"
+    place = re.sub(r"\W", "-", request.node.name)
+    folder = f"gs://bucket/{place}"
     with FakeServer(lambda _: chat_stream("fine")) as server:
 
         def start(*flags):
@@ -42,9 +43,9 @@ def job(google, tmp_path, request):
         start.names = lambda: [
             name.partition("/")[2]
             for name in google.bucket.names()
-            if name.startswith(f"{request.node.name}/")
+            if name.startswith(f"{place}/")
         ]
-        start.get = lambda name: google.bucket.get(f"{request.node.name}/{name}")
+        start.get = lambda name: google.bucket.get(f"{place}/{name}")
         yield start
 
 
