@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
@@ -29,6 +30,12 @@ class Selection:
         """Return the number of rows of an input of `rows`, which may be unknown."""
         sizes = [size for size in (rows, self.limit, self.sample) if size is not None]
         return min(sizes, default=None)
+
+    def lines(self, lines: Iterable[Line]) -> Iterable[Line]:
+        """Return this part of all `lines` of the input, without a job."""
+        if self.sample is not None:
+            return nsmallest(self.sample, lines, key=_rank)
+        return islice(lines, self.limit)
 
     def read(
         self, root: Any, format: Any, locations: Sequence[str], columns: Sequence[str] | None

@@ -58,6 +58,12 @@ FAILED: Mapping[str, _Path] = {
     "ended_at": ("timing", "ended_at"),
 }
 INPUT = "input"  # the whole input row
+# The fields of the line of a completion that are not columns of its answer.
+_LINE = frozenset(
+    "id submission text finish_reason truncated shared usage cost_usd wasted_tokens wasted_cost_usd"
+    " waste_estimated timing attempts error_type message status_code retryable completion"
+    " input".split()
+)
 
 
 def value_of(row: Mapping[str, Any], name: str, ours: Mapping[str, _Path]) -> Any:
@@ -72,7 +78,17 @@ def value_of(row: Mapping[str, Any], name: str, ours: Mapping[str, _Path]) -> An
     plain = name
     while plain.startswith(_PREFIX) and plain not in ours:
         plain = plain[len(_PREFIX) :]
-    return given if plain == INPUT else _at(row, ours.get(plain, ()))
+    if plain == INPUT:
+        return given
+    # A column of a checked answer is a field of the line itself.
+    return _at(row, ours[plain]) if plain in ours else row.get(name)
+
+
+def answer_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the checked answer of a row; none in jobs without one."""
+    if "answer_mode" not in row:
+        return {}
+    return {name: value for name, value in row.items() if name not in _LINE}
 
 
 def _at(row: Any, path: _Path) -> Any:
@@ -96,7 +112,7 @@ def check_names(names: Iterable[str], row: Mapping[str, Any], failed: bool) -> N
     """Raise UsageError for a column that neither the first `row` nor we have."""
     ours = FAILED if failed else COMPLETED
     given = row.get(INPUT)
-    known = [*(given if isinstance(given, dict) else ()), *ours, INPUT]
+    known = [*(given if isinstance(given, dict) else ()), *answer_of(row), *ours, INPUT]
     for name in names:
         plain = name
         while plain.startswith(_PREFIX):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.results.columns import COMPLETED, value_of
+from pipelines.results.columns import COMPLETED, answer_of, value_of
 from transforms import exact_json
 from transforms.elements import Completion, DeadLetter
 
@@ -23,11 +23,19 @@ def to_completion(row: Mapping[str, Any]) -> Completion:
         text=row.get("text") or "",
         attempts=row.get("attempts") or 1,
         completion=exact_json.dumps(row.get("completion") or {}),
-        input=_dumps(row.get("input")),
+        input=_dumps(_with_answer(row)),
         shared=bool(row.get("shared")),
         **found,
         **_waste(row),
     )
+
+
+def _with_answer(row: Mapping[str, Any]) -> Any:
+    """Return the input row with the columns of a checked answer, as in the job's own tables."""
+    given, answer = row.get("input"), answer_of(row)
+    if not answer:
+        return given
+    return {**(given if isinstance(given, dict) else {"input": given}), **answer}
 
 
 def to_dead_letter(row: Mapping[str, Any]) -> DeadLetter:

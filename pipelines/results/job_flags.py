@@ -44,6 +44,11 @@ class JobFlags:
         """The journal, as `transforms.journal.spec.resolved` returns it."""
         return resolved(str(self._args.journal), self._folder)
 
+    @property
+    def checks_answers(self) -> bool:
+        """Whether a completion of the journal may be one that the job has refused."""
+        return bool(self._args.answer_columns or self._args.answer_schema)
+
     @cached_property
     def columns(self) -> tuple[str, ...] | None:
         """The columns that completions carry in `input`, None for all."""
@@ -56,7 +61,7 @@ class JobFlags:
 
         It imports Beam, as `key` does.
         """
-        from pipelines.cli.input_flags import input_options
+        from pipelines.cli.input_flags import input_options, selection
         from pipelines.cli.prompt_flags import row_form
         from pipelines.inputs.file_rows import FileRows
         from pipelines.inputs.rows import read
@@ -67,7 +72,9 @@ class JobFlags:
             raise UsageError("the input is a table")
         form, ids = row_form(self._args), SeenIds()
         needed = None if form.needed is None else sorted(form.needed)
-        for line in FileRows(input_options(self._args)).lines(self._args.input, needed):
+        files = FileRows(input_options(self._args))
+        part = selection(self._args)
+        for line in part.lines(files.lines(self._args.input, needed)):
             row = read(line, by_content=True, rows=form).row
             if not isinstance(row, Prompt):
                 continue

@@ -154,6 +154,9 @@ class Outcomes:
         except UsageError as error:
             self._without_journal(str(error))
             return None
+        if flags.checks_answers:
+            self._without_journal("the journal of checked answers has refused ones, too")
+            return None
         reader = open_reader(flags.journal)
         if reader is None:
             if flags.journal != "none":

@@ -112,7 +112,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         except OF_A_ROW:
             return None
         url, id = completer.base_url or address, prompt.key or prompt.id
-        return key_of(completer.model, url, completer.params, id, body)
+        return key_of(completer.model, url, completer.keyed_params, id, body)
 
     def display_data(self) -> dict[str, Any]:
         """Return the model and the limits, for the page of the step in the runner's console."""

@@ -19,6 +19,7 @@ from outcomes import completion, failed
 from pipelines.outputs.claims import claimed
 from pipelines.outputs.formats.batch import BatchLines
 from pipelines.outputs.formats.csv import Csv
+from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.formats.parquet import Parquet
 from pipelines.results import columns
 from pipelines.results.__main__ import main
@@ -314,6 +315,28 @@ def test_an_unknown_column_is_refused_with_the_nearest_one(job, results, tmp_pat
     assert "--columns names 'topik'" in notes
     assert "did you mean topic?" in notes
     assert not (tmp_path / "x").exists()
+
+
+def test_the_columns_of_a_checked_answer_are_columns_too(tmp_path, results):
+    row = orjson.loads(to_bytes(completion("a", input={"prompt": "p"})))
+    line = {"id": "a", "mood": "good", "reasks": 0, "answer_mode": "tool", **row}
+
+    class Lines(JsonLines):
+        def encode(self, row):
+            return row
+
+    run = JobRun(tmp_path / "out")
+    run.shard(orjson.dumps(line), format=Lines())
+    run.end()
+    _, out, _ = results("--columns", "id,mood,answer_mode,text")
+    assert orjson.loads(out) == {
+        "id": "a",
+        "mood": "good",
+        "answer_mode": "tool",
+        "text": "an answer",
+    }
+    header = results("--format", "csv")[1].decode().splitlines()[0]
+    assert header.startswith("prompt,mood,reasks,answer_mode,id,text,")
 
 
 def test_csv_has_the_columns_of_the_input_then_ours(job, results):

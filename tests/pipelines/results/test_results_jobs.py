@@ -235,6 +235,18 @@ def test_a_template_and_columns_are_a_part_of_the_join(site):
     assert all(row["input"].keys() == {"prompt", "topic"} for row in rows)
 
 
+@pytest.mark.parametrize("part", ["--limit", "--sample"])
+def test_a_part_of_the_input_is_joined_with_the_same_rows(site, part):
+    site.free = 0
+    with site.running(part, "6"):
+        site.go.set()
+        site.until(5)
+    with site.running(part, "6"):
+        rows, _ = site.until(5)
+    check(rows)
+    assert len(rows) <= 6
+
+
 def test_input_that_is_gone_is_said(site):
     site.free = 12
     with site.running():
