@@ -21,6 +21,7 @@ from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
 from pipelines.cli.output_flags import add_output_options, check_output_format
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
+from pipelines.cli.watch_flags import add_watch_option, check_watch
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable, is_local
 from pipelines.imports import importing
@@ -85,6 +86,7 @@ def parser() -> cli_parser.Parser:
     made.add_argument(
         "--emit_deltas", **SWITCH, help="also write each streamed delta to deltas-*.jsonl"
     )
+    add_watch_option(made)
     add_limits(made)
     return made
 
@@ -113,6 +115,7 @@ def run(argv: Sequence[str]) -> int:
     check_output_format(known_args)
     row_form(known_args)
     known_args.answer = answer_of(known_args)
+    check_watch(known_args, options)
     check_model(known_args, here)
     new_journal = _check_together(known_args, here)
     new_budget = budget(known_args, new_journal)

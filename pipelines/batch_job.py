@@ -52,6 +52,8 @@ from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.terminal.progress import ProgressLine
 from pipelines.terminal.summary import summary
+from pipelines.watch.job import watched
+from pipelines.watch.tap import Tap
 from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
 from transforms.elements import Completion, DeadLetter, Delta
@@ -100,6 +102,8 @@ def build(
     }
     limit = failure_limit(known_args)
     outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
+    if known_args.watch is not None:
+        outcomes = {name: rows | f"Watch{name}" >> Tap() for name, rows in outcomes.items()}
     formats = row_formats(known_args, input_format(known_args), form)
     page = page_options(known_args)
     totals = partial(Totals, page)
@@ -192,7 +196,10 @@ def _run_job(
             return 0  # the runner may only have submitted the job
     else:
         rows = input_format(known_args).count(known_args.input)
-        with closing(WRITERS), Activity(), ProgressLine(selection(known_args).count(rows)):
+        total = selection(known_args).count(rows)
+        page, about = page_options(known_args), facts.report_facts(known_args)
+        watch = watched(known_args.watch, known_args.output, page, about, total)
+        with closing(WRITERS), Activity(), watch, ProgressLine(total):
             execution.run(p, options)
     report = folder.last_report(known_args.output) or {}
     if report.get("run") != settings.run:

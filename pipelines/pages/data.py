@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -22,6 +22,8 @@ from ritellm.terminal import clean
 # The most bytes of the data of a page, by its texts. Texts are cut shorter until they fit.
 _MOST_BYTES: Mapping[TextMode, int] = {"none": 4_500_000, "sample": 4_500_000, "all": 50_000_000}
 _LEAST_TEXT = 20
+# Facts that a page does not show: the flags may hold prompts.
+_NOT_SHOWN = frozenset(("flags", "address", "files", "journal", "host", "pid"))
 _TEXTS = ("prompt", "answer", "message")
 _ODD = re.compile(r"[^\x20-\x7e\n]+")
 
@@ -39,20 +41,32 @@ def page_data(
 
     `state` is what is known of a job that runs.
     """
-    data: Json = {
-        "report": printable(report),
+    numbers = numbers_of(report, details, activity, text, state)
+    return {**numbers, **fitted_rows(details, _MOST_BYTES[text])}
+
+
+def numbers_of(
+    report: Mapping[str, Any],
+    details: Details,
+    activity: Activity | None,
+    text: TextMode,
+    state: Mapping[str, Any] | None,
+) -> Json:
+    """Return the part of the data that has no rows."""
+    return {
+        "report": printable({k: v for k, v in report.items() if k not in _NOT_SHOWN}),
         "state": dict(state or {}),
         "text": text,
         "timeline": {"width": details.timeline.width, "points": list(_points(details))},
-        "activity": {"width": activity.width if activity else 1, "points": []},
+        "activity": {
+            "width": activity.width if activity else 1,
+            "points": activity.points() if activity else [],
+        },
         "lengths": {
             "prompt": _lengths(details.prompt_tokens),
             "completion": _lengths(details.completion_tokens),
         },
     }
-    if activity is not None:
-        data["activity"]["points"] = activity.points()
-    return {**data, **_fitted(lambda size: _rows(details, size), _MOST_BYTES[text])}
 
 
 def printable(value: Any, longest: int | None = None) -> Any:
@@ -88,11 +102,11 @@ def _row(entry: bytes, longest: int | None) -> Json:
     return {k: printable(v, longest if k in _TEXTS else None) for k, v in row.items()}
 
 
-def _fitted(rows: Callable[[int | None], Json], most: int) -> Json:
-    """Return `rows` with texts so short that all of it takes at most `most` bytes."""
+def fitted_rows(details: Details, most: int) -> Json:
+    """Return the part with rows, with texts so short that it takes at most `most` bytes."""
     longest: int | None = None
     while True:
-        found = rows(longest)
+        found = _rows(details, longest)
         if len(escaped(found)) <= most or (longest or 1 << 30) <= _LEAST_TEXT:
             return {**found, "cut_at": longest}
         longest = (longest or 1 << 17) // 2

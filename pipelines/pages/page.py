@@ -42,7 +42,7 @@ def page(data: Any, connect: bool = False) -> bytes:
     return b"".join(parts.get(piece, piece) for piece in _pieces())
 
 
-_SCRIPTS = ("dom.js", "charts.js", "sections.js", "rows.js", "main.js")
+_SCRIPTS = ("dom.js", "charts.js", "sections.js", "rows.js", "live.js", "main.js")
 
 
 @cache

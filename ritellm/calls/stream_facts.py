@@ -22,6 +22,15 @@ class StreamFacts:
         """The completion so far; it is whole once the stream has ended without an error."""
         return self._call.completion()
 
+    def pieces(self, field: str, start: int) -> list[Any]:
+        """Return what `field` of the delta has gained, from piece `start` of the attempt on.
+
+        This is for a viewer in any thread, who looks at a stream that others read. The first choice
+        counts.
+        """
+        exchange = self._call.exchange
+        return exchange.sum.pieces(field, start) if exchange is not None else []
+
     @property
     def _hidden_params(self) -> dict[str, Any]:
         """litellm's: the provider, the model, and the cost of the completion so far."""

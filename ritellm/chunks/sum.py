@@ -163,6 +163,14 @@ class ChunkSum:
         """Whether no choice has anything but a role."""
         return all(choice.is_empty for choice in self._choices.values())
 
+    def pieces(self, field: str, start: int) -> Values:
+        """Return what a field of the delta has gained in the first choice, from piece `start` on.
+
+        The cost does not grow with the pieces before. Any thread may call this.
+        """
+        choice = self._choices.get(0)
+        return choice.delta.get(field, [])[start:] if choice is not None else []
+
     def completion(self) -> Completion:
         """Return the sum in OpenAI's `chat.completion` shape.
 

@@ -27,6 +27,7 @@ from ritellm.prices import PRICES, Price, cost
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
+from transforms.worker import in_flight
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import final_delta, to_completion, to_dead_letter, to_delta
@@ -249,6 +250,7 @@ class PromptRun:
     requests: int = 0
     answer: AsyncStream | None = None  # the stream that is read
     stopped: Fault | None = None  # why the stream was left before its end
+    newest: AsyncStream | None = None  # the stream that was opened last, for viewers
 
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
@@ -262,6 +264,7 @@ class PromptRun:
         """Read the stream to its end and return it; put its deltas, if wanted."""
         journal, deltas = self.resources.journal, self.completer.deltas
         noted = journal.note_order(self.request, order_of(self.submission)) if deltas else None
+        number = in_flight.enter(self)
         try:
             opened = await self._open_in_time()
             self.answer = opened.stream
@@ -274,6 +277,8 @@ class PromptRun:
         except RitellmError as error:
             self.waste.add(error.discarded)
             raise
+        finally:
+            in_flight.leave(number)
         self.waste.add(stream.discarded)
         return stream
 
@@ -368,6 +373,7 @@ class PromptRun:
             await wait_until_allowed(completer.rate_limiter, resources.gate)
         client, place = resources.client, self.place
         stream = client.stream(plan, emit_chunks=completer.reads_chunks, between=place.vacated)
+        self.newest = stream
         try:
             await stream.open()
             return OpenStream(stream, await stream.batch())
