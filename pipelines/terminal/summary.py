@@ -81,7 +81,7 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     if over := report["errors"].get("BudgetExceeded"):
         yield f"the budget is spent: {over:,} not sent; the same command with a larger one resumes"
     if cut := report["finish_reasons"].get("length"):
-        yield f"{_plural(cut, 'completion')} cut off at the maximum length (truncated)"
+        yield f"{_plural(cut, 'completion')} cut off at the maximum length (raise --max_tokens)"
     if empty := report["empty"]:
         yield f"{_plural(empty, 'completion')} without any content (empty)"
     if report["completed"] == report["replayed"] + report["shared"]:
