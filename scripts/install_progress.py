@@ -1,6 +1,6 @@
 """Shows on one line what pip does: pip ... | python scripts/install_progress.py
 
-It redraws the line on a terminal, and prints nothing elsewhere. If pip fails, its last lines follow.
+It redraws the line on a terminal and prints nothing elsewhere. If pip fails, its last lines follow.
 """
 
 from __future__ import annotations
