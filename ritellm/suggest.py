@@ -9,9 +9,12 @@ from collections.abc import Iterable
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """Return the name among `known` that is most like `name`, or None if none is like it.
 
-    `likeness` (0 to 1) is the least that counts; raise it where a wrong guess does harm.
+    `likeness` (0 to 1) is the least that counts; raise it where a wrong guess does harm. A name
+    that differs in upper and lower case only comes first.
     """
-    found = difflib.get_close_matches(name, list(known), 1, likeness)
+    names = list(known)
+    same = [each for each in names if each.casefold() == name.casefold()]
+    found = same or difflib.get_close_matches(name, names, 1, likeness)
     return found[0] if found else None
 
 

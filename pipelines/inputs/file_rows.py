@@ -52,7 +52,7 @@ class FileRows:
         """
         for path in check_patterns(locations):
             if why := self._fault(path):
-                raise UsageError(f"--input {path}: {why}")
+                raise UsageError(f"--input {stdin.argument(path)}: {why}")
 
     def _fault(self, path: str) -> str | None:
         try:
@@ -62,7 +62,8 @@ class FileRows:
         except (DamagedFile, UnreadableFile):
             return None
         except Exception as error:
-            raise UsageError(f"cannot read --input {path}: {reason(error)}") from None
+            name = stdin.argument(path)
+            raise UsageError(f"cannot read --input {name}: {reason(error)}") from None
 
     def files(self, locations: Sequence[str]) -> Sequence[str]:
         """Return the paths of the files that the locations match."""

@@ -51,3 +51,8 @@ def is_spooled(path: str) -> bool:
 def shown(path: str) -> str:
     """Return what messages and ids call the file at `path`."""
     return NAME if is_spooled(path) else path
+
+
+def argument(path: str) -> str:
+    """Return what the user gave to `--input` for the file at `path`."""
+    return STDIN if is_spooled(path) else path

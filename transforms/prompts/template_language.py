@@ -156,11 +156,20 @@ def _written(value: Any) -> Any:
     """Refuse to write "None" or "Undefined", which a model would read as a word."""
     if value is None:
         raise NullError
+    if isinstance(value, (list, tuple, Iterator)):
+        _check_written(value)
+    return value
+
+
+def _check_written(value: Any) -> None:
+    """Refuse parts of a list whose text would be one of Python's, such as a generator's address."""
+    if isinstance(value, Iterator):
+        raise TypeError("the items of a filter are not a text; add | join(', ') or | list")
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises the error that names it
     if isinstance(value, (list, tuple)):
         for each in value:
-            if isinstance(each, jinja2.Undefined):
-                str(each)  # raises the error that names it
-    return value
+            _check_written(each)
 
 
 def _parsed(language: Language, text: str) -> nodes.Template:

@@ -339,6 +339,15 @@ def test_stdin_may_be_compressed_and_of_any_format(job, monkeypatch):
         assert job.rows("completions").keys() == {"stdin:1"}
 
 
+def test_stdin_of_another_format_is_called_as_the_user_called_it(job, monkeypatch):
+    monkeypatch.setattr("sys.stdin", stdin_of(b"id,prompt\n1,x\n2,y\n"))
+    argv = job.argv("a")
+    argv[1] = "-"
+    assert job.call(argv) == 2
+    assert job.printed.err.startswith("batch_complete: --input -: the file must have one JSON")
+    assert "for a table add --input_format csv" in job.printed.err
+
+
 def test_a_terminal_as_stdin_and_stdin_for_other_machines_are_refused(job, monkeypatch):
     argv = job.argv("a")
     argv[1] = "-"
