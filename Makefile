@@ -91,7 +91,7 @@ unit: $(VENV)/tools
 # Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes. And what
 # takes a tenth of the time of all tests: windows, RunInference, the real model, fleets of processes.
 JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
-  tests/pipelines/test_answers.py \
+  tests/pipelines/test_answer_columns.py \
   tests/pipelines/inputs/test_typed_files.py \
   tests/pipelines/outputs/test_folder.py tests/pipelines/outputs/test_output_formats.py \
   tests/pipelines/pages/test_job_page.py tests/pipelines/test_batch_complete.py \

@@ -202,7 +202,12 @@ class _Text:
             return None
         try:
             closing = orjson.loads(self.outcome or "{}")
-            found = to_completion(id, self.sum.sum.completion(), closing, self.input)
+            whole: Mapping[str, Any] = self.sum.sum.completion()
+            if "answer" in closing:  # it is the first field
+                rest = {name: value for name, value in whole.items() if name != "answer"}
+                usage = closing.get("usage") or whole.get("usage")
+                whole = {"answer": closing["answer"], **rest, "usage": usage}
+            found = to_completion(id, whole, closing, self.input)
             if not fits(found):
                 raise TypeError("the outcome in the final delta has a value of another type")
             return found._replace(submission=rank[0] or None)

@@ -18,7 +18,7 @@ import orjson
 from ritellm.chunks.sum import completion_to_chunk
 from ritellm.errors import ABOUT_VALUES, InvalidRequestError
 from transforms.columns import fits
-from transforms.elements import Completion, DeadLetter, Delta, Prompt
+from transforms.elements import Completion, DeadLetter, Delta, Prompt, answer_facts
 from transforms.journal.base import Journal, Spent
 from transforms.journal.key import JournalKey, request_hash
 from transforms.worker.inbox import Inbox
@@ -204,6 +204,8 @@ def as_deltas(completion: Completion, submission: str) -> Iterator[Delta]:
         "total": completion.seconds,
     }
     outcome = {"attempts": completion.attempts, "ended_at": completion.ended_at, "timing": timing}
+    if (facts := answer_facts(completion.completion)) is not None:
+        outcome["answer"] = facts
     closing = '{"object":"chat.completion.chunk","choices":[]}'
     free = {"replayed": completion.replayed, "shared": completion.shared}
     names = ("cost_usd", "wasted_tokens", "wasted_cost_usd", "waste_estimated")

@@ -180,7 +180,7 @@ def pieces(draw, text):
     return [text[a:b] for a, b in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(SCHEMAS, texts(), st.booleans(), st.data())
 def test_an_answer_that_is_stopped_would_have_been_refused(schema, text, prose, data):
     try:

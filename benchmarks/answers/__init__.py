@@ -1,0 +1,1 @@
+"""Benchmarks of answers with a schema, and of records while the model writes."""
