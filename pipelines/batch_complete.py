@@ -21,6 +21,7 @@ from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
 from pipelines.cli.output_flags import add_output_options, check_output_format
 from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
+from pipelines.cli.record_flags import add_record_options, check_records
 from pipelines.cli.watch_flags import add_watch_option, check_watch
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable, is_local
@@ -74,6 +75,7 @@ def parser() -> cli_parser.Parser:
         " previous rows are replaced",
     )
     add_output_options(made)
+    add_record_options(made)
     add_model_options(made)
     add_journal_options(made)
     add_answer_options(made)
@@ -113,6 +115,7 @@ def run(argv: Sequence[str]) -> int:
     known_args.journal_alone = pipeline.shares_process(options)
     input_options(known_args)
     check_output_format(known_args)
+    check_records(known_args)
     row_form(known_args)
     known_args.answer = answer_of(known_args)
     check_watch(known_args, options)

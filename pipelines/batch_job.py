@@ -38,6 +38,7 @@ from pipelines.outputs import claims, folder
 from pipelines.outputs.answer_columns import put_answers
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
+from pipelines.outputs.records import FindRecords
 from pipelines.outputs.report import Totals
 from pipelines.outputs.shards import manifest
 from pipelines.outputs.shards.finish import About, Finish, begin_run
@@ -56,7 +57,7 @@ from pipelines.watch.job import watched
 from pipelines.watch.tap import Tap
 from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
@@ -120,6 +121,10 @@ def build(
             step = PutDown(_KINDS[name], format, totals)
             spooled.append(step.spooled)
         parts[name] = rows | f"Write{name}" >> step
+    if known_args.records:
+        found = completions | "FindRecords" >> FindRecords(known_args.records)
+        write = WriteShards(settings, "records", formats[Record], None)
+        parts["Records"] = found | "WriteRecords" >> write
     if known_args.emit_deltas:
         deltas = keep_columns(done.deltas, form.columns, Delta)
         write = WriteShards(settings, "deltas", JsonLines(), None)

@@ -170,6 +170,7 @@ GOOD = {
     "max_total_tokens": "1000000",
     "prices": "gs://bucket/prices.json",
     "fail_above": "0.2",
+    "records": "$.items[*]",
     "answer_columns": "label:enum(good,bad),score:float",
     "answer_schema": "gs://bucket/schema.json",
     "grow_max_tokens": "4000",

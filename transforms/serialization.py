@@ -13,22 +13,29 @@ import orjson
 
 from transforms import exact_json
 from transforms.columns import fits
-from transforms.elements import Completion, DeadLetter, Delta, answer_facts
+from transforms.elements import Completion, DeadLetter, Delta, Record, answer_facts
 
-KINDS: dict[type, str] = {Delta: "delta", Completion: "completion", DeadLetter: "failed"}
+KINDS: dict[type, str] = {
+    Delta: "delta",
+    Record: "record",
+    Completion: "completion",
+    DeadLetter: "failed",
+}
 
 
-def to_bytes(element: Completion | DeadLetter | Delta) -> bytes:
+def to_bytes(element: Completion | DeadLetter | Delta | Record) -> bytes:
     """Return the JSON of one element; no newline in it."""
     return orjson.dumps(to_row(element))
 
 
-def to_row(element: Completion | DeadLetter | Delta) -> dict[str, Any]:
+def to_row(element: Completion | DeadLetter | Delta | Record) -> dict[str, Any]:
     """Return the row that `to_bytes` writes."""
     if isinstance(element, Delta):
         return delta_row(element)
     if isinstance(element, Completion):
         return completion_row(element)
+    if isinstance(element, Record):
+        return record_row(element)
     return failed_row(element)
 
 
@@ -131,6 +138,25 @@ def _waste(row: Completion | DeadLetter) -> dict[str, Any]:
         "wasted_cost_usd": row.wasted_cost_usd,
         "waste_estimated": row.waste_estimated,
     }
+
+
+def record_row(record: Record) -> dict[str, Any]:
+    """Return a record as a row; its `id` is that of the prompt."""
+    row = {
+        "id": record.id,
+        **({"submission": record.submission} if record.submission else {}),
+        "attempt": record.attempt,
+        "index": record.index,
+        "path": record.path,
+        "value": None if record.value is None else orjson.Fragment(record.value),
+        "valid": record.valid,
+        "message": record.message,
+        "tool_call": record.tool_call,
+        "input": _part(record.input),
+    }
+    if record.final:
+        row |= {"final": True, "outcome": _part(record.outcome)}
+    return row
 
 
 def delta_row(delta: Delta) -> dict[str, Any]:

@@ -102,12 +102,16 @@ def row_formats(
     rows. `form` says which columns completions and failed rows have.
     """
     from pipelines.outputs.formats.choice import row_format  # Beam, which the flags do not need
-    from transforms.elements import Completion, DeadLetter
+    from transforms.elements import Completion, DeadLetter, Record
 
     name, raw = known_args.output_format, known_args.csv_raw
     schema = _columns(input, known_args.input) if name in WITH_COLUMNS else None
     answer = answer_of(known_args)
-    kept: dict[type, Collection[str] | None] = {Completion: form.columns, DeadLetter: form.needed}
+    kept: dict[type, Collection[str] | None] = {
+        Completion: form.columns,
+        DeadLetter: form.needed,
+        Record: form.columns,
+    }
     schemas = {kind: _chosen(schema, columns) for kind, columns in kept.items()}
     if schema is not None and answer is not None:
         from pipelines.outputs.answer_columns import with_columns

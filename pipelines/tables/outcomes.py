@@ -13,7 +13,7 @@ import orjson
 
 from ritellm.chunks.usage import counts_in
 from transforms import exact_json
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 
 _PREFIX = "ritellm_"
 # What has no place in the columns of the input. It is the last column.
@@ -65,6 +65,22 @@ FAILED = {
     "ended_at": "timestamp",
     REST: "json",
 }
+# One record of a JSON answer; `id` is that of its row.
+RECORD = {
+    "id": "string",
+    "index": "int64",
+    "path": "string",
+    "value": "json",
+    "valid": "bool",
+    "message": "string",
+    "tool_call": "int64",
+    REST: "json",
+}
+
+
+def columns_of(kind: type) -> dict[str, str]:
+    """Return the columns of one kind of rows, with their types."""
+    return {DeadLetter: FAILED, Record: RECORD}.get(kind, COMPLETION)
 
 
 def own_names(columns: Iterable[str], taken: Iterable[str]) -> list[str]:
@@ -86,13 +102,20 @@ def is_own(name: str, column: str) -> bool:
     return name == column
 
 
-def values_of(row: Completion | DeadLetter | Delta) -> list[Any]:
+def values_of(row: Completion | DeadLetter | Delta | Record) -> list[Any]:
     """Return the values of our columns but the last; `ended_at` in seconds."""
     if isinstance(row, DeadLetter):
         return failed_values(row)
     if isinstance(row, Completion):
         return completion_values(row)
+    if isinstance(row, Record):
+        return record_values(row)
     raise TypeError("deltas have no columns")
+
+
+def record_values(row: Record) -> list[Any]:
+    """Return the values of the columns in `RECORD` but the last."""
+    return [row.id, row.index, row.path, row.value, row.valid, row.message, row.tool_call]
 
 
 def completion_values(row: Completion) -> list[Any]:

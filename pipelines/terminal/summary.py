@@ -15,7 +15,7 @@ from pipelines.terminal.progress import duration
 from ritellm.terminal import clean, clean_line
 
 # Failed rows of both kinds are shown together.
-_KINDS = ("completions", "failed", "deltas")
+_KINDS = ("completions", "records", "failed", "deltas")
 # The reasons of refusals, and those of waits, in words.
 REFUSED_BY = {
     "noise": "as noise",

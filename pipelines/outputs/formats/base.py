@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import BinaryIO, Protocol
 
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 
 
 class RowWriter(Protocol):
@@ -22,7 +22,7 @@ class RowWriter(Protocol):
 
 
 class RowFormat(Protocol):
-    """A format for rows of one kind: completions, failed rows or deltas. It can be pickled.
+    """A format for rows of one kind: completions, failed rows, deltas, records. It can be pickled.
 
     To add a format, write a module in this package with a class that has these members, and add a
     row to `choice.row_format` and to `names.NAMES`.
@@ -32,7 +32,7 @@ class RowFormat(Protocol):
     mime_type: str
     step: str  # the label of the transform that makes records
 
-    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
+    def encode(self, row: Completion | DeadLetter | Delta | Record) -> bytes:
         """Return the record of a row."""
 
     def open(self, file: BinaryIO) -> RowWriter:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from pipelines.outputs.formats.base import Lines
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 from transforms.serialization import to_row
 
 
@@ -23,7 +23,7 @@ class BatchLines:
     mime_type = "text/plain"
     step = "ToJson"
 
-    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
+    def encode(self, row: Completion | DeadLetter | Delta | Record) -> bytes:
         """Return the line of a completion or a failed row."""
         found = to_row(row)
         line = _failed(found) if isinstance(row, DeadLetter) else _completed(found)

@@ -17,17 +17,16 @@ from typing import Any, BinaryIO
 from pipelines.outputs.formats.base import Lines
 from pipelines.tables.formulas import escaped
 from pipelines.tables.outcomes import (
-    COMPLETION,
-    FAILED,
     RAW_REST,
     REST,
     cell_of,
+    columns_of,
     microseconds,
     own_names,
     values_of,
 )
 from transforms import exact_json
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -44,18 +43,20 @@ class Csv:
 
     def __init__(self, kind: type, names: Sequence[str], raw: bool) -> None:
         self._is_failed = kind is DeadLetter
-        self._columns = FAILED if self._is_failed else COMPLETION
+        self._columns = columns_of(kind)
         self._names = list(names)
         self._set = frozenset(names)
-        self._time_at = [*self._columns.values()].index("timestamp")  # the only one
+        times = [at for at, type in enumerate(self._columns.values()) if type == "timestamp"]
+        self._time_at = times[0] if times else None  # the only one
         self._raw = raw
 
-    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
-        """Return the record of a completion or a failed row."""
+    def encode(self, row: Completion | DeadLetter | Delta | Record) -> bytes:
+        """Return the record of a row."""
         values = values_of(row)
         found = _parsed(row.input)
         given = found if isinstance(found, dict) else {}
-        values[self._time_at] = _time(values[self._time_at])
+        if self._time_at is not None:
+            values[self._time_at] = _time(values[self._time_at])
         cells = [*map(given.get, self._names), *values, self._rest(found)]
         cell = self._cell
         return ",".join(["" if value is None else cell(value) for value in cells]).encode()

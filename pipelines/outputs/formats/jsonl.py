@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from pipelines.outputs.formats.base import Lines
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 from transforms.serialization import to_bytes
 
 
@@ -16,7 +16,7 @@ class JsonLines:
     mime_type = "text/plain"
     step = "ToJson"
 
-    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
+    def encode(self, row: Completion | DeadLetter | Delta | Record) -> bytes:
         """Return the line of a row."""
         return to_bytes(row)
 

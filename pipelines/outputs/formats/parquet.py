@@ -16,14 +16,13 @@ import orjson
 import pyarrow as pa
 
 from pipelines.tables.outcomes import (
-    COMPLETION,
-    FAILED,
+    columns_of,
     microseconds,
     own_names,
     values_of,
 )
 from pipelines.tables.rows import Restorer, json_field
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 
 # Rows are converted when there are this many, or when their records have this many bytes.
 _ROWS, _BYTES = 2_000, 8 << 20
@@ -53,10 +52,10 @@ class Parquet:
     step = "ToRecord"
 
     def __init__(self, kind: type, schema: pa.Schema) -> None:
-        self.columns = FAILED if kind is DeadLetter else COMPLETION
+        self.columns = columns_of(kind)
         self._input = schema
 
-    def encode(self, row: Completion | DeadLetter | Delta) -> bytes:
+    def encode(self, row: Completion | DeadLetter | Delta | Record) -> bytes:
         """Return the values of our columns and the input, as a list in JSON."""
         values = values_of(row)
         values.append(row.input)

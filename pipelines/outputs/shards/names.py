@@ -15,7 +15,7 @@ import re
 import secrets
 import time
 
-KINDS = ("completions", "failed-rows", "failed-calls", "deltas")
+KINDS = ("completions", "failed-rows", "failed-calls", "deltas", "records")
 REPORT = "report.json"
 PAGE = "report.html"
 SUCCESS = "_SUCCESS"
