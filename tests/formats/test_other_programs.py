@@ -12,7 +12,6 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 
-import orjson
 import pytest
 
 from examples.runners import tools
@@ -133,7 +132,7 @@ def test_datasets(tmp_path):
 
 
 @pytest.mark.parametrize("runner", ["FnApiRunner", "workers", "PrismRunner"])
-def test_a_job_on_each_runner(tmp_path, fake_server, runner):
+def test_a_job_on_each_runner_reads_fills_a_template_and_writes(tmp_path, fake_server, runner):
     frame = polars.DataFrame([{"prompt": f"p{n}"} for n in range(60)])
     frame.write_parquet(tmp_path / "a.parquet", row_group_size=7)
     frame.write_csv(tmp_path / "b.csv")
@@ -147,17 +146,16 @@ def test_a_job_on_each_runner(tmp_path, fake_server, runner):
     command = [
         *(sys.executable, "-m", "pipelines.batch_complete", "--output", str(tmp_path / "out")),
         *("--input", *(str(tmp_path / name) for name in names)),
+        *("--prompt_template", "Say {{ prompt | upper }}", "--output_format", "parquet"),
         *("--model", "openai/m", "--base_url", fake_server.base_url, *flags),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
-    lines = [
-        line
-        for path in (tmp_path / "out").glob("completions-*.jsonl")
-        for line in path.read_bytes().splitlines()
-    ]
-    found = {row["id"]: row["input"]["prompt"] for row in map(orjson.loads, lines)}
+    written = polars.read_parquet(tmp_path / "out" / "completions-*.parquet")
+    found = dict(written.select("id", "prompt").iter_rows())
     assert found == {f"{name}:{n + 1}": f"p{n}" for name in names for n in range(60)}
+    asked = {request.json["messages"][0]["content"] for request in fake_server.requests}
+    assert asked == {f"Say P{n}" for n in range(60)}
 
 
 def prism():
