@@ -88,6 +88,7 @@ SCRIPTS = {
     "ritellm-batch": "pipelines.batch_complete:main",
     "ritellm-stream": "pipelines.stream_complete:main",
     "ritellm-results": "pipelines.results.__main__:main",
+    "ritellm-watch": "pipelines.watch.__main__:main",
 }
 PACKAGES = ("ritellm",) if IS_CLIENT else ("ritellm", "transforms", "pipelines")
 CLIENT_REQUIRES = ["httpx>=0.27,<0.29", "orjson>=3.10,<4"]

@@ -10,6 +10,7 @@ PROGRAMS = {
     "batch_complete": "complete the prompts of a dataset; write a folder of completions",
     "results": "print the rows of a batch job that runs, was stopped, or is done",
     "stream_complete": "complete prompts as they arrive; publish the deltas live",
+    "watch": "open the page of a batch job that runs, was stopped, or is done",
 }
 
 

@@ -16,7 +16,7 @@ def add_watch_option(parser: Any) -> None:
     parser.add_argument(
         "--watch",
         nargs="?",
-        type=_port,
+        type=port,
         const=0,
         metavar="PORT",
         help="serve the page of the job while it runs, with texts as they grow, on 127.0.0.1 and"
@@ -34,7 +34,8 @@ def check_watch(known_args: argparse.Namespace, options: Options) -> None:
         )
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """Return a port; raises ArgumentTypeError for other texts."""
     if not text.isdecimal() or int(text) > _MOST_PORT:
         raise argparse.ArgumentTypeError(f"must be a port from 0 to {_MOST_PORT}, got {text!r}")
     return int(text)

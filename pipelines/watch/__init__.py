@@ -7,7 +7,7 @@
     server.py   the page and its events over HTTP, on loopback, behind a token
     address.py  the file by which a job tells this machine's user where its page is
     job.py      all of these for a job in this process
-    finished.py the same for a folder: a job without `--watch`, or one that has ended
+    rows.py     the same from the files of a job: without `--watch`, or after its end
 
 Nothing here is awaited by the job: the watch looks at it from a thread of its own.
 """

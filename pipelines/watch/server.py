@@ -15,6 +15,7 @@ import hmac
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,11 +46,15 @@ _HEADERS = {
 class Server:
     """Serves the page of `feed` at `url` until its `with` block ends; `port` 0 is any free one.
 
-    Raises UsageError if the port is taken.
+    `whole` returns a page that is served instead, once it returns one. Raises UsageError if the
+    port is taken.
     """
 
-    def __init__(self, feed: Feed, port: int = 0) -> None:
+    def __init__(
+        self, feed: Feed, port: int = 0, whole: Callable[[], bytes | None] = lambda: None
+    ) -> None:
         self._feed = feed
+        self._whole = whole
         self.token = secrets.token_urlsafe(24)
         try:
             self._http = _Http(self, port)
@@ -86,7 +91,7 @@ class Server:
 
     def document(self) -> bytes:
         """Return the page as it is now."""
-        return page(self._feed.data(), connect=True)
+        return self._whole() or page(self._feed.data(), connect=True)
 
     def follow(self, handler: _Handler) -> None:
         """Send events to a viewer until it leaves or the job ends."""

@@ -41,9 +41,7 @@ def job(google, tmp_path, request):
 
         start.read, start.server = read, server
         start.names = lambda: [
-            name.partition("/")[2]
-            for name in google.bucket.names()
-            if name.startswith(f"{place}/")
+            name.partition("/")[2] for name in google.bucket.names() if name.startswith(f"{place}/")
         ]
         start.get = lambda name: google.bucket.get(f"{place}/{name}")
         yield start

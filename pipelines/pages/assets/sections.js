@@ -14,8 +14,8 @@ const nameOfReason = (id) => (REASONS.find((reason) => reason.id === id) || { na
 
 function head({ report, state }) {
   const running = state.running, bad = report.rows && !report.completed;
-  const badge = running ? ["running", state.stage || "running"] : bad ? ["failed", "failed"] : ["done", "done"];
-  document.title = `${running ? "running" : "done"}: ${report.model}`;
+  const badge = state.stopped ? ["failed", "stopped"] : running ? ["running", state.stage || "running"] : bad ? ["failed", "failed"] : ["done", "done"];
+  document.title = `${badge[1]}: ${report.model}`;
   const inputs = (report.input || []).slice(0, 3).join(", ") + ((report.input || []).length > 3 ? ", …" : "");
   fill("head",
     el("h1", said("span", report.model || "job"), el(`span badge ${badge[0]}`, badge[1])),
