@@ -9,8 +9,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing import test_stream
-from apache_beam.testing.util import assert_that
+from apache_beam.testing.util import assert_that, equal_to
 from deltas import at, deltas_of
+from fake_server import chat_stream
 
 from transforms import Delta
 from transforms.serialization import to_bytes, to_delta
@@ -56,3 +57,17 @@ def test_a_delta_of_a_topic_is_the_delta_that_was_published(delta):
 def test_a_message_that_is_no_delta_is_refused(data):
     with pytest.raises(ValueError, match=r".+"):
         to_delta(data)
+
+
+def test_reviews_are_labelled_by_checked_columns(fake_server, monkeypatch):
+    pytest.importorskip("jsonschema_rs")
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    import label_reviews
+
+    wanted = '{"label": "good", "refund": false}'
+    fake_server.enqueue(chat_stream(wanted.replace("false", "true")), chat_stream(wanted))
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as p:
+        label = label_reviews.LabelReviews("openai/m", base_url=fake_server.base_url)
+        assert_that(p | beam.Create(["fine"]) | label, equal_to([("good", "fine")]))
+    assert "wants no refund" in fake_server.requests[1].json["messages"][-1]["content"]
