@@ -118,7 +118,8 @@ def _decisive(facts: Mapping[str, Any]) -> list[Any]:
     if not isinstance(flags, dict):
         return [facts.get(name) for name in _WITHOUT_FLAGS]
     kept = {name: value for name, value in flags.items() if name not in _OF_OUTPUT}
-    kept["input"] = [stdin.shown(str(location)) for location in flags.get("input") or ()]
+    given = flags.get("input")
+    kept["input"] = [*map(stdin.shown, map(str, given))] if isinstance(given, list) else given
     return [facts.get(name) if name != "flags" else kept for name in _DECISIVE]
 
 

@@ -24,6 +24,7 @@ from pipelines.results.job_flags import JobFlags
 from pipelines.results.journal_rows import JournalRows
 from pipelines.results.row import Row, digest
 from pipelines.results.shard_rows import Missing, rows_of
+from transforms.disks import DiskFull
 from transforms.journal.base import JournalError
 from transforms.journal.reading import open_reader
 
@@ -124,36 +125,31 @@ class Outcomes:
         """Yield the rows that only the journal has. A finished job has none."""
         if self.job.state is State.DONE:
             return
-        if not self._opened and self.job.facts:
-            self._opened = True
-            self._journal = self._open_journal()
-        if self._journal is None:
-            return
         try:
-            for row in self._journal.new():
-                self._shown.add(digest(row.id))
-                yield row
+            if not self._opened and self.job.facts:
+                self._opened = True
+                self._journal = self._open_journal()
+            if self._journal is not None:
+                for row in self._journal.new():
+                    self._shown.add(digest(row.id))
+                    yield row
+        except DiskFull:
+            raise
         except (JournalError, UsageError) as error:
             self._without_journal(str(error))
-        except (OSError, ValueError, ImportError) as error:
-            self._without_journal(
-                f"the input cannot be read ({' '.join(str(error).split())[:200]})"
-            )
+        except Exception as error:  # of the input, or of flags that somebody has edited
+            why = " ".join(str(error).split())[:200] or type(error).__name__
+            self._without_journal(f"the journal cannot be joined with the input ({why})")
 
     def note_unknown(self) -> None:
         """Note the entries of the journal that belong to no row of the input."""
         if self._journal is not None and (count := self._journal.unknown):
             entries = "1 entry" if count == 1 else f"{count:,} entries"
-            self.notes[
-                f"{entries} of the journal belong to other requests than those of this job's input"
-            ] = None
+            note = f"{entries} of the journal: no row of this job's input makes such a request"
+            self.notes[note] = None
 
     def _open_journal(self) -> JournalRows | None:
-        try:
-            flags = JobFlags(self.job.facts, self._folder)
-        except UsageError as error:
-            self._without_journal(str(error))
-            return None
+        flags = JobFlags(self.job.facts, self._folder)
         if flags.checks_answers:
             self._without_journal("the journal of checked answers has refused ones, too")
             return None

@@ -26,7 +26,10 @@ from pipelines.results.__main__ import main
 from pipelines.results.writers.terminal import cells_in, fit, widths
 from pipelines.tables import outcomes
 from transforms.elements import Completion
+from transforms.journal.key import JournalKey
+from transforms.journal.sqlite.journal import SqliteJournal
 from transforms.serialization import to_bytes
+from transforms.worker.journal_entries import to_value
 
 
 @pytest.fixture
@@ -418,6 +421,48 @@ def test_a_job_without_rows_yet_has_none(tmp_path, results):
         b"",
         "results: 0 completions; the job stopped before its end; the same command continues it\n",
     )
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        None,
+        5,
+        {"unknown_flag": 1},
+        {"input": 5},
+        {"input": ["gone.jsonl"], "model": "openai/m"},
+        {"input": ["bigquery:p:d.t"]},
+        {"input": ["in.jsonl"], "model": ["\x1b[31m"]},
+        {"input": ["in.jsonl"], "prompt_template": "{{ oops"},
+        {"journal": "redis://host/0"},
+        {"journal": ["x"]},
+    ],
+)
+def test_flags_that_the_program_cannot_use_leave_the_rows_of_the_files(tmp_path, results, flags):
+    out = tmp_path / "out"
+    JobRun(out, {"model": "openai/m", "input": ["in.jsonl"], "flags": flags}).shard(completion("a"))
+    journal = SqliteJournal(str(out / "journal.sqlite"), "run", alone=True)
+    journal.record(JournalKey("b", "0f" * 16), to_value(completion("b"))).result(60)
+    journal.close()
+    status, printed, notes = results()
+    assert (status, ids(printed)) == (0, ["a"])
+    said = notes.splitlines()
+    assert len(said) == 2
+    assert "rows that are in no shard yet are missing here" in said[0]
+    assert "\x1b" not in notes
+
+
+def test_an_entry_of_other_requests_is_not_shown_and_is_mentioned(tmp_path, results):
+    out = tmp_path / "out"
+    (tmp_path / "in.jsonl").write_text('{"id": "b", "prompt": "p"}\n')
+    flags = {"input": [str(tmp_path / "in.jsonl")], "model": "openai/m"}
+    JobRun(out, {"model": "openai/m", "flags": flags})
+    journal = SqliteJournal(str(out / "journal.sqlite"), "run", alone=True)
+    journal.record(JournalKey("b", "0f" * 16), to_value(completion("b"))).result(60)
+    journal.close()
+    _, printed, notes = results()
+    assert printed == b""
+    assert "1 entry of the journal: no row of this job's input makes such a request" in notes
 
 
 def test_completions_in_bigquery_are_said_to_be_there(tmp_path, results):
