@@ -75,6 +75,8 @@ class _FinishFn(beam.DoFn):  # type: ignore[misc]
         self._spooled = spooled
 
     def process(self, _: bytes, *parts: Iterable[Part | Reported]) -> Iterator[str]:
+        if not self._settings.at_once:
+            storage_of(self._settings.folder).prepare()
         total = Totals(self._about.page)
         shards = _add(chain.from_iterable(parts), total)
         waiting = [] if self._settings.at_once else list(shards)
@@ -128,6 +130,7 @@ def end_run(settings: ShardSettings, about: About, total: Totals, shards: Sequen
 def begin_run(settings: ShardSettings, run_facts: Mapping[str, Any]) -> None:
     """Begin the manifest, and remove the `_SUCCESS` of an earlier run and unfinished files."""
     with explained(settings.folder, SUCCESS):
+        storage_of(settings.folder).prepare()
         folders.remove_unfinished(settings.folder)
         storage_of(settings.folder).remove([SUCCESS])
         Manifest(settings.folder, settings.run, alone=settings.at_once).begin(run_facts)

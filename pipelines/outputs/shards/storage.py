@@ -25,6 +25,9 @@ from pipelines.outputs.shards.names import KINDS, UNFINISHED
 class Storage(Protocol):
     """The files of one folder. Names are relative to it, with `/` between parts."""
 
+    def prepare(self) -> None:
+        """Make the folder, if the filesystem has folders."""
+
     def names(self, within: str = "") -> dict[str, int]:
         """Return the names in the folder, or in one below it, with their sizes in bytes.
 
@@ -74,6 +77,10 @@ class Local:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder: a worker on another machine does not have it."""
+        os.makedirs(self._folder, exist_ok=True)
 
     def names(self, within: str = "") -> dict[str, int]:
         """Return the names with sizes; none for a missing folder."""
@@ -155,6 +162,9 @@ class Bucket:
 
         self._files: Any = FileSystems
         self._folder = folder.rstrip("/")
+
+    def prepare(self) -> None:
+        """Do nothing: a bucket has no folders."""
 
     def names(self, within: str = "") -> dict[str, int]:
         """Return the names of outputs with sizes."""

@@ -38,6 +38,7 @@ class ShardWriter:
         self._kind = kind
         self._format = format
         self._storage = storage_of(settings.folder)
+        self._storage.prepare()
         self._manifest = Manifest(settings.folder, settings.run, alone=True)
         self._lock = threading.RLock()
         self._open: OpenShard | None = None

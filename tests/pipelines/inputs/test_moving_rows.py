@@ -151,7 +151,7 @@ def test_an_inserted_line_and_a_compressed_file_pay_for_the_new_line_only(job, f
     text = b"\n".join(map(orjson.dumps, lines))
     (job.folder / "in.jsonl").unlink()
     (job.folder / "renamed.jsonl.gz").write_bytes(gzip.compress(text))
-    assert job.run(*flags, input="renamed*") == 0
+    assert job.run(*flags, "--overwrite", input="renamed*") == 0
     assert asked(job) == ["new", "same"]
     rows = job.rows("completions")
     assert {id: (row["text"], row["input"]) for id, row in rows.items()} == {
