@@ -106,19 +106,10 @@ class Local:
 
     def create(self, name: str, mime_type: str) -> BinaryIO:
         """Open the unfinished file of `name`."""
-        path = self.path(_unfinished(name))
-        try:
-            return open(path, "wb")
-        except FileNotFoundError:
-            self._make_folders(name)
-            return open(path, "wb")
-
-    def _make_folders(self, name: str) -> None:
-        """Make folders below the output folder, which itself must exist."""
-        for below in (os.path.dirname(name), UNFINISHED):
-            if below:
-                with suppress(FileExistsError):
-                    os.mkdir(self.path(below))
+        for below in filter(None, (os.path.dirname(name), UNFINISHED)):
+            with suppress(FileExistsError):  # the output folder itself must exist
+                os.mkdir(self.path(below))
+        return open(self.path(_unfinished(name)), "wb")
 
     def finish(self, file: BinaryIO) -> None:
         """Flush to the disk and close."""
