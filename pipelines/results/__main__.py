@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 
 from pipelines.cli.parser import Parser, add_version, program
-from pipelines.cli.prompt_flags import split_names
 from pipelines.errors import UsageError
 from pipelines.filesystem import is_local
 from pipelines.results import output
@@ -25,7 +24,6 @@ from pipelines.results.writers.base import Writer
 from pipelines.shutdown import run_program
 from ritellm.terminal import clean
 from transforms.disks import DiskFull
-from transforms.journal.base import JournalError
 
 # Seconds between two looks at the folder: locally a look is a few system calls, in a bucket each
 # one is billed.
@@ -97,7 +95,7 @@ def run(argv: Sequence[str]) -> int:
             writer = output.writer(name, file, columns, args.failed)
             count = _print(outcomes, writer, args)
             writer.close()
-    except (Unreadable, JournalError, DiskFull) as error:
+    except (Unreadable, DiskFull) as error:
         sys.stdout.flush()
         print(clean(f"results: {error}"), file=sys.stderr)
         return 1
@@ -105,7 +103,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = split_names(text)
+    names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len({*names}) < len(names):
         raise UsageError(f"--columns must be different names joined by commas, got {text!r}")
     return names

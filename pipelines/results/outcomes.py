@@ -17,16 +17,16 @@ What holds:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
 from pipelines.results.folder import Job, Run, State, look
-from pipelines.results.job_flags import JobFlags
-from pipelines.results.journal_rows import JournalRows
 from pipelines.results.row import Row, digest
 from pipelines.results.shard_rows import Missing, rows_of
 from transforms.disks import DiskFull
-from transforms.journal.base import JournalError
-from transforms.journal.reading import open_reader
+
+if TYPE_CHECKING:
+    from pipelines.results.journal_rows import JournalRows
 
 COMPLETIONS = ("completions",)
 FAILED = ("failed-rows", "failed-calls")
@@ -36,7 +36,7 @@ class Outcomes:
     """The rows of the newest job in `folder`; `job` is what the last look has found there.
 
     With `follows` the methods may be called again, for the rows that have come since. `notes` says
-    what cannot be shown. Raises UsageError, Unreadable and JournalError.
+    what cannot be shown. Raises UsageError and Unreadable.
     """
 
     def __init__(self, folder: str, follows: bool = False) -> None:
@@ -135,9 +135,9 @@ class Outcomes:
                     yield row
         except DiskFull:
             raise
-        except (JournalError, UsageError) as error:
+        except UsageError as error:
             self._without_journal(str(error))
-        except Exception as error:  # of the input, or of flags that somebody has edited
+        except Exception as error:  # of the journal, the input, or of flags that somebody edited
             why = " ".join(str(error).split())[:200] or type(error).__name__
             self._without_journal(f"the journal cannot be joined with the input ({why})")
 
@@ -149,6 +149,10 @@ class Outcomes:
             self.notes[note] = None
 
     def _open_journal(self) -> JournalRows | None:
+        from pipelines.results.job_flags import JobFlags
+        from pipelines.results.journal_rows import JournalRows
+        from transforms.journal.reading import open_reader
+
         flags = JobFlags(self.job.facts, self._folder)
         if flags.checks_answers:
             self._without_journal("the journal of checked answers has refused ones, too")
