@@ -11,7 +11,7 @@ PIP := $(SHOWN_PIP) --quiet
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser dist
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers bench-answers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser dist
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -35,6 +35,7 @@ help:
 	@echo "make lock    pin the packages of the Dataflow images (takes minutes)"
 	@echo "make bench   run the benchmarks; update benchmarks/results.md and the table in README.md"
 	@echo "make prices  generate ritellm/prices/table.py from genai-prices, in .venv-prices"
+	@echo "make bench-answers  compare the reader of JSON in pieces with ijson and jiter, in .venv-sdk"
 	@echo "make bench-peers  compare with the clients of litellm and OpenAI, in .venv-peers"
 	@echo "make bench-inference  compare RunInference with our handler and with Beam's vLLM handler"
 	@echo "make bench-launch  measure the time from the command line to the submission on Dataflow"
@@ -249,6 +250,9 @@ prices: $(VENV)/tools
 	@.venv-prices/bin/python -m pip install --quiet --disable-pip-version-check --upgrade genai-prices
 	@.venv-prices/bin/python scripts/generate_prices.py $(AS_OF)
 	@$(BIN)/ruff format --quiet ritellm/prices/table.py
+
+bench-answers: .venv-sdk/ready
+	@.venv-sdk/bin/python -m benchmarks.answers.reader
 
 bench-peers: $(VENV)/tools .venv-peers/ready
 	@$(BIN)/python -m benchmarks.client.peers --python .venv-peers/bin/python

@@ -36,8 +36,9 @@ EXTRAS = {
     "terminal": ["rich>=13,<16"],
     # What checks answers with a schema.
     "answers": ["jsonschema-rs>=0.61,<1"],
-    # The providers' own clients: an independent check that both read the same bytes alike.
-    "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40"],
+    # The providers' own clients, and other readers of JSON (openai brings jiter): an independent
+    # check that both read the same bytes alike.
+    "sdk": ["openai>=2", "anthropic>=1", "google-genai>=2", "botocore>=1.40", "ijson>=3.3"],
     "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.26"],
     "test": [
         "pytest>=8",

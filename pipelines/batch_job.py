@@ -30,6 +30,7 @@ from pipelines.cli.model_flags import (
 )
 from pipelines.cli.output_flags import page_options, row_formats
 from pipelines.cli.prompt_flags import row_form
+from pipelines.cli.record_flags import stop_when
 from pipelines.errors import UsageError
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
@@ -93,6 +94,7 @@ def build(
         dedupe=known_args.dedupe,
         budget=budget(known_args, journal),
         prices=prices(known_args.prices),
+        stop_when=stop_when(known_args),
         **completion_options(known_args),
     )
     completions = keep_columns(done.completions, form.columns, Completion)

@@ -6,7 +6,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 from batch_job import Job
-from fake_server import chat_stream
+from fake_server import Stall, chat_events, chat_stream, stream
 
 LIST = '{"items": [{"n": 1}, {"n": 12345678901234567890123}, "=1+1"]}'
 
@@ -87,8 +87,47 @@ def test_records_are_columns_of_csv(job):
         (["--records", "items[*]"], 'a path must start with "$"'),
         (["--records", "$..x"], "a path must be made of"),
         (["--records", "$[*]", "--output_format", "batch"], "--output_format batch has no records"),
+        (["--stop_when", "3"], "--stop_when counts records; name them with --records PATH"),
+        (["--records", "$[*]", "--stop_when", "0"], "--stop_when"),
+        (
+            ["--records", "$[*]", "--stop_when", "1", "--answer_columns", "a:str"],
+            "--stop_when leaves an answer before its end",
+        ),
     ],
 )
 def test_flags_that_cannot_work_are_refused(job, flags, said):
     assert job.run(*flags) == 2
     assert said in job.printed.err
+
+
+ENDLESS = ['{"items": [', *(f'{{"n": {n}}}, ' for n in range(50))]
+
+
+@pytest.mark.parametrize("flags", [[], ["--emit_deltas"]])
+def test_a_stream_with_enough_records_is_left_at_the_provider(job, flags):
+    # The server would go on for ever.
+    job.server.script = lambda request: stream(*chat_events(ENDLESS)[:-3], Stall())
+    job.write({"id": "a", "prompt": "go on"})
+    assert job.run("--records", "$.items[*]", "--stop_when", "3", *flags) == 0
+    rows = list(map(orjson.loads, lines(job)))
+    assert [row["value"]["n"] for row in rows[:3]] == [0, 1, 2]
+    assert all(row["valid"] for row in rows)
+    row = job.rows("completions")["a"]
+    assert (row["finish_reason"], row["attempts"]) == ("stopped", 1)
+    assert row["completion"]["usage_source"] == "estimated"
+    assert row["usage"]["completion_tokens"] > 0
+    assert row["timing"]["seconds"] > 0
+    job.server.wait_until(lambda: job.server.cancelled == 1)
+    # The journal has it: another run sends nothing.
+    assert job.run("--records", "$.items[*]", "--stop_when", "3", *flags) == 0
+    assert len(job.server.requests) == 1
+    # Without the flag the whole answer is another completion.
+    job.server.script = lambda request: chat_stream(LIST)
+    assert job.run("--records", "$.items[*]") == 0
+    assert job.rows("completions")["a"]["finish_reason"] == "stop"
+
+
+def test_an_answer_with_fewer_records_is_not_left(job):
+    assert job.run("--records", "$.items[*]", "--stop_when", "3") == 0
+    assert job.rows("completions")["a"]["finish_reason"] == "stop"
+    assert job.rows("completions")["a"]["completion"]["usage_source"] == "provider"

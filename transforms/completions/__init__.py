@@ -59,6 +59,8 @@ class StreamCompletions(ModelTransform):
             and each shard with an open prompt costs one commit per `commit_every`.
         drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
             open answers.
+        stop_when: leave each stream once it has enough records (`StopWhen("$.items[*]", 10)`). Its
+            finish reason is "stopped", and its usage is estimated.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
             its main output alone (`transforms.graph.error_output`).
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.

@@ -29,6 +29,7 @@ from transforms.worker.factories import NewClient, NewResources
 from transforms.worker.journal_entries import key_of
 from transforms.worker.requests import laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
+from transforms.worker.stopping import StopWhen
 from transforms.worker.timeouts import timeouts_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         commit_every: float | None = None,
         shards: int = SHARDS,
         drain_seconds: float = DRAIN_SECONDS,
+        stop_when: StopWhen | None = None,
         error_handler: Any = None,
         **params: Unpack[CompletionParams],
     ) -> None:
@@ -91,7 +93,10 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             dedupe=dedupe,
             prices=prices,
             answer=answer,
+            stop_when=stop_when,
         )
+        if answer is not None and stop_when is not None:
+            raise ValueError("stop_when must be left out with an answer, which is always whole")
         hedging.parse(hedge_after)
         self._new_resources = NewResources(
             new_client or NewClient(api_key_env, base_url, api_key_secret, api_key_file),

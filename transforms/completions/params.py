@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ritellm.prices import Price
     from transforms.budget.ledger import NewLedger
     from transforms.journal import NewJournal
+    from transforms.worker.stopping import StopWhen
 
 
 class JobParams(CompletionParams, total=False):
@@ -33,4 +34,5 @@ class JobParams(CompletionParams, total=False):
     commit_every: float | None
     shards: int
     drain_seconds: float
+    stop_when: StopWhen | None
     error_handler: Any  # Beam's ErrorHandler

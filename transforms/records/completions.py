@@ -12,6 +12,7 @@ from ritellm.structured.chunks import ChunkElements
 from ritellm.structured.elements import Element
 from ritellm.structured.paths import JsonPath
 from transforms.elements import Completion, Record
+from transforms.worker.stopping import STOPPED
 
 
 def records_in(completion: Completion, path: JsonPath) -> Iterator[Record]:
@@ -30,7 +31,7 @@ def records_in(completion: Completion, path: JsonPath) -> Iterator[Record]:
         found += elements.taken()
         fault = f"RecordsInvalid: {error}"
     else:
-        if elements.truncated:
+        if elements.truncated and completion.finish_reason != STOPPED:
             fault = f"RecordsTruncated: the JSON has not ended ({completion.finish_reason})"
     for element in found:
         yield _record(completion, element)

@@ -17,6 +17,7 @@ from ritellm.structured.elements import Element
 from ritellm.structured.errors import JsonError
 from ritellm.structured.paths import JsonPath
 from transforms.elements import DeadLetter, Delta, Record
+from transforms.worker.stopping import STOPPED
 
 # Returns what is wrong with a value, "" if nothing is.
 Check = Callable[[Any], str]
@@ -96,7 +97,7 @@ class _Answer:
                 self._error = error
         if self._error is not None:
             return _letter(delta, "RecordsInvalid", f"{self._error}", elements.count)
-        if elements.truncated:
+        if elements.truncated and elements.finish_reason != STOPPED:
             said = f"the JSON has not ended (finish_reason {elements.finish_reason!r:.50})"
             return _letter(delta, "RecordsTruncated", said, elements.count)
         return Record(

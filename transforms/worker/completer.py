@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ritellm.answers.faults import Fault
 from ritellm.chunks.run import Batch
 from ritellm.chunks.submission import order_of
 from ritellm.errors import ABOUT_VALUES, RitellmError
@@ -30,18 +31,24 @@ from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.worker import in_flight
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
-from transforms.worker.outcomes import final_delta, to_completion, to_dead_letter, to_delta
+from transforms.worker.outcomes import (
+    closing_chunk,
+    final_delta,
+    to_completion,
+    to_dead_letter,
+    to_delta,
+)
 from transforms.worker.rate_limiter import wait_until_allowed
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
 from transforms.worker.single_flight import End, copy_for
+from transforms.worker.stopping import STOPPED, RecordCount, StopWhen
 from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
     from ritellm import Answer, AsyncStream
-    from ritellm.answers.faults import Fault
     from ritellm.answers.watch import Watch
     from ritellm.calls.plan import Draft, Plan
 
@@ -59,7 +66,8 @@ class Completer:
 
     `rate_limiter` is Beam's, for a limit that holds across workers; it may block. With `dedupe`
     equal requests share one completion, if the journal has it or it is in flight in this process.
-    `prices` give a completion's `cost_usd`. With an `answer`, each completion has a valid one.
+    `prices` give a completion's `cost_usd`. With an `answer`, each completion has a valid one. With
+    `stop_when`, a stream is left once it has enough records.
     """
 
     model: str
@@ -71,16 +79,19 @@ class Completer:
     dedupe: bool = False
     prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
     answer: Answer | None = None
+    stop_when: StopWhen | None = None
 
     @property
     def keyed_params(self) -> Mapping[str, Any]:
         """The parameters of all rows that are part of a completion's key."""
+        if self.stop_when is not None:
+            return {**self.params, "stop_when": self.stop_when.key}
         return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
 
     @property
     def reads_chunks(self) -> bool:
         """Whether the chunks of a stream are of use, not only their sum."""
-        return self.deltas or self.answer is not None
+        return self.deltas or self.answer is not None or self.stop_when is not None
 
     def watch(self, stream: AsyncStream) -> Watch | None:
         """Return what finds out that the answer of `stream` cannot become valid."""
@@ -225,6 +236,10 @@ class Ending(NamedTuple):
         return outcomes
 
 
+# Why a stream was left that had enough records.
+ENOUGH = Fault("$", STOPPED, "the stream had enough records")
+
+
 class OpenStream(NamedTuple):
     """A stream whose response has begun, and its first chunks."""
 
@@ -308,19 +323,30 @@ class PromptRun:
             "cost_usd": cost(stream.model, self.usage(stream), prices, stream.service_tier),
             **self.waste.columns._asdict(),
         }
-        whole: Mapping[str, Any] = stream.completion
-        if self.completer.answer is not None:
-            whole = self._with_answer(stream)
+        whole = self._whole(stream)
         completion = to_completion(prompt.id, whole, outcome, prompt.input)
         completion = completion._replace(place=prompt.place)
         if not self.completer.deltas:
             return Ending(None, completion)
         final = final_delta(prompt, stream, outcome, self.submission)
+        if self.stopped is ENOUGH:
+            final = final._replace(chunk=closing_chunk(whole))
         return Ending(final, completion._replace(submission=self.submission))
 
     def usage(self, stream: AsyncStream) -> Mapping[str, Any] | None:
         """Return the tokens of `stream`, estimated if it was left before its end."""
-        return stream.usage if self.stopped is None else self._with_answer(stream)["usage"]
+        return stream.usage if self.stopped is None else self._whole(stream)["usage"]
+
+    def _whole(self, stream: AsyncStream) -> Mapping[str, Any]:
+        """Return the completion of `stream`, which may have been left before its end."""
+        if self.completer.answer is not None:
+            return self._with_answer(stream)
+        if self.stopped is None:
+            return stream.completion
+        from transforms.worker.answers import stopped_completion
+
+        left = stopped_completion(stream.completion, self.priced()[1])
+        return {**left, "choices": [{**c, "finish_reason": STOPPED} for c in left["choices"]]}
 
     def _with_answer(self, stream: AsyncStream) -> Mapping[str, Any]:
         """Return the completion with what is known of its answer."""
@@ -333,9 +359,10 @@ class PromptRun:
         return {"answer": {"mode": mode, "stopped": [*self.stopped]}, **completion}
 
     async def _read(self, opened: OpenStream) -> None:
-        """Put the deltas, if wanted; leave the stream if its answer cannot become valid."""
+        """Put the deltas, if wanted; leave the stream early if the rest of it is of no use."""
         id, submission, deltas = self.request.prompt.id, self.submission, self.completer.deltas
-        watch = self.completer.watch(opened.stream)
+        watch, stop_when = self.completer.watch(opened.stream), self.completer.stop_when
+        count = None if stop_when is None else RecordCount(stop_when)
         chunks = opened.first
         while chunks:
             if deltas:
@@ -345,6 +372,12 @@ class PromptRun:
                     self.stopped = fault
                     return
                 watch = None  # the provider has made the whole answer: its counts are about to come
+            if count is not None and count.is_enough(chunks):
+                if not opened.stream.has_ended:
+                    self.stopped = ENOUGH
+                    opened.stream.timing.ended = opened.stream.timing.last_chunk
+                    return
+                count = None
             chunks = await opened.stream.batch()
 
     async def _open_in_time(self) -> OpenStream:

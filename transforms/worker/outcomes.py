@@ -42,6 +42,16 @@ def final_delta(
     return Delta(*place, "", None, chunk, True, closing, prompt.input, submission)
 
 
+def closing_chunk(completion: Mapping[str, Any]) -> str:
+    """Return the chunk that ends a stream which was left early as `completion`: why, and usage."""
+    choices = [
+        {"index": choice.get("index") or 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+        for choice in completion["choices"]
+    ]
+    head = {"object": "chat.completion.chunk", "choices": choices}
+    return orjson.dumps({**head, "usage": completion["usage"]}).decode()
+
+
 def to_completion(
     id: str, completion: Mapping[str, Any], outcome: Mapping[str, Any], input: str | None
 ) -> Completion:
