@@ -7,6 +7,7 @@ the request in `body`, parameters in columns, and rows of `failed-*.jsonl`.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +29,8 @@ _REPEATED = (
     "the first run had another row with this id; ids must be unique: give the row an id of its own"
     " in the original input"
 )
+# Python's own writer of JSON writes these.
+_NOT_FINITE = re.compile(r"[:,\[]\s?-?(?:NaN|Infinity)\b")
 # The units of `Line.number`, as parts of a message.
 LINE, ROW, _REST, _UP_TO = "line {}", "row {}", "from {} on", "{} to {}"
 
@@ -208,7 +211,8 @@ def _object(text: str, is_large: bool) -> dict[str, Any]:
     try:
         row = exact_json.loads(text, is_large)
     except (ValueError, RecursionError) as error:
-        raise RowError(f"not JSON ({error})") from None
+        hint = "; JSON has no NaN and no Infinity, write null" if _NOT_FINITE.search(text) else ""
+        raise RowError(f"not JSON ({error}){hint}") from None
     if not isinstance(row, dict):
         raise RowError(f"a row must be a JSON object, got {kind(row)}")
     return row

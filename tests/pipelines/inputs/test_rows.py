@@ -97,6 +97,7 @@ def test_the_outcome_carries_the_row():
     ("text", "reason"),
     [
         ("nonsense", "not JSON"),
+        ('{"prompt":"x", "score": NaN}', "); JSON has no NaN and no Infinity, write null"),
         ("[1]", "must be a JSON object, got a list"),
         ("null", "must be a JSON object, got null"),
         ("3", "must be a JSON object, got a number"),
