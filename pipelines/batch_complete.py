@@ -117,7 +117,7 @@ def run(argv: Sequence[str]) -> int:
     check_output_format(known_args)
     check_records(known_args)
     row_form(known_args)
-    known_args.answer = answer_of(known_args)
+    answer_of(known_args)
     check_watch(known_args, options)
     check_model(known_args, here)
     new_journal = _check_together(known_args, here)

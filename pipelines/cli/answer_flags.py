@@ -63,7 +63,12 @@ def add_answer_options(parser: Any) -> None:
 
 
 def answer_of(known_args: argparse.Namespace) -> Answer | None:
-    """Return what the flags say of the answer, None without a schema; raises UsageError."""
+    """Return what the flags say of the answer, None without a schema; raises UsageError.
+
+    The streaming program has no such flags.
+    """
+    if not hasattr(known_args, "answer_columns"):
+        return None
     columns, schema = known_args.answer_columns, known_args.answer_schema
     if columns is None and schema is None:
         if known_args.validator is not None or known_args.grow_max_tokens is not None:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from pipelines.cli import model_checks, param_flags, parser, timeout_flags
+from pipelines.cli.answer_flags import answer_of
 from pipelines.cli.parser import positive
 from pipelines.runners.checks import check_listener
 from transforms.graph.refused_secrets import check_variable
@@ -190,7 +191,7 @@ def completion_options(known_args: argparse.Namespace) -> dict[str, Any]:
         " api_key_env api_key_secret api_key_file"
     )
     given = {name: getattr(known_args, name) for name in names.split()} | model_params(known_args)
-    if (answer := getattr(known_args, "answer", None)) is not None:
+    if (answer := answer_of(known_args)) is not None:
         given["answer"] = answer
     return given | {
         "timeout": timeout_flags.parse(known_args.timeout),
@@ -221,7 +222,7 @@ def check_model(known_args: argparse.Namespace, here: bool) -> None:
         api_key_secret=known_args.api_key_secret,
         api_key_file=known_args.api_key_file,
         base_url=known_args.base_url,
-        answer=getattr(known_args, "answer", None),
+        answer=answer_of(known_args),
         **model_params(known_args),
     )
 

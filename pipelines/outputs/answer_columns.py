@@ -13,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from pipelines.cli.answer_flags import answer_of
 from pipelines.outputs.formats.names import WITH_COLUMNS
 from pipelines.tables.answers import fields_of, fitted
 from ritellm import Answer
@@ -34,7 +35,7 @@ def with_columns(schema: pa.Schema, answer: Answer) -> pa.Schema:
 
 def put_answers(rows: Any, known_args: argparse.Namespace) -> Any:
     """Return completions for the output format: tables have the answer's columns in `input`."""
-    answer = getattr(known_args, "answer", None)
+    answer = answer_of(known_args)
     if answer is None or known_args.output_format not in WITH_COLUMNS:
         return rows
     types = with_columns(pa.schema([]), answer)
