@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fake_server import chat_stream
 
 import ritellm
+from examples import stream_records
 from ritellm.structured.errors import JsonError
 from ritellm.types import Chunk
 
@@ -137,6 +139,16 @@ def test_an_asynchronous_stream_has_the_same_records():
         return seen, found.finish_reason
 
     assert asyncio.run(read()) == ([1, 2], "stop")
+
+
+def test_the_example_prints_each_record(fake_server, monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_BASE_URL", fake_server.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    fake_server.enqueue(chat_stream('{"items": [{"n": 1}, 2]}'), chat_stream("No."))
+    stream_records.main("openai/m", "List.")
+    assert capsys.readouterr().out == '$.items[0]  {"n": 1}\n$.items[1]  2\n'
+    with pytest.raises(SystemExit, match="the answer is not JSON: the text has no JSON"):
+        stream_records.main("openai/m", "List.")
 
 
 def test_leaving_the_records_leaves_the_stream():

@@ -11,10 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import FixedWindows
-from fake_server import Reset, Wait, chat_events, stream
+from fake_server import Reset, Stall, Wait, chat_events, stream
 from job_coders import output_coders
 
 from transforms import AssembleRecords, Prompt, Record, StreamRecords
+from transforms.worker.stopping import StopWhen
 
 pytest.importorskip("jsonschema_rs")
 
@@ -152,3 +153,36 @@ def test_arguments_are_checked_when_the_pipeline_is_built():
         StreamRecords("openai/m", path="$..items")
     with pytest.raises(ValueError, match="the schema cannot be used"):
         StreamRecords("openai/m", {"type": "objec"})
+
+
+def test_a_continued_answer_goes_on_after_its_last_record(fake_server):
+    half = chat_events(['{"items": [{"n": 1}, {"n": 2},', ' {"n"'])[:-3]
+    replies = iter([stream(*half, Reset()), stream(*chat_events([": 3}", "]}"]))])
+    fake_server.script = lambda request: next(replies)
+    options = {"base_url": fake_server.base_url, "timeout": 5, "on_interrupt": "continue"}
+    with pipeline() as p:
+        out = prompts(p, "a") | StreamRecords("hosted_vllm/m", SCHEMA, **options)
+        expected = [(n - 1, n) for n in (1, 2, 3)]
+        whole = (out.records | AssembleRecords()).records
+        values = whole | beam.Map(lambda r: (r.index, orjson.loads(r.value)["n"]))
+        assert_that(values, equal_to(expected))
+        attempts = out.records | beam.Map(lambda r: r.attempt)
+        assert_that(attempts, equal_to([1, 1, 1, 1]), label="one attempt")
+    assert len(fake_server.requests) == 2
+
+
+def test_a_stream_with_enough_records_is_left_and_whole(fake_server):
+    endless = ['{"items": [', *(f'{{"n": {n}}}, ' for n in range(9))]
+    fake_server.script = lambda request: stream(*chat_events(endless)[:-3], Stall())
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server, stop_when=StopWhen("$.items[*]", 2))
+        final = out.records | beam.Filter(lambda r: r.final) | beam.Map(lambda r: r.index >= 2)
+        assert_that(final, equal_to([True]))
+        assert_that(out.incomplete, equal_to([]), label="incomplete")
+        first = (out.records | AssembleRecords()).records | beam.Filter(lambda r: r.index < 2)
+        assert_that(
+            first | "Values" >> beam.Map(lambda r: r.value),
+            equal_to(['{"n": 0}', '{"n": 1}']),
+            label="whole",
+        )
+    fake_server.wait_until(lambda: fake_server.cancelled == 1)
