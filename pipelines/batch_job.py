@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from contextlib import closing, suppress
-from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -40,13 +39,12 @@ from pipelines.outputs.answer_columns import put_answers
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.kept_columns import keep_columns
 from pipelines.outputs.records import FindRecords
-from pipelines.outputs.report import Totals
 from pipelines.outputs.shards import manifest
 from pipelines.outputs.shards.finish import About, Finish, begin_run
 from pipelines.outputs.shards.names import new_run
 from pipelines.outputs.shards.ordered import PutDown, Spooled
 from pipelines.outputs.shards.settings import ShardSettings
-from pipelines.outputs.shards.write import SumUp, WriteShards
+from pipelines.outputs.shards.write import Accounts, SumUp, WriteShards
 from pipelines.outputs.shards.writer import WRITERS
 from pipelines.pages.activity import Activity
 from pipelines.pages.files import check_page
@@ -59,7 +57,6 @@ from pipelines.watch.tap import Tap
 from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
 from transforms.elements import Completion, DeadLetter, Delta, Record
-from transforms.failure_limit import StopAbove
 from transforms.journal import NewJournal, Spent
 
 _KINDS = {
@@ -103,24 +100,22 @@ def build(
         "FailedRows": read.dead_letters,
         "FailedCalls": done.dead_letters,
     }
-    limit = failure_limit(known_args)
-    outcomes = {name: rows | f"Stop{name}" >> StopAbove(limit) for name, rows in outcomes.items()}
     if known_args.watch is not None:
         outcomes = {name: rows | f"Watch{name}" >> Tap() for name, rows in outcomes.items()}
     formats = row_formats(known_args, input_format(known_args), form)
     page = page_options(known_args)
-    totals = partial(Totals, page)
+    accounts = Accounts(page, failure_limit(known_args))
     parts: dict[str, Any] = {"UnusedColumns": read.unused_columns, "Pacing": done.pacing}
     spooled: list[Spooled] = []
     for name, rows in outcomes.items():
         format = formats[Completion if name == "Completions" else DeadLetter]
-        step: Any = WriteShards(settings, _KINDS[name], format, totals)
+        step: Any = WriteShards(settings, _KINDS[name], format, accounts)
         if name == "Completions" and known_args.output_table:
             table = outputs_bigquery.WriteTable(bigquery.parse(known_args.output_table))
             rows | "WriteTable" >> table
-            step = SumUp(totals)
+            step = SumUp(accounts)
         elif known_args.keep_order:
-            step = PutDown(_KINDS[name], format, totals)
+            step = PutDown(_KINDS[name], format, accounts)
             spooled.append(step.spooled)
         parts[name] = rows | f"Write{name}" >> step
     if known_args.records:

@@ -4,7 +4,8 @@ An exception in the middle of an import prints a traceback, or the import swallo
 program starts it has nothing to tidy up. So the signal ends the process at once, with one line.
 
 Imports make a million objects and hardly any garbage. The collector looks at all of them again and
-again, which takes a third of the time of importing Beam. So it rests meanwhile.
+again, which takes a third of the time of importing Beam. So it rests meanwhile. What no program
+uses is not imported (`_leave_out_command_lines`).
 """
 
 from __future__ import annotations
@@ -29,12 +30,22 @@ def end_while_importing() -> None:
     Does nothing in a process that imports this package for another reason.
     """
     name = _program(sys.orig_argv, sys.argv[:1])
+    if name is not None:
+        _leave_out_command_lines()
     if (
         name is not None
         and _is_main()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ):
         signal.signal(signal.SIGINT, _End(name))
+
+
+def _leave_out_command_lines() -> None:
+    """Let httpx import without its command line, for which it would load rich, click and pygments.
+
+    httpx does without them where they are not installed, which None says.
+    """
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 def end_as_usual() -> None:

@@ -69,16 +69,22 @@ class ReadPrompts(beam.PTransform):  # type: ignore[misc]
         rows, needed = self._rows, self._rows.needed
         columns = None if needed is None else sorted(needed)
         lines = self._selection.read(root, format, self._locations, columns)
+        if format.has_order and not self._spread:
+            return _read_here(lines, rows)
         read = lines | "ParseRows" >> beam.ParDo(_ParseFn(rows)).with_outputs(UNUSED, main=ROWS)
-        # In one process the row's number tells a retried bundle from a duplicate.
-        if self._spread or not format.has_order:
-            once = shuffled(read[ROWS], rows)
-        else:
-            once = read[ROWS] | "FirstOfEachId" >> beam.ParDo(_FirstOfEachIdFn(rows))
+        once = shuffled(read[ROWS], rows)
         sort_out = beam.FlatMap(_sorted_out).with_outputs(DEAD_LETTERS, main=PROMPTS)
         found = once | "SortOut" >> sort_out
         with_types(found, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
         return Read(found[PROMPTS], found[DEAD_LETTERS], read[UNUSED])
+
+
+def _read_here(lines: Any, rows: RowForm) -> Read:
+    """Do all in one step of one process: each step costs a short job some milliseconds."""
+    step = beam.ParDo(_PromptsFn(rows)).with_outputs(UNUSED, DEAD_LETTERS, main=PROMPTS)
+    found = lines | "ParseRows" >> step
+    with_types(found, {PROMPTS: Prompt, DEAD_LETTERS: DeadLetter})
+    return Read(found[PROMPTS], found[DEAD_LETTERS], found[UNUSED])
 
 
 class _ParseFn(beam.DoFn):  # type: ignore[misc]
@@ -125,3 +131,24 @@ class _FirstOfEachIdFn(beam.DoFn):  # type: ignore[misc]
             yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
         else:
             yield duplicate(row.id, line, self._rows)
+
+
+class _PromptsFn(beam.DoFn):  # type: ignore[misc]
+    """Parses each line and lets each id through once, within one process."""
+
+    def __init__(self, rows: RowForm = PLAIN) -> None:
+        self._parse = _ParseFn(rows)
+        # The row's number tells a retried bundle from a duplicate.
+        self._first = _FirstOfEachIdFn(rows)
+
+    def setup(self) -> None:
+        self._parse.setup()
+        self._first.setup()
+
+    def process(self, line: Line) -> Iterator[Any]:
+        for parsed in self._parse.process(line):
+            if isinstance(parsed, beam.pvalue.TaggedOutput):
+                yield parsed
+                continue
+            for row in self._first.process(parsed):
+                yield from _sorted_out(row)

@@ -99,6 +99,22 @@ def test_help_needs_neither_beam_nor_an_http_client(tmp_path, program):
     assert not loaded & {*HEAVY, "httpx", "google", "grpc"}
 
 
+def test_a_program_loads_no_command_line_of_another(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"prompt": "hi"}\n')
+    flags = ["--input=in.jsonl", "--base_url=http://127.0.0.1:9/v1", "--journal=ftp:x"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", f"pipelines.{BATCH[0]}", *BATCH[1:], *flags],
+        cwd=tmp_path,
+        env={**os.environ, **KEY, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "httpx" in loaded
+    assert not loaded & {"click", "rich", "pygments"}
+
+
 def test_the_text_of_beam_has_all_of_its_flags():
     beam = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
     for options in beam_options._all_subclasses(PipelineOptions):

@@ -24,8 +24,6 @@ CompletePrompts/EmitDeadLetters CompletePrompts/EmitDeltas CompletePrompts/EmitP
 ReadPrompts ReadPrompts/ByContent ReadPrompts/ById ReadPrompts/FirstOfEachId ReadPrompts/MatchFiles
 ReadPrompts/Number ReadPrompts/ParseRows ReadPrompts/Pattern
 ReadPrompts/ReadRows ReadPrompts/SortOut ReadPrompts/Spread ReadPrompts/ToRow ReadPrompts/Together
-StopCompletions StopCompletions/Watch StopFailedCalls StopFailedCalls/Watch
-StopFailedRows StopFailedRows/Watch
 WriteCompletions WriteDeltas WriteFailedCalls WriteFailedRows
 WriteReport WriteReport/Once WriteReport/Write
 """.split()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +28,12 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 
 from pipelines.outputs.formats.base import RowFormat
-from pipelines.outputs.report import Totals
 from pipelines.outputs.shards.manifest import Shard
 from pipelines.outputs.shards.names import shard_name
 from pipelines.outputs.shards.settings import ShardSettings
 from pipelines.outputs.shards.shard import OpenShard
 from pipelines.outputs.shards.storage import storage_of
-from pipelines.outputs.shards.write import Part
+from pipelines.outputs.shards.write import Accounts, Count, Part
 from pipelines.spools import Spool
 from transforms.disks import temporary_disk
 from transforms.elements import Completion, DeadLetter
@@ -86,21 +85,22 @@ class PutDown(beam.ParDo):  # type: ignore[misc]
     `spooled` is for `Finish`. All workers must be on the machine that builds the pipeline.
     """
 
-    def __init__(self, kind: str, format: RowFormat, totals: Callable[[], Totals] = Totals) -> None:
+    def __init__(self, kind: str, format: RowFormat, accounts: Accounts) -> None:
         folder = Spool()
         self.spooled = Spooled(folder.file("rows.sqlite"), kind, format)
-        super().__init__(_PutDownFn(self.spooled, totals))
+        super().__init__(_PutDownFn(self.spooled, accounts))
         self.with_output_types(Part)
         weakref.finalize(self, folder.remove)
 
 
 class _PutDownFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, spooled: Spooled, totals: Callable[[], Totals]) -> None:
-        self._new_totals = totals
+    def __init__(self, spooled: Spooled, accounts: Accounts) -> None:
+        self._accounts = accounts
         self._path = spooled.path
         self._format = spooled.format
 
     def setup(self) -> None:
+        self._count = Count(self._accounts)
         # The spool is worthless after a crash, so SQLite need not wait for the disk.
         self._db = sqlite3.connect(self._path, timeout=600, check_same_thread=False)
         with temporary_disk():
@@ -110,21 +110,21 @@ class _PutDownFn(beam.DoFn):  # type: ignore[misc]
             self._db.execute(_UNIQUE)
 
     def start_bundle(self) -> None:
-        self._totals = self._new_totals()
+        self._count.start()
 
     def process(self, outcome: Completion | DeadLetter) -> None:
         if outcome.place is None:
             raise ValueError(f"row {outcome.id!r} must have a place; read it with ReadPrompts")
+        self._count.add(outcome)
         path, _, line = outcome.place.rpartition(":")
         row = (path, int(line), outcome.id, self._format.encode(outcome))
         with temporary_disk():
             self._db.execute(_INSERT, row)
             self._db.commit()  # other threads insert too, and wait for the lock
-        self._totals.add(outcome)
 
     def finish_bundle(self) -> Iterator[Any]:
-        if self._totals.completed or self._totals.failed:
-            yield GlobalWindows.windowed_value(Part(self._totals))
+        if self._count.rows:
+            yield GlobalWindows.windowed_value(Part(self._count.totals))
 
     def teardown(self) -> None:
         self._db.close()

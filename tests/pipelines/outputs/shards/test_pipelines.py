@@ -13,7 +13,7 @@ from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.shards.finish import About, Finish, begin_run
 from pipelines.outputs.shards.manifest import runs
 from pipelines.outputs.shards.settings import ShardSettings
-from pipelines.outputs.shards.write import WriteShards
+from pipelines.outputs.shards.write import Accounts, WriteShards
 from transforms.elements import Completion
 
 RUN = "20261130T174005123-3f9a1c"
@@ -41,13 +41,14 @@ def run(folder, flags, format=None, rows=2):
             p
             | beam.Create(ids)
             | beam.Map(completion).with_output_types(Completion)
-            | "WriteCompletions" >> WriteShards(settings, "completions", format or JsonLines())
+            | "WriteCompletions"
+            >> WriteShards(settings, "completions", format or JsonLines(), Accounts())
         )
         refused = (
             p
             | "Failed" >> beam.Create(["f"])
             | "ToFailed" >> beam.Map(failed)
-            | "WriteFailed" >> WriteShards(settings, "failed-calls", JsonLines())
+            | "WriteFailed" >> WriteShards(settings, "failed-calls", JsonLines(), Accounts())
         )
         {"a": written, "b": refused} | "WriteReport" >> Finish(settings, About(FACTS, FACTS))
 
