@@ -51,8 +51,11 @@ class OpenShard:
         """Add a record."""
         # Ctrl-C may interrupt the main thread anywhere in here.
         self._is_whole = False
-        with explained(self._folder, self.name):
+        try:
             self._writer.write(record)
+        except OSError:
+            with explained(self._folder, self.name):
+                raise
         self.rows += 1
         self._is_whole = True
 

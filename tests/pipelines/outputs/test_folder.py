@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 
 import orjson
 import pytest
@@ -210,6 +211,24 @@ def test_the_same_job_may_name_its_input_differently(job, monkeypatch):
     argv = job.argv("in.jsonl")
     argv[1] = "in.jsonl"
     assert job.call(argv) == 0
+
+
+def test_a_job_whose_folder_disappears_stops_and_says_so(job):
+    def remove_and_answer(request):
+        shutil.rmtree(job.out)
+        job.server.script = lambda request: chat_stream("fine")
+        return chat_stream("fine")
+
+    job.server.script = remove_and_answer
+    assert job.run("--journal=none") == 1
+    last = job.printed.err.strip().splitlines()[-1]
+    assert last.startswith(
+        f"batch_complete: stopped: the output folder {job.out} was removed or renamed"
+    )
+    assert "run the same command again" in last
+    assert "Traceback" not in job.printed.err
+    assert job.run("--journal=none") == 0
+    assert outputs(job) == ["completions"]
 
 
 def test_a_folder_that_has_only_failed_rows_takes_another_model(job):

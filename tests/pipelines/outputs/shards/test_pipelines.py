@@ -114,7 +114,7 @@ def transforms(*flags):
     return [each.unique_name for each in p.to_runner_api().components.transforms.values()]
 
 
-@pytest.mark.parametrize("flags", [(), ("--keep_order",)])
+@pytest.mark.parametrize("flags", [(), ("--keep_order",), ("--emit_deltas", "--columns=a")])
 def test_the_graph_of_a_local_job_has_at_most_30_transforms(flags):
     names = transforms(*flags)
     print(*sorted(names), sep="\n")
