@@ -8,6 +8,7 @@ SCRIPTS = {
     "ritellm-batch": "pipelines.batch_complete",
     "ritellm-stream": "pipelines.stream_complete",
     "ritellm-results": "pipelines.results",
+    "ritellm-watch": "pipelines.watch",
 }
 
 

@@ -26,6 +26,7 @@ Reported = Completion | DeadLetter | UnusedColumn | Pacing
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
 _NO_CONTENT = {"content", "reasoning", "reasoning_content", "role", "thinking_blocks"}
+_LONGEST_EXAMPLE = 300  # characters of a message
 _Number = TypeVar("_Number", int, float)
 
 
@@ -61,6 +62,7 @@ class Totals:
         self.counted: Counter[str] = Counter()  # the rows in each sum of tokens
         self.finish_reasons: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.error_examples: dict[str, str] = {}  # the first message of each class by its text
         self.ttft = Quantiles()
         self.seconds = Quantiles()
         self.started_at: float | None = None
@@ -79,6 +81,8 @@ class Totals:
             self.attempts += row.attempts
             self.failed += 1
             add_bounded(self.errors, {row.error_type: 1})
+            if self.details.options.text != "none":
+                self._keep_example(row.error_type, row.message[:_LONGEST_EXAMPLE])
             self.wasted.add(row)
             if row.usage is not None:
                 self._cost(row.cost_usd)
@@ -98,6 +102,10 @@ class Totals:
         self._count(row)
         self.attempts += row.attempts
         self._time(row)
+
+    def _keep_example(self, name: str, message: str) -> None:
+        if name in self.errors:  # which has a bounded number of names
+            self.error_examples[name] = min(message, self.error_examples.get(name, message))
 
     def _count(self, row: Completion) -> None:
         if not has_usage(row):
@@ -152,6 +160,8 @@ class Totals:
             (self.errors, other.errors),
         ):
             add_bounded(mine, theirs)
+        for name, message in other.error_examples.items():
+            self._keep_example(name, message)
         self.ttft.merge([other.ttft])
         self.seconds.merge([other.seconds])
         self._span(other.started_at, other.ended_at)
@@ -174,6 +184,7 @@ class Totals:
             "empty": self.empty,
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "errors": dict(self.errors.most_common()),
+            "error_examples": dict(sorted(self.error_examples.items())),
             **self.answers.as_dict(),
             "unused_columns": dict(sorted(self.unused_columns.items())),
             "tokens": tokens,

@@ -40,7 +40,7 @@ def summary(folder: str, report: Mapping[str, Any], width: int | None = None) ->
     width = width or shutil.get_terminal_size().columns
     lines = [
         *_examples(_paths(folder, report, "completions"), max(40, min(width, 140))),
-        *_totals(report),
+        *_totals(report, max(40, width)),
         *_files(folder, report),
     ]
     return clean("\n".join(lines))
@@ -62,7 +62,7 @@ def _examples(paths: Sequence[str], width: int, count: int = 8) -> Iterator[str]
     yield ""
 
 
-def _totals(report: Mapping[str, Any]) -> Iterator[str]:
+def _totals(report: Mapping[str, Any], width: int) -> Iterator[str]:
     tokens = report["tokens"]
     completed, failed = report["completed"], report["failed"]
     free = [
@@ -73,7 +73,8 @@ def _totals(report: Mapping[str, Any]) -> Iterator[str]:
     known = f" ({', '.join(free)})" if free else ""
     yield f"{_plural(report['rows'], 'row')}: {completed:,} completed{known}, {failed:,} failed"
     for name, count in list(report["errors"].items())[:5]:
-        yield f"    {count:,} x {name}"
+        why = " ".join(report["error_examples"].get(name, "").split())
+        yield _cut(f"    {count:,} x {name}" + (f", such as: {why}" if why else ""), width)
     for name, remedy in list(report["unused_columns"].items())[:5]:
         yield f"    column {name!r} was not sent: {remedy}"
     if answers := report.get("answers"):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
-from pipelines.cli.parser import Parser
+from pipelines.cli.parser import Parser, add_version, program
 from pipelines.cli.watch_flags import port
 from pipelines.imports import importing
 from pipelines.shutdown import run_program
@@ -27,7 +27,7 @@ _stop = threading.Event()
 def parser() -> Parser:
     """Return the command line."""
     made = Parser(
-        prog="python -m pipelines.watch",
+        prog=program("pipelines.watch"),
         description="Open the page of a batch job in the browser. A job with --watch shows its"
         " answers as they grow. Of another one the page has the rows that are written, and of one"
         " that has ended, report.html.",
@@ -35,6 +35,7 @@ def parser() -> Parser:
         " is changed.",
         allow_abbrev=False,
     )
+    add_version(made)
     made.add_argument(
         "folder", metavar="FOLDER", help="the folder that --output of batch_complete names"
     )

@@ -187,6 +187,7 @@ SCRIPTS = {
     "ritellm-batch": "ritellm-beam ",
     "ritellm-stream": "ritellm-beam ",
     "ritellm-results": "ritellm-beam ",
+    "ritellm-watch": "ritellm-beam ",
 }
 
 
