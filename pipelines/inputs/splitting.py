@@ -22,10 +22,11 @@ import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.inputs.compression import DamagedFile, is_plain
+from pipelines.inputs.compression import DamagedFile, is_plain, opened
 from pipelines.inputs.options import InputOptions
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.readers.choice import FORMATS, format_name
+from pipelines.inputs.readers.kinds import HEAD_BYTES
 from pipelines.inputs.rows import UnreadableFile
 
 # The bytes of a range.
@@ -71,10 +72,20 @@ def _cut(file: DataFile, options: InputOptions) -> tuple[list[DataFile], list[Da
         format = FORMATS[format_name(file.path, options)]
         if not format.has_lines:
             return [], format.parts(file) or [file]
-        is_large = file.size > RANGE_BYTES and options.encoding is None
-        return (_ranges(file), []) if is_large and is_plain(file.path) else ([], [file])
+        is_large = file.size > RANGE_BYTES and options.encoding is None and is_plain(file.path)
+        return (_ranges(file), []) if is_large and _is_sound(file, options) else ([], [file])
     except (DamagedFile, UnreadableFile):
         return [], [file]  # its reader says what is wrong
+
+
+def _is_sound(file: DataFile, options: InputOptions) -> bool:
+    """Return whether `file` begins like its format. The reader of the whole file says what is wrong.
+
+    Readers of its ranges would refuse it line by line.
+    """
+    with opened(file.path) as opened_file:
+        head = opened_file.read(HEAD_BYTES)
+    return not FORMATS[format_name(file.path, options)].fault(head, options)
 
 
 def _ranges(file: DataFile) -> list[DataFile]:

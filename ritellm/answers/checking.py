@@ -12,6 +12,7 @@ from typing import Any
 
 from ritellm.answers.faults import Fault, path_of
 from ritellm.answers.schemas import SchemaError
+from ritellm.extras import install
 
 # The message to the model names this many faults at most.
 _MOST_FAULTS = 5
@@ -73,7 +74,6 @@ def _library() -> Any:
         import jsonschema_rs
     except ImportError:
         raise SchemaError(
-            "answers with a schema need the package jsonschema-rs: pip install"
-            " 'ritellm-beam[answers]'"
+            f"answers with a schema need the package jsonschema-rs: {install('answers')}"
         ) from None
     return jsonschema_rs

@@ -186,6 +186,20 @@ def test_ranges_of_json_lines_have_all_lines_with_their_numbers(tmp_path, monkey
         assert [(line.number, line.text) for line in found] == whole
 
 
+def test_a_large_file_of_another_format_is_one_failed_row_and_not_one_for_each_line(
+    tmp_path, monkeypatch
+):
+    """A job looks only at the first file of a bucket before it starts."""
+    monkeypatch.setattr(splitting, "RANGE_BYTES", 100)
+    text = "prompt,n\n" + "".join(f"what is {n}?,{n}\n" for n in range(100))
+    (tmp_path / "a.jsonl").write_text(text)
+    file = DataFile(str(tmp_path / "a.jsonl"), "a", "a", size=len(text))
+    ranges, parts = splitting._cut(file, InputOptions())
+    [line] = [line for part in [*ranges, *parts] for line in lines_of(part, InputOptions())]
+    assert line.fault.endswith("for a table add --input_format csv")
+    assert line.is_rest
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_job_reads_parts_of_files_with_the_same_ids(job, monkeypatch, workers):
     monkeypatch.setattr(splitting, "RANGE_BYTES", 100)
