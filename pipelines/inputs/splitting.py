@@ -79,7 +79,7 @@ def _cut(file: DataFile, options: InputOptions) -> tuple[list[DataFile], list[Da
 
 
 def _is_sound(file: DataFile, options: InputOptions) -> bool:
-    """Return whether `file` begins like its format. The reader of the whole file says what is wrong.
+    """Return whether `file` begins like its format; the reader of the whole file says why not.
 
     Readers of its ranges would refuse it line by line.
     """

@@ -108,7 +108,9 @@ def read_answers(data: bytes) -> None:
     text, answer = data.decode(errors="replace"), Answer(SCHEMA)
     for prose in (False, True):
         whole = read(text, prose=prose)
-        faults = [whole] if isinstance(whole, Fault) else checker_of(answer.json).faults(whole.value)
+        faults = (
+            [whole] if isinstance(whole, Fault) else checker_of(answer.json).faults(whole.value)
+        )
         for size in (1, 7, len(text) + 1):
             watcher = Watcher(answer.json, prose=prose)
             pieces = [text[at : at + size] for at in range(0, len(text), size)]
