@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,21 @@ def test_each_test_that_the_page_on_security_names_is_there():
         assert (ROOT / path).exists(), path
 
 
+# What people search for, and the page that a title leads them to.
+SEARCHED = {
+    "resume": "journal",
+    "caching": "journal",
+    "csv": "batch",
+    "parquet": "batch",
+    "timeout": "batch",
+    "sizing": "dataflow",
+    "monitoring": "monitoring",
+    "notebook": "beam",
+    "proxies": "proxies",
+    "troubleshooting": "troubleshooting",
+}
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("material")
     pytest.importorskip("mkdocstrings")
@@ -57,6 +73,10 @@ def test_the_site_builds_without_a_warning(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "batch_completion" in (tmp_path / "api" / "index.html").read_text()
+    index = json.loads((tmp_path / "search" / "search_index.json").read_text())
+    for word, page in SEARCHED.items():
+        found = [each["location"] for each in index["docs"] if word in each["title"].lower()]
+        assert any(each.startswith(f"{page}/") for each in found), f"a search for {word}: {found}"
 
 
 def test_each_page_is_in_the_navigation():
