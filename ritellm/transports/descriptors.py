@@ -1,14 +1,14 @@
 """Recognizes failures of the network whose cause is that no file descriptor is left.
 
 The libraries between the system and this package hide the cause: anyio puts it behind "All
-connection attempts failed", and a lookup of a name fails like that of an unknown name.
+connection attempts failed", and a lookup of a name fails like that of an unknown name, or with the number of
+any other error: what the system's resolvers did after the failure overwrites it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Iterator
 from itertools import islice
 
@@ -24,7 +24,9 @@ _MOST_CAUSES = 32
 def shortage(error: BaseException) -> str | None:
     """Return what to do if `error` comes from a lack of descriptors; None for other causes."""
     for cause in causes(error):
-        number = _probe() if isinstance(cause, socket.gaierror) else getattr(cause, "errno", None)
+        number = getattr(cause, "errno", None)
+        if number not in _NO_DESCRIPTOR and isinstance(cause, OSError):
+            number = _probe()
         if number in _NO_DESCRIPTOR:
             return _NO_DESCRIPTOR[number]
     return None

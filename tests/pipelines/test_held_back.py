@@ -186,7 +186,7 @@ def test_the_summary_shows_refusals_and_what_held_the_job_back():
     totals = Totals()
     totals.completed = 1
     totals.add(Pacing(1000, {"noise": 30, "limit": 10}, {"limit": 75.0, "pause": 0.5}))
-    said = "\n".join(_totals({**totals.as_dict(), "model": "openai/m"}))
+    said = "\n".join(_totals({**totals.as_dict(), "model": "openai/m"}, 80))
     assert "the provider refused 40 requests (4 %): 30 as noise, 10 above its limit" in said
     assert "held back: 1:15 by the provider's limit" in said
     assert "pauses" not in said

@@ -269,7 +269,7 @@ def readme_flags(file):
     """Return the flags of the README's command that reads `file`."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     line = next(each for each in text.splitlines() if f"--input {file}" in each)
-    return line.partition(" -m pipelines.batch_complete ")[2].split()
+    return line.partition("ritellm-batch ")[2].split()
 
 
 def test_the_example_of_the_readme_translates_a_table(job, monkeypatch):

@@ -42,7 +42,8 @@ def test_counts_of_names_are_bounded_and_nothing_is_lost():
 
 def completion(number, **changes):
     fields = dict.fromkeys(Completion._fields)
-    named = {"id": f"{number}", "model": f"openai/m{number}", "finish_reason": f"reason {number}"}
+    named = {"id": f"{number}", "model": f"openai/m{number}", "completion": "{}"}
+    named["finish_reason"] = f"reason {number}"
     numbers = {"attempts": 1, "wasted_tokens": 0, "replayed": False, "shared": False}
     return Completion(**{**fields, **named, **numbers, "ttft": 0.1, "seconds": 0.2, **changes})
 
