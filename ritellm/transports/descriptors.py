@@ -1,8 +1,8 @@
 """Recognizes failures of the network whose cause is that no file descriptor is left.
 
 The libraries between the system and this package hide the cause: anyio puts it behind "All
-connection attempts failed". A lookup of a name fails like that of an unknown name, or with any number: what
-the system's resolvers did after the failure overwrites it.
+connection attempts failed". A lookup of a name fails like that of an unknown name, or with the
+number of any other error: what the system's resolvers did afterwards overwrites it.
 """
 
 from __future__ import annotations
