@@ -40,6 +40,7 @@ def parser() -> cli_parser.Parser:
     """Return the command line."""
     made = cli_parser.Parser(
         prog=cli_parser.program("pipelines.batch_complete"),
+        usage="%(prog)s --input PATTERN ... --output FOLDER [--model PROVIDER/MODEL] [options]",
         description="Complete the prompts of a dataset. Each row has one outcome: a completion or a"
         " failed row.",
         epilog="All options of Apache Beam are accepted too, for example --runner DataflowRunner"
@@ -48,7 +49,8 @@ def parser() -> cli_parser.Parser:
         allow_abbrev=False,
     )
     cli_parser.add_version(made)
-    made.add_argument(
+    source = made.add_argument_group("input")
+    source.add_argument(
         "--input",
         required=True,
         nargs="+",
@@ -58,37 +60,38 @@ def parser() -> cli_parser.Parser:
         " format (--input_format); paths on any Beam filesystem, with wildcards, compressed or not."
         " Or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
     )
-    add_input_options(made)
-    add_column_option(made)
+    add_input_options(source)
+    add_column_option(source)
     add_prompt_options(made)
-    made.add_argument(
+    output = made.add_argument_group("output")
+    output.add_argument(
         "--output",
         required=True,
         metavar="FOLDER",
         help="the folder to write completions-*, failed-* and report.json to",
     )
-    made.add_argument(
+    output.add_argument(
         "--output_table",
         type=_table,
         metavar="PROJECT:DATASET.TABLE",
         help="a BigQuery table to write the completions to, instead of completions-*; its"
         " previous rows are replaced",
     )
-    add_output_options(made)
-    add_record_options(made)
-    add_model_options(made)
-    add_journal_options(made)
-    add_answer_options(made)
-    made.add_argument(
+    add_output_options(output)
+    output.add_argument(
         "--keep_order",
         **SWITCH,
         help="write rows in the order of the input: by file name, then by line. Needs a runner on"
         " one machine",
     )
-    made.add_argument(
+    output.add_argument(
         "--emit_deltas", **SWITCH, help="also write each streamed delta to deltas-*.jsonl"
     )
-    add_watch_option(made)
+    add_watch_option(output)
+    add_model_options(made)
+    add_answer_options(made)
+    add_record_options(made)
+    add_journal_options(made)
     add_limits(made)
     return made
 

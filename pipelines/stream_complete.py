@@ -39,6 +39,7 @@ def parser() -> cli_parser.Parser:
     """Return the command line."""
     made = cli_parser.Parser(
         prog=cli_parser.program("pipelines.stream_complete"),
+        usage="%(prog)s --source WHERE [--deltas_to WHERE] [--model PROVIDER/MODEL] [options]",
         description="Complete prompts as they arrive from a source. Publish the deltas live and the"
         " completions once they are complete.",
         epilog="All options of Apache Beam are accepted too. Without --runner the job runs in this"

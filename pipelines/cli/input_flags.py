@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.bigquery import PREFIX
 from pipelines.cli.parser import positive
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pipelines.inputs.selection import Selection
 
 
-def add_input_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags about the format of the input."""
+def add_input_options(parser: Any) -> None:
+    """Add the flags about the format and the part of the input to a parser, or a group of one."""
     parser.add_argument(
         "--input_format",
         choices=FORMAT_NAMES,

@@ -37,7 +37,8 @@ SWITCH: dict[str, Any] = {
 
 def add_journal_options(made: parser.Parser) -> None:
     """Add the flags of the journal."""
-    made.add_argument(
+    journal = made.add_argument_group("journal")
+    journal.add_argument(
         "--journal",
         default="auto",
         metavar="WHERE",
@@ -46,12 +47,12 @@ def add_journal_options(made: parser.Parser) -> None:
         " redis://HOST/DB, or a folder (default: %(default)s)",
     )
     made.set_defaults(journal_alone=False)  # the programs know where their workers run
-    made.add_argument(
+    journal.add_argument(
         "--journal_required",
         **SWITCH,
         help="fail the job if the journal cannot be written (default: continue without it)",
     )
-    made.add_argument(
+    journal.add_argument(
         "--dedupe",
         **SWITCH,
         help="send equal requests once; rows with equal requests share the completion",

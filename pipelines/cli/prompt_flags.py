@@ -70,7 +70,7 @@ def add_prompt_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_column_option(parser: argparse.ArgumentParser) -> None:
+def add_column_option(parser: Any) -> None:
     """Add the flag of the columns that are carried to the output."""
     parser.add_argument(
         "--columns",

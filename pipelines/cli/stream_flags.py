@@ -10,24 +10,25 @@ from pipelines.cli.parser import positive
 
 def add_location_options(made: cli_parser.Parser) -> None:
     """Add the source and the sinks."""
-    made.add_argument(
+    where = made.add_argument_group("source and sinks")
+    where.add_argument(
         "--source",
         required=True,
         metavar="WHERE",
         help=f"where to receive prompts from: {SOURCES}",
     )
-    made.add_argument(
+    where.add_argument(
         "--deltas_to",
         default="stdout",
         metavar="WHERE",
         help=f"where to publish deltas: {DELTA_SINKS} (default: %(default)s)",
     )
-    made.add_argument(
+    where.add_argument(
         "--completions_to",
         metavar="WHERE",
         help=f"where to publish completions: {ROW_SINKS} (default: nowhere)",
     )
-    made.add_argument(
+    where.add_argument(
         "--failed_to",
         metavar="WHERE",
         help="where to publish failed messages; takes the same values as --completions_to (default:"
