@@ -27,9 +27,6 @@ from transforms.disks import sqlite_temporary_disk
 # Digests in memory before a transaction moves them to disk.
 _MOST_IN_MEMORY = 40_000
 
-# A transaction changes pages all over the file. SQLite's 2 MB would make it read them all again.
-_CACHE_KB = 16_000
-
 # Bits of the array. A larger one would have fewer collisions beyond 10 million ids.
 _BITS = 1 << 25
 
@@ -45,7 +42,6 @@ class SeenIds:
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._db.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID")
 
     def claim(self, id: str, location: str, content: str | None = None) -> int:
