@@ -102,6 +102,7 @@ BEAM_REQUIRES = [
 
 def described(readme: str) -> str:
     """Return the README for a package index, where links to files lead nowhere."""
+    readme = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]+\)\n*", "", readme)  # pictures
     link = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
     return link.sub(rf"[\1]({URL}/blob/main/\2)" if URL else r"\1", readme)
 
