@@ -144,7 +144,7 @@ def unpacked(data: bytes) -> bytes:
     return b"\0".join(found)
 
 
-def wait_for(there: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(there: Callable[[], object], seconds: float = 120.0) -> None:
     """Return once `there` is true; what cannot be reached yet is not."""
     end = time.monotonic() + seconds
     while True:
