@@ -89,8 +89,8 @@ unit: $(VENV)/tools
 	@echo "Tests ..."
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging
 
-# Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes. And what
-# takes a tenth of the time of all tests: windows, RunInference, the real model, fleets of processes.
+# Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes. And other
+# slow files: windows, RunInference, the real model, fleets of processes.
 JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
   tests/pipelines/test_answer_columns.py \
   tests/pipelines/inputs/test_typed_files.py \

@@ -107,9 +107,9 @@ def table() -> str:
 
 def shown(found: str) -> str:
     """Return the rows of a table that the README shows."""
-    head, *rows = found.split("\n|---|---|---|\n")[0], *found.splitlines()
+    head, line, *rows = found.splitlines()
     chosen = [row for row in rows if row.removeprefix("| ").split(" | ")[0] in SHOWN]
-    return "\n".join([head, "|---|---|---|", *chosen]) + "\n"
+    return "\n".join([head, line, *chosen]) + "\n"
 
 
 def _job(what: str, case: dict[str, Any]) -> tuple[str, str, str]:

@@ -77,3 +77,15 @@ def reason(error: Exception) -> str:
     if isinstance(details, dict) and details:
         error = next(iter(details.values()))
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def append_whole(file: int, data: bytes) -> None:
+    """Append all of `data` to the open `file` or nothing: half a line would spoil the next one."""
+    start = os.lseek(file, 0, os.SEEK_END)
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(file, view) :]
+    except BaseException:
+        os.ftruncate(file, start)
+        raise

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.cli import job_facts
 from pipelines.cli.model_flags import model_params
 from pipelines.errors import UsageError
-from pipelines.filesystem import is_local, printable
+from pipelines.filesystem import printable
 from pipelines.inputs import stdin
 from pipelines.outputs.folder import last_report
 from pipelines.outputs.shards.manifest import Run
@@ -26,8 +26,6 @@ def report_facts(known_args: argparse.Namespace) -> dict[str, Any]:
         "input": [_shown(location) for location in known_args.input],
         "params": model_params(known_args),
         "output_format": known_args.output_format,
-        "flags": job_facts.flags_of(known_args),
-        "address": job_facts.address_of(known_args, os.environ),
     }
     if known_args.output_table:
         facts["output_table"] = known_args.output_table
@@ -43,6 +41,9 @@ def run_facts(known_args: argparse.Namespace) -> dict[str, Any]:
     journal = known_args.journal
     return {
         **report_facts(known_args),
+        # Only here: prompts may be among the flags, and people send reports to others.
+        "flags": job_facts.flags_of(known_args),
+        "address": job_facts.address_of(known_args, os.environ),
         "journal": masked_url(journal) if "://" in journal else printable(journal),
         "directory": printable(os.getcwd()),
         "started_at": time.time(),
@@ -95,5 +96,5 @@ def _places(facts: Mapping[str, Any]) -> list[str]:
     return sorted(os.path.join(directory, each) if _is_path(each) else each for each in given)
 
 
-def _is_path(location: str) -> bool:
-    return is_local(location) and location != stdin.NAME and not location.startswith("bigquery:")
+def _is_path(shown: str) -> bool:
+    return job_facts.is_path(stdin.STDIN if shown == stdin.NAME else shown)

@@ -34,9 +34,13 @@ def flags_of(known_args: argparse.Namespace) -> dict[str, Any]:
     return flags | {"input": [_absolute(location) for location in known_args.input]}
 
 
+def is_path(location: str) -> bool:
+    """Return whether a location of the input is a pattern of local files."""
+    return is_local(location) and not location.startswith(PREFIX) and location != stdin.STDIN
+
+
 def _absolute(location: str) -> str:
-    is_path = is_local(location) and not location.startswith(PREFIX) and location != stdin.STDIN
-    return printable(os.path.abspath(location) if is_path else location)
+    return printable(os.path.abspath(location) if is_path(location) else location)
 
 
 def address_of(known_args: argparse.Namespace, environ: Mapping[str, str]) -> str | None:

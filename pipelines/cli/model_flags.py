@@ -140,7 +140,10 @@ def add_model_options(made: parser.Parser) -> None:
     )
     model.add_argument("--temperature", type=float, metavar="T", help="the sampling temperature")
     model.add_argument(
-        "--top_p", type=float, metavar="P", help="sample from the likeliest tokens, P of the mass"
+        "--top_p",
+        type=float,
+        metavar="P",
+        help="sample only the likeliest tokens, whose probabilities add up to P",
     )
     param_flags.add_param_option(model)
 

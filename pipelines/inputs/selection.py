@@ -51,7 +51,7 @@ class Selection:
         if self.sample is None:
             return lines
         least = beam.combiners.Top.Smallest(self.sample, key=_rank)
-        return lines | "Sample" >> least | "EachOfSample" >> beam.FlatMap(_each)
+        return lines | "Sample" >> least | "EachOfSample" >> beam.FlatMap(list)
 
 
 class _FirstFn(beam.DoFn):  # type: ignore[misc]
@@ -79,7 +79,3 @@ def _rank(line: Line) -> bytes:
     """
     name = f"{line.name}:{line.number}".encode(errors="surrogatepass")
     return b"" if line.is_rest else blake2b(name, digest_size=16).digest()
-
-
-def _each(lines: Iterable[Line]) -> Iterable[Line]:
-    return lines

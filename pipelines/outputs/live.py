@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import orjson
 
 from pipelines.errors import ReaderLeft
+from pipelines.filesystem import append_whole
 from ritellm.terminal import clean
 from transforms.elements import Outcome
 from transforms.serialization import KINDS, to_bytes, to_row
@@ -44,24 +45,12 @@ class JsonLines:
         lines = b"".join(to_bytes(element) + b"\n" for element in batch)
         try:
             with open(self._path, "ab", buffering=0) as file:
-                _write_all(file.fileno(), lines)
+                append_whole(file.fileno(), lines)
         except OSError as error:
             raise SinkUnavailable(f"cannot write {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Do nothing: the file is closed after each batch."""
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """Write all of `data` or nothing: a partial line would corrupt the next one."""
-    start = os.lseek(file, 0, os.SEEK_END)
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(file, view) :]
-    except OSError:
-        os.ftruncate(file, start)
-        raise
 
 
 class Stdout:

@@ -16,8 +16,8 @@ from pipelines.filesystem import is_local, reason
 from pipelines.inputs import stdin
 from pipelines.outputs.claims import is_claimed
 from pipelines.outputs.shards import manifest
-from pipelines.outputs.shards.names import MANIFEST, REPORT
-from pipelines.outputs.shards.storage import storage_of
+from pipelines.outputs.shards.names import KINDS, MANIFEST, REPORT
+from pipelines.outputs.shards.storage import join, storage_of
 from pipelines.results.errors import Unreadable
 
 # Facts that decide which requests a job sends. Runs with other ones belong to another job. The
@@ -124,25 +124,21 @@ def _decisive(facts: Mapping[str, Any]) -> list[Any]:
 
 
 def _run(folder: str, run: manifest.Run) -> Run:
-    name = f"{folder.rstrip('/')}/{MANIFEST}/{run.id}.jsonl"
+    name = join(folder, f"{MANIFEST}/{run.id}.jsonl")
     if run.damage:
         raise Unreadable(
             f"{name} is damaged: {run.damage}; restore it, or run the job again to write all anew"
         )
     shards = tuple(
-        Shard(_path(folder, each.name), each.kind, each.rows, each.bytes, each.sha256)
+        Shard(join(folder, each.name), each.kind, each.rows, each.bytes, each.sha256)
         for each in run.shards
     )
     if run.complete and run.missing:
         raise Unreadable(
-            f"{_path(folder, run.missing[0])} is in the manifest and is missing; restore it, or run"
+            f"{join(folder, run.missing[0])} is in the manifest and is missing; restore it, or run"
             " the job again to write it anew"
         )
     return Run(run.id, run.complete, shards)
-
-
-def _path(folder: str, name: str) -> str:
-    return os.path.join(folder, name) if is_local(folder) else f"{folder.rstrip('/')}/{name}"
 
 
 def _without_manifest(folder: str, claimed: bool) -> Job:
@@ -155,7 +151,7 @@ def _without_manifest(folder: str, claimed: bool) -> Job:
         raise UsageError(
             f"{folder} has no job; name the folder that --output of batch_complete names"
         )
-    shards = [Shard(_path(folder, str(name)), _kind(str(name))) for name in files]
+    shards = [Shard(join(folder, str(name)), _kind(str(name))) for name in files]
     run = Run("", True, tuple(shard for shard in shards if shard.kind))
     return Job(folder, State.DONE, report, (run,))
 
@@ -172,5 +168,4 @@ def _kind(name: str) -> str:
     """Return the kind of a file; "" for a name that no job writes, which may lead elsewhere."""
     if "/" in name or os.sep in name:
         return ""
-    kinds = ("completions", "failed-rows", "failed-calls", "deltas")
-    return next((kind for kind in kinds if name.startswith(f"{kind}-")), "")
+    return next((kind for kind in KINDS if name.startswith(f"{kind}-")), "")

@@ -99,20 +99,10 @@ class Outcomes:
                 yield from self._failed(run)
 
     def _completed(self, run: Run) -> Iterator[Row]:
-        shown, superseded = self._shown, self._superseded
-        for row in self._rows(run, COMPLETIONS):
-            at = digest(row.id)
-            if at not in shown and at not in superseded:
-                shown.add(at)
-                yield row
+        return _new(self._rows(run, COMPLETIONS), self._shown, self._superseded)
 
     def _failed(self, run: Run) -> Iterator[Row]:
-        shown, failed = self._shown, self._failures
-        for row in self._rows(run, FAILED):
-            at = digest(row.id)
-            if at not in shown and at not in failed:
-                failed.add(at)
-                yield row
+        return _new(self._rows(run, FAILED), self._failures, self._shown)
 
     def _rows(self, run: Run, kinds: tuple[str, ...], why: str = "shown") -> Iterator[Row]:
         """Yield the rows of shards that were not read before for the same reason."""
@@ -137,7 +127,7 @@ class Outcomes:
             raise
         except UsageError as error:
             self._without_journal(str(error))
-        except Exception as error:  # of the journal, the input, or of flags that somebody edited
+        except Exception as error:  # of the journal, the input, or of flags that were edited
             why = " ".join(str(error).split())[:200] or type(error).__name__
             self._without_journal(f"the journal cannot be joined with the input ({why})")
 
@@ -170,3 +160,12 @@ class Outcomes:
     def _without_journal(self, why: str) -> None:
         self._journal = None
         self.notes[f"{why}; rows that are in no shard yet are missing here"] = None
+
+
+def _new(rows: Iterator[Row], seen: set[bytes], void: set[bytes]) -> Iterator[Row]:
+    """Yield the rows that are not `seen`, which they become, and not `void`."""
+    for row in rows:
+        at = digest(row.id)
+        if at not in seen and at not in void:
+            seen.add(at)
+            yield row

@@ -1,6 +1,6 @@
 """Serves a live page to the user of this machine, over HTTP on loopback.
 
-Who may read it: whoever knows the token in its address, which is drawn at random for each job. All
+Only a person who knows the token in its address may read it. Each job draws one at random. All
 other addresses are 404. Other pages in the user's browser cannot read it: the `Host` must be this
 server's own (a name that a stranger resolves to 127.0.0.1 is refused), and no header allows other
 origins.

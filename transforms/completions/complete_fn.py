@@ -80,7 +80,7 @@ class _CompleteFn(JobDoFn):
         if prompt.request == PUMP.request:
             yield from self._arrived() if prompt.id == PUMP_NOW.id else self._pumped()
             return
-        if not windowed.windows:  # its outcomes would be in no window, where no one sees them
+        if not windowed.windows:  # its outcomes would be in no window, so no step would get them
             return
         completer, resources = self._completer, self._event_loop.resources
         request = completer.request(resources, prompt)

@@ -25,9 +25,7 @@ import orjson
 
 from ritellm.answers.conversation import Accepted, Conversation, text_of
 from ritellm.answers.faults import Fault
-from ritellm.chunks.usage import counts_in
 from ritellm.errors import AnswerInvalid, AnswerRefused
-from ritellm.token_estimate import estimate_completion, estimate_request
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import to_dead_letter
@@ -262,16 +260,3 @@ def _waste(rows: Sequence[Completion | DeadLetter]) -> dict[str, Any]:
 
 def _loads(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
-
-
-def stopped_completion(completion: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a completion whose stream was left, with its usage, which is estimated.
-
-    Most providers count at the end of a stream, so what they bill until then is not known.
-    """
-    known = counts_in(completion.get("usage"))
-    prompt = known.get("prompt_tokens") or estimate_request(request)[0]
-    written = max(known.get("completion_tokens") or 0, estimate_completion(completion))
-    usage = {**known, "prompt_tokens": prompt, "completion_tokens": written}
-    usage["total_tokens"] = prompt + written
-    return {**completion, "usage": usage, "usage_source": "estimated"}

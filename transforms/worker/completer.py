@@ -44,7 +44,7 @@ from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
 from transforms.worker.single_flight import End, copy_for
-from transforms.worker.stopping import STOPPED, RecordCount, StopWhen
+from transforms.worker.stopping import STOPPED, RecordCount, StopWhen, stopped_completion
 from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
@@ -343,15 +343,11 @@ class PromptRun:
             return self._with_answer(stream)
         if self.stopped is None:
             return stream.completion
-        from transforms.worker.answers import stopped_completion
-
         left = stopped_completion(stream.completion, self.priced()[1])
         return {**left, "choices": [{**c, "finish_reason": STOPPED} for c in left["choices"]]}
 
     def _with_answer(self, stream: AsyncStream) -> Mapping[str, Any]:
         """Return the completion with what is known of its answer."""
-        from transforms.worker.answers import stopped_completion
-
         mode = stream.answer_mode
         if self.stopped is None:
             return {"answer": {"mode": mode}, **stream.completion}

@@ -52,7 +52,7 @@ _TEXTS = (
 # The first names in a .zip archive that is a file of a spreadsheet or a text processor.
 _OFFICE = re.compile(rb"\[Content_Types\]\.xml|_rels/|docProps/|xl/|mimetypeapplication/vnd\.oasis")
 _ZIP_NAME = 30  # where the first name begins
-# How pandas writes JSON unless it is told to write records.
+# How pandas writes JSON by default, or with another orient than "records".
 _BY_COLUMNS = re.compile(
     rb'\{\s*(?:"(?:[^"\\]|\\.)*":\s*\{\s*"0":|"columns":\s*\[[^\]]*\],\s*"index":\s*\['
     rb'|"schema":\s*\{\s*"fields":)'

@@ -35,7 +35,7 @@ from typing import Any
 
 import orjson
 
-from pipelines.filesystem import is_local
+from pipelines.filesystem import append_whole, is_local
 from pipelines.outputs.shards.names import MANIFEST, kind_and_run, run_of_piece
 from pipelines.outputs.shards.storage import (
     Local,
@@ -70,8 +70,8 @@ class Run:
     `output_format`, `output_table` if there is one, `journal` (without a password), `started_at`
     (seconds since 1970), `host` and `pid`. They are empty if the manifest has lost its beginning.
     `complete` says that all rows of the run are in `shards`. `missing` are the names of shards that
-    are listed and do not exist: of a complete run, somebody has removed them. `damage` says what is
-    wrong with a manifest that somebody has edited, "" if nothing is.
+    are listed and do not exist: a complete run had them, and another program has removed them.
+    `damage` says what is wrong with a manifest that was edited, "" if nothing is.
     """
 
     id: str
@@ -208,26 +208,14 @@ class Manifest:
         self._storage.remove(name for name in old if name != self._name)
 
     def _append(self, lines: bytes) -> None:
-        """Append all of `lines` or nothing: half a line would spoil the next one."""
         assert isinstance(self._storage, Local)
         with _APPENDING:
             file = os.open(self._storage.path(self._name), os.O_WRONLY | os.O_APPEND)
             try:
-                _write_all(file, lines)
+                append_whole(file, lines)
                 flush_to_disk(file)
             finally:
                 os.close(file)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    start = os.lseek(file, 0, os.SEEK_END)
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(file, view) :]
-    except BaseException:
-        os.ftruncate(file, start)
-        raise
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

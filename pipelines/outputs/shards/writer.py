@@ -79,7 +79,7 @@ class ShardWriter:
                 self._close()
 
     def close(self) -> None:
-        """Close the open shard; if shards become visible later, remove what no one will name."""
+        """Close the open shard; if shards become visible later, remove those not taken."""
         with self._lock:
             if self._settings.at_once:
                 WRITERS.remove(self)

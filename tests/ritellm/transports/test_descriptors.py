@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from faces import AT_ONCE, BOTH, KEY, closing, content
 from fake_server import chat_stream
 
 from ritellm.errors import APIConnectionError
+from ritellm.transports.descriptors import shortage
 
 resource = pytest.importorskip("resource", reason="limits of descriptors are Unix's")
 
@@ -52,6 +54,15 @@ def test_a_call_without_a_descriptor_raises_an_error_that_says_what_to_do(
         assert error.retryable
         fake_server.enqueue(chat_stream("recovered"))
         assert content(face.ask()) == "recovered"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBUSY, errno.ENOENT])
+def test_any_number_may_hide_the_lack_of_a_descriptor(number):
+    """The resolvers of some systems overwrite the number of the failure."""
+    error = OSError(number, os.strerror(number))
+    assert shortage(error) is None
+    with no_descriptors():
+        assert "no file descriptor left" in shortage(error)
 
 
 @BOTH

@@ -109,7 +109,7 @@ def test_what_no_job_wrote_is_ignored(tmp_path):
     assert runs(str(tmp_path)) == [Run(RUN, {}, False, ())]
 
 
-def test_a_shard_that_somebody_removed_from_a_complete_run_is_missing(tmp_path, manifest):
+def test_a_shard_that_was_removed_from_a_complete_run_is_missing(tmp_path, manifest):
     manifest.begin(FACTS)
     written(tmp_path, shard(1))
     manifest.end(FACTS, [shard(1), shard(2)])
