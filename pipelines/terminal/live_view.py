@@ -3,10 +3,14 @@
 The lower part of the screen has one line for each completion in progress, with its newest words. A
 finished completion is printed in full above and scrolls away like any other output. All text goes
 through `clean`: models, prompts and ids are untrusted.
+
+Invariant: a thread takes the lock of the view before those of rich. So the view redraws itself in a
+thread of its own: rich's would draw with its own lock, and then wait for that of the view.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable
 
@@ -32,8 +36,11 @@ _MOST_SHOWN = 4_000
 class LiveView:
     """What the terminal shows. Usable from any thread."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self, console: Console | None = None, frames_per_second: float = _FRAMES_PER_SECOND
+    ) -> None:
         self._console = console or Console(highlight=False)
+        self._rate = frames_per_second
         self._live: Live | None = None
         self._follower = Follower()
         self._labels: dict[str, str] = {}
@@ -41,6 +48,7 @@ class LiveView:
         self._texts: dict[str, dict[str, list[str]]] = {}
         self._typed: str | None = None
         self._lock = threading.RLock()
+        self._closed = threading.Event()
 
     def add_prompt(self, prompt: Prompt) -> Prompt:
         """Add a line for `prompt`; returns the prompt."""
@@ -78,8 +86,9 @@ class LiveView:
         with self._lock:
             self._typed = None
             live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+            self._closed.set()
+            if live is not None:
+                live.stop()
 
     def frame(self, width: int, height: int) -> list[Text]:
         """Return the lines of the lower part of the screen."""
@@ -104,11 +113,21 @@ class LiveView:
             self._live = Live(
                 get_renderable=self._render,
                 console=self._console,
-                refresh_per_second=_FRAMES_PER_SECOND,
+                auto_refresh=False,
                 transient=True,
             )
             self._live.start()
+            self._closed = threading.Event()
+            redraw = functools.partial(self._redraw, self._live, self._closed)
+            threading.Thread(target=redraw, name="view", daemon=True).start()
         return self._live
+
+    def _redraw(self, live: Live, closed: threading.Event) -> None:
+        """Redraw `live` until the view is closed."""
+        while not closed.wait(1 / self._rate):
+            with self._lock:
+                if self._live is live:
+                    live.refresh()
 
     def _render(self) -> Group:
         return Group(*self.frame(*self._console.size))

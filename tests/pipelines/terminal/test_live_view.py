@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import threading
 
 import orjson
 import pytest
@@ -58,6 +59,24 @@ def test_a_finished_completion_is_printed_in_full_and_leaves_the_lines_below(vie
     view.show([delta("a", 0, "word " * 50), delta("a", 1, "", final=True)])
     assert lines(view) == []
     assert out.getvalue().count("word") >= 50
+
+
+def test_a_view_that_is_redrawn_all_the_time_never_blocks_what_it_shows(out):
+    """The redrawing thread and the one that shows an answer take the same locks."""
+    screen = console.Console(file=out, force_terminal=True, width=60, height=10, highlight=False)
+
+    def show(view):
+        for number in range(300):
+            view.add_prompt(prompt(f"{number}", "First?"))
+            view.show([delta(f"{number}", 0, "word"), delta(f"{number}", 1, "", final=True)])
+
+    view = live_view.LiveView(screen, frames_per_second=5_000)
+    showing = threading.Thread(target=show, args=[view], daemon=True)
+    showing.start()
+    showing.join(60)
+    assert not showing.is_alive()
+    view.close()
+    assert out.getvalue().count("word") >= 300
 
 
 def test_the_newest_words_are_shown_and_no_row_is_wider_than_the_terminal(view):
