@@ -109,18 +109,19 @@ class LiveView:
 
     def _start(self) -> Live:
         """Return the live display; it starts with the first thing to show."""
-        if self._live is None:
-            self._live = Live(
-                get_renderable=self._render,
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-            )
-            self._live.start()
-            self._closed = threading.Event()
-            redraw = functools.partial(self._redraw, self._live, self._closed)
-            threading.Thread(target=redraw, name="view", daemon=True).start()
-        return self._live
+        if self._live is not None:
+            return self._live
+        live = self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        live.start()
+        self._closed = threading.Event()
+        redraw = functools.partial(self._redraw, live, self._closed)
+        threading.Thread(target=redraw, name="view", daemon=True).start()
+        return live
 
     def _redraw(self, live: Live, closed: threading.Event) -> None:
         """Redraw `live` until the view is closed."""
