@@ -127,7 +127,7 @@ class LiveView:
         """Redraw `live` until the view is closed."""
         while not closed.wait(1 / self._rate):
             with self._lock:
-                if self._live is live:
+                if not closed.is_set():
                     live.refresh()
 
     def _render(self) -> Group:
