@@ -122,15 +122,13 @@ class Gate:
     @property
     def calm(self) -> bool:
         """Whether no request waits here, and no provider shows a sign of overload."""
-        queues = self._queues.values()
-        return all(queue.pace.calm(queue.now()) and not queue.has_line for queue in queues)
+        return all(q.pace.calm(q.now()) and not q.has_line for q in self._all())
 
     @property
     def allowed(self) -> int:
         """The number of requests that may be in flight now."""
-        if not self._queues:
-            return self.limits.max_in_flight
-        return sum(queue.pace.allowed for queue in self._queues.values())
+        queues = self._all()
+        return sum(q.pace.allowed for q in queues) if queues else self.limits.max_in_flight
 
     def _all(self) -> list[Queue]:
         """Return a copy of the queues: other threads read them, too."""

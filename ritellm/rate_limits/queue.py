@@ -117,8 +117,9 @@ class Queue:
 
     @property
     def has_line(self) -> bool:
-        """Whether a request waits."""
-        return any(not each.turn.done() for line in self._lines.values() for each in line)
+        """Whether a request waits. Other threads ask, too, so this reads copies of the lines."""
+        lines = [tuple(line) for line in tuple(self._lines.values())]
+        return any(not each.turn.done() for line in lines for each in line)
 
     @property
     def _is_idle(self) -> bool:

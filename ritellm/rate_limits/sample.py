@@ -69,7 +69,10 @@ class Share:
 
 
 class Sample:
-    """The most recent requests, oldest first."""
+    """The most recent requests, oldest first.
+
+    Another thread may ask for a share or a rate while requests start, so both read a copy.
+    """
 
     def __init__(self) -> None:
         self._sent: deque[Permit] = deque(maxlen=_MOST)
@@ -103,7 +106,7 @@ class Sample:
     def rate(self, now: float) -> float | None:
         """Return the accepted requests per second of the recent past; None with too few."""
         since, until = now - _RECENT, now - self.patience
-        recent = [p for p in self._sent if since <= p.started <= until]
+        recent = [p for p in tuple(self._sent) if since <= p.started <= until]
         if len(recent) < _FEWEST:
             return None
         seconds = recent[-1].started - recent[0].started
@@ -112,7 +115,7 @@ class Sample:
 
     def share(self, since: float, until: float) -> Share:
         """Return the share of refusals among the requests sent from `since` to `until`."""
-        recent = [p.refused for p in self._sent if since <= p.started <= until]
+        recent = [p.refused for p in tuple(self._sent) if since <= p.started <= until]
         return Share(sum(recent), len(recent))
 
     def recent_share(self, now: float) -> Share:

@@ -24,7 +24,7 @@ def test_the_page_has_the_numbers_of_the_report_and_the_rows(job):
     assert job.run() == 0
     data, report = data_of(job), job.report
     assert data["report"] == {name: report[name] for name in data["report"]}
-    assert report.keys() - data["report"].keys() == {"files", "flags", "address"}
+    assert report.keys() - data["report"].keys() == {"files"}
     row, lost = sorted(data["rows"], key=lambda row: row["state"])
     assert (row["id"], row["prompt"], row["state"]) == ("a", "a question", "completed")
     assert row["answer"] == job.rows("completions")["a"]["text"]

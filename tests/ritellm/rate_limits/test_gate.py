@@ -33,6 +33,26 @@ async def ask_many(server, count, limits, **arguments):
         return client.gate, await asyncio.gather(*asked, return_exceptions=True)
 
 
+def test_requests_and_callers_may_come_while_another_thread_looks_at_the_gate():
+    async def look():
+        gate = Gate(Limits())
+        queue = gate.queue(Endpoint(PROVIDERS["openai"], "http://127.0.0.1:1", "k"), "m")
+
+        class Interrupted(asyncio.Future):
+            """Another request comes while this one is looked at."""
+
+            def done(self):
+                queue._join(object(), asyncio.Future(), 0.0, again=False)
+                queue._join(queue.pace.quota, asyncio.Future(), 0.0, again=False)
+                return True
+
+        queue._join(queue.pace.quota, Interrupted(), 0.0, again=False)
+        queue._join(queue.pace.quota, asyncio.Future(), 0.0, again=False)
+        return queue.has_line, gate.brakes
+
+    assert asyncio.run(look()) == (True, [])
+
+
 def test_attempts_in_flight_stay_below_the_cap(fake_server):
     _, answers = asyncio.run(ask_many(fake_server, 40, Limits(max_in_flight=5)))
     assert len(answers) == 40

@@ -41,6 +41,23 @@ def test_a_request_counts_as_accepted_until_it_is_refused():
     assert made.share(0.0, 9.0) == Share(1, 4)
 
 
+def test_a_request_may_start_while_another_thread_asks_for_the_share_and_the_rate():
+    made, _ = sample_of([False, True] * 20, spacing=0.1)
+
+    class Interrupted(Permit):
+        """Another request starts while this one is looked at."""
+
+        def __getattribute__(self, name):
+            if name == "started":
+                made.add(Permit(4.0))
+            return super().__getattribute__(name)
+
+    made.add(Interrupted(4.0))
+    made.add(Permit(4.0))
+    assert made.share(0.0, 9.0).refused == 20
+    assert made.rate(9.0) is not None
+
+
 def test_old_requests_are_forgotten():
     made, _ = sample_of([True] * 10_000)
     assert 100 <= made.share(0.0, 1e9).sent < 10_000
