@@ -51,8 +51,13 @@ def completion(
 ) -> Completion | Stream:
     """Return the whole completion, or an open stream of its chunks if `stream`.
 
-    `model` is "provider/model"; `ritellm.calls.params` lists the parameters, OpenAI's among them.
     Connections are kept for the next call. Raises a RitellmError.
+
+    Args:
+        model: "provider/model", such as "openai/gpt-4o-mini".
+        messages: the conversation, as a list of dicts with `role` and `content`.
+        stream: whether to return an open stream of chunks instead of the whole completion.
+        params: OpenAI's parameters and those of this library; `ritellm.calls.params` lists them.
     """
     settings: CompletionParams = {**_module_settings(), **params}
     return _shared_client().completion(model, messages, stream=stream, **settings)
@@ -95,7 +100,12 @@ def batch_completion(
 ) -> list[Any]:
     """Return the completion of each list of messages, in order; a failed one is its error.
 
-    At most `max_workers` requests are open at a time. With `stream` each result is an open stream.
+    Args:
+        model: "provider/model".
+        messages: one list of messages for each completion.
+        max_workers: the most requests that are open at a time.
+        stream: whether each result is an open stream.
+        params: those of `completion`, for all of them.
     """
 
     def complete(each: Any) -> Any:

@@ -9,16 +9,16 @@ from ritellm.errors import RateLimitError, RitellmError, ServiceUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with jitter; the provider's `Retry-After` is the minimum delay.
-
-    `num_retries` is the number of attempts after the first. Delays are in seconds. If a provider
-    demands a wait longer than `longest_wait`, the policy gives up at once.
-    """
+    """Exponential backoff with jitter; the provider's `Retry-After` is the minimum delay."""
 
     num_retries: int = 2
+    """The number of attempts after the first."""
     first_delay: float = 0.5
+    """Seconds before the second attempt; half of each delay is random."""
     longest_delay: float = 20.0
+    """Seconds that the doubled delays never exceed."""
     longest_wait: float = 120.0
+    """Seconds. If a provider demands a longer wait, the policy gives up at once."""
 
     def delay(self, attempt: int, error: RitellmError, jitter: float) -> float | None:
         """Return the seconds to wait after failed `attempt` (from 1), or None to give up.

@@ -151,17 +151,16 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Four limits in seconds; None means no limit.
-
-    `connect` limits the time to reach the provider. `first_chunk` runs from sending to the first
-    chunk, or to the whole response when not streaming. `inter_chunk` runs between chunks; comments
-    and pings do not reset it. `total` covers the whole call, retries included.
-    """
+    """Four limits in seconds; None means no limit."""
 
     connect: float | None = 10.0
+    """Seconds to reach the provider: the name, the connection and TLS."""
     first_chunk: float | None = 300.0
+    """Seconds from sending to the first chunk, or to the whole response when not streaming."""
     inter_chunk: float | None = 120.0
+    """Seconds between two chunks. Comments and pings do not reset it."""
     total: float | None = None
+    """Seconds of the whole call, retries included."""
 
     @classmethod
     def of(cls, value: Timeouts | float | None) -> Timeouts:

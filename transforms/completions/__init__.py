@@ -26,30 +26,31 @@ __all__ = ["CompletePrompts", "StreamCompletions"]
 class StreamCompletions(ModelTransform):
     """`Prompt -> Delta`: each delta becomes an element at once, so fused consumers see it live.
 
-    Returns outputs `.deltas` and `.dead_letters`. `model` is "provider/model". A prompt is a
-    `Prompt`, or a row of any class with the text columns `id` and `request` (and `input`, `place`,
-    `key` if it has them). The pipeline is not built with other types: it raises Beam's
-    TypeCheckError. An element of unknown type that is no prompt becomes a dead letter.
+    Returns outputs `.deltas` and `.dead_letters`. A prompt is a `Prompt`, or a row of any class
+    with the text columns `id` and `request` (and `input`, `place`, `key` if it has them). The
+    pipeline is not built with other types: it raises Beam's TypeCheckError. An element of unknown
+    type that is no prompt becomes a dead letter.
 
     Args:
+        model: "provider/model", such as "openai/gpt-4o-mini".
         max_in_flight: the most open streams of one process; fewer while the provider throttles.
-        rpm, tpm: requests and tokens a minute, for each process.
+        rpm: requests a minute, for each process.
+        tpm: tokens a minute, for each process.
         give_up_after: seconds of uninterrupted throttling, or of an outage of the server, after
             which prompts become dead letters.
         hedge_after: seconds, or a percentile such as "p95", after which a late request is sent a
             second time (5 % extra requests at most, none while the provider throttles).
+        rate_limiter: Beam's RateLimiter, for a limit that holds across workers.
         journal: keeps finished completions; requests that it has are not sent again.
-        dedupe: equal requests of a run share one completion; needs a journal.
+        dedupe: whether equal requests of a run share one completion; needs a journal.
         budget: what may be spent (`NewLedger(Caps(usd=5))`); prompts beyond it become dead letters
             (BudgetExceeded) without being sent.
-        prices: USD per million tokens of a model, for `cost_usd`; see `ritellm.prices`.
-        rate_limiter: Beam's RateLimiter, for a limit that holds across workers.
+        prices: USD per million tokens of each model, for `cost_usd`; see `ritellm.prices`.
         api_key_env: the *name* of the variable that holds the key, read on the worker.
         api_key_secret: the name of a version in Google's Secret Manager, read on the worker.
         api_key_file: the path of a file that holds the key, read on the worker.
-        timeout: seconds, or `ritellm.Timeouts`. With seconds, `total` is an hour, or twice
-            `first_chunk` if that is longer. Without a timeout, a `new_client` keeps its own.
-        base_url: the address of the provider, for clients and for keys in the journal.
+        new_client: a function that makes the `AsyncClient` on the worker, with a secret that it
+            reads there.
         commit_every: seconds. Deltas become elements that later stages see within about that time,
             also behind a shuffle, and a bundle ends in milliseconds, not with its slowest answer.
             Needs a runner with timers in real time: Prism, Flink, Dataflow. Prompts without an
@@ -57,13 +58,16 @@ class StreamCompletions(ModelTransform):
             that a drain did not wait for.
         shards: with `commit_every`, the number of keys. At most this many processes send requests,
             and each shard with an open prompt costs one commit per `commit_every`.
-        drain_seconds: with `commit_every`, how long a drain, or the end of the input, waits for
+        drain_seconds: with `commit_every`, seconds that a drain, or the end of the input, waits for
             open answers.
         stop_when: leave each stream once it has enough records (`StopWhen("$.items[*]", 10)`). Its
             finish reason is "stopped", and its usage is estimated.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
             its main output alone (`transforms.graph.error_output`).
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.
+            `timeout` is seconds, or `ritellm.Timeouts`. With seconds, `total` is an hour, or twice
+            `first_chunk` if that is longer. Without a timeout, a `new_client` keeps its own.
+            `base_url` is also part of the keys in the journal.
     """
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
@@ -79,8 +83,13 @@ class CompletePrompts(ModelTransform):
 
     Returns outputs `.completions` and `.dead_letters`, and with `emit_deltas` also `.deltas`, live.
     `.pacing` has refusals and waits since its last element (`transforms.pacing.Pacing`).
-    The arguments are those of `StreamCompletions`, and `answer` (`ritellm.Answer`): then each
-    completion has a valid answer (`Completion.answer`), and the model is asked again for others.
+
+    Args:
+        model: "provider/model".
+        emit_deltas: whether the deltas are an output too.
+        params: the arguments of `StreamCompletions`, and `answer` (`ritellm.Answer`): then each
+            completion has a valid answer (`Completion.answer`), and the model is asked again for
+            others.
     """
 
     checks_answers = True
