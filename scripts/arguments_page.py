@@ -49,8 +49,9 @@ with the nearest name that is.
 below as defaults of their calls.
 """
 CHAT = """\
-What you do not pass is not sent, and the provider's own default holds. [What is sent](requests.md) lists what changes on the way. The
-table of [providers](providers.md#what-is-supported) shows what each dialect can express.
+What you do not pass is not sent, and the provider's own default holds. [What is sent](requests.md)
+lists what changes on the way. The table of [providers](providers.md#what-is-supported) shows what
+each dialect can express.
 """
 IGNORED = """\
 ### litellm's bookkeeping
