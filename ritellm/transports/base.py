@@ -63,6 +63,12 @@ class Transport(Protocol):
     def send(self, request: HttpRequest, deadlines: Deadlines) -> SyncResponse:
         """Return the response once its headers have arrived; raises one of FAILURES."""
 
+    def when_free(self, action: Callable[[], object]) -> None:
+        """Run `action`, at once unless the current thread is at work on the connections.
+
+        The garbage collector may close a dropped stream at any moment, also at such a one.
+        """
+
     def close(self) -> None:
         """Close all connections."""
 

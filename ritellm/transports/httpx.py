@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 from urllib.request import getproxies
@@ -19,6 +20,7 @@ from ritellm.masking import masked_url
 from ritellm.transports.deadlines import Deadlines
 from ritellm.transports.failures import KnownFailure
 from ritellm.transports.httpx_network import connect_limit, install, read_limit
+from ritellm.transports.httpx_pool import PoolLock, make_collectable
 from ritellm.transports.httpx_reuse import Reuse
 from ritellm.transports.httpx_watch import Unanswered
 from ritellm.transports.settings import check_proxies, is_loopback, trust
@@ -42,8 +44,10 @@ class HttpxTransport:
 
     def __init__(self, transport: httpx.BaseTransport | None) -> None:
         has_proxies = transport is None and bool(getproxies())
-        self._direct = _new_client(transport)
-        self._client = _or_fault(_new_client) if has_proxies else self._direct
+        self._locks: list[PoolLock] = []
+        new_client = partial(_new_client, self._locks)
+        self._direct = new_client(transport)
+        self._client = _or_fault(new_client) if has_proxies else self._direct
         self._reuse = Reuse()
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
@@ -53,11 +57,17 @@ class HttpxTransport:
             client = _client_for(request.url, self._client, self._direct)
             built = _build(client, request, connect, read, deadlines.write)
             response = _answered(client, built)
+        make_collectable(response)
         if response.status_code < 200:
             response.close()
             raise _unrequested_upgrade()
         self._reuse.note(response)
         return response
+
+    def when_free(self, action: Callable[[], object]) -> None:
+        """Run `action`, at once unless the current thread is at work on a pool."""
+        held = next((lock for lock in self._locks if lock.is_mine), None)
+        held.put_off(action) if held else action()
 
     def close(self) -> None:
         """Close all connections."""
@@ -73,11 +83,14 @@ def _options(transport: object | None) -> dict[str, Any]:
 
 
 def _new_client(
-    transport: httpx.BaseTransport | None = None, *, by_proxy: bool = False
+    locks: list[PoolLock], transport: httpx.BaseTransport | None = None, *, by_proxy: bool = False
 ) -> httpx.Client:
-    """Return a client with watched connections, on the caller's `transport` if that is given."""
+    """Return a client with watched connections, on the caller's `transport` if that is given.
+
+    The locks of its pools are added to `locks`.
+    """
     client = httpx.Client(transport=transport, trust_env=by_proxy, **_options(transport))
-    install(client)
+    locks += install(client)
     return client
 
 

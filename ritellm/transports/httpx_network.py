@@ -26,6 +26,7 @@ import httpcore
 import httpx
 
 from ritellm.transports.deadlines import Deadlines, Grace
+from ritellm.transports.httpx_pool import PoolLock, guard
 from ritellm.transports.httpx_watch import Watch
 from ritellm.transports.sockets import KEEP_ALIVE, LARGE_REQUEST_BYTES, MOMENT_SECONDS
 
@@ -76,8 +77,12 @@ def _left_to_connect(timeout: float | None) -> float | None:
     return left
 
 
-def install(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Watch the connections of `client`, those of a transport of the caller included."""
+def install(client: httpx.Client | httpx.AsyncClient) -> list[PoolLock]:
+    """Watch the connections of `client`, those of a transport of the caller included.
+
+    Returns the locks of its pools, which it guards.
+    """
+    locks = []
     proxies = getattr(client, "_mounts", {}).values()
     for own in (getattr(client, "_transport", None), *proxies):
         pool: Any = getattr(own, "_pool", None)
@@ -85,8 +90,12 @@ def install(client: httpx.Client | httpx.AsyncClient) -> None:
         if isinstance(backend, httpcore.AsyncNetworkBackend):
             if not isinstance(backend, _AsyncBackend):
                 pool._network_backend = _AsyncBackend(backend)
-        elif isinstance(backend, httpcore.NetworkBackend) and not isinstance(backend, _Backend):
-            pool._network_backend = _Backend(backend)
+        elif isinstance(backend, httpcore.NetworkBackend):
+            if not isinstance(backend, _Backend):
+                pool._network_backend = _Backend(backend)
+            if lock := guard(pool):
+                locks.append(lock)
+    return locks
 
 
 class _Backend(httpcore.NetworkBackend):

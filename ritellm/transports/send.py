@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -29,6 +30,7 @@ from ritellm.transports.deadlines import Deadlines, StepDeadlines
 from ritellm.transports.decompression import decompressed
 from ritellm.transports.failures import FAILURES, KnownFailure
 from ritellm.transports.recorder import Recorder
+from ritellm.types import HttpRequest
 
 R = TypeVar("R", bound=AnyResponse)
 
@@ -76,8 +78,12 @@ _CANNOT_CANCEL = (*FAILURES, RuntimeError, asyncio.TimeoutError)
 def cancel(transport: Transport, call: Call) -> None:
     """Cancel a response that the provider would continue; failures are ignored."""
     if request := call.cancellation():
-        with suppress(*_CANNOT_CANCEL):
-            transport.send(request, StepDeadlines(_cancel_seconds(call))).close()
+        transport.when_free(partial(_cancel, transport, request, _cancel_seconds(call)))
+
+
+def _cancel(transport: Transport, request: HttpRequest, seconds: float) -> None:
+    with suppress(*_CANNOT_CANCEL):
+        transport.send(request, StepDeadlines(seconds)).close()
 
 
 async def acancel(transport: AsyncTransport, call: Call) -> None:

@@ -6,6 +6,7 @@ ritellm is tried always, litellm where it is installed: `make test-litellm`.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import re
@@ -31,7 +32,12 @@ def package(request):
     """The one and the other."""
     if request.param == "litellm":
         pytest.importorskip("litellm.main", reason="litellm is not installed: make test-litellm")
-    return importlib.import_module(request.param)
+        # litellm leaves streams open in reference cycles. httpcore's pool may wait forever when the
+        # collector closes one of them (encode/httpcore#990).
+        gc.collect()
+        gc.disable()
+    yield importlib.import_module(request.param)
+    gc.enable()
 
 
 @pytest.mark.parametrize(

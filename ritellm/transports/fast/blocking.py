@@ -55,6 +55,10 @@ class FastTransport:
         # The server had closed the kept connection before it saw the request.
         return self._send(target.origin, _connect(target.origin, deadlines), data, deadlines)
 
+    def when_free(self, action: Callable[[], object]) -> None:
+        """Run `action` at once: the pool can be changed at any moment."""
+        action()
+
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()

@@ -30,10 +30,14 @@ C = TypeVar("C", bound=Connection)
 
 
 class Pool(Generic[C]):
-    """Idle connections by origin. Threads may share a pool; a lent connection has one user."""
+    """Idle connections by origin. Threads may share a pool; a lent connection has one user.
+
+    The garbage collector may give a connection back while the same thread has the lock. So the lock
+    is reentrant, and each change of `_idle` holds whatever has been added in between.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._idle: dict[Origin, list[C]] = {}
 
     def take(self, origin: Origin) -> C | None:
@@ -61,17 +65,14 @@ class Pool(Generic[C]):
     def expire(self) -> bool:
         """Close the connections that were idle for too long; return whether any are left."""
         with self._lock:
-            every = self._idle
-            self._idle = {
-                origin: [each for each in idle if self._is_young(each) and each.is_alive]
-                for origin, idle in every.items()
-            }
-            kept = {id(each) for idle in self._idle.values() for each in idle}
-        for idle in every.values():
-            for each in idle:
-                if id(each) not in kept:
-                    each.close()
-        return bool(kept)
+            every, self._idle = self._idle, {}
+            for origin, idle in every.items():
+                for each in idle:
+                    if self._is_young(each) and each.is_alive:
+                        self._idle.setdefault(origin, []).append(each)
+                    else:
+                        each.close()
+            return bool(self._idle)
 
     def close(self) -> None:
         """Close all idle connections."""
