@@ -50,7 +50,6 @@ from pipelines.pages.activity import Activity
 from pipelines.pages.files import check_page
 from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
-from pipelines.terminal.progress import ProgressLine
 from pipelines.terminal.summary import summary
 from pipelines.watch.job import watched
 from pipelines.watch.tap import Tap
@@ -58,6 +57,7 @@ from transforms import CompletePrompts
 from transforms.budget.ledger import NewLedger
 from transforms.elements import Completion, DeadLetter, Delta, Record
 from transforms.journal import NewJournal, Spent
+from transforms.progress.line import ProgressLine
 
 _KINDS = {
     "Completions": "completions",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transforms.prompts.to_prompts import ToPrompts
     from transforms.publish import Publish, PublishDeltas
     from transforms.records import AssembleRecords, StreamRecords
+    from transforms.rows.complete_all import complete_all
     from transforms.sinks.base import Publisher, SinkUnavailable
     from transforms.worker.factories import NewClient
 
@@ -45,6 +46,7 @@ _HOMES = {
     "StreamCompletions": "completions",
     "StreamRecords": "records",
     "ToPrompts": "prompts.to_prompts",
+    "complete_all": "rows.complete_all",
 }
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "StreamCompletions",
     "StreamRecords",
     "ToPrompts",
+    "complete_all",
 ]
 
 

@@ -46,6 +46,28 @@ class Tally:
     ledgers: WeakSet[Ledger] = field(default_factory=WeakSet, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    def watch(self, resources: Resources) -> None:
+        """Show what holds back the requests with `resources`."""
+        self.gates.add(resources.gate)
+        if isinstance(resources.budget, Budget):
+            self.ledgers.add(resources.budget.ledger)
+
+    def add(self, outcome: Completion | DeadLetter) -> None:
+        """Count the end of a row."""
+        with self.lock:
+            if isinstance(outcome, DeadLetter):
+                self.dead_letters += 1
+                self.unsent += not outcome.attempts
+            else:
+                self.completions += 1
+                if outcome.replayed or outcome.shared:
+                    self.replayed += outcome.replayed
+                    return
+                self.completion_tokens += outcome.completion_tokens or 0
+                self.uncounted += not has_usage(outcome)
+            self.retries += _retries(outcome)
+            self.cost_usd += (outcome.cost_usd or 0.0) + (outcome.wasted_cost_usd or 0.0)
+
 
 TALLY = Tally()
 
@@ -61,9 +83,7 @@ class Meter:
         self._pacing = Pacing()  # not in the job's report yet
         self._next_pacing = 0.0
         self._signaler = ThrottlingSignaler(NAMESPACE)
-        TALLY.gates.add(resources.gate)
-        if isinstance(resources.budget, Budget):
-            TALLY.ledgers.add(resources.budget.ledger)
+        TALLY.watch(resources)
 
     def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
         """Count `outcomes`. Each of Beam's slow counters is incremented once for all of them."""
@@ -102,11 +122,9 @@ class Meter:
         return found
 
     def _completion(self, row: Completion, counted: Counter[str]) -> None:
+        TALLY.add(row)
         if row.replayed or row.shared:
             counted["replayed" if row.replayed else "shared"] += 1
-            with TALLY.lock:
-                TALLY.completions += 1
-                TALLY.replayed += row.replayed
             return
         model = _models.of(row.model)
         for suffix in ("", f":{model}"):
@@ -128,22 +146,14 @@ class Meter:
             if seconds is not None:
                 _distribution(name).update(round(seconds * 1000))
                 _distribution(f"{name}:{model}").update(round(seconds * 1000))
-        with TALLY.lock:
-            TALLY.retries += _attempts(row, counted)
-            TALLY.completions += 1
-            TALLY.completion_tokens += row.completion_tokens or 0
-            TALLY.uncounted += not has_usage(row)
-            TALLY.cost_usd += (row.cost_usd or 0.0) + (row.wasted_cost_usd or 0.0)
+        _attempts(row, counted)
 
     def _dead_letter(self, letter: DeadLetter, counted: Counter[str]) -> None:
         for suffix in ("", f":{_errors.of(letter.error_type)}"):
             counted[f"dead_letters{suffix}"] += 1
         _wasted(letter, counted)
-        with TALLY.lock:
-            TALLY.retries += _attempts(letter, counted)
-            TALLY.dead_letters += 1
-            TALLY.unsent += not letter.attempts
-            TALLY.cost_usd += (letter.cost_usd or 0.0) + (letter.wasted_cost_usd or 0.0)
+        _attempts(letter, counted)
+        TALLY.add(letter)
 
 
 def tally_unusable() -> None:
@@ -175,12 +185,14 @@ def _wasted(row: Completion | DeadLetter, counted: Counter[str]) -> None:
         counted["wasted_cost_usd_micros"] += round(row.wasted_cost_usd * 1e6)
 
 
-def _attempts(outcome: Completion | DeadLetter, counted: Counter[str]) -> int:
-    """Count the attempts at `outcome`; return how many of them were retries."""
-    retries = max(0, outcome.attempts - 1)
+def _attempts(outcome: Completion | DeadLetter, counted: Counter[str]) -> None:
+    """Count the attempts at `outcome`, and how many of them were retries."""
     counted["attempts"] += outcome.attempts
-    counted["retries"] += retries
-    return retries
+    counted["retries"] += _retries(outcome)
+
+
+def _retries(outcome: Completion | DeadLetter) -> int:
+    return max(0, outcome.attempts - 1)
 
 
 @cache

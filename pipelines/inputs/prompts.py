@@ -16,11 +16,11 @@ from pipelines.inputs.options import InputOptions
 from pipelines.inputs.row_form import PLAIN, RowForm
 from pipelines.inputs.rows import Line, read
 from pipelines.inputs.selection import Selection
-from pipelines.inputs.unique_ids import SeenIds
 from transforms.elements import DeadLetter, Prompt
 from transforms.graph.element_types import with_types
 from transforms.graph.tags import DEAD_LETTERS, PROMPTS
 from transforms.metrics import tally_unusable
+from transforms.prompts.seen_ids import SeenIds
 
 ROWS = "rows"
 UNUSED = "unused_columns"

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipelines.pages.timeline import Timeline
-from pipelines.terminal.brakes import tightest_first
 from transforms.metrics import TALLY, Tally
+from transforms.progress.brakes import tightest_first
 
 _SECONDS_BETWEEN = 0.25
 

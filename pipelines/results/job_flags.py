@@ -65,8 +65,8 @@ class JobFlags:
         from pipelines.cli.prompt_flags import row_form
         from pipelines.inputs.file_rows import FileRows
         from pipelines.inputs.rows import read
-        from pipelines.inputs.unique_ids import SeenIds
         from transforms.elements import Prompt
+        from transforms.prompts.seen_ids import SeenIds
 
         if self._args.input[0].startswith(PREFIX):
             raise UsageError("the input is a table")

@@ -10,9 +10,9 @@ from typing import Any
 from pipelines.outputs.examples import first_rows
 from pipelines.outputs.shards.names import PAGE, REPORT
 from pipelines.outputs.shards.storage import join
-from pipelines.terminal.brakes import percent
-from pipelines.terminal.progress import duration
 from ritellm.terminal import clean, clean_line
+from transforms.progress.brakes import percent
+from transforms.progress.line import duration
 
 # Failed rows of both kinds are shown together.
 _KINDS = ("completions", "records", "failed", "deltas")

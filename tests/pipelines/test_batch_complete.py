@@ -21,13 +21,13 @@ from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
 
 from pipelines.batch_complete import main
-from pipelines.terminal.brakes import in_words
-from pipelines.terminal.progress import ProgressLine, duration
 from ritellm.rate_limits.pace import Brake
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import Ledger
 from transforms.journal import open_journal
 from transforms.metrics import Tally
+from transforms.progress.brakes import in_words
+from transforms.progress.line import ProgressLine, duration
 
 ROOT = Path(__file__).parents[2]
 

@@ -71,7 +71,7 @@ def test_a_full_temporary_disk_stops_the_job_in_one_line(job, tmp_path, monkeypa
 
 
 CLAIM_MANY = """
-from pipelines.inputs.unique_ids import SeenIds
+from transforms.prompts.seen_ids import SeenIds
 ids = SeenIds()
 for number in range(90_000):
     ids.claim(f"{number}", f"in.jsonl:{number}")

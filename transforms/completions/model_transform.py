@@ -23,14 +23,13 @@ from transforms.graph.refused_secrets import check_variable, refuse_secrets
 from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING
 from transforms.journal import JournalKey, NewJournal
 from transforms.prompts.to_prompts import Prompts
-from transforms.worker import hedging
+from transforms.worker.asking import asking
 from transforms.worker.completer import Completer
-from transforms.worker.factories import NewClient, NewResources
+from transforms.worker.factories import NewClient
 from transforms.worker.journal_entries import key_of
 from transforms.worker.requests import laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
 from transforms.worker.stopping import StopWhen
-from transforms.worker.timeouts import timeouts_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -79,31 +78,20 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
                 "an answer is checked when it is complete; pass answer to CompletePrompts, with"
                 " emit_deltas=True for its deltas"
             )
-        base_url = params.pop("base_url", None)
-        kept: Mapping[str, Any] = params
-        if new_client is None or not {"timeout", "request_timeout"}.isdisjoint(kept):
-            kept = {**kept, "timeout": timeouts_of(kept)}
-        if dedupe and journal is None:
-            raise ValueError("dedupe finds equal requests in the journal; pass a journal too")
-        self._completer = Completer(
+        self._completer, self._new_resources = asking(
             model,
-            kept,
-            rate_limiter=rate_limiter,
-            base_url=base_url,
-            dedupe=dedupe,
-            prices=prices,
+            params,
             answer=answer,
+            limits=Limits(max_in_flight, rpm, tpm, give_up_after),
+            hedge_after=hedge_after,
+            rate_limiter=rate_limiter,
+            journal=journal,
+            dedupe=dedupe,
+            budget=budget,
+            prices=prices,
+            key=NewClient(api_key_env, None, api_key_secret, api_key_file),
+            new_client=new_client,
             stop_when=stop_when,
-        )
-        if answer is not None and stop_when is not None:
-            raise ValueError("stop_when must be left out with an answer, which is always whole")
-        hedging.parse(hedge_after)
-        self._new_resources = NewResources(
-            new_client or NewClient(api_key_env, base_url, api_key_secret, api_key_file),
-            Limits(max_in_flight, rpm, tpm, give_up_after),
-            hedge_after,
-            journal,
-            budget,
         )
 
     def journal_key(self, prompt: Prompt, address: str | None = None) -> JournalKey | None:

@@ -83,10 +83,11 @@ class _NumberFn(beam.DoFn):  # type: ignore[misc]
         elif group.startswith(_CONTENT):
             yield prompt._replace(id=f"{prompt.id}:{number}")
         else:
-            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, _repeated(prompt))
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, repeated(prompt))
 
 
-def _repeated(prompt: Prompt) -> DeadLetter:
+def repeated(prompt: Prompt) -> DeadLetter:
+    """Return the dead letter of a prompt whose id another one has."""
     reason = f"another row has the id {prompt.id!r}; ids must be unique"
     return refused(prompt.id, reason, prompt.input, DUPLICATE, prompt.request)
 

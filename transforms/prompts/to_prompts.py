@@ -13,14 +13,8 @@ from transforms.graph.element_types import with_types
 from transforms.graph.error_output import OF_ROW, ErrorOutput, checked
 from transforms.graph.tags import DEAD_LETTERS
 from transforms.prompts import ids
-from transforms.prompts.form import MESSAGES, Form, id_of
-from transforms.prompts.images import Images
-from transforms.prompts.records import TEXT, RowError, columns_of, record_json, record_of
-from transforms.prompts.requests import check_parameters, request_json
-from transforms.prompts.shots import NO_SHOTS, Shots
-from transforms.prompts.template import Template
-
-_ID = "id"
+from transforms.prompts.records import RowError, columns_of, record_json, record_of
+from transforms.prompts.row_prompts import RowPrompts, row_prompts
 
 
 class Prompts(NamedTuple):
@@ -79,29 +73,19 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._error_handler = checked(error_handler)
-        _check_one(prompt=prompt, messages=messages, template=template)
-        _check_name("id", id)
-        if isinstance(param_columns, str):
-            raise TypeError(f"param_columns must be a list of columns, got {param_columns!r}")
-        check_parameters((*param_columns, *params))
-        _check_name("images", images)
-        if images_root is not None and images is None:
-            raise ValueError("images_root needs images, the column with the paths")
-        made = Template(template) if template else None
-        if made is not None and not made.columns and not made.uses_row:
-            raise ValueError(
-                "template must name a column, such as {{ text }}; Beam YAML reads such names itself"
-                " unless they stand between {% raw %} and {% endraw %}"
-            )
-        form = Form(
+        self._rows = row_prompts(
+            "ToPrompts",
             prompt,
-            messages,
-            made,
-            None if system_template is None else Template(system_template, "system_template"),
-            Images(images, images_root) if images else None,
-            NO_SHOTS if shots is None else Shots.of(shots),
+            messages=messages,
+            template=template,
+            system_template=system_template,
+            images=images,
+            images_root=images_root,
+            shots=shots,
+            id=id,
+            param_columns=param_columns,
+            params=params,
         )
-        self._rows = _Rows(form, id, tuple(param_columns), params)
         self._unique_ids = unique_ids
 
     def display_data(self) -> dict[str, Any]:
@@ -147,50 +131,10 @@ class ToPrompts(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         return is_batch if self._unique_ids is None else self._unique_ids
 
 
-class _Rows(NamedTuple):
-    """Which columns of a row become which parts of its prompt."""
-
-    form: Form
-    id: str | None
-    param_columns: Sequence[str]
-    params: Mapping[str, Any]
-
-    def check(self, known: Sequence[str]) -> None:
-        """Raise ValueError for the first column that rows with these columns do not have."""
-        named = {*self.form.columns, *self.param_columns, *filter(None, [self.id])}
-        for name in sorted(named):
-            if name not in known:
-                raise ValueError(f"the input has no column {name!r}; it has {', '.join(known)}")
-        if self.form.is_default and not {TEXT, MESSAGES} & {*known}:
-            raise ValueError(
-                f"the input has no column 'prompt' or 'messages'; it has {', '.join(known)}. Name"
-                " the column: ToPrompts(prompt=...)"
-            )
-
-    def request(self, record: Mapping[str, Any]) -> str:
-        """Return the JSON of the request of a row; raises RowError."""
-        own = {name: record[name] for name in self.param_columns if record.get(name) is not None}
-        return request_json(self.form.messages_of(record), {**self.params, **own})
-
-    def own_id(self, record: Mapping[str, Any]) -> str | None:
-        """Return the id in the row, None if it has none that can be used."""
-        name = self.id or _ID
-        try:
-            return id_of(record, name)
-        except RowError:
-            return None
-
-    def group(self, record: Mapping[str, Any], request: str, input: str) -> str:
-        """Return the group of a row, which is its id or its content; raises RowError."""
-        if self.id is None and record.get(_ID) in (None, ""):
-            return ids.by_content(request, input)
-        return ids.own(id_of(record, self.id or _ID))
-
-
 class _ParseFn(beam.DoFn):  # type: ignore[misc]
     """Yields `(group, Prompt)`, or a dead letter that says what is wrong with the row."""
 
-    def __init__(self, rows: _Rows) -> None:
+    def __init__(self, rows: RowPrompts) -> None:
         self._rows = rows
 
     def process(self, element: Any) -> Iterator[Any]:
@@ -207,19 +151,3 @@ class _ParseFn(beam.DoFn):  # type: ignore[misc]
             id = self._rows.own_id(record) or ids.id_of(ids.by_content(content))
             letter = ids.refused(id, str(error), input)
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, letter)
-
-
-def _check_one(**given: str | None) -> None:
-    for name, value in given.items():
-        _check_name(name, value)
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) > 1:
-        raise ValueError(
-            f"ToPrompts takes one of prompt, messages and template, got {' and '.join(named)}"
-        )
-
-
-def _check_name(name: str, value: Any) -> None:
-    what = "a template" if name == "template" else "the name of a column"
-    if value is not None and (not isinstance(value, str) or not value):
-        raise TypeError(f"{name} must be {what}, got {value!r}")

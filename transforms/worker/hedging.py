@@ -8,6 +8,7 @@ the provider throttles. No Beam, no HTTP.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -84,15 +85,19 @@ def parse(after: float | str | None) -> tuple[float | None, float | None]:
     if after is None:
         return None, None
     text = str(after).strip().lower()
-    if text.startswith("p"):
-        share = float(text[1:]) / 100
-        if not 0 < share < 1:
+    number = text.removeprefix("p")
+    try:
+        value = float(number)
+    except ValueError:
+        wanted = 'seconds or a percentile, such as 2.5 or "p95"'
+        raise ValueError(f"hedge_after must be {wanted}, got {after!r}") from None
+    if number != text:
+        if not 0 < value < 100:
             raise ValueError(f"a percentile must be between p0 and p100, got {after!r}")
-        return None, share
-    seconds = float(text)
-    if seconds <= 0:
+        return None, value / 100
+    if not 0 < value < math.inf:
         raise ValueError(f"seconds must be positive, got {after!r}")
-    return seconds, None
+    return value, None
 
 
 async def hedged(

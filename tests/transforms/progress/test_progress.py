@@ -9,8 +9,8 @@ import pytest
 from pipelines.inputs.options import InputOptions
 from pipelines.inputs.readers.base import DataFile
 from pipelines.inputs.readers.jsonl import JsonLines
-from pipelines.terminal.progress import ProgressLine
 from transforms.metrics import TALLY, Tally, tally_unusable
+from transforms.progress.line import ProgressLine
 
 
 class Terminal(io.StringIO):
@@ -34,6 +34,17 @@ def test_a_terminal_has_one_line_and_another_output_a_line_every_30_seconds():
         line._tally.completions = 5
     assert out.getvalue().endswith("████ 4 of 4 rows · 0 tokens · 0.0 tokens/s\n")
     assert out.getvalue().count("\n") == 1
+
+
+def test_a_notebook_has_one_line_without_control_sequences():
+    out = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+    with progress(4, Tally(completions=1), *range(99), out=out) as line:
+        line._draw()
+        line._tally.completions = 5
+    *_, before, last = out.getvalue().split("\r")
+    assert "\x1b" not in out.getvalue()
+    assert last.rstrip().endswith("4 of 4 rows · 0 tokens · 0.0 tokens/s")
+    assert len(last.rstrip("\n")) >= len(before), "the rest of a longer line is overwritten"
 
 
 def test_the_time_left_follows_from_the_rows_that_this_run_sends():

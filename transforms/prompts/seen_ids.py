@@ -59,6 +59,11 @@ class SeenIds:
             self._put(digest, f"{number_now} {location}")
             return number_now
 
+    def number(self, content: str) -> int:
+        """Return how many rows had this `content` so far, the one that asks included."""
+        with self._lock:
+            return self._count(_digest(content, b"content"))
+
     def _count(self, digest: bytes) -> int:
         count = int(self._get(digest) or 0) + 1
         self._put(digest, str(count))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple, TextIO
 
-from pipelines.terminal.brakes import in_words, tightest_first
 from ritellm.rate_limits.gate import Gate
 from transforms.metrics import TALLY, Tally
+from transforms.progress.brakes import in_words, tightest_first
 
 # A line of fewer columns has shorter texts.
 _ROOMY = 100
@@ -21,7 +21,8 @@ _ROOMY = 100
 class ProgressLine:
     """Shows rows done, tokens, tokens/s and time left, until its `with` block ends.
 
-    A terminal shows one line that is redrawn; other outputs get a line every `plain_every` seconds.
+    A terminal or a notebook shows one line that is redrawn; other outputs get a line every
+    `plain_every` seconds.
     `total` is the number of rows, or None if it is unknown. The time left follows from the rows
     that this run sends: those that the journal has took no time, and fail or complete at once.
     """
@@ -38,7 +39,9 @@ class ProgressLine:
         self._out = out = sys.stderr if out is None else out
         self._tally = tally
         self._clock = clock
-        self._redraw = out.isatty()
+        self._is_notebook = type(out).__module__.startswith("ipykernel.")
+        self._redraw = self._is_notebook or out.isatty()
+        self._drawn = 0  # the length of the line
         self.seconds_between = 0.2 if self._redraw else plain_every
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -114,7 +117,12 @@ class ProgressLine:
     def _draw(self) -> None:
         if self._redraw:
             width = shutil.get_terminal_size().columns - 1
-            self._write("\r\x1b[K" + self.text(width)[:width])
+            text = self.text(width)[:width]
+            # A notebook shows control sequences, but returns to the beginning of the line.
+            erased = "" if self._is_notebook else "\x1b[K"
+            rest = " " * (self._drawn - len(text)) if self._is_notebook else ""
+            self._drawn = len(text)
+            self._write(f"\r{erased}{text}{rest}")
         else:
             self._write(self.text() + "\n")
 

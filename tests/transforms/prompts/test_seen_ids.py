@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.inputs import unique_ids
-from pipelines.inputs.unique_ids import SeenIds
+from transforms.prompts import seen_ids
+from transforms.prompts.seen_ids import SeenIds
 
 
 @pytest.fixture
 def ids(monkeypatch):
-    monkeypatch.setattr(unique_ids, "_MOST_IN_MEMORY", 3)
+    monkeypatch.setattr(seen_ids, "_MOST_IN_MEMORY", 3)
     return SeenIds()
 
 

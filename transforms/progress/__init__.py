@@ -1,0 +1,1 @@
+"""The progress of the prompts of this process, as one line."""
