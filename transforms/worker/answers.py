@@ -33,7 +33,8 @@ from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 
 if TYPE_CHECKING:
-    from transforms.worker.completer import Completer, Ending
+    from transforms.worker.completer import Completer
+    from transforms.worker.prompt_run import Ending
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _SUMS = (

@@ -5,7 +5,8 @@ The path of a prompt, in the order of the code below:
 1. replay: the journal may have the completion of an earlier run (`Completer.replay`);
 2. single flight: with `dedupe`, an equal request in flight may supply it (`Completer.__call__`);
 3. place, reserve, stream, settle, record (`Completer._complete`);
-4. open the stream, with a second request if the first is late (`PromptRun._open_in_time`).
+4. open the stream, with a second request if the first is late, and read it
+   (`transforms.worker.prompt_run`).
 
 What a job does not use (journal, budget, hedging) is a null object in `Resources`, so the path has
 no branches for missing parts. No Beam, no HTTP.
@@ -18,46 +19,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ritellm.answers.faults import Fault
-from ritellm.chunks.run import Batch
-from ritellm.chunks.submission import order_of
-from ritellm.errors import ABOUT_VALUES, RitellmError
-from ritellm.prices import PRICES, Price, cost
+from ritellm.errors import ABOUT_VALUES
+from ritellm.prices import PRICES, Price
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
-from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
-from transforms.worker import in_flight
+from transforms.elements import Completion, DeadLetter, Outcome, Prompt
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
-from transforms.worker.outcomes import (
-    closing_chunk,
-    final_delta,
-    to_completion,
-    to_dead_letter,
-    to_delta,
-)
-from transforms.worker.rate_limiter import wait_until_allowed
+from transforms.worker.outcomes import to_dead_letter
+from transforms.worker.prompt_run import Ending, PromptRun
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
-from transforms.worker.room import Place
-from transforms.worker.row_faults import OF_A_ROW, UnforeseenError, of_row
+from transforms.worker.row_faults import OF_A_ROW, of_row
 from transforms.worker.single_flight import End, copy_for
-from transforms.worker.stopping import STOPPED, RecordCount, StopWhen, stopped_completion
+from transforms.worker.stopping import StopWhen
 from transforms.worker.submissions import digest_of, new_submission, replayed
 
 if TYPE_CHECKING:
     from ritellm import Answer, AsyncStream
     from ritellm.answers.watch import Watch
-    from ritellm.calls.plan import Draft, Plan
-
-# A provider that fails one attempt in ten must not cost one completion in a thousand.
-_DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
-
-# Without deltas a stream is read at this interval, so one wake-up serves all chunks that have
-# arrived. The first chunks are read sooner (`Call.pause`).
-_WITHOUT_DELTAS: Mapping[str, Any] = {"buffer_msec": 100}
 
 
 @dataclass(frozen=True)
@@ -216,207 +198,3 @@ class Completer:
             yield from entries.as_deltas(end, submission)
         if self.completions or isinstance(end, DeadLetter):
             yield end
-
-
-class Ending(NamedTuple):
-    """The end of a run: a completion or a dead letter, and the final delta if deltas are wanted.
-
-    `is_copy` says that an equal request has reached it.
-    """
-
-    final_delta: Delta | None
-    last: Completion | DeadLetter
-    is_copy: bool = False
-
-    def outcomes(self, *, completions: bool) -> list[Outcome]:
-        """Return the outcomes that leave the transform; a completion only if wanted."""
-        outcomes: list[Outcome] = [] if self.final_delta is None else [self.final_delta]
-        if completions or type(self.last) is DeadLetter:
-            outcomes.append(self.last)
-        return outcomes
-
-
-# Why a stream was left that had enough records.
-ENOUGH = Fault("$", STOPPED, "the stream had enough records")
-
-
-class OpenStream(NamedTuple):
-    """A stream whose response has begun, and its first chunks."""
-
-    stream: AsyncStream
-    first: Batch
-
-
-@dataclass(slots=True)
-class PromptRun:
-    """One run of one prompt: its place in the room, its waste, and the requests sent for it.
-
-    A late request is sent a second time (hedging): both use the place and the waste of the run.
-    """
-
-    completer: Completer
-    resources: Resources
-    request: PromptRequest
-    put: Put[Outcome]
-    submission: str
-    place: Place
-    waste: Waste
-    started: float = field(default_factory=time.time)
-    requests: int = 0
-    answer: AsyncStream | None = None  # the stream that is read
-    stopped: Fault | None = None  # why the stream was left before its end
-    newest: AsyncStream | None = None  # the stream that was opened last, for viewers
-
-    def priced(self) -> tuple[str, Mapping[str, Any]]:
-        """Return the model and the parameters that set the price; raises InvalidRequestError."""
-        completer, request = self.completer, self.request
-        body = {**completer.params, **request.body}
-        if completer.answer is not None:
-            body["response_format"] = completer.answer.json  # its schema is sent, too
-        return request.model(completer.model), body
-
-    async def stream(self) -> AsyncStream:
-        """Read the stream to its end and return it; put its deltas, if wanted."""
-        journal, deltas = self.resources.journal, self.completer.deltas
-        noted = journal.note_order(self.request, order_of(self.submission)) if deltas else None
-        number = in_flight.enter(self)
-        try:
-            opened = await self._open_in_time()
-            self.answer = opened.stream
-            async with opened.stream as stream:
-                if noted is not None:
-                    # Awaited only now: the journal writes while the provider computes.
-                    await entries.durable(noted)
-                if self.completer.reads_chunks:
-                    await self._read(opened)
-        except RitellmError as error:
-            self.waste.add(error.discarded)
-            raise
-        finally:
-            in_flight.leave(number)
-        self.waste.add(stream.discarded)
-        return stream
-
-    async def give_up(self, lost: OpenStream | BaseException) -> None:
-        """Close the stream of a request that lost against another one; count it as waste."""
-        if isinstance(lost, OpenStream):
-            self.place.leave()
-            self.waste.lose(lost.stream.as_discarded())
-            await lost.stream.aclose()
-        else:
-            self.waste.lose_error(lost)
-
-    def failed(self, error: RitellmError) -> Ending:
-        """Return the ending of a run that raised `error`."""
-        if error.partial is None and isinstance(error, UnforeseenError) and self.answer:
-            error.partial = self.answer.completion  # it is paid for
-        letter = to_dead_letter(self.request.prompt, error, self.completer.prices, self.started)
-        return Ending(None, letter._replace(**self.waste.columns._asdict()))
-
-    def completed(self, stream: AsyncStream) -> Ending:
-        """Return the ending of a run whose `stream` is complete."""
-        prompt, prices = self.request.prompt, self.completer.prices
-        outcome = {
-            "attempts": stream.attempts,
-            "ended_at": time.time(),
-            "timing": stream.timing.as_dict(),
-            "cost_usd": cost(stream.model, self.usage(stream), prices, stream.service_tier),
-            **self.waste.columns._asdict(),
-        }
-        whole = self._whole(stream)
-        completion = to_completion(prompt.id, whole, outcome, prompt.input)
-        completion = completion._replace(place=prompt.place)
-        if not self.completer.deltas:
-            return Ending(None, completion)
-        final = final_delta(prompt, stream, outcome, self.submission)
-        if self.stopped is ENOUGH:
-            final = final._replace(chunk=closing_chunk(whole))
-        return Ending(final, completion._replace(submission=self.submission))
-
-    def usage(self, stream: AsyncStream) -> Mapping[str, Any] | None:
-        """Return the tokens of `stream`, estimated if it was left before its end."""
-        return stream.usage if self.stopped is None else self._whole(stream)["usage"]
-
-    def _whole(self, stream: AsyncStream) -> Mapping[str, Any]:
-        """Return the completion of `stream`, which may have been left before its end."""
-        if self.completer.answer is not None:
-            return self._with_answer(stream)
-        if self.stopped is None:
-            return stream.completion
-        left = stopped_completion(stream.completion, self.priced()[1])
-        return {**left, "choices": [{**c, "finish_reason": STOPPED} for c in left["choices"]]}
-
-    def _with_answer(self, stream: AsyncStream) -> Mapping[str, Any]:
-        """Return the completion with what is known of its answer."""
-        mode = stream.answer_mode
-        if self.stopped is None:
-            return {"answer": {"mode": mode}, **stream.completion}
-        completion = stopped_completion(stream.completion, self.priced()[1])
-        return {"answer": {"mode": mode, "stopped": [*self.stopped]}, **completion}
-
-    async def _read(self, opened: OpenStream) -> None:
-        """Put the deltas, if wanted; leave the stream early if the rest of it is of no use."""
-        id, submission, deltas = self.request.prompt.id, self.submission, self.completer.deltas
-        watch, stop_when = self.completer.watch(opened.stream), self.completer.stop_when
-        count = None if stop_when is None else RecordCount(stop_when)
-        chunks = opened.first
-        while chunks:
-            if deltas:
-                await self.put([to_delta(id, chunk, submission) for chunk in chunks])
-            if watch is not None and (fault := watch.fault(chunks)) is not None:
-                if not opened.stream.has_ended:
-                    self.stopped = fault
-                    return
-                watch = None  # the provider has made the whole answer: its counts are about to come
-            if count is not None and count.is_enough(chunks):
-                if not opened.stream.has_ended:
-                    self.stopped = ENOUGH
-                    opened.stream.timing.ended = opened.stream.timing.last_chunk
-                    return
-                count = None
-            chunks = await opened.stream.batch()
-
-    async def _open_in_time(self) -> OpenStream:
-        """Return the first stream that opens; the hedge may send a late request again."""
-        resources = self.resources
-        plan = resources.drafts.plan(self.request, self.completer.model, self._draft)
-        return await resources.hedge.first(
-            lambda: resources.gate.calm, lambda: self._open(plan), self.give_up
-        )
-
-    async def _open(self, plan: Plan) -> OpenStream:
-        """Send one more request; return its stream, read to its end if no deltas are wanted."""
-        self.requests += 1
-        if self.requests == 1:  # the run has entered the place for it
-            return await self._first_chunks(plan)
-        await self.place.enter()
-        try:
-            return await self._first_chunks(plan)
-        except BaseException:
-            self.place.leave()
-            raise
-
-    async def _first_chunks(self, plan: Plan) -> OpenStream:
-        completer, resources = self.completer, self.resources
-        if completer.rate_limiter is not None:
-            await wait_until_allowed(completer.rate_limiter, resources.gate)
-        client, place = resources.client, self.place
-        stream = client.stream(plan, emit_chunks=completer.reads_chunks, between=place.vacated)
-        self.newest = stream
-        try:
-            await stream.open()
-            return OpenStream(stream, await stream.batch())
-        except BaseException as error:
-            # An error carries its discarded attempts; a cancelled request does not.
-            if not isinstance(error, RitellmError):
-                self.waste.lose(stream.as_discarded())
-            await stream.aclose()
-            raise
-
-    def _draft(self, model: str, **own: Any) -> Draft:
-        completer = self.completer
-        pace = {} if completer.deltas else _WITHOUT_DELTAS
-        arguments = {**_DEFAULTS, **pace, **completer.params, **own}
-        if completer.answer is not None:
-            arguments["answer"] = completer.answer
-        return self.resources.client.draft(model, stream=True, **arguments)

@@ -22,7 +22,7 @@ from transforms.budget.bill import budgeted
 from transforms.budget.ledger import Ledger
 from transforms.budget.waste import Waste
 from transforms.journal.base import Spent
-from transforms.worker.completer import PromptRun
+from transforms.worker.prompt_run import PromptRun
 from transforms.worker.room import Room
 
 MODEL = "openai/gpt-5"
