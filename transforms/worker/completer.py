@@ -18,50 +18,35 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ritellm.errors import ABOUT_VALUES
-from ritellm.prices import PRICES, Price
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Outcome, Prompt
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import to_dead_letter
-from transforms.worker.prompt_run import Ending, PromptRun
+from transforms.worker.prompt_run import Ending, PromptRun, RunOptions
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.row_faults import OF_A_ROW, of_row
 from transforms.worker.single_flight import End, copy_for
-from transforms.worker.stopping import StopWhen
 from transforms.worker.submissions import digest_of, new_submission, replayed
-
-if TYPE_CHECKING:
-    from ritellm import Answer, AsyncStream
-    from ritellm.answers.watch import Watch
 
 
 @dataclass(frozen=True)
-class Completer:
-    """Completes prompts with a model; `params` are arguments of `ritellm.completion` for each.
+class Completer(RunOptions):
+    """Completes prompts with a model.
 
-    `rate_limiter` is Beam's, for a limit that holds across workers; it may block. With `dedupe`
-    equal requests share one completion, if the journal has it or it is in flight in this process.
-    `prices` give a completion's `cost_usd`. With an `answer`, each completion has a valid one. With
-    `stop_when`, a stream is left once it has enough records.
+    With `completions`, the completions are outcomes, too. With `dedupe` equal requests share one
+    completion, if the journal has it or it is in flight in this process.
     """
 
-    model: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    deltas: bool = True
     completions: bool = False
-    rate_limiter: Any = None
     base_url: str | None = None  # where the client sends requests: part of a completion's key
     dedupe: bool = False
-    prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
-    answer: Answer | None = None
-    stop_when: StopWhen | None = None
 
     @property
     def keyed_params(self) -> Mapping[str, Any]:
@@ -69,19 +54,6 @@ class Completer:
         if self.stop_when is not None:
             return {**self.params, "stop_when": self.stop_when.key}
         return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
-
-    @property
-    def reads_chunks(self) -> bool:
-        """Whether the chunks of a stream are of use, not only their sum."""
-        return self.deltas or self.answer is not None or self.stop_when is not None
-
-    def watch(self, stream: AsyncStream) -> Watch | None:
-        """Return what finds out that the answer of `stream` cannot become valid."""
-        if self.answer is None:
-            return None
-        from ritellm.answers.watch import Watch
-
-        return Watch(self.answer, stream.answer_mode)
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""

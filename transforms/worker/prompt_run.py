@@ -15,7 +15,7 @@ from ritellm.answers.faults import Fault
 from ritellm.chunks.run import Batch
 from ritellm.chunks.submission import order_of
 from ritellm.errors import RitellmError
-from ritellm.prices import cost
+from ritellm.prices import PRICES, Price, cost
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
 from transforms.worker import in_flight
@@ -33,12 +33,12 @@ from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import UnforeseenError
-from transforms.worker.stopping import STOPPED, RecordCount, stopped_completion
+from transforms.worker.stopping import STOPPED, RecordCount, StopWhen, stopped_completion
 
 if TYPE_CHECKING:
-    from ritellm import AsyncStream
+    from ritellm import Answer, AsyncStream
+    from ritellm.answers.watch import Watch
     from ritellm.calls.plan import Draft, Plan
-    from transforms.worker.completer import Completer
 
 # A provider that fails one attempt in ten must not cost one completion in a thousand.
 _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
@@ -46,6 +46,38 @@ _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 # Without deltas a stream is read at this interval, so one wake-up serves all chunks that have
 # arrived. The first chunks are read sooner (`Call.pause`).
 _WITHOUT_DELTAS: Mapping[str, Any] = {"buffer_msec": 100}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the runs of all prompts have in common.
+
+    `params` are arguments of `ritellm.completion` for each. `rate_limiter` is Beam's, for a limit
+    that holds across workers; it may block. `prices` give a completion's `cost_usd`. With an
+    `answer`, each completion has a valid one. With `stop_when`, a stream is left once it has enough
+    records.
+    """
+
+    model: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    deltas: bool = True
+    rate_limiter: Any = None
+    prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
+    answer: Answer | None = None
+    stop_when: StopWhen | None = None
+
+    @property
+    def reads_chunks(self) -> bool:
+        """Whether the chunks of a stream are of use, not only their sum."""
+        return self.deltas or self.answer is not None or self.stop_when is not None
+
+    def watch(self, stream: AsyncStream) -> Watch | None:
+        """Return what finds out that the answer of `stream` cannot become valid."""
+        if self.answer is None:
+            return None
+        from ritellm.answers.watch import Watch
+
+        return Watch(self.answer, stream.answer_mode)
 
 
 class Ending(NamedTuple):
@@ -84,7 +116,7 @@ class PromptRun:
     A late request is sent a second time (hedging): both use the place and the waste of the run.
     """
 
-    completer: Completer
+    options: RunOptions
     resources: Resources
     request: PromptRequest
     put: Put[Outcome]
@@ -99,15 +131,15 @@ class PromptRun:
 
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
-        completer, request = self.completer, self.request
-        body = {**completer.params, **request.body}
-        if completer.answer is not None:
-            body["response_format"] = completer.answer.json  # its schema is sent, too
-        return request.model(completer.model), body
+        options, request = self.options, self.request
+        body = {**options.params, **request.body}
+        if options.answer is not None:
+            body["response_format"] = options.answer.json  # its schema is sent, too
+        return request.model(options.model), body
 
     async def stream(self) -> AsyncStream:
         """Read the stream to its end and return it; put its deltas, if wanted."""
-        journal, deltas = self.resources.journal, self.completer.deltas
+        journal, deltas = self.resources.journal, self.options.deltas
         noted = journal.note_order(self.request, order_of(self.submission)) if deltas else None
         number = in_flight.enter(self)
         try:
@@ -117,7 +149,7 @@ class PromptRun:
                 if noted is not None:
                     # Awaited only now: the journal writes while the provider computes.
                     await entries.durable(noted)
-                if self.completer.reads_chunks:
+                if self.options.reads_chunks:
                     await self._read(opened)
         except RitellmError as error:
             self.waste.add(error.discarded)
@@ -140,12 +172,12 @@ class PromptRun:
         """Return the ending of a run that raised `error`."""
         if error.partial is None and isinstance(error, UnforeseenError) and self.answer:
             error.partial = self.answer.completion  # it is paid for
-        letter = to_dead_letter(self.request.prompt, error, self.completer.prices, self.started)
+        letter = to_dead_letter(self.request.prompt, error, self.options.prices, self.started)
         return Ending(None, letter._replace(**self.waste.columns._asdict()))
 
     def completed(self, stream: AsyncStream) -> Ending:
         """Return the ending of a run whose `stream` is complete."""
-        prompt, prices = self.request.prompt, self.completer.prices
+        prompt, prices = self.request.prompt, self.options.prices
         outcome = {
             "attempts": stream.attempts,
             "ended_at": time.time(),
@@ -156,7 +188,7 @@ class PromptRun:
         whole = self._whole(stream)
         completion = to_completion(prompt.id, whole, outcome, prompt.input)
         completion = completion._replace(place=prompt.place)
-        if not self.completer.deltas:
+        if not self.options.deltas:
             return Ending(None, completion)
         final = final_delta(prompt, stream, outcome, self.submission)
         if self.stopped is ENOUGH:
@@ -169,7 +201,7 @@ class PromptRun:
 
     def _whole(self, stream: AsyncStream) -> Mapping[str, Any]:
         """Return the completion of `stream`, which may have been left before its end."""
-        if self.completer.answer is not None:
+        if self.options.answer is not None:
             return self._with_answer(stream)
         if self.stopped is None:
             return stream.completion
@@ -186,8 +218,8 @@ class PromptRun:
 
     async def _read(self, opened: OpenStream) -> None:
         """Put the deltas, if wanted; leave the stream early if the rest of it is of no use."""
-        id, submission, deltas = self.request.prompt.id, self.submission, self.completer.deltas
-        watch, stop_when = self.completer.watch(opened.stream), self.completer.stop_when
+        id, submission, deltas = self.request.prompt.id, self.submission, self.options.deltas
+        watch, stop_when = self.options.watch(opened.stream), self.options.stop_when
         count = None if stop_when is None else RecordCount(stop_when)
         chunks = opened.first
         while chunks:
@@ -209,7 +241,7 @@ class PromptRun:
     async def _open_in_time(self) -> OpenStream:
         """Return the first stream that opens; the hedge may send a late request again."""
         resources = self.resources
-        plan = resources.drafts.plan(self.request, self.completer.model, self._draft)
+        plan = resources.drafts.plan(self.request, self.options.model, self._draft)
         return await resources.hedge.first(
             lambda: resources.gate.calm, lambda: self._open(plan), self.give_up
         )
@@ -227,11 +259,11 @@ class PromptRun:
             raise
 
     async def _first_chunks(self, plan: Plan) -> OpenStream:
-        completer, resources = self.completer, self.resources
-        if completer.rate_limiter is not None:
-            await wait_until_allowed(completer.rate_limiter, resources.gate)
+        options, resources = self.options, self.resources
+        if options.rate_limiter is not None:
+            await wait_until_allowed(options.rate_limiter, resources.gate)
         client, place = resources.client, self.place
-        stream = client.stream(plan, emit_chunks=completer.reads_chunks, between=place.vacated)
+        stream = client.stream(plan, emit_chunks=options.reads_chunks, between=place.vacated)
         self.newest = stream
         try:
             await stream.open()
@@ -244,9 +276,9 @@ class PromptRun:
             raise
 
     def _draft(self, model: str, **own: Any) -> Draft:
-        completer = self.completer
-        pace = {} if completer.deltas else _WITHOUT_DELTAS
-        arguments = {**_DEFAULTS, **pace, **completer.params, **own}
-        if completer.answer is not None:
-            arguments["answer"] = completer.answer
+        options = self.options
+        pace = {} if options.deltas else _WITHOUT_DELTAS
+        arguments = {**_DEFAULTS, **pace, **options.params, **own}
+        if options.answer is not None:
+            arguments["answer"] = options.answer
         return self.resources.client.draft(model, stream=True, **arguments)
