@@ -189,7 +189,7 @@ dist: .venv-packaging/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/packaging tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
+	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
 
 # Not part of `make test`: servers take seconds to start.
 .venv-services/ready: $(VENV)/tools
