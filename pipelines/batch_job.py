@@ -43,6 +43,7 @@ from pipelines.outputs.shards import manifest
 from pipelines.outputs.shards.finish import About, Finish, begin_run
 from pipelines.outputs.shards.names import new_run
 from pipelines.outputs.shards.ordered import PutDown, Spooled
+from pipelines.outputs.shards.publish import PublishShards
 from pipelines.outputs.shards.settings import ShardSettings
 from pipelines.outputs.shards.write import Accounts, SumUp, WriteShards
 from pipelines.outputs.shards.writer import WRITERS
@@ -50,6 +51,7 @@ from pipelines.pages.activity import Activity
 from pipelines.pages.files import check_page
 from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
+from pipelines.runners.runner import Workers, workers
 from pipelines.terminal.summary import summary
 from pipelines.watch.job import watched
 from pipelines.watch.tap import Tap
@@ -105,7 +107,8 @@ def build(
     formats = row_formats(known_args, input_format(known_args), form)
     page = page_options(known_args)
     accounts = Accounts(page, failure_limit(known_args))
-    parts: dict[str, Any] = {"UnusedColumns": read.unused_columns, "Pacing": done.pacing}
+    told: dict[str, Any] = {"UnusedColumns": read.unused_columns, "Pacing": done.pacing}
+    parts: dict[str, Any] = {}
     spooled: list[Spooled] = []
     for name, rows in outcomes.items():
         format = formats[Completion if name == "Completions" else DeadLetter]
@@ -127,19 +130,24 @@ def build(
         write = WriteShards(settings, "deltas", JsonLines(), None)
         parts["Deltas"] = deltas | "WriteDeltas" >> write
     about = About(facts.report_facts(known_args), facts.run_facts(known_args), page)
-    parts | "WriteReport" >> Finish(settings, about, spooled)
+    if settings.at_commit:
+        parts = {"Published": parts | "PublishShards" >> PublishShards(settings)}
+    {**told, **parts} | "WriteReport" >> Finish(settings, about, spooled)
 
 
 def shard_settings(
-    known_args: argparse.Namespace, after: str = "", at_once: bool = False
+    known_args: argparse.Namespace, options: JobOptions | None = None, after: str = ""
 ) -> ShardSettings:
     """Return the settings of a new run; its id sorts after that of the run `after`."""
+    at_once = options is not None and pipeline.never_repeats(options)
     return ShardSettings(
         known_args.output,
         new_run(after),
         known_args.shard_rows,
         known_args.shard_seconds,
         at_once,
+        at_commit=options is not None and not at_once and pipeline.keeps_commits(options),
+        alone=options is not None and workers(options) is Workers.IN_PROCESS,
     )
 
 
@@ -188,7 +196,7 @@ def _run_job(
     if here and launched and (journal is None or journal.spent() == Spent()):
         model_checks.start_model(known_args.model)
     newest = runs[0].id if runs else ""
-    settings = shard_settings(known_args, newest, pipeline.never_repeats(options))
+    settings = shard_settings(known_args, options, newest)
     build(p, known_args, spread=not pipeline.shares_process(options), settings=settings)
     begin_run(settings, facts.run_facts(known_args))
     if not here:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
+_NEVER_REPEATS = frozenset({"fnapirunner", "prismrunner"})
+# `DirectRunner` is left out: it is for short jobs, which a shuffle would delay.
+_KEEPS_COMMITS = frozenset({"bundlebaseddirectrunner", "dataflowrunner"})
+
 
 def runs_here(options: Options) -> bool:
     """Return whether the workers of the job are this process or its children."""
@@ -24,12 +28,21 @@ def shares_process(options: Options) -> bool:
 
 
 def never_repeats(options: Options) -> bool:
-    """Return whether a bundle runs once, in this process: it may publish what it has.
+    """Return whether each bundle runs once, so that it may publish what it has.
 
-    `DirectRunner` may choose a runner that repeats a bundle after an error.
+    The local runner and Prism end the job when a bundle fails. `DirectRunner` may choose another
+    one, which repeats the bundle.
     """
     repeats = options.get_all_options().get("direct_runner_bundle_repeat")
-    return runner(options) == "fnapirunner" and shares_process(options) and not repeats
+    return runner(options) in _NEVER_REPEATS and not repeats
+
+
+def keeps_commits(options: Options) -> bool:
+    """Return whether a committed bundle is final, so that what it wrote may be published.
+
+    Flink and Spark start a whole batch again when a worker dies: nothing is final before its end.
+    """
+    return runner(options) in _KEEPS_COMMITS
 
 
 def new_pipeline(options: PipelineOptions) -> beam.Pipeline:

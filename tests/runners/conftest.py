@@ -174,8 +174,15 @@ class Job:
     def start(self, rows, *flags, cwd=ROOT):
         """Start on `rows` rows, and one more that cannot be read."""
         lines = [orjson.dumps({"id": f"r{n}", "prompt": f"one two {n}"}) for n in range(rows)]
-        self._input.write_bytes(b"\n".join([*lines, b"nonsense"]))
         self.rows = rows
+        return self._start_on([*lines, b"nonsense"], flags, cwd)
+
+    def start_on(self, rows, *flags):
+        """Start on these rows."""
+        return self._start_on(map(orjson.dumps, rows), flags, ROOT)
+
+    def _start_on(self, lines, flags, cwd):
+        self._input.write_bytes(b"\n".join(lines))
         environ = {**os.environ, "OPENAI_API_KEY": "sk-launcher", "PYTHONPATH": str(ROOT)}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(

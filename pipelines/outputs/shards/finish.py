@@ -2,7 +2,8 @@
 
 The order is that in which a reader may rely on it, and a repeated attempt finds the same:
 
-1. All shards are listed in the manifest and have their final names.
+1. All shards are listed in the manifest and have their final names. Most runners have published
+   them before (`writer.py`, `publish.py`); on the others this step does.
 2. The manifest gets its last line: the run is complete.
 3. What earlier runs left goes: their shards, as listed, and unfinished files.
 4. `report.html` and then `report.json` replace those of the earlier run. `report.json` lists the
@@ -10,10 +11,10 @@ The order is that in which a reader may rely on it, and a repeated attempt finds
 5. `_SUCCESS` appears.
 
 Each of these steps can be repeated. So a worker that dies here costs nothing: the runner repeats
-the bundle. On a runner with many workers, shards become visible in step 1. The side inputs are the
-barrier: a runner computes them from committed bundles, each once. A bundle that was repeated has
-left unfinished files that no `Part` names, which step 3 removes. A worker that was cut off may
-write such a file even later. Readers do not see it, and the next job in the folder removes it.
+the bundle. The side inputs are a barrier: a runner computes them from committed bundles, each once.
+A bundle that was repeated has left unfinished files that no `Part` names, which step 3 removes. A
+worker that was cut off may write such a file even later. Readers do not see it, and the next job in
+the folder removes it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pipelines.outputs.report import Reported, Totals
 from pipelines.outputs.shards.manifest import Manifest, Shard
 from pipelines.outputs.shards.names import REPORT, SUCCESS
 from pipelines.outputs.shards.ordered import Spooled
+from pipelines.outputs.shards.publish import publish
 from pipelines.outputs.shards.settings import ShardSettings
 from pipelines.outputs.shards.shard import explained
 from pipelines.outputs.shards.storage import storage_of, write_whole
@@ -75,11 +77,12 @@ class _FinishFn(beam.DoFn):  # type: ignore[misc]
         self._spooled = spooled
 
     def process(self, _: bytes, *parts: Iterable[Part | Reported]) -> Iterator[str]:
-        if not self._settings.at_once:
+        if not self._settings.alone:
             storage_of(self._settings.folder).prepare()
         total = Totals(self._about.page)
         shards = _add(chain.from_iterable(parts), total)
-        waiting = [] if self._settings.at_once else list(shards)
+        published = self._settings.at_once or self._settings.at_commit
+        waiting = [] if published else list(shards)
         for spooled in self._spooled:
             written = spooled.write(self._settings)
             waiting += written
@@ -102,16 +105,6 @@ def _add(parts: Iterable[Part | Reported], total: Totals) -> list[Shard]:
     return shards
 
 
-def publish(settings: ShardSettings, shards: Sequence[Shard]) -> None:
-    """Take step 1: list the shards that have their unfinished names, and rename them."""
-    storage = storage_of(settings.folder)
-    with explained(settings.folder, REPORT):
-        if shards:
-            Manifest(settings.folder, settings.run, alone=settings.at_once).add(shards)
-        for shard in shards:
-            storage.publish(shard.name)
-
-
 def end_run(settings: ShardSettings, about: About, total: Totals, shards: Sequence[Shard]) -> None:
     """Take steps 2 to 5; each may have been taken before."""
     folder, storage = settings.folder, storage_of(settings.folder)
@@ -119,7 +112,7 @@ def end_run(settings: ShardSettings, about: About, total: Totals, shards: Sequen
     report = {"run": settings.run, **about.report, **total.as_dict(), "files": files}
     with explained(folder, REPORT):
         earlier = folders.earlier_outputs(folder, settings.run, files)
-        Manifest(folder, settings.run, alone=settings.at_once).end(about.run, shards)
+        Manifest(folder, settings.run, alone=settings.alone).end(about.run, shards)
         earlier.remove()
         write_page(folder, report, total.details, about.page)
         folders.write_report(folder, report)
@@ -133,4 +126,4 @@ def begin_run(settings: ShardSettings, run_facts: Mapping[str, Any]) -> None:
         storage_of(settings.folder).prepare()
         folders.remove_unfinished(settings.folder)
         storage_of(settings.folder).remove([SUCCESS])
-        Manifest(settings.folder, settings.run, alone=settings.at_once).begin(run_facts)
+        Manifest(settings.folder, settings.run, alone=settings.alone).begin(run_facts)

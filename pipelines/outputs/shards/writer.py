@@ -6,7 +6,7 @@ A shard becomes visible in one of two ways (`ShardSettings.at_once`):
   (`Writers`) closes the shards that are old enough, so that rows become readable while the next
   ones are waited for.
 - Later: a closed shard stays unfinished, and its description leaves the bundle. A runner may repeat
-  the bundle, so only the descriptions of a committed bundle lead to a rename (`finish.py`).
+  the bundle, so only the descriptions of a committed bundle lead to a rename (`publish.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ShardWriter:
         self._format = format
         self._storage = storage_of(settings.folder)
         self._storage.prepare()
-        self._manifest = Manifest(settings.folder, settings.run, alone=True)
+        self._manifest = Manifest(settings.folder, settings.run, alone=settings.alone)
         self._lock = threading.RLock()
         self._open: OpenShard | None = None
         self._closed: list[Shard] = []
@@ -105,8 +105,8 @@ class ShardWriter:
         return min(_LONGEST_TICK, max(0.01, self._settings.seconds / 20))
 
     def _new(self) -> OpenShard:
-        at_once, run = self._settings.at_once, self._settings.run
-        shard = f"{WRITERS.number(run):05d}" if at_once else secrets.token_hex(8)
+        numbered, run = self._settings.at_once and self._settings.alone, self._settings.run
+        shard = f"{WRITERS.number(run):05d}" if numbered else secrets.token_hex(8)
         name = shard_name(self._kind, run, shard, self._format.suffix)
         return OpenShard(self._settings.folder, self._storage, name, self._kind, self._format)
 

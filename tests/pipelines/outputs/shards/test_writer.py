@@ -23,7 +23,8 @@ RUN = "20261130T174005123-3f9a1c"
 
 
 def writer_of(folder, format=None, kind="completions", begin=True, **given):
-    settings = ShardSettings(str(folder), RUN, **{"rows": 3, "seconds": 600, **given})
+    usual = {"rows": 3, "seconds": 600, "alone": True}
+    settings = ShardSettings(str(folder), RUN, **{**usual, **given})
     if begin and not (folder / "_manifest").exists():
         Manifest(str(folder), RUN, alone=True).begin({"model": "m"})
     return ShardWriter(settings, kind, format or JsonLines())
@@ -72,6 +73,18 @@ def test_an_old_shard_becomes_readable_although_no_further_row_comes(tmp_path):
     wait_until(lambda: readable(tmp_path) == [b"0", b"1"])
     assert len(writer.take()) == 2
     writer.close()
+
+
+def test_processes_that_write_at_once_share_no_names_and_no_manifest(tmp_path):
+    first, second = (writer_of(tmp_path, at_once=True, alone=False) for _ in range(2))
+    first.write(b"0")
+    second.write(b"1")
+    names = {shard.name for writer in (first, second) for shard in writer.take()}
+    assert len(names) == 2
+    assert sorted(readable(tmp_path)) == [b"0", b"1"]
+    assert len(list((tmp_path / "_manifest").iterdir())) == 3  # the facts, and one for each
+    first.close()
+    second.close()
 
 
 def test_shards_that_wait_for_the_end_are_not_listed(tmp_path):
