@@ -31,7 +31,11 @@ GROUPS = (
 )
 COMPLETIONS = "transforms.completions"
 # Constants whose value says more than their name.
-CONSTANTS = {name: f"transforms.committed.commits.{name}" for name in ("SHARDS", "DRAIN_SECONDS")}
+CONSTANTS = {
+    "SHARDS": "transforms.committed.commits.SHARDS",
+    "DRAIN_SECONDS": "transforms.committed.commits.DRAIN_SECONDS",
+    "MOST_REFUSED": "transforms.failures.MOST_REFUSED",
+}
 WORDS = {"Any": "any", "object": "path", "type": "pydantic model"}
 HEAD = """\
 # Every argument
@@ -110,6 +114,8 @@ def page() -> str:
     parts += ["", IGNORED.format(names=", ".join(f"`{each.name}`" for each in ignored))]
     batch = "ritellm.api.batch_completion"
     parts += _section(code, batch, _arguments(code, batch))
+    rows = "transforms.rows.complete_all.complete_all"
+    parts += _section(code, rows, _arguments(code, rows))
     for name in ("ritellm.types.Timeouts", "ritellm.retry.RetryPolicy"):
         parts += _section(code, name, _fields(code, name))
     answer = "ritellm.answers.answer.Answer"
@@ -220,7 +226,7 @@ def _table(rows: Iterable[Argument]) -> Iterator[str]:
 
 def _job_defaults(code: Code) -> str:
     """Return the defaults of a job that differ from those of `completion`."""
-    job = code.value("transforms.worker.completer._DEFAULTS")
+    job = code.value("transforms.worker.prompt_run._DEFAULTS")
     return JOB.format(
         retries=code.value("ritellm.retry.RetryPolicy.num_retries"),
         job_retries=job["num_retries"],

@@ -14,7 +14,7 @@ import pytest
 import ritellm
 from ritellm.answers.answer import Answer
 from ritellm.calls.params import IGNORED, CompletionParams
-from transforms import CompletePrompts, StreamCompletions, ToPrompts
+from transforms import CompletePrompts, StreamCompletions, ToPrompts, complete_all
 from transforms.completions.model_transform import ModelTransform
 from transforms.completions.params import JobParams
 
@@ -100,6 +100,7 @@ def test_each_field_of_a_dataclass_is_there(described):
     ("heading", "function"),
     [
         ("batch_completion", ritellm.batch_completion),
+        ("complete_all", complete_all),
         ("StreamCompletions", StreamCompletions),
         ("CompletePrompts", CompletePrompts),
         ("ToPrompts", ToPrompts),

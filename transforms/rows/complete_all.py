@@ -113,8 +113,17 @@ def complete_all(
     there: rows that it has are not sent again. A row without an id is found by its request.
 
     Args:
-        prompt, messages, template, system_template, images, images_root, shots, id,
-            param_columns: how a row becomes a prompt, as in `ToPrompts`.
+        model: "provider/model", such as "openai/gpt-4o-mini".
+        rows: texts, dicts, NamedTuples or dataclasses, or a data frame or a table.
+        prompt: the column with the text of the prompt, as in `ToPrompts`.
+        messages: the column with the messages, as in `ToPrompts`.
+        template: a Jinja2 template of the text over the columns, as in `ToPrompts`.
+        system_template: a template of the system message.
+        images: the column with an image of the row, or with a list of them.
+        images_root: the folder of the paths in `images`.
+        shots: example messages, which go first.
+        id: the column with the id, as in `ToPrompts`.
+        param_columns: the columns that are parameters of the request.
         journal: keeps finished completions: the path of an SQLite file, a folder (a path that ends
             with "/", or on a bucket), or a `transforms.journal.NewJournal`.
         in_order: whether results leave in the order of the rows. Otherwise they leave when they are
@@ -122,11 +131,12 @@ def complete_all(
         progress: True shows one line on stderr; a function is called with a
             `transforms.rows.progress.Progress` after each row.
         max_in_flight: the most requests in flight; 64, and 4 for the embedded model.
-        rpm, tpm: requests and tokens a minute.
+        rpm: requests a minute.
+        tpm: tokens a minute.
         give_up_after: seconds of throttling, or of an outage, after which rows fail.
         hedge_after: seconds, or a percentile such as "p95", after which a late request is sent a
             second time.
-        dedupe: equal requests share one completion; needs a journal.
+        dedupe: whether equal requests share one completion; needs a journal.
         budget: USD, `Caps`, or a `NewLedger`; rows beyond it fail with BudgetExceeded and are not
             sent. Earlier runs on the journal count.
         prices: USD per million tokens of a model, for `cost_usd`; see `ritellm.prices`.
@@ -134,7 +144,8 @@ def complete_all(
         most_refused: after this many rows one after the other that were refused for the key, the
             account or the model, TooManyFailures is raised; None never raises it.
         stop_when: leaves each stream once it has enough records.
-        api_key_env, api_key_file: the name of the variable, or the path of the file, with the key.
+        api_key_env: the name of the variable that holds the key.
+        api_key_file: the path of a file that holds the key.
         new_client: makes the `ritellm.AsyncClient`.
         params: parameters of `ritellm.completion` for every row, such as `api_key`, `temperature`
             and `answer`; the `param_columns` of a row override them.
