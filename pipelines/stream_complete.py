@@ -21,6 +21,7 @@ from pipelines.cli import (
     stream_flags,
 )
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.answer_flags import add_answer_options
 from pipelines.cli.limit_flags import add_limits, budget, prices
 from pipelines.cli.model_flags import add_journal_options, add_model_options, check_model
 from pipelines.cli.prompt_flags import add_prompt_options, row_form
@@ -49,6 +50,7 @@ def parser() -> cli_parser.Parser:
     cli_parser.add_version(made)
     stream_flags.add_location_options(made)
     add_prompt_options(made)
+    add_answer_options(made)
     add_model_options(made)
     add_journal_options(made)
     add_limits(made)

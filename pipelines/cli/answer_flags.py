@@ -63,12 +63,7 @@ def add_answer_options(parser: Any) -> None:
 
 
 def answer_of(known_args: argparse.Namespace) -> Answer | None:
-    """Return what the flags say of the answer, None without a schema; raises UsageError.
-
-    The streaming program has no such flags.
-    """
-    if not hasattr(known_args, "answer_columns"):
-        return None
+    """Return what the flags say of the answer, None without a schema; raises UsageError."""
     columns, schema = known_args.answer_columns, known_args.answer_schema
     if columns is None and schema is None:
         if known_args.validator is not None or known_args.grow_max_tokens is not None:
@@ -76,7 +71,7 @@ def answer_of(known_args: argparse.Namespace) -> Answer | None:
                 "--validator and --grow_max_tokens need --answer_columns or --answer_schema"
             )
         return None
-    if known_args.output_format == "batch":
+    if getattr(known_args, "output_format", None) == "batch":
         raise UsageError(
             "--output_format batch has no columns for answers; write jsonl, parquet or csv"
         )

@@ -83,12 +83,20 @@ class Completion(Fields):
             self[name] = value
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _completion, (type(self), dict(self), self._origin)
+        try:
+            parsed = (object.__getattribute__(self, "parsed"),)
+        except AttributeError:
+            parsed = ()
+        return _completion, (type(self), dict(self), self._origin, *parsed)
 
 
-def _completion(cls: type[Completion], fields: dict[str, Any], origin: str | None) -> Completion:
+def _completion(
+    cls: type[Completion], fields: dict[str, Any], origin: str | None, *parsed: Any
+) -> Completion:
     completion = cls(fields)
     completion._origin = origin
+    if parsed:
+        completion.parsed = parsed[0]
     return completion
 
 

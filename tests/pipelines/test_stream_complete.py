@@ -20,7 +20,7 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-from fake_server import Wait, api_error, chat_events, stream
+from fake_server import Wait, api_error, chat_events, chat_stream, stream
 
 from pipelines import errors
 from pipelines.cli import parser as cli_parser
@@ -105,6 +105,50 @@ def test_completions_and_failures_go_to_their_sinks(job, fake_server, tmp_path):
     assert "stdin, line 3: a row must have 'prompt'" in failed["RowError"]["message"]
     assert "at most 1,000" in failed["MessageTooLargeError"]["message"]
     assert {row["kind"] for row in rows} == {"delta"}
+
+
+def test_answers_are_checked_and_deltas_of_a_further_request_are_another_attempt(
+    job, fake_server, tmp_path
+):
+    pytest.importorskip("jsonschema_rs")
+    fake_server.enqueue(chat_stream('{"label": "ugly"}'), chat_stream('{"label": "good"}'))
+    flags = ["--answer_columns=label:enum(good,bad)", "--completions_to=jsonl:out"]
+    status, rows, _ = job('{"prompt": "x", "id": "a"}', flags=flags)
+    assert status == 0
+    [row] = read(tmp_path / "out", "completions")
+    assert (row["label"], row["reasks"], row["answer_mode"]) == ("good", 1, "json_schema")
+    assert {each["submission"] for each in rows} == {row["submission"]}
+    assert {each["attempt"] for each in rows} == {1, 2}
+    assert "".join(each["text"] for each in rows if each["attempt"] == 2) == '{"label": "good"}'
+    [final] = [each for each in rows if each["final"]]
+    assert (final["attempt"], final["outcome"]["answer"]["reasks"]) == (2, 1)
+
+
+def test_a_message_without_a_valid_answer_is_a_failure(job, fake_server, tmp_path):
+    pytest.importorskip("jsonschema_rs")
+    fake_server.enqueue(chat_stream('{"label": "ugly"}'))
+    flags = ["--answer_columns=label:enum(good,bad)", "--reasks=0", "--failed_to=jsonl:out"]
+    status, rows, _ = job("x", flags=flags)
+    assert status == 0
+    assert not any(each["final"] for each in rows)
+    [letter] = read(tmp_path / "out", "failed")
+    assert letter["error_type"] == "AnswerInvalid"
+    assert '$.label (enum): "ugly" is not one of "good" or "bad"' in letter["message"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("--answer_columns=a:strr", "at character 3"),
+        ("--answer_columns=text:str", "'text' has the name of a column of each row"),
+        ("--validator=math:sqrt", "need --answer_columns or --answer_schema"),
+    ],
+)
+def test_wrong_flags_about_answers_are_refused(job, fake_server, flag, reason):
+    status, _, err = job("x", flags=[flag])
+    assert status == 2
+    assert reason in err
+    assert not fake_server.requests
 
 
 def test_deltas_are_published_while_the_program_waits_for_its_next_prompt(fake_server, tmp_path):

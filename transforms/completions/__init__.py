@@ -60,6 +60,10 @@ class StreamCompletions(ModelTransform):
             and each shard with an open prompt costs one commit per `commit_every`.
         drain_seconds: with `commit_every`, seconds that a drain, or the end of the input, waits for
             open answers.
+        answer: what each answer must satisfy (`ritellm.Answer`). The model is asked again for an
+            answer that is not valid. The deltas of that request are a further attempt of the same
+            submission, which replaces the attempts before it. The final delta comes with a valid
+            answer only; without one the prompt becomes a dead letter (AnswerInvalid).
         stop_when: leave each stream once it has enough records (`StopWhen("$.items[*]", 10)`). Its
             finish reason is "stopped", and its usage is estimated.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
@@ -87,12 +91,9 @@ class CompletePrompts(ModelTransform):
     Args:
         model: "provider/model".
         emit_deltas: whether the deltas are an output too.
-        params: the arguments of `StreamCompletions`, and `answer` (`ritellm.Answer`): then each
-            completion has a valid answer (`Completion.answer`), and the model is asked again for
-            others.
+        params: the arguments of `StreamCompletions`. With an `answer`, each completion has a valid
+            one (`Completion.answer`).
     """
-
-    checks_answers = True
 
     def __init__(
         self, model: str, *, emit_deltas: bool = False, **params: Unpack[JobParams]

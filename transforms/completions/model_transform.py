@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
     """The base of both transforms: the model, the limits and the key."""
 
-    checks_answers = False  # a stream of deltas cannot be taken back for a wrong answer
-
     def __init__(
         self,
         model: str,
@@ -73,11 +71,6 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         refuse_secrets(model, params, new_client)
         check_variable(api_key_env)
         answer = params.pop("answer", None)
-        if answer is not None and not self.checks_answers:
-            raise ValueError(
-                "an answer is checked when it is complete; pass answer to CompletePrompts, with"
-                " emit_deltas=True for its deltas"
-            )
         self._completer, self._new_resources = asking(
             model,
             params,

@@ -55,7 +55,8 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
 
     A failed row raises its error. With `RunInference.with_exception_handling` it is a batch of one
     in `failed_inferences` instead, and the other rows of its batch keep their results. For
-    (key, example) elements use `keyed()`.
+    (key, example) elements use `keyed()`. With `answer=Answer(...)` the answer of each row is
+    checked, and `inference.parsed` is its value.
 
     Args:
         model: "provider/model". Beam's model refresh replaces it.
@@ -114,7 +115,7 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
         results: list[Any] = [None] * len(examples)
         with closing(self._ends(lease, examples, inference_args or {})) as ends:
             for number, end in ends:
-                inference = _inference(end, name) if isinstance(end, Completion) else end
+                inference = self._inference(end) if isinstance(end, Completion) else end
                 result = PredictionResult(examples[number].value, inference, name)
                 if isinstance(end, DeadLetter):
                     result = failed(end, batch[number], result, caught)
@@ -158,6 +159,14 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
             )
         return prompt
 
+    def _inference(self, row: Completion) -> ritellm.Completion:
+        """Return the completion of `row` in OpenAI's shape; a checked answer is in `parsed`."""
+        completion, answer = ritellm.Completion(orjson.loads(row.completion)), self._completer.answer
+        completion._origin = self._completer.model
+        if answer is not None:
+            completion.parsed = answer.parsed(row.answer)
+        return completion
+
     def validate_inference_args(self, inference_args: dict[str, Any] | None) -> None:
         """Raise TypeError for arguments that only the handler may have."""
         if refused := sorted(_NOT_INFERENCE_ARGS & (inference_args or {}).keys()):
@@ -188,10 +197,3 @@ class KeyedRitellmModelHandler(KeyedModelHandler):  # type: ignore[misc]
             result if isinstance(result, TaggedOutput) else (key, result)
             for (key, _), result in zip(batch, results, strict=True)
         ]
-
-
-def _inference(row: Completion, model: str) -> ritellm.Completion:
-    """Return the completion of `row` in OpenAI's shape."""
-    completion = ritellm.Completion(orjson.loads(row.completion))
-    completion._origin = model
-    return completion

@@ -11,7 +11,14 @@ from fake_server import Stall, chat_events, chat_stream, stream
 pytest.importorskip("jsonschema_rs")
 
 from ritellm import Answer
-from transforms import AssembleCompletions, CompletePrompts, Prompt, StreamCompletions
+from transforms import (
+    AssembleCompletions,
+    AssembleRecords,
+    CompletePrompts,
+    Prompt,
+    StreamCompletions,
+    StreamRecords,
+)
 from transforms.journal import NewJournal
 
 ANSWER = Answer("label:enum(good,bad)")
@@ -84,9 +91,47 @@ def test_a_prompt_whose_messages_are_wrong_fails_as_without_an_answer(fake_serve
         assert_that(found, equal_to(wanted))
 
 
-def test_a_stream_of_deltas_takes_no_answer():
-    with pytest.raises(ValueError, match="CompletePrompts"):
-        StreamCompletions("openai/m", answer=ANSWER)
+def streamed(server, **options):
+    options = {"base_url": server.base_url, "answer": ANSWER, **options}
+    return StreamCompletions("openai/m", **options)
+
+
+def test_a_further_request_is_a_further_attempt_of_the_deltas(fake_server):
+    fake_server.enqueue(chat_stream(UGLY), chat_stream(GOOD))
+    with pipeline() as p:
+        done = prompts(p, "a") | streamed(fake_server)
+        finals = done.deltas | beam.Filter(lambda delta: delta.final) | beam.Map(lambda d: d.attempt)
+        assert_that(finals, equal_to([2]), "Finals")
+        names = done.deltas | beam.Map(lambda d: d.submission) | beam.Distinct()
+        assert_that(names | beam.combiners.Count.Globally(), equal_to([1]), "OneSubmission")
+        whole = (done.deltas | AssembleCompletions()).completions
+        found = whole | beam.Map(lambda row: (row.answer, row.text, row.attempts))
+        assert_that(found, equal_to([({"label": "good"}, GOOD, 2)]), "Whole")
+        assert_that(done.dead_letters, equal_to([]), "Failed")
+
+
+def test_a_stream_without_a_valid_answer_has_no_final_delta(fake_server):
+    fake_server.enqueue(*[chat_stream(UGLY)] * 3)
+    with pipeline() as p:
+        done = prompts(p, "a") | streamed(fake_server)
+        finals = done.deltas | beam.Filter(lambda delta: delta.final)
+        assert_that(finals, equal_to([]), "Finals")
+        attempts = done.deltas | beam.Map(lambda d: d.attempt) | beam.Distinct()
+        assert_that(attempts, equal_to([1, 2, 3]), "Attempts")
+        letters = done.dead_letters | beam.Map(lambda each: (each.error_type, each.attempts))
+        assert_that(letters, equal_to([("AnswerInvalid", 3)]), "Letters")
+
+
+def test_records_of_a_rejected_answer_are_replaced(fake_server):
+    rivers = Answer({"type": "object", "properties": {"items": {"items": {"type": "integer"}}}})
+    fake_server.enqueue(chat_stream('{"items": [1, 2, "x"]}'), chat_stream('{"items": [3, 4]}'))
+    with pipeline() as p:
+        model = StreamRecords("openai/m", base_url=fake_server.base_url, answer=rivers)
+        done = prompts(p, "a") | model
+        whole = (done.records | AssembleRecords()).records
+        found = whole | beam.Map(lambda row: (row.attempt, row.index, row.value))
+        assert_that(found, equal_to([(2, 0, "3"), (2, 1, "4")]), "Whole")
+        assert_that(done.dead_letters, equal_to([]), "Failed")
 
 
 def test_the_console_of_the_runner_shows_the_columns():

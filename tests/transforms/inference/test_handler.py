@@ -18,8 +18,9 @@ from apache_beam.ml.inference.base import (
 )
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from fake_server import Reset, Wait, api_error, chat_events, echo, stream
+from fake_server import Reset, Wait, api_error, chat_events, chat_stream, echo, stream
 
+from ritellm import Answer
 from ritellm.errors import BadRequestError
 from transforms import CompletePrompts, Prompt, RitellmModelHandler
 from transforms.journal import NewJournal
@@ -68,6 +69,48 @@ def test_each_text_gets_the_completion_of_its_own(fake_server, any_way):
         results = p | beam.Create(texts) | RunInference(handler(fake_server, max_in_flight=8))
         assert_that(results | beam.Map(said), equal_to([(text, text) for text in texts]))
     assert fake_server.max_open <= 8
+
+
+def test_a_checked_answer_is_the_parsed_value_of_the_result_also_in_a_later_stage(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    fake_server.enqueue(chat_stream('{"label": "ugly"}'), chat_stream('{"label": "good"}'))
+    answer = Answer("label:enum(good,bad)")
+    with pipeline() as p:
+        results = p | beam.Create(["x"]) | RunInference(handler(fake_server, answer=answer))
+        later = results | beam.Reshuffle() | beam.Map(lambda r: r.inference.parsed)
+        assert_that(later, equal_to([{"label": "good"}]))
+    assert len(fake_server.requests) == 2
+
+
+def test_an_answer_that_stays_wrong_is_a_failed_row_of_its_own(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    fake_server.script = lambda request: chat_stream(
+        '{"label": "ugly"}' if request.json["messages"][0]["content"] == "x" else '{"label": "bad"}'
+    )
+    answer = Answer("label:enum(good,bad)", reasks=0)
+    with pipeline() as p:
+        inference = RunInference(handler(fake_server, answer=answer)).with_exception_handling()
+        results, dead = p | beam.Create(["x", "y"]) | inference
+        assert_that(results | beam.Map(lambda r: r.inference.parsed), equal_to([{"label": "bad"}]))
+        told = dead.failed_inferences | beam.Map(lambda failed: (failed[0], failed[1][1]))
+        message = """AnswerInvalid('the answer is not valid: $.label (enum): "ugly" is not one of"""
+        message += """ "good" or "bad"')"""
+        assert_that(told, equal_to([(["x"], message)]), "Failed")
+
+
+def test_inference_args_that_replace_the_schema_of_an_answer_fail_the_row(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    args = {"response_format": {"type": "json_object"}}
+    with pipeline() as p:
+        inference = RunInference(
+            handler(fake_server, answer=Answer("label:str")), inference_args=args
+        ).with_exception_handling()
+        _, dead = p | beam.Create(["x"]) | inference
+        found = dead.failed_inferences | beam.Map(
+            lambda failed: "answer cannot be combined with response_format" in failed[1][1]
+        )
+        assert_that(found, equal_to([True]))
+    assert not fake_server.requests
 
 
 def test_a_result_is_a_completion_in_openais_shape_with_the_model(fake_server):
