@@ -213,7 +213,7 @@ class Assembled(NamedTuple):
 
 
 # The outcomes of a prompt. The type decides the output of the transform.
-Outcome = Delta | Completion | DeadLetter
+Outcome = Delta | Record | Completion | DeadLetter
 
 
 for _element in (Prompt, Delta, Record, Completion, DeadLetter, Assembled):

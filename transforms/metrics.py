@@ -20,7 +20,7 @@ from apache_beam.metrics import Metrics
 from ritellm.rate_limits.gate import Gate
 from transforms.budget.bill import Budget
 from transforms.budget.ledger import Ledger
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Outcome, Record
 from transforms.labels import Labels
 from transforms.pacing import Pacing, take, take_seconds
 from transforms.worker.resources import Resources
@@ -85,12 +85,14 @@ class Meter:
         self._signaler = ThrottlingSignaler(NAMESPACE)
         TALLY.watch(resources)
 
-    def count(self, outcomes: Iterable[Delta | Completion | DeadLetter]) -> None:
+    def count(self, outcomes: Iterable[Outcome]) -> None:
         """Count `outcomes`. Each of Beam's slow counters is incremented once for all of them."""
         counted: Counter[str] = Counter()
         for outcome in outcomes:
             if isinstance(outcome, Delta):
                 counted["deltas"] += 1
+            elif isinstance(outcome, Record):
+                counted["records"] += not outcome.final
             elif isinstance(outcome, Completion):
                 self._completion(outcome, counted)
             else:

@@ -55,7 +55,8 @@ def check_model(
 
 def _in_flags(message: str) -> str:
     """Return an error of `completion` with the names of flags instead of parameters."""
-    return message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
+    named = message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
+    return named.replace("leave out on_length='continue'", "leave out --on_length continue")
 
 
 def is_launched_here(model: str) -> bool:

@@ -136,6 +136,14 @@ def add_model_options(made: parser.Parser) -> None:
         " row with the partial text (default: %(default)s)",
     )
     model.add_argument(
+        "--on_length",
+        choices=("stop", "continue"),
+        default="stop",
+        help="what to do when max_tokens cuts a completion off: stop leaves it as it is, continue"
+        " requests the rest, up to 8 times, where the provider documents a way (default:"
+        " %(default)s)",
+    )
+    model.add_argument(
         "--max_tokens", type=positive, metavar="N", help="the most tokens per completion"
     )
     model.add_argument("--temperature", type=float, metavar="T", help="the sampling temperature")
@@ -185,6 +193,8 @@ def model_params(known_args: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(known_args, name) for name in ("max_tokens", "temperature", "top_p")}
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen |= param_flags.params_of(known_args.param, [*chosen])
+    if known_args.on_length != "stop":  # as if not given: the journal's keys have it
+        chosen["on_length"] = known_args.on_length
     return {**chosen, "on_interrupt": _ON_INTERRUPT[known_args.on_interrupt]}
 
 

@@ -19,6 +19,7 @@ _FLAGS = {
     "api_key": "--api_key_env, --api_key_file or --api_key_secret",
     "base_url": "--base_url",
     "on_interrupt": "--on_interrupt",
+    "on_length": "--on_length",
     "request_timeout": "--timeout",
     "timeout": "--timeout",
 }

@@ -34,6 +34,7 @@ class Backoff:
         self._plan = plan
         self._gate = gate
         self.tries = 0  # attempts
+        self.continued = 0  # attempts that max_tokens cut off; a further one continues the answer
         self._error: RitellmError | None = None  # of the newest attempt
         self._servers = False  # that error is the server's trouble
         # Attempts that ended for the server's trouble.
@@ -61,7 +62,7 @@ class Backoff:
             return endpoint.tape.delay(self.tries)
         if gate is None or not self._servers:
             self._throttled_since = None
-            return retry.delay(self.tries - self._throttled, error, jitter)
+            return retry.delay(self.tries - self._throttled - self.continued, error, jitter)
         self._throttled += 1
         if self._throttled_since is None:
             self._throttled_since, self._series = sent_at, 0

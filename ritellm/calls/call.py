@@ -37,6 +37,9 @@ from ritellm.types import Completion, Discarded, HttpRequest
 if TYPE_CHECKING:
     from ritellm.rate_limits.gate import Gate, Share
 
+# An answer that max_tokens cuts off is continued by at most this many further requests.
+MOST_CONTINUATIONS = 8
+
 # Reading at intervals may delay the end of an answer by this share of its duration.
 _IMPATIENCE = 0.05
 
@@ -86,7 +89,18 @@ class Call:
             self.exchange = Exchange(request, endpoint, self.attempts)
         if not self._emits_chunks:
             self.exchange.discard_chunks()
+        if self.plan.on_length == "continue" and self.backoff.continued < MOST_CONTINUATIONS:
+            self.exchange.may_follow = resume.can_follow
         return self.exchange
+
+    def goes_on(self) -> bool:
+        """Return whether a further attempt follows a complete one, whose length cut it off."""
+        exchange = self.current
+        if exchange.error is not None or not exchange.is_cut_off:
+            return False
+        self._interrupted, self.why = exchange, None
+        self.backoff.continued += 1
+        return True
 
     def discard_chunks(self) -> None:
         """Return no more chunks: the caller wants the whole completion only."""
@@ -187,8 +201,9 @@ class Call:
         if fallback:
             delay = 0.0
         following = self.plan.fallbacks[0] if fallback else self.plan
-        begun = self._delivered and self.plan.request.stream
-        final = delay is None or (begun and not self._may_continue(following))
+        begun = self._delivered and (self.plan.request.stream or self.backoff.continued > 0)
+        on_interrupt = self._on_interrupt(following)
+        final = delay is None or (begun and not self._may_go_on(on_interrupt, following))
         if delay is None or final or self._ends_within(now + delay):
             self.timing.ended = now
             error.message += self.plan.retry.refusal(error) if delay is None else ""
@@ -199,7 +214,7 @@ class Call:
         self.why = error
         if fallback:
             self._fall_back()
-        if begun and self.plan.on_interrupt == "continue":
+        if begun and on_interrupt == "continue":
             self._interrupted = exchange
         if self._interrupted is None or not exchange.endpoint.provider.quirks.background:
             self._discard(exchange, kept=self._interrupted is not None)
@@ -230,11 +245,15 @@ class Call:
         if lost := exchange.discarded(kept=kept):
             self.discarded.append(lost)
 
-    def _may_continue(self, following: Plan) -> bool:
+    def _may_go_on(self, on_interrupt: str, following: Plan) -> bool:
         """Return whether another attempt may follow chunks that the caller has received."""
-        if following.on_interrupt == "continue":
+        if on_interrupt == "continue":
             return resume.can_continue(self.current, following.endpoint)
-        return following.on_interrupt == "restart"
+        return on_interrupt == "restart"
+
+    def _on_interrupt(self, plan: Plan) -> str:
+        """Return what an interruption leads to: an answer that was continued once goes on."""
+        return "continue" if self.backoff.continued else plan.on_interrupt
 
     def _fall_back(self) -> None:
         """Continue with the next fallback."""

@@ -112,6 +112,9 @@ class Exchange:
         self._ended_whole = False  # the body has ended, and the answer was complete
         # Delivery.
         self.emits_chunks = True  # else chunks only go into the sum
+        # Returns whether another exchange may continue this one, if its length cuts it off.
+        self.may_follow: Callable[[Exchange], bool] | None = None
+        self.is_cut_off = False  # it has ended by its length, and another one continues it
         self.undelivered = continuation.undelivered if continuation else []
         self.is_buffered = request.buffer != _UNBUFFERED  # chunks are merged before delivery
         self._buffer: list[Piece] = []  # too few chunks yet to be delivered as one
@@ -193,7 +196,7 @@ class Exchange:
         """Whether the answer is whole, by what has arrived and not by the connection's end."""
         if self.error is not None:
             return False
-        if self._ended_whole:
+        if self._ended_whole or self.is_cut_off:
             return True
         n = self._request.params.get("n")
         return is_whole(
@@ -271,6 +274,8 @@ class Exchange:
                     set_seq(piece, total.count)
                     if not self.has_content or not piece.get("choices"):
                         self._look_at(piece)
+                    if self.may_follow is not None:
+                        self._note_cut(piece)
                     total.add(piece)
                 added += 1
         except Exception as error:
@@ -288,6 +293,16 @@ class Exchange:
             chunk["choices"] = NoChoices()
         if not self.has_content:
             self.has_content = any(map(has_text, chunk["choices"]))
+
+    def _note_cut(self, chunk: Chunk) -> None:
+        """Take a `length` out of `chunk`, if another exchange continues the answer."""
+        choices = chunk.get("choices") or ()
+        if not any(choice.get("finish_reason") == "length" for choice in choices):
+            return
+        if self.has_content and self.may_follow is not None and self.may_follow(self):
+            self.is_cut_off = True
+            for choice in choices:
+                choice["finish_reason"] = None
 
     def _truncated(self) -> StreamTruncatedError:
         if self.sum.count == 0:

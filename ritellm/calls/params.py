@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from ritellm.answers.answer import Answer
-    from ritellm.calls.plan import OnInterrupt
+    from ritellm.calls.plan import OnInterrupt, OnLength
     from ritellm.retry import RetryPolicy
     from ritellm.types import Timeouts
 
@@ -96,6 +96,8 @@ class PolicyParams(TypedDict, total=False):
     """Models for when the retries are used up: names, or dicts with a `model` and parameters."""
     on_interrupt: OnInterrupt
     """If a stream breaks: `"raise"`, `"restart"` or `"continue"`. Default: `"raise"`."""
+    on_length: OnLength
+    """If `max_tokens` cuts an answer off: `"stop"`, or `"continue"`. Default: `"stop"`."""
     buffer_msec: float | None
     """Milliseconds of a stream that are merged into one chunk. Default: 0, no merging."""
     buffer_chunks: int | None

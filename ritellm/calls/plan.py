@@ -44,8 +44,11 @@ class Draft:
         if blank.wanted is not None:
             checked = blank.wanted.instructed(checked)
         request = replace(blank.request, messages=attach(checked, self.local_files))
-        if blank.on_interrupt == "continue" and request.stream and blank.endpoint.tape is None:
-            request = resume.prepared(request, blank.endpoint)
+        if blank.endpoint.tape is None:
+            if blank.on_interrupt == "continue" and request.stream:
+                request = resume.prepared(request, blank.endpoint)
+            if blank.on_length == "continue":
+                resume.check_prefill(request, blank.endpoint)
         rest = tuple([draft.plan(messages) for draft in self.fallbacks])
         return replace(blank, request=request, fallbacks=rest)
 
@@ -80,6 +83,7 @@ def _checked(messages: Any) -> list[Mapping[str, Any]]:
 
 
 OnInterrupt = Literal["raise", "restart", "continue"]
+OnLength = Literal["stop", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Plan:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     on_interrupt: OnInterrupt = "raise"
+    on_length: OnLength = "stop"
     fallbacks: tuple[Plan, ...] = ()
     record: str | None = None
     wanted: Wanted | None = None

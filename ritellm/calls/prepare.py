@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from ritellm.calls import arguments
 from ritellm.calls.mock import mocked
 from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED
-from ritellm.calls.plan import Draft, OnInterrupt, Plan
+from ritellm.calls.plan import Draft, OnInterrupt, OnLength, Plan
 from ritellm.calls.response_format import response_format
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError, UnsupportedParamsError
@@ -109,6 +109,9 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
     if on_interrupt not in get_args(OnInterrupt):
         words = "'raise', 'continue' or 'restart'"
         raise InvalidRequestError(f"on_interrupt must be {words}, got {on_interrupt!r}")
+    on_length = given.get("on_length", "stop")
+    if on_length not in get_args(OnLength):
+        raise InvalidRequestError(f"on_length must be 'stop' or 'continue', got {on_length!r}")
     record = given.get("record")
     endpoint = replace(
         arguments.with_clean_key(endpoint),
@@ -120,6 +123,7 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
         arguments.timeouts(_first(given, "timeout", "request_timeout")),
         arguments.policy(given.get("retry"), _first(given, "num_retries", "max_retries")),
         cast(OnInterrupt, on_interrupt),
+        cast(OnLength, on_length),
         record=str(record) if record else None,
         wanted=wanted,
     )

@@ -1,6 +1,7 @@
-"""Continues an interrupted answer without a visible seam: `on_interrupt="continue"`. Pure.
+"""Continues an unfinished answer without a visible seam: `on_interrupt`, `on_length`. Pure.
 
-Problem: a connection breaks in the middle of an answer that the caller has already shown in part.
+Problem: a connection breaks in the middle of an answer that the caller has already shown in part,
+or `max_tokens` ends it there.
 
 Idea: there are two ways. The Responses API runs a response in the background, so a new request can
 read the rest of the same response (`_Resumed`). Other providers accept the text so far as the
@@ -8,6 +9,8 @@ beginning of their answer (prefill, `_Prefilled`).
 
     prepared() --> attempt --interrupted--> can_continue()? --yes--> continued() --> attempt
                                                  +--------------no---> the call raises the error
+
+An answer that `max_tokens` cut off has ended at the provider, so only a prefill continues it.
 
 Invariants:
 - For a provider that documents neither way, the call fails before anything is sent.
@@ -42,18 +45,42 @@ def prepared(request: Request, endpoint: Endpoint) -> Request:
         if request.extra_body.get("store", request.params.get("store")) is False:
             raise _cannot(endpoint, "without store=True")
         return replace(request, extra_body={**request.extra_body, "background": True})
+    if (why := _no_prefill(request, endpoint)) is not None:
+        raise _cannot(endpoint, why)
+    return request
+
+
+def check_prefill(request: Request, endpoint: Endpoint) -> None:
+    """Raise InvalidRequestError if `endpoint` cannot continue an answer that its length cut off."""
+    why = "of the Responses API" if endpoint.wire in _RESPONSES else _no_prefill(request, endpoint)
+    if why is not None:
+        name = endpoint.provider.name
+        what = f"{name} cannot continue an answer that max_tokens cut off {why}"
+        raise InvalidRequestError(
+            f"{' '.join(what.split())}: leave out on_length='continue'", provider=name
+        )
+
+
+def _no_prefill(request: Request, endpoint: Endpoint) -> str | None:
+    """Return in what case a beginning of the answer cannot be sent, None if it can."""
     prefill = endpoint.provider.quirks.prefill
     if prefill is None:
-        raise _cannot(endpoint, "")
+        return ""
     if not any(fnmatchcase(request.model, pattern) for pattern in prefill.models):
-        raise _cannot(endpoint, f"with {request.model}")
+        return f"with {request.model}"
     if said := sorted(prefill.unless & request.params.keys()):
-        raise _cannot(endpoint, f"with {said[0]}")
+        return f"with {said[0]}"
     if request.params.get("n") not in (None, 1):
-        raise _cannot(endpoint, "with n above 1")
+        return "with n above 1"
     if request.messages[-1].get("role") == "assistant":
-        raise _cannot(endpoint, "when the last message is the assistant's already")
-    return request
+        return "when the last message is the assistant's already"
+    return None
+
+
+def can_follow(before: Exchange) -> bool:
+    """Return whether a prefill can continue the text of `before`, which its length cuts off."""
+    message = _message(before)
+    return not any(value for name, value in message.items() if name not in _PLAIN)
 
 
 def can_continue(before: Exchange, endpoint: Endpoint) -> bool:
@@ -61,8 +88,7 @@ def can_continue(before: Exchange, endpoint: Endpoint) -> bool:
     if _in_background(endpoint):
         same = endpoint.provider is before.endpoint.provider and before.decoder is not None
         return same and bool(before.completion().get("id"))
-    message = _message(before)
-    return not any(value for name, value in message.items() if name not in _PLAIN)
+    return can_follow(before)
 
 
 def continued(before: Exchange, request: Request, endpoint: Endpoint, attempts: int) -> Exchange:
@@ -142,6 +168,8 @@ class _Prefilled:
         # Usage.
         self._first_usage = self.sum.usage if isinstance(self.sum.usage, Mapping) else {}
         self._second_usage: dict[str, Any] = {}
+        # A response that its length cut off has ended, so its count is whole.
+        self._is_counted = before.is_cut_off and before.sum.counted
         # The repetition.
         self._echo = echo  # the text that the second response may repeat
         self._seen = ""  # its text so far, which may turn out to be the repetition
@@ -152,10 +180,10 @@ class _Prefilled:
             for choice in chunk.get("choices") or ():
                 self._trim(choice)
             if isinstance(usage := chunk.get("usage"), Mapping):
-                broken = self._first_usage.get("interrupted_requests", 0) + 1
+                broken = self._first_usage.get("interrupted_requests", 0) + (not self._is_counted)
                 self._second_usage = merged(self._second_usage, usage)
                 both = _added(self._first_usage, self._second_usage)
-                chunk["usage"] = {**both, "interrupted_requests": broken}
+                chunk["usage"] = {**both, **({"interrupted_requests": broken} if broken else {})}
         return chunks
 
     def _trim(self, choice: dict[str, Any]) -> None:

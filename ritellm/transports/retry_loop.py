@@ -35,6 +35,8 @@ def all_batches(transport: Transport, call: Call) -> Generator[Batch, None, None
                 endpoint = locate(call.plan.endpoint, call.plan.request.model)
                 exchange = call.start(endpoint, time.monotonic())
                 yield from batches(transport, call, exchange)
+                if call.goes_on():
+                    continue
                 if exchange.error is None:
                     call.finish(time.monotonic())
                     return
@@ -66,6 +68,8 @@ async def attempts(
                         yield attempt
                 finally:
                     await attempt.close()
+                if call.goes_on():
+                    continue
                 if exchange.error is None:
                     call.finish(now())
                     return

@@ -84,7 +84,7 @@ class Completion(Fields):
 
     def __reduce__(self) -> tuple[Any, ...]:
         try:
-            parsed = (object.__getattribute__(self, "parsed"),)
+            parsed: tuple[Any, ...] = (object.__getattribute__(self, "parsed"),)
         except AttributeError:
             parsed = ()
         return _completion, (type(self), dict(self), self._origin, *parsed)

@@ -240,6 +240,10 @@ def test_with_redis_the_cap_includes_the_spending_of_other_processes(job):
         (["--dedupe", "--journal", "none"], "--dedupe finds equal requests in the journal"),
         (["--on_interrupt", "maybe"], "invalid choice: 'maybe'"),
         (
+            ["--on_length", "continue"],
+            "cannot continue an answer that max_tokens cut off: leave out --on_length continue",
+        ),
+        (
             ["--on_interrupt", "continue"],
             "cannot continue an interrupted answer: pass --on_interrupt",
         ),
@@ -554,6 +558,25 @@ def test_a_response_that_broke_off_can_resume_from_the_partial_text(job):
     assert row["text"].startswith("the beginning ")
     assert row["text"].endswith("and the rest")
     assert job.server.requests[1].json["continue_final_message"] is True
+
+
+def test_a_completion_that_max_tokens_cuts_off_is_continued_and_is_another_key(job):
+    def script(request):
+        if request.json["messages"][-1]["role"] == "assistant":
+            return chat_stream("and the rest")
+        return chat_stream("the beginning ", finish_reason="length")
+
+    job.server.script = script
+    job.write({"id": "a", "prompt": "x"})
+    assert job.run("--model", "hosted_vllm/m") == 0
+    assert job.rows("completions")["a"]["truncated"] is True
+    flags = ["--model", "hosted_vllm/m", "--on_length", "continue"]
+    assert job.run(*flags) == 0
+    row = job.rows("completions")["a"]
+    assert (row["text"], row["truncated"]) == ("the beginning and the rest", False)
+    assert len(job.server.requests) == 3
+    assert job.run(*flags) == 0
+    assert len(job.server.requests) == 3
 
 
 # --- The model on this machine ------------------------------------------------------------------

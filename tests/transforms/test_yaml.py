@@ -10,7 +10,7 @@ import pytest
 import yaml as pyyaml
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.typehints.decorators import TypeCheckError
-from fake_server import api_error
+from fake_server import api_error, chat_stream
 
 from transforms import DeadLetter, Prompt, yaml
 
@@ -45,6 +45,62 @@ def test_a_row_of_another_transform_is_a_prompt(fake_server):
         streamed = rows | yaml.StreamCompletions("openai/m", base_url=fake_server.base_url)
         whole = streamed["output"] | yaml.AssembleCompletions()
         assert_that(whole["output"] | beam.Map(lambda row: row.text), equal_to(["one two"]))
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "label": {"enum": ["good", "bad"]},
+        "count": {"type": "integer"},
+        "score": {"type": ["number", "null"]},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "who": {"type": "object", "properties": {"name": {"type": "string"}}},
+        "any": {},
+    },
+    "required": ["label"],
+}
+
+
+def test_the_properties_of_a_checked_answer_are_columns_with_types(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    answer = '{"label": "good", "count": 2.0, "score": 1, "tags": ["a"], "who": {"name": "n"}'
+    fake_server.enqueue(chat_stream('{"label": "ugly"}'), chat_stream(answer + ', "any": [1]}'))
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        prompts = (p | beam.Create(ROWS[:1]) | yaml.ToPrompts())["output"]
+        done = prompts | yaml.CompletePrompts(
+            "openai/m", answer_schema=SCHEMA, base_url=fake_server.base_url
+        )
+        rows = done["output"] | beam.Reshuffle()  # through the coder of the rows
+        told = rows | beam.Map(
+            lambda row: (
+                row.id,
+                row.label,
+                row.count,
+                row.score,
+                [*row.tags],
+                row.who.name,
+                row.any,
+            )
+        )
+        assert_that(told, equal_to([("a", "good", 2, 1.0, ["a"], "n", "[1]")]))
+        facts = rows | beam.Map(lambda row: (row.reasks, row.answer_mode, row.other_answer))
+        assert_that(facts, equal_to([(1, "json_schema", None)]), "Facts")
+
+
+def test_values_without_a_column_are_kept_as_json(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    large = 1 << 70
+    answer = f'{{"label": "bad", "count": {large}, "who": {{"name": "n", "age": 3}}, "more": true}}'
+    fake_server.enqueue(chat_stream(answer))
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        prompts = (p | beam.Create(ROWS[:1]) | yaml.ToPrompts())["output"]
+        done = prompts | yaml.CompletePrompts(
+            "openai/m", answer_schema=SCHEMA, base_url=fake_server.base_url
+        )
+        rows = done["output"] | beam.Reshuffle()
+        told = rows | beam.Map(lambda r: (r.label, r.count, r.who, r.tags, r.other_answer))
+        other = f'{{"count":{large},"who":{{"name":"n","age":3}},"more":true}}'
+        assert_that(told, equal_to([("bad", None, None, None, other)]))
 
 
 def test_failures_have_the_fields_of_beams_and_of_a_dead_letter(fake_server):
@@ -106,6 +162,26 @@ def test_a_budget_and_a_journal_are_made_of_plain_values(tmp_path):
             "unknown parameter 'max_tokns'; did",
         ),
         (lambda: yaml.CompletePrompts("openai/m", rpm="9"), "rpm must be a number, got '9'"),
+        (
+            lambda: yaml.CompletePrompts("openai/m", reasks=1),
+            "reasks needs answer_columns or answer_schema",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", answer_schema="s.json"),
+            "answer_schema must be an object, got 's.json'",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", answer_columns="a:int", answer_schema=SCHEMA),
+            "are one option: leave out one of them",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", answer_columns="text:str"),
+            "the property 'text' of the answer has the name of a column of each row; rename it",
+        ),
+        (
+            lambda: yaml.CompletePrompts("openai/m", answer_columns="class:str"),
+            "the property 'class' of the answer cannot be a column of Beam, whose names",
+        ),
         (lambda: yaml.CompletePrompts("openai/m", rpm=True), "rpm must be a number, got True"),
         (lambda: yaml.CompletePrompts("openai/m", dedupe=1), "dedupe must be true or false, got 1"),
         (

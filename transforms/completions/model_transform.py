@@ -20,7 +20,7 @@ from transforms.graph.error_output import ErrorOutput, checked
 from transforms.graph.jobs import JobParDo
 from transforms.graph.outputs import Outputs, passed_on
 from transforms.graph.refused_secrets import check_variable, refuse_secrets
-from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING
+from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING, RECORDS
 from transforms.journal import JournalKey, NewJournal
 from transforms.prompts.to_prompts import Prompts
 from transforms.worker.asking import asking
@@ -34,6 +34,7 @@ from transforms.worker.stopping import StopWhen
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ritellm import Answer
     from ritellm.calls.params import CompletionParams
 
 
@@ -87,6 +88,11 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             stop_when=stop_when,
         )
 
+    @property
+    def answer(self) -> Answer | None:
+        """What each answer must satisfy, None without `answer`."""
+        return self._completer.answer
+
     def journal_key(self, prompt: Prompt, address: str | None = None) -> JournalKey | None:
         """Return the key of the completion of `prompt` in the journal, None if it has none.
 
@@ -138,13 +144,20 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         letters = (done[DEAD_LETTERS], given.dead_letters) | "AllDeadLetters" >> beam.Flatten()
         return Outputs({**{tag: done[tag] for tag in tags}, DEAD_LETTERS: letters})
 
+    @staticmethod
+    def _may_have(tag: str, outputs: Mapping[str, type]) -> bool:
+        """Return whether a committed stream has the output `tag`.
+
+        Running jobs have the outputs of deltas and completions, whatever is asked for.
+        """
+        return tag in outputs or (tag != RECORDS and RECORDS not in outputs)
+
     def _sent(self, prompts: Any, completer: Completer, outputs: Mapping[str, type]) -> Any:
         check_input(prompts, Prompt, type(self).__name__, HOW_TO_GET_PROMPTS)
         main, *tags = outputs
         if self._commits is not None:
-            committed = CommittedStreams(
-                completer, self._new_resources, OF_OUTCOME, main, self._commits
-            )
+            kinds = {kind: tag for kind, tag in OF_OUTCOME.items() if self._may_have(tag, outputs)}
+            committed = CommittedStreams(completer, self._new_resources, kinds, main, self._commits)
             return prompts | "Committed" >> committed
         fn = _CompleteFn(completer, self._new_resources, main)
         # An update matches the steps of the running job by their labels: keep this one.

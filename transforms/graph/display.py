@@ -15,7 +15,7 @@ from ritellm.masking import masked_url
 # Parameters whose values are numbers, booleans or words of the API. No text of a user's.
 _SHOWN = (
     "max_tokens max_completion_tokens temperature top_p top_k min_p n seed reasoning_effort"
-    " service_tier verbosity num_retries max_retries on_interrupt drop_params"
+    " service_tier verbosity num_retries max_retries on_interrupt on_length drop_params"
 ).split()
 
 

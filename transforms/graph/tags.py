@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 
 COMPLETIONS = "completions"
 DEAD_LETTERS = "dead_letters"
@@ -16,6 +16,7 @@ RECORDS = "records"
 
 OF_OUTCOME: Mapping[type, str] = {
     Delta: DELTAS,
+    Record: RECORDS,
     Completion: COMPLETIONS,
     DeadLetter: DEAD_LETTERS,
 }

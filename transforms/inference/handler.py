@@ -161,7 +161,10 @@ class RitellmModelHandler(ModelHandler):  # type: ignore[misc]
 
     def _inference(self, row: Completion) -> ritellm.Completion:
         """Return the completion of `row` in OpenAI's shape; a checked answer is in `parsed`."""
-        completion, answer = ritellm.Completion(orjson.loads(row.completion)), self._completer.answer
+        completion, answer = (
+            ritellm.Completion(orjson.loads(row.completion)),
+            self._completer.answer,
+        )
         completion._origin = self._completer.model
         if answer is not None:
             completion.parsed = answer.parsed(row.answer)

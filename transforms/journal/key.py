@@ -16,8 +16,9 @@ from ritellm.calls.params import IGNORED, POLICY
 from ritellm.errors import InvalidRequestError
 from ritellm.masking import is_secret_header
 
-# `request_timeout` stays in the hash: journals that exist already were written with it.
-_POLICY = (POLICY - {"request_timeout"}) | {"stream"}
+# `request_timeout` stays in the hash: journals that exist already were written with it. `on_length`
+# changes the completion.
+_POLICY = (POLICY - {"request_timeout", "on_length"}) | {"stream"}
 _CREDENTIALS = frozenset(
     "api_key aws_access_key_id aws_profile_name aws_secret_access_key aws_session_token"
     " azure_ad_token vertex_credentials".split()

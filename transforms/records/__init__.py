@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import apache_beam as beam
 
 from ritellm.chunks.submission import prompt_of
-from ritellm.structured.paths import JsonPath, parse_path
+from ritellm.providers import split_model
+from ritellm.structured.paths import parse_path
 from transforms.completions.model_transform import ModelTransform
-from transforms.elements import DeadLetter, Delta, Prompt, Record
+from transforms.elements import DeadLetter, Prompt, Record
 from transforms.graph.element_types import HOW_TO_GET_RECORDS, check_input, with_types
 from transforms.graph.error_output import OF_DELTAS, OF_PROMPT, ErrorOutput, checked
 from transforms.graph.outputs import Outputs
 from transforms.graph.panes import fires_once
-from transforms.graph.tags import DEAD_LETTERS, DELTAS, INCOMPLETE, RECORDS
-from transforms.records.checking import Checking
-from transforms.records.reading import DeltaRecords
+from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, RECORDS
 from transforms.records.whole import whole_answer
+from transforms.worker.records.checking import Checking
+from transforms.worker.records.reading import INVALID, TRUNCATED
+from transforms.worker.records.recording import Recording
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,12 +41,18 @@ class StreamRecords(ModelTransform):
     `.dead_letters` (prompts without an answer). Records come out before their answer is whole: the
     final one says that it is. `AssembleRecords` keeps those of whole answers.
 
+    An answer that `max_tokens` cuts off goes on after its last record with
+    `on_interrupt="continue"`, where a prefill continues it (`on_length`). Elsewhere
+    it is requested once more with more room: a further attempt, whose records begin again.
+
     Args:
         model: "provider/model".
         schema: what each record must fit: a JSON schema, its JSON, or a pydantic model. A record
             that does not fit is not `valid`. None checks nothing.
         path: the parts that become records, such as "$.items[*]" (`ritellm.structured.paths`).
-        params: the other arguments of `StreamCompletions`, without `commit_every`.
+        grow_max_tokens: the `max_tokens` of that further attempt. None is twice the `max_tokens` of
+            the request; without both there is none.
+        params: the other arguments of `StreamCompletions`.
     """
 
     def __init__(
@@ -52,49 +60,49 @@ class StreamRecords(ModelTransform):
         model: str,
         schema: Any = None,
         path: str = "$.items[*]",
+        *,
+        grow_max_tokens: int | None = None,
         **params: Unpack[JobParams],
     ) -> None:
+        if params.get("on_interrupt") == "continue" and _continues(model):
+            params.setdefault("on_length", "continue")
         super().__init__(model, **params)
-        if self._commits is not None:
-            raise ValueError(
-                "commit_every must be left out: StreamRecords keeps the open answers of a bundle"
-            )
-        self._path, self._checking = parse_path(path), Checking.of(schema)
+        if grow_max_tokens is not None and grow_max_tokens < 1:
+            raise ValueError(f"grow_max_tokens must be positive, got {grow_max_tokens}")
+        self._recording = Recording(parse_path(path), Checking.of(schema), grow_max_tokens)
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
-        """Stream each prompt, and read its deltas."""
-        completer = replace(self._completer, deltas=True)
-        done = self._complete(prompts, completer, {DELTAS: Delta, DEAD_LETTERS: DeadLetter})
-        fn = RecordsFn(self._path, self._checking)
-        read = done[DELTAS] | "Records" >> beam.ParDo(fn).with_outputs(INCOMPLETE, main=RECORDS)
-        read = with_types(read, {RECORDS: Record, INCOMPLETE: DeadLetter})
+        """Stream each prompt, and read its answer."""
+        completer = replace(self._completer, deltas=True, records=self._recording)
+        done = self._complete(prompts, completer, {RECORDS: Record, DEAD_LETTERS: DeadLetter})
+        apart = beam.FlatMap(_apart).with_outputs(INCOMPLETE, main=DEAD_LETTERS)
+        letters = done[DEAD_LETTERS] | "Apart" >> apart
+        letters = with_types(letters, dict.fromkeys((DEAD_LETTERS, INCOMPLETE), DeadLetter))
+        incomplete = letters[INCOMPLETE]
+        if self._commits is not None:  # answers that a drain did not wait for
+            incomplete = (incomplete, done[INCOMPLETE]) | "AllIncomplete" >> beam.Flatten()
         outputs = Outputs(
             {
-                RECORDS: read[RECORDS],
-                INCOMPLETE: read[INCOMPLETE],
-                DEAD_LETTERS: done[DEAD_LETTERS],
+                RECORDS: done[RECORDS],
+                INCOMPLETE: incomplete,
+                DEAD_LETTERS: letters[DEAD_LETTERS],
             }
         )
         return self._handled(outputs, RECORDS, (INCOMPLETE, DEAD_LETTERS), OF_PROMPT)
 
+    def _failed(self) -> tuple[str, ...]:
+        return DEAD_LETTERS, INCOMPLETE
 
-class RecordsFn(beam.DoFn):  # type: ignore[misc]
-    """Reads the deltas of a bundle, which come in order, into records."""
 
-    def __init__(self, path: JsonPath, checking: Checking) -> None:
-        self._path, self._checking = path, checking
+def _continues(model: str) -> bool:
+    """Return whether the provider may be given the beginning of an answer."""
+    return split_model(model)[0].quirks.prefill is not None
 
-    def start_bundle(self) -> None:
-        """Forget the answers that the last bundle left open."""
-        self._records = DeltaRecords(self._path, self._checking.check)
 
-    def process(self, delta: Delta) -> Iterator[Any]:
-        """Yield the records that `delta` completes."""
-        for found in self._records.add(delta):
-            if isinstance(found, DeadLetter):
-                yield beam.pvalue.TaggedOutput(INCOMPLETE, found)
-            else:
-                yield found
+def _apart(letter: DeadLetter) -> Iterator[Any]:
+    """Yield `letter` for its output: an answer that is not whole JSON, or a prompt without one."""
+    broken = letter.error_type in (INVALID, TRUNCATED)
+    yield beam.pvalue.TaggedOutput(INCOMPLETE, letter) if broken else letter
 
 
 class AssembleRecords(ErrorOutput, beam.PTransform):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Completes one prompt whose answer must satisfy a schema: checks it, and asks again. No Beam.
+"""Completes one prompt that may take several requests: checks each answer, asks again. No Beam.
 
 The problem: a row may take several requests. Each of them costs money, and the process may die
 between two of them.
@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from ritellm.answers.conversation import Accepted, Conversation, text_of
+from ritellm.answers.conversation import Conversation, text_of
 from ritellm.answers.faults import Fault
 from ritellm.errors import AnswerInvalid, AnswerRefused
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import to_dead_letter
+from transforms.worker.records.recording import Room
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 
@@ -46,15 +47,12 @@ class Chain:
     """The requests of one row: the next one to send, and the completions so far."""
 
     def __init__(self, completer: Completer, resources: Resources, request: PromptRequest) -> None:
-        assert completer.answer is not None
         self._completer, self._resources = completer, resources
         self.request = self._first = request
         self._limit = _limit_of({**completer.params, **request.body})
         messages = request.body.get("messages")
-        self._conversation = Conversation(
-            completer.answer,
-            messages if isinstance(messages, list) else [],
-            self._limit[1],
+        self._conversation = _conversation(
+            completer, messages if isinstance(messages, list) else [], self._limit[1]
         )
         self._past: list[Completion] = []
 
@@ -92,10 +90,10 @@ class Chain:
         )
         return replace(self._first, body=body, key=key)
 
-    def _completed(self, whole: Mapping[str, Any], accepted: Accepted) -> Completion:
+    def _completed(self, whole: Mapping[str, Any], accepted: Any) -> Completion:
         answered = self._conversation.answered(whole, accepted)
         last = self._past[-1]
-        if saved := self._tokens_saved(last):
+        if self._completer.answer is not None and (saved := self._tokens_saved(last)):
             answered["answer"]["tokens_saved"] = saved
         return last._replace(completion=orjson.dumps(dict(answered)).decode(), **self._totals())
 
@@ -147,6 +145,14 @@ class Chain:
             attempts=letter.attempts + self.attempts,
             **_waste([*paid, letter]),
         )
+
+
+def _conversation(completer: Completer, messages: list[Any], limit: int | None) -> Any:
+    """Return what judges the completions of a row, and says what to send next."""
+    if completer.answer is not None:
+        return Conversation(completer.answer, messages, limit)
+    assert completer.records is not None
+    return Room(completer.records, messages, limit)
 
 
 def replay(
@@ -226,8 +232,9 @@ def _final(delta: Delta, end: Completion, attempts: int) -> Delta:
     outcome = orjson.loads(delta.outcome or "{}")
     names = "attempts cost_usd wasted_tokens wasted_cost_usd waste_estimated".split()
     outcome |= {name: getattr(end, name) for name in names}
-    outcome["answer"] = orjson.loads(end.completion)["answer"]
-    outcome["usage"] = orjson.loads(end.completion).get("usage")
+    whole = orjson.loads(end.completion)
+    outcome |= {name: whole[name] for name in ("answer",) if name in whole}
+    outcome["usage"] = whole.get("usage")
     return delta._replace(attempt=delta.attempt + attempts, outcome=orjson.dumps(outcome).decode())
 
 

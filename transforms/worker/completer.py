@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ritellm.errors import ABOUT_VALUES
 from ritellm.providers import address_in
@@ -35,18 +35,23 @@ from transforms.worker.row_faults import OF_A_ROW, of_row
 from transforms.worker.single_flight import End, copy_for
 from transforms.worker.submissions import digest_of, new_submission, replayed
 
+if TYPE_CHECKING:
+    from transforms.worker.records.recording import Recording, RecordReader
+
 
 @dataclass(frozen=True)
 class Completer(RunOptions):
     """Completes prompts with a model.
 
     With `completions`, the completions are outcomes, too. With `dedupe` equal requests share one
-    completion, if the journal has it or it is in flight in this process.
+    completion, if the journal has it or it is in flight in this process. With `records`, they
+    come in place of deltas.
     """
 
     completions: bool = False
     base_url: str | None = None  # where the client sends requests: part of a completion's key
     dedupe: bool = False
+    records: Recording | None = None
 
     @property
     def keyed_params(self) -> Mapping[str, Any]:
@@ -54,6 +59,11 @@ class Completer(RunOptions):
         if self.stop_when is not None:
             return {**self.params, "stop_when": self.stop_when.key}
         return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether a row may take several requests, one after the other."""
+        return self.answer is not None or self.records is not None
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""
@@ -67,18 +77,19 @@ class Completer(RunOptions):
         except OF_A_ROW as error:
             return PromptRequest(prompt, {}, of_row(error))
         digest = digest_of(prompt.request, body) if self.deltas else ""
-        earlier: list[Completion] | None = None if self.answer is None else []
+        earlier: list[Completion] | None = [] if self.may_ask_again else None
         return PromptRequest(prompt, body, key=key, digest=digest, earlier=earlier)
 
     def replay(self, resources: Resources, request: PromptRequest) -> Iterator[Outcome]:
         """Yield the outcomes that the journal has for `request`, or nothing. May block."""
-        find = resources.journal.completion if self.answer is None else self._replayed(resources)
+        find = self._replayed(resources) if self.may_ask_again else resources.journal.completion
         completion = find(request)
         if completion is None:
             return
         with suppress(*ABOUT_VALUES):  # a damaged entry counts as missing
             last = resources.journal.last_order(request) if self.deltas else 0
-            yield from list(self.outcomes_of(request, completion, last))
+            outcomes = list(self.outcomes_of(request, completion, last))
+            yield from outcomes if self.records is None else self.records.reader().read(outcomes)
 
     def _replayed(self, resources: Resources) -> Callable[[PromptRequest], End | None]:
         from transforms.worker.answers import replay
@@ -101,15 +112,33 @@ class Completer(RunOptions):
         """
         started = time.time()
         try:
+            if self.records is not None:
+                return await self._read(self.records.reader(), resources, request, put, submission)
             return await self._outcomes(resources, request, put, submission)
         except OF_A_ROW as error:
             return [to_dead_letter(request.prompt, of_row(error), self.prices, started)]
+
+    async def _read(
+        self,
+        reader: RecordReader,
+        resources: Resources,
+        request: PromptRequest,
+        put: Put[Outcome],
+        submission: str,
+    ) -> list[Outcome]:
+        """Put the records of `request`; return its last ones, or its dead letter."""
+
+        async def put_records(outcomes: Iterable[Outcome]) -> None:
+            if found := reader.read(outcomes):
+                await put(found)
+
+        return reader.read(await self._outcomes(resources, request, put_records, submission))
 
     async def _outcomes(
         self, resources: Resources, request: PromptRequest, put: Put[Outcome], submission: str
     ) -> list[Outcome]:
         """Return the outcomes of `request`, its own or those of an equal request."""
-        if self.answer is not None:
+        if self.may_ask_again:
             from transforms.worker.answers import answered
 
             return await answered(self, resources, request, put, submission)

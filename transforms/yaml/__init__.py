@@ -14,6 +14,7 @@ import apache_beam as beam
 from ritellm.providers import split_model
 from transforms import assembly, completions
 from transforms.prompts import to_prompts
+from transforms.yaml.answers import AnswerRows
 from transforms.yaml.failures import OUTPUT, Failure, RowFailed, fail, output_of, to_failure
 from transforms.yaml.options import NUMBER, TEXT, YES_NO, arguments, check
 
@@ -67,15 +68,17 @@ class CompletePrompts(_ModelTransform):
     """Completes prompts with a model: rows with `id` and `request`, as ToPrompts makes them.
 
     The output has a row for each completion. With `emit_deltas` the output `deltas` has one for
-    each chunk.
+    each chunk. With `answer_columns` or `answer_schema` each answer is checked, and its properties
+    are columns.
 
     Args:
         model: the model as PROVIDER/MODEL, for example openai/gpt-4o-mini.
         emit_deltas: whether to have the output `deltas`.
         error_handling: `output` names the output of failed rows.
         options: the options of the transform in Python, such as `max_in_flight` and `api_key_env`;
-            `journal`, `max_cost_usd` and `max_total_tokens`; and parameters of a request, such as
-            `max_tokens` and `temperature`.
+            `journal`, `max_cost_usd` and `max_total_tokens`; `answer_columns` or `answer_schema`,
+            `reasks`, `grow_max_tokens`, `validator` and `answer_mode`; and parameters of a request,
+            such as `max_tokens` and `temperature`.
     """
 
     def __init__(
@@ -92,12 +95,17 @@ class CompletePrompts(_ModelTransform):
             return completions.CompletePrompts(model, emit_deltas=emit_deltas, **given)
 
         super().__init__(model, error_handling, make, options)
+        answer = self._transform.answer
+        self._answer_rows = None if answer is None else AnswerRows(answer)
 
     def expand(self, rows: Any) -> dict[str, Any]:
         """Complete each prompt."""
         done = rows | self._transform
         more = {"deltas": done.deltas} if self._emit_deltas else {}
-        return self._outputs(done.completions, self._failed(done), **more)
+        completions = done.completions
+        if self._answer_rows is not None:
+            completions = completions | "Columns" >> self._answer_rows
+        return self._outputs(completions, self._failed(done), **more)
 
 
 class StreamCompletions(_ModelTransform):

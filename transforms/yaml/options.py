@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ritellm import Answer
 from ritellm.calls.params import CHAT_PARAMS, COMMON_PARAMS
 from ritellm.suggest import did_you_mean
 from transforms.budget.accounts import Caps
@@ -13,6 +14,9 @@ from transforms.journal import JournalError, NewJournal
 from transforms.journal.spec import job_name
 
 NUMBER, COUNT, TEXT, YES_NO = "a number", "a whole number", "a text", "true or false"
+OBJECT = "an object"
+# The options that say what an answer must be, beside its columns or its schema.
+_OF_ANSWERS = ("reasks", "grow_max_tokens", "validator", "answer_mode")
 
 # The options of a job by name, and what their values must be.
 _OPTIONS: Mapping[str, str] = {
@@ -20,10 +24,13 @@ _OPTIONS: Mapping[str, str] = {
     **dict.fromkeys("rpm tpm give_up_after timeout max_cost_usd".split(), NUMBER),
     **dict.fromkeys("commit_every drain_seconds".split(), NUMBER),
     **dict.fromkeys("base_url api_key_env api_key_secret api_key_file".split(), TEXT),
-    **dict.fromkeys("journal job on_interrupt".split(), TEXT),
+    **dict.fromkeys("journal job on_interrupt on_length".split(), TEXT),
     **dict.fromkeys("dedupe drop_params".split(), YES_NO),
+    **dict.fromkeys("answer_columns answer_mode validator".split(), TEXT),
+    **dict.fromkeys("reasks grow_max_tokens".split(), COUNT),
+    "answer_schema": OBJECT,
     "hedge_after": "seconds or a text such as p95",
-    "extra_body": "an object",
+    "extra_body": OBJECT,
 }
 # Parameters of a request whose values can be checked here; a provider checks the others.
 _PARAMS: Mapping[str, str] = {
@@ -38,7 +45,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     TEXT: (str,),
     YES_NO: (bool,),
     _OPTIONS["hedge_after"]: (int, float, str),
-    _OPTIONS["extra_body"]: (dict,),
+    OBJECT: (dict,),
 }
 
 
@@ -51,6 +58,8 @@ def arguments(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
             check(name, value, wanted)
     left = {name: value for name, value in given.items() if value is not None}
     job = f"yaml://{left.pop('job', '')}"
+    if (answer := _answer(left)) is not None:
+        left["answer"] = answer
     caps = Caps(left.pop("max_cost_usd", None), left.pop("max_total_tokens", None))
     journal = _journal(left.pop("journal", "none"), job)
     if journal is not None:
@@ -60,6 +69,21 @@ def arguments(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
         left["budget"] = ledger = NewLedger(caps, redis, job_name(job))
         ledger.check(model)
     return left
+
+
+def _answer(left: dict[str, Any]) -> Answer | None:
+    """Take the options of answers out of `left`; return what they say, None without a schema."""
+    columns, schema = left.pop("answer_columns", None), left.pop("answer_schema", None)
+    given = {name: left.pop(name) for name in _OF_ANSWERS if name in left}
+    if columns is None and schema is None:
+        if given:
+            raise ValueError(f"{next(iter(given))} needs answer_columns or answer_schema")
+        return None
+    if columns is not None and schema is not None:
+        raise ValueError("answer_columns and answer_schema are one option: leave out one of them")
+    if "answer_mode" in given:
+        given["mode"] = given.pop("answer_mode")
+    return Answer(columns if schema is None else schema, **given)
 
 
 def _journal(spec: str, job: str) -> NewJournal | None:

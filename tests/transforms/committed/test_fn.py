@@ -18,12 +18,16 @@ from fake_server import Wait, api_error, chat_events, echo, stream
 from one_shard import Shard
 
 from ritellm import Finished, follow
-from transforms import DeadLetter, Delta, Prompt, StreamCompletions
+from ritellm.structured.paths import parse_path
+from transforms import DeadLetter, Delta, Prompt, Record, StreamCompletions
 from transforms.committed.commits import Commits
 from transforms.committed.fn import CommittedFn
 from transforms.committed.streams import _ByShardFn
 from transforms.graph.tags import OF_OUTCOME
 from transforms.journal import NewJournal
+from transforms.records.whole import whole_answer
+from transforms.worker.records.checking import Checking
+from transforms.worker.records.recording import Recording
 from transforms.worker.requests import PromptRequest
 
 CODER = WindowedValueCoder(registry.get_coder(Prompt), FixedWindows(10).get_window_coder())
@@ -40,16 +44,16 @@ def worker(fake_server):
     """Return a function that starts a worker: a DoFn as another process would get it."""
     started = []
 
-    def start(drain_seconds=60.0, completions=False, **options):
+    def start(drain_seconds=60.0, completions=False, records=None, **options):
         options = {"timeout": 5, "base_url": fake_server.base_url, **options}
         made = StreamCompletions("openai/m", **options)
-        completer = replace(made._completer, completions=completions)
+        completer = replace(made._completer, completions=completions, records=records)
         fn = CommittedFn(
             completer,
             made._new_resources,
             CODER,
             OF_OUTCOME,
-            "deltas",
+            "records" if records else "deltas",
             Commits(0.02, 16, drain_seconds),
         )
         fn = pickler.loads(pickler.dumps(fn))
@@ -122,6 +126,27 @@ def test_deltas_have_the_timestamp_and_the_window_of_their_prompt(worker):
     assert {(each.timestamp, each.windows) for each in shard.windowed()} == {
         (Timestamp(12), (WINDOW,))
     }
+
+
+def test_records_are_committed_once_and_begin_again_in_another_process(worker, held):
+    items = Recording(parse_path("$[*]"), Checking())
+    first, other, shard = worker(records=items), worker(records=items), Shard()
+    shard.send(first, encoded(text="[1, 2, 3]"))
+    begun(first, shard, 1)
+    held.go.set()
+    assert shard.fire(other, fails=True) is not None
+    shard.finish(other)
+    found = shard.values()
+    lost, submission = found[0].submission, found[-1].submission
+    assert lost < submission
+    assert [(r.index, r.value, r.final) for r in found if r.submission == submission] == [
+        (0, "1", False),
+        (1, "2", False),
+        (2, "3", False),
+        (3, None, True),
+    ]
+    assert {type(each) for each in found} == {Record}
+    assert [each.value for each in whole_answer("p1", found)] == ["1", "2", "3"]
 
 
 def test_a_completion_is_committed_with_its_last_delta(worker):

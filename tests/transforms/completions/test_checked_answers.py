@@ -100,7 +100,9 @@ def test_a_further_request_is_a_further_attempt_of_the_deltas(fake_server):
     fake_server.enqueue(chat_stream(UGLY), chat_stream(GOOD))
     with pipeline() as p:
         done = prompts(p, "a") | streamed(fake_server)
-        finals = done.deltas | beam.Filter(lambda delta: delta.final) | beam.Map(lambda d: d.attempt)
+        finals = (
+            done.deltas | beam.Filter(lambda delta: delta.final) | beam.Map(lambda d: d.attempt)
+        )
         assert_that(finals, equal_to([2]), "Finals")
         names = done.deltas | beam.Map(lambda d: d.submission) | beam.Distinct()
         assert_that(names | beam.combiners.Count.Globally(), equal_to([1]), "OneSubmission")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ritellm.structured.paths import parse_path
 from transforms import DeadLetter, Delta, Record
-from transforms.records.checking import Checking
-from transforms.records.reading import DeltaRecords
 from transforms.records.whole import whole_answer
+from transforms.worker.records.checking import Checking
+from transforms.worker.records.reading import DeltaRecords
 
 FIRST = "9f86d081884c7d65.0197a3c5e2b0.5f3c9a01b7e4"
 SECOND = "9f86d081884c7d65.0197a3c5ffff.000000000000"

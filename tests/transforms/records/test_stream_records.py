@@ -11,10 +11,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.window import FixedWindows
-from fake_server import Reset, Stall, Wait, chat_events, stream
+from fake_server import Reset, Stall, Wait, api_error, chat_events, chat_stream, stream
 from job_coders import output_coders
 
 from transforms import AssembleRecords, Prompt, Record, StreamRecords
+from transforms.journal import NewJournal
 from transforms.worker.stopping import StopWhen
 
 pytest.importorskip("jsonschema_rs")
@@ -119,12 +120,12 @@ def test_every_output_is_a_row():
     records | "Whole" >> AssembleRecords()
     job = p.to_runner_api()
     assert output_coders(job, "Do/") == {
-        "Do/Ask.None": "row(Delta)",
+        "Do/Ask.None": "row(Record)",
         "Do/Ask.dead_letters": "row(DeadLetter)",
-        "Do/EmitDeltas.None": "row(Delta)",
+        "Do/EmitRecords.None": "row(Record)",
         "Do/EmitDeadLetters.None": "row(DeadLetter)",
-        "Do/Records.None": "row(Record)",
-        "Do/Records.incomplete": "row(DeadLetter)",
+        "Do/Apart/FlatMap(_apart).None": "row(DeadLetter)",
+        "Do/Apart/FlatMap(_apart).incomplete": "row(DeadLetter)",
     }
     assert output_coders(job, "Whole/") == {
         "Whole/ByPrompt.None": "kv(kv(string_utf8, string_utf8), row(Record))",
@@ -147,8 +148,8 @@ def test_a_trigger_that_fires_more_than_once_is_refused():
 
 
 def test_arguments_are_checked_when_the_pipeline_is_built():
-    with pytest.raises(ValueError, match="commit_every must be left out"):
-        StreamRecords("openai/m", commit_every=1)
+    with pytest.raises(ValueError, match="grow_max_tokens must be positive, got 0"):
+        StreamRecords("openai/m", grow_max_tokens=0)
     with pytest.raises(ValueError, match="a path must be made of"):
         StreamRecords("openai/m", path="$..items")
     with pytest.raises(ValueError, match="the schema cannot be used"):
@@ -169,6 +170,81 @@ def test_a_continued_answer_goes_on_after_its_last_record(fake_server):
         attempts = out.records | beam.Map(lambda r: r.attempt)
         assert_that(attempts, equal_to([1, 1, 1, 1]), label="one attempt")
     assert len(fake_server.requests) == 2
+
+
+CUT = '{"items": [{"n": 1}, {"n"'
+
+
+def test_an_answer_that_its_length_cuts_off_goes_on_after_its_last_record(fake_server):
+    cut = chat_stream(CUT, finish_reason="length")
+    fake_server.enqueue(
+        cut, chat_stream(': 2}, {"n": ', finish_reason="length"), chat_stream("3}]}")
+    )
+    options = {"base_url": fake_server.base_url, "timeout": 5, "on_interrupt": "continue"}
+    with pipeline() as p:
+        out = prompts(p, "a") | StreamRecords("hosted_vllm/m", SCHEMA, max_tokens=9, **options)
+        told = out.records | beam.Map(lambda r: (r.attempt, r.index, r.value))
+        rest = [(1, 1, '{"n": 2}'), (1, 2, '{"n": 3}'), (1, 3, None)]
+        assert_that(told, equal_to([(1, 0, '{"n": 1}'), *rest]))
+        assert_that(out.incomplete, equal_to([]), label="incomplete")
+
+
+def test_elsewhere_it_is_requested_once_more_with_more_room(fake_server):
+    fake_server.enqueue(chat_stream(CUT, finish_reason="length"), chat_stream(ITEMS))
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server, max_tokens=9)
+        whole = (out.records | AssembleRecords()).records
+        told = whole | beam.Map(lambda r: (r.attempt, r.index, r.value))
+        expected = [(2, 0, '{"n": 1}'), (2, 1, '{"n": 2}'), (2, 2, '{"n": "x"}')]
+        assert_that(told, equal_to(expected))
+        first = out.records | beam.Filter(lambda r: r.attempt == 1) | beam.Map(lambda r: r.value)
+        assert_that(first, equal_to(['{"n": 1}']), label="replaced")
+        final = out.records | beam.Filter(lambda r: r.final)
+        tokens = final | "Tokens" >> beam.Map(
+            lambda r: orjson.loads(r.outcome)["usage"]["completion_tokens"]
+        )
+        # The words of both requests, as the server counts them.
+        assert_that(tokens, equal_to([len(CUT.split()) + len(ITEMS.split())]), label="tokens")
+    assert [request.json["max_tokens"] for request in fake_server.requests] == [9, 18]
+
+
+def test_an_answer_that_is_cut_off_twice_is_incomplete(fake_server):
+    fake_server.script = lambda request: chat_stream(CUT, finish_reason="length")
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server, grow_max_tokens=50)
+        told = out.incomplete | beam.Map(lambda letter: (letter.error_type, letter.attempts))
+        assert_that(told, equal_to([("RecordsTruncated", 2)]))
+        assert_that(out.dead_letters, equal_to([]), label="dead letters")
+    assert [request.json.get("max_tokens") for request in fake_server.requests] == [None, 50]
+
+
+def test_a_prompt_that_is_refused_is_no_incomplete_answer(fake_server):
+    fake_server.script = lambda request: api_error(400)
+    with pipeline() as p:
+        out = prompts(p, "a") | transform(fake_server)
+        told = out.dead_letters | beam.Map(lambda letter: letter.error_type)
+        assert_that(told, equal_to(["BadRequestError"]))
+        assert_that(out.incomplete, equal_to([]), label="incomplete")
+
+
+def test_a_second_run_has_its_records_from_the_journal(fake_server, tmp_path):
+    fake_server.enqueue(chat_stream(CUT, finish_reason="length"), chat_stream(ITEMS))
+    journal = NewJournal(f"sqlite:{tmp_path / 'journal'}", str(tmp_path))
+    for _ in range(2):
+        with pipeline() as p:
+            out = prompts(p, "a") | transform(fake_server, journal=journal, max_tokens=9)
+            whole = (out.records | AssembleRecords()).records | beam.Map(lambda r: r.value)
+            assert_that(whole, equal_to(['{"n": 1}', '{"n": 2}', '{"n": "x"}']))
+    assert len(fake_server.requests) == 2
+
+
+def test_records_can_be_committed_several_times_a_second():
+    p = beam.Pipeline(runner="PrismRunner")
+    out = prompts(p, "a") | StreamRecords("openai/m", commit_every=0.2)
+    assert set(out) == {"records", "incomplete", "dead_letters"}
+    coders = output_coders(p.to_runner_api(), "StreamRecords/Committed/")
+    assert "row(Record)" in coders.values()
+    assert "row(Delta)" not in coders.values()
 
 
 def test_a_stream_with_enough_records_is_left_and_whole(fake_server):

@@ -19,6 +19,9 @@ from ritellm.structured.paths import JsonPath
 from transforms.elements import DeadLetter, Delta, Record
 from transforms.worker.stopping import STOPPED
 
+# The error types of answers that are not whole JSON.
+INVALID, TRUNCATED = "RecordsInvalid", "RecordsTruncated"
+
 # Returns what is wrong with a value, "" if nothing is.
 Check = Callable[[Any], str]
 
@@ -96,10 +99,10 @@ class _Answer:
             except JsonError as error:
                 self._error = error
         if self._error is not None:
-            return _letter(delta, "RecordsInvalid", f"{self._error}", elements.count)
+            return _letter(delta, INVALID, f"{self._error}", elements.count)
         if elements.truncated and elements.finish_reason != STOPPED:
             said = f"the JSON has not ended (finish_reason {elements.finish_reason!r:.50})"
-            return _letter(delta, "RecordsTruncated", said, elements.count)
+            return _letter(delta, TRUNCATED, said, elements.count)
         return Record(
             delta.id,
             delta.submission,
