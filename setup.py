@@ -34,6 +34,8 @@ EXTRAS = {
     "template": ["jinja2>=3.1.6,<4"],
     # The live view of the streaming program on a terminal.
     "terminal": ["rich>=13,<16"],
+    # What serves the deltas of a job to browsers: pipelines.serve_deltas.
+    "serve": ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "httptools>=0.6.4,<1", "redis>=5,<8"],
     # What checks answers with a schema.
     "answers": ["jsonschema-rs>=0.61,<1"],
     # The providers' own clients, and other readers of JSON (openai brings jiter): an independent
@@ -57,6 +59,9 @@ EXTRAS = {
         "opentelemetry-sdk>=1.30",
         "rich>=13,<16",
         "setuptools>=77",
+        "starlette>=0.40,<2",
+        "uvicorn>=0.30,<1",
+        "httptools>=0.6.4,<1",
     ],
     # What Beam's InteractiveRunner needs of its own extra, and what runs examples/notebook.ipynb.
     "notebook": [
@@ -90,6 +95,7 @@ SCRIPTS = {
     "ritellm-stream": "pipelines.stream_complete:main",
     "ritellm-results": "pipelines.results.__main__:main",
     "ritellm-watch": "pipelines.watch.__main__:main",
+    "ritellm-serve": "pipelines.serve_deltas.__main__:main",
 }
 PACKAGES = ("ritellm",) if IS_CLIENT else ("ritellm", "transforms", "pipelines")
 CLIENT_REQUIRES = ["httpx>=0.27,<0.29", "orjson>=3.10,<4"]

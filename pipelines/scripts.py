@@ -9,6 +9,7 @@ SCRIPTS = {
     "ritellm-stream": "pipelines.stream_complete",
     "ritellm-results": "pipelines.results",
     "ritellm-watch": "pipelines.watch",
+    "ritellm-serve": "pipelines.serve_deltas",
 }
 
 

@@ -189,6 +189,7 @@ SCRIPTS = {
     "ritellm-stream": "ritellm-beam ",
     "ritellm-results": "ritellm-beam ",
     "ritellm-watch": "ritellm-beam ",
+    "ritellm-serve": "ritellm-beam ",
 }
 
 

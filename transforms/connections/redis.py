@@ -27,18 +27,42 @@ def connect(url: str, prefix: str, tries: int) -> tuple[Any, str]:
     ValueError for a bad address, RedisUnavailable without the client library.
     """
     redis = _redis()
+    address, options, prefix = _arguments(url, prefix)
+    retry = importlib.import_module("redis.retry").Retry(_backoff(), tries)
+    try:
+        return redis.Redis.from_url(address, retry=retry, **options), prefix
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{public_address(url)}: {error}") from None
+
+
+def connect_async(url: str, tries: int, connections: int) -> Any:
+    """Return a client of asyncio for `url`, with at most so many `connections`; as `connect` is."""
+    _redis()
+    redis = importlib.import_module("redis.asyncio")
+    address, options, _ = _arguments(url, "")
+    retry = importlib.import_module("redis.asyncio.retry").Retry(_backoff(), tries)
+    try:
+        pool = redis.BlockingConnectionPool.from_url(
+            address, retry=retry, max_connections=connections, timeout=30, **options
+        )
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{public_address(url)}: {error}") from None
+    return redis.Redis(connection_pool=pool)
+
+
+def _backoff() -> Any:
+    return importlib.import_module("redis.backoff").ExponentialBackoff(cap=5.0, base=0.1)
+
+
+def _arguments(url: str, prefix: str) -> tuple[str, dict[str, Any], str]:
+    """Return the client's own address, its options, and the URL's own prefix or else `prefix`."""
     address, _, query = url.partition("?")
     options = dict(parse_qsl(query))
     prefix = options.pop("prefix", prefix)
     patience = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 30}
     secret = _password(options.pop("password_env", None))
-    backoff = importlib.import_module("redis.backoff").ExponentialBackoff(cap=5.0, base=0.1)
-    retry = importlib.import_module("redis.retry").Retry(backoff, tries)
     address += "?" + urlencode(options) if options else ""
-    try:
-        return redis.Redis.from_url(address, retry=retry, **patience, **secret), prefix
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{public_address(url)}: {error}") from None
+    return address, {**patience, **secret}, prefix
 
 
 @contextmanager

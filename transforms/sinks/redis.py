@@ -1,8 +1,6 @@
 """Publishes elements to Redis streams: one stream for all ids, or one for each id.
 
-In a stream for one id, the number of an entry has the order of the delta's submission, its attempt
-and its `seq`. Redis refuses a number that is not larger than the last one, so the stream has no
-delta twice, and none of an older submission or attempt after one of a newer one.
+`transforms.connections.delta_streams` says how the stream of one id is numbered.
 """
 
 from __future__ import annotations
@@ -10,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from ritellm.chunks.submission import nonce_of, order_of
+from transforms.connections.delta_streams import KEY, deltas_of, entry_number, split_options
 from transforms.connections.redis import IMPATIENT, connect, errors_as, public_address
-from transforms.elements import Delta, Outcome
+from transforms.elements import DeadLetter, Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
 from transforms.sinks.base import SinkUnavailable
 
-KEY = "ritellm"
 # A shared stream keeps about this many entries: a week without readers must not fill the server.
 MOST_ENTRIES = 1_000_000
 # How long the stream of one id is kept after its last delta.
@@ -34,7 +31,8 @@ class RedisStreams:
     `key` or "ritellm", as entries with the fields `id submission attempt seq text finish_reason
     final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries such a
     stream keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds
-    after the last; that stream follows the newest submission of the id, whatever its request.
+    after the last; that stream follows the newest submission of the id, whatever its request. A
+    failure ends the stream of its id, too: with an entry that has its class in the field `failed`.
     `password_env` names the variable that holds the password.
     """
 
@@ -50,7 +48,7 @@ class RedisStreams:
 
 class _RedisPublisher:
     def __init__(self, url: str) -> None:
-        address, options = _own_options(url)
+        address, options = split_options(url)
         self._key = options.get("key", KEY)
         self._per_id = options.get("per_id", "").lower() == "true"
         self._most = int(options.get("maxlen", MOST_ENTRIES))
@@ -83,22 +81,35 @@ class _RedisPublisher:
             stream = f"{self._key}:{_STREAMS[KINDS[type(element)]]}"
             fields = {"id": element.id, "json": to_bytes(element)}
             pipe.xadd(stream, fields, maxlen=self._most)
+            if self._per_id and isinstance(element, DeadLetter):
+                self._fail(pipe, element)
         elif self._per_id:
-            stream = f"{self._key}:deltas:{element.id}"
+            stream = deltas_of(self._key, element.id)
             pipe.xadd(stream, _fields(element), id=_number(element))
             if element.seq == 0 or element.final:
                 pipe.expire(stream, self._ttl)
         else:
             pipe.xadd(f"{self._key}:deltas", _fields(element), maxlen=self._most)
 
+    def _fail(self, pipe: Any, letter: DeadLetter) -> None:
+        """End the stream of the id: Redis numbers the entry after the last one."""
+        stream = deltas_of(self._key, letter.id)
+        pipe.xadd(
+            stream, {**_fields(_NO_DELTA._replace(id=letter.id)), "failed": letter.error_type}
+        )
+        pipe.expire(stream, self._ttl)
 
+
+# An entry that readers of deltas skip: it adds nothing.
+_NO_DELTA = Delta("", 0, 0, "", None, '{"object":"chat.completion.chunk","choices":[]}')
 _STREAMS = {"completion": "completions", "failed": "failed"}
 
 
 def _number(delta: Delta) -> str:
     """Return the number of the entry of `delta`: two parts of 64 bits."""
-    nonce = int(nonce_of(delta.submission)[:4] or "0", 16)
-    return f"{order_of(delta.submission) << 16 | nonce}-{delta.attempt << 32 | delta.seq}"
+    parts = order_of(delta.submission), nonce_of(delta.submission), delta.attempt, delta.seq
+    first, second = entry_number(*parts)
+    return f"{first}-{second}"
 
 
 def _fields(delta: Delta) -> dict[str, Any]:
@@ -116,12 +127,3 @@ def _fields(delta: Delta) -> dict[str, Any]:
     if delta.final:
         fields |= {"outcome": delta.outcome or "", "input": delta.input or ""}
     return fields
-
-
-def _own_options(url: str) -> tuple[str, dict[str, str]]:
-    """Return `url` without the options of this sink, and these options."""
-    address, _, query = url.partition("?")
-    given = dict(parse_qsl(query))
-    names: list[str] = [name for name in ("key", "per_id", "maxlen", "ttl") if name in given]
-    own = {name: given.pop(name) for name in names}
-    return address + ("?" + urlencode(given) if given else ""), own

@@ -1,0 +1,240 @@
+"""The server as an ASGI application: its routes, and what their requests ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipelines.serve_deltas.access import Access, Refused
+from pipelines.serve_deltas.encoders import FORMS, Encoder
+from pipelines.serve_deltas.encoders.chat_chunks import summed
+from pipelines.serve_deltas.following import Reader, Readers, Receive, Send
+from pipelines.serve_deltas.hub import Channel, Hub
+from pipelines.serve_deltas.piece import parsed
+from pipelines.serve_deltas.position import Position, parse_position
+from pipelines.serve_deltas.stores.base import Store, StoreUnavailable
+
+_log = logging.getLogger("pipelines.serve_deltas")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+# The longest id that a request may name.
+_MOST_ID = 1_000
+# The most that the body of a request may have, which is read and ignored.
+_MOST_BODY = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long the server waits, and how much it holds.
+
+    `wait_seconds` is the time that a reader of an unknown id waits for its first delta. A quiet
+    connection gets a ping every `ping_seconds`. A reader that reads nothing for `patience` seconds
+    is cut off.
+    """
+
+    wait_seconds: float = 30.0
+    ping_seconds: float = 15.0
+    patience: float = 30.0
+    max_readers: int = 10_000
+    max_per_stream: int = 1_000
+
+
+class Door:
+    """The routes of one server."""
+
+    def __init__(self, store: Store, access: Access, bounds: Bounds) -> None:
+        self.hub = Hub(store)
+        self.readers = Readers(self.hub, ping_seconds=bounds.ping_seconds, patience=bounds.patience)
+        self._access, self._bounds = access, bounds
+        self._pings: asyncio.Task[None] | None = None
+
+    @property
+    def app(self) -> Any:
+        """The ASGI application."""
+        routes = [
+            Route("/streams/{id}", self._read, methods=["GET"]),
+            Route("/streams/{id}/chat/completions", self._complete, methods=["POST"]),
+        ]
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(self._access.origins),
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["authorization", "last-event-id", "cache-control"],
+            expose_headers=["*"],
+        )
+        handlers: Mapping[Any, Any] = {Refused: _refuse, StoreUnavailable: _unavailable}
+        return _RawPaths(Starlette(False, routes, [cors], handlers))
+
+    async def start(self) -> None:
+        """Start to read the store. Raises StoreUnavailable."""
+        await self.hub.start()
+        self._pings = asyncio.create_task(self.readers.run())
+
+    async def aclose(self) -> None:
+        """End all readers, and close the store."""
+        if self._pings is not None:
+            self._pings.cancel()
+            self._pings = None
+            await self.hub.aclose()
+
+    async def _read(self, request: Request) -> Any:
+        id = self._admitted(request)
+        form = request.query_params.get("as") or _form(request.headers)
+        if form not in FORMS:
+            raise Refused(400, f"as must be one of {', '.join(FORMS)}, got {form[:40]!r}")
+        return _Stream(self, id, FORMS[form](id), _position(request))
+
+    async def _complete(self, request: Request) -> Any:
+        """Answer a client of OpenAI's chat API with the stream of the id."""
+        id = self._admitted(request)
+        if await _wants_stream(request):
+            return _Stream(self, id, FORMS["chat"](id), None)
+        return await self._whole(id)
+
+    async def _whole(self, id: str) -> Response:
+        async with self.hub.channel(id) as channel:
+            await self.wait_for(channel)
+            while channel.text.ending is None and not self.hub.is_closing:
+                if channel.is_lost or channel.text.is_beheaded:
+                    raise Refused(410, "the stream of the answer has disappeared")
+                await channel.changed()
+            ending = channel.text.ending
+            if ending is None:
+                raise Refused(503, "the server is closing; send the request again")
+            if ending.error_type is not None:
+                raise Refused(502, f"the prompt has failed: {ending.error_type}")
+            return JSONResponse(dict(summed(channel.text.pieces).completion()), headers=_HEADERS)
+
+    def _admitted(self, request: Request, *, to_stop: bool = False) -> str:
+        """Return the id that the request may read, or stop. Raises Refused."""
+        id = unquote(request.path_params["id"])
+        if not id or len(id) > _MOST_ID or not id.isprintable():
+            raise Refused(400, f"an id must be a text of at most {_MOST_ID} characters")
+        self._access.check(request.headers, request.query_params, id, time.time(), to_stop=to_stop)
+        return id
+
+    def admit(self, channel: Channel) -> None:
+        """Raise Refused if there are too many readers."""
+        if self.readers.count >= self._bounds.max_readers:
+            raise Refused(429, "the server has as many readers as it takes; come back later")
+        if channel.readers > self._bounds.max_per_stream:
+            raise Refused(429, "the stream has as many readers as it takes; come back later")
+
+    async def wait_for(self, channel: Channel) -> None:
+        """Return when the answer has begun. Raises Refused after the time for it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._bounds.wait_seconds
+        while not channel.text.has_begun and not self.hub.is_closing:
+            try:
+                await asyncio.wait_for(channel.changed(), max(until - loop.time(), 0.001))
+            except asyncio.TimeoutError:
+                seconds = f"{self._bounds.wait_seconds:g}"
+                raise Refused(404, f"no delta of this id has come in {seconds} seconds") from None
+
+
+class _Stream:
+    """The response that follows a stream."""
+
+    def __init__(self, door: Door, id: str, encoder: Encoder, position: Position | None) -> None:
+        self._door, self._id, self._encoder, self._position = door, id, encoder, position
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            await self._follow(scope, receive, send)
+        except StoreUnavailable as error:
+            # Browsers do not come back after an error status.
+            if (later := self._encoder.later) is None:
+                raise
+            _log.warning("%s", error)
+            await send(_head(self._encoder))
+            await send({"type": "http.response.body", "body": later})
+
+    async def _follow(self, scope: Any, receive: Receive, send: Send) -> None:
+        async with self._door.hub.channel(self._id) as channel:
+            self._door.admit(channel)
+            await self._door.wait_for(channel)
+            reader = Reader(channel, self._encoder, self._position)
+            transport = scope.get("state", {}).get("transport")
+            if transport is not None:
+                reader.abort = transport.abort
+            if reader.at_end:
+                await Response(status_code=204, headers=_HEADERS)(scope, receive, send)
+                return
+            if channel.text.is_beheaded:
+                raise Refused(410, "the beginning of the answer has been trimmed")
+            await send(_head(self._encoder))
+            await self._door.readers.follow(reader, receive, send)
+
+
+def _head(encoder: Encoder) -> dict[str, Any]:
+    headers = {"Content-Type": encoder.media_type, **_HEADERS, **encoder.headers}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": 200, "headers": raw}
+
+
+def _form(headers: Mapping[str, str]) -> str:
+    return "events" if "text/event-stream" in headers.get("accept", "") else "text"
+
+
+def _position(request: Request) -> Position | None:
+    """Return where a reader left off. Raises Refused for a text that is no position."""
+    text = request.headers.get("last-event-id") or request.query_params.get("position") or ""
+    position = parse_position(text)
+    if text and position is None:
+        raise Refused(400, "the position (Last-Event-ID) is not one of this server")
+    return position
+
+
+async def _wants_stream(request: Request) -> bool:
+    """Return whether the body asks for a stream. The rest of it is ignored."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BODY:
+            raise Refused(413, f"the body must have at most {_MOST_BODY} bytes")
+
+    return parsed(bytes(body)).get("stream") is True
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    headers = dict(_HEADERS)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status in (429, 503):
+        headers["Retry-After"] = "1"
+    shown = {"error": {"message": str(error), "type": "refused", "code": error.status}}
+    return JSONResponse(shown, error.status, headers)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    _log.warning("%s", error)
+    return await _refuse(request, Refused(503, "the store of the deltas is unavailable"))
+
+
+class _RawPaths:
+    """Matches routes with the path as it was sent: an id may have a slash (%2F)."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope.get("raw_path"):
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        await self._app(scope, receive, send)

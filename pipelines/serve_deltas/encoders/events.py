@@ -1,0 +1,69 @@
+"""Server-sent events for a plain `EventSource`. Pure.
+
+    id: POSITION                          id: POSITION             id: POSITION
+    data: {"text": "more text"}           event: reset             event: end
+                                          data: {"attempt": 2}     data: {"outcome": "finished"}
+
+A page appends the text of each message, clears its text at `reset`, and closes at `end`. The
+browser sends the last id when it reconnects, so the rest follows exactly. See "Server-sent events"
+in the HTML standard, https://html.spec.whatwg.org/multipage/server-sent-events.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from pipelines.serve_deltas.encoders.base import SSE_HEADERS
+from pipelines.serve_deltas.growing_text import News
+from pipelines.serve_deltas.piece import Piece
+from pipelines.serve_deltas.position import Position
+
+
+class Events:
+    """One reader with an `EventSource`."""
+
+    media_type = "text/event-stream"
+    headers: Mapping[str, str] = SSE_HEADERS
+    ping = b":\n\n"
+    later: bytes | None = b"retry: 2000\n\n"
+
+    def __init__(self, id: str) -> None:
+        del id
+
+    def encode(self, news: News) -> bytes:
+        """Return the events for `news`: a reset, what is new in one message, and the end."""
+        events = []
+        if news.is_reset:
+            start = Position(*news.rank, news.start)
+            events.append(event("reset", {"attempt": news.rank[1]}, start))
+        if fields := added(news.pieces):
+            events.append(event("", fields, news.position))
+        if news.ending is not None:
+            events.append(event("end", news.ending.fields, news.position))
+        return b"".join(events)
+
+    def gone(self) -> bytes:
+        """Return the event of an answer that has disappeared: nothing follows it."""
+        return event("gone", {}, None)
+
+    def leave(self) -> None:
+        """Return: the browser reconnects with its last id."""
+
+
+def added(pieces: Sequence[Piece]) -> dict[str, Any]:
+    """Return what `pieces` add: text, reasoning, and parts of tool calls; each only if any."""
+    text = "".join([piece.text for piece in pieces])
+    reasoning = "".join([piece.reasoning for piece in pieces])
+    calls = [call for piece in pieces for call in piece.tool_calls]
+    fields = {"text": text, "reasoning": reasoning, "tool_calls": calls}
+    return {name: value for name, value in fields.items() if value}
+
+
+def event(name: str, data: Mapping[str, Any], position: Position | None) -> bytes:
+    """Return one event; JSON has no line breaks."""
+    head = f"event: {name}\n" if name else ""
+    id = f"id: {position}\n" if position is not None else ""
+    return f"{id}{head}data: ".encode() + orjson.dumps(data) + b"\n\n"

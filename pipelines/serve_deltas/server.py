@@ -1,0 +1,107 @@
+"""Runs the application on a socket, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pipelines.errors import UsageError
+from pipelines.serve_deltas.app import Door
+
+# What the system keeps for a reader that does not read, and what the process keeps, in bytes.
+_SEND_BUFFER = 1 << 16
+_WRITE_BUFFER = 1 << 14
+_BACKLOG = 2_048
+# Seconds that readers have to get the last bytes when the server ends.
+_GOODBYE = 3
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets a response cut its connection, and keeps little for a reader that does not read."""
+
+    def connection_made(self, transport: Any) -> None:
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+class _Quiet(logging.Filter):
+    """Keeps what uvicorn logs free of what requests and answers have in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            record.msg = f"a request has failed: {type(record.exc_info[1]).__name__}"
+            record.args = record.exc_info = record.exc_text = None
+        # A response that ends early has no end on purpose: so its reader learns of it.
+        return record.levelno >= logging.ERROR and "without completing" not in str(record.msg)
+
+
+class Server(uvicorn.Server):
+    """Serves `door` on the bound socket `listener`; `stop` ends it, from any thread."""
+
+    def __init__(self, door: Door, listener: socket.socket) -> None:
+        self._door, self._listener = door, listener
+        config = uvicorn.Config(
+            door.app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # addresses have ids and tokens
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=_GOODBYE,
+        )
+        super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_Quiet())
+
+    async def serve_until_stopped(self, began: Callable[[], object] = lambda: None) -> None:
+        """Serve; call `began` once connections are accepted. Raises StoreUnavailable."""
+        await self._door.start()
+        watch = asyncio.create_task(self._report(began))
+        try:
+            await self.serve(sockets=[self._listener])
+        finally:
+            watch.cancel()
+            await self._door.aclose()
+
+    def stop(self) -> None:
+        """End in order: readers are told, and can go to another server."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the readers end first, so that no connection is waited for."""
+        await self._door.aclose()
+        await super().shutdown(sockets)
+
+    def capture_signals(self) -> Any:
+        """Leave the signals to the program."""
+        return nullcontext()
+
+    async def _report(self, began: Callable[[], object]) -> None:
+        while not self.started:
+            await asyncio.sleep(0.01)
+        began()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to `host` and `port` (0: any free one). Raises UsageError."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        listener.bind((host, port))
+    except OSError as error:
+        raise UsageError(
+            f"--listen {host}:{port} cannot be used: {error.strerror or error}; choose another port"
+        ) from None
+    return listener

@@ -1,0 +1,70 @@
+"""The program: its command line, its log, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from door import answer
+from redis_server import running
+
+from pipelines.errors import UsageError
+from pipelines.serve_deltas import tokens
+from pipelines.serve_deltas.__main__ import Program
+from transforms.sinks.redis import RedisStreams
+
+ROOT = Path(__file__).resolve().parents[3]
+SECRET = "a secret of enough bytes"
+
+
+def test_it_serves_until_ctrl_c_and_logs_no_id_no_token_and_no_text():
+    command = [sys.executable, "-m", "pipelines.serve_deltas", "--listen", "127.0.0.1:0"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "DOOR_SECRET": SECRET}
+    with running() as redis:
+        RedisStreams(f"{redis.url}?per_id=true")().publish(answer("the id", "the text"))
+        token = tokens.sign(SECRET.encode(), "the id", 1 << 40)
+        process = subprocess.Popen(
+            [*command, "--from", redis.url, "--secret_env", "DOOR_SECRET"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        url = process.stdout.readline().strip().removesuffix("ID")
+        with urllib.request.urlopen(f"{url}the%20id?as=text&token={token}") as response:
+            assert response.read() == b"the text"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}the%20id?as=text&token=wrong")
+        process.send_signal(signal.SIGINT)
+        said, complained = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not any(word in said + complained for word in ("the", "token", "Traceback"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--listen", "0.0.0.0:8080"], "it needs --secret_env"),
+        (["--listen", "8080"], "--listen must be HOST:PORT, got '8080'"),
+        (["--from", "kafka:x/y"], "--from must be redis://HOST/DB"),
+        (["--from", "unix:///nowhere/redis.sock"], "cannot be used"),
+        (["--secret_env", "DOOR_SECRET"], "must hold at least 16 bytes"),
+        (["--sign", "q"], "--sign needs --secret_env"),
+    ],
+)
+def test_a_command_line_that_cannot_work_is_one_line(flags, message, monkeypatch):
+    monkeypatch.setenv("DOOR_SECRET", "short")
+    with pytest.raises(UsageError, match=message):
+        Program(["--listen", "127.0.0.1:0", *flags]).run()
+
+
+def test_it_signs_tokens(monkeypatch, capsys):
+    monkeypatch.setenv("DOOR_SECRET", SECRET)
+    assert Program(["--sign", "q", "--may_stop", "--secret_env", "DOOR_SECRET"]).run() == 0
+    token = capsys.readouterr().out.strip()
+    tokens.check(SECRET.encode(), token, "q", 0, to_stop=True)
