@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ritellm.chunks.follow import Follower, follow
     from ritellm.client import Client, Stream
     from ritellm.client_async import AsyncClient, AsyncStream
+    from ritellm.instrumentation.hooks import CallEnd, on_end
     from ritellm.retry import RetryPolicy
     from ritellm.structured.records import records
     from ritellm.types import Chunk, Completion, Timeouts
@@ -40,12 +41,14 @@ _HOMES = {
     "Answer": "answers.answer",
     "AsyncClient": "client_async",
     "AsyncStream": "client_async",
+    "CallEnd": "instrumentation.hooks",
     "Finished": "chunks.delta_events",
     "Follower": "chunks.follow",
     "Grown": "chunks.delta_events",
     "Superseded": "chunks.delta_events",
     "Unfinished": "chunks.delta_events",
     "follow": "chunks.follow",
+    "on_end": "instrumentation.hooks",
     "RetryPolicy": "retry",
     "records": "structured.records",
     "Chunk": "types",
@@ -83,6 +86,7 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncStream",
+    "CallEnd",
     "Chunk",
     "Client",
     "Completion",
@@ -98,6 +102,7 @@ __all__ = [
     "batch_completion",
     "completion",
     "follow",
+    "on_end",
     "records",
     "stream_chunk_builder",
 ]
@@ -132,9 +137,10 @@ class _Settings(ModuleType):
     """This module. It warns of settings that work with litellm and have no effect here."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
         if name not in _OWN_SETTINGS and not isinstance(value, ModuleType):
-            import_module("ritellm.dropin.absent").warn_of_setting(name, value)
+            known = {*globals(), *_HOMES, *_ALIASES, *_MODULES}
+            import_module("ritellm.dropin.absent").warn_of_setting(name, value, known)
+        super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Settings

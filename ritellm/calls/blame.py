@@ -15,6 +15,7 @@ from ritellm.errors import ABOUT_VALUES, InvalidRequestError, RitellmError
 from ritellm.types import HttpRequest, Request
 
 Build = Callable[[Request, Endpoint], HttpRequest]
+MakeDraft = Callable[..., object]
 _PLAIN = ({"role": "user", "content": "x"},)
 
 
@@ -46,3 +47,34 @@ def _at_fault(build: Build, request: Request, endpoint: Endpoint) -> str:
         except ABOUT_VALUES:
             return name
     return "the request"
+
+
+def undraftable(
+    make: MakeDraft, model: Any, given: Mapping[str, Any], error: Exception
+) -> InvalidRequestError:
+    """Return the error for parameters that `make(model, given=...)` cannot read.
+
+    It raised `error`.
+    """
+    suspects: list[str] = []
+    for name in given:
+        rest = {other: each for other, each in given.items() if other != name}
+        try:
+            make(model, given=rest)
+        except RitellmError:
+            suspects.append(name)  # or the parameter is needed for the others to be read
+        except Exception:
+            continue
+        else:
+            return unreadable(name, given[name], error)
+    if len(suspects) == 1:
+        return unreadable(suspects[0], given[suspects[0]], error)
+    return unreadable("a parameter", None, error)
+
+
+def unreadable(name: str, value: Any, error: Exception) -> InvalidRequestError:
+    """Return the error for the value of a parameter that raised `error` when it was read."""
+    got = "" if value is None else f", got {type(value).__name__}"
+    return InvalidRequestError(
+        f"{name} has a value of an unexpected type{got} ({type(error).__name__})"
+    )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ritellm.calls import resume
 from ritellm.calls.attachments import attach
+from ritellm.calls.blame import unreadable
 from ritellm.endpoints import Endpoint
-from ritellm.errors import InvalidRequestError
+from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.retry import RetryPolicy
 from ritellm.types import Request, Timeouts
 
@@ -39,6 +40,14 @@ class Draft:
 
     def plan(self, messages: Any) -> Plan:
         """Return the plan for `messages`; raises InvalidRequestError and says what to change."""
+        try:
+            return self._plan(messages)
+        except RitellmError:
+            raise
+        except Exception as error:  # of a value that raises when it is read
+            raise unreadable("messages", messages, error) from error
+
+    def _plan(self, messages: Any) -> Plan:
         blank = self.blank
         checked = _checked(messages)
         if blank.wanted is not None:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ritellm.calls import arguments
+from ritellm.calls.blame import undraftable
 from ritellm.calls.mock import mocked
 from ritellm.calls.params import CALLER_ONLY, CHAT_PARAMS, COMMON_PARAMS, IGNORED
 from ritellm.calls.plan import Draft, OnInterrupt, OnLength, Plan
 from ritellm.calls.response_format import response_format
 from ritellm.endpoints import Endpoint
-from ritellm.errors import InvalidRequestError, UnsupportedParamsError
+from ritellm.errors import InvalidRequestError, RitellmError, UnsupportedParamsError
 from ritellm.masking import basic_auth, header_secrets
 from ritellm.providers import OPTIONS, resolve, route, split_model
 from ritellm.recordings import replay
@@ -87,12 +89,23 @@ def draft(
         buffer_msec, buffer_chunks: how to merge neighbouring chunks of a stream.
     """
     given: dict[str, Any] = {**params, "stream": stream}
-    fallbacks = given.pop("fallbacks", None)
-    first = _draft(model, environ, given)
+    try:
+        return _with_fallbacks(model, environ, given)
+    except RitellmError:
+        raise
+    except Exception as error:  # of a value that raises when it is read, an array for example
+        raise undraftable(partial(_with_fallbacks, environ=environ), model, given, error) from error
+
+
+def _with_fallbacks(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> Draft:
+    fallbacks = given.get("fallbacks")
+    own = {name: value for name, value in given.items() if name != "fallbacks"}
+    own["stream"] = bool(own.get("stream"))
+    first = _draft(model, environ, own)
     if not fallbacks:
         return first
-    legs = _legs(model, fallbacks, given)
-    rest = [_draft(name, environ, own) for name, own in legs]
+    legs = _legs(model, fallbacks, own)
+    rest = [_draft(name, environ, each) for name, each in legs]
     return replace(first, fallbacks=tuple(rest))
 
 

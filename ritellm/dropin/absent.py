@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from types import FrameType
 from typing import Any
 
-_LOGS = "read the logger `ritellm` or its OpenTelemetry spans (docs/observing.md)"
+import ritellm
+from ritellm.suggest import did_you_mean
+
+_LOGS = "call ritellm.on_end(function), or use the OpenTelemetry spans (docs/observing.md)"
 _CHAT = "ritellm does chat completions only; use the provider's own client"
 _MODELS = "ritellm has no list of all models; name limits and features with register_model"
 _FALLBACKS = "pass fallbacks=[...] to completion"
@@ -67,6 +71,12 @@ _SETTINGS = {
     "pass transport= to Client or to AsyncClient": "client_session aclient_session",
 }
 _UNREAD = {name: instead for instead, names in _SETTINGS.items() for name in names.split()}
+# Settings of litellm that ask for less output or speed: here there is nothing to set.
+_HARMLESS = frozenset(
+    "set_verbose suppress_debug_info telemetry turn_off_message_logging json_logs"
+    " disable_streaming_logging disable_hf_tokenizer_download disable_token_counter"
+    " redact_messages_in_exceptions log_raw_request_response print_verbose".split()
+)
 _warned: set[str] = set()
 
 
@@ -89,10 +99,17 @@ def missing(name: str, reader: FrameType) -> Exception:
     return ImportError(text, name="ritellm") if imported else AttributeError(text)
 
 
-def warn_of_setting(name: str, value: Any) -> None:
-    """Warn once if a program sets a setting of litellm that has no effect here."""
+def warn_of_setting(name: str, value: Any, known: Collection[str]) -> None:
+    """Warn once if a program sets a setting of litellm that has no effect, or one that is none.
+
+    `known` are the names that the module has: a program may replace them.
+    """
     instead = _UNREAD.get(name) or _INSTEAD.get(name)
-    if not value or instead is None or name in _warned:
+    if name in _warned or (instead is not None and not value):
         return
+    if instead is None:
+        if name in known or name in _HARMLESS or name.startswith("_"):
+            return
+        instead = f"it is no setting{did_you_mean(name, ritellm._OWN_SETTINGS)}"
     _warned.add(name)
     warnings.warn(f"setting ritellm.{name} has no effect: {instead}", stacklevel=3)

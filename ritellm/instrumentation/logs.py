@@ -1,4 +1,4 @@
-"""Reports a call while it runs: log records, and OpenTelemetry if its API is installed.
+"""Reports a call while it runs: log records, hooks, and OpenTelemetry if its API is installed.
 
 Spans and metrics follow the GenAI semantic conventions:
 https://opentelemetry.io/docs/specs/semconv/gen-ai/. Keys are never reported. Prompts are reported
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ritellm.calls.call import Call
 from ritellm.errors import ABOUT_VALUES, RitellmError
+from ritellm.instrumentation import hooks
 from ritellm.limit_headers import oddities
 from ritellm.retry import is_outage
 
@@ -31,9 +32,9 @@ _Result = TypeVar("_Result")
 
 
 def observed(call: Call) -> AbstractContextManager[None]:
-    """Report `call` from its beginning to its end, if a logger or a tracer is set up."""
+    """Report `call` from its beginning to its end, if a logger, a tracer or a hook is set up."""
     telemetry = _telemetry()
-    if telemetry is None and not log.isEnabledFor(logging.DEBUG):
+    if telemetry is None and not log.isEnabledFor(logging.DEBUG) and not hooks.are_set():
         return _UNOBSERVED
     return _observed(call, telemetry)
 
@@ -44,12 +45,15 @@ _UNOBSERVED = nullcontext()
 @contextmanager
 def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
     span = _reported(telemetry.start, call) if telemetry else None
+    ending: BaseException | None = None
     try:
         yield
-    except GeneratorExit:
+    except GeneratorExit as left:
+        ending = left
         _ended(call, "left early")
         raise
     except BaseException as error:
+        ending = error
         _ended(call, type(error).__name__)
         if telemetry:
             telemetry.fail(span, error)
@@ -59,6 +63,7 @@ def _observed(call: Call, telemetry: Telemetry | None) -> Iterator[None]:
     finally:
         if telemetry:
             _reported(telemetry.end, span, call)
+        _reported(hooks.ended, call, ending)
 
 
 def _reported(report: Callable[..., _Result], *arguments: Any) -> _Result | None:

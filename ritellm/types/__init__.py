@@ -29,6 +29,13 @@ class Chunk(Fields):
 
     attempt: int
     seq: int | None
+    id: str | None
+    model: str | None
+    created: int | None
+    choices: list[StreamingChoices]
+    usage: Usage | None
+    service_tier: str | None
+    system_fingerprint: str | None
 
     def __getattr__(self, name: str) -> Any:
         # An `__init__` that set them would double the price of a chunk.
@@ -66,6 +73,14 @@ class Completion(Fields):
     _origin: str | None  # the "provider/model" that was requested, if it is known
     # With `answer=Answer(schema)`: a dict, or an instance of the schema's pydantic model.
     parsed: Any
+    id: str | None
+    model: str | None
+    created: int | None
+    choices: list[Choices]
+    usage: Usage | None
+    usage_source: str  # "provider" or "missing"
+    service_tier: str | None
+    system_fingerprint: str | None
 
     def __getattr__(self, name: str) -> Any:
         if name == "_origin":

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 # OpenAI's field names. Reading one that a provider left out gives None, as litellm's
 # users expect (`chunk.choices[0].delta.content`); any other unknown name is an error.
 _OPTIONAL = frozenset(
-    "annotations arguments audio cached_tokens choices citations code completion_tokens"
-    " completion_tokens_details content created custom data delta error expires_at"
-    " finish_reason function function_call id images index logprobs message model name object"
-    " param prompt_tokens prompt_tokens_details provider_specific_fields reasoning"
-    " reasoning_content reasoning_details reasoning_tokens refusal role service_tier"
-    " system_fingerprint text thinking_blocks tool_calls top_logprobs total_tokens transcript"
+    "accepted_prediction_tokens annotations arguments audio audio_tokens cached_tokens"
+    " choices citations code completion_tokens completion_tokens_details content created"
+    " custom data delta error expires_at finish_reason function function_call id images index"
+    " logprobs message model name object param prompt_tokens prompt_tokens_details"
+    " provider_specific_fields reasoning reasoning_content reasoning_details reasoning_tokens"
+    " refusal rejected_prediction_tokens role service_tier system_fingerprint text"
+    " thinking_blocks tool_calls top_logprobs total_tokens transcript"
     " type usage usage_source".split()
 )
 
@@ -50,6 +51,13 @@ class Fields(dict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
+
+    def __dir__(self) -> list[str]:
+        """Return the names that can be read, for Tab: the fields that are there, and usual ones."""
+        declared = (name for kind in type(self).__mro__ for name in _annotated(kind))
+        there = (name for name in self if isinstance(name, str) and name.isidentifier())
+        usual = (name for name in declared if not name.startswith("_"))
+        return sorted({*super().__dir__(), *there, *usual})
 
     def __or__(self, other: Any) -> Self:  # type: ignore[override]
         if not isinstance(other, Mapping):
@@ -101,6 +109,11 @@ class Fields(dict[str, Any]):
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """Return the JSON; the options are those of `model_dump`."""
         return json.dumps(self.model_dump(**options), indent=indent, ensure_ascii=False)
+
+
+def _annotated(kind: type) -> Mapping[str, Any]:
+    """Return the annotations of a class itself, not those of its bases."""
+    return vars(kind).get("__annotations__") or {}
 
 
 def _plain(value: Any, exclude_none: bool) -> Any:

@@ -3,6 +3,9 @@
 `completion.choices[0].message` is a `Message`, `chunk.choices[0].delta` a `Delta`, and so on. A
 received part has the fields that the provider sent. A part that a program builds from keywords gets
 litellm's defaults. The parts of a chunk have none, because an `__init__` would slow each chunk.
+
+The annotations are for editors and type checkers. A value is what the provider has sent. A field
+that it left out reads as None, and one that is not annotated has the type Any.
 """
 
 from __future__ import annotations
@@ -22,11 +25,19 @@ class PromptTokensDetailsWrapper(Fields):
 
     __slots__ = ()
 
+    cached_tokens: int | None
+    audio_tokens: int | None
+
 
 class CompletionTokensDetailsWrapper(Fields):
     """The tokens of the completion by kind, such as `reasoning_tokens`."""
 
     __slots__ = ()
+
+    reasoning_tokens: int | None
+    audio_tokens: int | None
+    accepted_prediction_tokens: int | None
+    rejected_prediction_tokens: int | None
 
 
 # Anthropic's names of counts, which programs for litellm read, and those of the details.
@@ -49,6 +60,14 @@ class Usage(Fields):
         "completion_tokens_details": CompletionTokensDetailsWrapper,
     }
 
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    prompt_tokens_details: PromptTokensDetailsWrapper | None
+    completion_tokens_details: CompletionTokensDetailsWrapper | None
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+
     def __init__(self, received: Object | None = None, /, **fields: Any) -> None:
         counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), 0)
         super().__init__(counts if received is None else received, **fields)
@@ -64,6 +83,9 @@ class FunctionCall(Fields):
     """The name of a function, and its arguments as the text of a JSON object."""
 
     __slots__ = ()
+
+    name: str | None
+    arguments: str
 
 
 class Function(FunctionCall):
@@ -83,6 +105,10 @@ class ChatCompletionMessageToolCall(Fields):
     __slots__ = ()
     _kinds: ClassVar[Kinds] = {"function": Function}
 
+    id: str
+    type: str
+    function: Function
+
     def __init__(self, received: Object | None = None, /, **fields: Any) -> None:
         defaults = {"id": None, "type": "function"}
         super().__init__(defaults if received is None else received, **fields)
@@ -94,6 +120,11 @@ class ChatCompletionDeltaToolCall(Fields):
     __slots__ = ()
     _kinds: ClassVar[Kinds] = {"function": Function}
 
+    index: int
+    id: str | None
+    type: str | None
+    function: Function
+
 
 class Message(Fields):
     """The message of a choice; `content` may be given by position."""
@@ -103,6 +134,15 @@ class Message(Fields):
         "tool_calls": ChatCompletionMessageToolCall,
         "function_call": FunctionCall,
     }
+
+    role: str
+    content: str | None
+    refusal: str | None
+    tool_calls: list[ChatCompletionMessageToolCall] | None
+    function_call: FunctionCall | None
+    reasoning_content: str | None
+    annotations: list[Fields] | None
+    audio: Fields | None
 
     def __init__(self, received: Object | str | None = None, /, **fields: Any) -> None:
         if not isinstance(received, Mapping):
@@ -119,11 +159,23 @@ class Delta(Fields):
         "function_call": FunctionCall,
     }
 
+    role: str | None
+    content: str | None
+    refusal: str | None
+    tool_calls: list[ChatCompletionDeltaToolCall] | None
+    function_call: FunctionCall | None
+    reasoning_content: str | None
+    annotations: list[Fields] | None
+    audio: Fields | None
+
 
 class ChoiceLogprobs(Fields):
     """The log probabilities of the tokens of a choice."""
 
     __slots__ = ()
+
+    content: list[Fields] | None
+    refusal: list[Fields] | None
 
 
 class Choices(Fields):
@@ -131,6 +183,11 @@ class Choices(Fields):
 
     __slots__ = ()
     _kinds: ClassVar[Kinds] = {"message": Message, "logprobs": ChoiceLogprobs}
+
+    index: int
+    message: Message
+    finish_reason: str | None
+    logprobs: ChoiceLogprobs | None
 
     def __init__(self, received: Object | None = None, /, **fields: Any) -> None:
         if received is None:
@@ -143,6 +200,11 @@ class StreamingChoices(Fields):
 
     __slots__ = ()
     _kinds: ClassVar[Kinds] = {"delta": Delta, "logprobs": ChoiceLogprobs}
+
+    index: int
+    delta: Delta
+    finish_reason: str | None
+    logprobs: ChoiceLogprobs | None
 
 
 class NoChoices(list[Any]):

@@ -201,12 +201,13 @@ def test_a_script_names_itself_and_its_version(whole, tmp_path, script):
 
 
 CONSUMER = """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ritellm
 from pipelines import ReadRows
-from ritellm import Completion, Timeouts, completion
-from transforms import CompletePrompts, Prompt
+from ritellm import CallEnd, Completion, Timeouts, completion, on_end
+from ritellm.types.utils import Message
+from transforms import CompletePrompts, Prompt, complete_all
 
 
 def texts() -> Iterator[str]:
@@ -218,8 +219,21 @@ def text() -> str:
     whole: Completion = completion(
         "openai/m", [{"role": "user", "content": "x"}], timeout=Timeouts(total=3.0)
     )
-    return whole.choices[0].message.content or ""
+    message: Message = whole.choices[0].message
+    content: str | None = message.content
+    spent: int | None = whole.usage.total_tokens if whole.usage else None
+    return f"{content} {spent}"
 
+
+def note(end: CallEnd) -> None:
+    reason: str | None = end.completion.choices[0].finish_reason
+    print(end.model, reason)
+
+
+remove: Callable[[], None] = on_end(note)
+result_texts: list[str | None] = [
+    row["text"] for row in complete_all(["x"], "openai/m", journal="j.sqlite", temperature=0)
+]
 
 prompt: Prompt = Prompt.of_text("x", temperature=0)
 transform: CompletePrompts = CompletePrompts("openai/m", max_in_flight=3)
@@ -229,7 +243,10 @@ WRONG = (
     CONSUMER
     + """
 completion(3, "x")
+completion("openai/m", [], temprature=1)
 prompt.idd
+number: int = completion("openai/m", []).choices[0].message.content
+complete_all(["x"], "openai/m", jurnal="x")
 """
 )
 
@@ -246,6 +263,9 @@ def test_a_strict_type_checker_understands_the_packages(whole, tmp_path):
     done = subprocess.run([*check, "wrong.py"], **options)
     assert "[call-overload]" in done.stdout
     assert '"Prompt" has no attribute "idd"' in done.stdout
+    assert 'argument "temprature" for overloaded function "completion"; did you mean' in done.stdout
+    assert 'expression has type "str | None", variable has type "int"' in done.stdout
+    assert 'Unexpected keyword argument "jurnal" for "complete_all"' in done.stdout
 
 
 def test_twine_accepts_the_archives(archives, name):

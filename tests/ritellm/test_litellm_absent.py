@@ -99,6 +99,31 @@ def test_a_setting_that_turns_nothing_on_does_not_warn():
     ritellm.suppress_debug_info = True
 
 
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("drop_parms", True, "it is no setting; did you mean drop_params"),
+        ("num_retry", 0, "did you mean num_retries"),
+        ("success_callback", [print], r"call ritellm.on_end\(function\)"),
+    ],
+)
+def test_a_name_that_is_no_setting_warns_once(name, value, message):
+    with pytest.warns(UserWarning, match=f"setting ritellm.{name} has no effect: .*{message}"):
+        setattr(ritellm, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        setattr(ritellm, name, value)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_program_may_replace_what_the_module_has(monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr(ritellm, "completion", lambda *_, **__: None)
+        monkeypatch.setattr(ritellm, "drop_params", True)
+
+
 def test_the_warning_names_no_key(fresh):
     with pytest.warns(UserWarning, match="openai_key has no effect") as caught:
         ritellm.openai_key = "sk-secret"
@@ -136,7 +161,10 @@ def test_litellms_modules_are_ours_under_both_names():
     [
         ("import litellm.router", "no module 'router': pass fallbacks="),
         ("from litellm.router import Router", "no module 'router': pass fallbacks="),
-        ("import litellm.integrations.custom_logger", "no module 'integrations': read the logger"),
+        (
+            "import litellm.integrations.custom_logger",
+            "no module 'integrations': call ritellm.on_end",
+        ),
         ("import litellm.llms.openai.chat", "no module 'llms': start a server"),
         ("import litellm.nonsense", "no module 'nonsense'"),
     ],

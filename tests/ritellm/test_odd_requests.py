@@ -6,6 +6,7 @@ the provider judges it, or the error comes before anything is sent.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import pytest
@@ -15,6 +16,7 @@ from rich_requests import MESSAGES, PARAMS
 
 from ritellm import Client
 from ritellm.calls.call import Call
+from ritellm.calls.params import CompletionParams
 from ritellm.errors import InvalidRequestError, RitellmError
 from ritellm.rate_limits.queue import estimated_tokens
 from ritellm.token_estimate import estimate_request
@@ -106,6 +108,52 @@ def test_too_many_levels_are_an_error_that_names_the_parameter(client, model, le
     ):
         with pytest.raises(InvalidRequestError, match=name):
             build(client, model, PLAIN, params)
+
+
+class Unreadable:
+    """A value that raises when it is read, as an array does when it is tested for truth."""
+
+    def __bool__(self):
+        raise ValueError("the truth of an array is ambiguous")
+
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+# Parameters that are only read when the request is sent, or not at all, or by their identity.
+UNREAD = CompletionParams.__optional_keys__ - set(
+    "additional_params api_key base_url buffer_chunks buffer_msec custom_llm_provider"
+    " drop_params fallbacks num_retries on_interrupt record stream timeout".split()
+)
+
+
+@pytest.mark.parametrize("name", sorted(CompletionParams.__optional_keys__ - UNREAD))
+def test_a_value_that_raises_when_it_is_read_is_an_error_that_names_its_parameter(client, name):
+    with pytest.raises(InvalidRequestError, match=f"^{name} has a value of .*, got Unreadable"):
+        client.draft("openai/m", **{name: Unreadable()})
+
+
+@pytest.mark.parametrize("name", sorted(CompletionParams.__optional_keys__))
+def test_no_such_value_escapes_as_another_error(client, name):
+    with contextlib.suppress(RitellmError):
+        build(client, "openai/m", PLAIN, {name: Unreadable()})
+
+
+@pytest.mark.parametrize("messages", [Unreadable(), [Unreadable()], [{"role": Unreadable()}]])
+def test_such_messages_are_an_error_that_names_them(client, messages):
+    with pytest.raises(InvalidRequestError, match="messages"):
+        client.completion("openai/m", messages)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", {1: 2}, {"a": object()}, [{"choices": object()}]])
+def test_a_mock_that_cannot_be_written_is_an_error_that_names_it(client, odd):
+    with pytest.raises(InvalidRequestError, match="mock_response has a value of an unexpected"):
+        client.completion("openai/m", PLAIN, mock_response=odd)
+
+
+def test_a_number_beyond_all_floats_is_an_error_that_names_its_parameter(client):
+    with pytest.raises(InvalidRequestError, match=r"^buffer_msec has a value of an"):
+        client.draft("openai/m", buffer_msec=10**400)
 
 
 def test_the_error_names_the_message_and_says_why(client):

@@ -10,6 +10,7 @@ import pytest
 
 from ritellm.endpoints import Endpoint, Provider
 from ritellm.types import Chunk, Completion, Fields, HttpRequest, Timeouts
+from ritellm.types import parts as part_classes
 
 KEY = "sk-abcdefghijklmnop"
 
@@ -209,3 +210,34 @@ def test_the_key_is_scrubbed_from_messages(key, text, scrubbed):
 )
 def test_a_plain_number_sets_all_timeouts_but_the_total(given, expected):
     assert Timeouts.of(given) == expected
+
+
+# What editors and type checkers see
+
+
+def test_tab_shows_the_fields_that_are_there_and_the_usual_ones():
+    completion = Completion(json())
+    shown = dir(completion)
+    assert {"id", "choices", "usage", "x_new", "model", "parsed", "model_dump", "keys"} <= {*shown}
+    assert not [name for name in shown if name == "_kinds" and name in completion]
+    message = Completion(choices=[{"message": {"content": "hi", "odd name": 1}}]).choices[0].message
+    assert {"content", "role", "tool_calls", "reasoning_content"} <= {*dir(message)}
+    assert "odd name" not in dir(message)
+
+
+def parts():
+    yield from (Completion, Chunk)
+    yield from (each for each in vars(part_classes).values() if is_part(each))
+
+
+def is_part(value):
+    return isinstance(value, type) and issubclass(value, Fields) and value is not Fields
+
+
+@pytest.mark.parametrize("part", [*parts()], ids=lambda part: part.__name__)
+def test_each_usual_field_can_be_read_of_a_part_without_it(part):
+    names = [name for name in vars(part).get("__annotations__", {}) if name[0] != "_"]
+    empty = part({})
+    for name in names:
+        if name not in ("parsed", "attempt"):
+            assert getattr(empty, name) in (None, 0), name
