@@ -9,23 +9,14 @@ if TYPE_CHECKING:
 __all__ = ["ReadRows"]
 
 from pipelines.imports import end_while_importing
+from transforms.import_noise import LOGGERS, BeamImportNoise
 
 end_while_importing()
 
 
-class _BeamImportNoise(logging.Filter):
-    """Drops Beam's warnings at import about Google's optional clients.
-
-    A job that needs one of them gets an error with its name when it uses the client.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = str(record.msg)
-        return not ("apitools not found" in text or "filesystem will be skipped" in text)
-
-
-for _logger in (None, "apache_beam.io.filesystems"):
-    logging.getLogger(_logger).addFilter(_BeamImportNoise())
+# The programs keep the filter: what they import later brings the warnings too.
+for _logger in LOGGERS:
+    logging.getLogger(_logger).addFilter(BeamImportNoise())
 
 
 def __getattr__(name: str) -> Any:

@@ -57,7 +57,7 @@ SEARCHED = {
     "timeout": "batch",
     "sizing": "dataflow",
     "monitoring": "monitoring",
-    "notebook": "beam",
+    "notebook": "notebook",
     "proxies": "proxies",
     "troubleshooting": "troubleshooting",
 }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
 import json
 import os
-import subprocess
+import re
 import sys
 from pathlib import Path
 
@@ -15,30 +13,23 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
+from fake_server import chat_stream
 
 from ritellm import acompletion, completion
 from transforms import CompletePrompts, Prompt, StreamCompletions
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "examples" / "notebook.ipynb"
+PAGE = ROOT / "docs" / "notebook.md"
 MISSING = "not installed: make test-notebook"
 
 MESSAGES = [{"role": "user", "content": "one two"}]
 REQUEST = json.dumps({"messages": MESSAGES})
 
 
-def cells():
-    """Return the sources of the code cells."""
-    found = json.loads(NOTEBOOK.read_text())["cells"]
-    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == "code"]
-
-
-async def run_cell(source, names):
-    """Run a cell as Jupyter does: on its event loop, with `await` at the top level."""
-    code = compile(source, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(code, names)
-    if inspect.isawaitable(running):
-        await running
+def all_cells():
+    """Return the sources of all cells."""
+    return ["".join(cell["source"]) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
 
 
 def in_a_running_loop(run):
@@ -56,46 +47,69 @@ def test_the_notebook_has_no_outputs():
         assert cell.get("execution_count") is None
 
 
-def test_the_cells_run_one_after_the_other(openai_at_hand, capsys):
-    pytest.importorskip("pandas", reason=MISSING)
-    pytest.importorskip("IPython", reason=MISSING)
-
-    async def run_all():
-        names = {"__name__": "__main__"}
-        for source in cells():
-            await run_cell(source, names)
-        return names
-
-    names = asyncio.run(run_all())
-    said = [request.json["messages"][-1]["content"] for request in openai_at_hand.requests]
-    assert sorted(said) == [
-        "Define ebb.",
-        "Define flow.",
-        "Define tide.",
-        "Explain tides in two sentences.",
-    ]
-    answers = names["answers"]
-    assert sorted(answers["text"]) == ["Define ebb.", "Define flow.", "Define tide."]
-    printed = capsys.readouterr().out
-    assert "Explain tides in two sentences." in printed
-    assert "3 completions, 0 failed" in printed
+def test_the_page_has_the_cells_and_what_they_showed():
+    page = PAGE.read_text()
+    for source in all_cells()[1:]:
+        assert source in page, "run: .venv-notebook/bin/python scripts/notebook_page.py"
+    shown = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(shown) >= 6
+    assert not any("Error" in text or "\r" in text or "\x1b" in text for text in shown)
 
 
-def test_the_notebook_runs_in_a_kernel(openai_at_hand, tmp_path):
-    pytest.importorskip("nbclient", reason=MISSING)
+def answer(request):
+    """Answer as the embedded model does."""
+    question = request.json["messages"][-1]["content"]
+    capitals = {"Norway": "Oslo", "Japan": "Tokyo", "Peru": "Lima", "Egypt": "Cairo"}
+    known = [capital for country, capital in capitals.items() if country in question]
+    return chat_stream(known[0] if known else "Because of the air.")
+
+
+@pytest.fixture
+def shown(fake_server, tmp_path):
+    """What each code cell printed and returned in a kernel, as texts."""
+    nbclient = pytest.importorskip("nbclient", reason=MISSING)
+    nbformat = pytest.importorskip("nbformat", reason=MISSING)
     pytest.importorskip("ipykernel", reason=MISSING)
     pytest.importorskip("pandas", reason=MISSING)
-    code = (
-        "import nbformat, nbclient, sys;"
-        "nb = nbformat.read(sys.argv[1], as_version=4);"
-        "nbclient.NotebookClient(nb, timeout=300).execute();"
-        "print(nb.cells[-1].outputs[-1].text)"
-    )
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-    command = [sys.executable, "-c", code, str(NOTEBOOK)]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "3 completions, 0 failed" in done.stdout
+    fake_server.script = answer
+    scripts = Path(sys.executable).parent
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),  # no startup files
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "RITELLM_MODEL": "openai/m",
+        "OPENAI_BASE_URL": fake_server.base_url,
+        "OPENAI_API_KEY": "sk-none",
+    }
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=where).execute(env=environ)
+    return [
+        "".join(each.get("text") or each.data.get("text/plain", "") for each in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def test_the_notebook_runs_in_a_kernel(shown, fake_server):
+    _, streamed, first, again, program, files, table, counted = shown
+    assert streamed == "Because of the air."
+    # One line of progress is redrawn: a notebook returns to its beginning, and knows no more.
+    assert "\r████████████████████ 3 of 3 rows" in first
+    assert "\x1b" not in first
+    for text in (first, files, table):
+        assert all(capital in text for capital in ("Oslo", "Tokyo", "Lima"))
+    assert re.findall(r"^(\w\w) +(\w+) +(True|False)", again, re.MULTILINE) == [
+        ("eg", "Cairo", "False"),
+        ("jp", "Tokyo", "True"),
+        ("no", "Oslo", "True"),
+        ("pe", "Lima", "True"),
+    ]
+    assert "3 rows: 3 completed, 0 failed" in program
+    assert "3 completions, 0 failed" in counted
+    # Streamed, the rows, the row that is new, the program, and Beam's pipeline.
+    assert len(fake_server.requests) == 1 + 3 + 1 + 3 + 3
 
 
 def test_acompletion_runs_on_the_loop_of_the_notebook(openai_at_hand):
