@@ -74,17 +74,20 @@ class Client:
         """
         draft = self.draft(model, stream=stream, **params)
         if draft.blank.wanted is not None:
-            return self._answer(draft, messages)
+            checked = self._checked(model, messages, params)
+            return checked if stream else checked.read()
         plan = draft.plan(messages)
         return self.open(plan) if plan.request.stream else self.complete(plan)
 
-    def _answer(self, draft: Draft, messages: Any) -> Completion:
-        """Return the completion with a valid answer; ask again for an invalid one."""
-        asking = Asking(draft, messages)
-        while True:
-            stream = self.open(asking.plan(), emit_chunks=False)
-            if (completion := asking.answered(stream.read(), stream)) is not None:
-                return completion
+    def _checked(self, model: str, messages: Any, params: CompletionParams) -> Stream:
+        """Return the stream of an answer that is checked, and asked for again if it is not valid.
+
+        It is read as it arrives, also for a whole completion: a wrong answer is left early.
+        """
+        from ritellm.checked_streams import CheckedStream
+
+        draft = self.draft(model, stream=True, **params)
+        return CheckedStream(self._http, Asking(draft, messages))
 
     def draft(
         self, model: str, *, stream: bool = False, **params: Unpack[CompletionParams]

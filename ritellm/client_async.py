@@ -85,17 +85,20 @@ class AsyncClient:
         """
         draft = self.draft(model, stream=stream, **params)
         if draft.blank.wanted is not None:
-            return await self._answer(draft, messages)
+            checked = await self._checked(model, messages, params).open()
+            return checked if stream else await checked.read()
         plan = draft.plan(messages)
         return await self.open(plan) if plan.request.stream else await self.complete(plan)
 
-    async def _answer(self, draft: Draft, messages: Any) -> Completion:
-        """Return the completion with a valid answer; ask again for an invalid one."""
-        asking = Asking(draft, messages)
-        while True:
-            stream = await self.open(asking.plan(), emit_chunks=False)
-            if (completion := asking.answered(await stream.read(), stream)) is not None:
-                return completion
+    def _checked(self, model: str, messages: Any, params: CompletionParams) -> AsyncStream:
+        """Return the stream of an answer that is checked, and asked for again if it is not valid.
+
+        It is read as it arrives, also for a whole completion: a wrong answer is left early.
+        """
+        from ritellm.checked_streams import AsyncCheckedStream
+
+        draft = self.draft(model, stream=True, **params)
+        return AsyncCheckedStream(self._http, self.gate, Asking(draft, messages))
 
     def draft(
         self, model: str, *, stream: bool = False, **params: Unpack[CompletionParams]

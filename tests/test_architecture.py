@@ -29,7 +29,7 @@ ROOMS = [
     {"recordings"},
     {"answers"},
     {"calls"},
-    {"client", "client_async", "instrumentation", "transports"},
+    {"checked_streams", "client", "client_async", "instrumentation", "transports"},
     {"api", "cli"},
     {"cost_calculator", "dropin", "utils"},
 ]

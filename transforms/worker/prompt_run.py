@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ritellm.answers.faults import Fault
 from ritellm.chunks.run import Batch
+from ritellm.chunks.stopped import stopped_completion
 from ritellm.chunks.submission import order_of
 from ritellm.errors import RitellmError
 from ritellm.prices import PRICES, Price, cost
@@ -33,7 +34,7 @@ from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import UnforeseenError
-from transforms.worker.stopping import STOPPED, RecordCount, StopWhen, stopped_completion
+from transforms.worker.stopping import STOPPED, RecordCount, StopWhen
 
 if TYPE_CHECKING:
     from ritellm import Answer, AsyncStream

@@ -1,16 +1,14 @@
-"""When a stream may be left before its end, and what it has cost then. No Beam."""
+"""When a stream may be left before its end. No Beam."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ritellm.chunks.usage import counts_in
 from ritellm.errors import ABOUT_VALUES
 from ritellm.structured.chunks import ChunkElements
 from ritellm.structured.paths import parse_path
-from ritellm.token_estimate import estimate_completion, estimate_request
 from ritellm.types import Chunk
 
 # The finish reason of an answer that was left because it had enough records.
@@ -61,16 +59,3 @@ class RecordCount:
             if self._elements.count >= self._wanted:
                 return True
         return False
-
-
-def stopped_completion(completion: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a completion whose stream was left, with its usage, which is estimated.
-
-    Most providers count at the end of a stream, so what they bill until then is not known.
-    """
-    known = counts_in(completion.get("usage"))
-    prompt = known.get("prompt_tokens") or estimate_request(request)[0]
-    written = max(known.get("completion_tokens") or 0, estimate_completion(completion))
-    usage = {**known, "prompt_tokens": prompt, "completion_tokens": written}
-    usage["total_tokens"] = prompt + written
-    return {**completion, "usage": usage, "usage_source": "estimated"}

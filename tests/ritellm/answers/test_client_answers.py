@@ -142,7 +142,6 @@ def test_a_pydantic_model_comes_back_as_its_instance(complete):
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"n": 2}, "n=1"),
-        ({"stream": True}, "stream=False"),
     ],
 )
 def test_parameters_that_exclude_an_answer_are_refused_before_sending(
