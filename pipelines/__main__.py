@@ -9,6 +9,7 @@ from ritellm.suggest import did_you_mean
 PROGRAMS = {
     "batch_complete": "complete the prompts of a dataset; write a folder of completions",
     "results": "print the rows of a batch job that runs, was stopped, or is done",
+    "serve_deltas": "serve the token streams of a streaming job to browsers and services",
     "stream_complete": "complete prompts as they arrive; publish the deltas live",
     "watch": "open the page of a batch job that runs, was stopped, or is done",
 }
