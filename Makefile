@@ -100,7 +100,7 @@ JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_
   tests/pipelines/test_lost_journal.py tests/pipelines/test_odd_rows.py \
   tests/pipelines/results/test_results_jobs.py \
   tests/pipelines/test_record_rows.py tests/pipelines/test_redis_job.py \
-  tests/pipelines/test_spools.py tests/ritellm/test_local_model.py \
+  tests/pipelines/test_spools.py tests/pipelines/test_typed_stream.py tests/ritellm/test_local_model.py \
   tests/ritellm/rate_limits/test_fleet.py tests/test_chaos.py tests/test_peer_pages.py \
   tests/pipelines/watch/test_watched_job.py tests/pipelines/watch/test_watch_program.py \
   tests/transforms/budget/test_waste.py tests/transforms/completions/test_windows.py \

@@ -32,8 +32,8 @@ EXTRAS = {
     # Beam YAML, which brings Jinja2; and Jinja2 alone, for prompts from templates.
     "yaml": ["apache-beam[yaml]>=2.77,<2.78"],
     "template": ["jinja2>=3.1.6,<4"],
-    # The live view of the streaming program on a terminal.
-    "terminal": ["rich>=13,<16"],
+    # The live view and the line editor of the streaming program, and the widths of all scripts.
+    "terminal": ["prompt_toolkit>=3.0.50,<4", "rich>=13,<16", "wcwidth>=0.6,<1"],
     # What serves the deltas of a job to browsers: pipelines.serve_deltas.
     "serve": ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "httptools>=0.6.4,<1", "redis>=5,<8"],
     # What checks answers with a schema.
@@ -57,7 +57,9 @@ EXTRAS = {
         "ruff>=0.6",
         "mypy>=1.10",
         "opentelemetry-sdk>=1.30",
+        "prompt_toolkit>=3.0.50,<4",
         "rich>=13,<16",
+        "wcwidth>=0.6,<1",
         "setuptools>=77",
         "starlette>=0.40,<2",
         "uvicorn>=0.30,<1",

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import orjson
@@ -17,6 +17,17 @@ from pipelines.shutdown import on_sudden_end
 from pipelines.sources.base import Message, SourceEnded
 from pipelines.terminal.keyboard import Keyboard
 from pipelines.terminal.live_sink import is_live, view
+
+if TYPE_CHECKING:
+    from pipelines.terminal.line_editor import LineEditor
+
+
+# What a person at a terminal reads first.
+GREETING = (
+    "Type a prompt and press Enter to send it; the next one can be sent at once. Arrow up brings"
+    " back an earlier one. Ctrl-D on an empty line ends when the answers are there, Ctrl-C twice"
+    " ends at once."
+)
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,19 @@ class Stdin:
         """Start to read. On a terminal the live view shows the line that is being typed."""
         if not (sys.stdin.isatty() and is_live()):
             return StdinConsumer(_lines(sys.stdin.buffer))
-        keyboard = Keyboard(sys.stdin.fileno(), view().typed)
-        on_sudden_end(keyboard.restore)
-        return StdinConsumer(keyboard)
+        view().say(GREETING)
+        editor = _editor(sys.stdin.fileno())
+        on_sudden_end(editor.restore)
+        return StdinConsumer(editor)
+
+
+def _editor(fd: int) -> LineEditor | Keyboard:
+    """Return what reads the typed lines: an editor with history, or one with few keys."""
+    try:
+        from pipelines.terminal.line_editor import LineEditor
+    except ImportError:  # prompt_toolkit is not installed
+        return Keyboard(fd, view().typed)
+    return LineEditor(fd, view().typed)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -15,11 +15,11 @@ import threading
 from collections.abc import Iterable
 
 import orjson
-from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from pipelines.terminal.cells import cells_in, fit, head, tail
 from ritellm.chunks.delta_events import Finished, Grown, Superseded
 from ritellm.chunks.follow import Follower
 from ritellm.errors import ABOUT_VALUES
@@ -46,7 +46,7 @@ class LiveView:
         self._labels: dict[str, str] = {}
         # Completions in progress, the oldest first: by id, then by the digest of the request.
         self._texts: dict[str, dict[str, list[str]]] = {}
-        self._typed: str | None = None
+        self._typed: tuple[str, int] | None = None  # the line, and the place of its cursor
         self._lock = threading.RLock()
         self._closed = threading.Event()
 
@@ -70,10 +70,14 @@ class LiveView:
                     self._end(outcome.id)
                     self._print(outcome.id, Text(clean(outcome.message), style="red"))
 
-    def typed(self, text: str | None) -> None:
-        """Show `text` as the line that is being typed; None removes the line."""
+    def typed(self, text: str | None, cursor: int | None = None) -> None:
+        """Show `text` as the line that is being typed, with its cursor; None removes the line.
+
+        `cursor` is the number of characters before it; None is the end of the line.
+        """
         with self._lock:
-            self._typed = text
+            end = 0 if text is None else len(text)
+            self._typed = None if text is None else (text, end if cursor is None else cursor)
             self._start().refresh()
 
     def say(self, text: str) -> None:
@@ -104,7 +108,7 @@ class LiveView:
             if hidden:
                 lines.insert(0, Text(f"... and {hidden} more", style="dim"))
             if self._typed is not None:
-                lines.append(Text("> " + _tail(clean_line(self._typed), width - 3)))
+                lines.append(_typed_line(*self._typed, width))
             return lines
 
     def _start(self) -> Live:
@@ -161,8 +165,8 @@ class LiveView:
 
     def _row(self, id: str, pieces: list[str], width: int) -> Text:
         most = min(_MOST_LABEL, width // 3)
-        label = set_cell_size(_head(self._labels.get(id) or clean_line(id), most), most)
-        words = _tail(clean_line("".join(pieces)[-_MOST_SHOWN:]), width - most - 4)
+        label = fit(self._labels.get(id) or clean_line(id), most)
+        words = tail(clean_line("".join(pieces)[-_MOST_SHOWN:]), width - most - 4)
         return Text.assemble((f"{label} ▸", "dim"), " ", words, no_wrap=True)
 
 
@@ -175,18 +179,14 @@ def _label(prompt: Prompt) -> str:
     return clean_line(content) if isinstance(content, str) else clean_line(prompt.id)
 
 
-def _head(text: str, columns: int) -> str:
-    """Return as much of the beginning of `text` as fits."""
-    if cell_len(text) <= columns:
-        return text
-    return str(set_cell_size(text, max(0, columns - 1))).rstrip() + "…"
+def _typed_line(text: str, cursor: int, width: int) -> Text:
+    """Return the line that is being typed, cut around its cursor; line ends are shown as marks."""
+    before, at, after = text[:cursor], text[cursor : cursor + 1] or " ", text[cursor + 1 :]
+    room = width - 3 - cells_in(_one_line(at))
+    left = tail(_one_line(before), max(room - min(cells_in(_one_line(after)), room // 3), 1))
+    right = head(_one_line(after), max(room - cells_in(left), 0))
+    return Text.assemble("> ", left, (_one_line(at), "reverse"), right, no_wrap=True)
 
 
-def _tail(text: str, columns: int) -> str:
-    """Return as much of the end of `text` as fits."""
-    if cell_len(text) <= columns:
-        return text
-    room, start = columns - 1, len(text)  # one column for the ellipsis
-    while start and (room := room - get_character_cell_size(text[start - 1])) >= 0:
-        start -= 1
-    return "…" + text[start:]
+def _one_line(text: str) -> str:
+    return clean(text).replace("\n", "⏎")

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.outputs.examples import first_rows
 from pipelines.outputs.shards.names import PAGE, REPORT
 from pipelines.outputs.shards.storage import join
+from pipelines.terminal.cells import cells_in, fit, head
 from ritellm.terminal import clean, clean_line
 from transforms.progress.brakes import percent
 from transforms.progress.line import duration
@@ -50,7 +51,7 @@ def _examples(paths: Sequence[str], width: int, count: int = 8) -> Iterator[str]
     rows = list(islice(first_rows(paths, count), count))
     if not rows:
         return
-    left = max(16, min(width // 2, max(len(_prompt_text(row)) for row in rows)))
+    left = max(16, min(width // 2, max(cells_in(_prompt_text(row)) for row in rows)))
     right = max(16, width - left - 3)
     yield ""
     yield f"{'prompt':<{left}}   answer"
@@ -58,7 +59,7 @@ def _examples(paths: Sequence[str], width: int, count: int = 8) -> Iterator[str]
     for row in rows:
         answer = " ".join((row.get("text") or "").split())
         answer = answer or clean_line(f"({row.get('finish_reason')})")
-        yield f"{_cut(_prompt_text(row), left):<{left}}   {_cut(answer, right)}"
+        yield f"{fit(_prompt_text(row), left)}   {head(clean_line(answer), right)}"
     yield ""
 
 
@@ -74,7 +75,8 @@ def _totals(report: Mapping[str, Any], width: int) -> Iterator[str]:
     yield f"{_plural(report['rows'], 'row')}: {completed:,} completed{known}, {failed:,} failed"
     for name, count in list(report["errors"].items())[:5]:
         why = " ".join(report["error_examples"].get(name, "").split())
-        yield _cut(f"    {count:,} x {name}" + (f", such as: {why}" if why else ""), width)
+        reason = clean_line(f", such as: {why}" if why else "")
+        yield head(f"    {count:,} x {name}{reason}", width)
     for name, remedy in list(report["unused_columns"].items())[:5]:
         yield f"    column {name!r} was not sent: {remedy}"
     if answers := report.get("answers"):
@@ -196,11 +198,7 @@ def _prompt_text(row: Mapping[str, Any]) -> str:
         messages = source.get("messages") or (source.get("body") or {}).get("messages") or [{}]
         prompt = messages[-1].get("content")
     text: str = prompt if isinstance(prompt, str) else str(row.get("id"))
-    return " ".join(text.split())
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return clean_line(text)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from pipelines.results.columns import check_names, chooser
 from pipelines.results.row import Row
+from pipelines.terminal.cells import cells_in, fit
 from ritellm.terminal import clean_line
 from transforms import exact_json
 
@@ -106,31 +106,3 @@ def widths(rows: Sequence[Sequence[str]], total: int) -> list[int]:
         found[column] = min(wanted[column], share)
         left -= found[column]
     return found
-
-
-def fit(text: str, width: int) -> str:
-    """Return `text` in exactly `width` cells of a terminal, with an ellipsis if it is cut."""
-    size = cells_in(text)
-    if size <= width:
-        return text + " " * (width - size)
-    kept, used = [], 0
-    for char in text:
-        size = _cells(char)
-        if used + size > width - 1:
-            break
-        kept.append(char)
-        used += size
-    return "".join(kept) + "…" + " " * (width - 1 - used)
-
-
-def cells_in(text: str) -> int:
-    """Return how many cells of a terminal `text` takes."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
-
-
-def _cells(char: str) -> int:
-    if char.isascii():
-        return 1
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -10,6 +10,7 @@ import threading
 import orjson
 import pytest
 
+from pipelines.terminal.cells import cells_in
 from pipelines.terminal.keyboard import Keyboard, edited
 from transforms import DeadLetter, Delta, Prompt
 
@@ -174,7 +175,19 @@ def test_a_long_line_without_spaces_stays_on_one_line(view):
 def test_the_typed_line_stays_in_view(view):
     view.add_prompt(prompt("a", "First?"))
     view.typed("my next quest")
-    assert lines(view)[-1] == "> my next quest"
+    assert lines(view)[-1] == "> my next quest "  # the cursor is a cell of its own
+
+
+@pytest.mark.parametrize("cursor", [0, 1, 30, 59, 60, 100, 119, 120])
+@pytest.mark.parametrize("char", ["x", "日", "👨\u200d👩\u200d👧", "e\u0301", "\n", "\x1b"])
+def test_a_long_typed_line_is_cut_around_its_cursor(view, cursor, char):
+    line = char * 120
+    view.typed(line, cursor)
+    (shown,) = view.frame(60, 10)
+    assert cells_in(shown.plain) <= 60
+    (span,) = shown.spans
+    assert span.style == "reverse"
+    assert "\n" not in shown.plain
 
 
 def test_lines_can_be_edited():
