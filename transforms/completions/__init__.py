@@ -60,10 +60,6 @@ class StreamCompletions(ModelTransform):
             and each shard with an open prompt costs one commit per `commit_every`.
         drain_seconds: with `commit_every`, seconds that a drain, or the end of the input, waits for
             open answers.
-        answer: what each answer must satisfy (`ritellm.Answer`). The model is asked again for an
-            answer that is not valid. The deltas of that request are a further attempt of the same
-            submission, which replaces the attempts before it. The final delta comes with a valid
-            answer only; without one the prompt becomes a dead letter (AnswerInvalid).
         stop_when: leave each stream once it has enough records (`StopWhen("$.items[*]", 10)`). Its
             finish reason is "stopped", and its usage is estimated.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
@@ -72,6 +68,10 @@ class StreamCompletions(ModelTransform):
             `timeout` is seconds, or `ritellm.Timeouts`. With seconds, `total` is an hour, or twice
             `first_chunk` if that is longer. Without a timeout, a `new_client` keeps its own.
             `base_url` is also part of the keys in the journal.
+            With an `answer` (`ritellm.Answer`) the model is asked again for an answer that is not
+            valid. The deltas of that request are a further attempt of the same submission, which
+            replaces the attempts before it. The final delta comes with a valid answer only; without
+            one the prompt becomes a dead letter (AnswerInvalid).
     """
 
     def expand(self, prompts: beam.PCollection[Prompt]) -> Any:
