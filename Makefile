@@ -92,6 +92,9 @@ unit: $(VENV)/tools
 # Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes. And other
 # slow files: windows, RunInference, the real model, fleets of processes.
 JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_rows.py \
+  tests/pipelines/inputs/test_selection.py tests/pipelines/test_job_timeouts.py \
+  tests/pipelines/test_rows_to_prompts.py tests/pipelines/test_stream_complete.py \
+  tests/transforms/journal/test_every_journal.py \
   tests/pipelines/test_answer_columns.py \
   tests/pipelines/inputs/test_typed_files.py \
   tests/pipelines/outputs/test_folder.py tests/pipelines/outputs/test_output_formats.py \
