@@ -29,7 +29,7 @@ from pipelines.cli.model_flags import (
 )
 from pipelines.cli.output_flags import page_options, row_formats
 from pipelines.cli.prompt_flags import row_form
-from pipelines.cli.record_flags import stop_when
+from pipelines.cli.record_flags import record_checks, stop_when
 from pipelines.errors import UsageError
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile
@@ -122,7 +122,9 @@ def build(
             spooled.append(step.spooled)
         parts[name] = rows | f"Write{name}" >> step
     if known_args.records:
-        found = completions | "FindRecords" >> FindRecords(known_args.records)
+        found = completions | "FindRecords" >> FindRecords(
+            known_args.records, record_checks(known_args)
+        )
         write = WriteShards(settings, "records", formats[Record], None)
         parts["Records"] = found | "WriteRecords" >> write
     if known_args.emit_deltas:

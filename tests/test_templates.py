@@ -171,6 +171,7 @@ GOOD = {
     "prices": "gs://bucket/prices.json",
     "fail_above": "0.2",
     "records": "$.items[*]",
+    "record_schema": "gs://bucket/record.json",
     "stop_when": "10",
     "answer_columns": "label:enum(good,bad),score:float",
     "answer_schema": "gs://bucket/schema.json",

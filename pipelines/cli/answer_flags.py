@@ -80,7 +80,7 @@ def answer_of(known_args: argparse.Namespace) -> Answer | None:
     from ritellm import Answer
 
     try:
-        wanted = columns if schema is None else _schema(schema)
+        wanted = columns if schema is None else named_schema(flag, schema)
         answer = Answer(
             wanted, known_args.reasks, known_args.grow_max_tokens, known_args.validator, mode
         )
@@ -90,14 +90,15 @@ def answer_of(known_args: argparse.Namespace) -> Answer | None:
     return answer
 
 
-def _schema(named: str) -> Any:
+def named_schema(flag: str, named: str) -> Any:
+    """Return the JSON schema in the file, or the pydantic model, that `named` is."""
     if not named.endswith(".json") and ":" in named and "/" not in named:
         from ritellm.answers.answer import imported
 
         return imported(named)
     from pipelines.cli.prompt_flags import read_file
 
-    data = read_file("--answer_schema", named)
+    data = read_file(flag, named)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:

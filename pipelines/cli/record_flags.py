@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pipelines.cli.answer_flags import named_schema
 from pipelines.cli.parser import positive
 from pipelines.errors import UsageError
 from ritellm.structured.paths import parse_path
+from transforms.worker.records.checking import Checking
 from transforms.worker.stopping import StopWhen
 
 
@@ -20,6 +22,12 @@ def add_record_options(parser: Any) -> None:
         metavar="PATH",
         help="also write records-*, with a row for each part of a JSON answer that PATH names, such"
         " as '$.items[*]', '$[*]' for a list or JSON lines, or '$.answer'",
+    )
+    made.add_argument(
+        "--record_schema",
+        metavar="FILE.json|MODULE:MODEL",
+        help="with --records: the JSON schema of each record, or a pydantic model. A record that"
+        " does not fit has valid=false, and message says what is wrong",
     )
     made.add_argument(
         "--stop_when",
@@ -37,8 +45,21 @@ def stop_when(known_args: argparse.Namespace) -> StopWhen | None:
     return StopWhen(known_args.records, known_args.stop_when)
 
 
+def record_checks(known_args: argparse.Namespace) -> Checking:
+    """Return what each record must fit; raises UsageError for a schema that cannot be used."""
+    if known_args.record_schema is None:
+        return Checking()
+    if known_args.records is None:
+        raise UsageError("--record_schema checks records; name them with --records PATH")
+    try:
+        return Checking.of(named_schema("--record_schema", known_args.record_schema))
+    except ValueError as error:
+        raise UsageError(f"--record_schema: {error}") from None
+
+
 def check_records(known_args: argparse.Namespace) -> None:
     """Raise UsageError for flags that do not fit together."""
+    record_checks(known_args)
     if known_args.stop_when is not None:
         if known_args.records is None:
             raise UsageError("--stop_when counts records; name them with --records PATH")

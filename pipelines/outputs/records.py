@@ -10,23 +10,26 @@ import apache_beam as beam
 from ritellm.structured.paths import JsonPath, parse_path
 from transforms.elements import Completion, Record
 from transforms.records.completions import records_in
+from transforms.worker.records.checking import Checking
 
 
 class FindRecords(beam.PTransform):  # type: ignore[misc]
     """`Completion -> Record`: the parts of each JSON answer that `path` names, with its input.
 
+    A record that does not fit the schema of `checking` is not valid, and has a message.
     A completion whose JSON has a fault or does not end has a last record without a value, which is
     not valid and has a message.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, checking: Checking) -> None:
         super().__init__()
-        self._path = parse_path(path)
+        self._path, self._checking = parse_path(path), checking
 
     def expand(self, completions: Any) -> Any:
         """Find the records."""
-        return completions | beam.FlatMap(_found, self._path).with_output_types(Record)
+        find = beam.FlatMap(_found, self._path, self._checking)
+        return completions | find.with_output_types(Record)
 
 
-def _found(completion: Completion, path: JsonPath) -> Iterable[Record]:
-    return records_in(completion, path)
+def _found(completion: Completion, path: JsonPath, checking: Checking) -> Iterable[Record]:
+    return records_in(completion, path, checking.check)

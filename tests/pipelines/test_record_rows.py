@@ -81,9 +81,27 @@ def test_records_are_columns_of_csv(job):
     assert found[("b", "1")] == ""
 
 
+def test_a_record_that_does_not_fit_its_schema_is_marked_with_the_reason(job):
+    pytest.importorskip("jsonschema_rs")
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"maximum": 9}}}
+    (job.folder / "record.json").write_bytes(orjson.dumps(schema))
+    flags = ["--records", "$.items[*]", "--record_schema", str(job.folder / "record.json")]
+    assert job.run(*flags) == 0
+    rows = [row for row in map(orjson.loads, lines(job)) if row["id"] == "a"]
+    assert [(row["index"], row["valid"], row["message"]) for row in rows] == [
+        (0, True, None),
+        (1, False, "$.n (maximum): 12345678901234567890123 is greater than the maximum of 9"),
+        (2, False, '$ (type): "=1+1" is not of type "object"'),
+    ]
+    assert len(job.server.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        (["--record_schema", "x.json"], "--record_schema checks records; name them with"),
+        (["--records", "$[*]", "--record_schema", "x.json"], "x.json"),
+        (["--records", "$[*]", "--record_schema", "os:nowhere"], "--record_schema: the module or"),
         (["--records", "items[*]"], 'a path must start with "$"'),
         (["--records", "$..x"], "a path must be made of"),
         (["--records", "$[*]", "--output_format", "batch"], "--output_format batch has no records"),

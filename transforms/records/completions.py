@@ -12,11 +12,12 @@ from ritellm.structured.chunks import ChunkElements
 from ritellm.structured.elements import Element
 from ritellm.structured.paths import JsonPath
 from transforms.elements import Completion, Record
+from transforms.worker.records.reading import Check, accept, fault_of
 from transforms.worker.stopping import STOPPED
 
 
-def records_in(completion: Completion, path: JsonPath) -> Iterator[Record]:
-    """Yield the records of `completion`, each with its `input`.
+def records_in(completion: Completion, path: JsonPath, check: Check = accept) -> Iterator[Record]:
+    """Yield the records of `completion`, each with its `input` and with what `check` says of it.
 
     If the JSON has a fault or does not end, a last record without a value says so. It is not valid.
     """
@@ -34,13 +35,13 @@ def records_in(completion: Completion, path: JsonPath) -> Iterator[Record]:
         if elements.truncated and completion.finish_reason != STOPPED:
             fault = f"RecordsTruncated: the JSON has not ended ({completion.finish_reason})"
     for element in found:
-        yield _record(completion, element)
+        yield _record(completion, element, fault_of(element, check))
     if fault:
         place = completion.submission or "", completion.attempts, elements.count
         yield Record(completion.id, *place, "$", None, False, fault, input=completion.input)
 
 
-def _record(completion: Completion, element: Element) -> Record:
+def _record(completion: Completion, element: Element, message: str) -> Record:
     return Record(
         completion.id,
         completion.submission or "",
@@ -48,7 +49,8 @@ def _record(completion: Completion, element: Element) -> Record:
         element.index,
         element.path,
         element.raw,
-        valid=True,
+        valid=not message,
+        message=message or None,
         tool_call=element.tool_call,
         input=completion.input,
     )

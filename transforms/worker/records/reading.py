@@ -31,6 +31,14 @@ def accept(_: Any) -> str:
     return ""
 
 
+def fault_of(element: Element, check: Check) -> str:
+    """Return what is wrong with the value of `element`, "" if nothing is."""
+    try:
+        return check(element.value)
+    except ABOUT_VALUES as error:
+        return f"the value cannot be read: {error!r:.200}"
+
+
 class DeltaRecords:
     """Turns the deltas of many prompts into records; the deltas of a prompt come in order."""
 
@@ -53,10 +61,7 @@ class DeltaRecords:
             yield answer.end(delta)
 
     def _record(self, delta: Delta, element: Element) -> Record:
-        try:
-            message = self._check(element.value)
-        except ABOUT_VALUES as error:
-            message = f"the value cannot be read: {error!r:.200}"
+        message = fault_of(element, self._check)
         return Record(
             delta.id,
             delta.submission,
