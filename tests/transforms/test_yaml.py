@@ -103,6 +103,30 @@ def test_values_without_a_column_are_kept_as_json(fake_server):
         assert_that(told, equal_to([("bad", None, None, None, other)]))
 
 
+def test_records_are_rows_and_those_of_whole_answers_are_kept(fake_server):
+    pytest.importorskip("jsonschema_rs")
+    replies = {"one two": '{"items": [1, "x"]}', "three": '{"items": [3, 4'}
+    fake_server.script = lambda request: chat_stream(
+        replies[request.json["messages"][0]["content"]], finish_reason="length"
+    )
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        prompts = (p | beam.Create(ROWS) | yaml.ToPrompts())["output"]
+        streamed = prompts | yaml.StreamRecords(
+            "openai/m",
+            path="$.items[*]",
+            schema={"type": "integer"},
+            base_url=fake_server.base_url,
+            error_handling={"output": "bad"},
+        )
+        failed = streamed["bad"] | "Failed" >> beam.Map(lambda row: (row.id, row.error_type))
+        assert_that(failed, equal_to([("b", "RecordsTruncated")]), "Truncated")
+        whole = streamed["output"] | yaml.AssembleRecords(error_handling={"output": "parts"})
+        told = whole["output"] | beam.Map(lambda row: (row.id, row.value, row.valid))
+        assert_that(told, equal_to([("a", "1", True), ("a", '"x"', False)]))
+        parts = whole["parts"] | "Parts" >> beam.Map(lambda row: (row.id, row.error_type))
+        assert_that(parts, equal_to([("b", "IncompleteRecords")]), "Incomplete")
+
+
 def test_failures_have_the_fields_of_beams_and_of_a_dead_letter(fake_server):
     fake_server.script = lambda _: api_error(400, "invalid_request_error", "x", "No.")
     with beam.Pipeline(runner="FnApiRunner") as p:

@@ -1,7 +1,7 @@
 """Awaits the deltas of a prompt in a stream: until they are whole, or until the prompt goes silent.
 
-    (none) --a final delta and all before it--> _JUDGED: completion is out
-       '------------ silence timer -----------> _JUDGED: dead letter is out
+    (none) --a final delta and all before it--> JUDGED: completion is out
+       '------------ silence timer -----------> JUDGED: dead letter is out
 
 What holds: each prompt has one outcome per window. A timer never moves back. The deltas are read
 only when they may be whole, so the cost of a delta does not grow with their number. The coders of
@@ -23,7 +23,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from ritellm.chunks.submission import prompt_of
 from transforms.assembly.delta_sum import DeltaSum
-from transforms.elements import Completion, DeadLetter, Delta
+from transforms.elements import Completion, DeadLetter, Delta, Record
 from transforms.graph.tags import INCOMPLETE
 
 # The id of a prompt, and the digest of its request: two prompts may have one id.
@@ -49,7 +49,7 @@ def sorted_out(_: Key, outcome: Completion | DeadLetter) -> Iterator[Any]:
 
 
 # The progress of a prompt: no value, then its outcome is out.
-_JUDGED = 2
+JUDGED = 2
 
 
 class AwaitFn(beam.DoFn):  # type: ignore[misc]
@@ -79,28 +79,28 @@ class AwaitFn(beam.DoFn):  # type: ignore[misc]
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
         """Add a delta; emit the completion if it is whole now."""
-        if progress.read() == _JUDGED:
+        if progress.read() == JUDGED:
             return
         key, delta = keyed
         deltas.add(delta)
-        timestamp = _later(newest, timestamp)
+        timestamp = later(newest, timestamp)
         # A newer delta starts the wait again, but the window ends it.
         silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
-        if not _may_be_whole(missing, delta):
+        if not may_be_whole(missing, delta):
             return
         total = _sum_of(deltas.read())
         outcome = total.outcome()
         if isinstance(outcome, Completion):
             deltas.clear()
             missing.clear()
-            progress.write(_JUDGED)
+            progress.write(JUDGED)
             # The state remembers that the outcome is out, to drop late repeats. In the global
             # window it would stay forever, so a timer clears it.
             if isinstance(window, GlobalWindow):
                 silence.set(timestamp + 2 * self._wait)
             yield from sorted_out(key, outcome)
         else:
-            _note_missing(missing, delta, total)
+            note_missing(missing, delta, total.missing(delta))
 
     @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
     def expire(
@@ -117,11 +117,11 @@ class AwaitFn(beam.DoFn):  # type: ignore[misc]
         """Emit a dead letter if the prompt is not whole; forget it later."""
         known = progress.read()
         endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
-        if known != _JUDGED:
+        if known != JUDGED:
             yield from sorted_out(key, _sum_of(deltas.read()).outcome())
             deltas.clear()
             missing.clear()
-            progress.write(_JUDGED)
+            progress.write(JUDGED)
             if endless:
                 silence.set(timestamp + self._wait)
         elif endless:
@@ -129,7 +129,7 @@ class AwaitFn(beam.DoFn):  # type: ignore[misc]
             newest.clear()
 
 
-def _later(newest: Any, timestamp: Timestamp) -> Timestamp:
+def later(newest: Any, timestamp: Timestamp) -> Timestamp:
     """Return the later of `timestamp` and the state `newest`, and keep it."""
     known = newest.read()
     if known is not None and known >= timestamp.micros:
@@ -138,21 +138,20 @@ def _later(newest: Any, timestamp: Timestamp) -> Timestamp:
     return timestamp
 
 
-def _may_be_whole(missing: Any, delta: Delta) -> bool:
-    """Return whether `delta` may be the last one that its text lacked."""
+def may_be_whole(missing: Any, row: Delta | Record) -> bool:
+    """Return whether `row` may be the last one that its answer lacked."""
     counts = _counts(missing)
-    left = counts.get(_name(delta))
+    left = counts.get(_name(row))
     if left is None:
-        return delta.final
-    counts[_name(delta)] = left - 1
+        return row.final
+    counts[_name(row)] = left - 1
     missing.write(orjson.dumps(counts).decode())
     return left <= 1
 
 
-def _note_missing(missing: Any, delta: Delta, total: DeltaSum) -> None:
-    """Note how many deltas the text of `delta` lacks: repeated ones were counted before."""
-    counts = {**_counts(missing), _name(delta): total.missing(delta)}
-    missing.write(orjson.dumps(counts).decode())
+def note_missing(missing: Any, row: Delta | Record, count: int) -> None:
+    """Note that the answer of `row` lacks `count` rows: repeated ones were counted before."""
+    missing.write(orjson.dumps({**_counts(missing), _name(row): count}).decode())
 
 
 def _counts(missing: Any) -> dict[str, int]:
@@ -160,8 +159,8 @@ def _counts(missing: Any) -> dict[str, int]:
     return known
 
 
-def _name(delta: Delta) -> str:
-    return f"{delta.submission} {delta.attempt}"
+def _name(row: Delta | Record) -> str:
+    return f"{row.submission} {row.attempt}"
 
 
 def _sum_of(deltas: Iterable[Delta]) -> DeltaSum:

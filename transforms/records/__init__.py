@@ -11,13 +11,16 @@ import apache_beam as beam
 from ritellm.chunks.submission import prompt_of
 from ritellm.providers import split_model
 from ritellm.structured.paths import parse_path
+from transforms.assembly.awaited_deltas import Key
 from transforms.completions.model_transform import ModelTransform
 from transforms.elements import DeadLetter, Prompt, Record
+from transforms.graph.display import given
 from transforms.graph.element_types import HOW_TO_GET_RECORDS, check_input, with_types
 from transforms.graph.error_output import OF_DELTAS, OF_PROMPT, ErrorOutput, checked
 from transforms.graph.outputs import Outputs
 from transforms.graph.panes import fires_once
 from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, RECORDS
+from transforms.records.awaited import AwaitRecordsFn, sorted_out
 from transforms.records.whole import whole_answer
 from transforms.worker.records.checking import Checking
 from transforms.worker.records.reading import INVALID, TRUNCATED
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     from transforms.completions.params import JobParams
 
 __all__ = ["AssembleRecords", "StreamRecords"]
-
-# The id of a prompt, and the digest of its request.
-Key = tuple[str, str]
 
 
 class StreamRecords(ModelTransform):
@@ -110,36 +110,58 @@ class AssembleRecords(ErrorOutput, beam.PTransform):  # type: ignore[misc]
 
     The records may come in any order and with repeats, as from a queue. Of several submissions and
     attempts of a prompt the newest whole one counts. Returns `.records`, without the final ones,
-    and `.incomplete` with a dead letter for each prompt without a whole answer. The trigger must
-    not fire more than once per window (ValueError).
+    and `.incomplete` with a dead letter for each prompt without a whole answer. Without
+    `wait_seconds`, the trigger must not fire more than once per window (ValueError).
+
+    Args:
+        wait_seconds: for streams. The records of an answer are emitted once, as soon as it is
+            whole. A prompt that has no whole answer and no record for this many seconds of event
+            time is emitted as incomplete; at the latest when its window and its allowed lateness
+            are over. Records after that are dropped; in the global window for another
+            `wait_seconds` only.
+        error_handler: Beam's ErrorHandler, which gets the incomplete ones; the transform then
+            returns the records alone (`transforms.graph.error_output`).
     """
 
-    def __init__(self, *, error_handler: Any = None) -> None:
+    def __init__(self, wait_seconds: float | None = None, *, error_handler: Any = None) -> None:
         super().__init__()
         self._error_handler = checked(error_handler)
+        if wait_seconds is not None and wait_seconds <= 0:
+            raise ValueError(f"wait_seconds must be positive, got {wait_seconds}")
+        self._wait_seconds = wait_seconds
+
+    def display_data(self) -> dict[str, Any]:
+        """Return the wait, for the page of the step in the runner's console."""
+        return {**super().display_data(), **given(wait_seconds=self._wait_seconds)}
 
     def expand(self, records: beam.PCollection[Record]) -> Any:
         """Collect the records of each prompt."""
         check_input(records, Record, type(self).__name__, HOW_TO_GET_RECORDS)
-        if not fires_once(records):
-            raise ValueError(
-                "the trigger of the records must fire once per window: an answer would come out"
-                " more than once. Use the default trigger and an allowed_lateness of 0"
-            )
         by_prompt = beam.Map(_by_prompt).with_output_types(tuple[Key, Record])
-        sort = beam.FlatMapTuple(_sorted_out).with_outputs(INCOMPLETE, main=RECORDS)
-        found = records | "ByPrompt" >> by_prompt | beam.GroupByKey() | "Sort" >> sort
+        keyed = records | "ByPrompt" >> by_prompt
+        if self._wait_seconds is None:
+            _check_trigger(records)
+            sort = beam.FlatMapTuple(_sorted).with_outputs(INCOMPLETE, main=RECORDS)
+            found = keyed | beam.GroupByKey() | "Sort" >> sort
+        else:
+            fn = AwaitRecordsFn(self._wait_seconds, records.windowing.allowed_lateness)
+            found = keyed | "Await" >> beam.ParDo(fn).with_outputs(INCOMPLETE, main=RECORDS)
         outcomes = with_types(found, {RECORDS: Record, INCOMPLETE: DeadLetter})
         return self._handled(outcomes, RECORDS, (INCOMPLETE,), OF_DELTAS)
+
+
+def _check_trigger(records: beam.PCollection[Record]) -> None:
+    if not fires_once(records):
+        raise ValueError(
+            "the trigger of the records must fire once per window: an answer would come out"
+            " more than once. Use the default trigger and an allowed_lateness of 0, or"
+            " AssembleRecords(wait_seconds=...)"
+        )
 
 
 def _by_prompt(record: Record) -> tuple[Key, Record]:
     return (record.id, prompt_of(record.submission)), record
 
 
-def _sorted_out(key: Key, records: Iterable[Record]) -> Iterator[Any]:
-    found = whole_answer(key[0], records)
-    if isinstance(found, DeadLetter):
-        yield beam.pvalue.TaggedOutput(INCOMPLETE, found)
-    else:
-        yield from found
+def _sorted(key: Key, records: Iterable[Record]) -> Iterator[Any]:
+    yield from sorted_out(whole_answer(key[0], records))

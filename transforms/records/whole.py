@@ -28,6 +28,13 @@ def whole_answer(id: str, records: Iterable[Record]) -> list[Record] | DeadLette
     return _incomplete(id, answers)
 
 
+def missing_of(records: Iterable[Record], one: Record) -> int:
+    """Return how many records the answer of `one` lacks, whose final record is there."""
+    answer = [r for r in records if (r.submission, r.attempt) == (one.submission, one.attempt)]
+    count = next((r.index for r in answer if r.final), 0)
+    return count - len({r.index for r in answer if not r.final and r.index < count})
+
+
 def _incomplete(id: str, answers: dict[Rank, dict[int, Record]]) -> DeadLetter:
     (_, attempt), answer = max(answers.items(), key=lambda item: item[0])
     final = answer.get(-1)

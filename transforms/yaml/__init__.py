@@ -12,18 +12,20 @@ from typing import Any, Optional
 import apache_beam as beam
 
 from ritellm.providers import split_model
-from transforms import assembly, completions
+from transforms import assembly, completions, records
 from transforms.prompts import to_prompts
 from transforms.yaml.answers import AnswerRows
 from transforms.yaml.failures import OUTPUT, Failure, RowFailed, fail, output_of, to_failure
-from transforms.yaml.options import NUMBER, TEXT, YES_NO, arguments, check
+from transforms.yaml.options import NUMBER, OBJECT, TEXT, YES_NO, arguments, check
 
 __all__ = [
     "AssembleCompletions",
+    "AssembleRecords",
     "CompletePrompts",
     "Failure",
     "RowFailed",
     "StreamCompletions",
+    "StreamRecords",
     "ToPrompts",
 ]
 
@@ -126,6 +128,64 @@ class StreamCompletions(_ModelTransform):
         """Stream each prompt."""
         done = rows | self._transform
         return self._outputs(done.deltas, self._failed(done))
+
+
+class StreamRecords(_ModelTransform):
+    """Streams the records of answers: the output has a row for each, as soon as it closes.
+
+    Args:
+        model: the model as PROVIDER/MODEL, for example openai/gpt-4o-mini.
+        path: the parts of the JSON that are records, such as $.items[*].
+        schema: the JSON schema of a record. A row of another record is not `valid`.
+        error_handling: `output` names the output of failed rows, and of answers that are not whole.
+        options: those of CompletePrompts.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        path: str = "$.items[*]",
+        schema: Optional[Mapping[str, Any]] = None,
+        error_handling: Optional[Mapping[str, str]] = None,
+        **options: Any,
+    ) -> None:
+        check("path", path, TEXT)
+        if schema is not None:
+            check("schema", schema, OBJECT)
+
+        def make(model: str, **given: Any) -> Any:
+            return records.StreamRecords(model, schema, path, **given)
+
+        super().__init__(model, error_handling, make, options)
+
+    def expand(self, rows: Any) -> dict[str, Any]:
+        """Stream each prompt."""
+        done = rows | self._transform
+        return self._outputs(done.records, self._failed(done))
+
+
+class AssembleRecords(_YamlTransform):
+    """Keeps the records of whole answers, each once.
+
+    Args:
+        wait_seconds: for streams: seconds without a record after which a prompt is incomplete.
+        error_handling: `output` names the output of prompts without a whole answer.
+    """
+
+    def __init__(
+        self,
+        wait_seconds: Optional[float] = None,
+        error_handling: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        super().__init__(error_handling)
+        if wait_seconds is not None:
+            check("wait_seconds", wait_seconds, NUMBER)
+        self._transform = records.AssembleRecords(wait_seconds)
+
+    def expand(self, rows: Any) -> dict[str, Any]:
+        """Collect the records of each prompt."""
+        whole = rows | self._transform
+        return self._outputs(whole.records, whole.incomplete)
 
 
 class AssembleCompletions(_YamlTransform):
