@@ -19,7 +19,9 @@ from typing import Any
 from pipelines.bigquery import PREFIX
 from pipelines.errors import UsageError
 from transforms.journal.key import JournalKey
-from transforms.journal.spec import resolved
+from transforms.journal.spec import job_name, resolved
+
+Lookup = Callable[[JournalKey], bytes | None]
 
 
 class JobFlags:
@@ -45,9 +47,9 @@ class JobFlags:
         return resolved(str(self._args.journal), self._folder)
 
     @property
-    def checks_answers(self) -> bool:
-        """Whether a completion of the journal may be one that the job has refused."""
-        return bool(self._args.answer_columns or self._args.answer_schema)
+    def journal_name(self) -> str:
+        """The prefix of the job's keys in Redis, unless the address names one."""
+        return f"ritellm:{job_name(self._folder)}"
 
     @cached_property
     def columns(self) -> tuple[str, ...] | None:
@@ -83,12 +85,25 @@ class JobFlags:
 
     def key(self) -> Callable[[Any], JournalKey | None]:
         """Return what makes the key of a prompt in the journal, None for a row that is refused."""
+        made, address = self._transform, self._address
+        return lambda prompt: made.journal_key(prompt, address)
+
+    def outcome(self) -> Callable[[Any, Lookup], Any]:
+        """Return what finds how a prompt has ended, None if the values in the journal do not tell.
+
+        Its second argument finds the value of a key.
+        """
+        made, address = self._transform, self._address
+        return lambda prompt, lookup: made.outcome_of(prompt, lookup, address)
+
+    @cached_property
+    def _transform(self) -> Any:
         from pipelines.cli.model_flags import completion_options
+        from pipelines.cli.record_flags import stop_when
         from transforms import CompletePrompts
 
-        made = CompletePrompts(self._args.model, **completion_options(self._args))
-        address = self._address
-        return lambda prompt: made.journal_key(prompt, address)
+        options = completion_options(self._args)
+        return CompletePrompts(self._args.model, stop_when=stop_when(self._args), **options)
 
 
 def _namespace(flags: Mapping[str, Any]) -> argparse.Namespace:

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -86,7 +88,9 @@ class JournalRows:
         row = self._ahead.take(at)
         if row is None:
             self._waiting.put(at, entry.stored)
-        elif (made := self._row(at, entry.stored, _prompt(row))) is not None:
+            return
+        prompt, earlier = _of_ahead(row)
+        if (made := self._row({**earlier, at: entry.stored}, at, prompt)) is not None:
             yield made
 
     def _has_come_out(self, entry: Entry, at: bytes) -> bool:
@@ -118,10 +122,10 @@ class JournalRows:
             at, prompt = found
             stored = self._waiting.take(at)
             if stored is not None:
-                if (made := self._row(at, stored, prompt)) is not None:
+                if (made := self._row({at: stored}, at, prompt)) is not None:
                     yield made
             elif self._keeps and not self._is_shown(prompt.id):
-                self._ahead.put(at, orjson.dumps(list(prompt)))
+                self._ahead.put(at, _ahead(prompt))
             if time.monotonic() > until:
                 return
 
@@ -137,24 +141,54 @@ class JournalRows:
             if not is_done and (key := key_of(prompt)) is not None:
                 yield _digest(key), prompt
 
-    def _row(self, at: bytes, stored: bytes, prompt: Any) -> Row | None:
+    def _row(self, found: dict[bytes, bytes], at: bytes, prompt: Any) -> Row | None:
+        """Return the row of a prompt, of whose entries some are `found`; the newest is `at`.
+
+        None for a row that has come out, that failed, or that is not complete yet.
+        """
         from pipelines.outputs.kept_columns import with_columns
+        from transforms.elements import Completion
         from transforms.serialization import to_bytes
-        from transforms.worker.journal_entries import from_value
 
         if prompt.key is not None:
             self._joined.add(at)
         if self._is_shown(prompt.id):
             return None
-        try:
-            completion = from_value(unpack(stored), prompt)
-        except ValueError:
-            completion = None
-        if completion is None:  # the job does not use it either
+        completion = self._ended(found, prompt)
+        if not isinstance(completion, Completion):  # the job does not use it either
             return None
         columns = self._flags.columns
         kept = completion if columns is None else with_columns(completion, columns)
         return Row(prompt.id, to_bytes(kept))
+
+    def _ended(self, found: dict[bytes, bytes], prompt: Any) -> Any:
+        """Return the outcome of a prompt, None if it has none yet.
+
+        A row whose answer is checked has an entry for each request. If the next one is missing, the
+        prompt waits for it.
+        """
+        missing: list[bytes] = []
+
+        def lookup(key: JournalKey) -> bytes | None:
+            at = _digest(key)
+            stored = found.get(at) or self._waiting.take(at)
+            if stored is None:
+                missing.append(at)
+                return None
+            found[at] = stored
+            try:
+                return unpack(stored)
+            except ValueError:
+                return None
+
+        outcome = self._outcome(prompt, lookup)
+        if outcome is None and missing and self._keeps:
+            self._ahead.put(missing[-1], _ahead(prompt, found))
+        return outcome
+
+    @cached_property
+    def _outcome(self) -> Callable[[Any, Callable[[JournalKey], bytes | None]], Any]:
+        return self._flags.outcome()
 
 
 def _digest(key: JournalKey) -> bytes:
@@ -168,7 +202,15 @@ def _is_order(stored: bytes) -> bool:
         return True  # damaged
 
 
-def _prompt(stored: bytes) -> Any:
+def _ahead(prompt: Any, earlier: Mapping[bytes, bytes] | None = None) -> bytes:
+    """Return a prompt that waits for an entry, with its entries so far, as the spool keeps them."""
+    entries = {at.hex(): b64encode(stored).decode() for at, stored in (earlier or {}).items()}
+    return orjson.dumps([list(prompt), entries])
+
+
+def _of_ahead(kept: bytes) -> tuple[Any, dict[bytes, bytes]]:
     from transforms.elements import Prompt
 
-    return Prompt(*orjson.loads(stored))
+    fields, entries = orjson.loads(kept)
+    earlier = {bytes.fromhex(at): b64decode(stored) for at, stored in entries.items()}
+    return Prompt(*fields), earlier

@@ -144,13 +144,8 @@ class Outcomes:
         from transforms.journal.reading import open_reader
 
         flags = JobFlags(self.job.facts, self._folder)
-        if flags.checks_answers:
-            self._without_journal("the journal of checked answers has refused ones, too")
-            return None
-        reader = open_reader(flags.journal)
+        reader = open_reader(flags.journal, flags.journal_name)
         if reader is None:
-            if flags.journal != "none":
-                self._without_journal("a journal in Redis is not read")
             return None
         return JournalRows(reader, flags, self._is_shown, self._follows)
 

@@ -31,9 +31,11 @@ class RedisServer:
         assert any("ready to accept connections" in line.lower() for line in lines)
 
     def kill(self) -> None:
-        """Die at once."""
-        self._process.kill()
-        self._process.communicate()
+        """Die at once; a dead server stays dead."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -13,7 +14,7 @@ from transforms.budget.ledger import NewLedger
 from transforms.committed.commits import DRAIN_SECONDS, SHARDS, Commits
 from transforms.committed.streams import CommittedStreams
 from transforms.completions.complete_fn import _CompleteFn
-from transforms.elements import Prompt
+from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.graph.display import annotations_of, facts_of
 from transforms.graph.element_types import HOW_TO_GET_PROMPTS, check_input, with_types
 from transforms.graph.error_output import ErrorOutput, checked
@@ -27,6 +28,7 @@ from transforms.worker.asking import asking
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient
 from transforms.worker.journal_entries import key_of
+from transforms.worker.recorded import recorded
 from transforms.worker.requests import laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
 from transforms.worker.stopping import StopWhen
@@ -105,6 +107,18 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             return None
         url, id = completer.base_url or address, prompt.key or prompt.id
         return key_of(completer.model, url, completer.keyed_params, id, body)
+
+    def outcome_of(
+        self, prompt: Prompt, lookup: Callable[[JournalKey], bytes | None], address: str | None
+    ) -> Completion | DeadLetter | None:
+        """Return how `prompt` has ended, by what its journal has; None if that does not tell.
+
+        `lookup` finds a value in the journal. `address` is that of `journal_key`. A prompt whose
+        answer is checked may have several completions there.
+        """
+        completer = self._completer
+        asked = replace(completer, base_url=completer.base_url or address)
+        return recorded(asked, lookup, prompt)
 
     def display_data(self) -> dict[str, Any]:
         """Return the model and the limits, for the page of the step in the runner's console."""

@@ -19,14 +19,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from ritellm.answers.conversation import Conversation, text_of
 from ritellm.answers.faults import Fault
 from ritellm.errors import AnswerInvalid, AnswerRefused
-from transforms.elements import Completion, DeadLetter, Delta, Outcome
+from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
+from transforms.journal.key import JournalKey
 from transforms.worker.event_loop import Put
 from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.records.recording import Room
@@ -43,11 +44,28 @@ _SUMS = (
 ).split()
 
 
+class Entries(Protocol):
+    """What a chain needs of a journal: `transforms.worker.journal_entries` has it."""
+
+    def key(
+        self,
+        model: str,
+        base_url: str | None,
+        params: Mapping[str, Any],
+        prompt: Prompt,
+        body: Mapping[str, Any],
+    ) -> JournalKey | None:
+        """Return the key of the completion of `body`."""
+
+    def completion(self, request: PromptRequest) -> Completion | None:
+        """Return the completion of an earlier run of `request`. May block."""
+
+
 class Chain:
     """The requests of one row: the next one to send, and the completions so far."""
 
-    def __init__(self, completer: Completer, resources: Resources, request: PromptRequest) -> None:
-        self._completer, self._resources = completer, resources
+    def __init__(self, completer: Completer, journal: Entries, request: PromptRequest) -> None:
+        self._completer, self._journal = completer, journal
         self.request = self._first = request
         self._limit = _limit_of({**completer.params, **request.body})
         messages = request.body.get("messages")
@@ -85,7 +103,7 @@ class Chain:
         if conversation.max_tokens is not None:
             body[self._limit[0]] = conversation.max_tokens
         prompt = self._first.prompt
-        key = self._resources.journal.key(
+        key = self._journal.key(
             completer.model, completer.base_url, completer.keyed_params, prompt, body
         )
         return replace(self._first, body=body, key=key)
@@ -156,15 +174,15 @@ def _conversation(completer: Completer, messages: list[Any], limit: int | None) 
 
 
 def replay(
-    completer: Completer, resources: Resources, request: PromptRequest
+    completer: Completer, journal: Entries, request: PromptRequest
 ) -> Completion | DeadLetter | None:
     """Return how the row of `request` has ended in an earlier run; None if it has not. May block.
 
     What the journal has of the row is kept in `request`.
     """
-    chain = Chain(completer, resources, request)
+    chain = Chain(completer, journal, request)
     while True:
-        completion = resources.journal.completion(chain.request)
+        completion = journal.completion(chain.request)
         if completion is None:
             return None
         if request.earlier is not None:
@@ -181,7 +199,7 @@ async def answered(
     submission: str,
 ) -> list[Outcome]:
     """Return the outcomes of `request`, whose answer is valid; put its deltas, if wanted."""
-    chain = Chain(completer, resources, request)
+    chain = Chain(completer, resources.journal, request)
     for completion in request.earlier or ():
         chain.judge(completion)
     while True:

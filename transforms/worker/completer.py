@@ -94,7 +94,7 @@ class Completer(RunOptions):
     def _replayed(self, resources: Resources) -> Callable[[PromptRequest], End | None]:
         from transforms.worker.answers import replay
 
-        return functools.partial(replay, self, resources)
+        return functools.partial(replay, self, resources.journal)
 
     def submission(self, resources: Resources, request: PromptRequest) -> str:
         """Return the name of a new submission of `request`, "" without deltas. May block."""

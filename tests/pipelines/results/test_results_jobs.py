@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 from fake_server import Wait, api_error, chat_events, stream
+from redis_server import running as redis_running
 
 ROOT = Path(__file__).parents[3]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
@@ -266,3 +267,85 @@ def test_a_reader_that_leaves_ends_the_program_quietly(site):
     done = subprocess.run(argv, env=ENV, stdout=writing, stderr=subprocess.PIPE, timeout=100)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.fixture
+def redis():
+    with redis_running() as server:
+        yield server
+
+
+def test_rows_that_only_a_journal_in_redis_has_come_while_the_job_runs_and_after_its_death(
+    site, redis
+):
+    site.free = 12
+    with site.running("--journal", redis.url) as job:
+        rows, said = site.until(FREE)
+        assert said == f"results: {FREE} completions; the job is running\n"
+        argv = [sys.executable, "-m", "pipelines.results", str(site.out), "--follow"]
+        with subprocess.Popen(argv, env=ENV, stdout=subprocess.PIPE) as follower:
+            followed = [orjson.loads(follower.stdout.readline()) for _ in range(FREE)]
+            job.kill()
+            assert (follower.stdout.read(), follower.wait(100)) == (b"", 1)
+    for found in (rows, followed, site.rows()):
+        check(found)
+        assert len(found) == FREE
+
+
+def test_a_server_of_redis_that_is_gone_is_said(site, redis):
+    site.free = 12
+    with site.running("--journal", redis.url):
+        site.until(FREE)
+    redis.kill()
+    done = site.results()
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"rows that are in no shard yet are missing here" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+class Checked:
+    """Answers rows with a label: a wrong one first to even rows, and always to row 5."""
+
+    def __init__(self, site):
+        self._site = site
+
+    def __call__(self, request):
+        messages = request.json["messages"]
+        [text] = [each["content"] for each in messages if str(each["content"]).startswith("say ")]
+        number = int(text.rpartition(" ")[2])
+        is_first = all(each["role"] != "assistant" for each in messages)
+        label = "ugly" if number == 5 or (number % 2 == 0 and is_first) else "good"
+        events = chat_events(orjson.dumps({"label": label, "of": text}).decode())
+        if number < 12 or (number % 2 == 0 and is_first):
+            return stream(*events)
+        return stream(*events[:2], Wait(self._site.go), *events[2:])
+
+
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_rows_with_checked_answers_come_from_the_journal_once_their_answer_is_valid(site, journal):
+    """Row 5 fails, and the even ones of those that wait have a refused answer in the journal."""
+    pytest.importorskip("jsonschema_rs")
+    site.server.script = Checked(site)
+    flags = ["--answer_columns", "label:enum(good,bad), of:str", "--journal", journal]
+    with site.running(*flags) as job:
+        rows, _ = site.until(FREE)
+        site.server.wait_until(lambda: site.server.open_streams == len(HELD), 60)
+        argv = [sys.executable, "-m", "pipelines.results", str(site.out), "--follow"]
+        with subprocess.Popen(argv, env=ENV, stdout=subprocess.PIPE) as follower:
+            followed = [orjson.loads(follower.stdout.readline()) for _ in range(FREE)]
+            check_labels(followed, FREE)
+            site.go.set()
+            followed += [orjson.loads(line) for line in follower.stdout]
+            assert follower.wait(100) == 0
+        assert job.wait(200) == 0
+    check_labels(rows, FREE)
+    check_labels(followed, ROWS - 1)
+    check_labels(site.rows(), ROWS - 1)
+
+
+def check_labels(rows, count):
+    assert (len({row["id"] for row in rows}), len(rows)) == (count, count)
+    for row in rows:
+        asked = row["input"]["prompt"]
+        assert (row["label"], row["of"]) == ("good", asked)
+        assert row["reasks"] == (int(asked.rpartition(" ")[2]) + 1) % 2

@@ -7,11 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from redis_server import running
 
-from transforms.journal.base import JournalError, Spent, pack, unpack
+from transforms.connections.redis import connect
+from transforms.journal.base import JournalError, JournalUnavailable, Spent, pack, unpack
 from transforms.journal.folder.journal import FolderJournal
 from transforms.journal.key import JournalKey
 from transforms.journal.reading import open_reader
+from transforms.journal.redis import RedisJournal
 from transforms.journal.sqlite.journal import SqliteJournal
 
 REQUEST = "0f" * 16
@@ -152,3 +155,52 @@ def test_files_of_a_folder_that_are_unfinished_are_left_alone(tmp_path):
     assert found(reader) == {"row 1": value(1)}
     assert sorted(os.listdir(tmp_path / "journal")) == names
     journal.close()
+
+
+@pytest.fixture
+def redis():
+    with running() as server:
+        yield server
+
+
+def test_entries_in_redis_are_found_by_their_prefix_each_once(redis):
+    journal, other = RedisJournal(redis.url, "p*[a]"), RedisJournal(redis.url, "pxa")
+    reader = open_reader(redis.url, "p*[a]")
+    assert found(reader) == {}
+    record(journal, range(3))  # of one request
+    record(other, [7])
+    assert found(reader) == {f"row {n}": value(n) for n in range(3)}
+    assert found(reader) == {}
+    requests = [f"{n:032x}" for n in range(2_500)]
+    for done in [journal.record(JournalKey(each, each), value(5)) for each in requests]:
+        done.result(timeout=60)
+    assert found(reader).keys() == {*requests}
+    record(journal, [3])
+    assert found(reader)["row 3"] == value(3)
+    journal.close()
+    other.close()
+
+
+def test_a_request_of_many_rows_in_redis_is_read_in_pieces(redis):
+    journal = RedisJournal(redis.url, "p")
+    record(journal, range(1_000))
+    assert found(open_reader(redis.url, "p")) == {f"row {n}": value(n) for n in range(1_000)}
+    journal.close()
+
+
+def test_redis_keys_of_others_are_left_alone_and_damage_is_no_error(redis):
+    client, _ = connect(redis.url, "p", 1)
+    client.set(f"p:{REQUEST}", "text")
+    client.hset("p:spent", "tokens", 1)
+    client.hset("p:abc", "id", "value")
+    client.hset(f"p:{'1' * 32}", b"\xff", b"\x00damage")
+    [entry] = open_reader(redis.url, "p").new()
+    assert entry.stored == b"\x00damage"
+    client.close()
+
+
+def test_a_server_that_is_not_there_is_an_error_in_one_line(tmp_path):
+    pytest.importorskip("redis")
+    reader = open_reader(f"unix://{tmp_path}/none.sock", "p")
+    with pytest.raises(JournalUnavailable, match="cannot be used"):
+        list(reader.new())
