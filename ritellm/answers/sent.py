@@ -55,11 +55,29 @@ class _Shaper:
         """Return the whole schema."""
         made = self._shape(self._root, ())
         made.setdefault("type", "object")
+        self._check_size(made)
         if self._kept:
             made["$defs"] = self._kept
         if not self._strict:
             return Sent(made, False)
         return Sent(_required(made), True)
+
+    def _check_size(self, made: Mapping[str, Any]) -> None:
+        """Raise NotExpressible for more optional properties or unions than the dialect takes."""
+        optional, unions, waiting = 0, 0, [made]
+        while waiting:
+            node = waiting.pop()
+            properties = node.get("properties") or {}
+            optional += len(properties.keys() - {*node.get("required", ())})
+            unions += "anyOf" in node or isinstance(node.get("type"), list)
+            inner = [*properties.values(), *node.get("anyOf", ()), *node.get("prefixItems", ())]
+            inner += [node.get("items"), node.get("additionalProperties")]
+            waiting += [each for each in inner if isinstance(each, dict)]
+        most_optional, most_unions = self._keywords.most_optional, self._keywords.most_unions
+        if most_optional is not None and optional > most_optional:
+            raise NotExpressible(f"more than {most_optional} properties may be missing")
+        if most_unions is not None and unions > most_unions:
+            raise NotExpressible(f"more than {most_unions} parts have several types")
 
     def _shape(self, node: Any, stack: tuple[str, ...]) -> dict[str, Any]:
         self._nodes += 1
@@ -141,6 +159,8 @@ class _Shaper:
         keywords = self._keywords
         if name == "format":
             return keywords.formats is None or value in keywords.formats
+        if name == "enum" and keywords.plain_enums:
+            return not any(isinstance(each, (dict, list)) for each in value)
         if name == "minItems" and keywords.most_min_items is not None:
             return isinstance(value, int) and value <= keywords.most_min_items
         if name == "pattern" and keywords.anchored:

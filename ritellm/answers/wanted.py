@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ritellm.answers.answer import Answer
@@ -12,7 +12,7 @@ from ritellm.answers.sent import NotExpressible, Sent, sent
 from ritellm.endpoints import Endpoint
 from ritellm.errors import InvalidRequestError
 from ritellm.wire import answer_modes as modes
-from ritellm.wire.schema_keywords import keywords_of
+from ritellm.wire.schema_keywords import keywords_of, of_tools
 
 # The name of the schema, and of the tool whose arguments are the answer.
 NAME = "answer"
@@ -60,7 +60,7 @@ def wanted(
         except NotExpressible:
             mode = keywords.otherwise
     if mode == modes.TOOL:
-        shaped = sent(schema, replace(keywords, closed=False, references=True))
+        shaped = sent(schema, of_tools(keywords))
         if _thinks(given):
             mode = modes.PROMPT  # Claude may not be made to call a tool while it thinks
     if mode == modes.JSON_SCHEMA:

@@ -221,6 +221,38 @@ def test_each_model_is_asked_by_its_best_documented_way(model, mode):
     assert body(model)[1] == mode
 
 
+def with_columns(count, part, required):
+    names = [f"c{n}" for n in range(count)]
+    made = {"type": "object", "properties": dict.fromkeys(names, part)}
+    return {**made, "required": names if required else []}
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-opus-4-5", "bedrock/anthropic.claude-haiku"])
+@pytest.mark.parametrize(
+    ("schema", "mode"),
+    [
+        (with_columns(24, {"type": "string"}, required=False), "json_schema"),
+        (with_columns(25, {"type": "string"}, required=False), "tool"),
+        (with_columns(25, {"type": "string"}, required=True), "json_schema"),
+        (with_columns(16, {"type": ["string", "null"]}, required=True), "json_schema"),
+        (with_columns(17, {"type": ["string", "null"]}, required=True), "tool"),
+        (with_columns(17, {"anyOf": [{"type": "null"}]}, required=True), "tool"),
+        (with_columns(1, {"enum": ["a", 1, None]}, required=True), "json_schema"),
+        (with_columns(1, {"enum": [["a"]]}, required=True), "tool"),
+    ],
+)
+def test_a_schema_beyond_the_limits_of_claude_is_a_tool(model, schema, mode):
+    assert body(model, schema)[1] == mode
+    assert schema_in(model, schema)["properties"].keys() == schema["properties"].keys()
+
+
+def test_a_tuple_is_not_sent_to_llama_cpp_which_reads_it_wrong():
+    schema = with_columns(1, {"type": "array", "prefixItems": [{"type": "string"}]}, required=True)
+    sent, _ = body("llamacpp/m", schema, base_url="http://127.0.0.1:1/v1")
+    part = sent["response_format"]["json_schema"]["schema"]["properties"]["c0"]
+    assert part == {"type": "array", "description": 'prefixItems: [{"type": "string"}]'}
+
+
 def test_a_model_that_thinks_is_not_made_to_call_a_tool():
     sent, mode = body("anthropic/claude-3-7-sonnet-latest", reasoning_effort="low")
     assert mode == "prompt"
