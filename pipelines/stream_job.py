@@ -63,6 +63,7 @@ def build(
         dedupe=known_args.dedupe,
         budget=budget(known_args, journal),
         prices=prices(known_args.prices),
+        stops=locations.stops(known_args),
         **completion_options(known_args),
         **commit_flags.commit_options(known_args),
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from pipelines import bigquery
+from pipelines.cli.answer_flags import answer_of
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES, URL_SCHEMES
 from pipelines.errors import UsageError
 from pipelines.outputs import live
@@ -18,6 +19,7 @@ from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
 from pipelines.sources.stdin import Stdin
 from pipelines.terminal.live_sink import LiveSink, is_live
+from transforms.connections.delta_streams import has_streams_of_ids
 from transforms.connections.redis import RedisUnavailable, refuse_password
 from transforms.elements import Completion, DeadLetter
 from transforms.sinks.base import NewPublisher
@@ -25,6 +27,10 @@ from transforms.sinks.bigquery import BigQueryTable
 from transforms.sinks.kafka import KafkaTopic
 from transforms.sinks.pubsub import PubSubTopic
 from transforms.sinks.redis import RedisStreams
+from transforms.sinks.redis_stops import RedisStops
+
+# `redis:` may stand before an address that has a scheme of its own.
+_URL_PREFIX = re.compile(r"^redis:(?=\w+://)")
 
 
 def source(known_args: argparse.Namespace) -> Source:
@@ -85,7 +91,7 @@ def _resource(where: str, kind: str, flag: str) -> str:
 
 
 def _redis(spec: str, flag: str) -> NewPublisher:
-    url = re.sub(r"^redis:(?=\w+://)", "", spec)
+    url = _URL_PREFIX.sub("", spec)
     new = RedisStreams(url)
     try:
         refuse_password(url)
@@ -94,6 +100,19 @@ def _redis(spec: str, flag: str) -> NewPublisher:
     except (ValueError, RedisUnavailable) as error:
         raise UsageError(f"{flag} {error}") from None
     return new
+
+
+def stops(known_args: argparse.Namespace) -> RedisStops | None:
+    """Return what makes the requests of readers to stop, None where readers cannot ask for it.
+
+    They can if each id has a stream of its own in Redis, unless its answer is checked.
+    """
+    url = _URL_PREFIX.sub("", known_args.deltas_to)
+    if known_args.deltas_to.partition(":")[0] not in ("redis", "rediss", "unix"):
+        return None
+    if not has_streams_of_ids(url) or answer_of(known_args) is not None:
+        return None
+    return RedisStops(url)
 
 
 def _pubsub(spec: str, flag: str) -> NewPublisher:

@@ -69,6 +69,7 @@ class Door:
         """The ASGI application."""
         routes = [
             Route("/streams/{id}", self._read, methods=["GET"]),
+            Route("/streams/{id}/stop", self._stop, methods=["POST"]),
             Route("/streams/{id}/chat/completions", self._complete, methods=["POST"]),
         ]
         cors = Middleware(
@@ -106,6 +107,12 @@ class Door:
         if await _wants_stream(request):
             return _Stream(self, id, FORMS["chat"](id), None)
         return await self._whole(id)
+
+    async def _stop(self, request: Request) -> Response:
+        """Ask the worker that generates the answer to stop; the stream says when it has."""
+        id = self._admitted(request, to_stop=True)
+        await self.hub.store.stop(id)
+        return Response(status_code=202, headers=_HEADERS)
 
     async def _whole(self, id: str) -> Response:
         async with self.hub.channel(id) as channel:

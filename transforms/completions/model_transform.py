@@ -31,6 +31,7 @@ from transforms.worker.journal_entries import key_of
 from transforms.worker.recorded import recorded
 from transforms.worker.requests import laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
+from transforms.worker.stop_requests import NewStops
 from transforms.worker.stopping import StopWhen
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         shards: int = SHARDS,
         drain_seconds: float = DRAIN_SECONDS,
         stop_when: StopWhen | None = None,
+        stops: NewStops | None = None,
         error_handler: Any = None,
         **params: Unpack[CompletionParams],
     ) -> None:
@@ -88,6 +90,7 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             key=NewClient(api_key_env, None, api_key_secret, api_key_file),
             new_client=new_client,
             stop_when=stop_when,
+            stops=stops,
         )
 
     @property

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ritellm.prices import Price
     from transforms.budget.ledger import NewLedger
     from transforms.journal import NewJournal
+    from transforms.worker.stop_requests import NewStops
     from transforms.worker.stopping import StopWhen
 
 
@@ -35,4 +36,5 @@ class JobParams(CompletionParams, total=False):
     shards: int
     drain_seconds: float
     stop_when: StopWhen | None
+    stops: NewStops | None
     error_handler: Any  # Beam's ErrorHandler

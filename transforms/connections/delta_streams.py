@@ -40,6 +40,11 @@ def attempt_and_seq(second: int) -> tuple[int, int]:
     return second >> 32, second & 0xFFFFFFFF
 
 
+def has_streams_of_ids(url: str) -> bool:
+    """Return whether the sink at `url` writes a stream for each id."""
+    return split_options(url)[1].get("per_id", "").lower() == "true"
+
+
 def split_options(url: str) -> tuple[str, dict[str, str]]:
     """Return `url` without the options of the streams, and these options."""
     address, _, query = url.partition("?")

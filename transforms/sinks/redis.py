@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ritellm.chunks.submission import nonce_of, order_of
-from transforms.connections.delta_streams import KEY, deltas_of, entry_number, split_options
+from transforms.connections.delta_streams import (
+    KEY,
+    deltas_of,
+    entry_number,
+    has_streams_of_ids,
+    split_options,
+)
 from transforms.connections.redis import IMPATIENT, connect, errors_as, public_address
 from transforms.elements import DeadLetter, Delta, Outcome
 from transforms.serialization import KINDS, to_bytes
@@ -50,7 +56,7 @@ class _RedisPublisher:
     def __init__(self, url: str) -> None:
         address, options = split_options(url)
         self._key = options.get("key", KEY)
-        self._per_id = options.get("per_id", "").lower() == "true"
+        self._per_id = has_streams_of_ids(url)
         self._most = int(options.get("maxlen", MOST_ENTRIES))
         self._ttl = int(options.get("ttl", TTL_SECONDS))
         self._name = public_address(address)

@@ -13,6 +13,7 @@ from transforms.journal import NewJournal
 from transforms.worker import hedging
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient, NewResources
+from transforms.worker.stop_requests import NewStops
 from transforms.worker.stopping import StopWhen
 from transforms.worker.timeouts import timeouts_of
 
@@ -32,6 +33,7 @@ def asking(
     key: NewClient,
     new_client: Callable[[], Any] | None,
     stop_when: StopWhen | None,
+    stops: NewStops | None = None,
     rate_limiter: Any = None,
     dedupe: bool = False,
     prices: Mapping[str, Price] = PRICES,
@@ -49,6 +51,8 @@ def asking(
         raise ValueError("dedupe finds equal requests in the journal; pass a journal too")
     if answer is not None and stop_when is not None:
         raise ValueError("stop_when must be left out with an answer, which is always whole")
+    if answer is not None and stops is not None:
+        raise ValueError("stops must be left out with an answer, which is always whole")
     hedging.parse(hedge_after)
     completer = Completer(
         model,
@@ -59,6 +63,7 @@ def asking(
         prices=prices,
         answer=answer,
         stop_when=stop_when,
+        stops=stops,
     )
     make = new_client or replace(key, base_url=base_url)
     return completer, NewResources(make, limits, hedge_after, journal, budget)

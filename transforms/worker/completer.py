@@ -67,7 +67,9 @@ class Completer(RunOptions):
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""
-        return replace(self, base_url=self.base_url or address_in(environ, self.model))
+        requests = None if self.stops is None else self.stops()
+        url = self.base_url or address_in(environ, self.model)
+        return replace(self, base_url=url, stop_requests=requests)
 
     def request(self, resources: Resources, prompt: Prompt) -> PromptRequest:
         """Return the parsed request of `prompt`, and the key of its completion in the journal."""

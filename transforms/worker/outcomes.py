@@ -15,7 +15,7 @@ from ritellm.types import Chunk
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 
 if TYPE_CHECKING:
-    from ritellm import AsyncStream
+    from ritellm.calls.stream_facts import StreamFacts
 
 
 def to_delta(id: str, chunk: Chunk, submission: str) -> Delta:
@@ -33,7 +33,7 @@ def to_delta(id: str, chunk: Chunk, submission: str) -> Delta:
 
 
 def final_delta(
-    prompt: Prompt, stream: AsyncStream, outcome: Mapping[str, Any], submission: str
+    prompt: Prompt, stream: StreamFacts, outcome: Mapping[str, Any], submission: str
 ) -> Delta:
     """Return the final delta of a whole attempt."""
     chunk = '{"object":"chat.completion.chunk","choices":[]}'

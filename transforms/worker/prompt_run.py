@@ -1,7 +1,8 @@
 """One run of one prompt: opens its stream, with a second request if the first is late; reads it.
 
 A stream is left before its end once the rest is of no use: its answer cannot become valid
-(`ritellm.answers.watch`), or it has enough records. Its usage is then estimated.
+(`ritellm.answers.watch`), it has enough records, or a reader has stopped it
+(`transforms.worker.stop_requests`). Its usage is then estimated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ritellm.answers.faults import Fault
+from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
 from ritellm.chunks.stopped import stopped_completion
 from ritellm.chunks.submission import order_of
@@ -34,6 +36,7 @@ from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import UnforeseenError
+from transforms.worker.stop_requests import EMPTY_CHOICE, Halt, NewStops, StopRequests, Unsent
 from transforms.worker.stopping import STOPPED, RecordCount, StopWhen
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ class RunOptions:
     `params` are arguments of `ritellm.completion` for each. `rate_limiter` is Beam's, for a limit
     that holds across workers; it may block. `prices` give a completion's `cost_usd`. With an
     `answer`, each completion has a valid one. With `stop_when`, a stream is left once it has enough
-    records.
+    records. `stops` makes the requests of readers to stop, and `stop_requests` are those of this
+    process.
     """
 
     model: str
@@ -66,6 +70,8 @@ class RunOptions:
     prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
     answer: Answer | None = None
     stop_when: StopWhen | None = None
+    stops: NewStops | None = None
+    stop_requests: StopRequests | None = field(default=None, compare=False, repr=False)
 
     @property
     def reads_chunks(self) -> bool:
@@ -101,6 +107,8 @@ class Ending(NamedTuple):
 
 # Why a stream was left that had enough records.
 ENOUGH = Fault("$", STOPPED, "the stream had enough records")
+# Why a stream was left that a reader has stopped.
+BY_READER = Fault("$", STOPPED, "a reader has stopped the stream")
 
 
 class OpenStream(NamedTuple):
@@ -129,6 +137,7 @@ class PromptRun:
     answer: AsyncStream | None = None  # the stream that is read
     stopped: Fault | None = None  # why the stream was left before its end
     newest: AsyncStream | None = None  # the stream that was opened last, for viewers
+    halt: Halt | None = None  # ends the run when a reader asks for it
 
     def priced(self) -> tuple[str, Mapping[str, Any]]:
         """Return the model and the parameters that set the price; raises InvalidRequestError."""
@@ -138,13 +147,26 @@ class PromptRun:
             body["response_format"] = options.answer.json  # its schema is sent, too
         return request.model(options.model), body
 
-    async def stream(self) -> AsyncStream:
+    async def stream(self) -> StreamFacts:
         """Read the stream to its end and return it; put its deltas, if wanted."""
+        requests = self.options.stop_requests
+        if requests is None:
+            return await self._stream()
+        id = self.request.prompt.id
+        self.halt = requests.enter(id)
+        try:
+            return await self._stream()
+        finally:
+            requests.leave(id, self.halt)
+
+    async def _stream(self) -> StreamFacts:
         journal, deltas = self.resources.journal, self.options.deltas
         noted = journal.note_order(self.request, order_of(self.submission)) if deltas else None
         number = in_flight.enter(self)
         try:
-            opened = await self._open_in_time()
+            opened = await self._opened()
+            if opened is None:
+                return self._stopped_early()
             self.answer = opened.stream
             async with opened.stream as stream:
                 if noted is not None:
@@ -159,6 +181,19 @@ class PromptRun:
             in_flight.leave(number)
         self.waste.add(stream.discarded)
         return stream
+
+    async def _opened(self) -> OpenStream | None:
+        """Return the open stream, None if a reader has stopped the run before."""
+        if self.halt is None:
+            return await self._open_in_time()
+        return await self.halt.result(self._open_in_time())
+
+    def _stopped_early(self) -> StreamFacts:
+        """Return what is known of a run that was stopped before its stream has opened."""
+        self.stopped = BY_READER
+        if self.newest is not None and self.newest.attempts:
+            return self.newest
+        return Unsent(self.request.model(self.options.model))
 
     async def give_up(self, lost: OpenStream | BaseException) -> None:
         """Close the stream of a request that lost against another one; count it as waste."""
@@ -176,7 +211,7 @@ class PromptRun:
         letter = to_dead_letter(self.request.prompt, error, self.options.prices, self.started)
         return Ending(None, letter._replace(**self.waste.columns._asdict()))
 
-    def completed(self, stream: AsyncStream) -> Ending:
+    def completed(self, stream: StreamFacts) -> Ending:
         """Return the ending of a run whose `stream` is complete."""
         prompt, prices = self.request.prompt, self.options.prices
         outcome = {
@@ -192,24 +227,27 @@ class PromptRun:
         if not self.options.deltas:
             return Ending(None, completion)
         final = final_delta(prompt, stream, outcome, self.submission)
-        if self.stopped is ENOUGH:
+        if self.stopped is ENOUGH or self.stopped is BY_READER:
             final = final._replace(chunk=closing_chunk(whole))
         return Ending(final, completion._replace(submission=self.submission))
 
-    def usage(self, stream: AsyncStream) -> Mapping[str, Any] | None:
+    def usage(self, stream: StreamFacts) -> Mapping[str, Any] | None:
         """Return the tokens of `stream`, estimated if it was left before its end."""
         return stream.usage if self.stopped is None else self._whole(stream)["usage"]
 
-    def _whole(self, stream: AsyncStream) -> Mapping[str, Any]:
+    def _whole(self, stream: StreamFacts) -> Mapping[str, Any]:
         """Return the completion of `stream`, which may have been left before its end."""
         if self.options.answer is not None:
             return self._with_answer(stream)
         if self.stopped is None:
             return stream.completion
+        if stream.attempts == 0:
+            return stream.completion  # nothing was sent
         left = stopped_completion(stream.completion, self.priced()[1])
-        return {**left, "choices": [{**c, "finish_reason": STOPPED} for c in left["choices"]]}
+        choices = left["choices"] or [EMPTY_CHOICE]
+        return {**left, "choices": [{**c, "finish_reason": STOPPED} for c in choices]}
 
-    def _with_answer(self, stream: AsyncStream) -> Mapping[str, Any]:
+    def _with_answer(self, stream: StreamFacts) -> Mapping[str, Any]:
         """Return the completion with what is known of its answer."""
         mode = stream.answer_mode
         if self.stopped is None:
@@ -237,7 +275,15 @@ class PromptRun:
                     opened.stream.timing.ended = opened.stream.timing.last_chunk
                     return
                 count = None
-            chunks = await opened.stream.batch()
+            if self.halt is None:
+                chunks = await opened.stream.batch()
+                continue
+            more = await self.halt.result(opened.stream.batch())
+            if more is None:
+                self.stopped = BY_READER
+                opened.stream.timing.ended = opened.stream.timing.last_chunk
+                return
+            chunks = more
 
     async def _open_in_time(self) -> OpenStream:
         """Return the first stream that opens; the hedge may send a late request again."""
@@ -271,10 +317,15 @@ class PromptRun:
             return OpenStream(stream, await stream.batch())
         except BaseException as error:
             # An error carries its discarded attempts; a cancelled request does not.
-            if not isinstance(error, RitellmError):
+            if not isinstance(error, RitellmError) and not self._is_halted:
                 self.waste.lose(stream.as_discarded())
             await stream.aclose()
             raise
+
+    @property
+    def _is_halted(self) -> bool:
+        """Whether a reader has stopped the run: what it has received is its outcome, not waste."""
+        return self.halt is not None and self.halt.is_halted
 
     def _draft(self, model: str, **own: Any) -> Draft:
         options = self.options
