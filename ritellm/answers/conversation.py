@@ -83,7 +83,9 @@ class Conversation:
         """Send the same messages with more room, once."""
         limit = self.answer.grow_max_tokens or 2 * (self._first_max or 0)
         if self.max_tokens is not None or limit <= (self._first_max or 0):
-            advice = "the answer is cut off by its length; set a larger grow_max_tokens"
+            reached = self.max_tokens or self._first_max
+            at = f" at max_tokens={reached}" if reached else ""
+            advice = f"the answer is cut off by its length{at}; set a larger grow_max_tokens"
             raise self._invalid([Fault(faults[0].path, "length", advice)], completion)
         self.max_tokens = limit
 

@@ -124,6 +124,8 @@ def test_an_answer_that_is_cut_off_twice_fails(complete, fake_server):
     with pytest.raises(ritellm.AnswerInvalid) as caught:
         complete(reply('{"lab', "length"), reply('{"labe', "length"), max_tokens=5)
     assert caught.value.rule == "length"
+    wanted = "cut off by its length at max_tokens=10; set a larger grow_max_tokens"
+    assert wanted in str(caught.value)
     assert len(fake_server.requests) == 2
 
 
