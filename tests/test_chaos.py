@@ -24,6 +24,17 @@ def test_a_job_that_dies_of_everything_accounts_for_every_row(tmp_path):
     assert len(accounts.provider.faults) == 10
 
 
+def test_a_job_with_a_folder_journal_is_killed_again_and_again(tmp_path):
+    """At 20 moments: `python -m chaos --rows 1500 --deaths 20 --journal folder --kinds kill`."""
+    kills = ["kill"]
+    accounts = chaos(
+        tmp_path, rows=300, seed=SEED, deaths=4, in_flight=20, journal="folder", kinds=kills
+    )
+    print(f"seed {SEED}\n{accounts}")
+    accounts.check()
+    assert accounts.deaths == 4
+
+
 def test_a_chaos_run_knows_its_rows():
     """The accounts are right about what they compare with."""
     dataset = Dataset(2000, SEED)

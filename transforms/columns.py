@@ -6,20 +6,20 @@ Elements that this process made fit. Those from a journal or a topic may hold an
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import NamedTuple, get_args, get_type_hints
 
 _WHOLE = range(-(1 << 63), 1 << 63)
 
 
 def fits(element: NamedTuple) -> bool:
     """Return whether each value of `element` has the type of its column."""
-    return all(map(_fits, element, _kinds(type(element))))
-
-
-def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    if not isinstance(value, kinds):
-        return False
-    return not isinstance(value, int) or value in _WHOLE
+    for value, kinds in zip(element, _kinds(type(element)), strict=True):
+        if value is None or type(value) is str:  # most values
+            if type(value) not in kinds:
+                return False
+        elif not isinstance(value, kinds) or (isinstance(value, int) and value not in _WHOLE):
+            return False
+    return True
 
 
 @cache

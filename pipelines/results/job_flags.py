@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+import orjson
+
 from pipelines.bigquery import PREFIX
 from pipelines.errors import UsageError
 from transforms.journal.key import JournalKey
@@ -58,10 +60,11 @@ class JobFlags:
 
         return row_form(self._args).columns
 
-    def prompts(self) -> Iterator[Any]:
+    def prompts(self, is_shown: Callable[[str], bool]) -> Iterator[Any]:
         """Yield the prompts of the input, as the job numbers them; raises an error of any class.
 
-        It imports Beam, as `key` does.
+        Rows with an id of which `is_shown` says that it has come out are left out. It imports Beam,
+        as `key` does.
         """
         from pipelines.cli.input_flags import input_options, selection
         from pipelines.cli.prompt_flags import row_form
@@ -77,6 +80,8 @@ class JobFlags:
         files = FileRows(input_options(self._args))
         part = selection(self._args)
         for line in part.lines(files.lines(self._args.input, needed)):
+            if form.id_column is None and (id := _own_id(line.text)) and is_shown(id):
+                continue  # most rows of a job whose files have nearly all; duplicates go, too
             row = read(line, by_content=True, rows=form).row
             if not isinstance(row, Prompt):
                 continue
@@ -87,6 +92,11 @@ class JobFlags:
         """Return what makes the key of a prompt in the journal, None for a row that is refused."""
         made, address = self._transform, self._address
         return lambda prompt: made.journal_key(prompt, address)
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether a row may have several entries in the journal, of which the last counts."""
+        return bool(self._transform.may_ask_again)
 
     def outcome(self) -> Callable[[Any, Lookup], Any]:
         """Return what finds how a prompt has ended, None if the values in the journal do not tell.
@@ -104,6 +114,18 @@ class JobFlags:
 
         options = completion_options(self._args)
         return CompletePrompts(self._args.model, stop_when=stop_when(self._args), **options)
+
+
+def _own_id(text: str) -> str | None:
+    """Return the id of a row if it is a plain one, without the work of reading all of the row."""
+    try:
+        row = orjson.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or "custom_id" in row or "error_type" in row:
+        return None
+    id = row.get("id")
+    return id if isinstance(id, str) else None
 
 
 def _namespace(flags: Mapping[str, Any]) -> argparse.Namespace:

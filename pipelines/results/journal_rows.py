@@ -136,7 +136,7 @@ class JournalRows:
         an id is not known by the id, so its prompt must take it from those that wait.
         """
         key_of = self._flags.key()
-        for prompt in self._flags.prompts():
+        for prompt in self._flags.prompts(self._is_shown):
             is_done = prompt.key is None and self._is_shown(prompt.id)
             if not is_done and (key := key_of(prompt)) is not None:
                 yield _digest(key), prompt
@@ -167,6 +167,9 @@ class JournalRows:
         A row whose answer is checked has an entry for each request. If the next one is missing, the
         prompt waits for it.
         """
+        if not self._flags.may_ask_again:
+            [stored] = found.values()
+            return _completion(stored, prompt)
         missing: list[bytes] = []
 
         def lookup(key: JournalKey) -> bytes | None:
@@ -193,6 +196,15 @@ class JournalRows:
 
 def _digest(key: JournalKey) -> bytes:
     return digest(f"{key.request}{key.id}")
+
+
+def _completion(stored: bytes, prompt: Any) -> Any:
+    from transforms.worker.journal_entries import from_value
+
+    try:
+        return from_value(unpack(stored), prompt)
+    except ValueError:
+        return None
 
 
 def _is_order(stored: bytes) -> bool:

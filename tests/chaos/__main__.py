@@ -1,6 +1,7 @@
 """`make chaos`: the chaos run at its full size.
 
 cd tests && python -m chaos [--rows N] [--seed N] [--deaths N] [--in_flight N] [--journal KIND]
+                            [--kinds KIND ...]
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from chaos.run import JOURNALS, chaos
+from chaos.run import DEATHS, JOURNALS, chaos
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--deaths", type=int, default=12)
     parser.add_argument("--in_flight", type=int, default=64)
     parser.add_argument("--journal", choices=JOURNALS, default="sqlite")
+    parser.add_argument("--kinds", choices=DEATHS, nargs="+", default=DEATHS)
     given = vars(parser.parse_args())
     print(f"chaos: {given['rows']:,} rows, --seed {given['seed']} gives the same again")
     begun = time.monotonic()

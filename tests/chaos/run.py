@@ -109,11 +109,12 @@ def chaos(
     deaths: int,
     in_flight: int,
     journal: str = "sqlite",
+    kinds: Sequence[str] = DEATHS,
     say: Callable[[str], None] = lambda line: None,
 ) -> Accounts:
     """Return the accounts of a job over `rows` that is interrupted `deaths` times.
 
-    `journal` is one of JOURNALS.
+    `journal` is one of JOURNALS, `kinds` are some of DEATHS.
     """
     dataset = Dataset(rows, seed)
     dataset.write(folder)
@@ -124,9 +125,10 @@ def chaos(
         disks = {name: stack.enter_context(mounted(folder / name)) for name in ("out", "kept")}
         job = _Job(folder, server, provider, disks, in_flight, JOURNALS[journal])
         dice = random.Random(f"{seed} deaths")
-        if None in disks.values():
+        if None in disks.values() and not {*kinds} <= {*DEATHS[:2]}:
             say("  no disk can be mounted here: where one was to be full, it is killed or broken")
-        for death in _deaths(dice, deaths, DEATHS[:2] if None in disks.values() else DEATHS):
+            kinds = DEATHS[:2]
+        for death in _deaths(dice, deaths, kinds):
             plan = _plan(death, dice, len(provider.billed), len(dataset.sound))
             _one_more(accounts, job.run(plan), say)
             _check_what_a_reader_sees(folder / "out")
@@ -161,7 +163,7 @@ class _Job:
         self._argv = ["--input", f"{folder}/in-*.jsonl", "--output", f"{folder}/out"]
         self._argv += ["--model", "openai/m", "--base_url", server.base_url]
         self._argv += ["--max_in_flight", str(in_flight), "--journal_required"]
-        self._argv += ["--journal", journal.format(folder / "kept")]
+        self._argv += ["--journal", journal.format(folder / "kept"), "--shard_rows", "40"]
 
     def run(self, plan: Plan) -> Run:
         """Run it once."""

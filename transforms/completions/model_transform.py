@@ -111,6 +111,11 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
         url, id = completer.base_url or address, prompt.key or prompt.id
         return key_of(completer.model, url, completer.keyed_params, id, body)
 
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether a row may take several requests, one after the other."""
+        return self._completer.may_ask_again
+
     def outcome_of(
         self, prompt: Prompt, lookup: Callable[[JournalKey], bytes | None], address: str | None
     ) -> Completion | DeadLetter | None:

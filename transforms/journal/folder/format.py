@@ -142,6 +142,18 @@ def from_line(line: bytes) -> Record | None:
     return Record(key, rest[at + len(_VALUE) : -1], spent)
 
 
+def key_and_value(line: bytes) -> tuple[JournalKey, bytes] | None:
+    """Return what `from_line` finds in the line of a completion; None if it is damaged."""
+    head, _, rest = line.partition(b",")
+    if head != b'{"crc":%d' % zlib.crc32(rest):
+        return None
+    at = rest.index(_VALUE)
+    fields = orjson.loads(b"{" + rest[:at] + b"}")
+    if fields["id"] is None:
+        return None
+    return JournalKey(fields["id"], fields["request"]), rest[at + len(_VALUE) : -1]
+
+
 def _line(head: Mapping[str, object], value: bytes) -> bytes:
     rest = orjson.dumps(head)[1:-1] + _VALUE + value + b"}"
     return b'{"crc":%d,%s\n' % (zlib.crc32(rest), rest)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from transforms.journal.base import JournalUnavailable
-from transforms.journal.folder.format import from_line, is_completion, lines_of
+from transforms.journal.folder.format import is_completion, key_and_value, lines_of
 from transforms.journal.reading import Entry, open_regular
 
 _DAMAGED = "damaged-"
@@ -75,6 +75,6 @@ def _is_file(name: str) -> bool:
 def _entries(data: bytes) -> Iterator[Entry]:
     """Yield the sound entries of a file; the next run reports a damaged one."""
     for line in lines_of(data)[0]:
-        record = from_line(line) if is_completion(line) else None
-        if record is not None and record.key is not None:
-            yield Entry(record.key, record.value)
+        found = key_and_value(line) if is_completion(line) else None
+        if found is not None:
+            yield Entry(*found)
