@@ -24,7 +24,7 @@ from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, ro
 from pipelines.cli.record_flags import add_record_options, check_records
 from pipelines.cli.watch_flags import add_watch_option, check_watch
 from pipelines.errors import UsageError
-from pipelines.filesystem import check_creatable, is_local
+from pipelines.filesystem import check_creatable, check_known_scheme, check_scheme, is_local
 from pipelines.imports import importing
 from pipelines.inputs import stdin
 from pipelines.inputs.presence import check_present
@@ -111,6 +111,10 @@ def run(argv: Sequence[str]) -> int:
     """
     known_args, options = cli_parser.parse(parser(), argv)
     check_present(known_args.input)
+    for location in known_args.input:
+        check_scheme("--input", location)
+    check_known_scheme("--output", known_args.output)
+    check_scheme("--journal", known_args.journal)
     here = pipeline.runs_here(options)
     known_args.journal = journal_flags.reachable_journal(
         known_args.journal, known_args.output, options

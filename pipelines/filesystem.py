@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from importlib.util import find_spec
 
 from pipelines.errors import UsageError
+from ritellm.extras import install
 
 
 def is_local(path: str) -> bool:
@@ -27,6 +29,51 @@ def read_whole(path: str) -> bytes:
 
     with FileSystems.open(path) as file:
         return bytes(file.read())
+
+
+# What Beam's filesystems need, and how to install it.
+_NEEDS = {
+    "gs": ("google.cloud.storage", install("gcp")),
+    "s3": ("boto3", "pip install 'apache-beam[aws]'"),
+    "azfs": ("azure.storage.blob", "pip install 'apache-beam[azure]'"),
+}
+# What Beam says of a scheme without a filesystem.
+_NO_FILESYSTEM = "Unable to get filesystem from specified path"
+_KNOWN = ("file", "hdfs", *_NEEDS)
+
+
+def check_scheme(flag: str, location: str) -> None:
+    """Raise UsageError, which names `flag`, if the filesystem of `location` is not installed.
+
+    It does not import Beam. It leaves unknown schemes to the filesystems of Beam.
+    """
+    if lack := _missing(location):
+        raise UsageError(f"{flag} {location} {lack}")
+
+
+def _missing(location: str) -> str:
+    """Return what is not installed for `location`, and how to install it, or ""."""
+    scheme, separator, _ = location.partition("://")
+    module, command = _NEEDS.get(scheme, ("", ""))
+    if not separator or not module or _is_installed(module):
+        return ""
+    return f"needs {module}: {command}"
+
+
+def check_known_scheme(flag: str, location: str) -> None:
+    """Do what `check_scheme` does, and raise UsageError for a scheme that is no filesystem."""
+    check_scheme(flag, location)
+    scheme, separator, _ = location.partition("://")
+    if separator and scheme not in _KNOWN:
+        wanted = "a path on this machine, or one with gs://, s3://, azfs:// or hdfs://"
+        raise UsageError(f"{flag} must be {wanted}, got {location}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is not there
+        return False
 
 
 def check_creatable(flag: str, folder: str) -> None:
@@ -76,7 +123,11 @@ def reason(error: Exception) -> str:
     details = getattr(error, "exception_details", None)
     if isinstance(details, dict) and details:
         error = next(iter(details.values()))
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    text = " ".join(str(error).split())
+    if text.startswith(_NO_FILESYSTEM):
+        location = text.rpartition("Path specified: ")[2]
+        return _missing(location) or f"there is no filesystem for {location}"
+    return text[:300] or type(error).__name__
 
 
 def append_whole(file: int, data: bytes) -> None:

@@ -53,7 +53,7 @@ def parser() -> cli_parser.Parser:
     add_answer_options(made)
     add_model_options(made)
     add_journal_options(made)
-    add_limits(made)
+    add_limits(made, endless=True)
     stream_flags.add_stream_options(made)
     return made
 

@@ -23,7 +23,7 @@ class FailureLimit:
     """The share of rows that may fail, among those that a process of this run has finished.
 
     It applies from `least` rows on; None allows all to fail. `most_refused` rows one after the
-    other that were refused for the key, the account or the model (401 to 404) stop the job too.
+    other that were refused for the key, the account, the quota or the model stop the job too.
     Rows without an attempt of this run (from the journal, shared with an equal row, refused by the
     budget) do not count.
     """
@@ -97,7 +97,7 @@ class Counts:
     def _count_refused(self, outcome: Completion | DeadLetter) -> None:
         if not outcome.attempts:
             return
-        refused = isinstance(outcome, DeadLetter) and outcome.status_code in _REFUSED
+        refused = isinstance(outcome, DeadLetter) and _is_callers_fault(outcome)
         self._refused = self._refused + 1 if refused else 0
 
     def check(self, limit: FailureLimit) -> None:
@@ -116,3 +116,9 @@ class Counts:
                     f"{failed:,} of {self._rows:,} rows failed, more than {limit.share:g}: "
                     + reasons(self._errors, self._examples)
                 )
+
+
+def _is_callers_fault(letter: DeadLetter) -> bool:
+    """Return whether the key, the account, the quota or the model was refused."""
+    is_quota = letter.status_code == 429 and not letter.retryable
+    return letter.status_code in _REFUSED or is_quota

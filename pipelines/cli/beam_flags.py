@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.errors import UsageError
 from pipelines.runners.runner import runner_flags
-from ritellm.suggest import did_you_mean
+from ritellm.suggest import nearest
 
 _TEXT = "options/pipeline_options.py"
 _QUOTED = re.compile(r"""["'](--?[A-Za-z][\w-]*)["']""")
@@ -37,12 +37,39 @@ def refuse_unknown(args: Sequence[str], own: Collection[str]) -> None:
     of_runner = runner_flags(runner_in(args))
     for flag in flags:
         if flag not in of_beam and flag not in of_runner:
-            raise unknown(flag, [*own, *sorted(of_beam), *of_runner])
+            raise unknown(flag, own, [*sorted(of_beam), *of_runner])
 
 
-def unknown(flag: str, known: Collection[str]) -> UsageError:
-    """Return the error about `flag`, with the one in `known` that is closest to it."""
-    return UsageError(f"unknown flag {flag}{did_you_mean(flag, known)} (see --help)")
+# How like a flag must be to one of the program, and to one of the hundreds of Beam.
+_LIKE_OWN, _LIKE_BEAMS = 0.75, 0.85
+
+
+def unknown(flag: str, own: Collection[str], others: Collection[str] = ()) -> UsageError:
+    """Return the error about `flag`, with the flag that was meant, if one is much like it.
+
+    The program's `own` flags come before the `others`.
+    """
+    near = _meant(flag, own, _LIKE_OWN) or _meant(flag, others, _LIKE_BEAMS)
+    hint = f"; did you mean {near}?" if near else ""
+    return UsageError(f"unknown flag {flag}{hint} (see --help)")
+
+
+def _meant(flag: str, known: Collection[str], likeness: float) -> str | None:
+    """Return the flag in `known` that is like `flag`, or the only one that it begins."""
+    names = {_bare(each): each for each in known}
+    near = nearest(_bare(flag), names, likeness)
+    if near is None and len(_bare(flag)) >= _LEAST_BEGINNING:
+        begun = [name for name in names if name.startswith(_bare(flag))]
+        near = begun[0] if len(begun) == 1 else None
+    return None if near is None else names[near]
+
+
+# The least letters of a flag that is taken for the beginning of another one.
+_LEAST_BEGINNING = 3
+
+
+def _bare(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
 
 
 def refuse_stray(args: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from pipelines.cli.parser import Parser, positive
+from pipelines.cli.parser import Parser, not_negative, positive
 from pipelines.errors import UsageError
 from pipelines.filesystem import read_whole, reason
 from ritellm.errors import InvalidRequestError
@@ -16,7 +16,7 @@ from ritellm.prices import AS_OF, PRICES, Price, parse_prices
 from transforms.budget.accounts import Caps
 from transforms.budget.ledger import Ledger, NewLedger
 from transforms.connections.redis import RedisUnavailable
-from transforms.failures import LEAST, reasons
+from transforms.failures import LEAST, MOST_REFUSED, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.spec import job_name
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transforms.failure_limit import FailureLimit
 
 
-def add_limits(made: Parser) -> None:
-    """Add the flags."""
+def add_limits(made: Parser, endless: bool = False) -> None:
+    """Add the flags; an `endless` job has no --most_refused, because its key may be repaired."""
     limits = made.add_argument_group("limits")
     limits.add_argument(
         "--max_cost_usd",
@@ -54,6 +54,16 @@ def add_limits(made: Parser) -> None:
         metavar="SHARE",
         help="stop when more than this share of the rows has failed, for example 0.2. The check"
         f" starts after {LEAST} rows; the same command resumes the job",
+    )
+    if endless:
+        return
+    limits.add_argument(
+        "--most_refused",
+        type=not_negative,
+        default=MOST_REFUSED,
+        metavar="N",
+        help="stop after this many rows one after the other that the provider refused for the key,"
+        " the account, the quota or the model; 0 never stops (default: %(default)s)",
     )
 
 
@@ -157,7 +167,8 @@ def too_many_failed(known_args: argparse.Namespace, report: Mapping[str, Any]) -
 
 
 def failure_limit(known_args: argparse.Namespace) -> FailureLimit:
-    """Return the limit that --fail_above sets; without it only refused keys stop a job."""
+    """Return the limit that --fail_above and --most_refused set."""
     from transforms.failure_limit import FailureLimit
 
-    return FailureLimit(known_args.fail_above)
+    most = getattr(known_args, "most_refused", MOST_REFUSED) or sys.maxsize
+    return FailureLimit(known_args.fail_above, most_refused=most)

@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pipelines.cli.beam_flags import refuse_unknown
+from pipelines.cli.beam_flags import refuse_unknown, unknown
 from pipelines.cli.job_options import JobOptions, shown
 from pipelines.errors import UsageError
 from pipelines.scripts import module_of
@@ -21,6 +21,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise `message` as a UsageError."""
         raise UsageError(f"{message} (see --help)")
+
+    def parse_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> argparse.Namespace:
+        """Return the arguments; a flag that is unknown is reported with the one that was meant."""
+        given = sys.argv[1:] if args is None else list(args)
+        for other in _others(self, given):
+            if other.startswith("--"):
+                raise unknown(other.partition("=")[0], self._option_string_actions)
+        found: argparse.Namespace = super().parse_args(given, namespace)
+        return found
 
 
 def program(module: str) -> str:
@@ -39,9 +50,24 @@ def parse(parser: Parser, argv: Sequence[str]) -> tuple[argparse.Namespace, JobO
 
     It does not import Beam. The options do so when they are used.
     """
+    refuse_unknown(_others(parser, argv), parser._option_string_actions)
     known_args, beam_args = parser.parse_known_args(list(argv))
-    refuse_unknown(beam_args, parser._option_string_actions)
     return known_args, JobOptions(beam_args, shown(parser, known_args))
+
+
+def _others(parser: Parser, argv: Sequence[str]) -> list[str]:
+    """Return the arguments that the program does not know, whether or not others are missing.
+
+    A misspelt flag is not there either: its name says more than that one is missing.
+    """
+    required = [action for action in parser._actions if action.required]
+    try:
+        for action in required:
+            action.required = False
+        return parser.parse_known_args(list(argv))[1]
+    finally:
+        for action in required:
+            action.required = True
 
 
 def positive(text: str) -> int:

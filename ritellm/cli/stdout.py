@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from ritellm.cli.encodings import tolerate
 from ritellm.terminal import clean
 
 # The status of a filter that SIGPIPE ends, as a shell reports it.
@@ -26,6 +27,7 @@ def quietly(run: Callable[[], int | None]) -> int:
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    tolerate()
     try:
         status = run() or 0
         sys.stdout.flush()

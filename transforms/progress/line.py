@@ -66,14 +66,14 @@ class ProgressLine:
         if not so_far.sent:
             self._sending_since = now
         seconds = max(now - self._sending_since, 1e-9)
-        parts = [_Part(self._rows(so_far), 9)]
+        parts = [_Part(self._rows(so_far), 10)]
         if so_far.replayed:
             parts.append(_Part(f"{so_far.replayed:,} from the journal", 6))
         parts += self._tokens(so_far, max(now - self._started, 1e-9))
         parts += self._state(so_far, width)
         if self._total and so_far.sent and so_far.done < self._total:
             left = seconds / so_far.sent * (self._total - so_far.done)
-            parts.append(_Part(f"{duration(left)} left", 7))
+            parts.append(_Part(f"{duration(left)} left", 9))  # what a narrow terminal shows first
         return _fitted(_bar(so_far.done, self._total), parts, width)
 
     def _rows(self, so_far: _Totals) -> str:

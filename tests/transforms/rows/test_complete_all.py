@@ -307,6 +307,13 @@ def test_a_key_that_is_refused_ends_the_call_after_twenty_rows(fake_server):
     assert len(list(ask(fake_server, map(str, range(50)), most_refused=None))) == 50
 
 
+def test_a_quota_that_is_used_up_ends_it_too(fake_server):
+    refusal = api_error(429, "insufficient_quota", "insufficient_quota", "No quota is left.")
+    fake_server.script = lambda request: refusal
+    results = ask(fake_server, map(str, range(1000)), max_in_flight=4)
+    assert len(until_error(results, TooManyFailures, "20 x RateLimitError")) == 20
+
+
 def test_too_many_failures_end_the_call(fake_server):
     fake_server.script = lambda request: api_error(400, "invalid_request_error", "x", "No.")
     with pytest.raises(TooManyFailures, match=r"100 of 100 rows failed, more than 0\.5"):
