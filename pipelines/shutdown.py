@@ -163,7 +163,7 @@ def _set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:  # Beam adds one at import
-            handler.setFormatter(_CleanFormatter("%(levelname)s: %(message)s"))
+            handler.setFormatter(_CleanFormatter(_erase_of(handler.stream)))
     # Beam warns of each empty output. An output of failed rows is usually empty.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
     # Beam warns of flags that only the job server knows. `cli.parser` has refused unknown ones.
@@ -175,10 +175,21 @@ def _set_up_logging() -> None:
 
 
 class _CleanFormatter(logging.Formatter):
-    """Makes records safe for a terminal: they contain texts of providers and rows."""
+    """Makes records safe for a terminal: they contain texts of providers and rows.
+
+    `erase` removes the progress line, which is drawn again below the record.
+    """
+
+    def __init__(self, erase: str) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+        self._erase = erase
 
     def format(self, record: logging.LogRecord) -> str:
-        return clean(super().format(record))
+        return self._erase + clean(super().format(record))
+
+
+def _erase_of(stream: TextIO) -> str:
+    return "\r\x1b[K" if stream.isatty() else ""
 
 
 def _last_words(line: str, status: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,32 @@ def test_the_traceback_of_a_thread_cannot_control_the_terminal():
     assert "ValueError: \u241b]0;title\u2407 \ufffd2J" in done.stderr
     assert not set(done.stderr) & set("\x1b\x07\x9b")
     assert done.returncode == 0
+
+
+WARNING = """
+import logging, sys
+from pipelines.shutdown import run_program
+
+def run():
+    sys.stderr.write("3 of 20 rows")
+    sys.stderr.flush()
+    logging.getLogger("job").warning("umlaut.csv must be UTF-8")
+    return 0
+
+run_program("job", run, lambda: "nothing")
+"""
+
+
+def test_a_warning_takes_the_place_of_the_progress_line_on_a_terminal():
+    leader, follower = os.openpty()
+    command = [sys.executable, "-c", WARNING]
+    subprocess.run(command, cwd=ROOT, stderr=follower, check=True, timeout=120)
+    os.close(follower)
+    assert os.read(leader, 1000) == b"3 of 20 rows\r\x1b[KWARNING: umlaut.csv must be UTF-8\r\n"
+    os.close(leader)
+
+
+def test_a_warning_in_a_file_has_no_control_sequence():
+    command = [sys.executable, "-c", WARNING]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stderr == "3 of 20 rowsWARNING: umlaut.csv must be UTF-8\n"
