@@ -69,6 +69,7 @@ class Door:
         """The ASGI application."""
         routes = [
             Route("/streams/{id}", self._read, methods=["GET"]),
+            Route("/streams/{id}/stream", self._resume, methods=["GET"]),
             Route("/streams/{id}/stop", self._stop, methods=["POST"]),
             Route("/streams/{id}/chat/completions", self._complete, methods=["POST"]),
         ]
@@ -107,6 +108,14 @@ class Door:
         if await _wants_stream(request):
             return _Stream(self, id, FORMS["chat"](id), None)
         return await self._whole(id)
+
+    async def _resume(self, request: Request) -> Any:
+        """Answer `useChat` with `resume`: with the stream while it grows, else with status 204."""
+        id = self._admitted(request)
+        async with self.hub.channel(id) as channel:
+            if channel.text.ending is not None or not channel.text.has_begun:
+                return Response(status_code=204, headers=_HEADERS)
+        return _Stream(self, id, FORMS["ai-sdk"](id), None)
 
     async def _stop(self, request: Request) -> Response:
         """Ask the worker that generates the answer to stop; the stream says when it has."""

@@ -172,6 +172,18 @@ def test_completion_raises_when_the_answer_begins_anew(door, publish):
         list(stream)
 
 
+def test_use_chat_resumes_an_answer_that_grows_and_no_other(door, publish):
+    deltas = answer("resumed", "a", "b")
+    assert door.get("/streams/resumed/stream").status == 204
+    publish(deltas[:1])
+    until(lambda: all(c.text.has_begun for c in door.door.hub.channels if c.id == "resumed"))
+    response = door.get("/streams/resumed/stream")
+    assert response.getheader("x-vercel-ai-ui-message-stream") == "v1"
+    publish(deltas[1:])
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    assert door.get("/streams/resumed/stream").status == 204
+
+
 def test_many_readers_share_two_connections_and_one_that_leaves_ends_nothing(door, redis, publish):
     deltas = answer("shared", *"abcdefgh")
     publish(deltas[:1])

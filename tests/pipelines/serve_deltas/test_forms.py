@@ -114,6 +114,54 @@ def test_events_say_that_a_prompt_has_failed():
     assert b'event: end\ndata: {"outcome":"failed","error_type":"RateLimitError"}' in body
 
 
+def parts_of(body):
+    events = body.decode().strip().split("\n\n")
+    return [orjson.loads(event[6:]) if event != "data: [DONE]" else "done" for event in events]
+
+
+def test_the_ai_sdk_gets_the_parts_of_one_message():
+    deltas = {"reasoning_content": "Hm"}, {"content": "Hal"}, {"content": "lo"}
+    assert parts_of(FORMS["ai-sdk"]("q").encode(news_of(*pieces_of(*deltas)))) == [
+        {"type": "start", "messageId": "q"},
+        {"type": "start-step"},
+        {"type": "reasoning-start", "id": "1"},
+        {"type": "reasoning-delta", "id": "1", "delta": "Hm"},
+        {"type": "reasoning-end", "id": "1"},
+        {"type": "text-start", "id": "2"},
+        {"type": "text-delta", "id": "2", "delta": "Hallo"},
+        {"type": "text-end", "id": "2"},
+        {"type": "finish-step"},
+        {"type": "finish", "finishReason": "stop"},
+        "done",
+    ]
+
+
+def test_the_ai_sdk_is_told_that_a_text_begins_anew():
+    encoder, position = begun("ai-sdk")
+    news = news_of(*pieces_of({"content": "new"}, rank=(7, 2))[:1], since=position)
+    assert parts_of(encoder.encode(news)) == [
+        {"type": "text-end", "id": "1"},
+        {"type": "finish-step"},
+        {"type": "data-reset", "data": {"attempt": 2}},
+        {"type": "start-step"},
+        {"type": "text-start", "id": "2"},
+        {"type": "text-delta", "id": "2", "delta": "new"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "part"),
+    [
+        ("content_filter", {"type": "finish", "finishReason": "content-filter"}),
+        ("odd", {"type": "finish", "finishReason": "other"}),
+        ("stopped", {"type": "abort"}),
+    ],
+)
+def test_the_ai_sdk_gets_reasons_that_it_knows(reason, part):
+    news = news_of(*pieces_of({"content": "x"}, reason=reason))
+    assert parts_of(FORMS["ai-sdk"]("q").encode(news))[-2] == part
+
+
 ODD = [b"", b"null", b"[1]", b"{", b'{"choices":3}', b'{"choices":[7]}', b"\xff\xfe"]
 ODD += [b'{"choices":[{"index":0,"delta":"x","finish_reason":"stop"}]}']
 ODD += [b'{"choices":[{"index":"0","delta":{"tool_calls":"x"}}]}']
