@@ -404,7 +404,7 @@ class FakeServer:
         """Answer the next requests with these, in this order, before asking the script again."""
         self._queue.extend(replies)
 
-    def wait_until(self, predicate: Callable[[], object], timeout: float = 5) -> None:
+    def wait_until(self, predicate: Callable[[], object], timeout: float = 60) -> None:
         """Return as soon as `predicate()` holds; raises TimeoutError.
 
         It is asked at each change of the attributes above, and at no other. This blocks: on an
@@ -414,7 +414,7 @@ class FakeServer:
             if not self._changed.wait_for(predicate, timeout):
                 raise TimeoutError(f"not within {timeout} s: {self!r}")
 
-    async def await_until(self, predicate: Callable[[], object], timeout: float = 5) -> None:
+    async def await_until(self, predicate: Callable[[], object], timeout: float = 60) -> None:
         """Do as `wait_until`, and let the caller's event loop go on meanwhile."""
         await asyncio.to_thread(self.wait_until, predicate, timeout)
 
