@@ -64,13 +64,14 @@ class JournalRows:
         """The number of entries whose row is not in the input: they belong to other requests."""
         return len(self._waiting)
 
-    def new(self) -> Iterator[Row]:
+    def new(self, is_last: bool = False) -> Iterator[Row]:
         """Yield the rows whose entry has come since the last call.
 
         While the job is followed, a call ends after `_SLICE` seconds, and the next one continues:
-        the caller looks for new shards in between.
+        the caller looks for new shards in between. The last call yields all.
         """
-        until = time.monotonic() + _SLICE if self._keeps else math.inf
+        is_slice = self._keeps and not is_last
+        until = time.monotonic() + _SLICE if is_slice else math.inf
         if self._entries is None:
             self._entries = self._journal.new()
         for entry in self._entries:

@@ -120,7 +120,7 @@ class Outcomes:
                 self._opened = True
                 self._journal = self._open_journal()
             if self._journal is not None:
-                for row in self._journal.new():
+                for row in self._journal.new(is_last=self.job.state is State.STOPPED):
                     self._shown.add(digest(row.id))
                     yield row
         except DiskFull:

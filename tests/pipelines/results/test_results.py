@@ -21,8 +21,9 @@ from pipelines.outputs.formats.batch import BatchLines
 from pipelines.outputs.formats.csv import Csv
 from pipelines.outputs.formats.jsonl import JsonLines
 from pipelines.outputs.formats.parquet import Parquet
-from pipelines.results import columns
+from pipelines.results import columns, journal_rows
 from pipelines.results.__main__ import main
+from pipelines.results.job_flags import JobFlags
 from pipelines.results.writers.terminal import cells_in, fit, widths
 from pipelines.tables import outcomes
 from transforms.elements import Completion
@@ -465,6 +466,28 @@ def test_an_entry_of_other_requests_is_not_shown_and_is_mentioned(tmp_path, resu
     assert "1 entry of the journal: no row of this job's input makes such a request" in notes
 
 
+def test_a_follower_of_a_stopped_job_prints_all_that_its_journal_has(
+    tmp_path, results, monkeypatch
+):
+    """However long that takes: it looks at a job that runs in slices."""
+    monkeypatch.setattr(journal_rows, "_SLICE", 0.0)
+    out = tmp_path / "out"
+    rows = [{"id": f"{n}", "prompt": f"p{n}"} for n in range(5)]
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    flags = {"input": [str(tmp_path / "in.jsonl")], "model": "openai/m"}
+    facts = {"model": "openai/m", "flags": flags}
+    JobRun(out, facts)
+    made = JobFlags(facts, str(out))
+    key = made.key()
+    journal = SqliteJournal(str(out / "journal.sqlite"), "run", alone=True)
+    for prompt in made.prompts(lambda id: False):
+        journal.record(key(prompt), to_value(completion(prompt.id))).result(60)
+    journal.close()
+    status, printed, notes = results("--follow")
+    assert (status, sorted(ids(printed))) == (1, ["0", "1", "2", "3", "4"])
+    assert "no row of this job's input" not in notes
+
+
 def test_completions_in_bigquery_are_said_to_be_there(tmp_path, results):
     run = JobRun(tmp_path / "out", {**FACTS, "output_table": "p:d.t"})
     run.shard(failed("a"))
@@ -550,6 +573,7 @@ def test_parquet_cannot_be_followed(job, results):
 PROBE = """
 import sys
 from pipelines.results.__main__ import main
+from pipelines.results.job_flags import JobFlags
 try:
     main(sys.argv[1:])
 finally:
