@@ -52,6 +52,11 @@ def output_disk(path: str) -> Disk:
     return Disk(path, "or choose another --output")
 
 
+def stdout_disk() -> Disk:
+    """Return the disk of a file that stdout goes to."""
+    return Disk("stdout", "or send it elsewhere")
+
+
 def temporary_disk() -> Disk:
     """Return the disk of temporary files."""
     return _temporary(tempfile.gettempdir())

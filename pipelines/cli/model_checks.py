@@ -55,6 +55,7 @@ def check_model(
 
 def _in_flags(message: str) -> str:
     """Return an error of `completion` with the names of flags instead of parameters."""
+    message = message.replace("or pass api_key", "or name another one with --api_key_env")
     named = message.replace("on_interrupt='restart' or 'raise'", "--on_interrupt restart or fail")
     return named.replace("leave out on_length='continue'", "leave out --on_length continue")
 

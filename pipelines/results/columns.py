@@ -113,6 +113,7 @@ def check_names(names: Iterable[str], row: Mapping[str, Any], failed: bool) -> N
     ours = FAILED if failed else COMPLETED
     given = row.get(INPUT)
     known = [*(given if isinstance(given, dict) else ()), *answer_of(row), *ours, INPUT]
+    known = list(dict.fromkeys(known))  # a column of the input may have the name of one of ours
     for name in names:
         plain = name
         while plain.startswith(_PREFIX):

@@ -94,6 +94,10 @@ def _look(folder: str) -> Job:
     claimed = is_claimed(folder)
     try:
         found = manifest.runs(folder)
+    except NotADirectoryError:
+        raise UsageError(
+            f"{folder} is a file; name the folder that --output of batch_complete named"
+        ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {folder}: {reason(error)}") from None
     if not found:

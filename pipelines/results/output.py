@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from pipelines.errors import UsageError
 from pipelines.results.writers.base import Writer
-from transforms.disks import output_disk
+from transforms.disks import output_disk, stdout_disk
 
 FORMATS = ("jsonl", "csv", "parquet", "table")
 
@@ -28,7 +28,9 @@ def default_format(path: str | None) -> str:
 def opened(path: str | None) -> Iterator[BinaryIO]:
     """Open the file at `path`, which replaces an earlier one when it is whole, or stdout."""
     if path is None:
-        yield sys.stdout.buffer
+        with stdout_disk():
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     unfinished = f"{path}.unfinished"
     try:

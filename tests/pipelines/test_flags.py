@@ -44,6 +44,17 @@ def test_a_flag_that_is_like_none_gets_no_suggestion(flag):
     assert str(caught.value) == f"unknown flag {flag} (see --help)"
 
 
+def test_a_missing_key_names_the_variable_and_the_flag(monkeypatch, tmp_path):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"prompt": "p"}\n')
+    with pytest.raises(UsageError) as caught:
+        batch_complete.run(
+            ["--input", str(rows), "--output", str(tmp_path / "o"), "--model", "openai/m"]
+        )
+    assert "OPENAI_API_KEY, or name another one with --api_key_env" in str(caught.value)
+
+
 def test_a_missing_flag_is_named_if_none_is_misspelt():
     with pytest.raises(UsageError, match="the following arguments are required: --output"):
         batch_complete.run(["--input", "in.jsonl"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -143,6 +144,8 @@ def test_a_folder_without_a_job_is_one_sentence(tmp_path, results, make):
     assert notes.count("\n") == 1
     assert notes.startswith("results: ")
     assert "Traceback" not in notes
+    if make == "file":
+        assert f"{out} is a file; name the folder" in notes
 
 
 def finished(tmp_path):
@@ -318,6 +321,7 @@ def test_an_unknown_column_is_refused_with_the_nearest_one(job, results, tmp_pat
     assert (status, out) == (2, b"")
     assert "--columns names 'topik'" in notes
     assert "did you mean topic?" in notes
+    assert re.findall(r"\bid\b(?=,)", notes) == ["id"]
     assert not (tmp_path / "x").exists()
 
 
@@ -508,6 +512,16 @@ def test_a_file_that_cannot_be_written_is_one_sentence(job, results, tmp_path):
     status, _, notes = results("--output", str(tmp_path / "no" / "x.csv"))
     assert (status, notes.count("\n")) == (2, 1)
     assert "cannot write to --output" in notes
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_sentence(job, tmp_path):
+    argv = [sys.executable, "-m", "pipelines.results", str(tmp_path / "out")]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+    assert done.returncode == 1
+    assert done.stderr.startswith("results: cannot write to stdout (No space left on device)")
+    assert done.stderr.count("\n") == 1
 
 
 def test_nothing_in_the_folder_is_changed(job, results, tmp_path):
