@@ -130,7 +130,11 @@ setup(
     project_urls={"Source": URL, "Changelog": f"{URL}/blob/main/CHANGELOG.md"} if URL else {},
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[f"{name}{end}" for name in PACKAGES for end in ("", ".*")]),
-    package_data={"pipelines.pages": ["assets/*"], **{name: ["py.typed"] for name in PACKAGES}},
+    package_data={
+        "pipelines.pages": ["assets/*"],
+        "pipelines.serve_deltas": ["assets/*"],
+        **{name: ["py.typed"] for name in PACKAGES},
+    },
     install_requires=CLIENT_REQUIRES if IS_CLIENT else [*CLIENT_REQUIRES, *BEAM_REQUIRES],
     extras_require={name: EXTRAS[name] for name in CLIENT_EXTRAS} if IS_CLIENT else EXTRAS,
     entry_points={

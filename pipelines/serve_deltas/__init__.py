@@ -7,5 +7,7 @@ readers follow the answer of an id: from its beginning, or from where they left 
     hub          which streams are read, and who waits for them
     growing_text one answer as it grows: what it is now, and what a reader lacks
     encoders/    what a reader lacks, in the form that it wants
+    overview     all answers that began lately, in one response
+    page         the page that shows them
     app          HTTP
 """

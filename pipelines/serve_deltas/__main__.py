@@ -74,6 +74,11 @@ def _add_access(made: Parser) -> None:
     )
     access.add_argument("--sign", metavar="ID", help="print a token for the stream of ID, and exit")
     access.add_argument(
+        "--sign_all",
+        action="store_true",
+        help="print a token that lists and reads all streams, as the page at / does, and exit",
+    )
+    access.add_argument(
         "--may_stop", action="store_true", help="let the token of --sign stop the stream, too"
     )
     access.add_argument(
@@ -130,7 +135,7 @@ class Program:
         """Serve until `stop`; return the exit status: 0, or 2 for wrong usage."""
         known_args = parser().parse_args(list(self._argv))
         secret = _secret(known_args.secret_env)
-        if known_args.sign is not None:
+        if known_args.sign is not None or known_args.sign_all:
             return _print_token(known_args, secret)
         host, port = _address(known_args.listen)
         if host not in _LOOPBACK and secret is None:
@@ -209,6 +214,8 @@ def _secret(variable: str | None) -> bytes | None:
 def _print_token(known_args: argparse.Namespace, secret: bytes | None) -> int:
     if secret is None:
         raise UsageError("--sign needs --secret_env")
+    if known_args.sign is not None and known_args.sign_all:
+        raise UsageError("--sign and --sign_all print one token: leave one of them out")
     expires = int(time.time()) + known_args.valid_seconds
     print(tokens.sign(secret, known_args.sign, expires, may_stop=known_args.may_stop))
     return 0

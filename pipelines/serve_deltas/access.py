@@ -34,12 +34,15 @@ class Access:
         self,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        id: str,
+        id: str | None,
         now: float,
         *,
         to_stop: bool = False,
     ) -> None:
-        """Raise Refused unless the request may read the stream of `id`, or stop it."""
+        """Raise Refused unless the request may read the stream of `id`, or stop it.
+
+        Without an `id` it must be allowed to read all streams.
+        """
         self.check_source(headers)
         if self.secret is None:
             return

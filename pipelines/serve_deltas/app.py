@@ -22,6 +22,9 @@ from pipelines.serve_deltas.encoders import FORMS, Encoder
 from pipelines.serve_deltas.encoders.chat_chunks import summed
 from pipelines.serve_deltas.following import Reader, Readers, Receive, Send
 from pipelines.serve_deltas.hub import Channel, Hub
+from pipelines.serve_deltas.ids import MOST_ID, is_id
+from pipelines.serve_deltas.overview import Listing, Overview
+from pipelines.serve_deltas.page import PAGE_HEADERS, page
 from pipelines.serve_deltas.piece import parsed
 from pipelines.serve_deltas.position import Position, parse_position
 from pipelines.serve_deltas.stores.base import Store, StoreUnavailable
@@ -33,9 +36,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# The longest id that a request may name.
-_MOST_ID = 1_000
-# The most that the body of a request may have, which is read and ignored.
+# The most that the body of a request may have.
 _MOST_BODY = 1 << 20
 
 
@@ -62,12 +63,16 @@ class Door:
         self.hub = Hub(store)
         self.readers = Readers(self.hub, ping_seconds=bounds.ping_seconds, patience=bounds.patience)
         self._access, self._bounds = access, bounds
+        self._listing = Listing(store)
         self._pings: asyncio.Task[None] | None = None
 
     @property
     def app(self) -> Any:
         """The ASGI application."""
         routes = [
+            Route("/", self._page, methods=["GET"]),
+            Route("/streams", self._list, methods=["GET"]),
+            Route("/streams", self._follow_all, methods=["POST"]),
             Route("/streams/{id}", self._read, methods=["GET"]),
             Route("/streams/{id}/stream", self._resume, methods=["GET"]),
             Route("/streams/{id}/stop", self._stop, methods=["POST"]),
@@ -81,7 +86,9 @@ class Door:
             expose_headers=["*"],
         )
         handlers: Mapping[Any, Any] = {Refused: _refuse, StoreUnavailable: _unavailable}
-        return _RawPaths(Starlette(False, routes, [cors], handlers))
+        app = Starlette(False, routes, [cors], handlers)
+        app.router.redirect_slashes = False
+        return _RawPaths(app)
 
     async def start(self) -> None:
         """Start to read the store. Raises StoreUnavailable."""
@@ -94,6 +101,26 @@ class Door:
             self._pings.cancel()
             self._pings = None
             await self.hub.aclose()
+
+    async def _page(self, request: Request) -> Response:
+        """Answer with the page, which has nothing of any stream."""
+        self._access.check_source(request.headers)
+        return Response(page(), headers={**_HEADERS, **PAGE_HEADERS}, media_type="text/html")
+
+    async def _list(self, request: Request) -> Response:
+        """Answer with the ids of the answers that began last, the newest first."""
+        self._access.check(request.headers, request.query_params, None, time.time())
+        begun = await self._listing.newest()
+        return JSONResponse({"streams": [{"id": one.id} for one in begun]}, headers=_HEADERS)
+
+    async def _follow_all(self, request: Request) -> Any:
+        """Answer with what all these answers gain, after the positions that the body names."""
+        self._access.check(request.headers, request.query_params, None, time.time())
+        if self.readers.count >= self._bounds.max_readers:
+            raise Refused(429, "the server has as many readers as it takes; come back later")
+        await self._listing.newest()  # an error has a status of its own
+        positions = parsed(await _body(request)).get("positions")
+        return Overview(self, self._listing, positions, self._bounds.ping_seconds, _HEADERS)
 
     async def _read(self, request: Request) -> Any:
         id = self._admitted(request)
@@ -140,8 +167,8 @@ class Door:
     def _admitted(self, request: Request, *, to_stop: bool = False) -> str:
         """Return the id that the request may read, or stop. Raises Refused."""
         id = unquote(request.path_params["id"])
-        if not id or len(id) > _MOST_ID or not id.isprintable():
-            raise Refused(400, f"an id must be a text of at most {_MOST_ID} characters")
+        if not is_id(id):
+            raise Refused(400, f"an id must be a text of at most {MOST_ID} characters")
         self._access.check(request.headers, request.query_params, id, time.time(), to_stop=to_stop)
         return id
 
@@ -219,13 +246,16 @@ def _position(request: Request) -> Position | None:
 
 async def _wants_stream(request: Request) -> bool:
     """Return whether the body asks for a stream. The rest of it is ignored."""
+    return parsed(await _body(request)).get("stream") is True
+
+
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > _MOST_BODY:
             raise Refused(413, f"the body must have at most {_MOST_BODY} bytes")
-
-    return parsed(bytes(body)).get("stream") is True
+    return bytes(body)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

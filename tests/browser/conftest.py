@@ -32,9 +32,9 @@ class Shown:
         self.page.on("dialog", lambda dialog: self.errors.append(dialog.message))
         self.page.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, url):
+    def open(self, url, ready="#facts h2"):
         self.page.goto(url)
-        self.page.wait_for_selector("#facts h2")
+        self.page.wait_for_selector(ready)
         return self
 
     def text(self, selector):
@@ -46,12 +46,12 @@ def window(chromium):
     """Return a function that opens an address in a window of a width, light or dark."""
     contexts = []
 
-    def open(url, width=1280, scheme="light"):
+    def open(url, width=1280, scheme="light", ready="#facts h2"):
         context = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme
         )
         contexts.append(context)
-        return Shown(context).open(url)
+        return Shown(context).open(url, ready)
 
     yield open
     for context in contexts:

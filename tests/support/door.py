@@ -46,10 +46,10 @@ def answer(id, *texts, order=1, attempt=1, reason="stop", usage=None, final=True
 class RunningDoor:
     """A server on a port of its own."""
 
-    def __init__(self, store, access, bounds):
+    def __init__(self, store, access, bounds, port=0):
         self._store, self._access, self._bounds = store, access, bounds
         self._began = threading.Event()
-        self._listener = listen("127.0.0.1", 0)
+        self._listener = listen("127.0.0.1", port)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._run)
@@ -93,9 +93,9 @@ class RunningDoor:
 
 
 @contextmanager
-def serving(url, secret=None, origins=(), **bounds):
+def serving(url, secret=None, origins=(), port=0, **bounds):
     """Serve the deltas of the Redis server at `url`."""
-    door = RunningDoor(lambda: RedisStore(url), Access(secret, origins), Bounds(**bounds))
+    door = RunningDoor(lambda: RedisStore(url), Access(secret, origins), Bounds(**bounds), port)
     door.start()
     try:
         yield door

@@ -7,6 +7,8 @@ a stream has no delta twice, and none of an older submission or attempt after on
 
 A prompt that fails adds a last entry, with the class of its error in the field `failed`.
 
+The stream `KEY:begun` has an entry with the field `id` for each answer that begins.
+
 A request to stop the answer of an id is an entry of the stream `KEY:stops`, with the field `id`.
 """
 
@@ -17,12 +19,19 @@ from urllib.parse import parse_qsl, urlencode
 KEY = "ritellm"
 # About as many requests to stop are kept. A worker reads them as they come.
 MOST_STOPS = 1_000
+# About as many answers that have begun are listed.
+MOST_BEGUN = 1_000
 _OPTIONS = ("key", "per_id", "maxlen", "ttl")
 
 
 def deltas_of(key: str, id: str) -> str:
     """Return the name of the stream of the deltas of `id`."""
     return f"{key}:deltas:{id}"
+
+
+def begun_of(key: str) -> str:
+    """Return the name of the stream of the answers that have begun."""
+    return f"{key}:begun"
 
 
 def stops_of(key: str) -> str:

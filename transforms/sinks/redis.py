@@ -12,6 +12,8 @@ from typing import Any
 from ritellm.chunks.submission import nonce_of, order_of
 from transforms.connections.delta_streams import (
     KEY,
+    MOST_BEGUN,
+    begun_of,
     deltas_of,
     entry_number,
     has_streams_of_ids,
@@ -37,7 +39,8 @@ class RedisStreams:
     `key` or "ritellm", as entries with the fields `id submission attempt seq text finish_reason
     final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries such a
     stream keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds
-    after the last; that stream follows the newest submission of the id, whatever its request. A
+    after the last; that stream follows the newest submission of the id, whatever its request. The
+    stream `KEY:begun` lists the ids of about 1,000 answers, as they begin. A
     failure ends the stream of its id, too: with an entry that has its class in the field `failed`.
     `password_env` names the variable that holds the password.
     """
@@ -94,6 +97,8 @@ class _RedisPublisher:
             pipe.xadd(stream, _fields(element), id=_number(element))
             if element.seq == 0 or element.final:
                 pipe.expire(stream, self._ttl)
+            if element.seq == 0:
+                self._list(pipe, element.id)
         else:
             pipe.xadd(f"{self._key}:deltas", _fields(element), maxlen=self._most)
 
@@ -103,6 +108,13 @@ class _RedisPublisher:
         pipe.xadd(
             stream, {**_fields(_NO_DELTA._replace(id=letter.id)), "failed": letter.error_type}
         )
+        pipe.expire(stream, self._ttl)
+        self._list(pipe, letter.id)
+
+    def _list(self, pipe: Any, id: str) -> None:
+        """List the answer among those that have begun, after its first entry."""
+        stream = begun_of(self._key)
+        pipe.xadd(stream, {"id": id}, maxlen=MOST_BEGUN)
         pipe.expire(stream, self._ttl)
 
 

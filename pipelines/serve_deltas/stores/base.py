@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from pipelines.serve_deltas.piece import Piece
 
 # Called with an id and the next pieces of its stream.
 Feed = Callable[[str, Iterable[Piece]], None]
+
+
+class Begun(NamedTuple):
+    """An answer that has begun. `mark` is another one whenever the id begins an answer again."""
+
+    id: str
+    mark: str
 
 
 class StoreUnavailable(Exception):
@@ -32,6 +39,12 @@ class Store(Protocol):
 
     async def stop(self, id: str) -> None:
         """Ask the worker that generates the answer to stop. Raises StoreUnavailable."""
+
+    async def lately(self, most: int) -> Sequence[Begun]:
+        """Return the answers that began last, at most so many, the newest first.
+
+        Raises StoreUnavailable.
+        """
 
     async def aclose(self) -> None:
         """Feed nothing more, and close connections."""

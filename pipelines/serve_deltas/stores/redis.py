@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from pipelines.serve_deltas.piece import Piece
-from pipelines.serve_deltas.stores.base import Feed, StoreUnavailable
+from pipelines.serve_deltas.stores.base import Begun, Feed, StoreUnavailable
 from transforms.connections.delta_streams import (
     KEY,
+    MOST_BEGUN,
     MOST_STOPS,
     attempt_and_seq,
+    begun_of,
     deltas_of,
     split_options,
     stops_of,
@@ -86,6 +88,22 @@ class RedisStore:
         """Ask the worker that generates the answer to stop. Raises StoreUnavailable."""
         with self._errors():
             await self._commands.xadd(stops_of(self._key), {"id": id}, maxlen=MOST_STOPS)
+
+    async def lately(self, most: int) -> Sequence[Begun]:
+        """Return the answers that began last and are still there. Raises StoreUnavailable."""
+        with self._errors():
+            entries = await self._commands.xrevrange(begun_of(self._key), count=MOST_BEGUN)
+            newest: dict[str, str] = {}
+            for number, fields in entries:
+                id = fields.get(b"id", b"").decode("utf-8", "replace")
+                if len(newest) < most:
+                    newest.setdefault(id, number.decode())
+            async with self._commands.pipeline(transaction=False) as pipe:
+                for id in newest:
+                    pipe.exists(deltas_of(self._key, id))
+                there = await pipe.execute()
+        rows = zip(newest.items(), there, strict=True)
+        return [Begun(id, mark) for (id, mark), is_there in rows if is_there]
 
     async def aclose(self) -> None:
         """Feed nothing more, and close the connections."""
