@@ -9,5 +9,6 @@ readers follow the answer of an id: from its beginning, or from where they left 
     encoders/    what a reader lacks, in the form that it wants
     overview     all answers that began lately, in one response
     page         the page that shows them
+    durable/     the same by the Durable Streams protocol
     app          HTTP
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +18,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipelines.serve_deltas.access import Access, Refused
+from pipelines.serve_deltas.durable.messages import JsonMessages, Messages
+from pipelines.serve_deltas.durable.request import asked, is_asked
+from pipelines.serve_deltas.durable.response import DurableHead, DurableRead
 from pipelines.serve_deltas.encoders import FORMS, Encoder
 from pipelines.serve_deltas.encoders.chat_chunks import summed
 from pipelines.serve_deltas.following import Reader, Readers, Receive, Send
@@ -33,6 +36,7 @@ _log = logging.getLogger("pipelines.serve_deltas")
 
 _HEADERS = {
     "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -46,12 +50,13 @@ class Bounds:
 
     `wait_seconds` is the time that a reader of an unknown id waits for its first delta. A quiet
     connection gets a ping every `ping_seconds`. A reader that reads nothing for `patience` seconds
-    is cut off.
+    is cut off. A long poll waits for `poll_seconds`.
     """
 
     wait_seconds: float = 30.0
     ping_seconds: float = 15.0
     patience: float = 30.0
+    poll_seconds: float = 20.0
     max_readers: int = 10_000
     max_per_stream: int = 1_000
 
@@ -62,6 +67,9 @@ class Door:
     def __init__(self, store: Store, access: Access, bounds: Bounds) -> None:
         self.hub = Hub(store)
         self.readers = Readers(self.hub, ping_seconds=bounds.ping_seconds, patience=bounds.patience)
+        self.poll_seconds, self.headers = bounds.poll_seconds, _HEADERS
+        # The messages of the Durable Streams protocol; another writer may have others.
+        self.messages_of: Callable[[str], Messages] = lambda id: JsonMessages()
         self._access, self._bounds = access, bounds
         self._listing = Listing(store)
         self._pings: asyncio.Task[None] | None = None
@@ -82,7 +90,7 @@ class Door:
             CORSMiddleware,
             allow_origins=list(self._access.origins),
             allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["authorization", "last-event-id", "cache-control"],
+            allow_headers=["authorization", "last-event-id", "cache-control", "if-none-match"],
             expose_headers=["*"],
         )
         handlers: Mapping[Any, Any] = {Refused: _refuse, StoreUnavailable: _unavailable}
@@ -124,9 +132,14 @@ class Door:
 
     async def _read(self, request: Request) -> Any:
         id = self._admitted(request)
+        if request.method == "HEAD":
+            return DurableHead(self, id, self.messages_of(id))
+        if is_asked(request.query_params):
+            wanted = asked(request.query_params, request.headers)
+            return DurableRead(self, id, self.messages_of(id), wanted)
         form = request.query_params.get("as") or _form(request.headers)
         if form not in FORMS:
-            raise Refused(400, f"as must be one of {', '.join(FORMS)}, got {form[:40]!r}")
+            raise Refused(400, f"as must be one of {', '.join(FORMS)}, durable, got {form[:40]!r}")
         return _Stream(self, id, FORMS[form](id), _position(request))
 
     async def _complete(self, request: Request) -> Any:
@@ -213,9 +226,7 @@ class _Stream:
             self._door.admit(channel)
             await self._door.wait_for(channel)
             reader = Reader(channel, self._encoder, self._position)
-            transport = scope.get("state", {}).get("transport")
-            if transport is not None:
-                reader.abort = transport.abort
+            reader.cut_with(scope)
             if reader.at_end:
                 await Response(status_code=204, headers=_HEADERS)(scope, receive, send)
                 return

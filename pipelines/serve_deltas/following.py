@@ -8,7 +8,8 @@ read, it takes nothing; afterwards it takes all that it lacks at once. One that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from pipelines.serve_deltas.encoders import CutOff, Encoder
@@ -32,6 +33,12 @@ class Reader:
         self.wants_ping = False
         self.sends_since: float | None = None  # since when it has not taken what is sent
         self.abort: Callable[[], object] = lambda: None
+
+    def cut_with(self, scope: MutableMapping[str, Any]) -> None:
+        """Let the connection of the request `scope` be cut when the reader reads nothing."""
+        transport = scope.get("state", {}).get("transport")
+        if transport is not None:
+            self.abort = transport.abort
 
     def news(self) -> bytes | None:
         """Return the bytes that the reader lacks, None if it lacks nothing. Raises CutOff."""
@@ -88,15 +95,21 @@ class Readers:
 
     async def follow(self, reader: Reader, receive: Receive, send: Send) -> None:
         """Send until the end. The head of the response has been sent."""
+        async with self.joined(reader, receive):
+            try:
+                await self.let_catch_up(reader)
+                await self._send_all(reader, send)
+            except CutOff as cut:
+                # Without a last message, the connection is closed in the middle of the response.
+                await _send(reader, send, cut.args[0])
+
+    @contextlib.asynccontextmanager
+    async def joined(self, reader: Reader, receive: Receive) -> AsyncIterator[None]:
+        """Count the reader, and notice when it leaves."""
         self._readers.add(reader)
         leaving = asyncio.ensure_future(_until_left(reader, receive))
         try:
-            if reader.channel.text.is_behind(reader.position):
-                await self._let_catch_up(reader)
-            await self._send_all(reader, send)
-        except CutOff as cut:
-            # Without a last message, the connection is closed in the middle of the response.
-            await _send(reader, send, cut.args[0])
+            yield
         finally:
             leaving.cancel()
             self._readers.discard(reader)
@@ -120,7 +133,7 @@ class Readers:
                 return
             await _send(reader, send, body)
 
-    async def _let_catch_up(self, reader: Reader) -> None:
+    async def let_catch_up(self, reader: Reader) -> None:
         """Wait for what another server has told the reader; else its text begins anew."""
         channel = reader.channel
         with_bound = asyncio.get_running_loop().time() + _AHEAD
