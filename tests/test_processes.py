@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from programs import started
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 20
@@ -63,7 +63,7 @@ def test_a_signal_ends_all_that_was_started_and_a_second_one_does_not_disturb(
     tmp_path, name, number
 ):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), name]
-    with subprocess.Popen(command, cwd=ROOT) as program:
+    with started(command, cwd=ROOT) as program:
         try:
             in_time(lambda: len(called(name)) == 7)
             program.send_signal(number)

@@ -13,6 +13,7 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 from fake_dataflow import FakeDataflow
 from fake_server import FakeServer, Wait, chat_events, echo, stream
+from programs import started
 from prompts import answers, prompts, whole
 from streaming_backends import PubSubPlace
 from submitting import (
@@ -200,7 +201,7 @@ def test_deltas_are_out_while_the_model_still_speaks(submitted, google, topics, 
     pipeline.write_bytes(pipeline_of(google, "stream"))
     command = [*WITHOUT_GOOGLE, "execute", str(pipeline)]
     environ = environment(google, secret=SECRET)
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as worker:
+    with started(command, cwd=ROOT, env=environ, stderr=subprocess.DEVNULL) as worker:
         try:
             wait_for(
                 lambda: any(d["id"] == "p30" for d in topics.deltas.received()["delta"]), seconds=60

@@ -14,6 +14,7 @@ import orjson
 import pytest
 from fake_dataflow import FakeDataflow
 from fake_server import FakeServer
+from programs import started
 from submitting import (
     ROOT,
     SECRET,
@@ -214,10 +215,10 @@ def test_stopping_the_command_does_not_pretend_to_stop_the_job(google):
         argv = [*flags("stopped", "http://127.0.0.1:9/v1"), *to(dataflow)]
         command = [*WITHOUT_GOOGLE, "submit", "pipelines.batch_complete", *argv]
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, cwd=ROOT, env=environment(google), **streams) as program:
+        with started(command, cwd=ROOT, env=environment(google), **streams) as program:
             wait_for(lambda: dataflow.states_asked, seconds=60)
             program.send_signal(signal.SIGINT)
-            _, err = program.communicate(timeout=30)
+            _, err = program.communicate(timeout=120)
     assert program.returncode == 130
     assert err.strip().splitlines()[-1] == (
         "batch_complete: stopped; the submitted job keeps running on its runner"

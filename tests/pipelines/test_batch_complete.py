@@ -19,6 +19,7 @@ import orjson
 import pytest
 from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
+from programs import started
 
 from pipelines.batch_complete import main
 from ritellm.rate_limits.pace import Brake
@@ -515,11 +516,11 @@ def test_after_kill_9_only_requests_in_flight_are_paid_twice(job, rows, in_fligh
     job.write(*({"id": f"{n}", "prompt": f"question {n}"} for n in range(rows)))
     command = [sys.executable, "-m", "pipelines.batch_complete"]
     command += job.argv("in.jsonl", "--max_in_flight", str(in_flight))
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
+    with started(command, stderr=subprocess.DEVNULL, cwd=ROOT) as program:
         # All answers are read and kept once only those that break off are left.
         paid = rows // 2 + in_flight
-        job.server.wait_until(lambda: len(job.server.requests) == paid, timeout=30)
-        job.server.wait_until(lambda: job.server.open_streams == in_flight, timeout=30)
+        job.server.wait_until(lambda: len(job.server.requests) == paid, timeout=120)
+        job.server.wait_until(lambda: job.server.open_streams == in_flight, timeout=120)
         program.kill()
     job.server.script = lambda request: stream(*chat_events(f"answer to {asked_of(request)}"))
     assert job.run("--max_in_flight", str(in_flight)) == 0
@@ -548,10 +549,10 @@ def test_ctrl_c_stops_the_provider_and_leaves_one_line_and_no_partial_files(job)
     command = [sys.executable, "-m", "pipelines.batch_complete"]
     command += ["--input", str(job.folder / "in.jsonl"), "--output", str(job.out)]
     command += ["--model", "openai/m", "--base_url", job.server.base_url]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
-        job.server.wait_until(lambda: job.server.open_streams == 2, timeout=30)
+    with started(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as program:
+        job.server.wait_until(lambda: job.server.open_streams == 2, timeout=120)
         program.send_signal(signal.SIGINT)
-        _, err = program.communicate(timeout=30)
+        _, err = program.communicate(timeout=120)
     assert program.returncode == 130
     assert err.strip() == (
         f"batch_complete: stopped; nothing was written to {job.out}; the same command resumes from"
@@ -572,8 +573,8 @@ def test_a_second_ctrl_c_ends_the_job_at_once_and_restores_the_terminal(job):
     person, terminal = pty.openpty()
     before = termios.tcgetattr(terminal)
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal)
-    with subprocess.Popen(command, cwd=ROOT, preexec_fn=_in_session_of(terminal), **streams) as it:
-        job.server.wait_until(lambda: job.server.open_streams == 1, timeout=30)
+    with started(command, cwd=ROOT, preexec_fn=_in_session_of(terminal), **streams) as it:
+        job.server.wait_until(lambda: job.server.open_streams == 1, timeout=120)
         while it.poll() is None:  # the first may not have been heard when the second is pressed
             os.write(person, b"\x03")
             select.select([person], [], [], 0.01)

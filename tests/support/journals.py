@@ -30,7 +30,7 @@ def value(text="hello"):
 def keep(journal, *rows, spent=NOTHING):
     """Record `rows`, pairs of key and value, and wait until they are durable."""
     for future in [journal.record(at, what, spent) for at, what in rows]:
-        future.result(timeout=30)
+        future.result(timeout=120)
 
 
 def open_at(kind, place, run="a run", **options):

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 from fake_server import Wait, api_error, chat_events, stream
+from programs import started
 from redis_server import running as redis_running
 
 ROOT = Path(__file__).parents[3]
@@ -181,7 +182,7 @@ def test_a_follower_sees_each_row_once_as_it_becomes_whole_until_the_job_ends(si
     with site.running("--shard_seconds", "1") as job:
         site.until(1)
         argv = [sys.executable, "-m", "pipelines.results", str(site.out), "--follow"]
-        with subprocess.Popen(argv, env=ENV, stdout=subprocess.PIPE) as follower:
+        with started(argv, env=ENV, stdout=subprocess.PIPE) as follower:
             rows = [orjson.loads(follower.stdout.readline()) for _ in range(FREE)]
             assert job.poll() is None
             site.go.set()
@@ -283,7 +284,7 @@ def test_rows_that_only_a_journal_in_redis_has_come_while_the_job_runs_and_after
         rows, said = site.until(FREE)
         assert said == f"results: {FREE} completions; the job is running\n"
         argv = [sys.executable, "-m", "pipelines.results", str(site.out), "--follow"]
-        with subprocess.Popen(argv, env=ENV, stdout=subprocess.PIPE) as follower:
+        with started(argv, env=ENV, stdout=subprocess.PIPE) as follower:
             followed = [orjson.loads(follower.stdout.readline()) for _ in range(FREE)]
             job.kill()
             assert (follower.stdout.read(), follower.wait(100)) == (b"", 1)
@@ -331,7 +332,7 @@ def test_rows_with_checked_answers_come_from_the_journal_once_their_answer_is_va
         rows, _ = site.until(FREE)
         site.server.wait_until(lambda: site.server.open_streams == len(HELD), 60)
         argv = [sys.executable, "-m", "pipelines.results", str(site.out), "--follow"]
-        with subprocess.Popen(argv, env=ENV, stdout=subprocess.PIPE) as follower:
+        with started(argv, env=ENV, stdout=subprocess.PIPE) as follower:
             followed = [orjson.loads(follower.stdout.readline()) for _ in range(FREE)]
             check_labels(followed, FREE)
             site.go.set()

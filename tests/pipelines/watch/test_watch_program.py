@@ -15,6 +15,7 @@ import orjson
 import pytest
 from batch_job import ROOT, Job
 from fake_server import Wait, chat_events, chat_stream, stream
+from programs import started
 
 from pipelines.watch import address
 
@@ -28,7 +29,7 @@ def job(fake_server, tmp_path, capsys):
 @contextmanager
 def program(*command):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", *map(str, command)], text=True, cwd=ROOT, **pipes
     ) as process:
         try:

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from batch_job import ROOT, Job
 from fake_server import Wait, chat_events, stream
+from programs import started
 
 from pipelines.watch import address
 
@@ -48,7 +49,7 @@ def test_texts_grow_on_the_page_until_the_job_ends(job, flags):
     job.server.script = lambda _: stream(first, rest[0], Wait(go), *rest[1:])
     command = [sys.executable, "-m", "pipelines.batch_complete"]
     command += [*job.argv("in.jsonl", *flags), "--watch"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with started(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             url = url_in(process)
             assert address.find(str(job.out)) == url.geturl()

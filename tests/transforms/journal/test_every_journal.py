@@ -12,6 +12,7 @@ from itertools import count
 
 import pytest
 from journals import KINDS, keep, key, open_at, value
+from programs import started
 
 from transforms.journal import (
     JournalInUse,
@@ -103,7 +104,7 @@ def test_ids_and_values_come_back_as_they_were(again, text):
 def test_spending_adds_up_over_runs(again):
     journal = again()
     keep(journal, (key("1"), value()), (key("2"), value()), spent=Spent(100, 0.25))
-    journal.spend(Spent(7, 0.5)).result(timeout=30)
+    journal.spend(Spent(7, 0.5)).result(timeout=120)
     assert journal.spent() == Spent(207, 1.0)
     keep(again(), (key("3"), value()), spent=Spent(1, 0.5))
     assert again().spent() == Spent(208, 1.5)
@@ -165,9 +166,7 @@ sys.stdin.read()
 def child(kind, place, run="a run", rows=0):
     """Another process that has the journal open, records rows, and says which are durable."""
     command = [sys.executable, "-c", CHILD, kind, place, run, str(rows)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "open\n"
         try:
             yield process

@@ -52,7 +52,7 @@ def test_a_group_waits_for_more_records_only_while_they_arrive():
     gate = _Gate()
     gate.open.set()
     commit = GroupCommit(gate, linger=3600, quiet=0.01)
-    commit.put(numbered(0)).result(timeout=30)
+    commit.put(numbered(0)).result(timeout=120)
     commit.close()
     assert gate.groups == [[b"0"]]
 
@@ -63,9 +63,9 @@ def test_a_failed_write_fails_the_futures_of_its_group_only():
     gate.error = JournalUnavailable("full")
     commit = GroupCommit(gate)
     with pytest.raises(JournalUnavailable, match="full"):
-        commit.put(numbered(0)).result(timeout=30)
+        commit.put(numbered(0)).result(timeout=120)
     gate.error = None
-    commit.put(numbered(1)).result(timeout=30)
+    commit.put(numbered(1)).result(timeout=120)
     commit.close()
 
 

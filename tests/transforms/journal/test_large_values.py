@@ -118,7 +118,7 @@ def test_a_group_of_records_is_full_after_some_megabytes():
     groups = []
     commit = GroupCommit(lambda records: groups.append(len(records)), linger=3600, quiet=3600)
     written = [commit.put(Record(key(f"{n}"), bytes(20 * MIB), NOTHING)) for n in range(2)]
-    written[0].result(timeout=30)  # though the group might wait for an hour
+    written[0].result(timeout=120)  # though the group might wait for an hour
     commit.close()
     assert groups == [2]
 

@@ -205,7 +205,7 @@ def test_a_full_disk_is_an_error_but_not_damage(small_disk):
         full = None
         while full is None:
             row = (key(f"{len(kept)}"), ROWS[3][1])
-            full = journal.record(*row).exception(timeout=30)
+            full = journal.record(*row).exception(timeout=120)
             kept += [] if full else [row]
         assert isinstance(full, JournalUnavailable)
         assert "its disk is full" in str(full)
