@@ -15,7 +15,7 @@ BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAG
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
-	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow"
+	@echo "make demo-stream  type prompts and watch the completions of the embedded model grow (on a page too: SERVE=8080)"
 	@echo "make test    lint, types and tests"
 	@echo "make test-jobs   run complete jobs with each of their options, and through crashes (4 minutes)"
 	@echo "make fuzz    look for bytes that break what reads answers, rows and journals (FUZZ='--seconds 60')"
@@ -68,8 +68,13 @@ demo: $(VENV)/ready
 	@echo "  the same job again          make demo: the journal has the answers, so nothing is sent again"
 	@echo "  one question                $(BIN)/ritellm 'Why is the sky blue?' --max-tokens 100"
 
-demo-stream: $(VENV)/ready
-	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60
+# The page of `make demo-stream SERVE=8080` needs a few packages more.
+$(VENV)/serve: $(VENV)/ready
+	@$(BIN)/$(PIP) --editable '.[local,fast,terminal,serve]'
+	@touch $@
+
+demo-stream: $(VENV)/$(if $(SERVE),serve,ready)
+	@$(BIN)/python -m pipelines.stream_complete --source stdin --max_tokens 60 $(if $(SERVE),--serve $(SERVE))
 
 test: lint types unit
 

@@ -17,6 +17,7 @@ from pipelines.cli import (
     commit_flags,
     journal_flags,
     location_forms,
+    serve_flags,
     stream_checks,
     stream_flags,
 )
@@ -70,6 +71,7 @@ class Program:
         known_args, options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
         location_forms.check_forms(known_args)
         here = pipeline.runs_here(options)
+        serve_flags.check_serve(known_args, here)
         stream_checks.settle_journal(known_args, here)
         known_args.journal = journal_flags.reachable_journal(
             known_args.journal, known_args.output, options

@@ -30,6 +30,7 @@ from pipelines.cli.model_flags import completion_options, settle_in_flight
 from pipelines.cli.prompt_flags import row_form
 from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
+from pipelines.serve_deltas.embedded import Served, served
 from pipelines.sources.acknowledgements import JobAcknowledger
 from pipelines.sources.receive import Receive
 from pipelines.sources.receive_native import ReceiveNative
@@ -74,6 +75,9 @@ def build(
         "on_given_up": acknowledger and acknowledger.fail,
     }
     to = location_checks.sinks(known_args)
+    if known_args.serve is not None:
+        shown = ("deltas", "failed-rows", "failed-calls")
+        to |= {name: Served(to[name]) for name in shown}
     done.deltas | "PublishDeltas" >> PublishDeltas(to["deltas"], **publish_options)
     outcomes = {
         "Completions": done.completions,
@@ -156,7 +160,8 @@ class Job:
             model_checks.start_model(known_args.model)
         journal = journal_flags.open_here(known_args)
         ledger = open_budget(new_budget, journal)
-        status = self._run()
+        with served(known_args.serve, locations.stops(known_args)):
+            status = self._run()
         print_spending(new_budget, ledger, journal, file=sys.stderr)
         del journal
         return status

@@ -13,6 +13,7 @@ from pipelines.cli.answer_flags import answer_of
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES, URL_SCHEMES
 from pipelines.errors import UsageError
 from pipelines.outputs import live
+from pipelines.serve_deltas.embedded import ProcessStops
 from pipelines.sources.base import Source
 from pipelines.sources.folder import FolderSource
 from pipelines.sources.kafka import KafkaSource
@@ -28,6 +29,7 @@ from transforms.sinks.kafka import KafkaTopic
 from transforms.sinks.pubsub import PubSubTopic
 from transforms.sinks.redis import RedisStreams
 from transforms.sinks.redis_stops import RedisStops
+from transforms.worker.stop_requests import NewStops
 
 # `redis:` may stand before an address that has a scheme of its own.
 _URL_PREFIX = re.compile(r"^redis:(?=\w+://)")
@@ -102,17 +104,19 @@ def _redis(spec: str, flag: str) -> NewPublisher:
     return new
 
 
-def stops(known_args: argparse.Namespace) -> RedisStops | None:
+def stops(known_args: argparse.Namespace) -> NewStops | None:
     """Return what makes the requests of readers to stop, None where readers cannot ask for it.
 
-    They can if each id has a stream of its own in Redis, unless its answer is checked.
+    They can if each id has a stream of its own in Redis, or with --serve, unless its answer is
+    checked.
     """
+    if answer_of(known_args) is not None:
+        return None
     url = _URL_PREFIX.sub("", known_args.deltas_to)
-    if known_args.deltas_to.partition(":")[0] not in ("redis", "rediss", "unix"):
-        return None
-    if not has_streams_of_ids(url) or answer_of(known_args) is not None:
-        return None
-    return RedisStops(url)
+    in_redis = known_args.deltas_to.partition(":")[0] in ("redis", "rediss", "unix")
+    if in_redis and has_streams_of_ids(url):
+        return RedisStops(url)
+    return ProcessStops() if known_args.serve is not None else None
 
 
 def _pubsub(spec: str, flag: str) -> NewPublisher:

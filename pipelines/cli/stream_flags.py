@@ -6,6 +6,7 @@ from pipelines.cli import commit_flags
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES
 from pipelines.cli.parser import positive
+from pipelines.cli.serve_flags import add_serve_option
 
 
 def add_location_options(made: cli_parser.Parser) -> None:
@@ -28,6 +29,7 @@ def add_location_options(made: cli_parser.Parser) -> None:
         metavar="WHERE",
         help=f"where to publish completions: {ROW_SINKS} (default: nowhere)",
     )
+    add_serve_option(where)
     where.add_argument(
         "--failed_to",
         metavar="WHERE",

@@ -91,7 +91,7 @@ class Server(uvicorn.Server):
         began()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, flag: str = "--listen") -> socket.socket:
     """Return a socket that is bound to `host` and `port` (0: any free one). Raises UsageError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -102,6 +102,6 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         raise UsageError(
-            f"--listen {host}:{port} cannot be used: {error.strerror or error}; choose another port"
+            f"{flag} {host}:{port} cannot be used: {error.strerror or error}; choose another port"
         ) from None
     return listener
