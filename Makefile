@@ -11,7 +11,7 @@ PIP := $(SHOWN_PIP) --quiet
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers bench-answers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser dist
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers bench-answers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser test-door dist
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-dropin   run smolagents, instructor, mini-swe-agent and strands with ritellm in place of litellm"
 	@echo "make test-formats  read files that pandas, polars, DuckDB and datasets wrote, on each runner"
 	@echo "make test-browser  look at the page of a job in Chromium, if this machine has it"
+	@echo "make test-door  read streams with npm's clients, and run the tests of the Durable Streams protocol"
 	@echo "make test-packaging  build both distributions, install them as users and Dataflow workers do, and run them"
 	@echo "make dist    build the wheels and source distributions of a release into dist/"
 	@echo "make test-dataflow   submit jobs to a fake Dataflow and run the staged files"
@@ -92,7 +93,7 @@ PARALLEL := --numprocesses auto --dist worksteal
 
 unit: $(VENV)/tools
 	@echo "Tests ..."
-	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS:%=--ignore=%) --ignore=tests/packaging --ignore=tests/door
 
 # Complete jobs: with each of their options, odd inputs and outputs, full disks, and crashes. And other
 # slow files: windows, RunInference, the real model, fleets of processes.
@@ -175,6 +176,16 @@ test-formats: .venv-formats/ready
 
 test-browser: .venv-browser/ready
 	@.venv-browser/bin/python -m pytest --quiet tests/browser
+
+# Without npm, or its registry, the tests are skipped.
+.node-door/ready: tests/door/package.json
+	@echo "Making .node-door and installing clients of npm that read streams (about 70 MB) ..."
+	@mkdir -p $(@D) && cp $< $(@D)
+	@if command -v npm >/dev/null; then npm install --prefix $(@D) --no-audit --no-fund --silent && touch $@; \
+	 else echo "npm is not installed"; fi
+
+test-door: .node-door/ready $(VENV)/tools
+	@$(BIN)/python -m pytest --quiet tests/door
 
 # What a release is checked with.
 .venv-packaging/ready: $(VENV)/tools
@@ -273,4 +284,4 @@ format: $(VENV)/tools
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 clean:
-	rm -rf $(VENV) .venv-browser .venv-dropin .venv-formats .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-packaging .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .node-door .venv-browser .venv-dropin .venv-formats .venv-gcp .venv-litellm .venv-lock .venv-notebook .venv-packaging .venv-peers .venv-prices .venv-sdk .venv-services out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
