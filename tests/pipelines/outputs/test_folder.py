@@ -12,6 +12,7 @@ import pytest
 from batch_job import Job
 from fake_server import api_error, chat_stream
 
+from pipelines import filesystem
 from pipelines.errors import UsageError
 from pipelines.outputs import claims, folder
 from pipelines.outputs.shards.manifest import Shard, runs
@@ -239,7 +240,8 @@ def test_a_folder_that_has_only_failed_rows_takes_another_model(job):
     assert outputs(job) == ["completions"]
 
 
-def test_a_bucket_with_a_wildcard_in_its_path_is_refused_as_output(job):
+def test_a_bucket_with_a_wildcard_in_its_path_is_refused_as_output(job, monkeypatch):
+    monkeypatch.setattr(filesystem, "_is_installed", lambda module: True)
     argv = job.argv("in.jsonl")
     argv[3] = "gs://bucket/out[1]"
     assert job.call(argv) == 2
