@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from programs import started
+from started_programs import started
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 20

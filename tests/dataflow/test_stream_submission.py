@@ -13,8 +13,8 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 from fake_dataflow import FakeDataflow
 from fake_server import FakeServer, Wait, chat_events, echo, stream
-from programs import started
 from prompts import answers, prompts, whole
+from started_programs import started
 from streaming_backends import PubSubPlace
 from submitting import (
     ROOT,

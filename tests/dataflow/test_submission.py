@@ -14,7 +14,7 @@ import orjson
 import pytest
 from fake_dataflow import FakeDataflow
 from fake_server import FakeServer
-from programs import started
+from started_programs import started
 from submitting import (
     ROOT,
     SECRET,

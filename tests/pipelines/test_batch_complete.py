@@ -19,7 +19,7 @@ import orjson
 import pytest
 from batch_job import Job
 from fake_server import FakeServer, Stall, api_error, chat_events, stream
-from programs import started
+from started_programs import started
 
 from pipelines.batch_complete import main
 from ritellm.rate_limits.pace import Brake

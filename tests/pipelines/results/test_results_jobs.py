@@ -15,8 +15,8 @@ from pathlib import Path
 import orjson
 import pytest
 from fake_server import Wait, api_error, chat_events, stream
-from programs import started
 from redis_server import running as redis_running
+from started_programs import started
 
 ROOT = Path(__file__).parents[3]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "k", "PYTHONUNBUFFERED": "1"}

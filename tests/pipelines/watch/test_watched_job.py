@@ -13,7 +13,7 @@ import orjson
 import pytest
 from batch_job import ROOT, Job
 from fake_server import Wait, chat_events, stream
-from programs import started
+from started_programs import started
 
 from pipelines.watch import address
 

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 from journals import KINDS, keep, key, open_at, value
-from programs import started
+from started_programs import started
 
 from transforms.journal import (
     JournalInUse,
