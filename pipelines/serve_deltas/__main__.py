@@ -105,7 +105,7 @@ def _add_bounds(made: Parser) -> None:
         type=positive,
         default=30,
         metavar="SECONDS",
-        help="a reader that takes nothing for so long is cut off; it can return with its position"
+        help="a reader that takes nothing for this long is cut off; it can return with its position"
         " (default: %(default)s)",
     )
     bounds.add_argument(
@@ -223,7 +223,8 @@ def _print_token(known_args: argparse.Namespace, secret: bytes | None) -> int:
 
 def _announce(host: str, port: int) -> None:
     shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{port}/streams/ID", flush=True)
+    print(f"page:    http://{shown}:{port}/")
+    print(f"answers: http://{shown}:{port}/streams/ID", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

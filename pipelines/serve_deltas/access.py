@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipelines.serve_deltas import tokens
 
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Refused(Exception):
@@ -54,15 +54,13 @@ class Access:
     def check_source(self, headers: Mapping[str, str]) -> None:
         """Raise Refused for a host or an origin that is not known."""
         host = headers.get("host", "")
-        if self.secret is None and host.rpartition(":")[0] not in _LOOPBACK:
-            name = host if host in _LOOPBACK else None
-            if name is None:
-                raise Refused(403, "without --secret_env the server answers on loopback names only")
+        if self.secret is None and not {host, host.rpartition(":")[0]} & _LOOPBACK:
+            raise Refused(403, "without --secret_env the server answers on loopback names only")
         origin = headers.get("origin")
         if origin is None or origin in self.origins or "*" in self.origins:
             return
         if origin not in (f"http://{host}", f"https://{host}"):
-            raise Refused(403, "pages of this origin may not come in; see --allow_origin")
+            raise Refused(403, "pages of this origin may not read; see --allow_origin")
 
 
 def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:

@@ -21,15 +21,16 @@ from pipelines.serve_deltas.access import Access, Refused
 from pipelines.serve_deltas.durable.messages import JsonMessages, Messages
 from pipelines.serve_deltas.durable.request import asked, is_asked
 from pipelines.serve_deltas.durable.response import DurableHead, DurableRead
-from pipelines.serve_deltas.encoders import FORMS, Encoder
+from pipelines.serve_deltas.encoders import FORMS
 from pipelines.serve_deltas.encoders.chat_chunks import summed
-from pipelines.serve_deltas.following import Reader, Readers, Receive, Send
+from pipelines.serve_deltas.following import Readers, Receive, Send
 from pipelines.serve_deltas.hub import Channel, Hub
 from pipelines.serve_deltas.ids import MOST_ID, is_id
 from pipelines.serve_deltas.overview import Listing, Overview
 from pipelines.serve_deltas.page import PAGE_HEADERS, page
 from pipelines.serve_deltas.piece import parsed
 from pipelines.serve_deltas.position import Position, parse_position
+from pipelines.serve_deltas.response import StreamResponse
 from pipelines.serve_deltas.stores.base import Store, StoreUnavailable
 
 _log = logging.getLogger("pipelines.serve_deltas")
@@ -67,7 +68,8 @@ class Door:
     def __init__(self, store: Store, access: Access, bounds: Bounds) -> None:
         self.hub = Hub(store)
         self.readers = Readers(self.hub, ping_seconds=bounds.ping_seconds, patience=bounds.patience)
-        self.poll_seconds, self.headers = bounds.poll_seconds, _HEADERS
+        self.poll_seconds = bounds.poll_seconds
+        self.headers: Mapping[str, str] = _HEADERS
         # The messages of the Durable Streams protocol; another writer may have others.
         self.messages_of: Callable[[str], Messages] = lambda id: JsonMessages()
         self._access, self._bounds = access, bounds
@@ -128,7 +130,7 @@ class Door:
             raise Refused(429, "the server has as many readers as it takes; come back later")
         await self._listing.newest()  # an error has a status of its own
         positions = parsed(await _body(request)).get("positions")
-        return Overview(self, self._listing, positions, self._bounds.ping_seconds, _HEADERS)
+        return Overview(self, self._listing, positions, self._bounds.ping_seconds)
 
     async def _read(self, request: Request) -> Any:
         id = self._admitted(request)
@@ -140,13 +142,13 @@ class Door:
         form = request.query_params.get("as") or _form(request.headers)
         if form not in FORMS:
             raise Refused(400, f"as must be one of {', '.join(FORMS)}, durable, got {form[:40]!r}")
-        return _Stream(self, id, FORMS[form](id), _position(request))
+        return StreamResponse(self, id, FORMS[form](id), _position(request))
 
     async def _complete(self, request: Request) -> Any:
         """Answer a client of OpenAI's chat API with the stream of the id."""
         id = self._admitted(request)
         if await _wants_stream(request):
-            return _Stream(self, id, FORMS["chat"](id), None)
+            return StreamResponse(self, id, FORMS["chat"](id), None)
         return await self._whole(id)
 
     async def _resume(self, request: Request) -> Any:
@@ -155,7 +157,7 @@ class Door:
         async with self.hub.channel(id) as channel:
             if channel.text.ending is not None or not channel.text.has_begun:
                 return Response(status_code=204, headers=_HEADERS)
-        return _Stream(self, id, FORMS["ai-sdk"](id), None)
+        return StreamResponse(self, id, FORMS["ai-sdk"](id), None)
 
     async def _stop(self, request: Request) -> Response:
         """Ask the worker that generates the answer to stop; the stream says when it has."""
@@ -202,44 +204,6 @@ class Door:
             except asyncio.TimeoutError:
                 seconds = f"{self._bounds.wait_seconds:g}"
                 raise Refused(404, f"no delta of this id has come in {seconds} seconds") from None
-
-
-class _Stream:
-    """The response that follows a stream."""
-
-    def __init__(self, door: Door, id: str, encoder: Encoder, position: Position | None) -> None:
-        self._door, self._id, self._encoder, self._position = door, id, encoder, position
-
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        try:
-            await self._follow(scope, receive, send)
-        except StoreUnavailable as error:
-            # Browsers do not come back after an error status.
-            if (later := self._encoder.later) is None:
-                raise
-            _log.warning("%s", error)
-            await send(_head(self._encoder))
-            await send({"type": "http.response.body", "body": later})
-
-    async def _follow(self, scope: Any, receive: Receive, send: Send) -> None:
-        async with self._door.hub.channel(self._id) as channel:
-            self._door.admit(channel)
-            await self._door.wait_for(channel)
-            reader = Reader(channel, self._encoder, self._position)
-            reader.cut_with(scope)
-            if reader.at_end:
-                await Response(status_code=204, headers=_HEADERS)(scope, receive, send)
-                return
-            if channel.text.is_beheaded:
-                raise Refused(410, "the beginning of the answer has been trimmed")
-            await send(_head(self._encoder))
-            await self._door.readers.follow(reader, receive, send)
-
-
-def _head(encoder: Encoder) -> dict[str, Any]:
-    headers = {"Content-Type": encoder.media_type, **_HEADERS, **encoder.headers}
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": 200, "headers": raw}
 
 
 def _form(headers: Mapping[str, str]) -> str:

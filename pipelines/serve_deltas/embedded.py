@@ -1,6 +1,6 @@
 """Serves the answers of the job that runs in this process: `--serve` of stream_complete.
 
-The steps of the job are pickled, so they find the store of the process here, by no reference.
+The steps of the job are pickled, so they hold no reference to the store. They find it here.
 """
 
 from __future__ import annotations

@@ -17,16 +17,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from pipelines.serve_deltas.access import Refused
 from pipelines.serve_deltas.encoders.base import SSE_HEADERS
 from pipelines.serve_deltas.encoders.events import added
-from pipelines.serve_deltas.following import Message, Reader, Readers, Receive, Send
+from pipelines.serve_deltas.following import Message, Reader, Receive, Send
 from pipelines.serve_deltas.growing_text import News
-from pipelines.serve_deltas.hub import Channel, Hub
+from pipelines.serve_deltas.host import Host, begun
 from pipelines.serve_deltas.ids import is_id
 from pipelines.serve_deltas.position import Position, parse_position
 from pipelines.serve_deltas.stores.base import Begun, Store, StoreUnavailable
@@ -94,33 +94,18 @@ class Lines:
         return orjson.dumps({"id": self._id, **fields}) + b"\n"
 
 
-class Streams(Protocol):
-    """What an overview needs of its server."""
-
-    hub: Hub
-    readers: Readers
-
-    def admit(self, channel: Channel) -> None:
-        """Raise Refused if there are too many readers."""
-
-    async def wait_for(self, channel: Channel) -> None:
-        """Return when the answer has begun. Raises Refused after the time for it."""
-
-
 class Overview:
     """The response to one page. `positions` is what the page says that it has."""
 
     def __init__(
         self,
-        streams: Streams,
+        host: Host,
         listing: Listing,
         positions: Any,
         ping_seconds: float,
-        headers: Mapping[str, str],
     ) -> None:
-        self._streams, self._listing = streams, listing
+        self._host, self._listing, self._ping_seconds = host, listing, ping_seconds
         self._positions = _positions(positions)
-        self._ping_seconds, self._headers = ping_seconds, headers
         self._marks: dict[str, str] = {}  # of the answers that are followed, or were
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._left, self._lock = asyncio.Event(), asyncio.Lock()
@@ -131,9 +116,7 @@ class Overview:
         self._send_all = send
         if (transport := scope.get("state", {}).get("transport")) is not None:
             self._abort = transport.abort
-        headers = {"Content-Type": Lines.media_type, **self._headers, **Lines.headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send(begun(self._host, Lines.media_type, Lines.headers))
         leaving = asyncio.create_task(self._notice_leaving(receive))
         try:
             await self._run()
@@ -147,7 +130,7 @@ class Overview:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         pinged = -self._ping_seconds
-        while not self._left.is_set() and not self._streams.hub.is_closing:
+        while not self._left.is_set() and not self._host.hub.is_closing:
             if loop.time() - pinged >= self._ping_seconds:
                 pinged = loop.time()
                 await self._send({"body": b"\n"})
@@ -170,9 +153,9 @@ class Overview:
 
     async def _follow(self, id: str) -> None:
         try:
-            async with self._streams.hub.channel(id) as channel:
-                self._streams.admit(channel)
-                await self._streams.wait_for(channel)
+            async with self._host.hub.channel(id) as channel:
+                self._host.admit(channel)
+                await self._host.wait_for(channel)
                 reader = Reader(channel, Lines(id), self._positions.get(id))
                 reader.abort = self._abort
                 if reader.at_end:  # it has begun again, or the page has it all
@@ -180,7 +163,7 @@ class Overview:
                         await asyncio.wait_for(channel.changed(), _LATER)
                 try:
                     if not reader.at_end:
-                        await self._streams.readers.follow(reader, self._receive, self._send)
+                        await self._host.readers.follow(reader, self._receive, self._send)
                 finally:
                     if reader.position is not None:
                         self._positions[id] = reader.position

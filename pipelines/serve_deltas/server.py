@@ -1,4 +1,4 @@
-"""Runs the application on a socket, until it is told to stop."""
+"""Runs the application on a socket until `stop`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Quiet(logging.Filter):
         if record.exc_info and record.exc_info[1] is not None:
             record.msg = f"a request has failed: {type(record.exc_info[1]).__name__}"
             record.args = record.exc_info = record.exc_text = None
-        # A response that ends early has no end on purpose: so its reader learns of it.
+        # A response breaks off on purpose, so that its reader learns that it is not whole.
         return record.levelno >= logging.ERROR and "without completing" not in str(record.msg)
 
 
@@ -73,7 +73,7 @@ class Server(uvicorn.Server):
             await self._door.aclose()
 
     def stop(self) -> None:
-        """End in order: readers are told, and can go to another server."""
+        """End in an orderly way: each reader's response ends, and it can go to another server."""
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

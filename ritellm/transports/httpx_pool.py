@@ -62,7 +62,8 @@ def guard(pool: Any) -> PoolLock | None:
     lock = getattr(pool, "_optional_thread_lock", None)
     if lock is None or isinstance(lock, PoolLock):
         return lock
-    pool._optional_thread_lock = guarded = PoolLock()
+    with lock:  # another client may be at work on a pool of the caller's
+        pool._optional_thread_lock = guarded = PoolLock()
     return guarded
 
 

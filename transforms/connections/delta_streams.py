@@ -1,4 +1,4 @@
-"""How the deltas of each id lie in Redis: what writes them and what reads them agree on it. Pure.
+"""How Redis holds the deltas of each id: what writes them and what reads them agree on it. Pure.
 
 With `per_id=true` in the address of the sink, each id has a stream `KEY:deltas:ID`. The number of
 an entry has two parts of 64 bits: the order and a part of the nonce of the submission, and the

@@ -36,7 +36,7 @@ def connect(url: str, prefix: str, tries: int) -> tuple[Any, str]:
 
 
 def connect_async(url: str, tries: int, connections: int) -> Any:
-    """Return a client of asyncio for `url`, with at most so many `connections`; as `connect` is."""
+    """Return what `connect` does for asyncio, with at most this number of `connections`."""
     _redis()
     redis = importlib.import_module("redis.asyncio")
     address, options, _ = _arguments(url, "")

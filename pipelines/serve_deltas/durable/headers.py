@@ -6,7 +6,7 @@ import random
 
 from pipelines.serve_deltas.durable.page import Page
 
-# Cursors count intervals of so many seconds, from an epoch: 9 October 2024 (section 10.1).
+# Cursors count intervals of 20 seconds since an epoch: 9 October 2024 (section 10.1).
 _INTERVAL, _EPOCH = 20, 1_728_432_000
 _MOST_JITTER = 3_600 // _INTERVAL
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.responses import Response
 
@@ -18,26 +18,12 @@ from pipelines.serve_deltas.durable.headers import next_cursor, page_headers
 from pipelines.serve_deltas.durable.messages import Messages
 from pipelines.serve_deltas.durable.page import Page, page
 from pipelines.serve_deltas.durable.request import Asked, Live
-from pipelines.serve_deltas.following import Reader, Readers, Receive, Send
-from pipelines.serve_deltas.hub import Channel, Hub
+from pipelines.serve_deltas.following import Reader, Receive, Send
+from pipelines.serve_deltas.host import Host, begun
+from pipelines.serve_deltas.hub import Channel
 
 # A browser may keep a page of a stream, and asks each time whether it still holds.
 _CHECKED = "private, no-cache"
-
-
-class Host(Protocol):
-    """What a response needs of its server."""
-
-    hub: Hub
-    readers: Readers
-    poll_seconds: float
-    headers: dict[str, str]
-
-    def admit(self, channel: Channel) -> None:
-        """Raise Refused if there are too many readers."""
-
-    async def wait_for(self, channel: Channel) -> None:
-        """Return when the answer has begun. Raises Refused after the time for it."""
 
 
 class DurableHead:
@@ -121,9 +107,7 @@ class DurableRead:
         """Send events until the stream is closed or the reader leaves."""
         events = reader.encoder
         assert isinstance(events, LiveEvents)
-        headers = {**self._host.headers, **events.headers, "Content-Type": events.media_type}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send(begun(self._host, events.media_type, events.headers))
         tail = reader.channel.text.tail
         if tail is not None and reader.position == tail:
             first = events.control(tail, is_closed=reader.at_end)

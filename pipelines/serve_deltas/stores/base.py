@@ -41,7 +41,7 @@ class Store(Protocol):
         """Ask the worker that generates the answer to stop. Raises StoreUnavailable."""
 
     async def lately(self, most: int) -> Sequence[Begun]:
-        """Return the answers that began last, at most so many, the newest first.
+        """Return at most `most` of the answers that began last, the newest first.
 
         Raises StoreUnavailable.
         """

@@ -1,8 +1,8 @@
 """Deltas of a job that runs in this process.
 
 The job publishes from threads of its own, and the hub reads on its event loop. A lock guards the
-texts, and the loop is told of news. What is kept is bounded: above `most_chars` the answers that
-have ended go first, the oldest of them before the others.
+texts, and a call on the loop delivers what is new. What is kept is bounded: above `most_chars` the
+answers that have ended go first, the oldest of them before the others.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ProcessStore:
                         news.setdefault(id, []).append(piece)
             lost = self._make_room()
             if self._loop is not None and (news or lost):
-                with suppress(RuntimeError):  # the loop is closed: nobody reads
+                with suppress(RuntimeError):  # the loop is closed, and no reader is left
                     self._loop.call_soon_threadsafe(self._tell, news, lost)
 
     async def start(self, feed: Feed, lost: Callable[[str], None]) -> None:

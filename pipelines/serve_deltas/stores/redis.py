@@ -43,7 +43,7 @@ _PAGE = 1_000
 _BLOCK = 5_000
 # Seconds between two reads of the tail: entries that come together are read together.
 _PAUSE = 0.004
-# Seconds after which a silent stream is looked for: Redis tells nobody that a key has expired.
+# Seconds after which a silent stream is looked for: Redis does not say that a key has expired.
 _SILENCE = 30.0
 _FIRST_DELAY, _MOST_DELAY = 0.1, 2.0
 

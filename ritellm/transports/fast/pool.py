@@ -33,7 +33,7 @@ class Pool(Generic[C]):
     """Idle connections by origin. Threads may share a pool; a lent connection has one user.
 
     The garbage collector may give a connection back while the same thread has the lock. So the lock
-    is reentrant, and each change of `_idle` holds whatever has been added in between.
+    is reentrant, and no change of `_idle` drops what is given back in the middle of it.
     """
 
     def __init__(self) -> None:

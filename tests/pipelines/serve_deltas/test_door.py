@@ -22,22 +22,9 @@ QUESTION = [{"role": "user", "content": "?"}]
 
 
 @pytest.fixture(scope="module")
-def redis():
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def door(redis):
     with serving(redis.url, wait_seconds=60) as door:
         yield door
-
-
-@pytest.fixture
-def publish(redis):
-    publisher = RedisStreams(f"{redis.url}?per_id=true")()
-    yield publisher.publish
-    publisher.close()
 
 
 def test_a_late_reader_gets_a_finished_answer_in_one_event(door, publish):

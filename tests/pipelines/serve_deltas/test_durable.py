@@ -7,33 +7,18 @@ import threading
 import orjson
 import pytest
 from door import answer, serving, until
-from redis_server import running
 
 from transforms.connections.delta_streams import deltas_of
 from transforms.connections.redis import connect
-from transforms.sinks.redis import RedisStreams
 
 RESET = {"type": "reset", "attempt": 1}
 END = {"type": "end", "outcome": "finished", "finish_reason": "stop"}
 
 
 @pytest.fixture(scope="module")
-def redis():
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def door(redis):
     with serving(redis.url, wait_seconds=60, poll_seconds=0.05) as door:
         yield door
-
-
-@pytest.fixture
-def publish(redis):
-    publisher = RedisStreams(f"{redis.url}?per_id=true")()
-    yield publisher.publish
-    publisher.close()
 
 
 def delta(text):

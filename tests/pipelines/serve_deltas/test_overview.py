@@ -21,13 +21,6 @@ def redis():
         yield server
 
 
-@pytest.fixture
-def publish(redis):
-    publisher = RedisStreams(f"{redis.url}?per_id=true")()
-    yield publisher.publish
-    publisher.close()
-
-
 class Watched:
     """What a page has of all answers, by the lines that it gets."""
 

@@ -35,7 +35,9 @@ def test_it_serves_until_ctrl_c_and_logs_no_id_no_token_and_no_text():
             stderr=subprocess.PIPE,
             text=True,
         )
-        url = process.stdout.readline().strip().removesuffix("ID")
+        page = process.stdout.readline().split()[-1]
+        assert b"<title>Answers</title>" in urllib.request.urlopen(page).read()
+        url = process.stdout.readline().split()[-1].removesuffix("ID")
         with urllib.request.urlopen(f"{url}the%20id?as=text&token={token}") as response:
             assert response.read() == b"the text"
         with pytest.raises(urllib.error.HTTPError, match="401"):

@@ -14,6 +14,8 @@ from faces import Sync, content
 from fake_server import Stall, chat_events, stream
 
 from ritellm.transports.fast.pool import Pool
+from ritellm.transports.httpx import HttpxTransport
+from ritellm.transports.httpx_pool import PoolLock
 
 HANGING = stream(*chat_events("one two")[:3], Stall())
 
@@ -126,3 +128,35 @@ def test_a_connection_may_come_back_while_the_pool_looks_for_old_ones(alive):
     assert first.closed is not alive
     taken = [pool.take("origin") for _ in range(3 if alive else 2)]
     assert set(taken) == {coming, second, *([first] if alive else [])}
+
+
+def test_what_is_put_off_runs_once_the_lock_is_free_and_an_error_in_it_reaches_no_one_else():
+    lock, happened = PoolLock(), []
+
+    def fail():
+        raise RuntimeError("the reader of that stream is gone")
+
+    with lock:
+        with lock:
+            lock.put_off(fail)
+            lock.put_off(lambda: happened.append(lock.is_mine))
+        assert happened == []  # the outer block still has it
+    assert happened == [False]
+    assert not lock.is_mine
+
+
+def test_another_thread_does_not_count_as_the_owner_of_the_lock():
+    lock = PoolLock()
+    with lock:
+        assert within_a_thread(lambda: lock.is_mine) is False
+
+
+def test_a_cancellation_waits_until_the_thread_has_left_the_pool():
+    transport, sent = HttpxTransport(httpx.HTTPTransport()), []
+    transport.when_free(lambda: sent.append("at once"))
+    (lock,) = transport._locks
+    with lock:
+        transport.when_free(lambda: sent.append("later"))
+        assert sent == ["at once"]
+    assert sent == ["at once", "later"]
+    transport.close()
