@@ -6,7 +6,7 @@ import argparse
 
 from pipelines.errors import UsageError
 
-SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, dir:FOLDER, stdin"
+SOURCES = "pubsub:SUBSCRIPTION, kafka:BROKERS/TOPIC, redis:URL, dir:FOLDER, stdin"
 DELTA_SINKS = "pubsub:TOPIC, kafka:BROKERS/TOPIC, redis:URL, jsonl:FOLDER, stdout"
 ROW_SINKS = f"{DELTA_SINKS}, bigquery:PROJECT:DATASET.TABLE"
 # The usual form of a URL, redis://..., works as well as redis:redis://...

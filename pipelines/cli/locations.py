@@ -18,9 +18,11 @@ from pipelines.sources.base import Source
 from pipelines.sources.folder import FolderSource
 from pipelines.sources.kafka import KafkaSource
 from pipelines.sources.pubsub import PubSubSource
+from pipelines.sources.redis import RedisSource
 from pipelines.sources.stdin import Stdin
 from pipelines.terminal.live_sink import LiveSink, is_live
 from transforms.connections.delta_streams import has_streams_of_ids
+from transforms.connections.prompt_streams import split_source
 from transforms.connections.redis import RedisUnavailable, refuse_password
 from transforms.elements import Completion, DeadLetter
 from transforms.sinks.base import NewPublisher
@@ -50,12 +52,23 @@ def source(known_args: argparse.Namespace) -> Source:
         return KafkaSource(
             *_topic(where, "--source"), known_args.kafka_group, known_args.kafka_config
         )
+    if URL_SCHEMES.get(scheme, scheme) == "redis" and where:
+        return _redis_source(_URL_PREFIX.sub("", spec))
     raise UsageError(f"--source must be one of {SOURCES}; got {spec!r}")
+
+
+def _redis_source(url: str) -> Source:
+    try:
+        refuse_password(url)
+        split_source(url)
+    except ValueError as error:
+        raise UsageError(f"--source {error}") from None
+    return RedisSource(url)
 
 
 def is_shared(source: Source) -> bool:
     """Return whether several readers can share the messages of the source."""
-    return isinstance(source, (KafkaSource, PubSubSource))
+    return isinstance(source, (KafkaSource, PubSubSource, RedisSource))
 
 
 def sink(known_args: argparse.Namespace, flag: str, spec: str, name: str) -> NewPublisher:
