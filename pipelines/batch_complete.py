@@ -12,17 +12,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines import bigquery
 from pipelines.cli import facts, journal_flags
-from pipelines.cli import parser as cli_parser
-from pipelines.cli.answer_flags import add_answer_options, answer_of
-from pipelines.cli.input_flags import add_input_options, input_options
-from pipelines.cli.limit_flags import add_limits, budget, prices
-from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options, check_model
-from pipelines.cli.output_flags import add_output_options, check_output_format
-from pipelines.cli.prompt_flags import add_column_option, add_prompt_options, row_form
-from pipelines.cli.record_flags import add_record_options, check_records
-from pipelines.cli.watch_flags import add_watch_option, check_watch
+from pipelines.cli.answer_flags import answer_of
+from pipelines.cli.batch_parser import parser
+from pipelines.cli.input_flags import input_options
+from pipelines.cli.limit_flags import budget, prices
+from pipelines.cli.model_flags import check_model
+from pipelines.cli.output_flags import check_output_format
+from pipelines.cli.parser import parse
+from pipelines.cli.prompt_flags import row_form
+from pipelines.cli.record_flags import check_records
+from pipelines.cli.watch_flags import check_watch
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable, check_known_scheme, check_scheme, is_local
 from pipelines.imports import importing
@@ -36,80 +36,13 @@ from pipelines.shutdown import run_program
 from transforms.journal import NewJournal
 
 
-def parser() -> cli_parser.Parser:
-    """Return the command line."""
-    made = cli_parser.Parser(
-        prog=cli_parser.program("pipelines.batch_complete"),
-        usage="%(prog)s --input PATTERN ... --output FOLDER [--model PROVIDER/MODEL] [options]",
-        description="Complete the prompts of a dataset. Each row has one outcome: a completion or a"
-        " failed row.",
-        epilog="All options of Apache Beam are accepted too, for example --runner DataflowRunner"
-        " --project P --region R --temp_location gs://B/tmp. Without --runner the job runs in this"
-        " process.",
-        allow_abbrev=False,
-    )
-    cli_parser.add_version(made)
-    source = made.add_argument_group("input")
-    source.add_argument(
-        "--input",
-        required=True,
-        nargs="+",
-        action="extend",
-        metavar="PATTERN",
-        help="files of JSON lines with 'prompt' or 'messages', and optionally 'id', or of another"
-        " format (--input_format); paths on any Beam filesystem, with wildcards, compressed or not."
-        " Or a table with such columns, bigquery:PROJECT:DATASET.TABLE",
-    )
-    add_input_options(source)
-    add_column_option(source)
-    add_prompt_options(made)
-    output = made.add_argument_group("output")
-    output.add_argument(
-        "--output",
-        required=True,
-        metavar="FOLDER",
-        help="the folder to write completions-*, failed-* and report.json to",
-    )
-    output.add_argument(
-        "--output_table",
-        type=_table,
-        metavar="PROJECT:DATASET.TABLE",
-        help="a BigQuery table to write the completions to, instead of completions-*; its"
-        " previous rows are replaced",
-    )
-    add_output_options(output)
-    output.add_argument(
-        "--keep_order",
-        **SWITCH,
-        help="write rows in the order of the input: by file name, then by line. Needs a runner on"
-        " one machine",
-    )
-    output.add_argument(
-        "--emit_deltas", **SWITCH, help="also write each streamed delta to deltas-*.jsonl"
-    )
-    add_watch_option(output)
-    add_model_options(made)
-    add_answer_options(made)
-    add_record_options(made)
-    add_journal_options(made)
-    add_limits(made)
-    return made
-
-
-def _table(text: str) -> str:
-    try:
-        return str(bigquery.parse(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def run(argv: Sequence[str]) -> int:
     """Run the job and return the exit status.
 
     0: done. 1: no row completed, too many failed, or a file could not be read to its end. 2: wrong
     usage.
     """
-    known_args, options = cli_parser.parse(parser(), argv)
+    known_args, options = parse(parser(), argv)
     check_present(known_args.input)
     for location in known_args.input:
         check_scheme("--input", location)
@@ -159,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _tidy_up(argv: Sequence[str]) -> str:
     """Remove the unfinished files of a local job; return what is left of the job."""
-    known_args, options = cli_parser.parse(parser(), argv)
+    known_args, options = parse(parser(), argv)
     kept = "" if known_args.journal == "none" else "; the same command resumes from the journal"
     if "pipelines.batch_job" not in sys.modules:
         return "the job had not started yet"

@@ -19,13 +19,12 @@ from pipelines.cli import (
     location_forms,
     serve_flags,
     stream_checks,
-    stream_flags,
 )
-from pipelines.cli import parser as cli_parser
-from pipelines.cli.answer_flags import add_answer_options
-from pipelines.cli.limit_flags import add_limits, budget, prices
-from pipelines.cli.model_flags import add_journal_options, add_model_options, check_model
-from pipelines.cli.prompt_flags import add_prompt_options, row_form
+from pipelines.cli.limit_flags import budget, prices
+from pipelines.cli.model_flags import check_model
+from pipelines.cli.parser import parse
+from pipelines.cli.prompt_flags import row_form
+from pipelines.cli.stream_parser import parser
 from pipelines.errors import UsageError
 from pipelines.imports import importing
 from pipelines.runners import checks as runner_checks
@@ -37,28 +36,6 @@ if TYPE_CHECKING:
     from pipelines.stream_job import Job
 
 
-def parser() -> cli_parser.Parser:
-    """Return the command line."""
-    made = cli_parser.Parser(
-        prog=cli_parser.program("pipelines.stream_complete"),
-        usage="%(prog)s --source WHERE [--deltas_to WHERE] [--model PROVIDER/MODEL] [options]",
-        description="Complete prompts as they arrive from a source. Publish the deltas live and the"
-        " completions once they are complete.",
-        epilog="All options of Apache Beam are accepted too. Without --runner the job runs in this"
-        " process.",
-        allow_abbrev=False,
-    )
-    cli_parser.add_version(made)
-    stream_flags.add_location_options(made)
-    add_prompt_options(made)
-    add_answer_options(made)
-    add_model_options(made)
-    add_journal_options(made)
-    add_limits(made, endless=True)
-    stream_flags.add_stream_options(made)
-    return made
-
-
 class Program:
     """One run of the program, which `stop` ends in an orderly way."""
 
@@ -68,7 +45,7 @@ class Program:
 
     def run(self) -> int:
         """Run until the source ends or `stop`; return the exit status."""
-        known_args, options = cli_parser.parse(parser(), runners.with_defaults(self._argv))
+        known_args, options = parse(parser(), runners.with_defaults(self._argv))
         location_forms.check_forms(known_args)
         here = pipeline.runs_here(options)
         serve_flags.check_serve(known_args, here)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.bigquery import PREFIX
+from pipelines.cli.batch_parser import parser
 from pipelines.cli.job_options import shown
 from pipelines.filesystem import is_local, printable
 from pipelines.inputs import stdin
@@ -28,8 +29,6 @@ def flags_of(known_args: argparse.Namespace) -> dict[str, Any]:
 
     Paths are absolute, because a reader may start in another folder. Passwords are masked.
     """
-    from pipelines.batch_complete import parser
-
     flags = {k: v for k, v in shown(parser(), known_args).items() if k not in _FREE}
     return flags | {"input": [_absolute(location) for location in known_args.input]}
 

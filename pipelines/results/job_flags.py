@@ -130,7 +130,7 @@ def _own_id(text: str) -> str | None:
 
 def _namespace(flags: Mapping[str, Any]) -> argparse.Namespace:
     """Return the flags in the form that the parser makes."""
-    from pipelines.batch_complete import parser
+    from pipelines.cli.batch_parser import parser
 
     known = parser()
     made = known.parse_args(["--input", "-", "--output", "-"])

@@ -17,7 +17,7 @@ What holds:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,14 +29,16 @@ from ritellm.errors import AnswerInvalid, AnswerRefused
 from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.journal.key import JournalKey
 from transforms.worker.event_loop import Put
+from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.records.recording import Room
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 
 if TYPE_CHECKING:
-    from transforms.worker.completer import Completer
     from transforms.worker.prompt_run import Ending
+
+Send = Callable[[PromptRequest, Put[Outcome]], Awaitable["Ending"]]
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
 _SUMS = (
@@ -64,13 +66,13 @@ class Entries(Protocol):
 class Chain:
     """The requests of one row: the next one to send, and the completions so far."""
 
-    def __init__(self, completer: Completer, journal: Entries, request: PromptRequest) -> None:
-        self._completer, self._journal = completer, journal
+    def __init__(self, options: CompleterOptions, journal: Entries, request: PromptRequest) -> None:
+        self._options, self._journal = options, journal
         self.request = self._first = request
-        self._limit = _limit_of({**completer.params, **request.body})
+        self._limit = _limit_of({**options.params, **request.body})
         messages = request.body.get("messages")
         self._conversation = _conversation(
-            completer, messages if isinstance(messages, list) else [], self._limit[1]
+            options, messages if isinstance(messages, list) else [], self._limit[1]
         )
         self._past: list[Completion] = []
 
@@ -98,20 +100,18 @@ class Chain:
         return None
 
     def _next(self) -> PromptRequest:
-        conversation, completer = self._conversation, self._completer
+        conversation, options = self._conversation, self._options
         body = {**self._first.body, "messages": conversation.messages}
         if conversation.max_tokens is not None:
             body[self._limit[0]] = conversation.max_tokens
         prompt = self._first.prompt
-        key = self._journal.key(
-            completer.model, completer.base_url, completer.keyed_params, prompt, body
-        )
+        key = self._journal.key(options.model, options.base_url, options.keyed_params, prompt, body)
         return replace(self._first, body=body, key=key)
 
     def _completed(self, whole: Mapping[str, Any], accepted: Any) -> Completion:
         answered = self._conversation.answered(whole, accepted)
         last = self._past[-1]
-        if self._completer.answer is not None and (saved := self._tokens_saved(last)):
+        if self._options.answer is not None and (saved := self._tokens_saved(last)):
             answered["answer"]["tokens_saved"] = saved
         return last._replace(completion=orjson.dumps(dict(answered)).decode(), **self._totals())
 
@@ -135,7 +135,7 @@ class Chain:
         }
 
     def _failed(self, error: AnswerInvalid | AnswerRefused, text: str) -> DeadLetter:
-        prompt, prices = self._first.prompt, self._completer.prices
+        prompt, prices = self._first.prompt, self._options.prices
         letter = to_dead_letter(prompt, error, prices, time.time())
         totals = self._totals()
         free = totals["replayed"] or totals["shared"]
@@ -165,22 +165,22 @@ class Chain:
         )
 
 
-def _conversation(completer: Completer, messages: list[Any], limit: int | None) -> Any:
+def _conversation(options: CompleterOptions, messages: list[Any], limit: int | None) -> Any:
     """Return what judges the completions of a row, and says what to send next."""
-    if completer.answer is not None:
-        return Conversation(completer.answer, messages, limit)
-    assert completer.records is not None
-    return Room(completer.records, messages, limit)
+    if options.answer is not None:
+        return Conversation(options.answer, messages, limit)
+    assert options.records is not None
+    return Room(options.records, messages, limit)
 
 
 def replay(
-    completer: Completer, journal: Entries, request: PromptRequest
+    options: CompleterOptions, journal: Entries, request: PromptRequest
 ) -> Completion | DeadLetter | None:
     """Return how the row of `request` has ended in an earlier run; None if it has not. May block.
 
     What the journal has of the row is kept in `request`.
     """
-    chain = Chain(completer, journal, request)
+    chain = Chain(options, journal, request)
     while True:
         completion = journal.completion(chain.request)
         if completion is None:
@@ -192,23 +192,26 @@ def replay(
 
 
 async def answered(
-    completer: Completer,
+    options: CompleterOptions,
     resources: Resources,
     request: PromptRequest,
     put: Put[Outcome],
-    submission: str,
+    send: Send,
 ) -> list[Outcome]:
-    """Return the outcomes of `request`, whose answer is valid; put its deltas, if wanted."""
-    chain = Chain(completer, resources.journal, request)
+    """Return the outcomes of `request`, whose answer is valid; put its deltas, if wanted.
+
+    `send` sends each request.
+    """
+    chain = Chain(options, resources.journal, request)
     for completion in request.earlier or ():
         chain.judge(completion)
     while True:
         before = chain.attempts
-        ending = await completer.ending(resources, chain.request, _later(put, before), submission)
+        ending = await send(chain.request, _later(put, before))
         if isinstance(ending.last, DeadLetter):
             return [chain.ended(ending.last)]
         if (end := chain.judge(ending.last)) is not None:
-            return _outcomes(completer, request, ending, end, before)
+            return _outcomes(options, request, ending, end, before)
 
 
 def _later(put: Put[Outcome], attempts: int) -> Put[Outcome]:
@@ -229,7 +232,7 @@ def _renumbered(outcome: Outcome, attempts: int) -> Outcome:
 
 
 def _outcomes(
-    completer: Completer,
+    options: CompleterOptions,
     request: PromptRequest,
     ending: Ending,
     end: Completion | DeadLetter,
@@ -237,12 +240,12 @@ def _outcomes(
 ) -> list[Outcome]:
     if isinstance(end, DeadLetter):
         return [end]
-    if completer.deltas and ending.final_delta is None:  # shared, or from the journal
-        return list(completer.outcomes_of(request, end))
+    if options.deltas and ending.final_delta is None:  # shared, or from the journal
+        return list(options.outcomes_of(request, end))
     outcomes: list[Outcome] = []
     if ending.final_delta is not None:
         outcomes.append(_final(ending.final_delta, end, attempts))
-    return [*outcomes, end] if completer.completions else outcomes
+    return [*outcomes, end] if options.completions else outcomes
 
 
 def _final(delta: Delta, end: Completion, attempts: int) -> Delta:

@@ -19,51 +19,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ritellm.errors import ABOUT_VALUES
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Outcome, Prompt
-from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
+from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import to_dead_letter
-from transforms.worker.prompt_run import Ending, PromptRun, RunOptions
+from transforms.worker.prompt_run import Ending, PromptRun
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.row_faults import OF_A_ROW, of_row
 from transforms.worker.single_flight import End, copy_for
-from transforms.worker.submissions import digest_of, new_submission, replayed
+from transforms.worker.submissions import digest_of, new_submission
 
 if TYPE_CHECKING:
-    from transforms.worker.records.recording import Recording, RecordReader
+    from transforms.worker.records.recording import RecordReader
 
 
 @dataclass(frozen=True)
-class Completer(RunOptions):
-    """Completes prompts with a model.
-
-    With `completions`, the completions are outcomes, too. With `dedupe` equal requests share one
-    completion, if the journal has it or it is in flight in this process. With `records`, they
-    come in place of deltas.
-    """
-
-    completions: bool = False
-    base_url: str | None = None  # where the client sends requests: part of a completion's key
-    dedupe: bool = False
-    records: Recording | None = None
-
-    @property
-    def keyed_params(self) -> Mapping[str, Any]:
-        """The parameters of all rows that are part of a completion's key."""
-        if self.stop_when is not None:
-            return {**self.params, "stop_when": self.stop_when.key}
-        return self.params if self.answer is None else {**self.params, "answer": self.answer.key}
-
-    @property
-    def may_ask_again(self) -> bool:
-        """Whether a row may take several requests, one after the other."""
-        return self.answer is not None or self.records is not None
+class Completer(CompleterOptions):
+    """Completes prompts with a model."""
 
     def here(self, environ: Mapping[str, str]) -> Completer:
         """Return this completer for a process with `environ`, which may name the address."""
@@ -143,7 +121,8 @@ class Completer(RunOptions):
         if self.may_ask_again:
             from transforms.worker.answers import answered
 
-            return await answered(self, resources, request, put, submission)
+            send = functools.partial(self.ending, resources, submission=submission)
+            return await answered(self, resources, request, put, send)
         ending = await self.ending(resources, request, put, submission)
         if ending.is_copy:
             return list(self.outcomes_of(request, ending.last))
@@ -187,17 +166,3 @@ class Completer(RunOptions):
                 return run.failed(of_row(error))
             await resources.journal.record(request, ending.last, spent)
             return ending
-
-    def outcomes_of(
-        self, request: PromptRequest, end: Completion | DeadLetter, last: int = 0
-    ) -> Iterator[Outcome]:
-        """Yield the outcomes for `end`, which another request or an earlier run has reached.
-
-        `last` is the order of the last submission that the journal knows.
-        """
-        if self.deltas and isinstance(end, Completion):
-            submission = replayed(request.digest, end, last)
-            end = end._replace(submission=submission)
-            yield from entries.as_deltas(end, submission)
-        if self.completions or isinstance(end, DeadLetter):
-            yield end

@@ -18,12 +18,13 @@ from ritellm.chunks.run import Batch
 from ritellm.chunks.stopped import stopped_completion
 from ritellm.chunks.submission import order_of
 from ritellm.errors import RitellmError
-from ritellm.prices import PRICES, Price, cost
+from ritellm.prices import cost
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
 from transforms.worker import in_flight
 from transforms.worker import journal_entries as entries
 from transforms.worker.event_loop import Put
+from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import (
     closing_chunk,
     final_delta,
@@ -36,12 +37,11 @@ from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.room import Place
 from transforms.worker.row_faults import UnforeseenError
-from transforms.worker.stop_requests import EMPTY_CHOICE, Halt, NewStops, StopRequests, Unsent
-from transforms.worker.stopping import STOPPED, RecordCount, StopWhen
+from transforms.worker.stop_requests import EMPTY_CHOICE, Halt, Unsent
+from transforms.worker.stopping import STOPPED, RecordCount
 
 if TYPE_CHECKING:
-    from ritellm import Answer, AsyncStream
-    from ritellm.answers.watch import Watch
+    from ritellm import AsyncStream
     from ritellm.calls.plan import Draft, Plan
 
 # A provider that fails one attempt in ten must not cost one completion in a thousand.
@@ -50,41 +50,6 @@ _DEFAULTS: Mapping[str, Any] = {"on_interrupt": "restart", "num_retries": 5}
 # Without deltas a stream is read at this interval, so one wake-up serves all chunks that have
 # arrived. The first chunks are read sooner (`Call.pause`).
 _WITHOUT_DELTAS: Mapping[str, Any] = {"buffer_msec": 100}
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the runs of all prompts have in common.
-
-    `params` are arguments of `ritellm.completion` for each. `rate_limiter` is Beam's, for a limit
-    that holds across workers; it may block. `prices` give a completion's `cost_usd`. With an
-    `answer`, each completion has a valid one. With `stop_when`, a stream is left once it has enough
-    records. `stops` makes the requests of readers to stop, and `stop_requests` are those of this
-    process.
-    """
-
-    model: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    deltas: bool = True
-    rate_limiter: Any = None
-    prices: Mapping[str, Price] = field(default_factory=lambda: PRICES)
-    answer: Answer | None = None
-    stop_when: StopWhen | None = None
-    stops: NewStops | None = None
-    stop_requests: StopRequests | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def reads_chunks(self) -> bool:
-        """Whether the chunks of a stream are of use, not only their sum."""
-        return self.deltas or self.answer is not None or self.stop_when is not None
-
-    def watch(self, stream: AsyncStream) -> Watch | None:
-        """Return what finds out that the answer of `stream` cannot become valid."""
-        if self.answer is None:
-            return None
-        from ritellm.answers.watch import Watch
-
-        return Watch(self.answer, stream.answer_mode)
 
 
 class Ending(NamedTuple):
@@ -125,7 +90,7 @@ class PromptRun:
     A late request is sent a second time (hedging): both use the place and the waste of the run.
     """
 
-    options: RunOptions
+    options: CompleterOptions
     resources: Resources
     request: PromptRequest
     put: Put[Outcome]

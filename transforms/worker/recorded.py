@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ritellm.errors import ABOUT_VALUES
 from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.journal.key import JournalKey
 from transforms.worker.journal_entries import from_value, key_of
+from transforms.worker.options import CompleterOptions
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
-
-if TYPE_CHECKING:
-    from transforms.worker.completer import Completer
 
 Lookup = Callable[[JournalKey], bytes | None]
 
 
 def recorded(
-    completer: Completer, lookup: Lookup, prompt: Prompt
+    options: CompleterOptions, lookup: Lookup, prompt: Prompt
 ) -> Completion | DeadLetter | None:
     """Return how `prompt` has ended; None if the values that `lookup` finds do not tell.
 
@@ -27,18 +25,18 @@ def recorded(
     """
     entries = _Entries(lookup)
     try:
-        body = laid_over(completer.params, request_of(prompt))
+        body = laid_over(options.params, request_of(prompt))
     except OF_A_ROW:
         return None
-    model, url, params = completer.model, completer.base_url, completer.keyed_params
+    model, url, params = options.model, options.base_url, options.keyed_params
     key = entries.key(model, url, params, prompt, body)
     request = PromptRequest(prompt, body, key=key)
-    if not completer.may_ask_again:
+    if not options.may_ask_again:
         return entries.completion(request)
     from transforms.worker.answers import replay
 
     try:
-        return replay(completer, entries, request)
+        return replay(options, entries, request)
     except ABOUT_VALUES:  # a damaged value counts as missing
         return None
 
