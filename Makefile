@@ -114,8 +114,8 @@ JOBS := tests/pipelines/inputs/test_jsonl.py tests/pipelines/inputs/test_moving_
   tests/pipelines/watch/test_watched_job.py tests/pipelines/watch/test_watch_program.py \
   tests/transforms/budget/test_waste.py tests/transforms/completions/test_windows.py \
   tests/transforms/inference tests/transforms/journal/test_large_values.py \
-  tests/transforms/journal/test_lost_files.py tests/transforms/test_credentials.py \
-  tests/transforms/worker/test_open_files.py
+  tests/transforms/journal/test_lost_files.py tests/transforms/worker/client/test_credentials.py \
+  tests/transforms/worker/client/test_open_files.py
 
 test-jobs: $(VENV)/tools
 	@$(BIN)/python -m pytest --quiet $(PARALLEL) $(JOBS)
@@ -208,7 +208,7 @@ dist: .venv-packaging/ready
 	@touch $@
 
 test-dataflow: .venv-gcp/ready
-	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/test_templates.py tests/transforms/test_credentials.py tests/test_monitoring.py
+	@.venv-gcp/bin/python -m pytest --quiet --numprocesses auto --dist loadfile tests/dataflow tests/test_templates.py tests/transforms/worker/client/test_credentials.py tests/test_monitoring.py
 
 # Not part of `make test`: servers take seconds to start.
 .venv-services/ready: $(VENV)/tools

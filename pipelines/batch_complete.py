@@ -12,17 +12,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.cli import facts, journal_flags
-from pipelines.cli.answer_flags import answer_of
+from pipelines.cli import facts
 from pipelines.cli.batch_parser import parser
-from pipelines.cli.input_flags import input_options
-from pipelines.cli.limit_flags import budget, prices
-from pipelines.cli.model_flags import check_model
-from pipelines.cli.output_flags import check_output_format
+from pipelines.cli.flags import journal as journal_flags
+from pipelines.cli.flags.answer import answer_of
+from pipelines.cli.flags.input import input_options
+from pipelines.cli.flags.limits import budget, prices
+from pipelines.cli.flags.model import check_model
+from pipelines.cli.flags.output import check_output_format
+from pipelines.cli.flags.prompts import row_form
+from pipelines.cli.flags.records import check_records
+from pipelines.cli.flags.watch import check_watch
 from pipelines.cli.parser import parse
-from pipelines.cli.prompt_flags import row_form
-from pipelines.cli.record_flags import check_records
-from pipelines.cli.watch_flags import check_watch
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_creatable, check_known_scheme, check_scheme, is_local
 from pipelines.imports import importing

@@ -11,10 +11,10 @@ from typing import Any
 import apache_beam as beam
 
 from pipelines import bigquery, spools
-from pipelines.cli import checks, facts, journal_flags, model_checks
-from pipelines.cli.input_flags import input_format, input_options, selection
-from pipelines.cli.job_options import JobOptions
-from pipelines.cli.limit_flags import (
+from pipelines.cli import checks, facts, model_checks
+from pipelines.cli.flags import journal as journal_flags
+from pipelines.cli.flags.input import input_format, input_options, selection
+from pipelines.cli.flags.limits import (
     budget,
     failure_limit,
     open_budget,
@@ -23,13 +23,14 @@ from pipelines.cli.limit_flags import (
     too_many_failed,
     warn_of_separate_budgets,
 )
-from pipelines.cli.model_flags import (
+from pipelines.cli.flags.model import (
     completion_options,
     settle_in_flight,
 )
-from pipelines.cli.output_flags import page_options, row_formats
-from pipelines.cli.prompt_flags import row_form
-from pipelines.cli.record_flags import record_checks, stop_when
+from pipelines.cli.flags.output import page_options, row_formats
+from pipelines.cli.flags.prompts import row_form
+from pipelines.cli.flags.records import record_checks, stop_when
+from pipelines.cli.job_options import JobOptions
 from pipelines.errors import UsageError
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.rows import UnreadableFile

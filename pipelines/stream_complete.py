@@ -13,17 +13,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.cli import (
-    commit_flags,
-    journal_flags,
-    location_forms,
-    serve_flags,
-    stream_checks,
-)
-from pipelines.cli.limit_flags import budget, prices
-from pipelines.cli.model_flags import check_model
+from pipelines.cli import location_forms, stream_checks
+from pipelines.cli.flags import commit as commit_flags
+from pipelines.cli.flags import journal as journal_flags
+from pipelines.cli.flags import serve as serve_flags
+from pipelines.cli.flags.limits import budget, prices
+from pipelines.cli.flags.model import check_model
+from pipelines.cli.flags.prompts import row_form
 from pipelines.cli.parser import parse
-from pipelines.cli.prompt_flags import row_form
 from pipelines.cli.stream_parser import parser
 from pipelines.errors import UsageError
 from pipelines.imports import importing

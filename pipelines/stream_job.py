@@ -9,16 +9,10 @@ import threading
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from pipelines.cli import (
-    commit_flags,
-    journal_flags,
-    location_checks,
-    locations,
-    model_checks,
-    stream_checks,
-)
-from pipelines.cli.job_options import JobOptions
-from pipelines.cli.limit_flags import (
+from pipelines.cli import location_checks, locations, model_checks, stream_checks
+from pipelines.cli.flags import commit as commit_flags
+from pipelines.cli.flags import journal as journal_flags
+from pipelines.cli.flags.limits import (
     budget,
     failure_limit,
     open_budget,
@@ -26,8 +20,9 @@ from pipelines.cli.limit_flags import (
     print_spending,
     warn_of_separate_budgets,
 )
-from pipelines.cli.model_flags import completion_options, settle_in_flight
-from pipelines.cli.prompt_flags import row_form
+from pipelines.cli.flags.model import completion_options, settle_in_flight
+from pipelines.cli.flags.prompts import row_form
+from pipelines.cli.job_options import JobOptions
 from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.serve_deltas.embedded import Served, served

@@ -231,7 +231,7 @@ def _job_defaults(code: Code) -> str:
         retries=code.value("ritellm.retry.RetryPolicy.num_retries"),
         job_retries=job["num_retries"],
         on_interrupt=job["on_interrupt"],
-        total=code.value("transforms.worker.timeouts.TOTAL_SECONDS"),
+        total=code.value("transforms.worker.client.timeouts.TOTAL_SECONDS"),
     )
 
 

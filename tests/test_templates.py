@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import batch_complete, bigquery, stream_complete
 from pipelines.cli import locations
-from pipelines.cli.limit_flags import dollars, share
+from pipelines.cli.flags.limits import dollars, share
 from pipelines.cli.parser import not_negative, positive
 from pipelines.errors import UsageError
 

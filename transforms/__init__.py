@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from transforms.records import AssembleRecords, StreamRecords
     from transforms.rows.complete_all import complete_all
     from transforms.sinks.base import Publisher, SinkUnavailable
+    from transforms.sinks.redis_stops import RedisStops
     from transforms.worker.factories import NewClient
+    from transforms.worker.stops.stop_conditions import StopWhen
 
 _HOMES = {
     "AssembleCompletions": "assembly",
@@ -39,9 +41,11 @@ _HOMES = {
     "PublishDeltas": "publish",
     "Publisher": "sinks.base",
     "Record": "elements",
+    "RedisStops": "sinks.redis_stops",
     "RitellmModelHandler": "inference",
     "SinkUnavailable": "sinks.base",
     "StopAbove": "failure_limit",
+    "StopWhen": "worker.stops.stop_conditions",
     "StreamChunkBuilder": "assembly",
     "StreamCompletions": "completions",
     "StreamRecords": "records",
@@ -65,9 +69,11 @@ __all__ = [
     "PublishDeltas",
     "Publisher",
     "Record",
+    "RedisStops",
     "RitellmModelHandler",
     "SinkUnavailable",
     "StopAbove",
+    "StopWhen",
     "StreamChunkBuilder",
     "StreamCompletions",
     "StreamRecords",

@@ -127,7 +127,7 @@ def _prompts(path: str) -> None:
 
 def _tune() -> None:
     """Let the garbage collector run as often as in a job with a model."""
-    from transforms.worker.event_loop import tune_interpreter
+    from transforms.worker.loop.event_loop import tune_interpreter
 
     tune_interpreter()
 

@@ -1,9 +1,9 @@
 """Simulates a job and its provider on a virtual clock, without sockets and without sleeping.
 
 The pace is the real `Pace`. The provider (`provider.py`) and the rest of the job are simulated:
-rows are read as in `transforms.completions`, hold places as in `transforms.worker.room`, and are
-sent as in `ritellm.rate_limits.gate`. `Fixed` replaces the pace by a setting that never changes, to
-find the best such setting.
+rows are read as in `transforms.completions`, hold places as in `transforms.worker.capacity.room`,
+and are sent as in `ritellm.rate_limits.gate`. `Fixed` replaces the pace by a setting that never
+changes, to find the best such setting.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import argparse
 
 from pipelines import bigquery
 from pipelines.cli import parser as cli_parser
-from pipelines.cli.answer_flags import add_answer_options
-from pipelines.cli.input_flags import add_input_options
-from pipelines.cli.limit_flags import add_limits
-from pipelines.cli.model_flags import SWITCH, add_journal_options, add_model_options
-from pipelines.cli.output_flags import add_output_options
-from pipelines.cli.prompt_flags import add_column_option, add_prompt_options
-from pipelines.cli.record_flags import add_record_options
-from pipelines.cli.watch_flags import add_watch_option
+from pipelines.cli.flags.answer import add_answer_options
+from pipelines.cli.flags.input import add_input_options
+from pipelines.cli.flags.limits import add_limits
+from pipelines.cli.flags.model import SWITCH, add_journal_options, add_model_options
+from pipelines.cli.flags.output import add_output_options
+from pipelines.cli.flags.prompts import add_column_option, add_prompt_options
+from pipelines.cli.flags.records import add_record_options
+from pipelines.cli.flags.watch import add_watch_option
 
 
 def parser() -> cli_parser.Parser:

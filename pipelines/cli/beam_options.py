@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.cli.beam_flags import refuse_stray, runner_in, unknown
+from pipelines.cli.flags.beam import refuse_stray, runner_in, unknown
 from pipelines.errors import UsageError
 from pipelines.runners.runner import runner_flags
 

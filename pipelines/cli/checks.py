@@ -6,8 +6,9 @@ import argparse
 import os
 
 from pipelines import bigquery
-from pipelines.cli import answer_flags, prompt_flags
-from pipelines.cli.input_flags import input_format
+from pipelines.cli.flags import answer as answer_flags
+from pipelines.cli.flags import prompts as prompt_flags
+from pipelines.cli.flags.input import input_format
 from pipelines.errors import UsageError
 from pipelines.filesystem import check_writable, is_local
 from pipelines.inputs.known_columns import check_columns as check_known

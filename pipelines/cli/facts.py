@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.cli import job_facts
-from pipelines.cli.model_flags import model_params
+from pipelines.cli.flags.model import model_params
 from pipelines.errors import UsageError
 from pipelines.filesystem import printable
 from pipelines.inputs import stdin

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.beam_flags import runner_in
+from pipelines.cli.flags.beam import runner_in
 from pipelines.runners.runner import LOCAL_RUNNERS, short_name
 from ritellm.masking import masked_url
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from pipelines import bigquery
-from pipelines.cli.answer_flags import answer_of
+from pipelines.cli.flags.answer import answer_of
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES, URL_SCHEMES
 from pipelines.errors import UsageError
 from pipelines.outputs import live
@@ -31,7 +31,7 @@ from transforms.sinks.kafka import KafkaTopic
 from transforms.sinks.pubsub import PubSubTopic
 from transforms.sinks.redis import RedisStreams
 from transforms.sinks.redis_stops import RedisStops
-from transforms.worker.stop_requests import NewStops
+from transforms.worker.stops.stop_requests import NewStops
 
 # `redis:` may stand before an address that has a scheme of its own.
 _URL_PREFIX = re.compile(r"^redis:(?=\w+://)")

@@ -12,7 +12,7 @@ from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.providers import locate, split_model
 from transforms.graph.refused_secrets import refuse_secrets
-from transforms.worker.credentials import check_secret, key_in_file, key_in_secret
+from transforms.worker.client.credentials import check_secret, key_in_file, key_in_secret
 
 
 def check_model(

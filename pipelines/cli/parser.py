@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NoReturn
 
-from pipelines.cli.beam_flags import refuse_unknown, unknown
+from pipelines.cli.flags.beam import refuse_unknown, unknown
 from pipelines.cli.job_options import JobOptions, shown
 from pipelines.errors import UsageError
 from pipelines.scripts import module_of

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipelines.cli import parser as cli_parser
-from pipelines.cli import stream_flags
-from pipelines.cli.answer_flags import add_answer_options
-from pipelines.cli.limit_flags import add_limits
-from pipelines.cli.model_flags import add_journal_options, add_model_options
-from pipelines.cli.prompt_flags import add_prompt_options
+from pipelines.cli.flags import stream as stream_flags
+from pipelines.cli.flags.answer import add_answer_options
+from pipelines.cli.flags.limits import add_limits
+from pipelines.cli.flags.model import add_journal_options, add_model_options
+from pipelines.cli.flags.prompts import add_prompt_options
 
 
 def parser() -> cli_parser.Parser:

@@ -13,7 +13,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from pipelines.cli.answer_flags import answer_of
+from pipelines.cli.flags.answer import answer_of
 from pipelines.outputs.formats.names import WITH_COLUMNS
 from pipelines.tables.answers import fields_of, fitted
 from ritellm import Answer

@@ -56,7 +56,7 @@ class JobFlags:
     @cached_property
     def columns(self) -> tuple[str, ...] | None:
         """The columns that completions carry in `input`, None for all."""
-        from pipelines.cli.prompt_flags import row_form
+        from pipelines.cli.flags.prompts import row_form
 
         return row_form(self._args).columns
 
@@ -66,8 +66,8 @@ class JobFlags:
         Rows with an id of which `is_shown` says that it has come out are left out. It imports Beam,
         as `key` does.
         """
-        from pipelines.cli.input_flags import input_options, selection
-        from pipelines.cli.prompt_flags import row_form
+        from pipelines.cli.flags.input import input_options, selection
+        from pipelines.cli.flags.prompts import row_form
         from pipelines.inputs.file_rows import FileRows
         from pipelines.inputs.rows import read
         from transforms.elements import Prompt
@@ -108,8 +108,8 @@ class JobFlags:
 
     @cached_property
     def _transform(self) -> Any:
-        from pipelines.cli.model_flags import completion_options
-        from pipelines.cli.record_flags import stop_when
+        from pipelines.cli.flags.model import completion_options
+        from pipelines.cli.flags.records import stop_when
         from transforms import CompletePrompts
 
         options = completion_options(self._args)

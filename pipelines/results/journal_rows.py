@@ -200,7 +200,7 @@ def _digest(key: JournalKey) -> bytes:
 
 
 def _completion(stored: bytes, prompt: Any) -> Any:
-    from transforms.worker.journal_entries import from_value
+    from transforms.worker.recorded.entries import from_value
 
     try:
         return from_value(unpack(stored), prompt)

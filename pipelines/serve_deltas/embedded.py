@@ -17,7 +17,7 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.serve_deltas.stores.process import ProcessStore
 from transforms.sinks.base import NewPublisher, Publisher
-from transforms.worker.stop_requests import NewStops, StopRequests
+from transforms.worker.stops.stop_requests import NewStops, StopRequests
 
 _EXTRA = "--serve needs its extra: pip install 'ritellm-beam[serve]'"
 _HOST = "127.0.0.1"

@@ -24,7 +24,8 @@ from typing import Any
 from pipelines.serve_deltas.piece import Piece
 from pipelines.serve_deltas.position import Position, Rank
 
-# The finish reason of an answer that a reader has stopped (`transforms.worker.stopping`).
+# The finish reason of an answer that a reader has stopped
+# (`transforms.worker.stops.stop_conditions`).
 _STOPPED = "stopped"
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
+from pipelines.cli.flags.watch import port
 from pipelines.cli.parser import Parser, add_version, program
-from pipelines.cli.watch_flags import port
 from pipelines.imports import importing
 from pipelines.shutdown import run_program
 from pipelines.watch import address

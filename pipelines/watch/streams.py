@@ -24,7 +24,7 @@ import orjson
 from pipelines.pages.data import printable
 from ritellm.errors import ABOUT_VALUES
 from transforms.elements import Prompt
-from transforms.worker import in_flight
+from transforms.worker.capacity import in_flight
 
 SLOTS = 1_000
 _MOST_TEXT = 2_000

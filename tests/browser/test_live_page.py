@@ -11,7 +11,7 @@ from pipelines.watch.numbers import Numbers
 from pipelines.watch.server import Server
 from pipelines.watch.streams import Streams
 from transforms.elements import Prompt
-from transforms.worker import in_flight
+from transforms.worker.capacity import in_flight
 
 FACTS = {"model": "openai/m", "input": ["in.jsonl"], "params": {}, "output_format": "jsonl"}
 ATTACK = "<img src=x onerror='window.attacked = 1'></script><script>window.attacked = 1</script>"

@@ -23,8 +23,8 @@ from transforms.assembly.delta_sum import DeltaSum
 from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta, Prompt
 from transforms.serialization import to_bytes, to_delta
-from transforms.worker.journal_entries import as_deltas, from_value, to_value
 from transforms.worker.outcomes import to_completion
+from transforms.worker.recorded.entries import as_deltas, from_value, to_value
 
 ROWS = b"".join(b'{"id": "r%d", "prompt": "hello %d"}\n' % (n, n * n) for n in range(200))
 SUBMISSION = "20260101T000000Z-b-c"

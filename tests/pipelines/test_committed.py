@@ -6,7 +6,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import stream_complete
-from pipelines.cli.commit_flags import commit_options, settle_commits
+from pipelines.cli.flags.commit import commit_options, settle_commits
 from pipelines.errors import UsageError
 
 

@@ -11,8 +11,8 @@ from batch_job import Job
 from fake_server import Pause, Stall, chat_events, stream
 
 from pipelines import batch_complete, stream_complete
-from pipelines.cli.model_flags import completion_options
-from pipelines.cli.timeout_flags import parse
+from pipelines.cli.flags.model import completion_options
+from pipelines.cli.flags.timeout import parse
 from pipelines.errors import UsageError
 from ritellm import AsyncClient, InvalidRequestError, RateLimitError, Timeouts
 from ritellm.calls.call import Call

@@ -14,7 +14,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import __main__
-from pipelines.cli import beam_flags, beam_options
+from pipelines.cli import beam_options
+from pipelines.cli.flags import beam as beam_flags
 from pipelines.inputs.options import FORMAT_NAMES
 from pipelines.inputs.readers.choice import FORMATS
 

@@ -15,8 +15,8 @@ from ritellm.rate_limits.pace import Limits
 from transforms.elements import Completion, DeadLetter
 from transforms.labels import MOST_LABELS, OTHER, Labels, add_bounded
 from transforms.metrics import Meter
+from transforms.worker.capacity.room import Room
 from transforms.worker.resources import Resources
-from transforms.worker.room import Room
 
 
 def test_the_first_names_are_labels_and_all_others_are_one():

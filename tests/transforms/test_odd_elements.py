@@ -13,7 +13,7 @@ from transforms import Completion, DeadLetter, Delta, Prompt
 from transforms.assembly.delta_sum import DeltaSum
 from transforms.columns import fits
 from transforms.serialization import to_bytes, to_delta
-from transforms.worker.journal_entries import from_value, to_value
+from transforms.worker.recorded.entries import from_value, to_value
 
 CHUNK = {"id": "x", "choices": [{"index": 0, "delta": {"content": "Hi"}}]}
 OUTCOME = {

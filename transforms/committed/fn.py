@@ -26,9 +26,9 @@ from transforms.committed.turn import Turn
 from transforms.elements import DeadLetter, Outcome
 from transforms.graph.jobs import JobDoFn
 from transforms.metrics import Meter
+from transforms.worker.capacity.room import ReadAhead
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewResources
-from transforms.worker.room import ReadAhead
 
 # The key of dead letters of elements that are no prompts: they pass without state.
 NO_SHARD = -1

@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from transforms.elements import Delta, Outcome
-from transforms.worker.event_loop import Loop, Work
+from transforms.worker.loop.event_loop import Loop, Work
 
 _MOST_ITEMS = 1024
 _LINGER_SECONDS = 120.0

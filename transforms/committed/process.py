@@ -19,8 +19,8 @@ from transforms.committed.log import ProcessLogs, Submission
 from transforms.elements import Outcome
 from transforms.worker.completer import Completer
 from transforms.worker.engine import join
-from transforms.worker.event_loop import Put
 from transforms.worker.factories import NewResources
+from transforms.worker.loop.event_loop import Put
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.submissions import new_submission

@@ -19,13 +19,13 @@ from transforms.elements import PUMP, DeadLetter, Outcome
 from transforms.graph import tags
 from transforms.graph.jobs import JobDoFn
 from transforms.metrics import Meter
+from transforms.worker.capacity.room import ReadAhead
 from transforms.worker.completer import Completer
 from transforms.worker.engine import join
-from transforms.worker.event_loop import Window
 from transforms.worker.factories import NewResources
-from transforms.worker.outbox import Wait
+from transforms.worker.loop.event_loop import Window
+from transforms.worker.loop.outbox import Wait
 from transforms.worker.prompts import prompt_of
-from transforms.worker.room import ReadAhead
 
 # How long a pump element yields outcomes before its source looks for the next prompt.
 _PUMP_SECONDS = 0.01

@@ -27,12 +27,12 @@ from transforms.prompts.to_prompts import Prompts
 from transforms.worker.asking import asking
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient
-from transforms.worker.journal_entries import key_of
-from transforms.worker.recorded import recorded
+from transforms.worker.recorded.endings import recorded
+from transforms.worker.recorded.entries import key_of
 from transforms.worker.requests import laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
-from transforms.worker.stop_requests import NewStops
-from transforms.worker.stopping import StopWhen
+from transforms.worker.stops.stop_conditions import StopWhen
+from transforms.worker.stops.stop_requests import NewStops
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

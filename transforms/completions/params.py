@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ritellm.prices import Price
     from transforms.budget.ledger import NewLedger
     from transforms.journal import NewJournal
-    from transforms.worker.stop_requests import NewStops
-    from transforms.worker.stopping import StopWhen
+    from transforms.worker.stops.stop_conditions import StopWhen
+    from transforms.worker.stops.stop_requests import NewStops
 
 
 class JobParams(CompletionParams, total=False):

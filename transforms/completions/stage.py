@@ -32,8 +32,8 @@ from apache_beam.runners.worker.bundle_processor import BundleProcessor
 from apache_beam.transforms.window import GlobalWindows
 
 from transforms.elements import PUMP
-from transforms.worker.event_loop import Window
-from transforms.worker.outbox import Wait, wait_for_any
+from transforms.worker.loop.event_loop import Window
+from transforms.worker.loop.outbox import Wait, wait_for_any
 
 # Makes a DoFn yield what has arrived, without waiting for more.
 PUMP_NOW = PUMP._replace(id="now")

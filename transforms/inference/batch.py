@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 from transforms.elements import Completion, DeadLetter, Prompt
+from transforms.worker.capacity.room import ReadAhead
 from transforms.worker.completer import Completer
 from transforms.worker.engine import Lease
-from transforms.worker.event_loop import Window
-from transforms.worker.outbox import Wait
-from transforms.worker.room import ReadAhead
+from transforms.worker.loop.event_loop import Window
+from transforms.worker.loop.outbox import Wait
 
 # How long ended rows wait for more, so that one wake-up of the thread serves many.
 _GROUP_SECONDS = 0.05

@@ -13,7 +13,7 @@ from ritellm.structured.elements import Element
 from ritellm.structured.paths import JsonPath
 from transforms.elements import Completion, Record
 from transforms.worker.records.reading import Check, accept, fault_of
-from transforms.worker.stopping import STOPPED
+from transforms.worker.stops.stop_conditions import STOPPED
 
 
 def records_in(completion: Completion, path: JsonPath, check: Check = accept) -> Iterator[Record]:

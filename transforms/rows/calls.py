@@ -26,12 +26,12 @@ from typing import Any, NamedTuple
 from transforms.elements import Completion, DeadLetter, Outcome
 from transforms.rows.order import Order
 from transforms.rows.prompts import NumberedPrompts
+from transforms.worker.capacity.room import ReadAhead
 from transforms.worker.completer import Completer
 from transforms.worker.engine import Lease, join
-from transforms.worker.event_loop import Window
 from transforms.worker.factories import NewResources
-from transforms.worker.outbox import Wait
-from transforms.worker.room import ReadAhead
+from transforms.worker.loop.event_loop import Window
+from transforms.worker.loop.outbox import Wait
 
 # Results that may wait for that of an earlier row, for each prompt in flight.
 HELD = 16

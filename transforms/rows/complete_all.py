@@ -30,7 +30,7 @@ from transforms.rows.tables import count_of, rows_in
 from transforms.worker.asking import asking
 from transforms.worker.engine import Lease
 from transforms.worker.factories import NewClient
-from transforms.worker.stopping import StopWhen
+from transforms.worker.stops.stop_conditions import StopWhen
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

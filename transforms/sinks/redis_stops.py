@@ -11,7 +11,7 @@ from typing import Any
 
 from transforms.connections.delta_streams import KEY, split_options, stops_of
 from transforms.connections.redis import IMPATIENT, connect, public_address
-from transforms.worker.stop_requests import PENDING_SECONDS, StopRequests
+from transforms.worker.stops.stop_requests import PENDING_SECONDS, StopRequests
 
 _log = logging.getLogger("transforms.stops")
 

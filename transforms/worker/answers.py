@@ -28,7 +28,7 @@ from ritellm.answers.faults import Fault
 from ritellm.errors import AnswerInvalid, AnswerRefused
 from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
 from transforms.journal.key import JournalKey
-from transforms.worker.event_loop import Put
+from transforms.worker.loop.event_loop import Put
 from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.records.recording import Room
@@ -47,7 +47,7 @@ _SUMS = (
 
 
 class Entries(Protocol):
-    """What a chain needs of a journal: `transforms.worker.journal_entries` has it."""
+    """What a chain needs of a journal: `transforms.worker.recorded.entries` has it."""
 
     def key(
         self,

@@ -10,12 +10,12 @@ from ritellm.prices import PRICES, Price
 from ritellm.rate_limits.pace import Limits
 from transforms.budget.ledger import NewLedger
 from transforms.journal import NewJournal
-from transforms.worker import hedging
+from transforms.worker.capacity import hedging
+from transforms.worker.client.timeouts import timeouts_of
 from transforms.worker.completer import Completer
 from transforms.worker.factories import NewClient, NewResources
-from transforms.worker.stop_requests import NewStops
-from transforms.worker.stopping import StopWhen
-from transforms.worker.timeouts import timeouts_of
+from transforms.worker.stops.stop_conditions import StopWhen
+from transforms.worker.stops.stop_requests import NewStops
 
 if TYPE_CHECKING:
     from ritellm import Answer

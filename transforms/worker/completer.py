@@ -25,14 +25,14 @@ from ritellm.errors import ABOUT_VALUES
 from ritellm.providers import address_in
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Outcome, Prompt
-from transforms.worker.event_loop import Put
+from transforms.worker.loop.event_loop import Put
 from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.prompt_run import Ending, PromptRun
+from transforms.worker.recorded.single_flight import End, copy_for
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.resources import Resources
 from transforms.worker.row_faults import OF_A_ROW, of_row
-from transforms.worker.single_flight import End, copy_for
 from transforms.worker.submissions import digest_of, new_submission
 
 if TYPE_CHECKING:

@@ -38,12 +38,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ritellm.rate_limits.gate import Gate, digest
 from ritellm.rate_limits.pace import Limits
 from ritellm.rate_limits.stopwatch import Stopwatch
-from transforms.worker.event_loop import EventLoop
+from transforms.worker.capacity.hedging import Hedge, NoHedge
+from transforms.worker.capacity.room import Places, Room
 from transforms.worker.factories import NewResources
-from transforms.worker.hedging import Hedge, NoHedge
+from transforms.worker.loop.event_loop import EventLoop
 from transforms.worker.requests import Drafts
 from transforms.worker.resources import Resources
-from transforms.worker.room import Places, Room
 from transforms.worker.shelf import Shelf
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from ritellm.rate_limits.stopwatch import Stopwatch
 from transforms.budget.bill import Budget, NoBudget
 from transforms.budget.ledger import NewLedger
 from transforms.journal import Journal, NewJournal
-from transforms.worker.credentials import key_in, key_in_file, key_in_secret
-from transforms.worker.hedging import Hedge, NoHedge
-from transforms.worker.journal_entries import JournalEntries, NoJournal
-from transforms.worker.open_files import in_flight_within_limit
+from transforms.worker.capacity.hedging import Hedge, NoHedge
+from transforms.worker.capacity.room import Room
+from transforms.worker.client.credentials import key_in, key_in_file, key_in_secret
+from transforms.worker.client.open_files import in_flight_within_limit
+from transforms.worker.recorded.entries import JournalEntries, NoJournal
 from transforms.worker.resources import Resources
-from transforms.worker.room import Room
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient
@@ -45,7 +45,7 @@ class NewClient:
         Raises AuthenticationError if the key cannot be read here.
         """
         from ritellm import AsyncClient
-        from transforms.worker.renewing_client import Key, RenewingClient
+        from transforms.worker.client.renewing_client import Key, RenewingClient
 
         defaults: dict[str, Any] = {"base_url": self.base_url}
         if self._name is None:
@@ -58,7 +58,7 @@ class NewClient:
         A client outlives its job, and the next job may have another environment. A key in Secret
         Manager is not read again: that costs a request, and a version never changes.
         """
-        from transforms.worker.renewing_client import RenewingClient
+        from transforms.worker.client.renewing_client import RenewingClient
 
         if isinstance(client, RenewingClient) and self.api_key_secret is None:
             client.replace_key(self._read())

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ritellm.prices import PRICES, Price
 from transforms.elements import Completion, DeadLetter, Outcome
-from transforms.worker import journal_entries as entries
+from transforms.worker.recorded import entries as entries
 from transforms.worker.requests import PromptRequest
-from transforms.worker.stop_requests import NewStops, StopRequests
-from transforms.worker.stopping import StopWhen
+from transforms.worker.stops.stop_conditions import StopWhen
+from transforms.worker.stops.stop_requests import NewStops, StopRequests
 from transforms.worker.submissions import replayed
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 A stream is left before its end once the rest is of no use: its answer cannot become valid
 (`ritellm.answers.watch`), it has enough records, or a reader has stopped it
-(`transforms.worker.stop_requests`). Its usage is then estimated.
+(`transforms.worker.stops.stop_requests`). Its usage is then estimated.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from ritellm.errors import RitellmError
 from ritellm.prices import cost
 from transforms.budget.waste import Waste
 from transforms.elements import Completion, DeadLetter, Delta, Outcome
-from transforms.worker import in_flight
-from transforms.worker import journal_entries as entries
-from transforms.worker.event_loop import Put
+from transforms.worker.capacity import in_flight
+from transforms.worker.capacity.rate_limiter import wait_until_allowed
+from transforms.worker.capacity.room import Place
+from transforms.worker.loop.event_loop import Put
 from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import (
     closing_chunk,
@@ -32,13 +33,12 @@ from transforms.worker.outcomes import (
     to_dead_letter,
     to_delta,
 )
-from transforms.worker.rate_limiter import wait_until_allowed
+from transforms.worker.recorded import entries as entries
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
-from transforms.worker.room import Place
 from transforms.worker.row_faults import UnforeseenError
-from transforms.worker.stop_requests import EMPTY_CHOICE, Halt, Unsent
-from transforms.worker.stopping import STOPPED, RecordCount
+from transforms.worker.stops.stop_conditions import STOPPED, RecordCount
+from transforms.worker.stops.stop_requests import EMPTY_CHOICE, Halt, Unsent
 
 if TYPE_CHECKING:
     from ritellm import AsyncStream

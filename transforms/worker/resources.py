@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ritellm.rate_limits.stopwatch import Stopwatch
 from transforms.budget.bill import Budget, NoBudget
-from transforms.worker.hedging import Hedge, NoHedge
-from transforms.worker.journal_entries import JournalEntries, NoJournal
+from transforms.worker.capacity.hedging import Hedge, NoHedge
+from transforms.worker.capacity.room import Room
+from transforms.worker.recorded.entries import JournalEntries, NoJournal
+from transforms.worker.recorded.single_flight import SingleFlight
 from transforms.worker.requests import Drafts
-from transforms.worker.room import Room
-from transforms.worker.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from ritellm import AsyncClient

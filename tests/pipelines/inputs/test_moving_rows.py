@@ -18,7 +18,7 @@ from pipelines.inputs.rows import Line
 from pipelines.inputs.rows import read as read_row
 from transforms import Prompt
 from transforms.journal import request_hash
-from transforms.worker.journal_entries import key_of
+from transforms.worker.recorded.entries import key_of
 
 # Few different rows, so that many are equal; 1 and 1.0 are the same to a provider.
 ROWS = st.fixed_dictionaries(

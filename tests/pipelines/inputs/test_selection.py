@@ -8,7 +8,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.batch_complete import parser
-from pipelines.cli.input_flags import selection
+from pipelines.cli.flags.input import selection
 from pipelines.errors import UsageError
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.selection import Selection

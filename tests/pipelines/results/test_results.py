@@ -31,7 +31,7 @@ from transforms.elements import Completion
 from transforms.journal.key import JournalKey
 from transforms.journal.sqlite.journal import SqliteJournal
 from transforms.serialization import to_bytes
-from transforms.worker.journal_entries import to_value
+from transforms.worker.recorded.entries import to_value
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 
 from pipelines.batch_complete import parser
-from pipelines.cli import journal_flags
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.flags import journal as journal_flags
 from pipelines.errors import UsageError
 from pipelines.runners import flink
 from pipelines.runners.checks import check

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.watch.streams import Streams
 from transforms.elements import Prompt
-from transforms.worker import in_flight
+from transforms.worker.capacity import in_flight
 
 
 class Stream:

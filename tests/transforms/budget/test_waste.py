@@ -22,8 +22,8 @@ from transforms.budget.bill import budgeted
 from transforms.budget.ledger import Ledger
 from transforms.budget.waste import Waste
 from transforms.journal.base import Spent
+from transforms.worker.capacity.room import Room
 from transforms.worker.prompt_run import PromptRun
-from transforms.worker.room import Room
 
 MODEL = "openai/gpt-5"
 MESSAGES = [{"role": "user", "content": "Hi"}]

@@ -9,7 +9,7 @@ import pytest
 
 from transforms.committed.log import ProcessLogs, ShardLogs, Submission
 from transforms.elements import Delta
-from transforms.worker.event_loop import EventLoop
+from transforms.worker.loop.event_loop import EventLoop
 
 
 class _Resources:

@@ -16,7 +16,7 @@ from job_coders import output_coders
 
 from transforms import AssembleRecords, Prompt, Record, StreamRecords
 from transforms.journal import NewJournal
-from transforms.worker.stopping import StopWhen
+from transforms.worker.stops.stop_conditions import StopWhen
 
 pytest.importorskip("jsonschema_rs")
 

@@ -23,7 +23,7 @@ from transforms.budget import ledger as ledgers
 from transforms.completions import _CompleteFn
 from transforms.journal import NewJournal
 from transforms.worker import engine
-from transforms.worker.room import Places, Room
+from transforms.worker.capacity.room import Places, Room
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from ritellm.structured.elements import Element
 from ritellm.structured.errors import JsonError
 from ritellm.structured.paths import JsonPath
 from transforms.elements import DeadLetter, Delta, Record
-from transforms.worker.stopping import STOPPED
+from transforms.worker.stops.stop_conditions import STOPPED
 
 # The error types of answers that are not whole JSON.
 INVALID, TRUNCATED = "RecordsInvalid", "RecordsTruncated"

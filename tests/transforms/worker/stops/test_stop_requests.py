@@ -10,7 +10,7 @@ from fake_server import Send, Stall, chat_events, stream
 
 from transforms import CompletePrompts, Prompt
 from transforms.journal.spec import NewJournal
-from transforms.worker.stop_requests import PENDING_SECONDS, Halt, StopRequests
+from transforms.worker.stops.stop_requests import PENDING_SECONDS, Halt, StopRequests
 
 # Beam copies closures. What a job of this process shares with its test is in the module.
 HERE = StopRequests()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines.cli import commit_flags
 from pipelines.cli import parser as cli_parser
+from pipelines.cli.flags import commit as commit_flags
+from pipelines.cli.flags.serve import add_serve_option
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES
 from pipelines.cli.parser import positive
-from pipelines.cli.serve_flags import add_serve_option
 
 
 def add_location_options(made: cli_parser.Parser) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.cli.answer_flags import named_schema
+from pipelines.cli.flags.answer import named_schema
 from pipelines.cli.parser import positive
 from pipelines.errors import UsageError
 from ritellm.structured.paths import parse_path
 from transforms.worker.records.checking import Checking
-from transforms.worker.stopping import StopWhen
+from transforms.worker.stops.stop_conditions import StopWhen
 
 
 def add_record_options(parser: Any) -> None:

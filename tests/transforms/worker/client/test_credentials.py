@@ -27,8 +27,8 @@ from transforms import CompletePrompts, NewClient, Prompt
 from transforms.elements import DeadLetter
 from transforms.journal.base import unpack
 from transforms.journal.folder.format import lines_of
-from transforms.worker.credentials import key_in_secret
-from transforms.worker.renewing_client import Key
+from transforms.worker.client.credentials import key_in_secret
+from transforms.worker.client.renewing_client import Key
 
 VERSION = "projects/p/secrets/openai/versions/3"
 KEY = "sk-planted-in-secret-manager"

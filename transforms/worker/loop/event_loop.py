@@ -34,9 +34,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 
-from transforms.worker.inbox import Inbox
-from transforms.worker.outbox import Item, Outbox, Wait
-from transforms.worker.quiet_logs import quiet_httpx
+from transforms.worker.loop.inbox import Inbox
+from transforms.worker.loop.outbox import Item, Outbox, Wait
+from transforms.worker.loop.quiet_logs import quiet_httpx
 
 Key = TypeVar("Key")
 

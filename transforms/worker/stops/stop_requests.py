@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.timing import Timing
 from ritellm.types import Completion, Discarded
-from transforms.worker.stopping import STOPPED
+from transforms.worker.stops.stop_conditions import STOPPED
 
 Value = TypeVar("Value")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.cli.watch_flags import port
+from pipelines.cli.flags.watch import port
 from pipelines.errors import UsageError
 
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.answer_flags import answer_of
-from pipelines.cli.model_flags import SWITCH
+from pipelines.cli.flags.answer import answer_of
+from pipelines.cli.flags.model import SWITCH
 from pipelines.cli.parser import not_negative, positive
 from pipelines.errors import UsageError
 from pipelines.outputs.formats.names import NAMES, WITH_COLUMNS

@@ -10,7 +10,7 @@ from typing import Any
 
 from ritellm.suggest import did_you_mean
 from ritellm.types import Timeouts
-from transforms.worker.timeouts import TOTAL_SECONDS, with_total
+from transforms.worker.client.timeouts import TOTAL_SECONDS, with_total
 
 _PARTS = tuple(field.name for field in fields(Timeouts))
 _USUAL = Timeouts()

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from transforms.worker import event_loop as event_loops
-from transforms.worker.event_loop import EventLoop, Window
-from transforms.worker.outbox import Wait
+from transforms.worker.loop import event_loop as event_loops
+from transforms.worker.loop.event_loop import EventLoop, Window
+from transforms.worker.loop.outbox import Wait
 
 
 class _Client:

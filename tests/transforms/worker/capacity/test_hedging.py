@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from transforms.worker.hedging import Hedge, hedged, parse
+from transforms.worker.capacity.hedging import Hedge, hedged, parse
 
 SOON = 0.001
 

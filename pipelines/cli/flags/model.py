@@ -6,12 +6,14 @@ import argparse
 import re
 from typing import Any
 
-from pipelines.cli import model_checks, param_flags, parser, timeout_flags
-from pipelines.cli.answer_flags import answer_of
+from pipelines.cli import model_checks, parser
+from pipelines.cli.flags import params as param_flags
+from pipelines.cli.flags import timeout as timeout_flags
+from pipelines.cli.flags.answer import answer_of
 from pipelines.cli.parser import positive
 from pipelines.runners.checks import check_listener
 from transforms.graph.refused_secrets import check_variable
-from transforms.worker import hedging
+from transforms.worker.capacity import hedging
 
 DEFAULT_MODEL = "local/gemma-3-270m"
 

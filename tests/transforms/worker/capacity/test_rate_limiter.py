@@ -15,7 +15,7 @@ from pipelines import batch_complete, stream_complete
 from ritellm.errors import RateLimitError
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
-from transforms.worker import rate_limiter
+from transforms.worker.capacity import rate_limiter
 
 PROMPTS = b"".join(orjson.dumps({"id": f"p{n}", "prompt": "x"}) + b"\n" for n in range(30))
 

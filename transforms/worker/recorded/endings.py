@@ -8,8 +8,8 @@ from typing import Any
 from ritellm.errors import ABOUT_VALUES
 from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.journal.key import JournalKey
-from transforms.worker.journal_entries import from_value, key_of
 from transforms.worker.options import CompleterOptions
+from transforms.worker.recorded.entries import from_value, key_of
 from transforms.worker.requests import PromptRequest, laid_over, request_of
 from transforms.worker.row_faults import OF_A_ROW
 

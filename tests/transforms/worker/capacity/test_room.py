@@ -16,11 +16,11 @@ from ritellm import AsyncClient, RetryPolicy
 from ritellm.rate_limits.gate import Gate
 from ritellm.rate_limits.pace import Limits
 from transforms import CompletePrompts, Prompt
+from transforms.worker.capacity.hedging import Hedge, NoHedge
+from transforms.worker.capacity.room import ReadAhead, Room
 from transforms.worker.completer import Completer
-from transforms.worker.hedging import Hedge, NoHedge
-from transforms.worker.journal_entries import JournalEntries, NoJournal
+from transforms.worker.recorded.entries import JournalEntries, NoJournal
 from transforms.worker.resources import Resources
-from transforms.worker.room import ReadAhead, Room
 
 MANY = 10
 

@@ -21,7 +21,7 @@ from transforms.columns import fits
 from transforms.elements import Completion, DeadLetter, Delta, Prompt, answer_facts
 from transforms.journal.base import Journal, Spent
 from transforms.journal.key import JournalKey, request_hash
-from transforms.worker.inbox import Inbox
+from transforms.worker.loop.inbox import Inbox
 from transforms.worker.requests import PromptRequest
 
 

@@ -96,7 +96,7 @@ def named_schema(flag: str, named: str) -> Any:
         from ritellm.answers.answer import imported
 
         return imported(named)
-    from pipelines.cli.prompt_flags import read_file
+    from pipelines.cli.flags.prompts import read_file
 
     data = read_file(flag, named)
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from transforms import CompletePrompts, Prompt
 from transforms.elements import Completion, DeadLetter
-from transforms.worker.single_flight import SingleFlight, copy_for
+from transforms.worker.recorded.single_flight import SingleFlight, copy_for
 
 ANSWER = Completion("a", "x", "stop", "m", *[None] * 10, 1, "{}", cost_usd=0.5)
 PASSING = DeadLetter("a", "{}", "RateLimitError", "slow down", 429, True, 3, "")

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from transforms.worker.inbox import Inbox
+from transforms.worker.loop.inbox import Inbox
 
 
 def under_way():

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from batch_job import ROOT, Job
 
-from transforms.worker.open_files import in_flight_within_limit
+from transforms.worker.client.open_files import in_flight_within_limit
 
 resource = pytest.importorskip("resource", reason="limits of descriptors are Unix's")
 

@@ -1,0 +1,1 @@
+"""The client of a worker: its keys, its sockets, its timeouts."""

@@ -1,0 +1,1 @@
+"""The event loop of a worker, and what passes between it and the bundle threads."""

@@ -1,0 +1,1 @@
+"""What the journal has of a prompt, and requests that are in flight already."""

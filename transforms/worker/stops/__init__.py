@@ -1,0 +1,1 @@
+"""When a stream is left before its end."""
