@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ritellm.prices import PRICES, Price
 from transforms.elements import Completion, DeadLetter, Outcome
-from transforms.worker.recorded import entries as entries
+from transforms.worker.recorded import entries
 from transforms.worker.requests import PromptRequest
 from transforms.worker.stops.stop_conditions import StopWhen
 from transforms.worker.stops.stop_requests import NewStops, StopRequests

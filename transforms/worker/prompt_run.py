@@ -33,7 +33,7 @@ from transforms.worker.outcomes import (
     to_dead_letter,
     to_delta,
 )
-from transforms.worker.recorded import entries as entries
+from transforms.worker.recorded import entries
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.row_faults import UnforeseenError
