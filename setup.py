@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/__init__.py").read_text())
+VERSION = re.search(r'__version__ = "(.+?)"', (HERE / "ritellm/version.py").read_text())
 # The address of the source code on the web, which who publishes a release knows.
 URL = os.environ.get("RITELLM_URL", "").rstrip("/")
 IS_CLIENT = not (HERE / "transforms").exists()

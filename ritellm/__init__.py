@@ -10,19 +10,22 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ritellm.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ritellm.api import acompletion, batch_completion, completion
     from ritellm.chunks import stream_chunk_builder
     from ritellm.chunks.delta_events import Finished, Grown, Superseded, Unfinished
     from ritellm.chunks.follow import Follower, follow
-    from ritellm.client import Client, Stream
-    from ritellm.client_async import AsyncClient, AsyncStream
+    from ritellm.client import Client
+    from ritellm.client_async import AsyncClient
     from ritellm.instrumentation.hooks import CallEnd, on_end
     from ritellm.retry import RetryPolicy
+    from ritellm.stream import Stream
+    from ritellm.stream_async import AsyncStream
     from ritellm.structured.records import records
     from ritellm.types import Chunk, Completion, Timeouts
 
-__version__ = "0.1.0"
 
 # Defaults that may be set on the module, as with litellm; an argument of a call overrides them.
 drop_params: bool = False
@@ -37,10 +40,10 @@ _HOMES = {
     "completion": "api",
     "stream_chunk_builder": "chunks",
     "Client": "client",
-    "Stream": "client",
+    "Stream": "stream",
     "Answer": "answers.answer",
     "AsyncClient": "client_async",
-    "AsyncStream": "client_async",
+    "AsyncStream": "stream_async",
     "CallEnd": "instrumentation.hooks",
     "Finished": "chunks.delta_events",
     "Follower": "chunks.follow",

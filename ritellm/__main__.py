@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ritellm import __version__
 from ritellm.cli.stdout import quietly
 from ritellm.suggest import did_you_mean, nearest
 from ritellm.terminal import clean
+from ritellm.version import __version__
 
 INTERRUPTED = 130
 

@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import ritellm
-from ritellm.client import Client, Stream
-from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.client import Client
+from ritellm.client_async import AsyncClient
+from ritellm.stream import Stream
+from ritellm.stream_async import AsyncStream
 from ritellm.types import Completion
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from ritellm.calls.asking import Asking
 from ritellm.calls.call import Call
 from ritellm.calls.stream_facts import StreamFacts
 from ritellm.chunks.run import Batch
-from ritellm.client import Stream
-from ritellm.client_async import AsyncStream
 from ritellm.rate_limits.gate import Gate, Share
+from ritellm.stream import Stream
+from ritellm.stream_async import AsyncStream
 from ritellm.transports.base import AsyncTransport, Transport
 from ritellm.types import Chunk, Completion, Discarded
 

@@ -1,10 +1,9 @@
-"""The synchronous client: `Client` and the streams that it opens."""
+"""The synchronous client: `Client`, which opens streams."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import httpx
@@ -13,11 +12,10 @@ from ritellm.calls.asking import Asking
 from ritellm.calls.call import Call
 from ritellm.calls.plan import Draft, Plan
 from ritellm.calls.prepare import draft
-from ritellm.calls.stream_facts import StreamFacts
-from ritellm.errors import RitellmError
+from ritellm.checked_streams import CheckedStream
+from ritellm.stream import Stream
 from ritellm.transports.base import Transport, new_transport
-from ritellm.transports.retry_loop import all_batches
-from ritellm.types import Chunk, Completion
+from ritellm.types import Completion
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,8 +82,6 @@ class Client:
 
         It is read as it arrives, also for a whole completion: a wrong answer is left early.
         """
-        from ritellm.checked_streams import CheckedStream
-
         draft = self.draft(model, stream=True, **params)
         return CheckedStream(self._http, Asking(draft, messages))
 
@@ -129,48 +125,6 @@ class Client:
         return transport
 
     def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class Stream(StreamFacts, Iterator[Chunk]):
-    """The chunks of one completion as they arrive. Leaving it early closes the connection."""
-
-    def __init__(self, transport: Transport, call: Call) -> None:
-        self._call = call
-        self._is_cut = False  # a wait was interrupted, so the rest of the answer is lost
-        # Without a reference to `self`, so that a dropped stream closes at once.
-        self._batches = all_batches(transport, call)
-        self._chunks = iter(next(self._batches))  # opens the stream, or raises the refusal
-
-    def __next__(self) -> Chunk:
-        while True:
-            for chunk in self._chunks:
-                return chunk
-            if self._is_cut:
-                raise self._interrupted()
-            try:
-                self._chunks = iter(next(self._batches))
-            except (RitellmError, StopIteration):
-                raise
-            except BaseException:  # such as KeyboardInterrupt
-                self._is_cut = True
-                raise
-
-    def read(self) -> Completion:
-        """Return the whole completion."""
-        for _ in self:
-            pass
-        return self.completion
-
-    def close(self) -> None:
-        """Leave the stream; the connection is closed unless the stream has ended."""
-        self._batches.close()
-        self._chunks = iter(())
-
-    def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -29,7 +29,10 @@ ROOMS = [
     {"recordings"},
     {"answers"},
     {"calls"},
-    {"checked_streams", "client", "client_async", "instrumentation", "transports"},
+    {"instrumentation", "transports"},
+    {"stream", "stream_async"},
+    {"checked_streams"},
+    {"client", "client_async"},
     {"api", "cli"},
     {"cost_calculator", "dropin", "utils"},
 ]

@@ -12,7 +12,7 @@ from pipelines.cli.flags.beam import refuse_unknown, unknown
 from pipelines.cli.job_options import JobOptions, shown
 from pipelines.errors import UsageError
 from pipelines.scripts import module_of
-from ritellm import __version__
+from ritellm.version import __version__
 
 
 class Parser(argparse.ArgumentParser):

@@ -141,7 +141,7 @@ class Outcomes:
     def _open_journal(self) -> JournalRows | None:
         from pipelines.results.job_flags import JobFlags
         from pipelines.results.journal_rows import JournalRows
-        from transforms.journal.reading import open_reader
+        from transforms.journal.readers import open_reader
 
         flags = JobFlags(self.job.facts, self._folder)
         reader = open_reader(flags.journal, flags.journal_name)

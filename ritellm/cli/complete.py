@@ -11,9 +11,10 @@ from typing import Any
 
 from ritellm import errors
 from ritellm.cli.stdout import put
-from ritellm.client import Client, Stream
+from ritellm.client import Client
 from ritellm.errors import RitellmError
 from ritellm.recordings.replay import PREFIX
+from ritellm.stream import Stream
 from ritellm.terminal import clean
 from ritellm.types import Chunk
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from ritellm import __version__
 from ritellm.calls.call import Call
 from ritellm.chunks.usage import counts_in
 from ritellm.endpoints import Endpoint
 from ritellm.types import Request
+from ritellm.version import __version__
 
 # Providers that the conventions name differently.
 _PROVIDERS = {

@@ -34,11 +34,13 @@ from fake_server import (
 
 import ritellm
 from ritellm.chunks import stream_chunk_builder
-from ritellm.client import Client, Stream
-from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.client import Client
+from ritellm.client_async import AsyncClient
 from ritellm.errors import (
     Timeout,
 )
+from ritellm.stream import Stream
+from ritellm.stream_async import AsyncStream
 from ritellm.types import Chunk, Completion
 
 

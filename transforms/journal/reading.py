@@ -36,26 +36,6 @@ class JournalReader(Protocol):
         """
 
 
-def open_reader(spec: str, name: str = "") -> JournalReader | None:
-    """Return the reader of the journal that `spec.resolved` names, None for `none`.
-
-    `name` is the prefix of the job's keys in Redis, unless the address names one.
-    """
-    if spec.startswith("sqlite:"):
-        from transforms.journal.sqlite.reader import SqliteReader
-
-        return SqliteReader(spec.removeprefix("sqlite:"))
-    if spec == "none":
-        return None
-    if spec.startswith(("redis://", "rediss://", "unix://")):
-        from transforms.journal.redis_reading import RedisReader
-
-        return RedisReader(spec, name)
-    from transforms.journal.folder.reader import FolderReader
-
-    return FolderReader(spec)
-
-
 def open_regular(path: str) -> BinaryIO:
     """Open a local file for reading; raises JournalUnavailable for a pipe or a device."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))

@@ -13,7 +13,7 @@ from transforms.connections.redis import connect
 from transforms.journal.base import JournalError, JournalUnavailable, Spent, pack, unpack
 from transforms.journal.folder.journal import FolderJournal
 from transforms.journal.key import JournalKey
-from transforms.journal.reading import open_reader
+from transforms.journal.readers import open_reader
 from transforms.journal.redis import RedisJournal
 from transforms.journal.sqlite.journal import SqliteJournal
 

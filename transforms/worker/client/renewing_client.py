@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from ritellm.calls.plan import Draft, Plan
-from ritellm.client_async import AsyncClient, AsyncStream
+from ritellm.client_async import AsyncClient
 from ritellm.errors import AuthenticationError
+from ritellm.stream_async import AsyncStream
 from ritellm.transports.retry_loop import Between
 
 # The least time between two reads, so that not every row reads the secret while a key stays wrong.

@@ -1,0 +1,3 @@
+"""The version of ritellm, transforms and pipelines, which are released together."""
+
+__version__ = "0.1.0"
