@@ -8,7 +8,7 @@ import os
 import socket
 import traceback
 
-from ritellm.local import PACKAGES
+from ritellm.local.base import PACKAGES
 from ritellm.local.leases import START_SECONDS
 from ritellm.local.server import Model, serve
 

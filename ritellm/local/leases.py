@@ -20,7 +20,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 
-from ritellm.local import LocalServer, LocalServerError
+from ritellm.local.base import LocalServer, LocalServerError
 from ritellm.local.state import StateDir, locked, state_dir
 
 START_SECONDS = 120.0

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import xllamacpp
 
-from ritellm.local import PACKAGES
+from ritellm.local.base import PACKAGES
 from ritellm.local.state import locked
 
 # Without examples the base model repeats the question or never stops. These four were the best of

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ritellm.local import LocalServerError
+from ritellm.local.base import LocalServerError
 
 # sockaddr_un has 104 bytes on macOS and 108 on Linux, including the final zero.
 _MAX_SOCKET_PATH = 103

@@ -269,7 +269,7 @@ def _python(code: str) -> str:
 def test_a_missing_extra_names_the_one_line_that_installs_it() -> None:
     lack = "import sys; sys.modules['xllamacpp'] = None; import ritellm.local as local;"
     last_line = _python(f"{lack} local.acquire()").splitlines()[-1]
-    assert last_line.startswith("ritellm.local.MissingExtraError: ")
+    assert last_line.startswith("ritellm.local.base.MissingExtraError: ")
     assert last_line.endswith("pip install 'ritellm-beam[local]'")
 
 
