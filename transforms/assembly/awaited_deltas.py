@@ -1,11 +1,6 @@
 """Awaits the deltas of a prompt in a stream: until they are whole, or until the prompt goes silent.
 
-    (none) --a final delta and all before it--> JUDGED: completion is out
-       '------------ silence timer -----------> JUDGED: dead letter is out
-
-What holds: each prompt has one outcome per window. A timer never moves back. The deltas are read
-only when they may be whole, so the cost of a delta does not grow with their number. The coders of
-the state are part of a running job: an update keeps the state only if they stay the same.
+`transforms.assembly.awaited` has the states of a prompt, and what holds.
 """
 
 from __future__ import annotations
@@ -14,16 +9,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
-import orjson
 from apache_beam.coders import StrUtf8Coder, VarIntCoder, registry
 from apache_beam.transforms import userstate
 from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import Timestamp
 
 from ritellm.chunks.submission import prompt_of
+from transforms.assembly.awaited import Awaited
 from transforms.assembly.delta_sum import DeltaSum
-from transforms.elements import Completion, DeadLetter, Delta, Record
+from transforms.elements import Completion, DeadLetter, Delta
 from transforms.graph.tags import INCOMPLETE
 
 # The id of a prompt, and the digest of its request: two prompts may have one id.
@@ -46,10 +39,6 @@ def sorted_out(_: Key, outcome: Completion | DeadLetter) -> Iterator[Any]:
         yield beam.pvalue.TaggedOutput(INCOMPLETE, outcome)
     else:
         yield outcome
-
-
-# The progress of a prompt: no value, then its outcome is out.
-JUDGED = 2
 
 
 class AwaitFn(beam.DoFn):  # type: ignore[misc]
@@ -79,28 +68,17 @@ class AwaitFn(beam.DoFn):  # type: ignore[misc]
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
         """Add a delta; emit the completion if it is whole now."""
-        if progress.read() == JUDGED:
-            return
+        prompt = Awaited(self._wait, window, deltas, progress, missing, newest, silence)
         key, delta = keyed
-        deltas.add(delta)
-        timestamp = later(newest, timestamp)
-        # A newer delta starts the wait again, but the window ends it.
-        silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
-        if not may_be_whole(missing, delta):
+        if prompt.is_judged or not prompt.add(delta, timestamp, self._lateness):
             return
         total = _sum_of(deltas.read())
         outcome = total.outcome()
         if isinstance(outcome, Completion):
-            deltas.clear()
-            missing.clear()
-            progress.write(JUDGED)
-            # The state remembers that the outcome is out, to drop late repeats. In the global
-            # window it would stay forever, so a timer clears it.
-            if isinstance(window, GlobalWindow):
-                silence.set(timestamp + 2 * self._wait)
+            prompt.judge(timestamp)
             yield from sorted_out(key, outcome)
         else:
-            note_missing(missing, delta, total.missing(delta))
+            prompt.note_missing(delta, total.missing(delta))
 
     @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
     def expire(
@@ -115,52 +93,12 @@ class AwaitFn(beam.DoFn):  # type: ignore[misc]
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
         """Emit a dead letter if the prompt is not whole; forget it later."""
-        known = progress.read()
-        endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
-        if known != JUDGED:
-            yield from sorted_out(key, _sum_of(deltas.read()).outcome())
-            deltas.clear()
-            missing.clear()
-            progress.write(JUDGED)
-            if endless:
-                silence.set(timestamp + self._wait)
-        elif endless:
-            progress.clear()
-            newest.clear()
-
-
-def later(newest: Any, timestamp: Timestamp) -> Timestamp:
-    """Return the later of `timestamp` and the state `newest`, and keep it."""
-    known = newest.read()
-    if known is not None and known >= timestamp.micros:
-        return Timestamp(micros=known)
-    newest.write(timestamp.micros)
-    return timestamp
-
-
-def may_be_whole(missing: Any, row: Delta | Record) -> bool:
-    """Return whether `row` may be the last one that its answer lacked."""
-    counts = _counts(missing)
-    left = counts.get(_name(row))
-    if left is None:
-        return row.final
-    counts[_name(row)] = left - 1
-    missing.write(orjson.dumps(counts).decode())
-    return left <= 1
-
-
-def note_missing(missing: Any, row: Delta | Record, count: int) -> None:
-    """Note that the answer of `row` lacks `count` rows: repeated ones were counted before."""
-    missing.write(orjson.dumps({**_counts(missing), _name(row): count}).decode())
-
-
-def _counts(missing: Any) -> dict[str, int]:
-    known: dict[str, int] = orjson.loads(missing.read() or "{}")
-    return known
-
-
-def _name(row: Delta | Record) -> str:
-    return f"{row.submission} {row.attempt}"
+        prompt = Awaited(self._wait, window, deltas, progress, missing, newest, silence)
+        if prompt.is_judged:
+            prompt.forget()
+            return
+        yield from sorted_out(key, _sum_of(deltas.read()).outcome())
+        prompt.give_up(timestamp)
 
 
 def _sum_of(deltas: Iterable[Delta]) -> DeltaSum:

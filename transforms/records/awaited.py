@@ -1,8 +1,7 @@
 """Awaits the records of a prompt in a stream: until an answer is whole, or the prompt goes silent.
 
-The same machine as for deltas (`transforms.assembly.awaited_deltas`), with records as its state.
-What holds: each prompt has one outcome per window, and the records of two answers never mix. The
-coders of the state are part of a running job: an update keeps it only if they stay the same.
+`transforms.assembly.awaited` has the states of a prompt, and what holds. The records of two answers
+never mix.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import apache_beam as beam
 from apache_beam.coders import StrUtf8Coder, VarIntCoder, registry
 from apache_beam.transforms import userstate
 from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.window import GlobalWindow
 
-from transforms.assembly.awaited_deltas import JUDGED, Key, later, may_be_whole, note_missing
+from transforms.assembly.awaited import Awaited
+from transforms.assembly.awaited_deltas import Key
 from transforms.elements import DeadLetter, Record
 from transforms.graph.tags import INCOMPLETE
 from transforms.records.whole import missing_of, whole_answer
@@ -57,25 +56,16 @@ class AwaitRecordsFn(beam.DoFn):  # type: ignore[misc]
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
         """Add a record; emit the answer if it is whole now."""
-        if progress.read() == JUDGED:
-            return
+        prompt = Awaited(self._wait, window, records, progress, missing, newest, silence)
         key, record = keyed
-        records.add(record)
-        timestamp = later(newest, timestamp)
-        silence.set(min(timestamp + self._wait, window.max_timestamp() + self._lateness))
-        if not may_be_whole(missing, record):
+        if prompt.is_judged or not prompt.add(record, timestamp, self._lateness):
             return
         known = list(records.read())
         found = whole_answer(key[0], known)
         if isinstance(found, DeadLetter):
-            note_missing(missing, record, missing_of(known, record))
+            prompt.note_missing(record, missing_of(known, record))
             return
-        records.clear()
-        missing.clear()
-        progress.write(JUDGED)
-        # The state drops late repeats. In the global window a timer clears it.
-        if isinstance(window, GlobalWindow):
-            silence.set(timestamp + 2 * self._wait)
+        prompt.judge(timestamp)
         yield from sorted_out(found)
 
     @userstate.on_timer(SILENCE)  # type: ignore[untyped-decorator]
@@ -91,14 +81,9 @@ class AwaitRecordsFn(beam.DoFn):  # type: ignore[misc]
         silence: Any = beam.DoFn.TimerParam(SILENCE),
     ) -> Iterator[Any]:
         """Emit a dead letter if no answer is whole; forget the prompt later."""
-        is_endless = isinstance(window, GlobalWindow)  # its state stays until it is cleared
-        if progress.read() != JUDGED:
-            yield from sorted_out(whole_answer(key[0], records.read()))
-            records.clear()
-            missing.clear()
-            progress.write(JUDGED)
-            if is_endless:
-                silence.set(timestamp + self._wait)
-        elif is_endless:
-            progress.clear()
-            newest.clear()
+        prompt = Awaited(self._wait, window, records, progress, missing, newest, silence)
+        if prompt.is_judged:
+            prompt.forget()
+            return
+        yield from sorted_out(whole_answer(key[0], records.read()))
+        prompt.give_up(timestamp)
