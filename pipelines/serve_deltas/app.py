@@ -41,6 +41,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_JSON = JsonMessages()
 # The most that the body of a request may have.
 _MOST_BODY = 1 << 20
 
@@ -67,11 +68,11 @@ class Door:
 
     def __init__(self, store: Store, access: Access, bounds: Bounds) -> None:
         self.hub = Hub(store)
-        self.readers = Readers(self.hub, ping_seconds=bounds.ping_seconds, patience=bounds.patience)
-        self.poll_seconds = bounds.poll_seconds
+        self.readers = Readers(ping_seconds=bounds.ping_seconds)
+        self.poll_seconds, self.patience = bounds.poll_seconds, bounds.patience
         self.headers: Mapping[str, str] = _HEADERS
         # The messages of the Durable Streams protocol; another writer may have others.
-        self.messages_of: Callable[[str], Messages] = lambda id: JsonMessages()
+        self.messages_of: Callable[[str], Messages] = lambda id: _JSON
         self._access, self._bounds = access, bounds
         self._listing = Listing(store)
         self._pings: asyncio.Task[None] | None = None
@@ -142,13 +143,13 @@ class Door:
         form = request.query_params.get("as") or _form(request.headers)
         if form not in FORMS:
             raise Refused(400, f"as must be one of {', '.join(FORMS)}, durable, got {form[:40]!r}")
-        return StreamResponse(self, id, FORMS[form](id), _position(request))
+        return StreamResponse(self, id, FORMS[form], _position(request))
 
     async def _complete(self, request: Request) -> Any:
         """Answer a client of OpenAI's chat API with the stream of the id."""
         id = self._admitted(request)
         if await _wants_stream(request):
-            return StreamResponse(self, id, FORMS["chat"](id), None)
+            return StreamResponse(self, id, FORMS["chat"], None)
         return await self._whole(id)
 
     async def _resume(self, request: Request) -> Any:
@@ -157,7 +158,7 @@ class Door:
         async with self.hub.channel(id) as channel:
             if channel.text.ending is not None or not channel.text.has_begun:
                 return Response(status_code=204, headers=_HEADERS)
-        return StreamResponse(self, id, FORMS["ai-sdk"](id), None)
+        return StreamResponse(self, id, FORMS["ai-sdk"], None)
 
     async def _stop(self, request: Request) -> Response:
         """Ask the worker that generates the answer to stop; the stream says when it has."""

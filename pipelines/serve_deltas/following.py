@@ -1,19 +1,27 @@
-"""Sends one reader what it lacks, again and again, until the answer ends or the reader leaves.
+"""Gives each reader what it lacks, until the answer ends or the reader leaves.
 
-A reader costs one task, a position and what the system keeps for its connection. While it does not
-read, it takes nothing; afterwards it takes all that it lacks at once. One that reads nothing for
-`patience` seconds is cut off, and can return with its position.
+The problem: a delta must reach thousands of readers within milliseconds, and a slow one must hold
+up nothing.
+
+The idea: what feeds a channel pushes the news to all its readers, in one loop without a task for
+each. Most readers of an answer are at the same place of it, so they share the bytes. A reader whose
+connection is full is left out; when it has read, it gets all that it lacks at once.
+
+The invariants:
+- A reader costs a position and what the system keeps for its connection: no queue grows for it.
+- What a reader gets depends on its place (position and form) alone, not on when it is pushed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, MutableMapping
+from typing import Any, NamedTuple
 
+from pipelines.serve_deltas.connection import Connection, chunk_of
 from pipelines.serve_deltas.encoders import CutOff, Encoder
-from pipelines.serve_deltas.hub import Channel, Hub
+from pipelines.serve_deltas.hub import Channel
 from pipelines.serve_deltas.position import Position
 
 Message = MutableMapping[str, Any]
@@ -24,49 +32,145 @@ Receive = Callable[[], Awaitable[Message]]
 _AHEAD = 5.0
 
 
+class Place(NamedTuple):
+    """Where a reader is in an answer, in its form. The same place has the same news."""
+
+    encoder: Encoder
+    position: Position | None
+    state: Hashable  # what the form must know of what the reader has
+
+
+class News(NamedTuple):
+    """The bytes that a place lacks, and the place after them.
+
+    `is_whole` is None while more may follow. Then it says whether the response ends in order: else
+    it breaks off, so that the reader learns that it is not whole.
+    """
+
+    chunk: bytes
+    place: Place
+    is_whole: bool | None = None
+
+
 class Reader:
-    """One reader of a channel: where it is, and what its connection does."""
+    """One reader of a channel: where it is, and its connection."""
 
-    def __init__(self, channel: Channel, encoder: Encoder, position: Position | None) -> None:
-        self.channel, self.encoder, self.position = channel, encoder, position
-        self.has_left = False
-        self.wants_ping = False
-        self.sends_since: float | None = None  # since when it has not taken what is sent
-        self.abort: Callable[[], object] = lambda: None
+    __slots__ = ("_connection", "_over", "channel", "is_followed", "is_quiet", "place")
 
-    def cut_with(self, scope: MutableMapping[str, Any]) -> None:
-        """Let the connection of the request `scope` be cut when the reader reads nothing."""
-        transport = scope.get("state", {}).get("transport")
-        if transport is not None:
-            self.abort = transport.abort
+    def __init__(
+        self,
+        channel: Channel,
+        encoder: Encoder,
+        position: Position | None,
+        connection: Connection,
+    ) -> None:
+        self.channel, self._connection = channel, connection
+        self.place = Place(encoder, position, encoder.begin(channel.id))
+        self.is_followed = False  # its response has begun, and has nothing but pushed chunks
+        self.is_quiet = False  # nothing was sent since the last look
+        self._over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-    def news(self) -> bytes | None:
-        """Return the bytes that the reader lacks, None if it lacks nothing. Raises CutOff."""
-        news = self.channel.text.since(self.position)
-        if news is not None:
-            self.position = news.position
-            return self.encoder.encode(news)
-        if self.channel.is_lost or self.channel.text.is_beheaded:
-            return self.encoder.gone()
-        return None
+    def push(self, shared: MutableMapping[Any, Any] | None = None) -> None:
+        """Write what the reader lacks; `shared` has the news of other places of the channel."""
+        if not self.is_followed or self._over.done():
+            return
+        if self._connection.is_full:
+            if self.channel.is_closing:
+                self._over.set_result(False)
+            return
+        self._take(shared)
+        if self.channel.is_over and not self._over.done():
+            self._take(shared)  # that nothing more comes
+
+    def _take(self, shared: MutableMapping[Any, Any] | None) -> None:
+        news = shared.get(self.place) if shared is not None else None
+        if news is None:
+            news = news_of(self.channel, self.place)
+            if shared is not None:
+                shared[self.place] = news
+        if news.chunk:
+            self._connection.write(news.chunk)
+            self.is_quiet = False
+        self.place = news.place
+        if news.is_whole is not None:
+            self._over.set_result(news.is_whole)
+
+    def ping(self) -> None:
+        """Write what keeps a quiet connection alive."""
+        is_idle = self.is_followed and self.is_quiet and not self._over.done()
+        if is_idle and not self._connection.is_full:
+            self._connection.write(chunk_of(self.place.encoder.ping))
+        self.is_quiet = True
+
+    def leave(self) -> None:
+        """End: the reader has gone."""
+        if not self._over.done():
+            self._over.set_result(False)
+            self.channel.stir()  # a long poll waits
+
+    def attach(self) -> None:
+        """Let the connection tell of itself."""
+        self._connection.attach(self)
+
+    def detach(self) -> None:
+        """Let the connection tell nothing more."""
+        self._connection.detach(self)
+
+    async def ended(self) -> bool:
+        """Return once nothing more follows: whether the response ends in order."""
+        return await self._over
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it gets nothing more."""
+        return self._over.done()
+
+    @property
+    def position(self) -> Position | None:
+        """Where it is, None at the beginning of whatever comes."""
+        return self.place.position
 
     @property
     def at_end(self) -> bool:
         """Whether it has all of an answer that has ended."""
         text = self.channel.text
-        return text.ending is not None and self.position == text.tail
+        return text.ending is not None and self.place.position == text.tail
 
-    @property
-    def has_all(self) -> bool:
-        """Whether nothing more will come."""
-        return self.channel.is_lost or self.channel.text.is_beheaded or self.at_end
+    def begin_anew(self) -> None:
+        """Take the text of the reader as void."""
+        has_begun = self.channel.text.tail is not None
+        self.place = self.place._replace(position=Position(0, 0, 0) if has_begun else None)
+
+
+def news_of(channel: Channel, place: Place) -> News:
+    """Return what `place` lacks of the answer."""
+    try:
+        return _news(channel, place)
+    except CutOff as cut:
+        return News(chunk_of(cut.args[0]), place, is_whole=False)
+
+
+def _news(channel: Channel, place: Place) -> News:
+    encoder, text = place.encoder, channel.text
+    if (found := text.since(place.position)) is not None:
+        body, state = encoder.encode(found, place.state)
+        ended = True if found.ending is not None else None
+        return News(chunk_of(body), Place(encoder, found.position, state), ended)
+    if channel.has_no_rest:
+        return News(chunk_of(encoder.gone(place.state)), place, is_whole=True)
+    if text.ending is not None and place.position == text.tail:
+        return News(b"", place, is_whole=True)
+    if channel.is_closing:
+        encoder.leave()
+        return News(b"", place, is_whole=True)
+    return News(b"", place)
 
 
 class Readers:
-    """The readers of a server: how many there are, and which of them read nothing."""
+    """The readers of a server: how many there are, and which of them hear nothing."""
 
-    def __init__(self, hub: Hub, *, ping_seconds: float, patience: float) -> None:
-        self._hub, self._ping_seconds, self._patience = hub, ping_seconds, patience
+    def __init__(self, *, ping_seconds: float) -> None:
+        self._ping_seconds = ping_seconds
         self._readers: set[Reader] = set()
 
     @property
@@ -75,63 +179,31 @@ class Readers:
         return len(self._readers)
 
     async def run(self) -> None:
-        """Ping quiet connections, and cut slow ones, for ever."""
-        tick = min(self._ping_seconds, self._patience) / 4
-        pinged = 0.0
-        loop = asyncio.get_running_loop()
+        """Ping quiet connections, for ever."""
         while True:
-            await asyncio.sleep(tick)
-            now = loop.time()
-            pings = now - pinged >= self._ping_seconds
-            pinged = now if pings else pinged
+            await asyncio.sleep(self._ping_seconds / 2)
             for reader in list(self._readers):
-                reader.wants_ping = reader.wants_ping or pings
-                since = reader.sends_since
-                if since is not None and now - since > self._patience:
-                    reader.abort()
-            if pings:
-                for channel in self._hub.channels:
-                    channel.wake()
+                reader.ping()
 
-    async def follow(self, reader: Reader, receive: Receive, send: Send) -> None:
-        """Send until the end. The head of the response has been sent."""
-        async with self.joined(reader, receive):
-            try:
-                await self.let_catch_up(reader)
-                await self._send_all(reader, send)
-            except CutOff as cut:
-                # Without a last message, the connection is closed in the middle of the response.
-                await _send(reader, send, cut.args[0])
+    async def follow(self, reader: Reader) -> bool:
+        """Push until the end; return whether the response ends in order. Its head was sent."""
+        async with self.joined(reader):
+            await self.let_catch_up(reader)
+            with reader.channel.followed_by(reader):
+                reader.is_followed = True
+                reader.push()
+                return await reader.ended()
 
     @contextlib.asynccontextmanager
-    async def joined(self, reader: Reader, receive: Receive) -> AsyncIterator[None]:
+    async def joined(self, reader: Reader) -> AsyncIterator[None]:
         """Count the reader, and notice when it leaves."""
         self._readers.add(reader)
-        leaving = asyncio.ensure_future(_until_left(reader, receive))
+        reader.attach()
         try:
             yield
         finally:
-            leaving.cancel()
+            reader.detach()
             self._readers.discard(reader)
-
-    async def _send_all(self, reader: Reader, send: Send) -> None:
-        channel = reader.channel
-        while not reader.has_left:
-            if (body := reader.news()) is None and not self._hub.is_closing:
-                if reader.wants_ping and reader.encoder.ping:
-                    reader.wants_ping = False
-                    await _send(reader, send, reader.encoder.ping)
-                else:
-                    await channel.changed()
-                continue
-            if reader.has_all:
-                await send({"type": "http.response.body", "body": body or b""})
-                return
-            if body is None:  # the server is closing, and the answer is not whole
-                reader.encoder.leave()
-                await send({"type": "http.response.body", "body": b""})
-                return
-            await _send(reader, send, body)
 
     async def let_catch_up(self, reader: Reader) -> None:
         """Wait for what another server has told the reader; else its text begins anew."""
@@ -142,20 +214,6 @@ class Readers:
             try:
                 await asyncio.wait_for(channel.changed(), max(left, 0.001))
             except asyncio.TimeoutError:
-                tail = channel.text.tail
                 # Its text is one that the store does not have: what the store has is another.
-                reader.position = tail and Position(0, 0, 0)
+                reader.begin_anew()
                 return
-
-
-async def _send(reader: Reader, send: Send, body: bytes) -> None:
-    reader.sends_since = asyncio.get_running_loop().time()
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    reader.sends_since = None
-
-
-async def _until_left(reader: Reader, receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    reader.has_left = True
-    reader.channel.wake()

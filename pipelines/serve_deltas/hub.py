@@ -3,20 +3,21 @@
 The problem: many readers of one answer must cost one read of the store, a slow one must hold up
 nothing, and one that leaves must end nothing.
 
-The idea: a channel for each id that has readers. The store feeds its text; readers wait for its
-next change and then take what they lack. A reader that was away for a while takes more at once, so
-no queue grows for it.
+The idea: a channel for each id that has readers. The store feeds its text, and each change is
+pushed to its followers. A reader that was away for a while gets more at once, so no queue grows for
+it.
 
 The invariants:
 - A channel is open in the store from its first reader until some seconds after its last one.
-- Whatever feeds a channel wakes all its readers, and never waits for one.
+- Whatever feeds a channel pushes to all its followers, and never waits for one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
+from typing import Any, Protocol
 
 from pipelines.serve_deltas.growing_text import GrowingText
 from pipelines.serve_deltas.piece import Piece
@@ -27,25 +28,60 @@ _LINGER = 10.0
 _MOST_IDLE = 1_000
 
 
+class Follower(Protocol):
+    """What gets each change."""
+
+    def push(self, shared: MutableMapping[Any, Any]) -> None:
+        """Take the change; `shared` is for what followers have in common."""
+
+
 class Channel:
-    """The answer of one id, and those who wait for it."""
+    """The answer of one id, and those who read it or wait for it."""
 
     def __init__(self, id: str) -> None:
         self.id = id
         self.text = GrowingText()
         self.readers = 0
         self.is_lost = False  # its stream has disappeared before its end
+        self.is_closing = False  # the server ends
         self.opening: asyncio.Task[None] | None = None
+        self._followers: set[Follower] = set()
         self._change = asyncio.Event()
 
+    @property
+    def has_no_rest(self) -> bool:
+        """Whether nothing more can be read: the stream is lost, or its beginning."""
+        return self.is_lost or self.text.is_beheaded
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes here, though the answer may not have ended."""
+        return self.is_closing or self.has_no_rest
+
+    @contextlib.contextmanager
+    def followed_by(self, follower: Follower) -> Iterator[None]:
+        """Push each change to `follower` for the time of the block."""
+        self._followers.add(follower)
+        try:
+            yield
+        finally:
+            self._followers.discard(follower)
+
     async def changed(self) -> None:
-        """Return at the next change, or at the next `wake`."""
+        """Return at the next change, or at the next `stir`."""
         await self._change.wait()
 
-    def wake(self) -> None:
-        """Let all readers look."""
+    def stir(self) -> None:
+        """Let those look who wait."""
         change, self._change = self._change, asyncio.Event()
         change.set()
+
+    def wake(self) -> None:
+        """Push to the followers, and let those look who wait."""
+        self.stir()
+        shared: dict[Any, Any] = {}
+        for follower in list(self._followers):
+            follower.push(shared)
 
 
 class Hub:
@@ -84,7 +120,8 @@ class Hub:
     async def aclose(self) -> None:
         """Wake all readers, which end, and close the store."""
         self.is_closing = True
-        for channel in self.channels:
+        for channel in list(self._channels.values()):
+            channel.is_closing = True
             channel.wake()
         for timer in self._idle.values():
             timer.cancel()
@@ -92,6 +129,7 @@ class Hub:
 
     def _open(self, id: str) -> Channel:
         channel = self._channels[id] = Channel(id)
+        channel.is_closing = self.is_closing
         channel.opening = asyncio.create_task(self.store.open(id))
         channel.opening.add_done_callback(lambda task: self._opened(channel, task))
         return channel

@@ -7,9 +7,7 @@ The idea: the page says which position it has in each answer. One task for each 
 as any reader does, and all write lines of JSON to the one response. The listing of the store says
 which answers have begun meanwhile. A server keeps nothing for a page that has left.
 
-The invariants:
-- A line is written whole: one task at a time sends.
-- A page that reads nothing holds up its own tasks only, and is cut off like any slow reader.
+What holds: a page that reads nothing is left out like any slow reader, and then cut off.
 """
 
 from __future__ import annotations
@@ -22,9 +20,10 @@ from typing import Any
 import orjson
 
 from pipelines.serve_deltas.access import Refused
+from pipelines.serve_deltas.connection import chunk_of, connection_of
 from pipelines.serve_deltas.encoders.base import SSE_HEADERS
 from pipelines.serve_deltas.encoders.events import added
-from pipelines.serve_deltas.following import Message, Reader, Receive, Send
+from pipelines.serve_deltas.following import Reader, Receive, Send
 from pipelines.serve_deltas.growing_text import News
 from pipelines.serve_deltas.host import Host, begun
 from pipelines.serve_deltas.ids import is_id
@@ -70,10 +69,11 @@ class Lines:
     ping = b""
     later: bytes | None = None
 
-    def __init__(self, id: str) -> None:
-        self._id = id
+    def begin(self, id: str) -> str:
+        """Return the id, which each line has."""
+        return id
 
-    def encode(self, news: News) -> bytes:
+    def encode(self, news: News, id: str) -> tuple[bytes, str]:
         """Return the line for `news`."""
         fields: dict[str, Any] = {"position": str(news.position)}
         if news.is_reset:
@@ -81,17 +81,22 @@ class Lines:
         fields |= added(news.pieces)
         if news.ending is not None:
             fields["end"] = news.ending.fields
-        return self._line(fields)
+        return _line(id, fields), id
 
-    def gone(self) -> bytes:
+    def gone(self, id: str) -> bytes:
         """Return the line of an answer that has disappeared."""
-        return self._line({"gone": True})
+        return _line(id, {"gone": True})
 
     def leave(self) -> None:
         """Return: the page comes back with its positions."""
 
-    def _line(self, fields: Mapping[str, Any]) -> bytes:
-        return orjson.dumps({"id": self._id, **fields}) + b"\n"
+
+def _line(id: str, fields: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"id": id, **fields}) + b"\n"
+
+
+_LINES = Lines()
+_PING = chunk_of(b"\n")
 
 
 class Overview:
@@ -108,14 +113,11 @@ class Overview:
         self._positions = _positions(positions)
         self._marks: dict[str, str] = {}  # of the answers that are followed, or were
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._left, self._lock = asyncio.Event(), asyncio.Lock()
-        self._abort: Any = lambda: None
+        self._left = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Send until the page leaves or the server ends."""
-        self._send_all = send
-        if (transport := scope.get("state", {}).get("transport")) is not None:
-            self._abort = transport.abort
+        self._connection = connection_of(scope)
         await send(begun(self._host, Lines.media_type, Lines.headers))
         leaving = asyncio.create_task(self._notice_leaving(receive))
         try:
@@ -133,7 +135,8 @@ class Overview:
         while not self._left.is_set() and not self._host.hub.is_closing:
             if loop.time() - pinged >= self._ping_seconds:
                 pinged = loop.time()
-                await self._send({"body": b"\n"})
+                if not self._connection.is_full:
+                    self._connection.write(_PING)
             with suppress(StoreUnavailable):  # the page keeps what it has, and the store comes back
                 self._follow_new(await self._listing.newest())
             with suppress(asyncio.TimeoutError):
@@ -156,14 +159,13 @@ class Overview:
             async with self._host.hub.channel(id) as channel:
                 self._host.admit(channel)
                 await self._host.wait_for(channel)
-                reader = Reader(channel, Lines(id), self._positions.get(id))
-                reader.abort = self._abort
+                reader = Reader(channel, _LINES, self._positions.get(id), self._connection)
                 if reader.at_end:  # it has begun again, or the page has it all
                     with suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(channel.changed(), _LATER)
                 try:
                     if not reader.at_end:
-                        await self._host.readers.follow(reader, self._receive, self._send)
+                        await self._host.readers.follow(reader)
                 finally:
                     if reader.position is not None:
                         self._positions[id] = reader.position
@@ -171,16 +173,6 @@ class Overview:
             self._marks.pop(id, None)  # the next look tries again
         except Refused:  # too many readers, or no delta came
             return
-
-    async def _send(self, message: Message) -> None:
-        """Send a part of the response: an answer that ends does not end it."""
-        async with self._lock:
-            body = {"body": message["body"], "more_body": True}
-            await self._send_all({"type": "http.response.body", **body})
-
-    async def _receive(self) -> Message:
-        await self._left.wait()
-        return {"type": "http.disconnect"}
 
     async def _notice_leaving(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from pipelines.serve_deltas.access import Refused
+from pipelines.serve_deltas.connection import connection_of
 from pipelines.serve_deltas.encoders import Encoder
 from pipelines.serve_deltas.following import Reader, Receive, Send
 from pipelines.serve_deltas.host import Host, begun
@@ -38,15 +39,15 @@ class StreamResponse:
         async with self._host.hub.channel(self._id) as channel:
             self._host.admit(channel)
             await self._host.wait_for(channel)
-            reader = Reader(channel, self._encoder, self._position)
-            reader.cut_with(scope)
+            reader = Reader(channel, self._encoder, self._position, connection_of(scope))
             if reader.at_end:
                 await Response(status_code=204, headers=self._host.headers)(scope, receive, send)
                 return
             if channel.text.is_beheaded:
                 raise Refused(410, "the beginning of the answer has been trimmed")
             await self._begin(send)
-            await self._host.readers.follow(reader, receive, send)
+            if scope["method"] == "HEAD" or await self._host.readers.follow(reader):
+                await send({"type": "http.response.body", "body": b""})
 
     async def _begin(self, send: Send) -> None:
         await send(begun(self._host, self._encoder.media_type, self._encoder.headers))

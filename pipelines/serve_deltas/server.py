@@ -14,22 +14,36 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipelines.errors import UsageError
 from pipelines.serve_deltas.app import Door
+from pipelines.serve_deltas.connection import Connection
 
-# What the system keeps for a reader that does not read, and what the process keeps, in bytes.
+# What the system keeps for a reader that does not read, in bytes.
 _SEND_BUFFER = 1 << 16
-_WRITE_BUFFER = 1 << 14
 _BACKLOG = 2_048
 # Seconds that readers have to get the last bytes when the server ends.
 _GOODBYE = 3
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets a response cut its connection, and keeps little for a reader that does not read."""
+    """Gives requests their connection, and tells it of what happens."""
+
+    patience: float
 
     def connection_made(self, transport: Any) -> None:
-        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        self.app_state = {**self.app_state, "transport": transport}
+        self._connection = Connection(transport, self.patience)
+        self.app_state = {**self.app_state, "connection": self._connection}
         super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._connection.lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._connection.filled()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._connection.drained()
 
 
 class _Quiet(logging.Filter):
@@ -50,7 +64,7 @@ class Server(uvicorn.Server):
         self._door, self._listener = door, listener
         config = uvicorn.Config(
             door.app,
-            http=_Protocol,
+            http=type("_Protocol", (_Protocol,), {"patience": door.patience}),
             ws="none",
             lifespan="off",
             log_config=None,

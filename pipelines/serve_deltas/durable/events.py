@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from pipelines.serve_deltas.durable.headers import next_cursor
 from pipelines.serve_deltas.durable.messages import Messages
 from pipelines.serve_deltas.encoders.base import SSE_HEADERS, CutOff
 from pipelines.serve_deltas.growing_text import News
@@ -17,29 +18,46 @@ _BREAK = re.compile(rb"\r\n|\r|\n")
 
 
 class LiveEvents:
-    """One reader of the live mode: an encoder like those of the other forms."""
+    """Readers of the live mode with the same cursor: an encoder like those of the other forms."""
 
     media_type = "text/event-stream"
     headers: Mapping[str, str] = {**SSE_HEADERS, "Cache-Control": "no-cache, no-store"}
     ping = b":\n\n"
     later: bytes | None = None
 
-    def __init__(self, messages: Messages, cursor: Callable[[], str]) -> None:
-        self._messages, self._cursor = messages, cursor
+    def __init__(self, messages: Messages, cursor: int | None, clock: Callable[[], float]) -> None:
+        self._messages, self._cursor, self._clock = messages, cursor, clock
 
-    def encode(self, news: News) -> bytes:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiveEvents) and self._same == other._same
+
+    def __hash__(self) -> int:
+        return hash(self._same)
+
+    @property
+    def _same(self) -> object:
+        return self._messages, self._cursor
+
+    def begin(self, id: str) -> None:
+        """Return no state: an event tells all."""
+
+    def encode(self, news: News, state: None) -> tuple[bytes, None]:
         """Return the messages in one event, and where the reader is then."""
         found = self._messages.of(news)
         data = _event("data", self._messages.joined(found)) if found else b""
-        return data + self.control(news.position, is_closed=news.ending is not None)
+        return data + self.control(news.position, is_closed=news.ending is not None), None
 
     def control(self, end: Position, *, is_closed: bool) -> bytes:
         """Return the event that says where the reader is: at the end of the stream."""
         told: dict[str, Any] = {"streamNextOffset": str(end), "upToDate": True}
-        told |= {"streamClosed": True} if is_closed else {"streamCursor": self._cursor()}
+        told |= (
+            {"streamClosed": True}
+            if is_closed
+            else {"streamCursor": next_cursor(self._cursor, self._clock())}
+        )
         return _event("control", orjson.dumps(told))
 
-    def gone(self) -> bytes:
+    def gone(self, state: None) -> bytes:
         """Raise CutOff: the reader comes back, and gets status 410."""
         raise CutOff(b"")
 

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from pipelines.serve_deltas.access import Refused
+from pipelines.serve_deltas.connection import connection_of
 from pipelines.serve_deltas.durable.events import LiveEvents
 from pipelines.serve_deltas.durable.headers import next_cursor, page_headers
 from pipelines.serve_deltas.durable.messages import Messages
@@ -62,16 +63,14 @@ class DurableRead:
             _check(channel)
             skips = self._asked.from_now and had_begun
             position = channel.text.tail if skips else self._asked.position
-            events = LiveEvents(self._messages, self._cursor)
-            reader = Reader(channel, events, position)
-            reader.cut_with(scope)
+            events = LiveEvents(self._messages, self._asked.cursor, time.time)
+            reader = Reader(channel, events, position, connection_of(scope))
             if self._asked.live is Live.SSE:
-                await self._follow(reader, receive, send)
+                await self._follow(reader, events, send)
                 return
-            async with self._host.readers.joined(reader, receive):
+            async with self._host.readers.joined(reader):
                 await self._host.readers.let_catch_up(reader)
                 response = self._response(await self._found(reader))
-                reader.sends_since = asyncio.get_running_loop().time()
                 await response(scope, receive, send)
 
     async def _found(self, reader: Reader) -> Page:
@@ -93,7 +92,7 @@ class DurableRead:
     def _response(self, found: Page) -> Response:
         headers = {**self._host.headers, **page_headers(found)}
         if self._asked.live is Live.LONG_POLL:
-            headers["Stream-Cursor"] = self._cursor()
+            headers["Stream-Cursor"] = next_cursor(self._asked.cursor, time.time())
             if not found.messages:
                 return Response(status_code=204, headers=headers)
         if not self._asked.from_now:
@@ -103,22 +102,15 @@ class DurableRead:
         headers["Content-Type"] = self._messages.media_type
         return Response(self._messages.joined(found.messages), headers=headers)
 
-    async def _follow(self, reader: Reader, receive: Receive, send: Send) -> None:
+    async def _follow(self, reader: Reader, events: LiveEvents, send: Send) -> None:
         """Send events until the stream is closed or the reader leaves."""
-        events = reader.encoder
-        assert isinstance(events, LiveEvents)
         await send(begun(self._host, events.media_type, events.headers))
         tail = reader.channel.text.tail
         if tail is not None and reader.position == tail:
             first = events.control(tail, is_closed=reader.at_end)
-            more = not reader.at_end
-            await send({"type": "http.response.body", "body": first, "more_body": more})
-            if not more:
-                return
-        await self._host.readers.follow(reader, receive, send)
-
-    def _cursor(self) -> str:
-        return next_cursor(self._asked.cursor, time.time())
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+        if await self._host.readers.follow(reader):
+            await send({"type": "http.response.body", "body": b""})
 
 
 def _check(channel: Channel) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Hashable, Mapping
+from typing import Any, Protocol
 
 from pipelines.serve_deltas.growing_text import News
 
@@ -21,7 +21,11 @@ class CutOff(Exception):
 
 
 class Encoder(Protocol):
-    """Turns what one reader lacks into the bytes of its response."""
+    """Turns what readers lack into the bytes of their responses.
+
+    It keeps nothing for a reader. What the bytes depend on, besides the news, is the `state`, so
+    readers with the same state share them.
+    """
 
     media_type: str
     headers: Mapping[str, str]
@@ -30,10 +34,13 @@ class Encoder(Protocol):
     # The body of a response that tells the reader to come back later; None if the form has none.
     later: bytes | None
 
-    def encode(self, news: News) -> bytes:
-        """Return the bytes for `news`. Raises CutOff."""
+    def begin(self, id: str) -> Hashable:
+        """Return the state of a reader of `id` that has nothing yet."""
 
-    def gone(self) -> bytes:
+    def encode(self, news: News, state: Any) -> tuple[bytes, Hashable]:
+        """Return the bytes for `news`, and the next state. Raises CutOff."""
+
+    def gone(self, state: Any) -> bytes:
         """Return the bytes for an answer whose stream has disappeared. Raises CutOff."""
 
     def leave(self) -> None:

@@ -25,31 +25,31 @@ _IS_GONE = "the stream of the answer has disappeared before its end"
 
 
 class ChatChunks:
-    """One client of OpenAI's chat API."""
+    """Clients of OpenAI's chat API."""
 
     media_type = "text/event-stream"
     headers: Mapping[str, str] = SSE_HEADERS
     ping = b": \n\n"
     later: bytes | None = None
 
-    def __init__(self, id: str) -> None:
-        self._id = id
-        self._has_chunks = False
+    def begin(self, id: str) -> bool:
+        """Return whether the reader has any chunk: no."""
+        return False
 
-    def encode(self, news: News) -> bytes:
+    def encode(self, news: News, has_chunks: bool) -> tuple[bytes, bool]:
         """Return the new chunks as one, and the end. Raises CutOff for a reset and a failure."""
-        if news.is_reset and self._has_chunks:
+        if news.is_reset and has_chunks:
             raise CutOff(_error(_BEGINS_ANEW, "stream_reset"))
         chunk = one_chunk(news.pieces)
-        self._has_chunks = self._has_chunks or bool(chunk)
+        has_chunks = has_chunks or bool(chunk)
         events = b"data: " + chunk + b"\n\n" if chunk else b""
         if news.ending is None:
-            return events
+            return events, has_chunks
         if news.ending.error_type is not None:
             raise CutOff(events + _error(_HAS_FAILED, news.ending.error_type))
-        return events + _DONE
+        return events + _DONE, has_chunks
 
-    def gone(self) -> bytes:
+    def gone(self, has_chunks: bool) -> bytes:
         """Raise CutOff, with an error."""
         raise CutOff(_error(_IS_GONE, "stream_gone"))
 

@@ -23,17 +23,17 @@ from pipelines.serve_deltas.position import Position
 
 
 class Events:
-    """One reader with an `EventSource`."""
+    """Readers with an `EventSource`."""
 
     media_type = "text/event-stream"
     headers: Mapping[str, str] = SSE_HEADERS
     ping = b":\n\n"
     later: bytes | None = b"retry: 2000\n\n"
 
-    def __init__(self, id: str) -> None:
-        del id
+    def begin(self, id: str) -> None:
+        """Return no state: an event tells all."""
 
-    def encode(self, news: News) -> bytes:
+    def encode(self, news: News, state: None) -> tuple[bytes, None]:
         """Return the events for `news`: a reset, what is new in one message, and the end."""
         events = []
         if news.is_reset:
@@ -43,9 +43,9 @@ class Events:
             events.append(event("", fields, news.position))
         if news.ending is not None:
             events.append(event("end", news.ending.fields, news.position))
-        return b"".join(events)
+        return b"".join(events), None
 
-    def gone(self) -> bytes:
+    def gone(self, state: None) -> bytes:
         """Return the event of an answer that has disappeared: nothing follows it."""
         return event("gone", {}, None)
 

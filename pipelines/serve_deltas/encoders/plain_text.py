@@ -9,28 +9,27 @@ from pipelines.serve_deltas.growing_text import News
 
 
 class PlainText:
-    """One reader of the text. It cannot be told of a reset: its response breaks off."""
+    """Readers of the text. They cannot be told of a reset: the response breaks off."""
 
     media_type = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = SSE_HEADERS
     ping = b""
     later: bytes | None = None
 
-    def __init__(self, id: str) -> None:
-        del id
-        self._has_text = False
+    def begin(self, id: str) -> bool:
+        """Return whether the reader has any text: no."""
+        return False
 
-    def encode(self, news: News) -> bytes:
+    def encode(self, news: News, has_text: bool) -> tuple[bytes, bool]:
         """Return the new text. Raises CutOff when the text begins anew, and for a failed answer."""
-        if news.is_reset and self._has_text:
+        if news.is_reset and has_text:
             raise CutOff(b"")
         text = news.text.encode("utf-8", "replace")
-        self._has_text = self._has_text or bool(text)
         if news.ending is not None and news.ending.outcome == "failed":
             raise CutOff(text)
-        return text
+        return text, has_text or bool(text)
 
-    def gone(self) -> bytes:
+    def gone(self, has_text: bool) -> bytes:
         """Raise CutOff."""
         raise CutOff(b"")
 

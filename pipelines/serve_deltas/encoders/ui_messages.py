@@ -10,7 +10,7 @@ parts after the last `data-reset`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,34 +28,35 @@ _REASONS = {
 }
 
 
+class Told(NamedTuple):
+    """What a reader has of its message."""
+
+    id: str
+    open: str | None = None  # the kind of the part that grows: text or reasoning
+    parts: int = 0
+    has_begun: bool = False
+
+
 class UiMessages:
-    """One reader with the AI SDK. It gets text and reasoning; tool calls are left out."""
+    """Readers with the AI SDK. They get text and reasoning; tool calls are left out."""
 
     media_type = "text/event-stream"
     headers: Mapping[str, str] = {**SSE_HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
     ping = b": \n\n"
     later: bytes | None = None
 
-    def __init__(self, id: str) -> None:
-        self._id = id
-        self._open: str | None = None  # the kind of the part that grows: text or reasoning
-        self._parts = 0
-        self._has_begun = False
+    def begin(self, id: str) -> Told:
+        """Return that nothing was told."""
+        return Told(id)
 
-    def encode(self, news: News) -> bytes:
+    def encode(self, news: News, told: Told) -> tuple[bytes, Told]:
         """Return the parts for `news`."""
-        parts = [] if self._has_begun else [{"type": "start", "messageId": self._id}, _STEP]
-        if news.is_reset and self._has_begun:
-            data = {"type": "data-reset", "data": {"attempt": news.rank[1]}}
-            parts += [*self._closed(), _STEP_END, data, _STEP]
-        self._has_begun = True
-        parts += self._grown(news.pieces)
-        if news.ending is not None:
-            parts += [*self._closed(), *_ended(news.ending)]
-        body = b"".join([b"data: " + orjson.dumps(part) + b"\n\n" for part in parts])
-        return body if news.ending is None else body + _DONE
+        message = _Message(told)
+        message.add(news)
+        body = b"".join([b"data: " + orjson.dumps(part) + b"\n\n" for part in message.parts])
+        return body if news.ending is None else body + _DONE, message.told
 
-    def gone(self) -> bytes:
+    def gone(self, told: Told) -> bytes:
         """Return the parts for an answer that has disappeared."""
         error = {"type": "error", "errorText": "the stream of the answer has disappeared"}
         return b"data: " + orjson.dumps(error) + b"\n\n" + _DONE
@@ -63,25 +64,43 @@ class UiMessages:
     def leave(self) -> None:
         """Return: without its last part the message is not finished."""
 
-    def _grown(self, pieces: Sequence[Piece]) -> list[dict[str, Any]]:
-        """Return the parts for new text and reasoning: neighbours of one kind together."""
-        parts: list[dict[str, Any]] = []
-        for kind, text in _runs(pieces):
-            if self._open != kind:
-                parts += self._closed()
-                self._open = kind
-                self._parts += 1
-                parts.append({"type": f"{kind}-start", "id": self._name})
-            parts.append({"type": f"{kind}-delta", "id": self._name, "delta": text})
-        return parts
 
-    def _closed(self) -> list[dict[str, Any]]:
-        kind, self._open = self._open, None
-        return [] if kind is None else [{"type": f"{kind}-end", "id": self._name}]
+class _Message:
+    """The parts that are new, and what a reader has been told with them."""
 
-    @property
-    def _name(self) -> str:
-        return str(self._parts)
+    def __init__(self, told: Told) -> None:
+        self.told = told
+        self.parts: list[dict[str, Any]] = []
+
+    def add(self, news: News) -> None:
+        """Add what `news` brings."""
+        if not self.told.has_begun:
+            self.parts += [{"type": "start", "messageId": self.told.id}, _STEP]
+        elif news.is_reset:
+            data = {"type": "data-reset", "data": {"attempt": news.rank[1]}}
+            self._close()
+            self.parts += [_STEP_END, data, _STEP]
+        self.told = self.told._replace(has_begun=True)
+        for kind, text in _runs(news.pieces):
+            self._grow(kind, text)
+        if news.ending is not None:
+            self._close()
+            self.parts += _ended(news.ending)
+
+    def _grow(self, kind: str, text: str) -> None:
+        if self.told.open != kind:
+            self._close()
+            self.told = self.told._replace(open=kind, parts=self.told.parts + 1)
+            self._part(f"{kind}-start")
+        self._part(f"{kind}-delta", delta=text)
+
+    def _close(self) -> None:
+        if self.told.open is not None:
+            self._part(f"{self.told.open}-end")
+        self.told = self.told._replace(open=None)
+
+    def _part(self, type: str, **fields: str) -> None:
+        self.parts.append({"type": type, "id": str(self.told.parts), **fields})
 
 
 _STEP: dict[str, Any] = {"type": "start-step"}

@@ -43,6 +43,8 @@ _PAGE = 1_000
 _BLOCK = 5_000
 # Seconds between two reads of the tail: entries that come together are read together.
 _PAUSE = 0.004
+# Seconds for which streams are fed before others have their turn on the loop.
+_SLICE = 0.005
 # Seconds after which a silent stream is looked for: Redis does not say that a key has expired.
 _SILENCE = 30.0
 _FIRST_DELAY, _MOST_DELAY = 0.1, 2.0
@@ -172,8 +174,12 @@ class RedisStore:
         places = {name: self._last[id] for name, id in ids.items()}
         block = _BLOCK if self._connection_id is not None else 50
         found = await self._tail.xread(places, count=_PAGE, block=block)
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = since = loop.time()
         for name, entries in found or ():
+            if loop.time() - since > _SLICE:  # many readers: each feed writes to all of its stream
+                await asyncio.sleep(0)
+                since = loop.time()
             id = ids[name]
             if id in self._last and entries:
                 self._last[id] = entries[-1][0].decode()

@@ -32,9 +32,21 @@ def news_of(*pieces, since=None):
     return text.since(since)
 
 
+class Form:
+    """One reader of a form."""
+
+    def __init__(self, form):
+        self._encoder = FORMS[form]
+        self._state = self._encoder.begin("q")
+
+    def encode(self, news):
+        body, self._state = self._encoder.encode(news, self._state)
+        return body
+
+
 def begun(form):
     """Return an encoder that has sent a text, and the position after it."""
-    encoder, news = FORMS[form]("q"), news_of(*pieces_of({"content": "old"})[:1])
+    encoder, news = Form(form), news_of(*pieces_of({"content": "old"})[:1])
     encoder.encode(news)
     return encoder, news.position
 
@@ -43,7 +55,7 @@ HALLO = pieces_of({"role": "assistant", "content": ""}, {"content": "Hal"}, {"co
 
 
 def test_events_for_a_late_reader_are_one_text_and_the_end():
-    assert FORMS["events"]("q").encode(news_of(*HALLO)).decode() == (
+    assert Form("events").encode(news_of(*HALLO)).decode() == (
         "id: 0000000000000007_00000001_00000004\n"
         'data: {"text":"Hallo\\n\\n✓"}\n\n'
         "id: 0000000000000007_00000001_00000004\n"
@@ -66,16 +78,16 @@ def test_events_say_that_a_text_begins_anew():
 def test_events_carry_reasoning_and_tool_calls():
     call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": "{}"}}
     news = news_of(*pieces_of({"reasoning_content": "Hm"}, {"tool_calls": [call]})[:2])
-    data = FORMS["events"]("q").encode(news).split(b"data: ")[1]
+    data = Form("events").encode(news).split(b"data: ")[1]
     assert orjson.loads(data) == {"reasoning": "Hm", "tool_calls": [call]}
 
 
 def test_plain_text_is_the_text():
-    assert FORMS["text"]("q").encode(news_of(*HALLO)).decode() == "Hallo\n\n✓"
+    assert Form("text").encode(news_of(*HALLO)).decode() == "Hallo\n\n✓"
 
 
 def test_the_chunks_of_a_late_reader_are_one_chunk_and_done():
-    body = FORMS["chat"]("q").encode(news_of(*HALLO))
+    body = Form("chat").encode(news_of(*HALLO))
     first, done, rest = body.split(b"\n\n")
     assert (done, rest) == (b"data: [DONE]", b"")
     assert orjson.loads(first.removeprefix(b"data: ")) == {
@@ -103,14 +115,14 @@ def test_a_form_without_a_reset_breaks_off(form):
 def test_a_form_without_failures_breaks_off_after_the_text(form):
     failed = Piece(RANK, 1, "", b"", failed="RateLimitError")
     with pytest.raises(CutOff) as cut:
-        FORMS[form]("q").encode(news_of(*pieces_of({"content": "half"})[:1], failed))
+        Form(form).encode(news_of(*pieces_of({"content": "half"})[:1], failed))
     assert b"half" in cut.value.args[0]
     assert b"[DONE]" not in cut.value.args[0]
 
 
 def test_events_say_that_a_prompt_has_failed():
     failed = Piece(RANK, 1, "", b"", failed="RateLimitError")
-    body = FORMS["events"]("q").encode(news_of(*pieces_of({"content": "half"})[:1], failed))
+    body = Form("events").encode(news_of(*pieces_of({"content": "half"})[:1], failed))
     assert b'event: end\ndata: {"outcome":"failed","error_type":"RateLimitError"}' in body
 
 
@@ -121,7 +133,7 @@ def parts_of(body):
 
 def test_the_ai_sdk_gets_the_parts_of_one_message():
     deltas = {"reasoning_content": "Hm"}, {"content": "Hal"}, {"content": "lo"}
-    assert parts_of(FORMS["ai-sdk"]("q").encode(news_of(*pieces_of(*deltas)))) == [
+    assert parts_of(Form("ai-sdk").encode(news_of(*pieces_of(*deltas)))) == [
         {"type": "start", "messageId": "q"},
         {"type": "start-step"},
         {"type": "reasoning-start", "id": "1"},
@@ -159,7 +171,7 @@ def test_the_ai_sdk_is_told_that_a_text_begins_anew():
 )
 def test_the_ai_sdk_gets_reasons_that_it_knows(reason, part):
     news = news_of(*pieces_of({"content": "x"}, reason=reason))
-    assert parts_of(FORMS["ai-sdk"]("q").encode(news))[-2] == part
+    assert parts_of(Form("ai-sdk").encode(news))[-2] == part
 
 
 ODD = [b"", b"null", b"[1]", b"{", b'{"choices":3}', b'{"choices":[7]}', b"\xff\xfe"]
@@ -174,4 +186,4 @@ ODD += [
 @pytest.mark.parametrize("json", ODD)
 def test_a_chunk_that_is_not_one_harms_nothing(form, json):
     pieces = [Piece(RANK, 0, "text", json), Piece(RANK, 1, "", json, final=True)]
-    assert FORMS[form]("q").encode(news_of(*pieces))
+    assert Form(form).encode(news_of(*pieces))
