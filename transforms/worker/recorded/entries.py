@@ -8,7 +8,7 @@ journal before its first delta is put.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from hashlib import blake2b
 from typing import Any
@@ -24,12 +24,14 @@ from transforms.journal.key import JournalKey, request_hash
 from transforms.worker.loop.inbox import Inbox
 from transforms.worker.requests import PromptRequest
 
+Lookup = Callable[[JournalKey], bytes | None]
 
-class JournalEntries:
-    """Completions and orders of submissions in `journal`, for requests with a key."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+class KeyedEntries:
+    """The completions of requests with a key, as `lookup` finds them by their keys."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
 
     def key(
         self,
@@ -46,7 +48,15 @@ class JournalEntries:
         """Return the completion of an earlier run of `request`. May block."""
         if request.key is None:
             return None
-        return _completion(self._journal.lookup(request.key), request.prompt)
+        return _completion(self._lookup(request.key), request.prompt)
+
+
+class JournalEntries(KeyedEntries):
+    """Completions and orders of submissions in `journal`, for requests with a key."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal.lookup)
+        self._journal = journal
 
     async def equal_completion(self, request: PromptRequest) -> Completion | None:
         """Return the completion of an equal request of any row."""
