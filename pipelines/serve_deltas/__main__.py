@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.cli.parser import Parser, add_version, positive, program
 from pipelines.errors import UsageError
 from pipelines.imports import importing
 from pipelines.serve_deltas import tokens
+from pipelines.serve_deltas.flags import parser
 from pipelines.shutdown import run_program
 
 if TYPE_CHECKING:
@@ -25,103 +25,6 @@ if TYPE_CHECKING:
 
 _EXTRA = "serve_deltas needs its extra: pip install 'ritellm-beam[serve]'"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def parser() -> Parser:
-    """Return the command line."""
-    made = Parser(
-        prog=program("pipelines.serve_deltas"),
-        description="Serve the token streams of a job to browsers and services, while they grow."
-        " The job publishes them with --deltas_to 'redis://HOST/DB?per_id=true'.",
-        epilog="docs/serving.md has the forms of a stream, and what a reader may rely on.",
-        allow_abbrev=False,
-    )
-    add_version(made)
-    made.add_argument(
-        "--from",
-        dest="source",
-        default="redis://localhost/0",
-        metavar="WHERE",
-        help="where the deltas are: redis://HOST/DB, rediss:// or unix://; with key= and"
-        " password_env= as in --deltas_to (default: %(default)s)",
-    )
-    made.add_argument(
-        "--listen",
-        default="127.0.0.1:8080",
-        metavar="HOST:PORT",
-        help="where to listen; another host than loopback needs --secret_env (default:"
-        " %(default)s)",
-    )
-    _add_access(made)
-    _add_bounds(made)
-    return made
-
-
-def _add_access(made: Parser) -> None:
-    access = made.add_argument_group("who may read")
-    access.add_argument(
-        "--secret_env",
-        metavar="NAME",
-        help="the environment variable with the secret that signs tokens; each reader then needs a"
-        " token for its stream (default: programs and pages of this machine need none)",
-    )
-    access.add_argument(
-        "--allow_origin",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="an origin whose pages may read, such as https://app.example; repeat it for more",
-    )
-    access.add_argument("--sign", metavar="ID", help="print a token for the stream of ID, and exit")
-    access.add_argument(
-        "--sign_all",
-        action="store_true",
-        help="print a token that lists and reads all streams, as the page at / does, and exit",
-    )
-    access.add_argument(
-        "--may_stop", action="store_true", help="let the token of --sign stop the stream, too"
-    )
-    access.add_argument(
-        "--valid_seconds",
-        type=positive,
-        default=3600,
-        metavar="SECONDS",
-        help="how long the token of --sign is valid (default: %(default)s)",
-    )
-
-
-def _add_bounds(made: Parser) -> None:
-    bounds = made.add_argument_group("bounds")
-    bounds.add_argument(
-        "--wait_seconds",
-        type=positive,
-        default=30,
-        metavar="SECONDS",
-        help="how long a reader of an unknown id waits for its first delta, before it gets status"
-        " 404 (default: %(default)s)",
-    )
-    bounds.add_argument(
-        "--patience",
-        type=positive,
-        default=30,
-        metavar="SECONDS",
-        help="a reader that takes nothing for this long is cut off; it can return with its position"
-        " (default: %(default)s)",
-    )
-    bounds.add_argument(
-        "--max_readers",
-        type=positive,
-        default=10_000,
-        metavar="N",
-        help="the most readers at once (default: %(default)s)",
-    )
-    bounds.add_argument(
-        "--max_per_stream",
-        type=positive,
-        default=1_000,
-        metavar="N",
-        help="the most readers of one stream at once (default: %(default)s)",
-    )
 
 
 class Program:
@@ -135,7 +38,7 @@ class Program:
         """Serve until `stop`; return the exit status: 0, or 2 for wrong usage."""
         known_args = parser().parse_args(list(self._argv))
         secret = _secret(known_args.secret_env)
-        if known_args.sign is not None or known_args.sign_all:
+        if known_args.sign is not None or known_args.sign_all or known_args.sign_prompts:
             return _print_token(known_args, secret)
         host, port = _address(known_args.listen)
         if host not in _LOOPBACK and secret is None:
@@ -147,6 +50,7 @@ class Program:
                 from pipelines.serve_deltas import server
                 from pipelines.serve_deltas.access import Access
                 from pipelines.serve_deltas.app import Bounds, Door
+                from pipelines.serve_deltas.prompts.flags import prompt_rows, prompts
             except ImportError as error:
                 raise UsageError(f"{_EXTRA} ({error})") from None
         bounds = Bounds(
@@ -156,17 +60,24 @@ class Program:
             max_per_stream=known_args.max_per_stream,
         )
 
+        access = Access(secret, known_args.allow_origin)
+        rows = prompt_rows(known_args)
+
         async def serve() -> None:
-            door = Door(_store(known_args.source), Access(secret, known_args.allow_origin), bounds)
+            store = _store(known_args.source)
+            door = Door(store, access, bounds, prompts(known_args, access, rows))
             with server.listen(host, port) as listener:
                 self._server = server.Server(door, listener)
                 bound = listener.getsockname()[1]
                 await self._server.serve_until_stopped(lambda: _announce(host, bound))
 
+        from pipelines.serve_deltas.prompts.queues.base import QueueUnavailable
         from pipelines.serve_deltas.stores.base import StoreUnavailable
 
         try:
             asyncio.run(serve())
+        except QueueUnavailable as error:
+            raise UsageError(f"--prompts_to: {error}") from None
         except StoreUnavailable as error:
             raise UsageError(f"--from: {error}") from None
         return 0
@@ -214,10 +125,19 @@ def _secret(variable: str | None) -> bytes | None:
 def _print_token(known_args: argparse.Namespace, secret: bytes | None) -> int:
     if secret is None:
         raise UsageError("--sign needs --secret_env")
-    if known_args.sign is not None and known_args.sign_all:
-        raise UsageError("--sign and --sign_all print one token: leave one of them out")
+    if (known_args.sign is not None) + known_args.sign_all + known_args.sign_prompts > 1:
+        raise UsageError("--sign, --sign_all and --sign_prompts print one token: leave one of them")
+    if known_args.may_ask and not known_args.sign_all:
+        raise UsageError(
+            "--may_ask needs --sign_all; --sign_prompts prints a token without reading"
+        )
     expires = int(time.time()) + known_args.valid_seconds
-    print(tokens.sign(secret, known_args.sign, expires, may_stop=known_args.may_stop))
+    may_stop = known_args.may_stop
+    if known_args.sign_prompts or known_args.may_ask:
+        may_read = known_args.sign_all
+        print(tokens.sign_asker(secret, expires, may_stop=may_stop, may_read=may_read))
+    else:
+        print(tokens.sign(secret, known_args.sign, expires, may_stop=may_stop))
     return 0
 
 

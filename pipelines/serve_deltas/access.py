@@ -16,11 +16,14 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Refused(Exception):
-    """The request is refused with `status`; the message is for its sender."""
+    """The request is refused with `status`; the message is for its sender.
 
-    def __init__(self, status: int, message: str) -> None:
+    A refusal that may pass has the seconds after which to try again.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.retry_after = status, retry_after
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,24 @@ class Access:
         if self.secret is None:
             return
         try:
-            tokens.check(self.secret, _token(headers, query), id, now, to_stop=to_stop)
+            tokens.check(self.secret, self.token(headers, query), id, now, to_stop=to_stop)
         except tokens.TokenError as error:
             raise Refused(401, str(error)) from None
+
+    def check_asker(self, headers: Mapping[str, str], query: Mapping[str, str], now: float) -> str:
+        """Return the rights of a request that may send prompts. Raises Refused."""
+        self.check_source(headers)
+        if self.secret is None:
+            return tokens.STOP
+        try:
+            return tokens.check_asker(self.secret, self.token(headers, query), now)
+        except tokens.TokenError as error:
+            raise Refused(401, str(error)) from None
+
+    def token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """Return the token of a request: an `EventSource` cannot set headers."""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        return token.strip() if kind.lower() == "bearer" else query.get("token", "")
 
     def check_source(self, headers: Mapping[str, str]) -> None:
         """Raise Refused for a host or an origin that is not known."""
@@ -61,9 +79,3 @@ class Access:
             return
         if origin not in (f"http://{host}", f"https://{host}"):
             raise Refused(403, "pages of this origin may not read; see --allow_origin")
-
-
-def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Return the token of a request: an `EventSource` cannot set headers."""
-    kind, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else query.get("token", "")

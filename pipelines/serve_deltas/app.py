@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -30,6 +31,8 @@ from pipelines.serve_deltas.overview import Listing, Overview
 from pipelines.serve_deltas.page import PAGE_HEADERS, page
 from pipelines.serve_deltas.piece import parsed
 from pipelines.serve_deltas.position import Position, parse_position
+from pipelines.serve_deltas.prompts.endpoint import Prompts
+from pipelines.serve_deltas.request_body import read_body
 from pipelines.serve_deltas.response import StreamResponse
 from pipelines.serve_deltas.stores.base import Store, StoreUnavailable
 
@@ -42,8 +45,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _JSON = JsonMessages()
-# The most that the body of a request may have.
-_MOST_BODY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,18 @@ class Bounds:
 
 
 class Door:
-    """The routes of one server."""
+    """The routes of one server; with `prompts` it takes prompts, too."""
 
-    def __init__(self, store: Store, access: Access, bounds: Bounds) -> None:
+    def __init__(
+        self, store: Store, access: Access, bounds: Bounds, prompts: Prompts | None = None
+    ) -> None:
         self.hub = Hub(store)
         self.readers = Readers(ping_seconds=bounds.ping_seconds)
         self.poll_seconds, self.patience = bounds.poll_seconds, bounds.patience
         self.headers: Mapping[str, str] = _HEADERS
         # The messages of the Durable Streams protocol; another writer may have others.
         self.messages_of: Callable[[str], Messages] = lambda id: _JSON
-        self._access, self._bounds = access, bounds
+        self._access, self._bounds, self._prompts = access, bounds, prompts
         self._listing = Listing(store)
         self._pings: asyncio.Task[None] | None = None
 
@@ -88,6 +91,7 @@ class Door:
             Route("/streams/{id}/stream", self._resume, methods=["GET"]),
             Route("/streams/{id}/stop", self._stop, methods=["POST"]),
             Route("/streams/{id}/chat/completions", self._complete, methods=["POST"]),
+            Route("/prompts", self._take, methods=["POST"]),
         ]
         cors = Middleware(
             CORSMiddleware,
@@ -96,13 +100,20 @@ class Door:
             allow_headers=["authorization", "last-event-id", "cache-control", "if-none-match"],
             expose_headers=["*"],
         )
-        handlers: Mapping[Any, Any] = {Refused: _refuse, StoreUnavailable: _unavailable}
+        handlers: Mapping[Any, Any] = {
+            Refused: _refuse,
+            StoreUnavailable: _unavailable,
+            HTTPException: _refuse_route,
+            Exception: _fail,
+        }
         app = Starlette(False, routes, [cors], handlers)
         app.router.redirect_slashes = False
         return _RawPaths(app)
 
     async def start(self) -> None:
         """Start to read the store. Raises StoreUnavailable."""
+        if self._prompts is not None:
+            await self._prompts.start()
         await self.hub.start()
         self._pings = asyncio.create_task(self.readers.run())
 
@@ -112,11 +123,20 @@ class Door:
             self._pings.cancel()
             self._pings = None
             await self.hub.aclose()
+            if self._prompts is not None:
+                await self._prompts.aclose()
 
     async def _page(self, request: Request) -> Response:
         """Answer with the page, which has nothing of any stream."""
         self._access.check_source(request.headers)
-        return Response(page(), headers={**_HEADERS, **PAGE_HEADERS}, media_type="text/html")
+        shown = page(asks=self._prompts is not None)
+        return Response(shown, headers={**_HEADERS, **PAGE_HEADERS}, media_type="text/html")
+
+    async def _take(self, request: Request) -> Response:
+        """Put a prompt into the source of the job."""
+        if self._prompts is None:
+            raise Refused(404, "this server takes no prompts; see --prompts_to")
+        return await self._prompts.respond(request)
 
     async def _list(self, request: Request) -> Response:
         """Answer with the ids of the answers that began last, the newest first."""
@@ -130,7 +150,7 @@ class Door:
         if self.readers.count >= self._bounds.max_readers:
             raise Refused(429, "the server has as many readers as it takes; come back later")
         await self._listing.newest()  # an error has a status of its own
-        positions = parsed(await _body(request)).get("positions")
+        positions = parsed(await read_body(request)).get("positions")
         return Overview(self, self._listing, positions, self._bounds.ping_seconds)
 
     async def _read(self, request: Request) -> Any:
@@ -222,16 +242,7 @@ def _position(request: Request) -> Position | None:
 
 async def _wants_stream(request: Request) -> bool:
     """Return whether the body asks for a stream. The rest of it is ignored."""
-    return parsed(await _body(request)).get("stream") is True
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BODY:
-            raise Refused(413, f"the body must have at most {_MOST_BODY} bytes")
-    return bytes(body)
+    return parsed(await read_body(request)).get("stream") is True
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -239,8 +250,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     headers = dict(_HEADERS)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status in (429, 503):
-        headers["Retry-After"] = "1"
+    if error.status in (429, 503) or error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after or 1)
     shown = {"error": {"message": str(error), "type": "refused", "code": error.status}}
     return JSONResponse(shown, error.status, headers)
 
@@ -248,6 +259,18 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _unavailable(request: Request, error: Exception) -> Response:
     _log.warning("%s", error)
     return await _refuse(request, Refused(503, "the store of the deltas is unavailable"))
+
+
+async def _refuse_route(request: Request, error: Exception) -> Response:
+    """Answer a request for a path or with a method that no route has."""
+    assert isinstance(error, HTTPException)
+    response = await _refuse(request, Refused(error.status_code, error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    return await _refuse(request, Refused(500, "the server has failed; its log has the reason"))
 
 
 class _RawPaths:

@@ -14,9 +14,9 @@ from importlib import resources
 
 
 @cache
-def page() -> bytes:
-    """Return the page."""
-    body = _asset("page.html")
+def page(*, asks: bool = False) -> bytes:
+    """Return the page; with `asks` it has a box for prompts."""
+    body = _asset("page.html").replace(b"{{hidden}}", b"" if asks else b" hidden")
     for place, name in ((b"{{style}}", "page.css"), (b"{{script}}", "page.js")):
         body = body.replace(place, _asset(name))
     return body

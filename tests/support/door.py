@@ -46,8 +46,9 @@ def answer(id, *texts, order=1, attempt=1, reason="stop", usage=None, final=True
 class RunningDoor:
     """A server on a port of its own."""
 
-    def __init__(self, store, access, bounds, port=0):
+    def __init__(self, store, access, bounds, port=0, prompts=lambda access: None):
         self._store, self._access, self._bounds = store, access, bounds
+        self._prompts = prompts
         self._began = threading.Event()
         self._listener = listen("127.0.0.1", port)
         self.port = self._listener.getsockname()[1]
@@ -69,7 +70,8 @@ class RunningDoor:
 
     def _run(self):
         async def serve():
-            self.door = Door(self._store(), self._access, self._bounds)
+            prompts = self._prompts(self._access)
+            self.door = Door(self._store(), self._access, self._bounds, prompts)
             self.server = Server(self.door, self._listener)
             with self._listener:
                 await self.server.serve_until_stopped(self._began.set)
@@ -93,9 +95,10 @@ class RunningDoor:
 
 
 @contextmanager
-def serving(url, secret=None, origins=(), port=0, **bounds):
-    """Serve the deltas of the Redis server at `url`."""
-    door = RunningDoor(lambda: RedisStore(url), Access(secret, origins), Bounds(**bounds), port)
+def serving(url, secret=None, origins=(), port=0, prompts=lambda access: None, **bounds):
+    """Serve the deltas of the Redis server at `url`; `prompts` makes what takes prompts."""
+    access, bounds = Access(secret, origins), Bounds(**bounds)
+    door = RunningDoor(lambda: RedisStore(url), access, bounds, port, prompts)
     door.start()
     try:
         yield door

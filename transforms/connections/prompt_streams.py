@@ -18,6 +18,8 @@ GROUP = "ritellm"
 # Seconds after which the entries of a reader that has died go to another one.
 LEASE_SECONDS = 60
 _OPTIONS = ("key", "group", "lease")
+# Those of the deltas: one address may serve for both.
+_OTHERS = ("per_id", "maxlen", "ttl")
 
 
 def prompts_of(key: str) -> str:
@@ -38,6 +40,8 @@ def split_source(url: str) -> tuple[str, str, str, int]:
     address, _, query = url.partition("?")
     given = dict(parse_qsl(query))
     own = {name: given.pop(name) for name in _OPTIONS if name in given}
+    for name in _OTHERS:
+        given.pop(name, None)
     lease = own.get("lease", str(LEASE_SECONDS))
     if not lease.isdecimal() or not 0 < int(lease) <= 86_400:
         raise ValueError(f"lease must be seconds from 1 to 86400, got {lease!r}")

@@ -125,6 +125,27 @@ async function reason(response) {
   }
 }
 
+// A prompt that could not be sent stays in the box. The id makes it safe to send it again.
+let unsent = null;
+async function ask() {
+  const prompt = $("prompt").value.trim();
+  if (!prompt || $("send").disabled) return;
+  if (unsent?.prompt !== prompt) unsent = { id: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, prompt };
+  $("send").disabled = true;
+  let problem = "";
+  try {
+    const json = { ...headers, "Content-Type": "application/json" };
+    const response = await fetch("/prompts", { method: "POST", headers: json, body: JSON.stringify(unsent) });
+    if (!response.ok) problem = await reason(response);
+  } catch {
+    problem = "the server cannot be reached";
+  }
+  $("asked").textContent = problem && `not sent: ${problem}`;
+  if (!problem) unsent = $("prompt").value = "";
+  $("send").disabled = false;
+  $("prompt").focus();
+}
+
 // A position begins with the order of its submission: the newest answer comes first.
 function place(card) {
   const order = card.position.slice(0, 16);
@@ -211,6 +232,15 @@ async function run() {
   }
 }
 
+$("ask").onsubmit = (event) => {
+  event.preventDefault();
+  ask();
+};
+$("prompt").onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  ask();
+};
 addEventListener("offline", () => connection?.abort());
 addEventListener("online", () => wake());
 addEventListener("hashchange", () => location.reload());

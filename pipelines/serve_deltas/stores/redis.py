@@ -19,10 +19,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from pipelines.serve_deltas.piece import Piece
-from pipelines.serve_deltas.stores.base import Begun, Feed, StoreUnavailable
+from pipelines.serve_deltas.stores.base import Begun, Feed
+from pipelines.serve_deltas.stores.redis_errors import client_errors, words
 from transforms.connections.delta_streams import (
     KEY,
     MOST_BEGUN,
@@ -68,13 +68,13 @@ class RedisStore:
     async def start(self, feed: Feed, lost: Callable[[str], None]) -> None:
         """Begin to feed the ids that are opened. Raises StoreUnavailable."""
         self._feed, self._lost = feed, lost
-        with self._errors():
+        with client_errors(self._name):
             await self._commands.ping()
         self._task = asyncio.create_task(self._run())
 
     async def open(self, id: str) -> None:
         """Feed what the stream has, then what it gains. Raises StoreUnavailable."""
-        with self._errors():
+        with client_errors(self._name):
             last = await self._read_beginning(id)
         self._last[id] = last
         self._heard[id] = asyncio.get_running_loop().time()
@@ -88,12 +88,12 @@ class RedisStore:
 
     async def stop(self, id: str) -> None:
         """Ask the worker that generates the answer to stop. Raises StoreUnavailable."""
-        with self._errors():
+        with client_errors(self._name):
             await self._commands.xadd(stops_of(self._key), {"id": id}, maxlen=MOST_STOPS)
 
     async def lately(self, most: int) -> Sequence[Begun]:
         """Return the answers that began last and are still there. Raises StoreUnavailable."""
-        with self._errors():
+        with client_errors(self._name):
             entries = await self._commands.xrevrange(begun_of(self._key), count=MOST_BEGUN)
             newest: dict[str, str] = {}
             for number, fields in entries:
@@ -116,9 +116,6 @@ class RedisStore:
             with suppress(Exception):
                 await client.aclose()
                 await client.connection_pool.disconnect()
-
-    def _errors(self) -> Any:
-        return _Errors(self._name)
 
     async def _read_beginning(self, id: str) -> str:
         """Feed the newest submission up to its end; return the number of its last entry."""
@@ -156,7 +153,7 @@ class RedisStore:
                 raise
             except Exception as error:
                 if delay == _FIRST_DELAY:  # the first failure only
-                    _log.warning("%s cannot be read: %s; trying again", self._name, _words(error))
+                    _log.warning("%s cannot be read: %s; trying again", self._name, words(error))
                 self._connection_id = None
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _MOST_DELAY)
@@ -196,29 +193,6 @@ class RedisStore:
             began = self._last.get(id, "0-0") != "0-0"
             if began and not await self._commands.exists(deltas_of(self._key, id)):
                 self._lost(id)
-
-
-class _Errors:
-    """Turns the errors of the client into StoreUnavailable."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None and _is_of_client(error):
-            raise StoreUnavailable(f"{self._name} cannot be used: {_words(error)}") from error
-
-
-def _is_of_client(error: BaseException) -> bool:
-    import redis
-
-    return isinstance(error, (redis.RedisError, OSError))
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _order(number: bytes) -> int:

@@ -1,0 +1,1 @@
+"""Which ids have been taken, so that a repeated request adds no second prompt."""

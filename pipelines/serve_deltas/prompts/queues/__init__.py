@@ -1,0 +1,1 @@
+"""The sources of jobs, as places that prompts are put into."""
