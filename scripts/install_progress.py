@@ -1,50 +1,71 @@
-"""Shows on one line what pip does: pip ... | python scripts/install_progress.py
+"""Shows on one line what pip or uv does, while it does it.
 
-It redraws the line on a terminal and prints nothing elsewhere. If pip fails, its last lines follow.
+The line is drawn again on a terminal. Elsewhere there is none.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
-_STEP = re.compile(r"\s*(Collecting|Downloading|Using cached|Building|Installing)\s+(.*)")
+_PIP_STEP = re.compile(r"\s*(Collecting|Downloading|Using cached|Building|Installing)\s+(.*)")
+_UV_STEP = re.compile(r"\s*(Downloading|Downloaded|Resolved|Prepared)\s+(\S+)(.*)")
 _WIDTH = 78
-_KEPT = 15  # lines of pip
+_KEPT = 15  # lines
 
 
-def show(lines: Iterable[str], out: TextIO) -> deque[str]:
-    """Show each step on `out`; return the last lines, which say why pip failed."""
+def show(lines: Iterable[str], step: Callable[[str], str | None], out: TextIO) -> deque[str]:
+    """Show `step` of each line on `out`; return the last lines, which say why it failed."""
     last: deque[str] = deque(maxlen=_KEPT)
-    packages = 0
     for line in lines:
         last.append(line)
-        found = _STEP.match(line)
-        if found is None or not out.isatty():
-            continue
-        packages += found[1] == "Collecting"
-        step = f"{found[1].lower()} {found[2].partition(' (from')[0]}"
-        if found[1] == "Installing":
-            step = "installing"
-        out.write(f"\r\x1b[K  {packages} packages: {step}"[: _WIDTH + 4])
-        out.flush()
+        if out.isatty() and (shown := step(line)) is not None:
+            out.write(f"\r\x1b[K  {shown}"[: _WIDTH + 4])
+            out.flush()
     if out.isatty():
         out.write("\r\x1b[K")
         out.flush()
     return last
 
 
-def main() -> int:
-    """Return 0 if pip has installed everything, which its last line says."""
-    last = show(sys.stdin, sys.stderr)
-    if any(line.startswith(("Successfully installed", "Requirement already")) for line in last):
-        return 0
-    sys.stderr.write("".join(last))
-    return 1
+class PipSteps:
+    """pip does one thing at a time, and finds on its way how many packages there are."""
+
+    def __init__(self) -> None:
+        self._packages = 0
+
+    def __call__(self, line: str) -> str | None:
+        """Return what to show from this line on, None for what was shown before."""
+        found = _PIP_STEP.match(line)
+        if found is None:
+            return None
+        self._packages += found[1] == "Collecting"
+        step = f"{found[1].lower()} {found[2].partition(' (from')[0]}"
+        if found[1] == "Installing":
+            step = "installing"
+        return f"{self._packages} packages: {step}"
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+class UvSteps:
+    """uv knows the packages first, and downloads many at once."""
+
+    def __init__(self) -> None:
+        self._packages = ""
+        self._arriving: dict[str, str] = {}  # names and sizes
+
+    def __call__(self, line: str) -> str | None:
+        """Return what to show from this line on, None for what was shown before."""
+        found = _UV_STEP.match(line)
+        if found is None:
+            return None
+        verb, name, size = found[1], found[2], found[3]
+        if verb == "Resolved":
+            self._packages = name
+        elif verb == "Downloading":
+            self._arriving[name] = name + size
+        else:
+            self._arriving.pop(name, None)
+        step = "installing" if verb == "Prepared" else "downloading"
+        return f"{self._packages} packages: {step} {', '.join(self._arriving.values())}".rstrip()
