@@ -35,7 +35,12 @@ EXTRAS = {
     # The live view and the line editor of the streaming program, and the widths of all scripts.
     "terminal": ["prompt_toolkit>=3.0.50,<4", "rich>=13,<16", "wcwidth>=0.6,<1"],
     # What serves the deltas of a job to browsers: pipelines.serve_deltas.
-    "serve": ["starlette>=0.40,<2", "uvicorn>=0.30,<1", "httptools>=0.6.4,<1", "redis>=5,<8"],
+    "serve": [
+        "starlette>=0.40,<2",
+        "uvicorn>=0.30,<1",
+        "httptools>=0.6.4,<1",
+        "redis[hiredis]>=5,<8",
+    ],
     # What checks answers with a schema.
     "answers": ["jsonschema-rs>=0.61,<1"],
     # The providers' own clients, and other readers of JSON (openai brings jiter): an independent
@@ -45,7 +50,7 @@ EXTRAS = {
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6,<4",
-        "redis>=5,<8",
+        "redis[hiredis]>=5,<8",
         "hypothesis>=6.100",
         # What checks answers, and independent checks of it.
         "jsonschema-rs>=0.61,<1",

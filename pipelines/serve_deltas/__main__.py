@@ -66,6 +66,7 @@ class Program:
         async def serve() -> None:
             store = _store(known_args.source)
             door = Door(store, access, bounds, prompts(known_args, access, rows))
+            server.allow_readers(known_args.max_readers)
             with server.listen(host, port) as listener:
                 self._server = server.Server(door, listener)
                 bound = listener.getsockname()[1]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -20,30 +17,19 @@ from starlette.routing import Route
 
 from pipelines.serve_deltas.access import Access, Refused
 from pipelines.serve_deltas.durable.messages import JsonMessages, Messages
-from pipelines.serve_deltas.durable.request import asked, is_asked
-from pipelines.serve_deltas.durable.response import DurableHead, DurableRead
+from pipelines.serve_deltas.durable.route import durable_response
 from pipelines.serve_deltas.encoders import FORMS
 from pipelines.serve_deltas.encoders.chat_chunks import summed
-from pipelines.serve_deltas.following import Readers, Receive, Send
+from pipelines.serve_deltas.following import Readers
 from pipelines.serve_deltas.hub import Channel, Hub
-from pipelines.serve_deltas.ids import MOST_ID, is_id
 from pipelines.serve_deltas.overview import Listing, Overview
 from pipelines.serve_deltas.page import PAGE_HEADERS, page
-from pipelines.serve_deltas.piece import parsed
-from pipelines.serve_deltas.position import Position, parse_position
 from pipelines.serve_deltas.prompts.endpoint import Prompts
-from pipelines.serve_deltas.request_body import read_body
+from pipelines.serve_deltas.refusals import HANDLERS, HEADERS
+from pipelines.serve_deltas.requests import RawPaths, form_of, id_of, json_of, position_of
 from pipelines.serve_deltas.response import StreamResponse
-from pipelines.serve_deltas.stores.base import Store, StoreUnavailable
+from pipelines.serve_deltas.stores.base import Store
 
-_log = logging.getLogger("pipelines.serve_deltas")
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _JSON = JsonMessages()
 
 
@@ -73,7 +59,7 @@ class Door:
         self.hub = Hub(store)
         self.readers = Readers(ping_seconds=bounds.ping_seconds)
         self.poll_seconds, self.patience = bounds.poll_seconds, bounds.patience
-        self.headers: Mapping[str, str] = _HEADERS
+        self.headers: Mapping[str, str] = HEADERS
         # The messages of the Durable Streams protocol; another writer may have others.
         self.messages_of: Callable[[str], Messages] = lambda id: _JSON
         self._access, self._bounds, self._prompts = access, bounds, prompts
@@ -100,15 +86,9 @@ class Door:
             allow_headers=["authorization", "last-event-id", "cache-control", "if-none-match"],
             expose_headers=["*"],
         )
-        handlers: Mapping[Any, Any] = {
-            Refused: _refuse,
-            StoreUnavailable: _unavailable,
-            HTTPException: _refuse_route,
-            Exception: _fail,
-        }
-        app = Starlette(False, routes, [cors], handlers)
+        app = Starlette(False, routes, [cors], HANDLERS)
         app.router.redirect_slashes = False
-        return _RawPaths(app)
+        return RawPaths(app)
 
     async def start(self) -> None:
         """Start to read the store. Raises StoreUnavailable."""
@@ -130,7 +110,7 @@ class Door:
         """Answer with the page, which has nothing of any stream."""
         self._access.check_source(request.headers)
         shown = page(asks=self._prompts is not None)
-        return Response(shown, headers={**_HEADERS, **PAGE_HEADERS}, media_type="text/html")
+        return Response(shown, headers={**HEADERS, **PAGE_HEADERS}, media_type="text/html")
 
     async def _take(self, request: Request) -> Response:
         """Put a prompt into the source of the job."""
@@ -142,7 +122,7 @@ class Door:
         """Answer with the ids of the answers that began last, the newest first."""
         self._access.check(request.headers, request.query_params, None, time.time())
         begun = await self._listing.newest()
-        return JSONResponse({"streams": [{"id": one.id} for one in begun]}, headers=_HEADERS)
+        return JSONResponse({"streams": [{"id": one.id} for one in begun]}, headers=HEADERS)
 
     async def _follow_all(self, request: Request) -> Any:
         """Answer with what all these answers gain, after the positions that the body names."""
@@ -150,25 +130,19 @@ class Door:
         if self.readers.count >= self._bounds.max_readers:
             raise Refused(429, "the server has as many readers as it takes; come back later")
         await self._listing.newest()  # an error has a status of its own
-        positions = parsed(await read_body(request)).get("positions")
+        positions = (await json_of(request)).get("positions")
         return Overview(self, self._listing, positions, self._bounds.ping_seconds)
 
     async def _read(self, request: Request) -> Any:
         id = self._admitted(request)
-        if request.method == "HEAD":
-            return DurableHead(self, id, self.messages_of(id))
-        if is_asked(request.query_params):
-            wanted = asked(request.query_params, request.headers)
-            return DurableRead(self, id, self.messages_of(id), wanted)
-        form = request.query_params.get("as") or _form(request.headers)
-        if form not in FORMS:
-            raise Refused(400, f"as must be one of {', '.join(FORMS)}, durable, got {form[:40]!r}")
-        return StreamResponse(self, id, FORMS[form], _position(request))
+        if (durable := durable_response(request, self, id, self.messages_of(id))) is not None:
+            return durable
+        return StreamResponse(self, id, form_of(request), position_of(request))
 
     async def _complete(self, request: Request) -> Any:
         """Answer a client of OpenAI's chat API with the stream of the id."""
         id = self._admitted(request)
-        if await _wants_stream(request):
+        if (await json_of(request)).get("stream") is True:
             return StreamResponse(self, id, FORMS["chat"], None)
         return await self._whole(id)
 
@@ -177,14 +151,14 @@ class Door:
         id = self._admitted(request)
         async with self.hub.channel(id) as channel:
             if channel.text.ending is not None or not channel.text.has_begun:
-                return Response(status_code=204, headers=_HEADERS)
+                return Response(status_code=204, headers=HEADERS)
         return StreamResponse(self, id, FORMS["ai-sdk"], None)
 
     async def _stop(self, request: Request) -> Response:
         """Ask the worker that generates the answer to stop; the stream says when it has."""
         id = self._admitted(request, to_stop=True)
         await self.hub.store.stop(id)
-        return Response(status_code=202, headers=_HEADERS)
+        return Response(status_code=202, headers=HEADERS)
 
     async def _whole(self, id: str) -> Response:
         async with self.hub.channel(id) as channel:
@@ -198,13 +172,11 @@ class Door:
                 raise Refused(503, "the server is closing; send the request again")
             if ending.error_type is not None:
                 raise Refused(502, f"the prompt has failed: {ending.error_type}")
-            return JSONResponse(dict(summed(channel.text.pieces).completion()), headers=_HEADERS)
+            return JSONResponse(dict(summed(channel.text.pieces).completion()), headers=HEADERS)
 
     def _admitted(self, request: Request, *, to_stop: bool = False) -> str:
         """Return the id that the request may read, or stop. Raises Refused."""
-        id = unquote(request.path_params["id"])
-        if not is_id(id):
-            raise Refused(400, f"an id must be a text of at most {MOST_ID} characters")
+        id = id_of(request)
         self._access.check(request.headers, request.query_params, id, time.time(), to_stop=to_stop)
         return id
 
@@ -225,61 +197,3 @@ class Door:
             except asyncio.TimeoutError:
                 seconds = f"{self._bounds.wait_seconds:g}"
                 raise Refused(404, f"no delta of this id has come in {seconds} seconds") from None
-
-
-def _form(headers: Mapping[str, str]) -> str:
-    return "events" if "text/event-stream" in headers.get("accept", "") else "text"
-
-
-def _position(request: Request) -> Position | None:
-    """Return where a reader left off. Raises Refused for a text that is no position."""
-    text = request.headers.get("last-event-id") or request.query_params.get("position") or ""
-    position = parse_position(text)
-    if text and position is None:
-        raise Refused(400, "the position (Last-Event-ID) is not one of this server")
-    return position
-
-
-async def _wants_stream(request: Request) -> bool:
-    """Return whether the body asks for a stream. The rest of it is ignored."""
-    return parsed(await read_body(request)).get("stream") is True
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    headers = dict(_HEADERS)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if error.status in (429, 503) or error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after or 1)
-    shown = {"error": {"message": str(error), "type": "refused", "code": error.status}}
-    return JSONResponse(shown, error.status, headers)
-
-
-async def _unavailable(request: Request, error: Exception) -> Response:
-    _log.warning("%s", error)
-    return await _refuse(request, Refused(503, "the store of the deltas is unavailable"))
-
-
-async def _refuse_route(request: Request, error: Exception) -> Response:
-    """Answer a request for a path or with a method that no route has."""
-    assert isinstance(error, HTTPException)
-    response = await _refuse(request, Refused(error.status_code, error.detail))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    return await _refuse(request, Refused(500, "the server has failed; its log has the reason"))
-
-
-class _RawPaths:
-    """Matches routes with the path as it was sent: an id may have a slash (%2F)."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope.get("raw_path"):
-            scope["path"] = scope["raw_path"].decode("ascii", "replace")
-        await self._app(scope, receive, send)

@@ -16,6 +16,8 @@ from pipelines.errors import UsageError
 from pipelines.serve_deltas.app import Door
 from pipelines.serve_deltas.connection import Connection
 
+# Files that the process may open besides the connections of readers.
+_FILES = 100
 # What the system keeps for a reader that does not read, in bytes.
 _SEND_BUFFER = 1 << 16
 _BACKLOG = 2_048
@@ -103,6 +105,19 @@ class Server(uvicorn.Server):
         while not self.started:
             await asyncio.sleep(0.01)
         began()
+
+
+def allow_readers(most: int) -> None:
+    """Let this process open as many connections, as far as the system allows it."""
+    try:
+        import resource
+    except ImportError:  # Windows, where connections are no files
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + _FILES if hard == resource.RLIM_INFINITY else min(most + _FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # some systems have a lower bound than they tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int, flag: str = "--listen") -> socket.socket:

@@ -8,5 +8,6 @@ of sections here are those of that file.
     page      what a reader at an offset lacks
     headers   the headers of a page, and cursors
     events    a page as server-sent events
+    route     which requests are those of the protocol
     response  catch-up, long-poll, live and HEAD, over ASGI
 """

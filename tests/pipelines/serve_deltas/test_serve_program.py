@@ -48,6 +48,20 @@ def test_it_serves_until_ctrl_c_and_logs_no_id_no_token_and_no_text():
         assert not any(word in said + complained for word in ("the", "token", "Traceback"))
 
 
+def test_a_shell_that_allows_few_files_does_not_bound_the_readers():
+    program = (
+        "import resource\n"
+        "from pipelines.serve_deltas.server import allow_readers\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+        "allow_readers(150)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    command = [sys.executable, "-c", program]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.check_output(command, env=environ, text=True) == "250\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
