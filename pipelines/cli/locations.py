@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 
 from pipelines import bigquery
-from pipelines.cli.flags.answer import answer_of
 from pipelines.cli.location_forms import DELTA_SINKS, ROW_SINKS, SOURCES, URL_SCHEMES
 from pipelines.errors import UsageError
 from pipelines.outputs import live
@@ -120,11 +119,8 @@ def _redis(spec: str, flag: str) -> NewPublisher:
 def stops(known_args: argparse.Namespace) -> NewStops | None:
     """Return what makes the requests of readers to stop, None where readers cannot ask for it.
 
-    They can if each id has a stream of its own in Redis, or with --serve, unless its answer is
-    checked.
+    They can if each id has a stream of its own in Redis, or with --serve.
     """
-    if answer_of(known_args) is not None:
-        return None
     url = _URL_PREFIX.sub("", known_args.deltas_to)
     in_redis = known_args.deltas_to.partition(":")[0] in ("redis", "rediss", "unix")
     if in_redis and has_streams_of_ids(url):

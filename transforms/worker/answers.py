@@ -9,7 +9,8 @@ before it alone (`ritellm.answers.conversation`). So a later run finds the same 
 the other, and sends only what is missing.
 
 What holds:
-- A completion leaves the transform only if its answer is valid.
+- A completion leaves the transform only if its answer is valid, or if a reader has stopped it. Then
+  it has no answer, and the model is not asked again.
 - The row's tokens, cost, waste, attempts and seconds are the sums over its requests.
 - The deltas of a further request are further attempts of the same submission.
 """
@@ -34,6 +35,7 @@ from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.records.recording import Room
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
+from transforms.worker.stops.stop_conditions import BY_READER
 
 if TYPE_CHECKING:
     from transforms.worker.prompt_run import Ending
@@ -89,6 +91,8 @@ class Chain:
         mode = facts.get("mode") or ""
         stopped = facts.get("stopped")
         fault = None if stopped is None else Fault(*stopped)
+        if fault == BY_READER:
+            return self._halted(whole)
         try:
             accepted = self._conversation.judge(whole, mode, fault)
         except (AnswerInvalid, AnswerRefused) as error:
@@ -114,6 +118,13 @@ class Chain:
         if self._options.answer is not None and (saved := self._tokens_saved(last)):
             answered["answer"]["tokens_saved"] = saved
         return last._replace(completion=orjson.dumps(dict(answered)).decode(), **self._totals())
+
+    def _halted(self, whole: Mapping[str, Any]) -> Completion:
+        """Return the completion that a reader has stopped, with the tokens of all requests."""
+        usage = self._conversation.usage_with(whole.get("usage"))
+        rest = {name: value for name, value in whole.items() if name != "answer"}
+        shown = orjson.dumps({**rest, "usage": usage}).decode()
+        return self._past[-1]._replace(completion=shown, **self._totals())
 
     def _tokens_saved(self, last: Completion) -> int:
         """Return the tokens that stopped answers lack, if they had become as long as the last."""
@@ -256,6 +267,10 @@ def _final(delta: Delta, end: Completion, attempts: int) -> Delta:
     whole = orjson.loads(end.completion)
     outcome |= {name: whole[name] for name in ("answer",) if name in whole}
     outcome["usage"] = whole.get("usage")
+    chunk = orjson.loads(delta.chunk)
+    if "usage" in chunk:  # the stream was left by a reader
+        chunk = orjson.dumps({**chunk, "usage": whole.get("usage")}).decode()
+        delta = delta._replace(chunk=chunk)
     return delta._replace(attempt=delta.attempt + attempts, outcome=orjson.dumps(outcome).decode())
 
 

@@ -51,8 +51,6 @@ def asking(
         raise ValueError("dedupe finds equal requests in the journal; pass a journal too")
     if answer is not None and stop_when is not None:
         raise ValueError("stop_when must be left out with an answer, which is always whole")
-    if answer is not None and stops is not None:
-        raise ValueError("stops must be left out with an answer, which is always whole")
     hedging.parse(hedge_after)
     completer = Completer(
         model,

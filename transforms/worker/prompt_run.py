@@ -37,7 +37,7 @@ from transforms.worker.recorded import entries
 from transforms.worker.requests import PromptRequest
 from transforms.worker.resources import Resources
 from transforms.worker.row_faults import UnforeseenError
-from transforms.worker.stops.stop_conditions import STOPPED, RecordCount
+from transforms.worker.stops.stop_conditions import BY_READER, ENOUGH, STOPPED, RecordCount
 from transforms.worker.stops.stop_requests import EMPTY_CHOICE, Halt, Unsent
 
 if TYPE_CHECKING:
@@ -68,12 +68,6 @@ class Ending(NamedTuple):
         if completions or type(self.last) is DeadLetter:
             outcomes.append(self.last)
         return outcomes
-
-
-# Why a stream was left that had enough records.
-ENOUGH = Fault("$", STOPPED, "the stream had enough records")
-# Why a stream was left that a reader has stopped.
-BY_READER = Fault("$", STOPPED, "a reader has stopped the stream")
 
 
 class OpenStream(NamedTuple):
@@ -204,8 +198,10 @@ class PromptRun:
         """Return the completion of `stream`, which may have been left before its end."""
         if self.options.answer is not None:
             return self._with_answer(stream)
-        if self.stopped is None:
-            return stream.completion
+        return stream.completion if self.stopped is None else self._left(stream)
+
+    def _left(self, stream: StreamFacts) -> Mapping[str, Any]:
+        """Return the completion of a `stream` that was left because nobody needs the rest."""
         if stream.attempts == 0:
             return stream.completion  # nothing was sent
         left = stopped_completion(stream.completion, self.priced()[1])
@@ -217,7 +213,10 @@ class PromptRun:
         mode = stream.answer_mode
         if self.stopped is None:
             return {"answer": {"mode": mode}, **stream.completion}
-        completion = stopped_completion(stream.completion, self.priced()[1])
+        if self.stopped is BY_READER:
+            completion = self._left(stream)
+        else:
+            completion = stopped_completion(stream.completion, self.priced()[1])
         return {"answer": {"mode": mode, "stopped": [*self.stopped]}, **completion}
 
     async def _read(self, opened: OpenStream) -> None:

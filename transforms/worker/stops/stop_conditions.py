@@ -6,13 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ritellm.answers.faults import Fault
 from ritellm.errors import ABOUT_VALUES
 from ritellm.structured.chunks import ChunkElements
 from ritellm.structured.paths import parse_path
 from ritellm.types import Chunk
 
-# The finish reason of an answer that was left because it had enough records.
+# The finish reason of an answer that was left because it had enough records, or by a reader.
 STOPPED = "stopped"
+# Why a stream was left that had enough records.
+ENOUGH = Fault("$", STOPPED, "the stream had enough records")
+# Why a stream was left that a reader has stopped. The journal has this text.
+BY_READER = Fault("$", STOPPED, "a reader has stopped the stream")
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class Unsent(StreamFacts):
     attempt = 1
     attempts = length = 0
     usage = service_tier = None
-    model = ""
+    model = answer_mode = ""
     timing = Timing(0.0)
     discarded: ClassVar[list[Discarded]] = []
 
