@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,12 @@ from transforms.sinks.base import SinkUnavailable
 MOST_ENTRIES = 1_000_000
 # How long the stream of one id is kept after its last delta.
 TTL_SECONDS = 3600
+# The stream of one id keeps about this many entries: an answer without end must not fill Redis.
+MOST_OF_ID = 100_000
+# One delta of so many trims the stream of its id.
+_TRIM_EVERY = 256
+# The most answers whose expiry is known here. A forgotten one costs one command more.
+_MOST_KNOWN = 10_000
 _STALE = "equal or smaller"
 
 
@@ -37,12 +44,12 @@ class RedisStreams:
 
     Deltas go to the stream `KEY:deltas` (`KEY:completions`, `KEY:failed`), KEY being the URL's
     `key` or "ritellm", as entries with the fields `id submission attempt seq text finish_reason
-    final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries such a
-    stream keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds
-    after the last; that stream follows the newest submission of the id, whatever its request. The
-    stream `KEY:begun` lists the ids of about 1,000 answers, as they begin. A
-    failure ends the stream of its id, too: with an entry that has its class in the field `failed`.
-    `password_env` names the variable that holds the password.
+    final chunk` (others: `id` and `json`). The URL's `maxlen` is about how many entries a stream
+    keeps. With `per_id=true` each id's deltas go to `KEY:deltas:ID`, kept for `ttl` seconds after
+    the last; that stream has the newest submission of the id, whatever its request, and about
+    `maxlen` of its entries (100,000). The stream `KEY:begun` lists the ids of about 1,000 answers,
+    as they begin. A failure ends the stream of its id, too: with an entry that has its class in the
+    field `failed`. `password_env` names the variable that holds the password.
     """
 
     url: str
@@ -61,7 +68,10 @@ class _RedisPublisher:
         self._key = options.get("key", KEY)
         self._per_id = has_streams_of_ids(url)
         self._most = int(options.get("maxlen", MOST_ENTRIES))
+        self._most_of_id = int(options.get("maxlen", MOST_OF_ID))
         self._ttl = int(options.get("ttl", TTL_SECONDS))
+        self._renewals: dict[str, float] = {}  # by id: when its expiry must be set again
+        self._now = 0.0
         self._name = public_address(address)
         self._redis, _ = connect(address, "", IMPATIENT)
 
@@ -73,6 +83,7 @@ class _RedisPublisher:
     def publish(self, batch: Sequence[Outcome]) -> None:
         """Append `batch` in one round trip."""
         unavailable = errors_as(SinkUnavailable, self._name)
+        self._now = time.monotonic()
         with unavailable, self._redis.pipeline(transaction=False) as pipe:
             for element in batch:
                 self._append(pipe, element)
@@ -93,18 +104,38 @@ class _RedisPublisher:
             if self._per_id and isinstance(element, DeadLetter):
                 self._fail(pipe, element)
         elif self._per_id:
-            stream = deltas_of(self._key, element.id)
-            pipe.xadd(stream, _fields(element), id=_number(element))
-            if element.seq == 0 or element.final:
-                pipe.expire(stream, self._ttl)
-            if element.seq == 0:
-                self._list(pipe, element.id)
+            self._append_of_id(pipe, element)
         else:
             pipe.xadd(f"{self._key}:deltas", _fields(element), maxlen=self._most)
+
+    def _append_of_id(self, pipe: Any, delta: Delta) -> None:
+        """Append to the stream of the id; keep the stream short, and from expiring meanwhile."""
+        id, seq = delta.id, delta.seq
+        stream, number, fields = deltas_of(self._key, id), _number(delta), _fields(delta)
+        if seq == 0:  # earlier submissions are void
+            oldest = number.partition("-")[0] + "-0"
+            pipe.xadd(stream, fields, id=number, minid=oldest, approximate=False)
+            self._list(pipe, id)
+        elif seq % _TRIM_EVERY:
+            pipe.xadd(stream, fields, id=number)
+        else:
+            pipe.xadd(stream, fields, id=number, maxlen=self._most_of_id)
+        if delta.final or seq == 0 or self._now > self._renewals.get(id, 0.0):
+            pipe.expire(stream, self._ttl)
+            self._renew_later(id, delta.final)
+
+    def _renew_later(self, id: str, is_over: bool) -> None:
+        if is_over:
+            self._renewals.pop(id, None)
+            return
+        if len(self._renewals) >= _MOST_KNOWN:
+            self._renewals.clear()
+        self._renewals[id] = self._now + self._ttl / 4
 
     def _fail(self, pipe: Any, letter: DeadLetter) -> None:
         """End the stream of the id: Redis numbers the entry after the last one."""
         stream = deltas_of(self._key, letter.id)
+        self._renewals.pop(letter.id, None)
         pipe.xadd(
             stream, {**_fields(_NO_DELTA._replace(id=letter.id)), "failed": letter.error_type}
         )
