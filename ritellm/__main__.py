@@ -25,9 +25,9 @@ other commands:
   {program} replay PATH        replay a file that --record has written
   {program} help [COMMAND]     print this text, or that of a command
 
-exit status: 0 done, 1 failed, 2 invalid arguments (nothing was sent), 3 invalid key, 4 request
-rejected by the provider, 5 rate limit, 6 timeout, 7 connection failure, 8 provider failure,
-130 interrupted
+exit status: 0 done, 1 failed, 2 invalid arguments (nothing was sent),
+3 invalid key, 4 request rejected by the provider, 5 rate limit, 6 timeout,
+7 connection failure, 8 provider failure, 130 interrupted
 """
 
 
@@ -42,7 +42,10 @@ def _program() -> str:
 
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["help"] and len(words) <= 2 and set(words[1:]) <= _PARSERS.keys():
+    if words[:1] == ["help"] and len(words) <= 2:
+        if not set(words[1:]) <= _PARSERS.keys():
+            commands = ", ".join(_PARSERS)
+            _completing().error(f"no command {words[1]!r}: the commands are {commands}")
         words = [*words[1:], "--help"]
     if not words and (sys.stdin is None or sys.stdin.isatty()):
         _completing().print_help()

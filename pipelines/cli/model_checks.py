@@ -71,5 +71,7 @@ def start_model(model: str) -> None:
     print(f"Starting {model} on this machine ...", file=sys.stderr, flush=True)
     try:
         locate(Endpoint(provider, ""), name)
+    except RitellmError as error:
+        raise UsageError(error.message) from None
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise UsageError(str(error)) from None

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from pipelines.errors import UsageError
+from pipelines.filesystem import check_scheme
 from pipelines.runners import flink
 from pipelines.runners.addresses import is_runner_here, parse_address, pool_address
 from pipelines.runners.flink import describe
@@ -17,9 +18,11 @@ _START_POOL = "python -m apache_beam.runners.worker.worker_pool_main --service_p
 
 def check(options: Options) -> None:
     """Raise UsageError for a runner that cannot be reached or does not fit its job server."""
+    given = options.get_all_options()
+    if runner(options) == "dataflowrunner":
+        check_scheme("--temp_location", str(given.get("temp_location") or "gs://BUCKET/tmp"))
     if runner(options) not in PORTABLE_RUNNERS:
         return
-    given = options.get_all_options()
     if (endpoint := given.get("job_endpoint")) and endpoint != "embed":
         check_listener("--job_endpoint", endpoint, "start the job server there")
     if runner(options) == "flinkrunner":

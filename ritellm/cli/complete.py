@@ -51,7 +51,7 @@ def complete(args: argparse.Namespace) -> int:
         return _reject("the prompt must not be empty: pass it as an argument, or on stdin")
     try:
         params = _params(args)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         return _reject(str(error))
     system = [{"role": "system", "content": args.system}] if args.system else []
     messages = [*system, {"role": "user", "content": prompt}]
@@ -81,9 +81,13 @@ def _params(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _schema(given: str) -> dict[str, Any]:
-    text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
     try:
-        schema = json.loads(text)
+        is_json = given.lstrip().startswith("{")
+        schema = json.loads(given if is_json else Path(given).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read --schema {given}: {error.strerror}") from None
+    except UnicodeError:
+        raise ValueError(f"--schema {given} must be text in UTF-8") from None
     except ValueError as error:
         raise ValueError(f"--schema must be JSON: {error}") from None
     if not isinstance(schema, dict):
@@ -115,7 +119,8 @@ def _run(model: str, messages: list[Any], as_json: bool, given: Mapping[str, Any
                 text = result.model_dump_json() if as_json else result.choices[0].message.content
                 put(f"{text or ''}\n")
     except RitellmError as error:
-        _complain(str(error), stream)
+        # A command line has no argument for a key: others could read it there.
+        _complain(str(error).replace(", or pass api_key", ""), stream)
         return exit_status(error)
     except KeyboardInterrupt:
         if stream is not None and stream.length:

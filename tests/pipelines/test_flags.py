@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pipelines import batch_complete, filesystem
+from pipelines.cli.model_checks import start_model
 from pipelines.errors import UsageError
 from pipelines.results.__main__ import run as results
 
@@ -81,3 +84,12 @@ def test_a_bucket_without_its_extra_is_one_sentence(monkeypatch, argv, message):
         batch_complete.run(argv)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_the_model_of_this_machine_without_its_extra_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)  # as if it were not installed
+    with pytest.raises(UsageError) as caught:
+        start_model("local/gemma-3-270m")
+    assert str(caught.value) == (
+        "the local model needs xllamacpp: pip install 'ritellm-beam[local]'"
+    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ritellm.extras import install
 from transforms.prompts.records import ROW, RowError
 from transforms.prompts.template_meter import (
     METER,
@@ -93,7 +94,7 @@ class Template:
             import jinja2
         except ImportError:
             raise ImportError(
-                f"{self._name} needs Jinja2; install ritellm-beam[template] here and on the workers"
+                f"{self._name} needs Jinja2, here and on the workers: {install('template')}"
             ) from None
         from transforms.prompts.template_language import compiled
 

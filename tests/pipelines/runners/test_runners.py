@@ -13,6 +13,7 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.core import RestrictionProvider
 
+from pipelines import filesystem
 from pipelines.batch_complete import parser
 from pipelines.cli import parser as cli_parser
 from pipelines.cli.flags import journal as journal_flags
@@ -262,3 +263,12 @@ def test_hints_that_delay_deltas_cause_a_warning():
 def test_a_runner_that_chooses_another_one_causes_a_warning():
     [warning] = pipeline("--runner=DirectRunner", step=beam.Map(str))
     assert "--runner FnApiRunner" in warning
+
+
+def test_dataflow_without_the_clients_of_google_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(filesystem, "_is_installed", lambda module: False)
+    with pytest.raises(UsageError) as caught:
+        check(PipelineOptions(["--runner=DataflowRunner", "--temp_location=gs://b/t"]))
+    assert str(caught.value) == (
+        "--temp_location gs://b/t needs google.cloud.storage: pip install 'ritellm-beam[gcp]'"
+    )

@@ -103,7 +103,7 @@ def test_without_options_the_provider_decides(run, fake_server):
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ("/nowhere.json", "No such file or directory: '/nowhere.json'"),
+        ("/nowhere.json", "cannot read --schema /nowhere.json: No such file or directory"),
         ("{", "--schema must be JSON: "),
         ("list.json", "--schema must be a JSON object, got list"),
     ],
@@ -322,3 +322,29 @@ def test_ctrl_c_stops_the_provider_and_prints_the_paid_tokens(fake_server):
     assert re.search(r"paid so far: the provider has not reported usage yet \(\d chunks", said)
     assert "Traceback" not in said
     fake_server.wait_until(lambda: fake_server.cancelled == 1)
+
+
+def test_help_about_no_command_names_the_commands(run):
+    status, out, err = run("help", "nonsense")
+    assert (status, out) == (2, "")
+    assert err.endswith("no command 'nonsense': the commands are models, providers, replay\n")
+
+
+def test_a_schema_that_cannot_be_read_is_one_sentence(run, tmp_path):
+    latin = tmp_path / "latin.json"
+    latin.write_bytes(b'{"title": "\xe9"}')
+    said = "ritellm: cannot read --schema nofile.json: No such file or directory\n"
+    assert run("Hello", "--schema", "nofile.json", *MODEL) == (2, "", said)
+    said = f"ritellm: --schema {latin} must be text in UTF-8\n"
+    assert run("Hello", "--schema", str(latin), *MODEL) == (2, "", said)
+
+
+def test_a_missing_key_is_asked_for_in_the_environment_alone(run, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    said = "ritellm: openai: no key: set the environment variable OPENAI_API_KEY\n"
+    assert run("Hello", *MODEL) == (3, "", said)
+
+
+def test_the_help_fits_into_80_columns(run):
+    assert max(map(len, run("help")[1].splitlines())) <= 80
