@@ -1,7 +1,7 @@
 """What the machine allows: a bare server that writes the same bytes to the same readers.
 
-It has no Redis, no HTTP beyond a fixed head, and no late readers: for each delta it makes one event
-and writes it to the transports of its readers.
+It has no Redis, no HTTP beyond a fixed head, and no late readers: it writes the events of a stream
+to the transports of its readers. Those that are late are written together.
 """
 
 from __future__ import annotations
@@ -46,15 +46,18 @@ async def serve(streams: int, deltas: int, gap: float) -> None:
     server = await loop.create_server(lambda: _Reader(readers), "127.0.0.1", 0, backlog=2048)
     print(f"x\nhttp://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
-    begin = time.monotonic()
-    for number in range(1, deltas):
+    begin, sent = time.monotonic(), [1] * streams
+    while min(sent) < deltas:
         for k in range(streams):
-            at = begin + number * gap + k * gap / streams
-            if (wait := at - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
-            chunk = _chunk(number, at)
+            end = min(int((time.monotonic() - begin - k * gap / streams) / gap) + 1, deltas)
+            if end <= sent[k]:
+                continue
+            ats = [begin + n * gap + k * gap / streams for n in range(sent[k], end)]
+            chunks = b"".join(map(_chunk, range(sent[k], end), ats))
+            sent[k] = end
             for transport in readers[f"s{k}"]:
-                transport.write(chunk)
+                transport.write(chunks)
+        await asyncio.sleep(0.001)
     for transports in readers.values():
         for transport in transports:
             transport.write(b"0\r\n\r\n")

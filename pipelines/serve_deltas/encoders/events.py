@@ -40,7 +40,7 @@ class Events:
             start = Position(*news.rank, news.start)
             events.append(event("reset", {"attempt": news.rank[1]}, start))
         if fields := added(news.pieces):
-            events.append(event("", fields, news.position))
+            events.append(event("", fields, _before_end(news)))
         if news.ending is not None:
             events.append(event("end", news.ending.fields, news.position))
         return b"".join(events), None
@@ -51,6 +51,12 @@ class Events:
 
     def leave(self) -> None:
         """Return: the browser reconnects with its last id."""
+
+
+def _before_end(news: News) -> Position:
+    """Return where a reader is with the new text alone: one that loses the end gets it again."""
+    is_apart = news.ending is not None and not added(news.pieces[-1:])
+    return news.position._replace(next=news.position.next - is_apart)
 
 
 def added(pieces: Sequence[Piece]) -> dict[str, Any]:

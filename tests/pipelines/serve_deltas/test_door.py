@@ -67,6 +67,15 @@ def test_a_reader_that_comes_back_gets_the_rest(door, publish):
     assert (page.text, page.resets) == ("abc", 0)
 
 
+def test_a_reader_that_lost_its_connection_before_the_end_gets_the_end_alone(door, publish):
+    publish(answer("cut", "a", "b"))
+    page = Page()
+    page.take(door.events("cut"), most=1)
+    assert page.text == "ab"
+    assert page.take(door.events("cut", page.position))
+    assert (page.text, page.resets, page.end["outcome"]) == ("ab", 0, "finished")
+
+
 def test_a_browser_that_has_the_end_is_told_not_to_come_back(door, publish):
     publish(answer("over", "a"))
     page = Page()
@@ -169,6 +178,16 @@ def test_use_chat_resumes_an_answer_that_grows_and_no_other(door, publish):
     publish(deltas[1:])
     assert response.read().endswith(b"data: [DONE]\n\n")
     assert door.get("/streams/resumed/stream").status == 204
+
+
+def test_a_request_for_the_head_of_a_growing_answer_leaves_the_connection_usable(door, publish):
+    publish(answer("head", "a", final=False))
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=60)
+    connection.request("HEAD", "/streams/head/stream")
+    assert (connection.getresponse().read(), connection.sock is not None) == (b"", True)
+    connection.request("GET", "/streams/head?as=other")
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 def test_many_readers_share_two_connections_and_one_that_leaves_ends_nothing(door, redis, publish):

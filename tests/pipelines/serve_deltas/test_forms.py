@@ -56,7 +56,7 @@ HALLO = pieces_of({"role": "assistant", "content": ""}, {"content": "Hal"}, {"co
 
 def test_events_for_a_late_reader_are_one_text_and_the_end():
     assert Form("events").encode(news_of(*HALLO)).decode() == (
-        "id: 0000000000000007_00000001_00000004\n"
+        "id: 0000000000000007_00000001_00000003\n"
         'data: {"text":"Hallo\\n\\n✓"}\n\n'
         "id: 0000000000000007_00000001_00000004\n"
         "event: end\n"
