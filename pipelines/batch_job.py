@@ -208,8 +208,7 @@ def _run_job(
         if runners.runner(options) not in runners.PORTABLE_RUNNERS:
             return 0  # the runner may only have submitted the job
     else:
-        rows = input_format(known_args).count(known_args.input)
-        total = selection(known_args).count(rows)
+        total = selection(known_args).count(input_format(known_args), known_args.input)
         page, about = page_options(known_args), facts.report_facts(known_args)
         watch = watched(known_args.watch, known_args.output, page, about, total)
         with closing(WRITERS), Activity(), watch, ProgressLine(total):

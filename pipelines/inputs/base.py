@@ -37,8 +37,11 @@ class InputFormat(Protocol):
     def files(self, locations: Sequence[str]) -> Sequence[str]:
         """Return the paths of the files at `locations`, sorted; empty for a table."""
 
-    def count(self, locations: Sequence[str]) -> int | None:
-        """Return the number of rows, or None if counting them would cost too much."""
+    def count(self, locations: Sequence[str], most: int | None = None) -> int | None:
+        """Return the number of rows, or None if counting them would cost too much.
+
+        With `most`, return at most that number: the caller needs no other rows.
+        """
 
     def schema(self, locations: Sequence[str]) -> pyarrow.Schema | None:
         """Return the columns of the rows with their types, None if each row may have others."""

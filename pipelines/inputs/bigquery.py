@@ -38,7 +38,7 @@ class BigQueryRows:
         """Return no files: a table is not one."""
         return ()
 
-    def count(self, locations: Sequence[str]) -> int | None:
+    def count(self, locations: Sequence[str], most: int | None = None) -> int | None:
         """Return None: the program does not query the table before the job starts."""
         return None
 

@@ -26,10 +26,10 @@ class Selection:
     limit: int | None = None
     sample: int | None = None
 
-    def count(self, rows: int | None) -> int | None:
-        """Return the number of rows of an input of `rows`, which may be unknown."""
-        sizes = [size for size in (rows, self.limit, self.sample) if size is not None]
-        return min(sizes, default=None)
+    def count(self, format: Any, locations: Sequence[str]) -> int | None:
+        """Return the number of rows of this part, None if it is unknown."""
+        rows: int | None = format.count(locations, self.limit or self.sample)
+        return rows
 
     def lines(self, lines: Iterable[Line]) -> Iterable[Line]:
         """Return this part of all `lines` of the input, without a job."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import apache_beam as beam
 import orjson
 import pytest
@@ -10,6 +12,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pipelines.batch_complete import parser
 from pipelines.cli.flags.input import selection
 from pipelines.errors import UsageError
+from pipelines.inputs.bigquery import BigQueryRows
+from pipelines.inputs.file_rows import FileRows
+from pipelines.inputs.options import InputOptions
 from pipelines.inputs.prompts import ReadPrompts
 from pipelines.inputs.selection import Selection
 
@@ -77,17 +82,28 @@ def test_a_sample_tells_of_a_file_that_cannot_be_read(folder):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "rows", "expected"),
+    ("chosen", "lines", "table"),
     [
-        (Selection(), 7, 7),
-        (Selection(limit=5), 7, 5),
+        (Selection(), 7, None),
+        (Selection(limit=5), 5, 5),
+        (Selection(limit=9), 7, 7),
+        (Selection(sample=5), 5, 5),
         (Selection(sample=9), 7, 7),
-        (Selection(limit=5), None, 5),
-        (Selection(), None, None),
+        (Selection(limit=10**9), 7, None),
     ],
 )
-def test_progress_counts_the_rows_that_are_taken(chosen, rows, expected):
-    assert chosen.count(rows) == expected
+def test_progress_counts_the_rows_that_are_taken(tmp_path, chosen, lines, table):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n' * 7)
+    (tmp_path / "a.csv").write_text("prompt\n" + 'x,"two\nlines"\n' * 7)
+    files = FileRows(InputOptions())
+    assert chosen.count(files, [f"{tmp_path}/a.jsonl"]) == lines
+    assert chosen.count(files, [f"{tmp_path}/a.csv"]) == table
+
+
+def test_progress_does_not_count_the_rows_of_a_damaged_file_or_a_table(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 9)[:-9])
+    assert Selection(limit=20).count(FileRows(InputOptions()), [f"{tmp_path}/a.jsonl.gz"]) is None
+    assert Selection(sample=20).count(BigQueryRows(), ["bigquery:p:d.t"]) is None
 
 
 def arguments(*flags):
