@@ -14,14 +14,16 @@ import argparse
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
-
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from pipelines.bigquery import PREFIX
 from pipelines.errors import UsageError
 from transforms.journal.key import JournalKey
 from transforms.journal.spec import job_name, resolved
+
+if TYPE_CHECKING:
+    from pipelines.inputs.rows import Line
+    from pipelines.results.input_rows import InputRows
 
 Lookup = Callable[[JournalKey], bytes | None]
 
@@ -60,38 +62,31 @@ class JobFlags:
 
         return row_form(self._args).columns
 
-    def prompts(self, is_shown: Callable[[str], bool]) -> Iterator[Any]:
-        """Yield the prompts of the input, as the job numbers them; raises an error of any class.
+    def rows(self, is_shown: Callable[[str], bool]) -> InputRows:
+        """Return what finds the prompts of the input; `is_shown` knows the ids that came out.
 
-        Rows with an id of which `is_shown` says that it has come out are left out. It imports Beam,
-        as `key` does.
+        It imports Beam.
         """
+        from pipelines.cli.flags.prompts import row_form
+        from pipelines.results.input_rows import InputRows
+
+        made, address = self._transform, self._address
+        hashes = None if made.may_ask_again else made.text_hashes(address)
+        form = row_form(self._args)
+        return InputRows(form, lambda row: made.journal_key(row, address), hashes, is_shown)
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the rows of the input, as the job numbers them; raises an error of any class."""
         from pipelines.cli.flags.input import input_options, selection
         from pipelines.cli.flags.prompts import row_form
         from pipelines.inputs.file_rows import FileRows
-        from pipelines.inputs.rows import read
-        from transforms.elements import Prompt
-        from transforms.prompts.seen_ids import SeenIds
 
         if self._args.input[0].startswith(PREFIX):
             raise UsageError("the input is a table")
-        form, ids = row_form(self._args), SeenIds()
-        needed = None if form.needed is None else sorted(form.needed)
+        needed = row_form(self._args).needed
         files = FileRows(input_options(self._args))
-        part = selection(self._args)
-        for line in part.lines(files.lines(self._args.input, needed)):
-            if form.id_column is None and (id := _own_id(line.text)) and is_shown(id):
-                continue  # most rows of a job whose files have nearly all; duplicates go, too
-            row = read(line, by_content=True, rows=form).row
-            if not isinstance(row, Prompt):
-                continue
-            if number := ids.claim(row.id, line.location, row.key):
-                yield row if row.key is None else row._replace(key=f"{row.key}:{number}")
-
-    def key(self) -> Callable[[Any], JournalKey | None]:
-        """Return what makes the key of a prompt in the journal, None for a row that is refused."""
-        made, address = self._transform, self._address
-        return lambda prompt: made.journal_key(prompt, address)
+        lines = files.lines(self._args.input, None if needed is None else sorted(needed))
+        yield from selection(self._args).lines(lines)
 
     @property
     def may_ask_again(self) -> bool:
@@ -114,18 +109,6 @@ class JobFlags:
 
         options = completion_options(self._args)
         return CompletePrompts(self._args.model, stop_when=stop_when(self._args), **options)
-
-
-def _own_id(text: str) -> str | None:
-    """Return the id of a row if it is a plain one, without the work of reading all of the row."""
-    try:
-        row = orjson.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(row, dict) or "custom_id" in row or "error_type" in row:
-        return None
-    id = row.get("id")
-    return id if isinstance(id, str) else None
 
 
 def _namespace(flags: Mapping[str, Any]) -> argparse.Namespace:

@@ -23,6 +23,7 @@ from transforms.graph.outputs import Outputs, passed_on
 from transforms.graph.refused_secrets import check_variable, refuse_secrets
 from transforms.graph.tags import DEAD_LETTERS, INCOMPLETE, OF_OUTCOME, PACING, RECORDS
 from transforms.journal import JournalKey, NewJournal
+from transforms.journal.key import TextHashes
 from transforms.prompts.to_prompts import Prompts
 from transforms.worker.asking import asking
 from transforms.worker.completer import Completer
@@ -110,6 +111,12 @@ class ModelTransform(ErrorOutput, beam.PTransform):  # type: ignore[misc]
             return None
         url, id = completer.base_url or address, prompt.key or prompt.id
         return key_of(completer.model, url, completer.keyed_params, id, body)
+
+    def text_hashes(self, address: str | None = None) -> TextHashes:
+        """Return what makes `journal_key(...).request` of prompts that are one text of a user."""
+        completer = self._completer
+        url = completer.base_url or address
+        return TextHashes(completer.model, url, completer.keyed_params)
 
     @property
     def may_ask_again(self) -> bool:

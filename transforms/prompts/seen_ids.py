@@ -37,6 +37,7 @@ class SeenIds:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._newest: dict[bytes, str] = {}
+        self._has_any = False
         self._older = bytearray(_BITS >> 3)
         # "" is a private database on disk that disappears with the connection.
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
@@ -59,6 +60,11 @@ class SeenIds:
             self._put(digest, f"{number_now} {location}")
             return number_now
 
+    def __contains__(self, id: str) -> bool:
+        """Return whether a row has claimed `id`."""
+        with self._lock:
+            return self._has_any and self._get(_digest(id, b"id")) is not None
+
     def number(self, content: str) -> int:
         """Return how many rows had this `content` so far, the one that asks included."""
         with self._lock:
@@ -79,6 +85,7 @@ class SeenIds:
 
     def _put(self, digest: bytes, value: str) -> None:
         self._newest[digest] = value
+        self._has_any = True
         if len(self._newest) >= _MOST_IN_MEMORY:
             self._move_to_disk()
 

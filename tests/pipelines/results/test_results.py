@@ -17,6 +17,7 @@ import pytest
 from job_folder import FACTS, JobRun
 from outcomes import completion, failed
 
+from pipelines.inputs.rows import parse
 from pipelines.outputs.claims import claimed
 from pipelines.outputs.formats.batch import BatchLines
 from pipelines.outputs.formats.csv import Csv
@@ -27,6 +28,7 @@ from pipelines.results.__main__ import main
 from pipelines.results.job_flags import JobFlags
 from pipelines.results.writers.terminal import cells_in, fit, widths
 from pipelines.tables import outcomes
+from transforms import CompletePrompts
 from transforms.elements import Completion
 from transforms.journal.key import JournalKey
 from transforms.journal.sqlite.journal import SqliteJournal
@@ -481,11 +483,11 @@ def test_a_follower_of_a_stopped_job_prints_all_that_its_journal_has(
     flags = {"input": [str(tmp_path / "in.jsonl")], "model": "openai/m"}
     facts = {"model": "openai/m", "flags": flags}
     JobRun(out, facts)
-    made = JobFlags(facts, str(out))
-    key = made.key()
     journal = SqliteJournal(str(out / "journal.sqlite"), "run", alone=True)
-    for prompt in made.prompts(lambda id: False):
-        journal.record(key(prompt), to_value(completion(prompt.id))).result(60)
+    for line in JobFlags(facts, str(out)).lines():
+        prompt = parse(line)
+        key = CompletePrompts("openai/m").journal_key(prompt)
+        journal.record(key, to_value(completion(prompt.id))).result(60)
     journal.close()
     status, printed, notes = results("--follow")
     assert (status, sorted(ids(printed))) == (1, ["0", "1", "2", "3", "4"])

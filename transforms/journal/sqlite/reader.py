@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 from transforms.journal.base import JournalError, JournalUnavailable
 from transforms.journal.reading import Entry, open_regular
-from transforms.journal.sqlite.salvage import Pages, rows_in
+from transforms.journal.sqlite.leaf import Leaves
+from transforms.journal.sqlite.salvage import Pages
 
 _MAGIC = b"SQLite format 3\0"
 _NOTHING: frozenset[int] = frozenset()
@@ -71,10 +72,9 @@ class SqliteReader:
             numbers: Iterator[int] = pages.numbers()
         else:
             numbers = iter(sorted(self._numbers(pages)))
+        leaves = Leaves(pages)
         for number in numbers:
-            for record in rows_in(pages, pages.read(number)):
-                assert record.key is not None
-                yield Entry(record.key, record.value)
+            yield from leaves.entries(pages.read(number))
         end, in_log = pages.log_end, frozenset(pages.in_log)
         self._seen = _Seen(pages.identity, pages.salt, end, in_log, pages.whole, mark)
 

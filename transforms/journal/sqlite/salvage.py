@@ -113,11 +113,19 @@ def rows_in(pages: Pages, page: bytes) -> Iterator[Record]:
 def _completions(pages: Pages, page: bytes) -> Iterator[Record]:
     (cells,) = struct.unpack_from(">H", page, 3)  # may be junk: a cell takes 4 bytes at least
     for position in range(min(cells, PAGE_SIZE // 4)):
-        try:
-            (start,) = struct.unpack_from(">H", page, _LEAF_HEADER + 2 * position)
-            yield _completion(_columns(_payload(pages, page, start)))
-        except (ValueError, TypeError, ArithmeticError, IndexError, struct.error):
-            continue  # damaged, or a row of another table
+        at = _LEAF_HEADER + 2 * position
+        if at + 2 > len(page):
+            return
+        if (record := row_at(pages, page, page[at] << 8 | page[at + 1])) is not None:
+            yield record
+
+
+def row_at(pages: Pages, page: bytes, start: int) -> Record | None:
+    """Return the completion in the cell at `start`; None if it is damaged, or of another table."""
+    try:
+        return _completion(_columns(_payload(pages, page, start)))
+    except (ValueError, TypeError, ArithmeticError, IndexError, struct.error):
+        return None
 
 
 def _completion(columns: list[Any]) -> Record:
@@ -159,31 +167,31 @@ def _check_size(begin: bytes, size: int) -> None:
 
     Junk is refused here, before its megabytes of overflow pages are read.
     """
-    end, kinds = _kinds(begin)
-    if end + sum(map(_bytes_of, kinds)) != size:
+    end, found = kinds(begin)
+    if end + sum(map(_bytes_of, found)) != size:
         raise ValueError("not a completion")
 
 
 def _columns(payload: bytes) -> list[Any]:
     """Return the columns of a record: a header of types, then the values."""
-    start, kinds = _kinds(payload)
+    start, found = kinds(payload)
     columns = []
-    for kind in kinds:
+    for kind in found:
         value, start = _value(payload, start, kind)
         columns.append(value)
     return columns
 
 
-def _kinds(payload: bytes) -> tuple[int, list[int]]:
+def kinds(payload: bytes) -> tuple[int, list[int]]:
     """Return the end of the header, and the types of the columns that it lists."""
     end, at = _varint(payload, 0)
     if end > _MOST_HEADER:
         raise ValueError("not a completion")
-    kinds: list[int] = []
+    found: list[int] = []
     while at < end:
         kind, at = _varint(payload, at)
-        kinds.append(kind)
-    return end, kinds
+        found.append(kind)
+    return end, found
 
 
 def _bytes_of(kind: int) -> int:
