@@ -15,7 +15,7 @@ class RedisServer:
     """Debian's redis-server; what it has confirmed is on disk."""
 
     def __init__(self, folder: str) -> None:
-        self.url = f"unix://{folder}/redis.sock"
+        self.url, self._folder = f"unix://{folder}/redis.sock", folder
         self._command = [
             *("redis-server", "--port", "0", "--unixsocket", f"{folder}/redis.sock"),
             *("--dir", folder, "--appendonly", "yes", "--save", ""),
@@ -36,6 +36,12 @@ class RedisServer:
         if process is not None:
             process.kill()
             process.communicate()
+
+    def lose_all(self) -> None:
+        """Die, and come back with nothing: what a server without persistence does."""
+        self.kill()
+        shutil.rmtree(f"{self._folder}/appendonlydir")
+        self.start()
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class ChatChunks:
         if news.ending is None:
             return events, has_chunks
         if news.ending.error_type is not None:
-            raise CutOff(events + _error(_HAS_FAILED, news.ending.error_type))
+            failure = news.ending.error_type
+            raise CutOff(events + _error(f"{_HAS_FAILED}: {failure}", failure))
         return events + _DONE, has_chunks
 
     def gone(self, has_chunks: bool) -> bytes:
