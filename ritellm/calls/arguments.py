@@ -37,6 +37,16 @@ def _is_httpx_timeout(value: Any) -> bool:
     return kind.__module__.partition(".")[0] == "httpx" and kind.__name__ == "Timeout"
 
 
+def recording(path: Any) -> str | None:
+    """Return the path of a file to record to, None for no recording."""
+    if path is None:
+        return None
+    text = path.__fspath__() if hasattr(type(path), "__fspath__") else path
+    if isinstance(text, str):
+        return text or None
+    raise InvalidRequestError(f"record must be the path of a file, got {path!r:.80}")
+
+
 def buffer(msec: Any, chunks: Any) -> Buffer:
     """Return how chunks are merged: by milliseconds, by number, or not at all."""
     if not isinstance(msec, (int, float, type(None))) or (msec or 0) < 0:

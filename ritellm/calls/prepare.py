@@ -125,7 +125,6 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
     on_length = given.get("on_length", "stop")
     if on_length not in get_args(OnLength):
         raise InvalidRequestError(f"on_length must be 'stop' or 'continue', got {on_length!r}")
-    record = given.get("record")
     endpoint = replace(
         arguments.with_clean_key(endpoint),
         secrets=(*endpoint.secrets, *header_secrets(request.extra_headers)),
@@ -137,7 +136,7 @@ def _draft(model: str, environ: Mapping[str, str], given: Mapping[str, Any]) -> 
         arguments.policy(given.get("retry"), _first(given, "num_retries", "max_retries")),
         cast(OnInterrupt, on_interrupt),
         cast(OnLength, on_length),
-        record=str(record) if record else None,
+        record=arguments.recording(given.get("record")),
         wanted=wanted,
     )
     return Draft(blank, bool(given.get("local_files")))

@@ -345,6 +345,14 @@ def test_an_invalid_recording_is_an_error(data, says, tmp_path):
         ritellm.completion(f"replay/{path}", MESSAGES)
 
 
+@pytest.mark.parametrize("record", [int, 5, True, b"wire.jsonl"])
+def test_a_record_that_is_no_path_makes_no_file(record, fake_server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ritellm.InvalidRequestError, match="record must be the path of a file, got"):
+        ritellm.completion("openai/m", MESSAGES, record=record, **at(fake_server))
+    assert (list(tmp_path.iterdir()), fake_server.requests) == ([], [])
+
+
 def test_an_unwritable_file_is_an_error_before_sending(fake_server, tmp_path):
     with pytest.raises(ritellm.InvalidRequestError, match="cannot record to"):
         ritellm.completion("openai/m", MESSAGES, record=tmp_path / "no" / "f", **at(fake_server))
