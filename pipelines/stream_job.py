@@ -27,6 +27,7 @@ from pipelines.runners import dataflow, execution, pipeline
 from pipelines.runners import runner as runners
 from pipelines.serve_deltas.embedded import Served, served
 from pipelines.sources.acknowledgements import JobAcknowledger
+from pipelines.sources.inbox import WithInbox
 from pipelines.sources.receive import Receive
 from pipelines.sources.receive_native import ReceiveNative
 from pipelines.sources.receive_splittable import ReceiveSplittable
@@ -97,6 +98,8 @@ def _receive(
 ) -> beam.PTransform:
     """Return the transform that reads the source on the runner of the job."""
     source, most_bytes = locations.source(known_args), known_args.max_message_bytes
+    if known_args.serve_prompts:
+        source = WithInbox(source)
     rows = row_form(known_args)
     if acknowledger is None:
         return ReceiveNative(source, most_bytes, rows)
@@ -155,7 +158,8 @@ class Job:
             model_checks.start_model(known_args.model)
         journal = journal_flags.open_here(known_args)
         ledger = open_budget(new_budget, journal)
-        with served(known_args.serve, locations.stops(known_args)):
+        rows = row_form(known_args) if known_args.serve_prompts else None
+        with served(known_args.serve, locations.stops(known_args), rows):
             status = self._run()
         print_spending(new_budget, ledger, journal, file=sys.stderr)
         del journal

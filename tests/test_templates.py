@@ -26,7 +26,7 @@ PROGRAMS = {"batch_complete": batch_complete, "stream_complete": stream_complete
 # Of one machine alone; Kafka's own source is Java's, and no Java is in the image.
 NOT_THERE = {
     "batch_complete": {"help", "version", "keep_order", "shard_seconds", "watch"},
-    "stream_complete": {"help", "version", "kafka_group", "serve", "turn_seconds"},
+    "stream_complete": {"help", "version", "kafka_group", "serve", "serve_prompts", "turn_seconds"},
 }
 # These have defaults that are of one machine: the embedded model, the terminal.
 REQUIRED_THERE = {"model", "deltas_to"}

@@ -116,7 +116,9 @@ class Door:
         """Put a prompt into the source of the job."""
         if self._prompts is None:
             raise Refused(404, "this server takes no prompts; see --prompts_to")
-        return await self._prompts.respond(request)
+        response = await self._prompts.respond(request)
+        response.headers.update(self.headers)
+        return response
 
     async def _list(self, request: Request) -> Response:
         """Answer with the ids of the answers that began last, the newest first."""

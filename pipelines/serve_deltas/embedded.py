@@ -11,16 +11,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import UsageError
 from pipelines.serve_deltas.stores.process import ProcessStore
 from transforms.sinks.base import NewPublisher, Publisher
 from transforms.worker.stops.stop_requests import NewStops, StopRequests
 
+if TYPE_CHECKING:
+    from pipelines.inputs.row_form import RowForm
+    from pipelines.serve_deltas.prompts.endpoint import Prompts
+
 _EXTRA = "--serve needs its extra: pip install 'ritellm-beam[serve]'"
 _HOST = "127.0.0.1"
+# The most prompts of one client of the page.
+_PER_MINUTE = 60
 
 _stores: list[ProcessStore] = []
 
@@ -62,11 +68,12 @@ class _Served:
 
 
 @contextmanager
-def served(port: int | None, stops: NewStops | None) -> Iterator[None]:
+def served(port: int | None, stops: NewStops | None, rows: RowForm | None = None) -> Iterator[None]:
     """Serve the answers of the job that the block runs; do nothing without a `port`.
 
-    `stops` makes the requests to stop of the job, None for one that is not stopped. Raises
-    UsageError if the port is taken or the extra is missing.
+    `stops` makes the requests to stop of the job, None for one that is not stopped. With `rows` it
+    takes prompts, too, in this form. Raises UsageError if the port is taken or the extra is
+    missing.
     """
     if port is None:
         yield
@@ -84,7 +91,8 @@ def served(port: int | None, stops: NewStops | None) -> Iterator[None]:
     began = threading.Event()
 
     async def serve() -> None:
-        running.append(server.Server(Door(store, Access(), Bounds()), listener))
+        prompts = None if rows is None else _prompts(store, rows)
+        running.append(server.Server(Door(store, Access(), Bounds(), prompts), listener))
         await running[0].serve_until_stopped(began.set)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="serve", daemon=True)
@@ -102,3 +110,22 @@ def served(port: int | None, stops: NewStops | None) -> Iterator[None]:
         _stores.remove(store)
         for one in running:
             one.stop()
+
+
+def _prompts(store: ProcessStore, rows: RowForm) -> Prompts:
+    """Return what takes prompts for the job of this process."""
+    from pipelines.serve_deltas.access import Access
+    from pipelines.serve_deltas.prompts.claims.process import ProcessClaims
+    from pipelines.serve_deltas.prompts.endpoint import Prompts
+    from pipelines.serve_deltas.prompts.intake import asked
+    from pipelines.serve_deltas.prompts.queues.process import ProcessQueue
+    from pipelines.sources.inbox import inbox
+
+    return Prompts(
+        ProcessQueue(inbox()),
+        ProcessClaims(store.has),
+        partial(asked, rows=rows),
+        Access(),
+        per_minute=_PER_MINUTE,
+        valid_seconds=0,  # without a secret there are no tokens
+    )

@@ -84,8 +84,7 @@ class Prompts:
         if (secret := self._access.secret) is not None:
             expires, may_stop = int(now) + self._valid_seconds, tokens.STOP in rights
             shown["token"] = tokens.sign(secret, asked.id, expires, may_stop=may_stop)
-        headers = {"Location": path, "Cache-Control": "no-store"}
-        return JSONResponse(shown, 201 if is_new else 200, headers)
+        return JSONResponse(shown, 201 if is_new else 200, {"Location": path})
 
     def _client_of(self, request: Request) -> str:
         """Return who sends: the bearer of a token, or else an address."""

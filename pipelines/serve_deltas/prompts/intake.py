@@ -44,17 +44,17 @@ def asked(body: bytes, rows: RowForm = PLAIN) -> Asked:
     row = _object(body, rows)
     column = _id_column(row, rows)
     is_named = column in row
-    if not is_named:
-        body = exact_json.dumps({column: made, **row}).encode()
-    message = Message(body, made, "the prompt")
-    found = read(message, rows=rows).row
+    sent = body if is_named else exact_json.dumps({column: made, **row}).encode()
+    # What it lacks is said of the row that its sender knows.
+    known = body if rows.id_column is None else sent
+    found = read(Message(known, made, "the prompt"), rows=rows).row
     if isinstance(found, DeadLetter):
         raise Refused(400, found.message[:_MOST_REASON])
     if (is_named and found.id == made) or not is_id(found.id):
         raise Refused(
             400, f"{column!r} must be a printable text of 1 to {MOST_ID} characters, or an integer"
         )
-    return Asked(found.id, body, _digest(row), is_named)
+    return Asked(found.id, sent, _digest(row), is_named)
 
 
 def _digest(row: dict[str, Any]) -> str:

@@ -70,6 +70,11 @@ class ProcessStore:
                 with suppress(RuntimeError):  # the loop is closed, and no reader is left
                     self._loop.call_soon_threadsafe(self._tell, news, lost)
 
+    def has(self, id: str) -> bool:
+        """Return whether the id has an answer."""
+        with self._lock:
+            return id in self._streams
+
     async def start(self, feed: Feed, lost: Callable[[str], None]) -> None:
         """Begin to feed the ids that are opened."""
         self._feed, self._lost = feed, lost

@@ -120,6 +120,7 @@ def test_a_prompt_on_its_way_is_not_taken_beside_itself(door, client, server):
         (b"[" * 100_000, "must be JSON"),
         (b'["prompt"]', "must be a JSON object"),
         ({}, "prompt"),
+        ({"promt": "Why?"}, "must have 'prompt' or 'messages', got promt"),
         ({"prompt": 5}, "prompt"),
         ({"prompt": "Why?", "id": ["q"]}, "'id' must be a printable text"),
         ({"prompt": "Why?", "id": ""}, "'id' must be a printable text"),

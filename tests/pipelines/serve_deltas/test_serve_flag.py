@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -72,6 +73,47 @@ def test_a_page_reads_and_stops_the_answer_of_a_job_without_redis(fake_server):
         process.stdin.close()
         assert process.wait(60) == 0
     assert (len(fake_server.requests), fake_server.cancelled) == (1, 1)
+
+
+def test_a_job_without_redis_takes_prompts_over_http_until_ctrl_c(fake_server):
+    fake_server.script = lambda request: stream(*chat_events(["Because", "."]))
+    command = [sys.executable, "-m", "pipelines.stream_complete", "--source", "stdin"]
+    flags = ["--model", "openai/m", "--base_url", fake_server.base_url, "--serve", "0"]
+    process = subprocess.Popen(
+        [*command, *flags, "--serve_prompts"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "a key"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        line = next(line for line in process.stderr if "read the answers at http://" in line)
+        url = line.rpartition(" ")[2].strip().rstrip("/")
+        with urllib.request.urlopen(f"{url}/", timeout=60) as page:
+            assert b'<form id="ask">' in page.read()
+
+        def send(**prompt):
+            headers = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"{url}/prompts", orjson.dumps(prompt), headers)
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, orjson.loads(response.read())
+
+        status, sent = send(prompt="Why?")
+        assert status == 201
+        with urllib.request.urlopen(f"{url}{sent['stream']}?as=text", timeout=60) as response:
+            assert response.read() == b"Because."
+        assert [send(prompt="How?", id="q")[0] for _ in range(2)] == [201, 200]
+        with urllib.request.urlopen(f"{url}/streams/q?as=text", timeout=60) as response:
+            assert response.read() == b"Because."
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert len(fake_server.requests) == 2
+
+
+def test_prompts_are_taken_with_a_page_only():
+    with pytest.raises(UsageError, match="--serve_prompts needs --serve"):
+        Program(["--source", "stdin", "--model", "openai/m", "--serve_prompts"]).run()
 
 
 def test_a_job_on_other_machines_cannot_be_served():
