@@ -8,8 +8,8 @@ each. What a stream has is read up to its end before it joins the others, so not
 Another connection reads these beginnings, and wakes the first one when a stream joins.
 
 The invariants:
-- `_last[id]` is the number of the last entry that was fed. Reading goes on after it, also after an
-  interruption, so each entry is fed once while its stream is open.
+- `_last[name]` is the number of the last entry that was fed. Reading goes on after it, also after
+  an interruption, so each entry is fed once while its stream is open.
 - One task alone uses the connection of the tail.
 """
 
@@ -41,7 +41,7 @@ _log = logging.getLogger("pipelines.serve_deltas")
 _PAGE = 1_000
 # Milliseconds that an XREAD waits for entries.
 _BLOCK = 5_000
-# Seconds between two reads of the tail: entries that come together are read together.
+# Seconds from the reply to a read of the tail until the next: what comes together is read together.
 _PAUSE = 0.004
 # Seconds for which streams are fed before others have their turn on the loop.
 _SLICE = 0.005
@@ -59,8 +59,10 @@ class RedisStore:
         self._name = public_address(address)
         self._commands = connect_async(address, IMPATIENT, connections=4)
         self._tail = connect_async(address, 0, connections=1)
-        self._last: dict[str, str] = {}
-        self._heard: dict[str, float] = {}  # when a stream was last heard of
+        # By the name of each open stream: its id, its last entry, and when it was heard of.
+        self._ids: dict[bytes, str] = {}
+        self._last: dict[bytes, bytes] = {}
+        self._heard: dict[bytes, float] = {}
         self._turn = 0  # how many reads of the tail have begun
         self._task: asyncio.Task[None] | None = None
         self._opened = asyncio.Event()
@@ -76,15 +78,18 @@ class RedisStore:
         """Feed what the stream has, then what it gains. Raises StoreUnavailable."""
         with client_errors(self._name):
             last = await self._read_beginning(id)
-        self._last[id] = last
-        self._heard[id] = asyncio.get_running_loop().time()
+        name = self._name_of(id)
+        self._ids[name], self._last[name] = id, last
+        self._heard[name] = asyncio.get_running_loop().time()
         self._opened.set()
         await self._wake()
 
     def close(self, id: str) -> None:
         """Feed the id no longer."""
-        self._last.pop(id, None)
-        self._heard.pop(id, None)
+        name = self._name_of(id)
+        self._ids.pop(name, None)
+        self._last.pop(name, None)
+        self._heard.pop(name, None)
 
     async def stop(self, id: str) -> None:
         """Ask the worker that generates the answer to stop. Raises StoreUnavailable."""
@@ -117,21 +122,23 @@ class RedisStore:
                 await client.aclose()
                 await client.connection_pool.disconnect()
 
-    async def _read_beginning(self, id: str) -> str:
+    def _name_of(self, id: str) -> bytes:
+        return deltas_of(self._key, id).encode()
+
+    async def _read_beginning(self, id: str) -> bytes:
         """Feed the newest submission up to its end; return the number of its last entry."""
-        stream = deltas_of(self._key, id)
+        stream = self._name_of(id)
         newest = await self._commands.xrevrange(stream, count=1)
         if not newest:
-            return "0-0"
-        order = _order(newest[0][0])
-        last, start = f"{order}-0", f"{order}-0"
+            return b"0-0"
+        last = start = b"%d-0" % _order(newest[0][0])
         while True:
             entries = await self._commands.xrange(stream, min=start, count=_PAGE)
             self._feed(id, _pieces(entries))
-            last = entries[-1][0].decode() if entries else last
+            last = entries[-1][0] if entries else last
             if len(entries) < _PAGE:
                 return last
-            start = f"({last}"
+            start = b"(" + last
 
     async def _wake(self) -> None:
         """Let the tail begin another read, with the stream that was opened."""
@@ -167,31 +174,30 @@ class RedisStore:
             with suppress(Exception):  # not every server lets a client ask
                 self._connection_id = await self._tail.client_id()
         self._turn += 1
-        ids = {deltas_of(self._key, id).encode(): id for id in self._last}
-        places = {name: self._last[id] for name, id in ids.items()}
         block = _BLOCK if self._connection_id is not None else 50
-        found = await self._tail.xread(places, count=_PAGE, block=block)
+        found = await self._tail.xread(dict(self._last), count=_PAGE, block=block)
         loop = asyncio.get_running_loop()
-        now = since = loop.time()
+        arrived = since = loop.time()
         for name, entries in found or ():
             if loop.time() - since > _SLICE:  # many readers: each feed writes to all of its stream
                 await asyncio.sleep(0)
                 since = loop.time()
-            id = ids[name]
-            if id in self._last and entries:
-                self._last[id] = entries[-1][0].decode()
-                self._heard[id] = now
-                self._feed(id, _pieces(entries))
-        await self._look_for_silent(now)
-        await asyncio.sleep(_PAUSE)
+            if name in self._last and entries:
+                self._last[name] = entries[-1][0]
+                self._heard[name] = arrived
+                self._feed(self._ids[name], _pieces(entries))
+        await self._look_for_silent(arrived)
+        # A loop that is busy for longer finds more at once anyway.
+        await asyncio.sleep(max(arrived + _PAUSE - loop.time(), 0))
 
     async def _look_for_silent(self, now: float) -> None:
         """Find the streams that have disappeared, among those that have been silent for long."""
-        silent = [id for id, heard in self._heard.items() if now - heard > _SILENCE]
-        for id in silent[:100]:
-            self._heard[id] = now
-            began = self._last.get(id, "0-0") != "0-0"
-            if began and not await self._commands.exists(deltas_of(self._key, id)):
+        silent = [name for name, heard in self._heard.items() if now - heard > _SILENCE]
+        for name in silent[:100]:
+            if (id := self._ids.get(name)) is None:
+                continue  # closed meanwhile
+            self._heard[name] = now
+            if self._last[name] != b"0-0" and not await self._commands.exists(name):
                 self._lost(id)
 
 
