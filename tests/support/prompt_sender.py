@@ -1,4 +1,4 @@
-"""The server of deltas as a process of its own, which also takes prompts."""
+"""Servers of deltas that also take prompts: in a process of their own, or in a test."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import orjson
 from door import events_of
+
+from pipelines.inputs.row_form import RowForm
+from pipelines.serve_deltas.prompts.claims.redis import RedisClaims
+from pipelines.serve_deltas.prompts.endpoint import Prompts
+from pipelines.serve_deltas.prompts.intake import asked
+from pipelines.serve_deltas.prompts.queues.redis import RedisQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
@@ -92,3 +99,15 @@ def text_of(door, id):
     body = response.read().decode()
     assert response.status == 200, body
     return body
+
+
+def takes(url, rows=None, per_minute=60, most_waiting=100, queue=None):
+    """Return what makes the part of a server that takes prompts."""
+    return lambda access: Prompts(
+        RedisQueue(queue or url, most_waiting),
+        RedisClaims(url),
+        partial(asked, rows=rows or RowForm()),
+        access,
+        per_minute=per_minute,
+        valid_seconds=600,
+    )

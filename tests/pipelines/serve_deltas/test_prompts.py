@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 
 import orjson
 import pytest
 from door import answer, serving
+from prompt_sender import takes
 from redis_server import running
 
 from pipelines.inputs.row_form import RowForm
 from pipelines.serve_deltas import tokens
-from pipelines.serve_deltas.prompts.claims.redis import RedisClaims
-from pipelines.serve_deltas.prompts.endpoint import Prompts
 from pipelines.serve_deltas.prompts.intake import asked
-from pipelines.serve_deltas.prompts.queues.redis import RedisQueue
 from transforms.sinks.redis import RedisStreams
 
 redis = pytest.importorskip("redis")
@@ -34,18 +31,6 @@ def client(server):
     with redis.Redis.from_url(server.url) as one:
         one.flushall()
         yield one
-
-
-def takes(url, rows=None, per_minute=60, most_waiting=100, queue=None):
-    """Return what makes the part of a server that takes prompts."""
-    return lambda access: Prompts(
-        RedisQueue(queue or url, most_waiting),
-        RedisClaims(url),
-        partial(asked, rows=rows or RowForm()),
-        access,
-        per_minute=per_minute,
-        valid_seconds=600,
-    )
 
 
 @pytest.fixture
