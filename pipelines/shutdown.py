@@ -1,7 +1,7 @@
 """Runs a program to its exit status: on success, on a failure, and on Ctrl-C.
 
 The first Ctrl-C or SIGTERM stops the job in an orderly way; the second one ends the process at
-once. Beam makes both difficult. Its local runner works in the main thread, and it wraps whatever
+once. Beam makes both difficult. Its local runner works in the main thread, and it wraps what
 interrupts it in errors of its own with long tracebacks. Its threads continue for a moment and log
 or print their failures. So a flag records the interrupt, and filters drop what follows from it. The
 filters cover the handlers of the root logger, uncaught exceptions of threads, and, once the program

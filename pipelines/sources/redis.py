@@ -171,7 +171,7 @@ class _RedisConsumer:
 
     def _take(self, entries: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> None:
         for number, fields in entries:
-            if not fields:  # deleted by somebody else
+            if not fields:  # another client has deleted it
                 self._leases.settle([number])
             elif self._leases.take(number):
                 self._ready.append(_message(self._where, number, fields))

@@ -14,7 +14,7 @@ _FILES = 3
 
 
 class Dataset:
-    """So many rows in a few files, the same for the same seed.
+    """Rows in a few files, the same for the same seed.
 
     `sound` are the ids that are asked, `refused` those of them that no provider answers;
     `unusable` counts the outcomes of all other lines by (id, kind of error).

@@ -39,7 +39,7 @@ def _run(
     from pipelines import batch_complete, batch_job
     from pipelines.outputs.formats import jsonl
 
-    # The command line has no flags for these: nobody waits two minutes for a chaos run's stalls.
+    # The command line has no flags for these: a chaos run would wait two minutes for its stalls.
     from ritellm import RetryPolicy
     from transforms.connections import redis
 

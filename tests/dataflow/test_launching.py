@@ -42,7 +42,7 @@ def test_the_template_writes_the_job_that_its_launcher_asks_for(
         journal_required="true",
     )
     main = ROOT / "templates" / template / "main.py"
-    given = {"secret": SECRET, "PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}  # nobody is there to ask
+    given = {"secret": SECRET, "PUBSUB_EMULATOR_HOST": "127.0.0.1:9"}  # no server is there
     done = run(google, "submit", str(main), *argv, cwd=tmp_path, **given)
     assert done.returncode == 0, done.said
     job = orjson.loads(google.bucket.get(f"{folder}/template_launches/1/job_object"))

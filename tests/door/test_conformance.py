@@ -24,7 +24,7 @@ EXCLUDED = [
     "close-with-different-body-dedup",
     "delete-closed-stream",
 ]
-# So many tests are in the pinned version, and so many of them are of reading.
+# The number of tests in the pinned version, and of those about reading.
 ALL, READING = 338, 166
 
 

@@ -201,7 +201,7 @@ class PromptRun:
         return stream.completion if self.stopped is None else self._left(stream)
 
     def _left(self, stream: StreamFacts) -> Mapping[str, Any]:
-        """Return the completion of a `stream` that was left because nobody needs the rest."""
+        """Return the completion of a `stream` that was left before its end."""
         if stream.attempts == 0:
             return stream.completion  # nothing was sent
         left = stopped_completion(stream.completion, self.priced()[1])

@@ -3,7 +3,7 @@
 The problem: a client whose connection breaks does not know whether its prompt was taken, and a
 prompt that is sent twice is paid for twice.
 
-The idea: whoever sends an id can send the request again. The id is claimed before the prompt is
+The idea: a client that sends an id can send the request again. The id is claimed before the prompt is
 put, and the claim is confirmed afterwards. A repeated prompt gets the same answer and is not put
 again; another prompt with the id is refused.
 
@@ -94,7 +94,7 @@ class Prompts:
 
     async def _put_once(self, asked: Asked) -> bool:
         """Put the prompt; return False if that was done before. Raises Refused."""
-        if not asked.is_named:  # nobody else has the id
+        if not asked.is_named:  # the id is new
             await self._put(asked)
             return True
         claim = await self._claims.claim(asked.id, asked.digest)

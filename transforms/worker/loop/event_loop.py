@@ -82,7 +82,7 @@ class EventLoop(Generic[AnyResources]):
         self._thread.start()
         try:
             self.resources = self.run(_make(new_resources))
-        except BaseException:  # no one will close this loop
+        except BaseException:  # else nothing closes this loop
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(timeout=10)
             raise

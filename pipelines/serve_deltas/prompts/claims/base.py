@@ -12,7 +12,7 @@ CLAIM_SECONDS = 30
 class Claim(Enum):
     """How the claim of an id ends."""
 
-    NEW = "new"  # nobody has it
+    NEW = "new"  # it was free
     TAKEN = "taken"  # the same prompt has been taken before
     BUSY = "busy"  # the same prompt is being taken
     OTHER = "other"  # another prompt, or an answer, has the id
