@@ -1,4 +1,4 @@
-"""Readers of one Kafka group: a member that is busy with its answers does not hold up the others."""
+"""Readers of one Kafka group: one that is busy with its answers does not hold up the others."""
 
 from __future__ import annotations
 

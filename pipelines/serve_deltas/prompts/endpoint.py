@@ -3,8 +3,8 @@
 The problem: a client whose connection breaks does not know whether its prompt was taken, and a
 prompt that is sent twice is paid for twice.
 
-The idea: a client that sends an id can send the request again. The id is claimed before the prompt is
-put, and the claim is confirmed afterwards. A repeated prompt gets the same answer and is not put
+The idea: a client that sends an id can send the request again. The id is claimed before the prompt
+is put, and the claim is confirmed afterwards. A repeated prompt gets the same answer and is not put
 again; another prompt with the id is refused.
 
 Nothing here logs a prompt, an id or a token.
