@@ -72,7 +72,7 @@ class Completer(CompleterOptions):
             yield from outcomes if self.records is None else self.records.reader().read(outcomes)
 
     def _replayed(self, resources: Resources) -> Callable[[PromptRequest], End | None]:
-        from transforms.worker.answers import replay
+        from transforms.worker.answers.rows import replay
 
         return functools.partial(replay, self, resources.journal)
 
@@ -119,7 +119,7 @@ class Completer(CompleterOptions):
     ) -> list[Outcome]:
         """Return the outcomes of `request`, its own or those of an equal request."""
         if self.may_ask_again:
-            from transforms.worker.answers import answered
+            from transforms.worker.answers.rows import answered
 
             send = functools.partial(self.ending, resources, submission=submission)
             return await answered(self, resources, request, put, send)

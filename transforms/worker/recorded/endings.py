@@ -27,7 +27,7 @@ def recorded(
     request = PromptRequest(prompt, body, key=key)
     if not options.may_ask_again:
         return entries.completion(request)
-    from transforms.worker.answers import replay
+    from transforms.worker.answers.rows import replay
 
     try:
         return replay(options, entries, request)

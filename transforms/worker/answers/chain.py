@@ -1,51 +1,27 @@
-"""Completes one prompt that may take several requests: checks each answer, asks again. No Beam.
-
-The problem: a row may take several requests. Each of them costs money, and the process may die
-between two of them.
-
-The idea: each request of a row is a completion of its own: it has a place, a reservation and an
-entry in the journal, under the hash of its messages. The next request follows from the completions
-before it alone (`ritellm.answers.conversation`). So a later run finds the same entries one after
-the other, and sends only what is missing.
-
-What holds:
-- A completion leaves the transform only if its answer is valid, or if a reader has stopped it. Then
-  it has no answer, and the model is not asked again.
-- The row's tokens, cost, waste, attempts and seconds are the sums over its requests.
-- The deltas of a further request are further attempts of the same submission.
-"""
+"""The requests of one row: each follows from the completions before it. No Beam, no I/O."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from ritellm.answers.conversation import Conversation, text_of
 from ritellm.answers.faults import Fault
 from ritellm.errors import AnswerInvalid, AnswerRefused
-from transforms.elements import Completion, DeadLetter, Delta, Outcome, Prompt
+from transforms.elements import Completion, DeadLetter, Prompt
 from transforms.journal.key import JournalKey
-from transforms.worker.loop.event_loop import Put
+from transforms.worker.answers.sums import sum_if_known, sums_of, waste_of
 from transforms.worker.options import CompleterOptions
 from transforms.worker.outcomes import to_dead_letter
 from transforms.worker.records.recording import Room
 from transforms.worker.requests import PromptRequest
-from transforms.worker.resources import Resources
 from transforms.worker.stops.stop_conditions import BY_READER
 
-if TYPE_CHECKING:
-    from transforms.worker.prompt_run import Ending
-
-Send = Callable[[PromptRequest, Put[Outcome]], Awaitable["Ending"]]
-
 _LIMITS = ("max_completion_tokens", "max_tokens")
-_SUMS = (
-    "prompt_tokens completion_tokens total_tokens cached_tokens reasoning_tokens seconds"
-).split()
 
 
 class Entries(Protocol):
@@ -135,11 +111,10 @@ class Chain:
     def _totals(self) -> dict[str, Any]:
         """Return the columns that are sums over the requests."""
         past = self._past
-        sums = {name: _sum([getattr(each, name) for each in past]) for name in _SUMS}
         return {
-            **sums,
-            **_waste(past),
-            "cost_usd": _sum_if_known([each.cost_usd for each in past]),
+            **sums_of(past),
+            **waste_of(past),
+            "cost_usd": sum_if_known([each.cost_usd for each in past]),
             "attempts": self.attempts,
             "replayed": all(each.replayed for each in past),
             "shared": all(each.shared for each in past),
@@ -157,7 +132,7 @@ class Chain:
             cost_usd=0.0 if free else totals["cost_usd"],
             attempts=totals["attempts"],
             seconds=totals["seconds"],
-            **_waste([] if free else self._past),
+            **waste_of([] if free else self._past),
         )
 
     def ended(self, letter: DeadLetter) -> DeadLetter:
@@ -170,9 +145,9 @@ class Chain:
         costs += [letter.cost_usd] if letter.usage else []
         return letter._replace(
             usage=None if usage is None else orjson.dumps(usage).decode(),
-            cost_usd=_sum_if_known(costs),
+            cost_usd=sum_if_known(costs),
             attempts=letter.attempts + self.attempts,
-            **_waste([*paid, letter]),
+            **waste_of([*paid, letter]),
         )
 
 
@@ -184,96 +159,6 @@ def _conversation(options: CompleterOptions, messages: list[Any], limit: int | N
     return Room(options.records, messages, limit)
 
 
-def replay(
-    options: CompleterOptions, journal: Entries, request: PromptRequest
-) -> Completion | DeadLetter | None:
-    """Return how the row of `request` has ended in an earlier run; None if it has not. May block.
-
-    What the journal has of the row is kept in `request`.
-    """
-    chain = Chain(options, journal, request)
-    while True:
-        completion = journal.completion(chain.request)
-        if completion is None:
-            return None
-        if request.earlier is not None:
-            request.earlier.append(completion)
-        if (end := chain.judge(completion)) is not None:
-            return end
-
-
-async def answered(
-    options: CompleterOptions,
-    resources: Resources,
-    request: PromptRequest,
-    put: Put[Outcome],
-    send: Send,
-) -> list[Outcome]:
-    """Return the outcomes of `request`, whose answer is valid; put its deltas, if wanted.
-
-    `send` sends each request.
-    """
-    chain = Chain(options, resources.journal, request)
-    for completion in request.earlier or ():
-        chain.judge(completion)
-    while True:
-        before = chain.attempts
-        ending = await send(chain.request, _later(put, before))
-        if isinstance(ending.last, DeadLetter):
-            return [chain.ended(ending.last)]
-        if (end := chain.judge(ending.last)) is not None:
-            return _outcomes(options, request, ending, end, before)
-
-
-def _later(put: Put[Outcome], attempts: int) -> Put[Outcome]:
-    """Return a `put` that numbers deltas after `attempts` earlier attempts."""
-    if not attempts:
-        return put
-
-    async def put_later(outcomes: Iterable[Outcome]) -> None:
-        await put([_renumbered(each, attempts) for each in outcomes])
-
-    return put_later
-
-
-def _renumbered(outcome: Outcome, attempts: int) -> Outcome:
-    if isinstance(outcome, Delta):
-        return outcome._replace(attempt=outcome.attempt + attempts)
-    return outcome
-
-
-def _outcomes(
-    options: CompleterOptions,
-    request: PromptRequest,
-    ending: Ending,
-    end: Completion | DeadLetter,
-    attempts: int,
-) -> list[Outcome]:
-    if isinstance(end, DeadLetter):
-        return [end]
-    if options.deltas and ending.final_delta is None:  # shared, or from the journal
-        return list(options.outcomes_of(request, end))
-    outcomes: list[Outcome] = []
-    if ending.final_delta is not None:
-        outcomes.append(_final(ending.final_delta, end, attempts))
-    return [*outcomes, end] if options.completions else outcomes
-
-
-def _final(delta: Delta, end: Completion, attempts: int) -> Delta:
-    """Return the final delta of the last request as that of the row."""
-    outcome = orjson.loads(delta.outcome or "{}")
-    names = "attempts cost_usd wasted_tokens wasted_cost_usd waste_estimated".split()
-    outcome |= {name: getattr(end, name) for name in names}
-    whole = orjson.loads(end.completion)
-    outcome |= {name: whole[name] for name in ("answer",) if name in whole}
-    outcome["usage"] = whole.get("usage")
-    chunk = orjson.loads(delta.chunk)
-    if "usage" in chunk:  # the stream was left by a reader
-        chunk = orjson.dumps({**chunk, "usage": whole.get("usage")}).decode()
-        delta = delta._replace(chunk=chunk)
-    return delta._replace(attempt=delta.attempt + attempts, outcome=orjson.dumps(outcome).decode())
-
-
 def _limit_of(params: Mapping[str, Any]) -> tuple[str, int | None]:
     """Return the name and the value of the limit on tokens."""
     for name in _LIMITS:
@@ -281,25 +166,6 @@ def _limit_of(params: Mapping[str, Any]) -> tuple[str, int | None]:
         if isinstance(value, int) and not isinstance(value, bool):
             return name, value
     return _LIMITS[1], None
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    """Return the sum of the values that are known, None without any."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _sum_if_known(values: Sequence[float | None]) -> float | None:
-    """Return the sum, None if a part of it is not known."""
-    return None if None in values else sum(value or 0.0 for value in values)
-
-
-def _waste(rows: Sequence[Completion | DeadLetter]) -> dict[str, Any]:
-    return {
-        "wasted_tokens": sum(row.wasted_tokens for row in rows),
-        "wasted_cost_usd": _sum_if_known([row.wasted_cost_usd for row in rows]),
-        "waste_estimated": any(row.waste_estimated for row in rows),
-    }
 
 
 def _loads(text: str | None) -> Any:
