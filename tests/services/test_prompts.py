@@ -69,3 +69,16 @@ def test_a_prompt_of_a_job_that_was_killed_is_answered_by_the_next_after_a_reset
     assert (names[0], names[-1]) == ("reset", "end")
     assert "".join(data.get("text", "") for _, data, _ in rest) == "Half of it"
     assert rest[-1][1]["outcome"] == "finished"
+
+
+def test_a_source_that_is_away_takes_no_prompt(source, kafka, redis_server, name):
+    url = f"{redis_server.url}?key={name}&per_id=true"
+    with door_at(url, f"--prompts_to={source.spec}") as door:
+        kafka.kill()
+        try:
+            status, answer = post(door, {"id": "q", "prompt": "Why?"})
+            assert (status, answer["error"]["code"]) == (503, 503)
+            # It may have been taken after all: for a while it is not taken again.
+            assert post(door, {"id": "q", "prompt": "Why?"})[0] == 409
+        finally:
+            kafka.start()

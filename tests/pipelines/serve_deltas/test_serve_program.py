@@ -71,6 +71,11 @@ def test_a_shell_that_allows_few_files_does_not_bound_the_readers():
         (["--from", "unix:///nowhere/redis.sock"], "cannot be used"),
         (["--secret_env", "DOOR_SECRET"], "must hold at least 16 bytes"),
         (["--sign", "q"], "--sign needs --secret_env"),
+        (["--prompts_to", "dir:in"], "--prompts_to must be one of redis://HOST/DB, kafka:"),
+        (["--prompts_to", "kafka:no-topic"], "--prompts_to must be one of"),
+        (["--prompts_to", "pubsub:projects/p/subscriptions/s"], "--prompts_to must be one of"),
+        (["--prompts_to", "unix:///nowhere/redis.sock"], "--prompts_to: .* cannot be used"),
+        (["--prompts_to", "redis://h/0?lease=no"], "--prompts_to lease must be seconds"),
     ],
 )
 def test_a_command_line_that_cannot_work_is_one_line(flags, message, monkeypatch):
@@ -84,3 +89,20 @@ def test_it_signs_tokens(monkeypatch, capsys):
     assert Program(["--sign", "q", "--may_stop", "--secret_env", "DOOR_SECRET"]).run() == 0
     token = capsys.readouterr().out.strip()
     tokens.check(SECRET.encode(), token, "q", 0, to_stop=True)
+
+
+def test_it_signs_tokens_to_send_prompts(monkeypatch, capsys):
+    monkeypatch.setenv("DOOR_SECRET", SECRET)
+    key = ["--secret_env", "DOOR_SECRET"]
+    assert Program(["--sign_prompts", "--may_stop", *key]).run() == 0
+    assert Program(["--sign_all", "--may_ask", *key]).run() == 0
+    sends, everything = capsys.readouterr().out.split()
+    assert tokens.check_asker(SECRET.encode(), sends, 0) == "sw"
+    assert tokens.check_asker(SECRET.encode(), everything, 0) == "aw"
+    tokens.check(SECRET.encode(), everything, "any id", 0)
+    with pytest.raises(tokens.TokenError, match="send prompts, not read"):
+        tokens.check(SECRET.encode(), sends, "q", 0)
+    with pytest.raises(UsageError, match="--may_ask needs --sign_all"):
+        Program(["--sign", "q", "--may_ask", *key]).run()
+    with pytest.raises(UsageError, match="print one token"):
+        Program(["--sign", "q", "--sign_prompts", *key]).run()

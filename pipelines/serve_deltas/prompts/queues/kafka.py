@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 from pipelines.serve_deltas.prompts.queues.base import QueueUnavailable
@@ -37,22 +36,19 @@ class KafkaQueue:
         await asyncio.to_thread(self._put, id, row)
 
     def _put(self, id: str, row: bytes) -> None:
-        delivered, errors = threading.Event(), []
-
-        def done(error: Any, _: Any) -> None:
-            errors.append(error)
-            delivered.set()
-
+        errors: list[Any] = []
         name = f"Kafka at {self._brokers}"
         try:
-            self._producer.produce(self._topic, row, id.encode(), on_delivery=done)
+            self._producer.produce(
+                self._topic, row, id.encode(), on_delivery=lambda error, _: errors.append(error)
+            )
         except (BufferError, client().KafkaException) as error:
             raise QueueUnavailable(f"{name} takes no record: {error}") from None
-        while not delivered.is_set() and self._producer.flush(_SECONDS):
-            break  # it did not respond in time
-        if errors[:1] != [None]:
-            said = errors[0].str() if errors else "it does not respond"
-            raise QueueUnavailable(f"{name} takes no record: {said}")
+        self._producer.flush(_SECONDS)
+        if not errors:
+            raise QueueUnavailable(f"{name} does not respond")
+        if errors[0] is not None:
+            raise QueueUnavailable(f"{name} takes no record: {errors[0].str()}")
 
     async def aclose(self) -> None:
         """Drop records that are not delivered yet: their senders were told so."""
