@@ -67,7 +67,7 @@ demo: $(VENV)/ready
 	@echo "  the report of this job  open out/report.html in a browser"
 	@echo "  your own prompts        $(BIN)/ritellm-batch --input FILE --output FOLDER"
 	@echo "  another model           add --model openai/gpt-4o-mini, and set OPENAI_API_KEY"
-	@echo "  the same job again      make demo: the journal has the answers, it sends nothing"
+	@echo "  the same job again      make demo, which sends nothing: the journal has all"
 	@echo "  one question            $(BIN)/ritellm 'What is rain?' --max-tokens 100"
 
 # The page of `make demo-stream SERVE=8080` needs a few packages more.
