@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
         self._limits = b""  # lines of the head
         self._buffer = b""
         self._next = 0
-        self._answering = self._paused = False
+        self._answering = self._paused = self._closes = False
         self._cancel: Callable[[], None] = _nothing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -331,12 +331,16 @@ class Connection(asyncio.Protocol):
         server = self._server
         if head.startswith(b"get /stats"):
             self._write(_json_response(server.stats()))
+        elif head.startswith(b"get /v1/models"):
+            self._write(_json_response({"object": "list", "data": []}))
+            self._transport.close()
         elif head.startswith(b"post "):
             server.requests += 1
             request = orjson.loads(body)
             if server.trouble and self._refused(server.trouble, request):
                 return
             self._answering = True
+            self._closes = b"\r\nconnection: close" in head
             server.begin()
             streamed = request.get("stream")
             delay = server.wait(streamed=streamed)
@@ -411,7 +415,9 @@ class Connection(asyncio.Protocol):
         if self._server.trouble:
             self._server.ends.append(self._server.now())
         self._end()
-        if self._buffer:
+        if self._closes:
+            self._transport.close()
+        elif self._buffer:
             self.data_received(b"")
 
 

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from pipelines.errors import UsageError
-from ritellm.calls.prepare import plan
 from ritellm.endpoints import Endpoint
 from ritellm.errors import RitellmError
 from ritellm.providers import locate, split_model
@@ -38,6 +37,8 @@ def check_model(
     if not here or api_key_secret or api_key_file:
         key = key or "the worker's"
     messages = [{"role": "user", "content": "?"}]
+    from ritellm.calls.prepare import plan  # the help and most errors do not need it
+
     try:
         if here and api_key_file:
             key = key_in_file(api_key_file)

@@ -13,14 +13,13 @@ from pipelines.errors import UsageError
 from pipelines.filesystem import read_whole, reason
 from ritellm.errors import InvalidRequestError
 from ritellm.prices import AS_OF, PRICES, Price, parse_prices
-from transforms.budget.accounts import Caps
-from transforms.budget.ledger import Ledger, NewLedger
 from transforms.connections.redis import RedisUnavailable
 from transforms.failures import LEAST, MOST_REFUSED, reasons
 from transforms.journal import Journal, JournalError, NewJournal
 from transforms.journal.spec import job_name
 
 if TYPE_CHECKING:
+    from transforms.budget.ledger import Ledger, NewLedger
     from transforms.failure_limit import FailureLimit
 
 
@@ -106,6 +105,11 @@ def budget(known_args: argparse.Namespace, journal: NewJournal | None) -> NewLed
 
     Raises UsageError for a model without a price.
     """
+    if known_args.max_cost_usd is None and known_args.max_total_tokens is None:
+        return None
+    from transforms.budget.accounts import Caps
+    from transforms.budget.ledger import NewLedger
+
     caps = Caps(known_args.max_cost_usd, known_args.max_total_tokens)
     if caps == Caps():
         return None
