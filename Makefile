@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python scripts/install.py
 PACKAGES := python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 BESIDE = @$(PYTHON) -m venv $(@D) && $(BIN)/$(PACKAGES) > "$$($(@D)/bin/$(PACKAGES))/beside.pth"
 
-.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-peers bench-answers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser test-door dist
+.PHONY: help demo test lint types unit test-jobs fuzz test-sdk test-packaging test-dataflow lock bench bench-launch bench-serving bench-peers bench-answers prices scale docs format clean test-litellm test-dropin chaos demo-stream test-services test-runners test-notebook bench-inference flink-demo test-formats test-browser test-door dist
 
 help:
 	@echo "make demo    complete examples/questions.jsonl with the embedded model"
@@ -40,6 +40,7 @@ help:
 	@echo "make bench-answers  compare the reader of JSON in pieces with ijson and jiter, in .venv-sdk"
 	@echo "make bench-peers  compare with the clients of litellm and OpenAI, in .venv-peers"
 	@echo "make bench-inference  compare RunInference with our handler and with Beam's vLLM handler"
+	@echo "make bench-serving  measure readers of token streams, races and stops, with a real Redis"
 	@echo "make bench-launch  measure the time from the command line to the submission on Dataflow"
 	@echo "make scale   measure one process, simulate many, and update docs/dataflow.md"
 	@echo "make docs    build the documentation into build/site"
@@ -248,6 +249,11 @@ flink-demo: $(VENV)/tools
 
 lock: .venv-lock/ready
 	@.venv-lock/bin/python templates/lock.py
+
+bench-serving: $(VENV)/tools
+	@$(BIN)/python -m benchmarks.serving.readers --readers 1000
+	@$(BIN)/python -m benchmarks.serving.races --races 1000
+	@$(BIN)/python -m benchmarks.serving.stops
 
 bench-launch: .venv-gcp/ready
 	@.venv-gcp/bin/python -m benchmarks.jobs.launch_time

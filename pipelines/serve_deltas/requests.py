@@ -13,7 +13,9 @@ from pipelines.serve_deltas.encoders import FORMS, Encoder
 from pipelines.serve_deltas.ids import MOST_ID, is_id
 from pipelines.serve_deltas.piece import parsed
 from pipelines.serve_deltas.position import Position, parse_position
-from pipelines.serve_deltas.request_body import read_body
+
+# The most that the body of a request may have, in bytes.
+MOST_BODY = 1 << 20
 
 
 def id_of(request: Request) -> str:
@@ -40,6 +42,16 @@ def position_of(request: Request) -> Position | None:
     if text and position is None:
         raise Refused(400, "the position (Last-Event-ID) is not one of this server")
     return position
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body. Raises Refused for one that is too large."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BODY:
+            raise Refused(413, f"the body must have at most {MOST_BODY} bytes")
+    return bytes(body)
 
 
 async def json_of(request: Request) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from pipelines.serve_deltas.access import Access, Refused
 from pipelines.serve_deltas.prompts.claims.base import Claim, Claims
 from pipelines.serve_deltas.prompts.queues.base import PromptQueue, QueueFull, QueueUnavailable
 from pipelines.serve_deltas.prompts.rate import Rate
-from pipelines.serve_deltas.request_body import read_body
+from pipelines.serve_deltas.requests import read_body
 
 if TYPE_CHECKING:
     from pipelines.serve_deltas.prompts.intake import Asked
