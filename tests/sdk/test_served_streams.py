@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import openai
 import pytest
 from door import answer, serving
 from redis_server import running
@@ -11,6 +10,7 @@ from pipelines.serve_deltas import tokens
 from transforms import DeadLetter
 from transforms.sinks.redis import RedisStreams
 
+openai = pytest.importorskip("openai")
 pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 MESSAGES = [{"role": "user", "content": "It is not read."}]
