@@ -53,7 +53,7 @@ class HttpxTransport:
     def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = connect_limit(deadlines), read_limit(deadlines)
-        with _checked_host():
+        with _httpx_errors():
             client = _client_for(request.url, self._client, self._direct)
             built = _build(client, request, connect, read, deadlines.write)
             response = _answered(client, built)
@@ -114,7 +114,7 @@ class AsyncHttpxTransport:
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> httpx.Response:
         """Return the response once its headers have arrived; raises one of FAILURES."""
         connect, read = deadlines.connect, deadlines.longest_read
-        with _checked_host():
+        with _httpx_errors():
             client = _client_for(request.url, self._client, self._direct)
             built = _build(client, request, connect, read, deadlines.write)
             response = await _aanswered(client, built)
@@ -179,12 +179,18 @@ def _client_for(url: str, client: C | InvalidRequestError, direct: C) -> C:
 
 
 @contextmanager
-def _checked_host() -> Iterator[None]:
-    """Raise httpx.InvalidURL for a host that is not a name: httpx decodes some on the way."""
+def _httpx_errors() -> Iterator[None]:
+    """Raise an error of httpx for what its code lets through.
+
+    It decodes some hosts on the way. And it imports modules at the first request, for which there
+    may be no descriptor.
+    """
     try:
         yield
     except UnicodeError as error:
         raise httpx.InvalidURL(f"its host is not a valid name ({error})") from None
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from error
 
 
 def _build(

@@ -6,8 +6,9 @@ import contextlib
 import errno
 import os
 
+import httpx
 import pytest
-from faces import AT_ONCE, BOTH, KEY, closing, content
+from faces import AT_ONCE, BOTH, KEY, Async, Sync, closing, content
 from fake_server import chat_stream
 
 from ritellm.errors import APIConnectionError
@@ -54,6 +55,22 @@ def test_a_call_without_a_descriptor_raises_an_error_that_says_what_to_do(
         assert error.retryable
         fake_server.enqueue(chat_stream("recovered"))
         assert content(face.ask()) == "recovered"
+
+
+@pytest.mark.parametrize("make_face", [Sync, Async])
+def test_a_library_that_finds_no_descriptor_for_an_import_is_the_same_error(make_face):
+    class Importing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+        def handle_request(self, request):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "site-packages")
+
+        async def handle_async_request(self, request):
+            self.handle_request(request)
+
+    with (
+        closing(make_face(transport=Importing(), api_key=KEY, retry=AT_ONCE)) as face,
+        pytest.raises(APIConnectionError, match="no file descriptor left"),
+    ):
+        face.ask(num_retries=0)
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EBUSY, errno.ENOENT])
