@@ -35,7 +35,7 @@ def test_a_typed_prompt_goes_to_the_job_and_its_answer_appears(window, redis, wi
         shown.page.press("#prompt", "Enter")
         (row,) = until(lambda: waiting(redis))
         assert row["prompt"] == "Why is the sky\nblue?"
-        shown.page.wait_for_function("document.querySelector('#prompt').value === ''")
+        shown.page.wait_for_function("() => document.querySelector('#prompt').value === ''")
         RedisStreams(f"{redis.url}?per_id=true")().publish(answer(row["id"], "Because."))
         shown.page.wait_for_selector("article.finished")
         assert shown.text("pre.text") == ["Because."]
@@ -51,7 +51,7 @@ def test_a_prompt_that_is_refused_stays_in_the_box_with_the_reason(window, redis
             shown.page.fill("#prompt", text)
             shown.page.click("#send")
             until(lambda: waiting(redis))
-            shown.page.wait_for_function("!document.querySelector('#send').disabled")
+            shown.page.wait_for_function("() => !document.querySelector('#send').disabled")
         assert shown.text("#asked") == ["not sent: the source is full: 1 prompts are waiting"]
         assert shown.page.input_value("#prompt") == "second"
         assert [row["prompt"] for row in waiting(redis)] == ["first"]
@@ -65,7 +65,7 @@ def test_the_page_sends_its_token(window, redis):
         shown.page.press("#prompt", "Enter")
         (row,) = until(lambda: waiting(redis))
         assert row["prompt"] == "Why?"
-        shown.page.wait_for_function("document.querySelector('#prompt').value === ''")
+        shown.page.wait_for_function("() => document.querySelector('#prompt').value === ''")
 
 
 def test_a_server_that_takes_no_prompts_shows_no_box(window, redis):
