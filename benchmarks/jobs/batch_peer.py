@@ -49,7 +49,7 @@ def theirs(python: str, max_in_flight: int) -> Command:
 
 
 def run(command: Command, folder: Path, rows: int, server: servers.Running) -> dict[str, float]:
-    """Run a job of so many rows; return its wall and CPU seconds and its peak memory."""
+    """Run a job of `rows` rows; return its wall and CPU seconds and its peak memory."""
     folder.mkdir()
     lines = [json.dumps({"id": str(n), "prompt": f"Say something, {n}."}) for n in range(rows)]
     (folder / "in.jsonl").write_text("".join(f"{line}\n" for line in lines))

@@ -225,7 +225,7 @@ class _Leases:
         self._news.set()
         self._thread.join(10)
         with self._lock:
-            left = [number for number in self._open if number not in set(self._settled)]
+            left = list(self._open.keys() - set(self._settled))
         try:
             self._acknowledge()
             self._lease(left, idle=self._where.lease * 1000)
@@ -246,7 +246,7 @@ class _Leases:
                     self._lease(numbers, idle=0)
                     renewal = time.monotonic() + every
                 pause = max(renewal - time.monotonic(), 0.0)
-            except Exception as error:  # the thread must outlive whatever Redis answers
+            except Exception as error:  # the thread must outlive all that Redis answers
                 _log.warning("%s: prompts cannot be acknowledged now: %s", self._where.name, error)
                 pause = min(_RETRY, every)
 

@@ -63,8 +63,8 @@ class StreamCompletions(ModelTransform):
         stop_when: leave each stream once it has enough records (`StopWhen("$.items[*]", 10)`). Its
             finish reason is "stopped", and its usage is estimated.
         stops: makes the requests of readers to stop an answer, on the worker
-            (`transforms.RedisStops(url)`). A stopped answer ends with the text so
-            far and the finish reason "stopped"; its usage is estimated.
+            (`transforms.RedisStops(url)`). A stopped answer ends with the text so far and the
+            finish reason "stopped"; its usage is estimated.
         error_handler: Beam's ErrorHandler, which gets the dead letters; the transform then returns
             its main output alone (`transforms.graph.error_output`).
         params: parameters of `ritellm.completion` for every prompt; a prompt's own override them.

@@ -53,7 +53,7 @@ def request_hash(
 class TextHashes:
     """The hashes of requests that differ only in the text of their one message, a user's.
 
-    They are those of `request_hash`, for a quarter of the time: only the text is written anew.
+    They are those of `request_hash`, in less time: only the text is written anew.
     """
 
     def __init__(self, model: str, base_url: str | None, params: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ MOST_ENTRIES = 1_000_000
 TTL_SECONDS = 3600
 # The stream of one id keeps about this many entries: an answer without end must not fill Redis.
 MOST_OF_ID = 100_000
-# One delta of so many trims the stream of its id.
+# The stream of an id is trimmed at one delta in this number.
 _TRIM_EVERY = 256
 # The most answers whose expiry is known here. A forgotten one costs one command more.
 _MOST_KNOWN = 10_000

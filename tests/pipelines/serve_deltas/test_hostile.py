@@ -91,7 +91,7 @@ def test_an_id_that_no_reader_can_name_is_refused(door, id):
     path = f"/streams/{quote(id.encode('utf-8', 'surrogatepass'), safe='')}"
     for method, end in (("GET", ""), ("GET", "/stream"), ("POST", "/stop"), ("HEAD", "")):
         response = door.get(path + end, method)
-        if "\ud800" in id:  # it reads as another id, which nobody has
+        if "\ud800" in id:  # it reads as another id, which is unknown
             assert response.status in (202, 204, 400, 404)
         else:
             assert response.status == 400
